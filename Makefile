@@ -1,0 +1,95 @@
+# The targets of sparkscore; `make help` lists them. Works with GNU make 3.81 and later.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check format env java preflight lock clean
+
+PYTHON ?= python3
+LOGS := .make
+BIN := .venv/bin
+# --no-deps: the lock is complete. --no-build-isolation: what builds pyspark (it comes as source) is in the lock, too.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
+BUILD_TOOLS := packaging|pip|setuptools|wheel
+
+find_java = $(if $(JAVA_HOME),$(JAVA_HOME)/bin/java,java)
+# The major version of the Java that Spark would start; nothing where there is none.
+java_version = $$("$(find_java)" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1 || true)
+JAVA_PACKAGE := openjdk-17-jre-headless
+# How this person becomes root: not at all, with sudo, or (plain Debian) with su.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo sh -c,su -c))
+as_root = $(if $(AS_ROOT),$(AS_ROOT) '$(1)',$(1))
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: preflight java env  ## score two real data sets on this machine and show the result
+	@$(BIN)/sparkscore demo
+
+test: preflight java env  ## run all tests
+	@$(BIN)/python -m pytest
+
+check: env  ## lint, types and layers; needs no Java
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+format: env  ## format the code and apply safe fixes
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+env: preflight .venv/.project  ## create .venv/ from requirements.txt (again only when that changes)
+
+lock: env  ## write requirements.txt from pyproject.toml (ARGS=--upgrade for newer versions)
+	@$(BIN)/uv pip compile pyproject.toml --extra local --extra demo --group dev --python-version 3.11 --quiet \
+	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  --output-file requirements.txt $(ARGS)
+
+clean:  ## remove what make and the tests made (not .venv/, not sparkscore-runs/)
+	@rm -rf $(LOGS) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# What a person must know before anything long starts.
+preflight:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "sparkscore needs Python 3.11 or later, and '$(PYTHON)' is not that."; \
+	  echo "Next: install it, or name it: make $(or $(MAKECMDGOALS),env) PYTHON=/path/to/python3.11"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: its module ensurepip or venv is missing."; \
+	  echo "Next (Debian, Ubuntu): $(call as_root,apt-get install -y python3-venv)"; exit 1; } >&2
+
+java:  ## install Java 17 if there is none and it may, else say how
+	@version=$(java_version); \
+	if [[ "$${version:-0}" -ge 17 ]]; then exit 0; fi; \
+	echo "Spark needs Java 17 or later, and '$(find_java)' is $${version:+version }$${version:-not there}."; \
+	if [[ "$$(id -u)" != 0 || -n "$(JAVA_HOME)" ]] || ! command -v apt-get >/dev/null; then \
+	  $(if $(JAVA_HOME),echo "Next: let JAVA_HOME name a Java 17$(,) or unset it.", \
+	  if command -v apt-get >/dev/null; then echo "Next: $(call as_root,apt-get update && apt-get install -y $(JAVA_PACKAGE))"; \
+	  else echo "Next: install Java 17 (macOS: brew install openjdk@17) and let JAVA_HOME name it."; fi); exit 1; \
+	fi >&2; \
+	mkdir -p $(LOGS); echo "Installing $(JAVA_PACKAGE) with apt-get (log: $(LOGS)/java.log) ..."; \
+	{ apt-get update && apt-get install -y --no-install-recommends $(JAVA_PACKAGE); } \
+	  </dev/null >$(LOGS)/java.log 2>&1 || { tail -n 3 $(LOGS)/java.log; \
+	  echo "Java could not be installed (log: $(LOGS)/java.log)."; \
+	  echo "Next: check the network and run 'make java' again, or install any Java 17 or later yourself."; exit 1; } >&2
+
+.venv/.project: .venv/.requirements pyproject.toml
+	@mkdir -p $(LOGS); $(PIP_INSTALL) --editable . >$(LOGS)/env.log 2>&1 || { tail -n 5 $(LOGS)/env.log; \
+	  echo "sparkscore itself could not be installed into .venv/ (log: $(LOGS)/env.log)."; \
+	  echo "Next: rm -rf .venv and run 'make env' again."; exit 1; } >&2
+	@touch $@
+
+.venv/.requirements: requirements.txt
+	@mkdir -p $(LOGS); : >$(LOGS)/env.log
+	@echo "Installing $$(grep -c '==' requirements.txt) packages into .venv/, one to two minutes (log: $(LOGS)/env.log) ..."
+	@{ $(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv; } >>$(LOGS)/env.log 2>&1 && \
+	awk '/^[^ #]/ { keep = /^($(BUILD_TOOLS))==/ } keep' requirements.txt >.venv/build-tools.txt && \
+	$(PIP_INSTALL) --require-hashes -r .venv/build-tools.txt >>$(LOGS)/env.log 2>&1 && \
+	$(PIP_INSTALL) --require-hashes -r requirements.txt >>$(LOGS)/env.log 2>&1 || { grep -v 'Retrying' $(LOGS)/env.log | tail -n 3; \
+	  echo "The packages of requirements.txt could not be installed (log: $(LOGS)/env.log)."; \
+	  echo "Next: check the network (pip must reach its package index) and run 'make env' again."; \
+	  exit 1; } >&2
+	@touch $@
+
+, := ,
