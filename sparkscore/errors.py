@@ -1,0 +1,204 @@
+"""The errors sparkscore raises, one tree; they are raised on the driver and travel between processes.
+
+    SparkscoreError
+    ├── ConfigError (ValueError)        the request is wrong: deployment file, option, argument
+    ├── SourceError                     the input
+    │   ├── SourceNotFoundError
+    │   └── SourceSchemaError
+    ├── ModelError                      the model
+    │   ├── ModelNotFoundError
+    │   ├── ModelLoadError
+    │   └── SignatureMismatchError
+    ├── ScoringError                    the run
+    │   ├── ScoringScriptError
+    │   ├── OutputContractError
+    │   ├── MiniBatchTimeoutError
+    │   └── ErrorThresholdExceededError
+    ├── SinkError                       the output
+    │   ├── SinkConflictError
+    │   └── SinkSchemaError
+    ├── LineageError                    the run record
+    │   └── RunNotFoundError
+    └── MissingDependencyError (ImportError)   Java, the Delta jar, a package
+
+Every message reads ``[CODE] what: got X, expected Y. State of the data. Next step.`` and never holds row contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+NOTHING_WRITTEN = "Nothing was written."
+_LISTED_NAMES = 5
+
+
+class SparkscoreError(Exception):
+    """Base of every error that sparkscore raises on purpose.
+
+    Useful for ``try … except`` around a whole run. The fields are kept as attributes and survive pickling.
+
+    Attributes:
+        code: the stable, upper-case name of this kind of error, for example ``OUTPUT_ROWS``.
+        what: what went wrong and with which named thing.
+        got: what was found, if that helps.
+        expected: what was wanted instead.
+        state: what happened to the data.
+        next_step: what the reader can do now.
+        record: the run record, when the error ended a run that had one.
+    """
+
+    is_retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(  # noqa: PLR0913 - these are the fields of one sentence
+        self,
+        *,
+        code: str,
+        what: str,
+        next_step: str,
+        got: str = "",
+        expected: str = "",
+        state: str = NOTHING_WRITTEN,
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.got = got
+        self.expected = expected
+        self.state = state
+        self.next_step = next_step
+        self.record = record
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, without code, state and next step."""
+        comparison = ", ".join(
+            f"{label} {value}" for label, value in (("got", self.got), ("expected", self.expected)) if value
+        )
+        return (f"{self.what}: {comparison}" if comparison else self.what).rstrip(".")
+
+    def __str__(self) -> str:
+        """Give the whole message, on one line as far as the fields are."""
+        return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from keywords: the default would lose them (and fail) when the error crosses a process."""
+        return _rebuild, (type(self), dict(self.__dict__))
+
+
+def _rebuild(kind: type[SparkscoreError], fields: dict[str, Any]) -> SparkscoreError:
+    error = kind(code=fields["code"], what=fields["what"], next_step=fields["next_step"])
+    error.__dict__.update(fields)
+    return error
+
+
+def names(items: Iterable[object]) -> str:
+    """Write names for a message: quoted, sorted, at most five of them.
+
+    >>> names(["b", "a"])
+    "'a', 'b'"
+    >>> names("gfedcba")
+    "'a', 'b', 'c', 'd', 'e' and 2 more"
+    """
+    ordered = sorted(str(item) for item in items)
+    shown = ", ".join(f"'{item}'" for item in ordered[:_LISTED_NAMES])
+    hidden = len(ordered) - _LISTED_NAMES
+    return f"{shown} and {hidden} more" if hidden > 0 else shown
+
+
+class ConfigError(SparkscoreError, ValueError):
+    """The request itself is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class SourceError(SparkscoreError):
+    """The input cannot be scored."""
+
+
+class SourceNotFoundError(SourceError):
+    """The input is not there, or holds nothing to score."""
+
+    exit_code = 2
+
+
+class SourceSchemaError(SourceError):
+    """The input's columns are not those that the deployment asks for."""
+
+    exit_code = 2
+
+
+class ModelError(SparkscoreError):
+    """The model cannot be used."""
+
+
+class ModelNotFoundError(ModelError):
+    """The model is not at the place that the deployment names."""
+
+    exit_code = 2
+
+
+class ModelLoadError(ModelError):
+    """The model is there and does not load."""
+
+
+class SignatureMismatchError(ModelError):
+    """The input's columns do not match the model's signature."""
+
+    exit_code = 2
+
+
+class ScoringError(SparkscoreError):
+    """Scoring itself failed."""
+
+
+class ScoringScriptError(ScoringError):
+    """The scoring script cannot be loaded, or its ``init()`` or ``run()`` raised."""
+
+
+class OutputContractError(ScoringError):
+    """What ``run()`` returned cannot become rows of the result."""
+
+
+class MiniBatchTimeoutError(ScoringError):
+    """A mini-batch took longer than its timeout."""
+
+    is_retryable = True
+
+
+class ErrorThresholdExceededError(ScoringError):
+    """More items failed than the deployment tolerates."""
+
+
+class SinkError(SparkscoreError):
+    """The output cannot be written."""
+
+
+class SinkConflictError(SinkError):
+    """Something is at the output's place already, or another run writes there."""
+
+    is_retryable = True
+
+
+class SinkSchemaError(SinkError):
+    """The result's columns do not fit the output."""
+
+    exit_code = 2
+
+
+class LineageError(SparkscoreError):
+    """The run record cannot be read or written, or contradicts the table."""
+
+
+class RunNotFoundError(LineageError):
+    """There is no run of that id in the folder of runs."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(SparkscoreError, ImportError):
+    """A program or package that this run needs is not installed."""
+
+    exit_code = 2

@@ -1,0 +1,89 @@
+"""Cut Spark DDL into tokens; runs on the driver and on workers, without Spark."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from sparkscore.errors import ConfigError
+
+END: Final = "end"
+_SHOWN_LENGTH: Final = 40
+_TOKEN: Final = re.compile(
+    r"""\s*(?:
+        (?P<word>[A-Za-z0-9_]+)
+      | (?P<quoted>`(?:[^`]|``)*`)
+      | (?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
+      | (?P<sign>[<>(),:])
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE: Final = re.compile(
+    r"""\\u(?P<short>[0-9a-fA-F]{4}) | \\U(?P<long>[0-9a-fA-F]{8}) | \\(?P<octal>[0-3][0-7]{2})
+      | \\(?P<letter>.) | (?P<twice>''|"")""",
+    re.VERBOSE | re.DOTALL,
+)
+_LETTERS: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """One piece of a DDL text: a word, a quoted name, a text, a sign, or the end."""
+
+    kind: str
+    text: str
+    start: int
+
+    @property
+    def shown(self) -> str:
+        """The token as an error message shows it."""
+        if self.kind == END:
+            return "the end of the text"
+        return f"'{self.text[:_SHOWN_LENGTH]}'"
+
+    def is_word(self, word: str) -> bool:
+        """Tell whether this is the given keyword, in any case."""
+        return self.kind == "word" and self.text.lower() == word
+
+
+def tokenize(ddl: str) -> list[Token]:
+    """Cut the text into tokens, the last of which is END.
+
+    Raises:
+        ConfigError: code ``OUTPUT_SCHEMA``, for a sign that DDL does not know or a quote that never closes.
+    """
+    tokens, position, end = [], 0, len(ddl.rstrip())
+    while position < end:
+        match = _TOKEN.match(ddl, position)
+        if match is None or match.lastgroup is None:
+            raise _unknown_sign(ddl, position)
+        tokens.append(Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
+        position = match.end()
+    return [*tokens, Token(END, "", end)]
+
+
+def unquote(literal: str) -> str:
+    """Read a quoted SQL text, with Spark's backslash escapes and doubled quotes."""
+    return _ESCAPE.sub(_unescape, literal[1:-1])
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match["short"] or match["long"]:
+        return chr(int(match["short"] or match["long"], 16))
+    if match["octal"]:
+        return chr(int(match["octal"], 8))
+    if match["twice"]:
+        return match["twice"][0]
+    return _LETTERS.get(match["letter"], match["letter"])
+
+
+def _unknown_sign(ddl: str, position: int) -> ConfigError:
+    start = position + len(ddl[position:]) - len(ddl[position:].lstrip())
+    return ConfigError(
+        code="OUTPUT_SCHEMA",
+        what=f"output.schema at character {start + 1}",
+        got=f"'{ddl[start]}'",
+        expected="a name, a type, or one of < > ( ) , :",
+        next_step="Put names with other signs than letters, digits and _ in backticks, and close every quote.",
+    )

@@ -1,0 +1,98 @@
+"""Give Arrow types and schemas their Spark names; runs on the driver and on workers, without Spark."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pyarrow as pa
+
+from sparkscore.errors import ConfigError
+
+MAX_DECIMAL_DIGITS: Final = 38
+SCALAR_NAMES: Final = {
+    pa.int8(): "tinyint",
+    pa.int16(): "smallint",
+    pa.int32(): "int",
+    pa.int64(): "bigint",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.string(): "string",
+    pa.binary(): "binary",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    pa.timestamp("us", "UTC"): "timestamp",
+    pa.timestamp("us"): "timestamp_ntz",
+}
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class _NoSparkName(Exception):  # noqa: N818 - never leaves this module
+    """An Arrow type that parse_ddl would never make."""
+
+
+def type_name(type_: pa.DataType) -> str:
+    """Give Spark's name of a type; an Arrow type that Spark does not have keeps its Arrow name.
+
+    >>> type_name(pa.list_(pa.int64()))
+    'array<bigint>'
+    """
+    try:
+        return _render(type_, is_ddl=False)
+    except _NoSparkName:
+        return f"Arrow {type_}"
+
+
+def to_ddl(schema: pa.Schema) -> str:
+    """Write a schema as Spark DDL, so that ``parse_ddl`` reads the same schema again.
+
+    Raises:
+        ConfigError: code ``OUTPUT_SCHEMA``, for a column whose type Spark does not have.
+    """
+    return ", ".join(_column(field) for field in schema)
+
+
+def _column(field: pa.Field) -> str:
+    try:
+        return f"{_quote(field.name)} {_render(field.type, is_ddl=True)}{_options(field)}"
+    except _NoSparkName:
+        raise ConfigError(
+            code="OUTPUT_SCHEMA",
+            what=f"column '{field.name}'",
+            got=f"Arrow type {field.type}",
+            expected="a type that Spark has",
+            next_step="Cast the column to a Spark type, or leave it out.",
+        ) from None
+
+
+def _render(type_: pa.DataType, *, is_ddl: bool) -> str:
+    if type_ in SCALAR_NAMES:
+        return SCALAR_NAMES[type_]
+    if pa.types.is_decimal128(type_) and 0 <= type_.scale <= type_.precision:
+        return f"decimal({type_.precision},{type_.scale})"
+    if pa.types.is_list(type_):
+        return f"array<{_render(type_.value_type, is_ddl=is_ddl)}>"
+    if pa.types.is_map(type_):
+        return f"map<{_render(type_.key_type, is_ddl=is_ddl)},{_render(type_.item_type, is_ddl=is_ddl)}>"
+    if pa.types.is_struct(type_):
+        return f"struct<{','.join(_struct_field(field, is_ddl=is_ddl) for field in type_)}>"
+    raise _NoSparkName
+
+
+def _struct_field(field: pa.Field, *, is_ddl: bool) -> str:
+    options = _options(field) if is_ddl else ""
+    return f"{_quote(field.name)}:{_render(field.type, is_ddl=is_ddl)}{options}"
+
+
+def _options(field: pa.Field) -> str:
+    required = "" if field.nullable else " NOT NULL"
+    comment = (field.metadata or {}).get(b"comment")
+    return required if comment is None else f"{required} COMMENT {_literal(comment.decode())}"
+
+
+def _quote(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else "`" + name.replace("`", "``") + "`"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
