@@ -1,0 +1,37 @@
+"""The deployment file: YAML and options in, a frozen and validated `Deployment` out. Runs on the driver."""
+
+from __future__ import annotations
+
+from sparkscore.config.deployment import Deployment
+from sparkscore.config.json_schema import deployment_json_schema
+from sparkscore.config.load import load_deployment, parse_assignment
+from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize
+from sparkscore.config.sections import (
+    CodeConfiguration,
+    Environment,
+    Input,
+    Model,
+    Output,
+    Python,
+    Resources,
+    RetrySettings,
+    Settings,
+)
+
+__all__ = [
+    "CodeConfiguration",
+    "Deployment",
+    "Environment",
+    "Input",
+    "ItemKind",
+    "MiniBatchSize",
+    "Model",
+    "Output",
+    "Python",
+    "Resources",
+    "RetrySettings",
+    "Settings",
+    "deployment_json_schema",
+    "load_deployment",
+    "parse_assignment",
+]

@@ -1,0 +1,198 @@
+"""The deployment: what is scored, with which model, and how; read from a file, frozen. Runs on the driver."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from sparkscore.config.field_types import Recorded, Section, Text, Written
+from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize, default_mini_batch_size
+from sparkscore.config.not_yet import UNAPPLIED, unapplied
+from sparkscore.config.sections import (
+    CodeConfiguration,
+    Environment,
+    Input,
+    Model,
+    Output,
+    Python,
+    Resources,
+    Settings,
+)
+from sparkscore.redaction import redact_mapping
+
+AZURE_SCHEMA: Final = re.compile(r"azuremlschemas", re.IGNORECASE)
+
+# Azure's keys that mean something to Azure's service only. A key stands for everything below it.
+_WITHOUT_MEANING: Final = (
+    "compute",
+    "creation_context",
+    "endpoint_name",
+    "environment",
+    "id",
+    "model.$schema",
+    "model.datastore",
+    "model.flavors",
+    "model.id",
+    "model.job_name",
+    "model.properties",
+    "model.stage",
+    "model.tags",
+    "model.type",
+    "properties",
+    "provisioning_state",
+    "resources.docker_args",
+    "resources.instance_type",
+    "resources.locations",
+    "resources.max_instance_count",
+    "resources.properties",
+    "resources.shm_size",
+    "settings.output_file_name",
+    "tags",
+)
+
+# The defaults that change the result or its place; the run prints those that it chose.
+_PRINTED_DEFAULTS: Final = (
+    "settings.error_threshold",
+    "settings.mini_batch_error_threshold",
+    "settings.retry_settings.max_retries",
+    "settings.retry_settings.timeout",
+    "settings.max_concurrency_per_instance",
+    "settings.output_action",
+    "output.format",
+    "output.mode",
+)
+
+
+class Deployment(Section):
+    """A deployment of a model for batch scoring. Azure ML's batch deployment files are accepted as they are."""
+
+    model_config = ConfigDict(title="sparkscore deployment")
+
+    azure_schema: Text | None = Field(
+        default=None, alias="$schema", description="Schema of this file. Azure's makes Azure's defaults hold."
+    )
+    name: Text | None = Field(default=None, description="Name of the deployment.")
+    description: str | None = Field(default=None, description="What the deployment is for.")
+    type: Literal["model"] | None = Field(default=None, description="Azure's kind of batch deployment; only model.")
+    model: Model | None = Field(default=None, description="The model: its path, or a mapping.")
+    code_configuration: CodeConfiguration | None = Field(default=None, description="The scoring script.")
+    environment_variables: dict[str, Written] = Field(
+        default_factory=dict, description="Environment variables of the scoring script."
+    )
+    settings: Settings = Field(default_factory=Settings, description="How the input is cut and what failures do.")
+    input: Input = Field(default_factory=Input, description="What is scored.")
+    output: Output = Field(default_factory=Output, description="Where the result goes.")
+    columns: dict[str, Text] = Field(
+        default_factory=dict, description="New names of result columns, {old: new}; mends a clash of names."
+    )
+    publish: Literal["auto", "audit"] = Field(
+        default="auto", description="auto: a successful result is published. audit: it is held until you publish it."
+    )
+    isolation: Literal["process", "none"] | None = Field(
+        default=None, description="process: the script runs in a supervised child process. none: in Spark's worker."
+    )
+    chunk_size: int | None = Field(default=None, ge=1, description="Items that one commit of the run covers.")
+    python: Python = Field(default_factory=Python, description="The Python of Spark's workers.")
+    trust: Literal["code"] | None = Field(
+        default=None, description="code: a model file that runs code when it is loaded may be loaded."
+    )
+    resources: Resources = Field(default_factory=Resources, description="Azure's machines of a job.")
+    environment: Environment | None = Field(
+        default=None,
+        description="Azure's environment, as a reference or a mapping; recorded. See python for the workers'.",
+    )
+    compute: Text | None = Field(default=None, description="Azure's compute target; recorded.")
+    endpoint_name: Text | None = Field(default=None, description="Azure's endpoint; recorded.")
+    id: Text | None = Field(default=None, description="Azure's identifier of the deployment; recorded.")
+    tags: Recorded | None = Field(default=None, description="Azure's tags; recorded.")
+    properties: Recorded | None = Field(default=None, description="Azure's properties; recorded.")
+    creation_context: Recorded | None = Field(default=None, description="Azure's note of who made it; recorded.")
+    provisioning_state: Text | None = Field(default=None, description="Azure's state of the deployment; recorded.")
+
+    @property
+    def is_azure(self) -> bool:
+        """Whether ``$schema`` names Azure's schema, so that Azure's defaults hold."""
+        return names_azure_schema(self.azure_schema)
+
+    def mini_batch_size_for(self, kind: ItemKind) -> MiniBatchSize:
+        """Give the size of a mini-batch for an input of files or of rows."""
+        return self.settings.mini_batch_size or default_mini_batch_size(kind, is_azure=self.is_azure)
+
+    def chosen_defaults(self, kind: ItemKind | None = None) -> dict[str, object]:
+        """Tell the values that the file and the options left to sparkscore, by dotted key.
+
+        Settings that this version does not act on are left out: their default is not what the run does.
+
+        Args:
+            kind: what the input turned out to be; the size of a mini-batch depends on it.
+        """
+        chosen = self.chosen()
+        values = {key: self._value(key) for key in _PRINTED_DEFAULTS if key not in chosen and key not in UNAPPLIED}
+        if self.settings.mini_batch_size is None:
+            values["settings.mini_batch_size"] = self._default_size(kind)
+        return dict(sorted(values.items()))
+
+    def ignored_keys(self) -> list[str]:
+        """Name the keys that are recorded and have no meaning outside Azure."""
+        chosen = self.chosen()
+        return [key for key in _WITHOUT_MEANING if any(is_below(name, key) for name in chosen)]
+
+    def unapplied_settings(self) -> dict[str, object]:
+        """Tell the chosen settings that this version records and does not act on, by dotted key."""
+        return unapplied(self.chosen())
+
+    def chosen(self) -> dict[str, object]:
+        """Tell every value that the file or the options chose, by dotted key, as JSON has it."""
+        return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
+
+    def effective(self) -> dict[str, object]:
+        """Give the whole deployment with its defaults as a plain mapping that a deployment file may hold.
+
+        Secrets are masked, in values that look like one and under keys that are called like one.
+        """
+        redacted = redact_mapping(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return dict(redacted) if isinstance(redacted, Mapping) else {}
+
+    def _value(self, key: str) -> object:
+        value: object = self
+        for part in key.split("."):
+            value = getattr(value, part)
+        return value
+
+    def _default_size(self, kind: ItemKind | None) -> str:
+        kinds: tuple[ItemKind, ...] = ("files", "rows") if kind is None else (kind,)
+        return "; ".join(_size_text(self.mini_batch_size_for(each), each) for each in kinds)
+
+
+def names_azure_schema(schema: object) -> bool:
+    """Tell whether a ``$schema`` is one of Azure ML's."""
+    return isinstance(schema, str) and AZURE_SCHEMA.search(schema) is not None
+
+
+def is_below(key: str, prefix: str) -> bool:
+    """Tell whether a dotted key is another one or lies below it.
+
+    >>> is_below("tags.team", "tags"), is_below("tagsoup", "tags")
+    (True, False)
+    """
+    return key == prefix or key.startswith(f"{prefix}.")
+
+
+def _leaves(tree: Mapping[str, Any], section: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in tree.items():
+        inner = _field(section, key)
+        if isinstance(inner, Section) and value:
+            yield from _leaves(value, inner, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", value
+
+
+def _field(section: object, key: str) -> object:
+    return getattr(section, key, None) if isinstance(section, Section) else None
+
+
+def _size_text(size: MiniBatchSize, kind: ItemKind) -> str:
+    return f"{size.items} {kind}" if size.items is not None else f"{size} of {kind}"

@@ -1,0 +1,108 @@
+"""The types of fields that several sections of a deployment share; runs on the driver."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
+
+from sparkscore.config.mini_batch_size import PATTERN, MiniBatchSize, parse_mini_batch_size
+from sparkscore.signature import parse_ddl
+
+_TEXT: Final[JsonSchemaValue] = {"type": "string"}
+_WRITTEN: Final[JsonSchemaValue] = {"type": ["string", "number", "boolean"]}
+_TEXTS: Final[JsonSchemaValue] = {"type": "array", "items": {"type": "string", "minLength": 1}}
+_LEVELS: Final = ("debug", "info", "warning")
+
+
+class Section(BaseModel):
+    """A part of a deployment: frozen, no unknown keys, no conversions but those a field names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _as_text(value: object) -> object:
+    """Write numbers and booleans as YAML writes them; they come so from Python, a file keeps what was written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _as_names(value: object) -> object:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_arguments(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError as error:
+            raise ValueError("a list, or a text whose quotes are closed") from error
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_level(value: object) -> object:
+    known = [*_LEVELS, *(level.upper() for level in _LEVELS)]
+    if value not in known:
+        raise ValueError("'warning', 'info' or 'debug'")
+    return str(value).lower()
+
+
+def _as_ddl(value: str) -> str:
+    parse_ddl(value)
+    return value
+
+
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+"""A text that says something."""
+
+Ddl: TypeAlias = Annotated[Text, AfterValidator(_as_ddl)]
+"""Columns and types in Spark's DDL, of the types that sparkscore can write."""
+
+Written: TypeAlias = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_WRITTEN)]
+"""A text, or a number or boolean as it was written."""
+
+Names: TypeAlias = Annotated[
+    tuple[Text, ...], BeforeValidator(_as_names), WithJsonSchema({"anyOf": [{**_TEXT, "minLength": 1}, _TEXTS]})
+]
+"""One name or a list of names."""
+
+NameList: TypeAlias = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    WithJsonSchema(_TEXTS),
+]
+"""A list of names."""
+
+Arguments: TypeAlias = Annotated[
+    tuple[Written, ...],
+    BeforeValidator(_as_arguments),
+    WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _WRITTEN}]}),
+]
+"""Command line arguments: a list, or one text that is split as a shell splits it."""
+
+LoggingLevel: TypeAlias = Annotated[
+    str, PlainValidator(_as_level), WithJsonSchema({"enum": [*_LEVELS, *(level.upper() for level in _LEVELS)]})
+]
+
+Size: TypeAlias = Annotated[
+    MiniBatchSize,
+    PlainValidator(parse_mini_batch_size),
+    PlainSerializer(lambda size: size.items or str(size), return_type=int | str),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}]}),
+]
+
+Recorded: TypeAlias = dict[str, Any]
+"""A mapping of Azure's that is recorded as it is."""

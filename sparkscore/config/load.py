@@ -1,0 +1,139 @@
+"""Read, complete and check a deployment: file and options in, frozen `Deployment` out. Runs on the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, is_open, is_reference, merge, with_code_folder
+from sparkscore.config.deployment import Deployment
+from sparkscore.config.field_types import Section
+from sparkscore.config.foreign import refuse_other_files
+from sparkscore.config.json_schema import known_keys
+from sparkscore.config.not_yet import refuse_what_is_not_there
+from sparkscore.config.problems import Origin, Problem, config_error, problems_of
+from sparkscore.config.yaml_file import Document, KeyPath, parse_value, read_document
+from sparkscore.errors import ConfigError
+
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_AZURE_DEFAULTS: Final = {"error_threshold": -1, "mini_batch_error_threshold": -1}
+_AZURE_RETRIES: Final = {"max_retries": 3, "timeout": 30}
+_SectionT = TypeVar("_SectionT", bound=Section)
+
+
+def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _NOTHING) -> Deployment:
+    """Load a deployment from a file, with single settings replaced.
+
+    Args:
+        path: the YAML file; without one the deployment is made of the overrides alone.
+        overrides: values by dotted key (``"settings.mini_batch_size": 100``), already typed; None is ignored. Paths
+            among them are relative to the working directory, those in the file to the file. A mapping is merged into
+            the file's, anything else replaces what the file says.
+
+    Raises:
+        ConfigError: ``CONFIG_FILE``, ``CONFIG_YAML``, ``CONFIG_KIND``, ``CONFIG_UNKNOWN_KEY``, ``CONFIG_VALUE``,
+            ``MODEL_REFERENCE`` or ``NOT_SUPPORTED_YET``.
+    """
+    document = Document() if path is None else read_document(Path(path))
+    if path is not None:
+        refuse_other_files(Path(path), document.tree)
+    keys = {key: split_key(key) for key, value in overrides.items() if value is not None}
+    origin = Origin("" if path is None else str(path), document.places, tuple(keys.values()))
+    folder = Path.cwd() if path is None else Path(path).absolute().parent
+    tree, problems = canonical(document.tree, folder)
+    for key, place in keys.items():
+        option, more_problems = canonical(_nested(place, overrides[key]), Path.cwd())
+        tree = merge(tree, option)
+        problems += more_problems
+    deployment = _validated(with_code_folder(tree, folder), problems, origin)
+    _refuse_references(deployment.chosen())
+    refuse_what_is_not_there(deployment.chosen())
+    return deployment
+
+
+def parse_assignment(assignment: str) -> tuple[str, object]:
+    """Read ``key=value`` as the command line gives it; the value is YAML.
+
+    >>> parse_assignment("settings.mini_batch_size=100")
+    ('settings.mini_batch_size', 100)
+
+    Raises:
+        ConfigError: code ``CONFIG_SET``.
+    """
+    key, equals, text = assignment.partition("=")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise _assignment_error(key, "no key and value", "key=value, for example settings.mini_batch_size=100")
+    try:
+        value = parse_value(text, split_key(key))
+    except ValueError as error:
+        raise _assignment_error(key, str(error), "a value in YAML; quotes make it a text") from error
+    if value is None:
+        raise _assignment_error(key, "no value", "a value; '' is the empty text")
+    return key, value
+
+
+def split_key(key: str) -> tuple[str, ...]:
+    """Cut a dotted key; names of the user's own, like those of environment variables, may hold dots.
+
+    >>> split_key("output.mode"), split_key("input.options.spark.x")
+    (('output', 'mode'), ('input', 'options', 'spark.x'))
+    """
+    parts = key.split(".")
+    for length in range(1, len(parts)):
+        if is_open(tuple(parts[:length])):
+            return (*parts[:length], ".".join(parts[length:]))
+    return tuple(parts)
+
+
+def _nested(place: KeyPath, value: object) -> dict[str, object]:
+    for key in reversed(place):
+        value = {str(key): value}
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deployment:
+    try:
+        deployment = Deployment.model_validate(tree)
+    except ValidationError as error:
+        raise config_error([*problems, *problems_of(error, known_keys())], origin) from error
+    if problems:
+        raise config_error(problems, origin)
+    return _with_azure_defaults(deployment) if deployment.is_azure else deployment
+
+
+def _with_azure_defaults(deployment: Deployment) -> Deployment:
+    """Complete a deployment as Azure does. What was chosen stays known: defaults are not among the fields set."""
+    settings = deployment.settings
+    retries = _completed(settings.retry_settings, _AZURE_RETRIES)
+    settings = _completed(settings, {**_AZURE_DEFAULTS, "retry_settings": retries}, always=("retry_settings",))
+    return _completed(deployment, {"settings": settings}, always=("settings",))
+
+
+def _completed(section: _SectionT, values: Mapping[str, Any], *, always: tuple[str, ...] = ()) -> _SectionT:
+    chosen = section.model_fields_set
+    fields = dict(section) | {key: value for key, value in values.items() if key in always or key not in chosen}
+    return section.model_construct(_fields_set=set(chosen), **fields)
+
+
+def _refuse_references(chosen: Mapping[str, object]) -> None:
+    for key, value in chosen.items():
+        reference = next((item for item in (value if isinstance(value, list) else [value]) if is_reference(item)), None)
+        if key in PATH_KEYS and reference is not None:
+            raise ConfigError(
+                code="MODEL_REFERENCE" if key == "model.path" else "AZURE_REFERENCE",
+                what=f"setting '{key}' refers to something that only Azure can resolve",
+                got=f"'{reference}'",
+                expected="a path",
+                next_step=f"Download it and add --set {key}=PATH"
+                + ("; the name and version of the reference are kept." if key == "model.path" else "."),
+            )
+
+
+def _assignment_error(key: str, got: str, expected: str) -> ConfigError:
+    what = f"option --set '{key}'"
+    return ConfigError(code="CONFIG_SET", what=what, got=got, expected=expected, next_step="Correct the option.")

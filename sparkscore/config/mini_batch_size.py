@@ -1,0 +1,58 @@
+"""How large a mini-batch is: a number of items, or of bytes; read on the driver."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+ItemKind: TypeAlias = Literal["files", "rows"]
+
+PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])?$"
+EXPECTED: Final = "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB')"
+_BYTES_PER_UNIT: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+@dataclass(frozen=True)
+class MiniBatchSize:
+    """The size of a mini-batch; exactly one of the two is set.
+
+    Attributes:
+        items: how many items, files or rows.
+        size_bytes: how many bytes.
+    """
+
+    items: int | None = None
+    size_bytes: int | None = None
+
+    def __str__(self) -> str:
+        """Write it as a deployment file may hold it."""
+        return str(self.items) if self.size_bytes is None else f"{self.size_bytes}B"
+
+
+def parse_mini_batch_size(value: object) -> MiniBatchSize:
+    """Read a size: a bare integer counts items, a unit counts bytes.
+
+    >>> parse_mini_batch_size(10), parse_mini_batch_size("1KB")
+    (MiniBatchSize(items=10, size_bytes=None), MiniBatchSize(items=None, size_bytes=1024))
+
+    Raises:
+        ValueError: for anything else; the text says what is expected.
+    """
+    if isinstance(value, MiniBatchSize):
+        return value
+    match = re.match(PATTERN, str(value).strip())  # a boolean, a fraction or a list does not look like a number
+    if match is None:
+        raise ValueError(EXPECTED)
+    unit = match[1]
+    number = int(match[0].removesuffix(unit or ""))
+    if unit is None:
+        return MiniBatchSize(items=number)
+    return MiniBatchSize(size_bytes=number * _BYTES_PER_UNIT[unit.upper()])
+
+
+def default_mini_batch_size(kind: ItemKind, *, is_azure: bool) -> MiniBatchSize:
+    """Choose the size where the deployment is silent: Azure's default for Azure's files, ours otherwise."""
+    if kind == "files":
+        return MiniBatchSize(items=10)
+    return MiniBatchSize(size_bytes=_BYTES_PER_UNIT["MB"]) if is_azure else MiniBatchSize(items=10_000)

@@ -1,0 +1,84 @@
+"""What a deployment may ask for and this version does not do: a capability that arrives deletes its lines here.
+
+Runs on the driver. `REFUSED` would silently give another result, so it stops the run. `UNAPPLIED` only tolerates or
+tunes more than this version does, so the run warns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sparkscore.errors import ConfigError
+from sparkscore.redaction import redact
+
+_Test = Callable[[object], bool]
+
+
+def _is_one_of(*values: object) -> _Test:
+    return lambda value: value in values
+
+
+def _names_a_table(value: object) -> bool:
+    locations = value if isinstance(value, (list, tuple)) else [value]
+    return any(str(location).startswith("table:") for location in locations)
+
+
+REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
+    ("settings.output_action", _is_one_of("summary_only"), "Use append_row: run() then returns one element per item."),
+    ("publish", _is_one_of("audit"), "Remove the line: the result is published when the run succeeds."),
+    ("python.path", lambda _: True, "Remove the line and set PYSPARK_PYTHON to that interpreter."),
+    ("python.archive", lambda _: True, "Remove the line and install the packages on the workers."),
+    ("input.format", _is_one_of("query", "table", "orc", "avro"), "Use files, parquet, csv, json or delta."),
+    ("input.location", _names_a_table, "Name the table's path and set input.format: delta."),
+    ("input.reader", _is_one_of("worker"), "Remove the line: Spark reads the input."),
+    ("output.location", _names_a_table, "Name a path."),
+    ("output.writer", _is_one_of("worker"), "Remove the line: Spark publishes the result."),
+)
+
+# Each with the values that ask for nothing more than this version does: any failure fails the run, nothing is retried.
+UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
+    "settings.error_threshold": (0,),
+    "settings.mini_batch_error_threshold": (0,),
+    "settings.allowed_failed_percent": (0,),
+    "settings.retry_settings.max_retries": (0,),
+    "settings.retry_settings.timeout": (),
+    "settings.max_concurrency_per_instance": (),
+    "isolation": ("none",),
+    "chunk_size": (),
+    "python.requirements": (),
+    "python.check": ("warn",),
+    "resources.instance_count": (),
+}
+
+
+def refuse_what_is_not_there(chosen: dict[str, object]) -> None:
+    """Stop when the deployment asks for something that would silently become something else.
+
+    Args:
+        chosen: the settings that the file or the options chose, by dotted key.
+
+    Raises:
+        ConfigError: code ``NOT_SUPPORTED_YET``.
+    """
+    for key, is_refused, next_step in REFUSED:
+        if key in chosen and is_refused(chosen[key]):
+            raise ConfigError(
+                code="NOT_SUPPORTED_YET",
+                what=f"setting '{key}' asks for something that this version cannot do",
+                got=_shown(chosen[key]),
+                next_step=next_step,
+            )
+
+
+def unapplied(chosen: dict[str, object]) -> dict[str, object]:
+    """Pick the chosen settings that this version records and does not act on."""
+    return {
+        key: chosen[key]
+        for key, without_effect in UNAPPLIED.items()
+        if key in chosen and chosen[key] not in without_effect
+    }
+
+
+def _shown(value: object) -> str:
+    return ", ".join(f"'{redact(str(item))}'" for item in (value if isinstance(value, (list, tuple)) else [value]))

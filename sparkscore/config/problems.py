@@ -1,0 +1,199 @@
+"""Say what is wrong with a deployment: every problem with its place, in one error. Runs on the driver."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkscore.config.yaml_file import KeyPath
+from sparkscore.errors import ConfigError
+from sparkscore.redaction import redact, redact_mapping
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_LISTED: Final = 5
+_SHOWN_CHARACTERS: Final = 60
+_EXPECTED: Final = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping (key: value)",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "int_type": "a whole number",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "missing": "a value",
+    "model_attributes_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "string_pattern_mismatch": "a text like {pattern}",
+    "string_too_short": "a text that is not empty",
+    "string_type": "a text; numbers and words like true need quotes",
+    "tuple_type": "a list",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        code: code of the error.
+        path: the key it is about.
+        text: what is wrong with it, where got and expected do not say it.
+        got: the value it has.
+        expected: the values it may have.
+        next_step: what the reader can do.
+    """
+
+    code: str
+    path: KeyPath
+    text: str = ""
+    got: str = ""
+    expected: str = ""
+    next_step: str = "Correct the value."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the settings came from, to say where a wrong one stands.
+
+    Attributes:
+        file: the deployment file, or nothing when there is none.
+        places: line and column of the file's keys.
+        options: keys that were given as options.
+    """
+
+    file: str = ""
+    places: Mapping[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    options: tuple[KeyPath, ...] = ()
+
+    def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
+        """Find the key as it was written, and its line and column if it stands in the file."""
+        for spelling, rest in _spellings(path):
+            if any(option == spelling[: len(option)] for option in self.options):
+                return (*spelling, *rest), None
+            if spelling in self.places:
+                return (*spelling, *rest), self.places[spelling]
+        return path, None
+
+    def subject(self, problem: Problem) -> str:
+        """Name the key of a problem and its place."""
+        path, place = self.locate(problem.path)
+        key = ".".join(str(part) for part in path)
+        where = " (option)" if place is None else f" (line {place[0]}, column {place[1]})"
+        return f"'{key}'{where} {problem.text}".rstrip()
+
+
+def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
+    """Build one error of all problems, in the order of the file; at most five are shown."""
+    ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
+    subject = f"deployment file '{origin.file}'" if origin.file else "deployment"
+    first = ordered[0]
+    if len(ordered) == 1:
+        what = f"{subject}: {origin.subject(first)}"
+        return ConfigError(
+            code=first.code, what=what, got=first.got, expected=first.expected, next_step=first.next_step
+        )
+    sentences = [_sentence(problem, origin) for problem in ordered[:_LISTED]]
+    if len(ordered) > _LISTED:
+        sentences.append(f"and {len(ordered) - _LISTED} more")
+    steps = list(dict.fromkeys(problem.next_step for problem in ordered[:_LISTED]))
+    what = f"{subject} has {len(ordered)} problems: {'; '.join(sentences)}"
+    return ConfigError(code=first.code, what=what, next_step=" ".join(steps))
+
+
+def _sentence(problem: Problem, origin: Origin) -> str:
+    comparison = f" got {problem.got}, expected {problem.expected}" if problem.got else ""
+    return f"{origin.subject(problem)}{comparison}"
+
+
+def problems_of(error: ValidationError, known: Mapping[str, object]) -> list[Problem]:
+    """Turn pydantic's errors into problems.
+
+    Args:
+        error: what the validation found.
+        known: the keys that a deployment may have, as a tree.
+    """
+    return [_problem(item, known) for item in error.errors(include_url=False)]
+
+
+def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
+    path: KeyPath = tuple(item["loc"])
+    if item["type"] == "extra_forbidden":
+        return unknown_key(path, known)
+    if item["type"] == "missing":
+        return Problem("CONFIG_VALUE", path, "is missing", next_step="Add it.")
+    return Problem("CONFIG_VALUE", path, got=_shown(path, item["input"]), expected=_expected(item))
+
+
+def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
+    """Describe a key that no deployment has, with the nearest one that there is."""
+    nearest = _nearest(path, known)
+    text = "is unknown" if nearest is None else f"is unknown, did you mean '{nearest}'"
+    next_step = "Correct or remove the key; 'sparkscore schema' lists all keys."
+    return Problem("CONFIG_UNKNOWN_KEY", path, text, next_step=next_step)
+
+
+def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
+    key = str(path[-1])
+    section: object = known
+    for part in path[:-1]:
+        section = section.get(str(part), {}) if isinstance(section, Mapping) else {}
+    siblings = list(section) if isinstance(section, Mapping) else []
+    elsewhere = [name for name in dotted(known) if name.rsplit(".", 1)[-1] == key]
+    if elsewhere:
+        return min(elsewhere, key=lambda name: (name.count("."), name))
+    return next(iter(difflib.get_close_matches(key, siblings, n=1)), None)
+
+
+def dotted(tree: Mapping[str, object], prefix: str = "") -> list[str]:
+    """List every key of a tree, dotted."""
+    result = []
+    for key, below in tree.items():
+        result.append(f"{prefix}{key}")
+        if isinstance(below, Mapping):
+            result.extend(dotted(below, f"{prefix}{key}."))
+    return result
+
+
+def _expected(item: Mapping[str, Any]) -> str:
+    context = item.get("ctx") or {}
+    cause = context.get("error")
+    if isinstance(cause, ConfigError):
+        return cause.expected or cause.what
+    if isinstance(cause, ValueError):
+        return str(cause)
+    template = _EXPECTED.get(item["type"])
+    return str(item["msg"]) if template is None else template.format(**context)
+
+
+def _shown(path: KeyPath, value: object) -> str:
+    """Show a wrong value without its secrets, cut to a glance."""
+    key = str(next((part for part in reversed(path) if isinstance(part, str)), ""))
+    if value is None:
+        return "no value"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    masked = redact_mapping({key: value})
+    text = redact(str(masked[key] if isinstance(masked, dict) else value))
+    cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return f"'{cut}'" if isinstance(value, str) else cut
+
+
+def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
+    """List how a key, or else what holds it, may have been written, each with what is below it."""
+    for length in range(len(path), 0, -1):
+        start, rest = path[:length], path[length:]
+        yield start, rest
+        if start[0] == "settings" and length > 1:
+            yield start[1:], rest
+        elif start[0] == "environment_variables":
+            yield ("settings", *start), rest
+        elif start[:2] == ("resources", "instance_count"):
+            yield ("settings", *start[1:]), rest

@@ -1,0 +1,232 @@
+"""Read YAML strictly, with the place of every key; runs on the driver.
+
+YAML can do more than a settings file needs, and some of it harms: aliases that unfold to gigabytes, the second of two
+equal keys winning silently, ``no`` becoming false and ``12:30:00`` becoming 45000. So anchors, aliases, tags, duplicate
+keys, deep nesting and large files are refused, and plain values are read by the rules of YAML 1.2's core schema.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import yaml
+
+from sparkscore.errors import ConfigError
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 50
+
+# Below these keys a number, a date or a boolean stays the text that was written: version 1.10 is not version 1.1.
+_AS_WRITTEN: Final[tuple[KeyPath, ...]] = (
+    ("environment_variables",),
+    ("settings", "environment_variables"),
+    ("model", "version"),
+    ("code_configuration", "arguments"),
+    ("input", "options"),
+)
+
+_NULL: Final = "tag:yaml.org,2002:null"
+_BOOL: Final = "tag:yaml.org,2002:bool"
+_INT: Final = "tag:yaml.org,2002:int"
+_FLOAT: Final = "tag:yaml.org,2002:float"
+# No leading zeros and at most 18 digits: 0755 and longer numbers stay text.
+_INTEGER: Final = re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$")
+_DECIMAL: Final = re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]{1,4})$")
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file holds.
+
+    Attributes:
+        tree: the values; every key is a string.
+        places: line and column of every key and list entry, counted from 1.
+    """
+
+    tree: dict[str, object] = field(default_factory=dict)
+    places: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A loader that composes trees of plain values only."""
+
+    yaml_implicit_resolvers: Final = {}  # type: ignore[misc] # SafeLoader's own are YAML 1.1's; filled below
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse what a settings file does not need before it is composed."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
+        if isinstance(event, yaml.AliasEvent):
+            raise _YamlProblem(f"alias '*{event.anchor}'", "the value itself", event.start_mark)
+        if getattr(event, "anchor", None) is not None:
+            raise _YamlProblem(f"anchor '&{event.anchor}'", "no anchors", event.start_mark)
+        if getattr(event, "tag", None) is not None:
+            raise _YamlProblem(f"tag '{event.tag}'", "a value without a tag; quotes make it a text", event.start_mark)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _YamlProblem(f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH}", event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+_StrictLoader.add_implicit_resolver(_NULL, re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_StrictLoader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_StrictLoader.add_implicit_resolver(_INT, _INTEGER, list("-+0123456789"))
+_StrictLoader.add_implicit_resolver(_FLOAT, _DECIMAL, list("-+.0123456789"))
+
+
+class _YamlProblem(Exception):  # noqa: N818 - never leaves this module
+    def __init__(self, got: str, expected: str, mark: Any) -> None:
+        super().__init__(got)
+        self.got = got
+        self.expected = expected
+        self.mark = mark
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: ``CONFIG_FILE`` when it cannot be read, ``CONFIG_YAML`` with line and column when it is not
+            the YAML that sparkscore accepts.
+    """
+    text = _read_text(path)
+    try:
+        return _document(_compose(text))
+    except _YamlProblem as problem:
+        raise _yaml_error(path, problem) from problem.__cause__
+
+
+def parse_value(text: str, key: KeyPath) -> object:
+    """Read one value of an option as YAML: a number, true or false, a text, ``[a, b]`` or ``{a: b}``.
+
+    Args:
+        text: the value.
+        key: the setting that it is for; some keep numbers as the text that was written.
+
+    Raises:
+        ValueError: when it is no YAML; the text says why.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"got {len(text)} characters, expected at most {MAX_BYTES}")
+    try:
+        node = _compose(text)
+        return None if node is None else _value(node, key, {})
+    except _YamlProblem as problem:
+        raise ValueError(problem.got) from problem
+
+
+def _document(node: yaml.Node | None) -> Document:
+    if node is None or node.tag == _NULL:
+        return Document()
+    if not isinstance(node, yaml.MappingNode):
+        raise _YamlProblem(_kind(node), "keys with values (name: heart) at the top level", node.start_mark)
+    places: dict[KeyPath, tuple[int, int]] = {}
+    return Document(dict(_entries(node, (), places)), places)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _file_error(path, f"'{reason}'", "a file that can be read", "Check the path.") from error
+    if len(content) > MAX_BYTES:
+        raise _file_error(path, "a larger file", f"at most {MAX_BYTES} bytes", "Check that this is the file you mean.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start} that is no UTF-8"
+        raise _file_error(path, found, "a text file in UTF-8", "Save the file as UTF-8.") from error
+
+
+def _file_error(path: Path, got: str, expected: str, next_step: str) -> ConfigError:
+    what = f"deployment file '{path}' cannot be read"
+    return ConfigError(code="CONFIG_FILE", what=what, got=got, expected=expected, next_step=next_step)
+
+
+def _compose(text: str) -> yaml.Node | None:
+    try:
+        return _StrictLoader(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _YamlProblem(f"invalid YAML ({error.problem or error.context})", "valid YAML", mark) from error
+    except yaml.YAMLError as error:  # a character that no YAML file may hold: the reader knows no line
+        raise _YamlProblem(f"invalid YAML ({str(error).splitlines()[0]})", "valid YAML", None) from error
+
+
+def _yaml_error(path: Path, problem: _YamlProblem) -> ConfigError:
+    place = "" if problem.mark is None else f", line {problem.mark.line + 1}, column {problem.mark.column + 1}"
+    return ConfigError(
+        code="CONFIG_YAML",
+        what=f"deployment file '{path}'{place} is not accepted",
+        got=problem.got,
+        expected=problem.expected,
+        next_step="Correct that line.",
+    )
+
+
+def _kind(node: yaml.Node) -> str:
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+
+
+def _value(node: yaml.Node, path: KeyPath, places: dict[KeyPath, tuple[int, int]]) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return dict(_entries(node, path, places))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            places[*path, index] = _place(item)
+        return [_value(item, (*path, index), places) for index, item in enumerate(node.value)]
+    return _scalar(node, path)
+
+
+def _entries(
+    node: yaml.MappingNode, path: KeyPath, places: dict[KeyPath, tuple[int, int]]
+) -> Iterator[tuple[str, object]]:
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise _YamlProblem(f"{_kind(key_node)} as a key", "a plain text as key", key_node.start_mark)
+        key = _text(key_node)
+        if key in seen:
+            raise _YamlProblem(f"key '{key}' a second time", "every key once", key_node.start_mark)
+        seen.add(key)
+        places[*path, key] = _place(key_node)
+        yield key, _value(value_node, (*path, key), places)
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _text(node: yaml.Node) -> str:
+    """Read a text whole: PyYAML leaves the halves of an escaped surrogate pair apart, and no file can hold one."""
+    text = str(node.value)
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise _YamlProblem("half of a surrogate pair", "whole characters", node.start_mark) from error
+
+
+def _scalar(node: yaml.Node, path: KeyPath) -> object:
+    text = _text(node)
+    if node.tag == _NULL:
+        return None
+    if any(path[: len(prefix)] == prefix for prefix in _AS_WRITTEN):
+        return text
+    if node.tag == _BOOL:
+        return text.lower() == "true"
+    if node.tag == _INT:
+        return int(text)
+    if node.tag == _FLOAT and math.isfinite(float(text)):
+        return float(text)
+    return text

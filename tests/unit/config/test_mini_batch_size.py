@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.config.mini_batch_size import (
+    ItemKind,
+    MiniBatchSize,
+    default_mini_batch_size,
+    parse_mini_batch_size,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (10, MiniBatchSize(items=10)),
+        ("10", MiniBatchSize(items=10)),
+        ("1B", MiniBatchSize(size_bytes=1)),
+        ("1024B", MiniBatchSize(size_bytes=1024)),
+        ("1KB", MiniBatchSize(size_bytes=1024)),
+        ("1mb", MiniBatchSize(size_bytes=1024**2)),
+        ("2 GB", MiniBatchSize(size_bytes=2 * 1024**3)),
+        (" 3 ", MiniBatchSize(items=3)),
+        (MiniBatchSize(items=4), MiniBatchSize(items=4)),
+    ],
+)
+def test_a_size_counts_items_or_bytes(value: object, expected: MiniBatchSize) -> None:
+    assert parse_mini_batch_size(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, True, 1.5, None, [], {}, "", "0", "0MB", "-1KB", "1.5MB", "1TB", "MB", "ten", "1e3", "10 items", "\u0661"],
+)
+def test_anything_else_is_refused_with_examples(value: object) -> None:
+    with pytest.raises(ValueError, match="512KB"):
+        parse_mini_batch_size(value)
+
+
+@given(st.integers(1, 10**17), st.sampled_from(["", "B", "KB", "MB", "GB"]))
+def test_a_size_written_is_the_size_read(number: int, unit: str) -> None:
+    size = parse_mini_batch_size(f"{number}{unit}")
+
+    # bytes of many GB have more digits than a file may hold; they are written in bytes
+    if len(str(size)) <= 18:
+        assert parse_mini_batch_size(str(size)) == size
+    assert (size.items is None) is bool(unit)
+    assert (size.size_bytes is None) is not bool(unit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_azure", "expected"),
+    [
+        ("files", False, MiniBatchSize(items=10)),
+        ("files", True, MiniBatchSize(items=10)),
+        ("rows", False, MiniBatchSize(items=10_000)),
+        ("rows", True, MiniBatchSize(size_bytes=1024 * 1024)),
+    ],
+)
+def test_the_default_depends_on_the_input_and_the_schema(
+    kind: ItemKind,
+    is_azure: bool,  # noqa: FBT001 - a case
+    expected: MiniBatchSize,
+) -> None:
+    assert default_mini_batch_size(kind, is_azure=is_azure) == expected
