@@ -1,0 +1,33 @@
+"""Batch scoring on Apache Spark: a scoring script over files or tables, one exact table out.
+
+The names below are loaded when they are first used, so that workers can import `sparkscore.worker` without PySpark.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sparkscore.errors import SparkscoreError
+    from sparkscore.run import Run, score
+    from sparkscore.session import local_session
+
+__all__ = ["Run", "SparkscoreError", "__version__", "local_session", "score"]
+
+__version__ = version("sparkscore")
+
+_MODULE_OF = {
+    "Run": "sparkscore.run",
+    "SparkscoreError": "sparkscore.errors",
+    "local_session": "sparkscore.session",
+    "score": "sparkscore.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'sparkscore' has no attribute '{name}'")
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -1,0 +1,111 @@
+"""Hand the work to Spark: the one place that calls `mapInArrow` (driver; the inner functions run on workers)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from sparkscore.minibatch import SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit, split_into_mini_batches
+from sparkscore.plan import Plan
+from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
+from sparkscore.worker import (
+    REPORT_SCHEMA,
+    MiniBatchReport,
+    ProbeReport,
+    ProbeSpec,
+    WorkerSpec,
+    probe,
+    read_probe_report,
+    read_reports,
+    score_task,
+)
+from sparkscore.worker.planned import read_planned_mini_batches
+from sparkscore.worker.probe import PROBE_SCHEMA
+
+ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+# A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
+_SAMPLE_ROWS: Final = 10_000
+
+
+def score_plan(spark: SparkSession, plan: Plan, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
+    """Score the whole plan in one Spark action and give the reports of the task attempts that succeeded.
+
+    Args:
+        spark: the session.
+        plan: the plan.
+        rows: the pinned rows; None where the items are files.
+        spec: what the tasks do.
+
+    Raises:
+        SourceError: Spark could not read the input.
+        ScoringError: the Spark job failed for another reason, for example a worker process that died.
+    """
+    # One row and one partition for each planned unit: the row's number says which part of the plan is the task's.
+    work = spark.range(0, plan.unit_count, 1, plan.unit_count) if rows is None else rows
+    return read_reports(_run(work, _score_function(spec), REPORT_SCHEMA))
+
+
+def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
+    """Call the scorer once on a worker, as one Spark job of one task.
+
+    Raises:
+        ScoringError: the Spark job failed, for example because the worker process died.
+    """
+    return read_probe_report(_run(spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
+
+
+def first_mini_batch(
+    plan: Plan, plan_file: str | None, rows: DataFrame | None, limit: MiniBatchLimit
+) -> MiniBatch | None:
+    """Give the first mini-batch of the plan, or one made of the input's first rows; None if there is none.
+
+    Raises:
+        SourceError: Spark could not read the input.
+    """
+    if rows is None:
+        units = pa.RecordBatch.from_pydict({"unit": [0] if plan.unit_count else []})
+        return next(iter(read_planned_mini_batches(str(plan_file), [units])), None)
+    try:
+        sample = rows.limit(limit.items or _SAMPLE_ROWS).toArrow()
+    except SPARK_ERRORS as error:
+        raise explain_spark_error(error) from error
+    return next(split_into_mini_batches(sample.to_batches(), limit, unit=0), None)
+
+
+def input_schema(rows: DataFrame) -> StructType:
+    """Give the columns of the input's rows."""
+    return StructType([field for field in rows.schema if field.name != SOURCE_FILE_COLUMN])
+
+
+def _run(work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:
+    try:
+        return work.mapInArrow(function, from_arrow_schema(schema)).toArrow()
+    except SPARK_ERRORS as error:
+        raise explain_spark_error(error) from error
+
+
+def _score_function(spec: WorkerSpec) -> ArrowFunction:
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Runs on the worker, once per task attempt."""
+        # Imported here: only inside a task is there a context.
+        from pyspark import TaskContext  # noqa: PLC0415
+
+        context = TaskContext.get()
+        yield from score_task(batches, spec, context.partitionId() if context else 0)
+
+    return score
+
+
+def _probe_function(spec: ProbeSpec) -> ArrowFunction:
+    def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Runs on the worker, in one task with one row."""
+        for _ in batches:
+            yield probe(spec)
+
+    return probe_once

@@ -1,0 +1,143 @@
+"""The run record: what was scored, with what, into what, and how it ended (driver)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from sparkscore.errors import SparkscoreError
+from sparkscore.plan import Plan
+from sparkscore.redaction import redact
+from sparkscore.worker import MiniBatchReport, ProbeReport
+
+RUNNING, COMPLETE, FAIL, ABORT = "RUNNING", "COMPLETE", "FAIL", "ABORT"
+_COUNTS = ("items", "scored", "failed", "skipped", "mini_batches", "attempts", "probe_calls")
+
+
+def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> dict[str, Any]:
+    """Start the record of a run with every name that a reader may expect.
+
+    Args:
+        run_id: the run's id.
+        deployment: name or path of the deployment.
+        config: the effective configuration, without secrets.
+    """
+    nothing: dict[str, Any] = {}
+    return {
+        "run_id": run_id,
+        "state": RUNNING,
+        "started_at": _now(),
+        "ended_at": None,
+        "deployment": deployment,
+        "config": dict(config),
+        "identity": None,
+        "input": nothing,
+        "output": nothing,
+        "model": nothing,
+        "script": nothing,
+        "git_commit": None,
+        "counts": dict.fromkeys(_COUNTS, 0),
+        "model_loads": 0,
+        "worker_processes": 0,
+        "seconds": {"plan": 0.0, "score": 0.0, "publish": 0.0},
+        "versions": _versions(),
+        "error": None,
+    }
+
+
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """Describe the pinned input."""
+    snapshot = plan.snapshot
+    return {
+        "format": snapshot.format,
+        "location": snapshot.location,
+        "version": snapshot.version,
+        "items": snapshot.items,
+        "bytes": snapshot.size_bytes,
+        "files": len(snapshot.files) or None,
+        "skipped": dict(snapshot.skipped),
+    }
+
+
+def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, items: int | None) -> dict[str, int]:
+    """Add up the reports of the successful task attempts: these are the rows that were staged, each once.
+
+    Args:
+        reports: the reports.
+        probe: the probe's report, counted apart.
+        items: the planned number of items, where it is known.
+    """
+    done = list(reports)
+    scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
+    total = scored + failed if items is None else items
+    return {
+        "items": total,
+        "scored": scored,
+        "failed": failed,
+        "skipped": total - scored - failed,
+        "mini_batches": len(done),
+        "attempts": sum(report.calls for report in done),
+        "probe_calls": 0 if probe is None else probe.calls,
+    }
+
+
+def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
+    """Count the worker processes that scored, and how often they loaded the model."""
+    loads = {report.worker: report.loads for report in reports}
+    if probe is not None:
+        loads.setdefault(probe.worker, probe.loads)
+    return {"model_loads": sum(loads.values()), "worker_processes": len(loads)}
+
+
+def identity_of(parts: Mapping[str, object]) -> str:
+    """Give the digest of everything that decides the result: plan, script, model and configuration."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def end_record(record: dict[str, Any], state: str, error: BaseException | None = None) -> dict[str, Any]:
+    """Close the record with its final state; secrets in the error are masked."""
+    described = None if error is None else _describe_error(error)
+    return {**record, "state": state, "ended_at": _now(), "error": described}
+
+
+def git_commit_of(folder: Path) -> str | None:
+    """Give the commit that a folder is checked out at, with ``-dirty`` where files differ; None outside a checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _describe_error(error: BaseException) -> dict[str, str]:
+    code = error.code if isinstance(error, SparkscoreError) else type(error).__name__
+    return {"code": code, "message": redact(str(error))}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _versions() -> dict[str, str | None]:
+    return {
+        "sparkscore": _version("sparkscore"),
+        "spark": _version("pyspark"),
+        "python": platform.python_version(),
+        "delta": _version("delta-spark"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

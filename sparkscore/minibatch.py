@@ -1,0 +1,119 @@
+"""Cut the rows of one Spark task into mini-batches (worker)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Added by the driver to every row that was read from a file; never handed to the user's code.
+SOURCE_FILE_COLUMN = "__sparkscore_source_file"
+
+
+@dataclass(frozen=True)
+class MiniBatchLimit:
+    """How much one mini-batch may hold: items, or bytes of Arrow memory; one of the two is set."""
+
+    items: int | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class MiniBatch:
+    """What one call of ``run()`` receives: file paths, or rows.
+
+    Attributes:
+        mini_batch_id: stable name of the mini-batch within its run.
+        files: the files that the items are, or come from, in order; empty when the rows come from no file.
+        rows: the rows, without sparkscore's own columns; None when the items are the files themselves.
+    """
+
+    mini_batch_id: str
+    files: tuple[str, ...]
+    rows: pa.Table | None = None
+
+    @property
+    def item_count(self) -> int:
+        """Number of items: files, or rows."""
+        return len(self.files) if self.rows is None else self.rows.num_rows
+
+
+def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
+    """Cut record batches into mini-batches, keeping the order of the rows.
+
+    Runs on the worker. A mini-batch never crosses a file. With a limit in items, all mini-batches of a file but its
+    last hold exactly that many rows, however Spark cut its record batches; with a limit in bytes only a single row can
+    exceed it. At most one mini-batch is held in memory.
+
+    Args:
+        batches: consumed once; may be empty, and may hold empty record batches.
+        limit: the size of one mini-batch.
+        unit: number of the work unit; the mini-batches are named ``<unit>-<position>``.
+    """
+    pending = _Pending(limit, unit)
+    for file, piece in _pieces_of_one_file(batches):
+        if file != pending.file:
+            yield from pending.flush()
+            pending.file = file
+        yield from pending.add(piece)
+    yield from pending.flush()
+
+
+class _Pending:
+    """The rows that wait until a mini-batch is full."""
+
+    def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
+        self.file: str | None = None
+        self._limit = limit
+        self._capacity = limit.items or limit.size_bytes or 1
+        self._unit = unit
+        self._pieces: list[pa.RecordBatch] = []
+        self._used = 0
+        self._position = 0
+
+    def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
+        while piece.num_rows:
+            fitting = self._fitting(piece)
+            if not fitting and self._pieces:
+                yield from self.flush()
+                continue
+            taken = piece.slice(0, max(1, fitting))
+            self._pieces.append(taken)
+            self._used += self._cost(taken)
+            piece = piece.slice(taken.num_rows)
+            if piece.num_rows or self._used >= self._capacity:
+                yield from self.flush()
+
+    def flush(self) -> Iterator[MiniBatch]:
+        if not self._pieces:
+            return
+        rows = pa.Table.from_batches(self._pieces)
+        files = () if self.file is None else (self.file,)
+        yield MiniBatch(f"{self._unit}-{self._position}", files, rows)
+        self._pieces, self._used = [], 0
+        self._position += 1
+
+    def _cost(self, piece: pa.RecordBatch) -> int:
+        return int(piece.num_rows if self._limit.items else piece.nbytes)
+
+    def _fitting(self, piece: pa.RecordBatch) -> int:
+        """Count the first rows for which there is room."""
+        room = self._capacity - self._used
+        return bisect_right(range(1, piece.num_rows + 1), room, key=lambda count: self._cost(piece.slice(0, count)))
+
+
+def _pieces_of_one_file(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str | None, pa.RecordBatch]]:
+    for batch in batches:
+        if SOURCE_FILE_COLUMN not in batch.schema.names:
+            if batch.num_rows:
+                yield None, batch
+            continue
+        runs = pc.run_end_encode(batch.column(SOURCE_FILE_COLUMN))
+        rows = batch.drop_columns([SOURCE_FILE_COLUMN])
+        start = 0
+        for end, file in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
+            yield file, rows.slice(start, end - start)
+            start = end

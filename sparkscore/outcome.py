@@ -1,0 +1,111 @@
+"""The result of one mini-batch as a value: rows, or the reason why there are none (worker)."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from sparkscore.errors import SparkscoreError
+
+_MESSAGE_LENGTH = 2000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a mini-batch, or part of it, was not scored. Plain text only: foreign exceptions do not cross processes.
+
+    Attributes:
+        code: sparkscore's name of this kind of failure, for example ``SCRIPT_RUN``.
+        error_class: class name of the exception.
+        message: the exception's own text, cut at 2,000 characters; it may hold row contents.
+        place: file and line in the user's code, if known.
+        traceback_text: the whole traceback, for the log.
+        next_step: what the user can do, where sparkscore knows.
+    """
+
+    code: str
+    error_class: str
+    message: str
+    place: str = ""
+    traceback_text: str = ""
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mini-batch.
+
+    Attributes:
+        items: number of items that went in.
+        scored: items that count as scored.
+        table: the rows of the result; None when the mini-batch failed.
+        failure: why items failed; None when all were scored.
+    """
+
+    items: int
+    scored: int
+    table: pa.Table | None = None
+    failure: Failure | None = None
+
+    @property
+    def failed(self) -> int:
+        """Items that went in and were not scored."""
+        return self.items - self.scored
+
+
+def failed_outcome(items: int, failure: Failure) -> Outcome:
+    """Make the outcome of a mini-batch of which nothing was scored."""
+    return Outcome(items=items, scored=0, failure=failure)
+
+
+def describe_failure(error: BaseException, code: str = "SCRIPT_RUN", code_folder: Path | None = None) -> Failure:
+    """Turn an exception of the user's code into text.
+
+    Runs on the worker. Never raises: an exception whose ``str()`` fails is described by its class.
+
+    Args:
+        error: the exception.
+        code: the code for it; sparkscore's own exceptions have theirs.
+        code_folder: folder of the user's code; the innermost frame in it is the failure's place.
+    """
+    if isinstance(error, SparkscoreError):
+        cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
+        sentence = _storable(error.sentence)
+        return Failure(error.code, type(error).__name__, sentence, traceback_text=cause, next_step=error.next_step)
+    return Failure(
+        code=code,
+        error_class=type(error).__name__,
+        message=_storable(_text_of(error)[:_MESSAGE_LENGTH]),
+        place=_storable(_place_of(error, code_folder)),
+        traceback_text=_traceback_of(error),
+    )
+
+
+def _storable(text: str) -> str:
+    """Escape what UTF-8, and so Arrow, cannot hold: characters in the names of files whose bytes are not text."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _traceback_of(error: BaseException) -> str:
+    return _storable("".join(traceback.format_exception(error, chain=True)))
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's __str__ may raise anything
+        return "(the exception's own text could not be read)"
+
+
+def _place_of(error: BaseException, code_folder: Path | None) -> str:
+    if code_folder is None:
+        return ""
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    # A file of the user's that does not compile has no frame; text that the user's code compiles is no file.
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    own = [(Path(file).name, line) for file, line in places if Path(file).is_relative_to(code_folder)]
+    return f"{own[-1][0]}, line {own[-1][1]}" if own else ""

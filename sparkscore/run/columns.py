@@ -1,0 +1,172 @@
+"""Decide the columns of the result before scoring: predictions, carried columns, lineage columns (driver)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    MapType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from sparkscore.config import Deployment
+from sparkscore.errors import ConfigError, SourceSchemaError, names
+from sparkscore.worker import LineageValues, ResultSpec
+from sparkscore.worker.result import LINEAGE_SCHEMA
+
+RUN_ID = "run_id"
+_SIMPLE_TYPES = (
+    NumericType, StringType, BinaryType, BooleanType, DateType, TimestampType, TimestampNTZType,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ResultColumns:
+    """The result's columns: how workers make them, and their Spark schema."""
+
+    spec: ResultSpec
+    schema: StructType
+
+
+def run_id_column(deployment: Deployment) -> str:
+    """Give the name of the result's column that holds the run id."""
+    return deployment.columns.get(RUN_ID, RUN_ID)
+
+
+def check_input_types(rows: StructType) -> None:
+    """Refuse input columns whose types do not survive the way to the worker and into the result.
+
+    Raises:
+        SourceSchemaError: with the columns and the line that leaves them out.
+    """
+    refused = [field for field in rows if not _is_carriable(field.dataType)]
+    if refused:
+        kept = [field.name for field in rows if field not in refused]
+        raise SourceSchemaError(
+            code="INPUT_TYPES",
+            what=f"input columns {names(field.name for field in refused)}",
+            got=names({field.dataType.typeName() for field in refused}),
+            expected="types that Arrow and Parquet hold exactly",
+            next_step=f"Leave them out with 'input.columns: [{', '.join(kept)}]', or cast them first.",
+        )
+
+
+def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame: bool) -> tuple[str, ...]:
+    """Choose the input columns that stand beside the predictions.
+
+    Raises:
+        ConfigError: the deployment names a column that the input does not have.
+    """
+    present = [] if rows is None else rows.names
+    wanted = deployment.output.carry
+    if wanted is None:
+        return () if is_frame else tuple(present)
+    missing = set(wanted) - set(present)
+    if missing:
+        raise ConfigError(
+            code="CARRY_COLUMNS",
+            what=f"'output.carry' names {names(missing)}",
+            got=f"input columns {names(present)}" if present else "an input of files, which have no columns",
+            next_step="Correct 'output.carry'.",
+        )
+    return tuple(wanted)
+
+
+def decide_columns(
+    deployment: Deployment,
+    predictions: pa.Schema,
+    carried: tuple[str, ...],
+    rows: StructType | None,
+    lineage: LineageValues,
+) -> ResultColumns:
+    """Put the result's columns together and refuse what cannot stand in one table.
+
+    Raises:
+        ConfigError: two columns would have one name, or a name under 'columns' or 'partition_by' is none of theirs.
+    """
+    _check_renames(deployment, predictions)
+    spec = ResultSpec(
+        predictions=predictions,
+        carried=carried,
+        renamed=tuple(deployment.columns.items()),
+        lineage=lineage,
+        partition_by=tuple(deployment.output.partition_by),
+    )
+    added = from_arrow_schema(spec.schema(pa.schema([(name, pa.null()) for name in carried])))
+    taken = [] if rows is None else [StructField(name, rows[name].dataType) for name in carried]
+    schema = StructType([*taken, *(StructField(field.name, field.dataType) for field in added.fields[len(carried) :])])
+    _check_clashes(schema.names, carried, deployment)
+    _check_partition_columns(spec.partition_by, schema.names)
+    return ResultColumns(spec, schema)
+
+
+def _is_carriable(kind: DataType) -> bool:
+    if isinstance(kind, ArrayType):
+        return _is_carriable(kind.elementType)
+    if isinstance(kind, MapType):
+        return _is_carriable(kind.keyType) and _is_carriable(kind.valueType)
+    if isinstance(kind, StructType):
+        return bool(kind.fields) and all(_is_carriable(field.dataType) for field in kind)
+    return isinstance(kind, _SIMPLE_TYPES)
+
+
+def _check_renames(deployment: Deployment, predictions: pa.Schema) -> None:
+    known = {*predictions.names, *LINEAGE_SCHEMA.names}
+    unknown = set(deployment.columns) - known
+    if unknown:
+        raise ConfigError(
+            code="COLUMNS_UNKNOWN",
+            what=f"'columns' renames {names(unknown)}",
+            expected=f"one of {names(known)}: columns that sparkscore or the script adds",
+            next_step="Correct 'columns'; input columns keep their names.",
+        )
+
+
+def _check_clashes(result: list[str], carried: tuple[str, ...], deployment: Deployment) -> None:
+    """Names are compared as Spark does, without regard to case."""
+    counts = Counter(name.lower() for name in result)
+    clashing = [name for name in dict.fromkeys(result[len(carried) :]) if counts[name.lower()] > 1]
+    if clashing:
+        original = {new: old for old, new in deployment.columns.items()}
+        mend = ", ".join(f"{original.get(name, name)}: {_free_name(name, counts)}" for name in clashing)
+        raise ConfigError(
+            code="COLUMN_CLASH",
+            what=f"the result would have two columns {names(clashing)}",
+            next_step=f"Add 'columns: {{{mend}}}' to the deployment, or leave columns out with 'output.carry'.",
+        )
+
+
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    candidates = [f"sparkscore_{name}", *(f"sparkscore_{name}_{number}" for number in range(2, 100))]
+    return next(candidate for candidate in candidates if candidate.lower() not in set(taken))
+
+
+def _check_partition_columns(partition_by: tuple[str, ...], result: list[str]) -> None:
+    problem = ""
+    if missing := set(partition_by) - set(result):
+        problem = f"{names(missing)}, which the result does not have"
+    elif hidden := [name for name in partition_by if name.startswith("_")]:
+        problem = f"{names(hidden)}: readers pass over folders that begin with '_'"
+    elif len(set(partition_by)) < len(partition_by):
+        problem = "a column twice"
+    if problem:
+        raise ConfigError(
+            code="PARTITION_COLUMNS",
+            what=f"'output.partition_by' names {problem}",
+            expected=f"some of {names(result)}",
+            next_step="Correct --partition-by or 'output.partition_by'.",
+        )

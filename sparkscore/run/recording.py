@@ -1,0 +1,134 @@
+"""Keep the run's record and log from its first to its last moment, however it ends (driver)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
+from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record, new_record
+from sparkscore.run.prepare import PreparedRun
+from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
+
+logger = logging.getLogger("sparkscore")
+
+
+class Recording:
+    """The record of a run in progress."""
+
+    def __init__(self, prepared: PreparedRun) -> None:
+        self._folder = prepared.folder
+        self.content = new_record(prepared.run_id, prepared.source_name, prepared.deployment.effective())
+
+    def note(self, **parts: Any) -> None:
+        """Add to the record and write it."""
+        self.content = {**self.content, **parts}
+        self._folder.write_record(self.content)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Record the seconds of a step, also when it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = {**self.content["seconds"], step: round(time.perf_counter() - start, 3)}
+            self.content = {**self.content, "seconds": seconds}
+
+    def end(self, state: str, error: BaseException | None = None) -> None:
+        """Write the final state."""
+        self.content = end_record(self.content, state, error)
+        self._folder.write_record(self.content)
+
+
+@contextmanager
+def recorded(prepared: PreparedRun) -> Iterator[Recording]:
+    """Record a run: RUNNING at its start, then COMPLETE, FAIL or ABORT, and give the error its record.
+
+    Raises:
+        SparkscoreError: what failed; an error of Spark's comes as one of ours.
+        ConfigError: the run id belongs to a run that is not over.
+    """
+    _refuse_live_run(prepared)
+    prepared.folder.create()
+    recording = Recording(prepared)
+    with _logging_to(prepared):
+        recording.note()
+        try:
+            yield recording
+        except (KeyboardInterrupt, SystemExit) as error:
+            recording.end(ABORT, error)
+            raise
+        except SparkscoreError as error:
+            logger.debug("the run failed", exc_info=True)
+            error.record = _ended(recording, error)
+            raise
+        except Exception as error:
+            logger.debug("the run failed", exc_info=True)
+            explained = explain_spark_error(error) if isinstance(error, SPARK_ERRORS) else _unexpected(error)
+            explained.record = _ended(recording, explained)
+            raise explained from error
+        recording.end(COMPLETE)
+
+
+def _unexpected(error: Exception) -> SparkscoreError:
+    return ScoringError(
+        code="UNEXPECTED",
+        what="the run failed for a reason that sparkscore does not know",
+        got=type(error).__name__,
+        state="Nothing was published, unless the log says so.",
+        next_step="Please report it with the traceback in the log.",
+    )
+
+
+def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
+    recording.end(FAIL, error)
+    return recording.content
+
+
+def _refuse_live_run(prepared: PreparedRun) -> None:
+    """A run that failed or was interrupted may be tried again under its id; one that is running may not."""
+    earlier = prepared.folder.read_record()
+    if earlier is not None and earlier.get("state") == RUNNING:
+        raise ConfigError(
+            code="RUN_ID_RUNNING",
+            what=f"run id '{prepared.run_id}'",
+            got="a run in state RUNNING",
+            expected="an id that no living run has",
+            next_step=f"Choose another --run-id; if that run is dead, remove '{prepared.folder.path}'.",
+        )
+
+
+def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None:
+    """Refuse a run id that belongs to a complete run with another input, script, model or configuration.
+
+    Raises:
+        ConfigError: the identities differ.
+    """
+    if record.get("identity") != identity:
+        raise ConfigError(
+            code="RUN_ID_USED",
+            what=f"run id '{run_id}'",
+            got="a complete run with another input, script, model or configuration",
+            expected="an id of its own for each run",
+            next_step="Choose another --run-id, or leave it out.",
+        )
+
+
+@contextmanager
+def _logging_to(prepared: PreparedRun) -> Iterator[None]:
+    """Write everything, tracebacks too, to the run's log."""
+    handler = logging.FileHandler(prepared.folder.log_file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

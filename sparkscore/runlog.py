@@ -1,0 +1,144 @@
+"""The folder of a run: record, plan, manifest, logs; no reader ever sees half a file (driver)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.worker import StagedFile
+from sparkscore.worker.planned import write_plan
+
+RUNS_VARIABLE = "SPARKSCORE_RUNS"
+_RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
+# Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
+_NUMBERS = {"nan", "inf", "infinity"}
+
+
+def runs_folder(explicit: str | Path | None = None) -> Path:
+    """Give the folder that holds the runs: the given one, ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs``."""
+    return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
+
+
+def make_run_id(now: datetime | None = None) -> str:
+    """Make a run id that sorts by time.
+
+    >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
+    'run-20260102-030405-'
+    """
+    return f"run-{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def check_run_id(run_id: str) -> str:
+    """Refuse a run id that cannot name a folder, or that a reader of partitions would take for a number.
+
+    Raises:
+        ConfigError: the id does not start with a letter, has other characters than letters, digits, ``_ . -``, or is
+            a name of a number, like ``NaN``.
+    """
+    if not _RUN_ID.fullmatch(run_id) or run_id.lower() in _NUMBERS:
+        raise ConfigError(
+            code="RUN_ID",
+            what="the run id",
+            got=f"'{run_id[:140]}'",
+            expected="a letter, then up to 127 letters, digits, '_', '.' or '-'",
+            next_step="Choose another --run-id, or leave it out.",
+        )
+    return run_id
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, runs: Path, run_id: str) -> None:
+        self.run_id = check_run_id(run_id)
+        self.path = runs / run_id
+        self.log_file = self.path / "run.log"
+        self.spark_log_file = self.path / "spark.log"
+        #: Scripts may write files here; nothing reads them, they are kept with the run.
+        self.script_output = self.path / "script_output"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            LineageError: it cannot be made.
+        """
+        try:
+            self.script_output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LineageError(
+                code="RUNS_FOLDER",
+                what=f"run folder '{self.path}'",
+                got=error.strerror or type(error).__name__,
+                expected="a folder that can be written",
+                next_step="Name another place with --runs or SPARKSCORE_RUNS.",
+            ) from error
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Read the record, if the run has one."""
+        return _read_record(self.path / "record.json")
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Replace the record in one step."""
+        _replace(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+    def write_manifest(self, files: Iterable[StagedFile]) -> None:
+        """Commit the run's chunk: name the staged files that count. Files that it does not name do not exist."""
+        manifest = {"run_id": self.run_id, "files": [asdict(file) for file in files]}
+        _replace(self.path / "manifest-00000.json", json.dumps(manifest, indent=2) + "\n")
+
+    def write_plan(self, mini_batches: pa.Table) -> None:
+        """Keep the planned mini-batches of files as ``plan.parquet``."""
+        write_plan(str(self.path / "plan.parquet"), mini_batches)
+
+
+def list_records(runs: Path) -> list[dict[str, Any]]:
+    """Read the records of all runs, the newest first; folders without a readable record are passed over."""
+    records = [record for path in runs.glob("*/record.json") if (record := _read_record(path)) is not None]
+    return sorted(records, key=lambda record: str(record.get("started_at")), reverse=True)
+
+
+def read_record(runs: Path, run_id: str) -> dict[str, Any]:
+    """Read the record of one run.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+    """
+    record = RunFolder(runs, run_id).read_record()
+    if record is None:
+        raise RunNotFoundError(
+            code="RUN_NOT_FOUND",
+            what=f"run '{run_id}' in '{runs}'",
+            got="no record",
+            state="",
+            next_step="See 'sparkscore runs list', or name the folder with --runs.",
+        )
+    return record
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # Names of files may hold what UTF-8 cannot; written as an escape, JSON can.
+    with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(path)

@@ -1,0 +1,57 @@
+"""Hand rows to the user's code as a pandas DataFrame, exactly or not at all (worker)."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sparkscore.errors import SourceSchemaError
+
+
+def to_pandas(rows: pa.Table, *, arrow_dtypes: bool) -> pd.DataFrame:
+    """Make a DataFrame with a fresh RangeIndex that the user's code may change as it likes.
+
+    NumPy dtypes are those of ``pyarrow.Table.to_pandas()``: an integer column with NULLs becomes float64.
+
+    Raises:
+        SourceSchemaError: an integer column with NULLs holds a value that float64 cannot hold exactly.
+    """
+    plain = rows.replace_schema_metadata(None)
+    frame: pd.DataFrame
+    if arrow_dtypes:
+        frame = plain.to_pandas(types_mapper=pd.ArrowDtype)
+        return frame
+    for name, column in zip(plain.column_names, plain.columns, strict=True):
+        _refuse_inexact_integers(name, column)
+    frame = plain.to_pandas()
+    # A column without NULLs can be a read-only view of Arrow's memory, in which scripts could not assign.
+    return frame.copy()
+
+
+def _parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
+    """Give the values inside lists, structs and maps, which pyarrow makes NumPy arrays of as well."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [pc.list_flatten(column)]
+    if pa.types.is_struct(column.type):
+        return list(column.flatten())
+    if pa.types.is_map(column.type):
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        return [part for chunk in chunks for part in (chunk.keys, chunk.items)]
+    return []
+
+
+def _refuse_inexact_integers(name: str, column: pa.Array | pa.ChunkedArray) -> None:
+    for part in _parts_of(column):
+        _refuse_inexact_integers(name, part)
+    if pa.types.is_integer(column.type) and column.null_count:
+        try:
+            column.cast(pa.float64(), safe=True)
+        except pa.ArrowInvalid:
+            raise SourceSchemaError(
+                code="INPUT_INEXACT",
+                what=f"input column '{name}'",
+                got="integers beside NULLs that float64 cannot hold exactly",
+                expected="values within 2^53, or no NULLs",
+                next_step="Set 'input.dtypes: arrow' to hand over Arrow-backed columns.",
+            ) from None

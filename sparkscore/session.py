@@ -1,0 +1,312 @@
+"""Build the Spark session of the command line: classic, with Delta, silent on the terminal; runs on the driver."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO
+
+from sparkscore.errors import ConfigError, MissingDependencyError, names
+
+if TYPE_CHECKING:
+    from py4j.java_gateway import JavaGateway
+    from pyspark.sql import SparkSession
+
+SPARK_LOG = Path("sparkscore-runs", "spark.log")
+JAVA_COMMAND = "apt-get update && apt-get install -y openjdk-17-jre-headless"
+_OLDEST_JAVA = 17
+_SPARK_MINORS = ("4.0", "4.1", "4.2")
+_SPARK_TABLE = """
+                                      Spark 4.0 | 4.1    | 4.2
+    Databricks Runtime                17.3 LTS  | 18 LTS | 19
+    local, standalone, local-cluster  yes       | yes    | main
+    Spark Connect                     yes       | yes    | main"""
+_LOCAL_INSTALL = "pip install 'sparkscore[local]'"
+_SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
+_MIRROR = "behind a mirror, let spark.jars.ivySettings name your Ivy settings file"
+_DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+# Dependencies of Delta that every Spark 4 has in its own jars folder, where its class loader looks first: copies from
+# Maven would never be read. They are 73 of the 87 MB to download, and each start would copy them once more.
+_IN_SPARK_ALREADY = (
+    "com.fasterxml.jackson.core:*",
+    "com.github.luben:zstd-jni",
+    "org.apache.hadoop:hadoop-client-api",
+    "org.apache.hadoop:hadoop-client-runtime",
+    "org.apache.logging.log4j:*",
+    "org.apache.parquet:*",
+    "org.slf4j:slf4j-api",
+    "org.xerial.snappy:snappy-java",
+)
+_NO_CONF: Mapping[str, str] = MappingProxyType({})
+
+
+def local_session(
+    *,
+    master: str = "local[*,4]",
+    conf: Mapping[str, str] = _NO_CONF,
+    log_file: Path | None = None,
+    app_name: str = "sparkscore",
+) -> SparkSession:
+    """Start Spark with Delta in this process, or give the session that is already active, unchanged.
+
+    Nothing that Spark, Ivy or a worker prints reaches the terminal: all of it is appended to the log file. A second
+    session after ``stop()`` uses the JVM of the first, and so its jars, memory and log file. Under ``spark-submit`` the
+    JVM is there as well: what ``spark-submit`` was told (master, jars, log4j) stands, the settings here fill the gaps.
+    On a local master the workers use this Python; ``PYSPARK_PYTHON`` is set to it.
+
+    Args:
+        master: a Spark master URL; ``local[*,4]`` tries each task up to four times.
+        conf: Spark settings; they win over those set here. Packages and SQL extensions are added to Delta's.
+        log_file: where the JVM's output goes, by default ``./sparkscore-runs/spark.log``.
+        app_name: the name that Spark shows for this application.
+
+    Returns:
+        A session with UTC as its time zone.
+
+    Raises:
+        ConfigError: this process has a Spark Connect session, or the log file cannot be written.
+        MissingDependencyError: PySpark, Java, the Delta jar is missing or too old, or Spark does not start.
+    """
+    _check_pyspark()
+    active = _active_session()
+    if active is not None:
+        return active
+    log_file = log_file or SPARK_LOG
+    gateway = _running_gateway()
+    settings = _settings(master, {**_submitted(gateway), **conf}, app_name)
+    gateway = gateway or _launch(settings, log_file)
+    return _create_session(settings, gateway, log_file)
+
+
+def java_version() -> int | None:
+    """Give the major version of the Java that Spark would start, nothing if there is none."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if java is None:
+        return None
+    try:
+        answer = subprocess.run(  # noqa: S603 - the program that Spark itself would start
+            [java, "-version"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    return int(found[1]) if found else None
+
+
+def delta_coordinate() -> str:
+    """Give the Maven coordinate of the Delta jar that fits the installed PySpark and delta-spark.
+
+    Raises:
+        MissingDependencyError: one of the two is not installed.
+    """
+    try:
+        delta = metadata.version("delta-spark")
+    except metadata.PackageNotFoundError as error:
+        raise MissingDependencyError(
+            code="DELTA_MISSING", what="the package delta-spark is not installed", next_step=f"Run: {_LOCAL_INSTALL}."
+        ) from error
+    return f"io.delta:delta-spark_{_spark_minor()}_2.13:{delta}"
+
+
+def _spark_minor() -> str:
+    try:
+        import pyspark  # noqa: PLC0415 - the core of sparkscore is installed without it
+    except ImportError as error:
+        raise MissingDependencyError(
+            code="PYSPARK_MISSING",
+            what="the package pyspark is not installed",
+            next_step=f"Run: {_LOCAL_INSTALL}; on a cluster, use its Python.",
+        ) from error
+    return ".".join(pyspark.__version__.split(".")[:2])
+
+
+def _check_pyspark() -> None:
+    minor = _spark_minor()
+    if minor not in _SPARK_MINORS:
+        raise MissingDependencyError(
+            code="SPARK_VERSION",
+            what="this version of Spark does not work with sparkscore",
+            got=f"PySpark {minor}",
+            expected=f"one of {names(_SPARK_MINORS)}",
+            next_step=f"Run: {_LOCAL_INSTALL}, or use a runtime from this table:{_SPARK_TABLE}",
+        )
+    from pyspark.sql import is_remote  # noqa: PLC0415 - see _spark_minor
+
+    if is_remote():
+        raise ConfigError(
+            code="CONNECT_SESSION",
+            what="a local session cannot start in this process, which uses Spark Connect",
+            next_step="Pass your Connect session to sparkscore.score(spark, ...), or start a new Python process.",
+        )
+
+
+def _active_session() -> SparkSession | None:
+    from pyspark import SparkContext  # noqa: PLC0415 - see _spark_minor
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - see _spark_minor
+
+    context = SparkContext._active_spark_context  # noqa: SLF001 - Spark's only way to ask without starting one
+    if context is None:
+        return None
+    return SparkSession.getActiveSession() or SparkSession(context)
+
+
+def _running_gateway() -> JavaGateway | None:
+    """Give the way to the JVM of an earlier session of this process, or to that of ``spark-submit``."""
+    from pyspark import SparkContext  # noqa: PLC0415 - see _spark_minor
+    from pyspark.java_gateway import launch_gateway  # noqa: PLC0415 - see _spark_minor
+
+    if SparkContext._gateway is None and _SUBMIT_PORT in os.environ:  # noqa: SLF001 - the only place that knows
+        return launch_gateway()  # type: ignore[no-untyped-call]
+    return SparkContext._gateway  # noqa: SLF001 - the only place that knows
+
+
+def _submitted(gateway: JavaGateway | None) -> dict[str, str]:
+    """Read the settings that ``spark-submit`` was given; nothing where it did not start this process."""
+    from pyspark import SparkConf  # noqa: PLC0415 - see _spark_minor
+
+    if gateway is None or _SUBMIT_PORT not in os.environ:
+        return {}
+    return dict(SparkConf(_jvm=gateway.jvm).getAll())
+
+
+def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str, str]:
+    settings = {
+        "spark.app.name": app_name,
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
+        "spark.master": master,
+        "spark.python.worker.faulthandler.enabled": "true",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # A folder's name such as day=007 stays the text that it is.
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if given.get("spark.master", master).startswith("local"):
+        settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    return {**settings, **given, **_with_delta(given)}
+
+
+def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
+    """Add Delta to the packages and extensions that were given, unless they name it."""
+    found = {}
+    for key, delta in (("spark.jars.packages", delta_coordinate), ("spark.sql.extensions", lambda: _DELTA_EXTENSION)):
+        own = given.get(key, "")
+        found[key] = own if "delta" in own else ",".join(filter(None, (delta(), own)))
+    return found
+
+
+def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
+    """Start the JVM with its standard output and error appended to the log file."""
+    from pyspark import SparkConf  # noqa: PLC0415 - see _spark_minor
+    from pyspark.java_gateway import launch_gateway  # noqa: PLC0415 - see _spark_minor
+
+    _check_java()
+    if settings["spark.master"].startswith("local"):
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH would lack this one's packages
+    spark_conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
+    with _opened(log_file) as log:
+        start = log.tell()
+        try:
+            return launch_gateway(spark_conf, {"stdout": log, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
+        except (OSError, RuntimeError) as error:
+            raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
+
+
+def _opened(log_file: Path) -> BinaryIO:
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        return log_file.open("ab")
+    except OSError as error:
+        raise ConfigError(
+            code="LOG_FILE",
+            what=f"Spark's log file '{log_file}' cannot be written ({error.strerror})",
+            next_step="Name a folder that can be: --runs DIR or SPARKSCORE_RUNS, or log_file in Python.",
+        ) from error
+
+
+def _create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: Path) -> SparkSession:
+    from py4j.protocol import Py4JError  # noqa: PLC0415 - see _spark_minor
+    from pyspark import SparkConf, SparkContext  # noqa: PLC0415 - see _spark_minor
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - see _spark_minor
+
+    try:
+        # With the JVM's own properties: they hold the jars that the packages became.
+        spark_conf = SparkConf(_jvm=gateway.jvm).setAll(list(settings.items()))
+        session = SparkSession(SparkContext(conf=spark_conf, gateway=gateway))
+    except Py4JError as error:
+        java = getattr(error, "java_exception", None)
+        raise _start_error(log_file, str(java.getMessage()) if java else str(error)) from error
+    _check_delta(session, gateway)
+    return session
+
+
+def _check_java() -> None:
+    version = java_version()
+    if version is not None and version >= _OLDEST_JAVA:
+        return
+    home = os.environ.get("JAVA_HOME")
+    place = f"in JAVA_HOME '{home}'" if home else "on the PATH"
+    raise MissingDependencyError(
+        code="JAVA_MISSING" if version is None else "JAVA_VERSION",
+        what="Spark needs Java",
+        got=f"no Java {place}" if version is None else f"Java {version} {place}",
+        expected=f"Java {_OLDEST_JAVA} or later",
+        next_step=f"As root on Debian or Ubuntu: {JAVA_COMMAND}. Or set JAVA_HOME to a folder whose bin/java is one.",
+    )
+
+
+def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
+    """Refuse a session without Delta: a JVM that ``spark-submit`` started has only the jars that it was given."""
+    from py4j.protocol import Py4JError  # noqa: PLC0415 - see _spark_minor
+
+    try:
+        gateway.jvm.org.apache.spark.util.Utils.classForName(_DELTA_EXTENSION, True, False)
+    except Py4JError as error:
+        session.stop()
+        raise MissingDependencyError(
+            code="DELTA_JAR",
+            what=f"Delta's jar '{delta_coordinate()}' is not among the jars of the JVM that runs already",
+            next_step=f"Run: spark-submit --packages {delta_coordinate()} ...",
+        ) from error
+
+
+def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependencyError:
+    with log_file.open("rb") as log:
+        log.seek(start)
+        lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+    unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
+    if unfetched:
+        return MissingDependencyError(
+            code="DELTA_JAR",
+            what=f"Delta's jar '{packages}' is neither in the Ivy cache nor to be had from Maven Central",
+            next_step=f"Run 'sparkscore doctor' with a network once; {_MIRROR}. Details: '{log_file}'.",
+        )
+    return _start_error(log_file, _telling_line(lines))
+
+
+def _telling_line(lines: list[str]) -> str:
+    """Give the cause from a log of a JVM that ended; where Spark got no say, the first two lines of Java's."""
+    causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
+    if causes:
+        return re.sub(r'^(Exception in thread "\w+" |Caused by: )', "", causes[-1])
+    spoken = [line for line in lines if line and not line.startswith(("WARNING:", "NOTE:", "Picked up"))]
+    return ". ".join(line.rstrip(".") for line in spoken[:2]) or "it said nothing"
+
+
+def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        code="SPARK_START",
+        what=f"Spark did not start ({cause.rstrip('.')})",
+        next_step=f"Check the master and the Spark settings. Details: '{log_file}'.",
+    )

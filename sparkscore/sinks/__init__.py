@@ -1,0 +1,80 @@
+"""Sinks: where the staged files become one committed result (driver).
+
+`open_sink` gives the sink of an output; one contract suite in the tests runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from sparkscore.config import Output
+from sparkscore.errors import ConfigError
+from sparkscore.location import local_path
+from sparkscore.sinks.delta import DeltaSink
+from sparkscore.sinks.parquet import ParquetSink
+from sparkscore.sinks.target import Published, StagedResult, Target
+
+__all__ = ["Published", "Sink", "StagedResult", "open_sink"]
+
+
+class Sink(Protocol):
+    """An output."""
+
+    format: str
+    """What the deployment calls it."""
+
+    lays_out_partitions: bool
+    """Whether workers must stage the rows in the folders of their partitions."""
+
+    @property
+    def target(self) -> Target:
+        """Where the result goes and how."""
+
+    def check_target(self) -> None:
+        """Refuse what is at the output's place already, as far as the mode does. Called before scoring.
+
+        Raises:
+            SinkConflictError: something is there.
+        """
+
+    def check_schema(self, schema: StructType) -> None:
+        """Refuse a result that does not fit what is there. Called before scoring.
+
+        Raises:
+            SinkSchemaError: columns, types or partition columns differ.
+        """
+
+    def publish(self, staged: StagedResult) -> Published:
+        """Make the staged rows visible in one step, and read the proof back.
+
+        Raises:
+            SinkError: it did not work; the error says what readers see.
+        """
+
+    def read(self, published: Published) -> DataFrame:
+        """Give the rows that this run published, and no others."""
+
+
+def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str) -> Sink:
+    """Give the sink of an output.
+
+    Args:
+        spark: the session that publishes.
+        config: the deployment's output.
+        run_id: the run.
+        run_id_column: name of the column that holds the run id.
+
+    Raises:
+        ConfigError: no location is given, or it is on a store that cannot be written.
+    """
+    if not config.location:
+        raise ConfigError(
+            code="OUTPUT_MISSING",
+            what="the run has no output",
+            next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
+        )
+    target = Target(local_path(config.location), config.mode, tuple(config.partition_by), run_id, run_id_column)
+    return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)

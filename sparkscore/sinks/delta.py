@@ -1,0 +1,146 @@
+"""Publish into a Delta table: Spark reads the stage and commits it once (driver)."""
+
+from __future__ import annotations
+
+import json
+
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.functions import col
+from pyspark.sql.types import StructType
+
+from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.location import spark_path
+from sparkscore.sinks.target import (
+    Published,
+    StagedResult,
+    Target,
+    check_same_columns,
+    check_same_partitioning,
+    output_exists,
+)
+from sparkscore.spark_errors import SPARK_ERRORS, condition_of
+
+_MODES = {"append": "append", "overwrite": "overwrite", "error": "errorifexists"}
+# Source: Delta without column mapping refuses these in column names.
+_FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
+
+
+class DeltaSink:
+    """A Delta table by path.
+
+    The commit carries ``txnAppId`` and ``txnVersion``, so that Delta skips it if it has landed before, and the run in
+    its ``userMetadata``, which is the proof that is read back from the history.
+    """
+
+    format = "delta"
+    lays_out_partitions = False
+
+    def __init__(self, spark: SparkSession, target: Target) -> None:
+        self._spark = spark
+        self._target = target
+
+    @property
+    def target(self) -> Target:
+        """Where the result goes and how."""
+        return self._target
+
+    def check_target(self) -> None:
+        """Refuse anything but a Delta table, and that one too in mode ``error``."""
+        entries = self._target.entries()
+        if self._exists():
+            if self._target.mode == "error":
+                raise output_exists(self._target, "a Delta table")
+        elif entries:
+            raise SinkConflictError(
+                code="OUTPUT_NOT_A_TABLE",
+                what=f"output '{self._target.path}'",
+                got=f"{len(entries)} files or folders that are no Delta table",
+                expected="a Delta table, or nothing",
+                next_step="Name another --output.",
+            )
+
+    def check_schema(self, schema: StructType) -> None:
+        """Refuse column names that Delta cannot store, and columns that differ from an existing table's."""
+        forbidden = [name for name in schema.names if set(name) & _FORBIDDEN_IN_NAMES]
+        if forbidden:
+            raise SinkSchemaError(
+                code="OUTPUT_COLUMN_NAMES",
+                what=f"columns {names(forbidden)} of the result",
+                got="a space or one of ,;{}()= in the name",
+                expected="names that a Delta table can store",
+                next_step="Rename them under 'columns', leave them out with 'output.carry', or write Parquet.",
+            )
+        if not self._exists():
+            return
+        existing = self._spark.read.format("delta").load(str(self._target.path)).schema
+        check_same_columns(self._target, _types(existing), _types(schema))
+        detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns").first()
+        check_same_partitioning(self._target, list(detail[0]) if detail is not None else [])
+
+    def publish(self, staged: StagedResult) -> Published:
+        """Append or overwrite in one commit, then find that commit in the history and compare its rows."""
+        try:
+            self._writer(staged).save(str(self._target.path))
+        except SPARK_ERRORS as error:
+            raise SinkError(
+                code="PUBLISH_FAILED",
+                what=f"publishing to the Delta table '{self._target.path}'",
+                got=condition_of(error),
+                state="The table is as it was before the run.",
+                next_step="Spark's whole message is in the log; mend the cause and run again.",
+            ) from error
+        return self._proof(staged)
+
+    def read(self, published: Published) -> DataFrame:
+        """Give this run's rows of the version that it committed."""
+        table = self._spark.read.format("delta").option("versionAsOf", published.version)
+        return table.load(str(self._target.path)).where(col(self._target.run_id_column) == self._target.run_id)
+
+    def _writer(self, staged: StagedResult) -> DataFrameWriter:
+        files = [spark_path(staged.stage / file.path) for file in staged.files if file.rows]
+        if files:
+            rows = self._spark.read.schema(staged.schema).parquet(*files)
+        else:
+            rows = self._spark.createDataFrame([], staged.schema)
+        writer = rows.write.format("delta").mode(_MODES[self._target.mode])
+        writer = writer.option("txnAppId", f"sparkscore:{self._target.run_id}:predictions").option("txnVersion", 1)
+        writer = writer.option("userMetadata", json.dumps({"run_id": self._target.run_id, **staged.commit_info}))
+        return writer.partitionBy(*self._target.partition_by)
+
+    def _proof(self, staged: StagedResult) -> Published:
+        """Read this run's commit back from the table's history."""
+        history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
+        ours = [
+            row
+            for row in history.select("version", "userMetadata", "operationMetrics").collect()
+            if _run_of(row["userMetadata"]) == self._target.run_id
+        ]
+        rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
+        if len(ours) != 1 or rows != staged.row_count:
+            raise SinkError(
+                code="PUBLISH_UNPROVEN",
+                what=f"the history of the Delta table '{self._target.path}' for run '{self._target.run_id}'",
+                got=f"{len(ours)} commits" if len(ours) != 1 else f"{rows} rows",
+                expected=f"one commit of {staged.row_count} rows",
+                state="The table may hold this run's rows.",
+                next_step="Look at DESCRIBE HISTORY and restore the version before if need be.",
+            )
+        return Published(int(ours[0]["version"]), rows, staged.schema)
+
+    def _exists(self) -> bool:
+        return (self._target.path / "_delta_log").is_dir()
+
+    def _name(self) -> str:
+        return "delta.`{}`".format(str(self._target.path).replace("`", "``"))
+
+
+def _types(schema: StructType) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in schema}
+
+
+def _run_of(user_metadata: str | None) -> object:
+    try:
+        content = json.loads(user_metadata or "null")
+    except ValueError:
+        return None
+    return content.get("run_id") if isinstance(content, dict) else None

@@ -1,0 +1,168 @@
+"""Publish into a folder of Parquet files: the staged files are moved into place by one rename (driver)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import rmtree
+
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, StructType
+
+from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.location import spark_path
+from sparkscore.sinks.target import (
+    Published,
+    StagedResult,
+    Target,
+    check_same_columns,
+    check_same_partitioning,
+    output_exists,
+)
+
+# Types whose text in a folder's name every reader takes back to the same value.
+_PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
+
+
+class ParquetSink:
+    """A folder of Parquet files: ``<target>/run_id=<id>/…``, a folder for each run.
+
+    Spark's own writer never points at the target: after a killed driver its next append would show the dead run's rows
+    as well. One rename shows all rows of a run or none.
+    """
+
+    format = "parquet"
+    lays_out_partitions = True
+
+    def __init__(self, spark: SparkSession, target: Target) -> None:
+        self._spark = spark
+        self._target = target
+        self._run_folder = target.path / f"{target.run_id_column}={target.run_id}"
+
+    @property
+    def target(self) -> Target:
+        """Where the result goes and how."""
+        return self._target
+
+    def check_target(self) -> None:
+        """Refuse an existing output in mode ``error``, and files that runs did not write in mode ``append``."""
+        entries = self._target.entries()
+        if self._run_folder.exists() and self._target.mode != "overwrite":
+            raise output_exists(self._target, f"a folder of the run '{self._target.run_id}'")
+        if entries and self._target.mode == "error":
+            raise output_exists(self._target, f"{len(entries)} files or folders")
+        if "_delta_log" in entries:
+            raise SinkConflictError(
+                code="OUTPUT_NOT_PARQUET",
+                what=f"output '{self._target.path}'",
+                got="a Delta table",
+                expected="a folder of Parquet files",
+                next_step="Use --output-format delta, or name another --output.",
+            )
+        foreign = [name for name in entries if not name.startswith(f"{self._target.run_id_column}=")]
+        if foreign and self._target.mode == "append":
+            raise SinkConflictError(
+                code="OUTPUT_FOREIGN_FILES",
+                what=f"output '{self._target.path}'",
+                got=f"{names(foreign)} beside the folders of runs, which readers would then pass over without a word",
+                expected=f"only folders '{self._target.run_id_column}=…'",
+                next_step="Name another --output, or move those files away.",
+            )
+
+    def check_schema(self, schema: StructType) -> None:
+        """Refuse partition columns of other than simple types, and columns that differ from earlier runs'."""
+        for name in self._target.partition_by:
+            kind = schema[name].dataType
+            if not isinstance(kind, _PARTITION_TYPES):
+                raise SinkSchemaError(
+                    code="OUTPUT_PARTITION_TYPE",
+                    what=f"partition column '{name}'",
+                    got=kind.simpleString(),
+                    expected="text, an integer, a boolean or a date",
+                    next_step="Partition by another column, or use --output-format delta.",
+                )
+        earlier = next((file for file in self._files_of_runs()), None)
+        if earlier is None or self._target.mode != "append":
+            return
+        folders = earlier.relative_to(self._target.path).parts[1:-1]
+        check_same_partitioning(self._target, [folder.partition("=")[0] for folder in folders])
+        existing = {field.name: field.dataType.simpleString() for field in from_arrow_schema(pq.read_schema(earlier))}
+        ours = {f.name: f.dataType.simpleString() for f in schema if f.name not in self._outside_of_files()}
+        check_same_columns(self._target, existing, ours)
+
+    def publish(self, staged: StagedResult) -> Published:
+        """Gather the staged files in one folder and rename it to the run's folder."""
+        gathered = staged.stage / "published"
+        gathered.mkdir()
+        try:
+            for file in staged.files:
+                _gather(staged.stage / file.path, staged.stage, gathered)
+            if not staged.row_count and not self._target.partition_by:
+                self._write_empty(gathered, staged.schema)
+            self._replace_target(gathered, staged.stage)
+        except OSError as error:
+            raise SinkError(
+                code="PUBLISH_FAILED",
+                what=f"publishing to '{self._run_folder}'",
+                got=error.strerror or type(error).__name__,
+                state="The output is as it was before the run.",
+                next_step="Mend the cause and run again.",
+            ) from error
+        return self._proof(staged)
+
+    def read(self, published: Published) -> DataFrame:
+        """Give this run's rows. Types come from the run, so that partition columns keep theirs."""
+        reader = self._spark.read.schema(published.schema).option("basePath", str(self._target.path))
+        return reader.parquet(spark_path(self._run_folder))
+
+    def _replace_target(self, gathered: Path, stage: Path) -> None:
+        """Show the gathered files. With ``overwrite`` the old ones are set aside just before, and back if it fails."""
+        if self._target.mode != "overwrite":
+            gathered.rename(self._run_folder)
+            return
+        aside = stage / "replaced"
+        aside.mkdir()
+        moved = []
+        try:
+            for name in self._target.entries():
+                (self._target.path / name).rename(aside / name)
+                moved.append(name)
+            gathered.rename(self._run_folder)
+        except OSError:
+            for name in moved:
+                (aside / name).rename(self._target.path / name)
+            raise
+        rmtree(aside, ignore_errors=True)
+
+    def _proof(self, staged: StagedResult) -> Published:
+        """Count the published rows from the files' footers."""
+        rows = sum(pq.read_metadata(file).num_rows for file in self._run_folder.rglob("*.parquet"))
+        if rows != staged.row_count:
+            raise SinkError(
+                code="PUBLISH_UNPROVEN",
+                what=f"the published folder '{self._run_folder}'",
+                got=f"{rows} rows",
+                expected=f"{staged.row_count} rows",
+                state="The folder holds this run's rows as counted.",
+                next_step="Remove the folder and run again.",
+            )
+        return Published(self._run_folder.name, rows, staged.schema)
+
+    def _write_empty(self, folder: Path, schema: StructType) -> None:
+        kept = StructType([field for field in schema if field.name not in self._outside_of_files()])
+        arrow = to_arrow_schema(kept)
+        pq.write_table(arrow.empty_table(), folder / "part-00000-empty.parquet")
+
+    def _outside_of_files(self) -> set[str]:
+        return {self._target.run_id_column, *self._target.partition_by}
+
+    def _files_of_runs(self) -> list[Path]:
+        return sorted(self._target.path.glob(f"{self._target.run_id_column}=*/**/*.parquet"))
+
+
+def _gather(file: Path, stage: Path, gathered: Path) -> None:
+    """Move ``attempts/<attempt>/<partitions>/<name>`` to ``<partitions>/<name>``."""
+    place = gathered.joinpath(*file.relative_to(stage).parts[2:])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(place)

@@ -1,0 +1,166 @@
+"""What all sinks are told: the target, the staged files, the result of publishing (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+
+from pyspark.sql.types import StructType
+
+from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.worker import StagedFile
+
+STAGE_FOLDER = "_sparkscore"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a result goes.
+
+    Attributes:
+        path: folder of the table.
+        mode: ``append``, ``overwrite`` or ``error``.
+        partition_by: partition columns.
+        run_id: the run that writes.
+        run_id_column: name of the column that holds the run id.
+    """
+
+    path: Path
+    mode: str
+    partition_by: tuple[str, ...]
+    run_id: str
+    run_id_column: str
+
+    def entries(self) -> list[str]:
+        """Name what is at the target, apart from stages."""
+        if not self.path.is_dir():
+            return [self.path.name] if self.path.exists() else []
+        return sorted(entry.name for entry in self.path.iterdir() if entry.name != STAGE_FOLDER)
+
+
+@dataclass(frozen=True)
+class StagedResult:
+    """What was staged and counts.
+
+    Attributes:
+        stage: the run's stage.
+        files: the files of the successful task attempts; no other file in the stage counts.
+        schema: the whole result's columns.
+        commit_info: what is written into the table's history.
+    """
+
+    stage: Path
+    files: tuple[StagedFile, ...]
+    schema: StructType
+    commit_info: Mapping[str, object]
+
+    @property
+    def row_count(self) -> int:
+        """Rows in the files."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: the version (a table's, or the run's folder), and the rows as read back."""
+
+    version: int | str
+    rows: int
+    schema: StructType
+
+
+@contextmanager
+def staged_in(target: Target, place: str | None) -> Iterator[Path]:
+    """Give the folder in which the run's files wait, and remove it when the run ends, however it ends.
+
+    Args:
+        target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
+        place: another place for stages.
+
+    Raises:
+        SinkConflictError: the same run stages there already.
+        SinkError: the folder cannot be made.
+    """
+    holder = Path(place) if place else target.path / STAGE_FOLDER
+    made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
+    stage = holder / target.run_id
+    _make(stage)
+    try:
+        yield stage
+    finally:
+        rmtree(stage, ignore_errors=True)
+        for folder in made_by_us:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _make(stage: Path) -> None:
+    try:
+        stage.mkdir(parents=True)
+    except FileExistsError as error:
+        raise SinkConflictError(
+            code="STAGE_EXISTS",
+            what=f"stage '{stage}'",
+            got="a folder that another attempt at this run uses or left behind",
+            next_step="Remove it if no such run is alive, or choose another --run-id.",
+        ) from error
+    except OSError as error:
+        raise SinkError(
+            code="OUTPUT_NOT_WRITABLE",
+            what=f"stage '{stage}'",
+            got=error.strerror or type(error).__name__,
+            expected="a folder that can be written",
+            next_step="Give the user that runs sparkscore the right to write there, or name another --output.",
+        ) from error
+
+
+def output_exists(target: Target, found: str) -> SinkConflictError:
+    """Make the error for an output that is there already."""
+    return SinkConflictError(
+        code="OUTPUT_EXISTS",
+        what=f"output '{target.path}'",
+        got=found,
+        expected="nothing there, since the mode is 'error'",
+        next_step="Use --mode append or --mode overwrite, or name another --output.",
+    )
+
+
+def check_same_columns(target: Target, existing: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    """Compare the columns of an existing table with the result's: the same names, the same types, in any order.
+
+    Raises:
+        SinkSchemaError: with the first differences.
+    """
+    differences = [f"'{name}' missing in the result" for name in existing if name not in ours]
+    differences += [f"'{name}' not in the table" for name in ours if name not in existing]
+    differences += [
+        f"'{name}' is {kind} in the result and {existing[name]} in the table"
+        for name, kind in ours.items()
+        if name in existing and existing[name] != kind
+    ]
+    if differences:
+        raise SinkSchemaError(
+            code="OUTPUT_SCHEMA_DIFFERS",
+            what=f"the result does not fit the table '{target.path}'",
+            got="; ".join(differences[:5]),
+            next_step="Name another --output, or make them equal with 'output.schema', 'output.carry', 'columns'.",
+        )
+
+
+def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:
+    """Compare the partition columns of an existing table with the deployment's.
+
+    Raises:
+        SinkSchemaError: they differ.
+    """
+    if list(existing) != list(target.partition_by):
+        raise SinkSchemaError(
+            code="OUTPUT_PARTITIONS_DIFFER",
+            what=f"the table '{target.path}'",
+            got=f"partition columns {names(existing) or 'none'}",
+            expected=names(target.partition_by) or "none",
+            next_step="Set 'output.partition_by' as the table has it, or name another --output.",
+        )

@@ -1,0 +1,88 @@
+"""Sources: where items come from, pinned before the first model call (driver).
+
+`open_source` decides the format and gives a source; one contract suite in the tests runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkscore.config import Input
+from sparkscore.errors import ConfigError, SourceNotFoundError
+from sparkscore.plan import Snapshot
+from sparkscore.sources.delta import DeltaSource
+from sparkscore.sources.file_list import FileListSource
+from sparkscore.sources.formats import detect_format
+from sparkscore.sources.spark_files import SparkFilesSource
+
+__all__ = ["Source", "open_source"]
+
+
+class Source(Protocol):
+    """A pinned input."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was pinned."""
+
+    def frame(self) -> DataFrame | None:
+        """Give the rows, each with its file in `SOURCE_FILE_COLUMN`; None where the items are the files themselves.
+
+        The frame is lazy, reads only what was pinned, and gives the same rows each time.
+        """
+
+    def check_unchanged(self) -> None:
+        """Compare the input with what was pinned. Called after scoring, before anything is published.
+
+        Raises:
+            SourceError: the input has changed under the run.
+        """
+
+
+_SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
+    "files": FileListSource,
+    "parquet": SparkFilesSource,
+    "csv": SparkFilesSource,
+    "json": SparkFilesSource,
+    "delta": DeltaSource,
+}
+
+
+def open_source(spark: SparkSession, config: Input, *, is_azure: bool) -> Source:
+    """Find and pin the input.
+
+    Runs on the driver.
+
+    Args:
+        spark: the session that will read it.
+        config: the deployment's input.
+        is_azure: whether the deployment is Azure's, whose inputs are files unless it says otherwise.
+
+    Raises:
+        SourceNotFoundError: nothing is there, or nothing to score.
+        SourceError: it cannot be read.
+        ConfigError: no location is given.
+    """
+    if not config.location:
+        raise ConfigError(
+            code="INPUT_MISSING",
+            what="the run has no input",
+            next_step="Name it with --input LOCATION or 'input.location' in the deployment.",
+        )
+    chosen = detect_format(config, is_azure=is_azure)
+    source = _SOURCES[chosen](spark, config.model_copy(update={"format": chosen}))
+    if source.snapshot.items == 0:
+        raise SourceNotFoundError(
+            code="INPUT_EMPTY",
+            what=f"input '{', '.join(config.location)}' ({chosen}) has nothing to score",
+            got=_skipped_text(source.snapshot) or "0 items",
+            next_step="Check --input and 'input.format'.",
+        )
+    return source
+
+
+def _skipped_text(snapshot: Snapshot) -> str:
+    return ", ".join(f"{count} files left out ({reason})" for reason, count in snapshot.skipped.items())

@@ -1,0 +1,82 @@
+"""The source whose items are the rows of one version of a Delta table (driver)."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession, functions
+
+from sparkscore.config import Input
+from sparkscore.errors import SourceError, SourceNotFoundError
+from sparkscore.location import is_remote, local_path
+from sparkscore.plan import Snapshot
+from sparkscore.sources.rows import select_columns, with_source_file
+from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+
+
+class DeltaSource:
+    """Rows of a Delta table at the version that was the newest when the run was planned, or that was asked for."""
+
+    def __init__(self, spark: SparkSession, config: Input) -> None:
+        if len(config.location) != 1:
+            raise SourceError(
+                code="INPUT_DELTA",
+                what="a Delta input is one table",
+                got=f"{len(config.location)} locations",
+                next_step="Score the tables one by one.",
+            )
+        location = config.location[0]
+        self._path = location if is_remote(location) else str(local_path(location))
+        try:
+            version = self._find_version(spark, config.version)
+            frame = spark.read.format("delta").option("versionAsOf", version).load(self._path)
+            self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
+            items, size_bytes = _measure(frame)
+        except SPARK_ERRORS as error:
+            raise explain_read_error(error, "Delta") from error
+        self._snapshot = Snapshot("delta", location, version, size_bytes, items)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was pinned."""
+        return self._snapshot
+
+    def frame(self) -> DataFrame | None:
+        """Give the rows, each with its data file."""
+        return self._frame
+
+    def check_unchanged(self) -> None:
+        """Do nothing: a version of a table does not change, and one that was vacuumed away fails to be read."""
+
+    def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
+        quoted = self._path.replace("`", "``")
+        if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
+            raise SourceNotFoundError(
+                code="INPUT_NOT_FOUND",
+                what=f"input '{self._path}'",
+                got="no Delta table",
+                next_step="Correct --input, or name its format with --input-format.",
+            )
+        history = spark.sql(f"DESCRIBE HISTORY delta.`{quoted}`").select("version")
+        bounds = history.agg(functions.min("version"), functions.max("version")).first()
+        oldest, newest = (int(bounds[0]), int(bounds[1])) if bounds is not None else (0, 0)
+        if wanted is None:
+            return newest
+        if not oldest <= wanted <= newest:
+            raise SourceNotFoundError(
+                code="INPUT_VERSION",
+                what=f"Delta table '{self._path}'",
+                got=f"version {wanted} asked for",
+                expected=f"a version from {oldest} to {newest}",
+                next_step="Correct 'input.version'.",
+            )
+        return wanted
+
+
+def _measure(frame: DataFrame) -> tuple[int, int]:
+    """Count the rows and the bytes of the data files; reads no column, only the files' footers."""
+    metadata = frame.metadataColumn("_metadata")
+    files = frame.select(metadata.getField("file_path").alias("file"), metadata.getField("file_size").alias("size"))
+    of_each = files.groupBy("file").agg(functions.count("*").alias("rows"), functions.max("size").alias("size"))
+    totals = of_each.agg(functions.sum("rows"), functions.sum("size")).first()
+    if totals is None or totals[0] is None:
+        return 0, 0
+    return int(totals[0]), int(totals[1])

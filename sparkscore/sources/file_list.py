@@ -1,0 +1,39 @@
+"""The source whose items are files: `run()` gets their paths (driver)."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkscore.config import Input
+from sparkscore.plan import Snapshot, digest_of_files
+from sparkscore.sources.listing import check_files_unchanged, list_files
+
+
+class FileListSource:
+    """Files, listed once. Their contents are the scoring script's business; an empty file is an item too."""
+
+    def __init__(self, spark: SparkSession, config: Input) -> None:
+        del spark  # the files never pass through Spark
+        listing = list_files(config.location)
+        self._snapshot = Snapshot(
+            format="files",
+            location=config.location[0] if len(config.location) == 1 else list(config.location),
+            version=digest_of_files(listing.files),
+            size_bytes=sum(file.size_bytes for file in listing.files),
+            items=len(listing.files),
+            files=listing.files,
+            skipped=listing.skipped,
+        )
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was pinned."""
+        return self._snapshot
+
+    def frame(self) -> DataFrame | None:
+        """Give None: there are no rows."""
+        return None
+
+    def check_unchanged(self) -> None:
+        """Compare sizes and times of change with the listing."""
+        check_files_unchanged(self._snapshot.files)

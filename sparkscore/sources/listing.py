@@ -1,0 +1,155 @@
+"""List the files of an input, and count those that are left out with the reason (driver)."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparkscore.errors import SourceError, SourceNotFoundError
+from sparkscore.location import local_path
+from sparkscore.plan import InputFile
+
+HIDDEN = "hidden: the name begins with '_' or '.'"
+EMPTY = "empty: 0 bytes"
+NOT_A_FILE = "not a regular file or folder"
+NAMED_TWICE = "named more than once"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of an input, sorted by path.
+
+    Attributes:
+        files: the files.
+        skipped: number of files left out, by reason.
+        folder: the one folder that was named, if the input is one folder; partition folders are relative to it.
+    """
+
+    files: tuple[InputFile, ...]
+    skipped: dict[str, int]
+    folder: Path | None = None
+
+
+def list_files(locations: Iterable[str]) -> Listing:
+    """List the files that folders (with everything below them), globs and paths name.
+
+    A hidden file that a location names itself is listed; one that is found in a folder or by a glob is left out, as
+    Spark's readers do. Links to folders inside a folder are not followed, so a circle of links does not matter.
+
+    Raises:
+        SourceNotFoundError: a location names nothing.
+        SourceError: a folder cannot be read, or a file's name is not text.
+    """
+    named = list(locations)
+    skipped: Counter[str] = Counter()
+    found: dict[str, InputFile] = {}
+    for location in named:
+        for path in _matches(location, skipped):
+            for file in _files_below(path, skipped):
+                if file.path in found:
+                    skipped[NAMED_TWICE] += 1
+                found[file.path] = file
+    files = tuple(found[path] for path in sorted(found))
+    only = local_path(named[0]).absolute() if len(named) == 1 else None
+    return Listing(files, dict(skipped), only if only is not None and only.is_dir() else None)
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether Spark's readers pass over a file or folder of this name.
+
+    Source: Spark's HadoopFSUtils.shouldFilterOutPathName.
+    """
+    return name.startswith(".") or (name.startswith("_") and "=" not in name) or name.endswith("._COPYING_")
+
+
+def _matches(location: str, skipped: Counter[str]) -> list[Path]:
+    path = local_path(location).absolute()
+    if path.exists():
+        return [path]
+    # Path.glob() wants a pattern relative to a folder; here the whole location is one.
+    matches = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []  # noqa: PTH207
+    if not matches:
+        raise SourceNotFoundError(
+            code="INPUT_NOT_FOUND",
+            what=f"input '{location}'",
+            got="no such file or folder, and no match as a glob",
+            next_step=f"The nearest folder that exists is '{_nearest_folder(path)}'. Correct --input.",
+        )
+    shown = [Path(match) for match in matches if not is_hidden(Path(match).name)]
+    if len(shown) < len(matches):
+        skipped[HIDDEN] += len(matches) - len(shown)
+    return shown
+
+
+def _nearest_folder(path: Path) -> Path:
+    return next(parent for parent in path.parents if parent.is_dir())
+
+
+def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
+    if path.is_file():
+        yield _input_file(path)
+    elif path.is_dir():
+        yield from _walk(path, skipped)
+    else:
+        skipped[NOT_A_FILE] += 1
+
+
+def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise SourceError(
+            code="INPUT_UNREADABLE",
+            what=f"input folder '{folder}'",
+            got=error.strerror or type(error).__name__,
+            next_step="Give the user that runs sparkscore the right to read it.",
+        ) from error
+    for entry in entries:
+        if is_hidden(entry.name):
+            skipped[HIDDEN] += 1
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), skipped)
+        elif entry.is_file():
+            yield _input_file(Path(entry.path))
+        else:
+            skipped[NOT_A_FILE] += 1
+
+
+def _input_file(path: Path) -> InputFile:
+    status = path.stat()
+    if str(path) != (readable := str(path).encode(errors="replace").decode()):
+        raise SourceError(
+            code="INPUT_NAME",
+            what=f"input file '{readable}'",
+            got="a name whose bytes are not UTF-8 text, which no table can hold",
+            next_step="Rename the file.",
+        )
+    return InputFile(str(path), status.st_size, status.st_mtime_ns)
+
+
+def check_files_unchanged(files: Iterable[InputFile]) -> None:
+    """Compare files with the listing that was pinned.
+
+    Raises:
+        SourceError: a file is gone, or has another size or time of change.
+    """
+    changed = [file.path for file in files if _now(file.path) != (file.size_bytes, file.modified_ns)]
+    if changed:
+        raise SourceError(
+            code="INPUT_CHANGED",
+            what=f"{len(changed)} input files, among them '{changed[0]}', changed while the run read them",
+            expected="files that stay as they were when the run began",
+            next_step="Run again when the input is complete.",
+        )
+
+
+def _now(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,34 @@
+"""What all sources of rows share: the file of each row, the chosen columns (driver)."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from sparkscore.errors import SourceSchemaError, names
+from sparkscore.minibatch import SOURCE_FILE_COLUMN
+
+
+def with_source_file(frame: DataFrame) -> DataFrame:
+    """Add each row's file, as Spark's hidden ``_metadata`` column tells it."""
+    file = frame.metadataColumn("_metadata").getField("file_path")
+    return frame.select("*", file.alias(SOURCE_FILE_COLUMN))
+
+
+def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) -> DataFrame:
+    """Keep the wanted columns, in their order, and the row's file.
+
+    Raises:
+        SourceSchemaError: a wanted column is not in the input.
+    """
+    if wanted is None:
+        return frame
+    present = [name for name in frame.columns if name != SOURCE_FILE_COLUMN]
+    missing = set(wanted) - set(present)
+    if missing:
+        raise SourceSchemaError(
+            code="INPUT_COLUMNS",
+            what=f"the {what} input has no column {names(missing)}",
+            got=names(present),
+            next_step="Correct 'input.columns'.",
+        )
+    return frame.select(*(f"`{name.replace('`', '``')}`" for name in (*wanted, SOURCE_FILE_COLUMN)))

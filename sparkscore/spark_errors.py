@@ -1,0 +1,62 @@
+"""Say in one sentence what Spark could not do (driver).
+
+Spark's own texts may hold row contents and Java stacks: they go to the run's log, and the message names the condition.
+"""
+
+from __future__ import annotations
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from sparkscore.errors import ScoringError, SourceError, SparkscoreError
+from sparkscore.location import plain_path
+
+#: What a call of Spark may raise: its own exceptions, and what the bridge to the JVM does not translate.
+SPARK_ERRORS = (PySparkException, Py4JError)
+
+_CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
+_WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
+
+
+def condition_of(error: Exception) -> str:
+    """Name the kind of error: Spark's error condition, or the exception's class."""
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    return condition or type(error).__name__
+
+
+def explain_read_error(error: Exception, what: str = "") -> SourceError:
+    """Make the error for an input that Spark cannot read, with the file if Spark tells it.
+
+    Args:
+        error: what Spark raised.
+        what: kind of input, for example ``Delta``.
+    """
+    path = (error.getMessageParameters() or {}).get("path", "") if isinstance(error, PySparkException) else ""
+    place = f"input file '{plain_path(path)}'" if path else "input"
+    return SourceError(
+        code="INPUT_UNREADABLE",
+        what=" ".join(word for word in ("Spark cannot read the", what, place) if word),
+        got=condition_of(error),
+        next_step="Repair or remove what cannot be read; Spark's whole message is in the log.",
+    )
+
+
+def explain_spark_error(error: Exception) -> SparkscoreError:
+    """Make the error for a Spark job that failed."""
+    if condition_of(error).startswith(_CANNOT_READ):
+        return explain_read_error(error)
+    if any(text in str(error) for text in _WORKER_DIED):
+        return ScoringError(
+            code="WORKER_DIED",
+            what="a worker process ended while it scored",
+            got="no exception: killed from outside, out of memory, or crashed in native code",
+            state="Nothing was published.",
+            next_step="Look at the end of Spark's log; smaller mini-batches need less memory.",
+        )
+    return ScoringError(
+        code="SPARK_JOB",
+        what="the Spark job failed",
+        got=condition_of(error),
+        state="Nothing was published.",
+        next_step="Spark's whole message is in the log.",
+    )

@@ -1,0 +1,36 @@
+"""Read the mini-batches of files that the driver planned (worker).
+
+The plan travels as a Parquet file in the stage with one row group for each work unit, so a task reads its own part
+only, however many files the run has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparkscore.minibatch import MiniBatch
+
+PLAN_SCHEMA = pa.schema([("unit", pa.int64()), ("mini_batch", pa.string()), ("path", pa.string())])
+
+
+def write_plan(path: str, rows: pa.Table) -> None:
+    """Write the planned files, ordered by work unit, as one row group for each unit. Runs on the driver."""
+    with pq.ParquetWriter(path, PLAN_SCHEMA) as writer:
+        for unit in range(1 + max(rows.column("unit").to_pylist(), default=-1)):
+            own = rows.filter(pa.compute.equal(rows.column("unit"), unit))
+            writer.write_table(own, row_group_size=max(1, own.num_rows))
+
+
+def read_planned_mini_batches(plan_file: str, batches: Iterable[pa.RecordBatch]) -> Iterator[MiniBatch]:
+    """Give the mini-batches of the work units whose numbers the task received, in the plan's order."""
+    plan: pq.ParquetFile | None = None
+    for batch in batches:
+        for unit in batch.column(0).to_pylist():
+            plan = plan or pq.ParquetFile(plan_file)
+            rows = plan.read_row_group(unit).to_pylist()
+            for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
+                yield MiniBatch(mini_batch, tuple(file["path"] for file in files))

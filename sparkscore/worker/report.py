@@ -1,0 +1,120 @@
+"""The one small row that goes back to the driver for each mini-batch (written on the worker, read on the driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from sparkscore.outcome import Failure, Outcome
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A finished file of the stage: path relative to the stage, rows and bytes."""
+
+    path: str
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class MiniBatchReport:
+    """What the driver learns of one attempt at one mini-batch.
+
+    Attributes:
+        unit: number of the work unit (the Spark task's).
+        mini_batch: name of the mini-batch.
+        items, scored, failed: counts of items; ``items = scored + failed``.
+        rows: rows of the result that were staged.
+        calls: calls of ``run()``.
+        seconds: wall time in ``run()`` and in typing its result.
+        scored_at: when the call began, UTC.
+        worker: name of the worker process, unique in its run.
+        loads: how often this process has loaded the model for this run.
+        failure: why items failed, if any did.
+        staged: files that this task attempt finished; only on the task's last report.
+    """
+
+    unit: int
+    mini_batch: str
+    items: int
+    scored: int
+    failed: int
+    rows: int
+    calls: int
+    seconds: float
+    scored_at: datetime
+    worker: str
+    loads: int
+    failure: Failure | None = None
+    staged: tuple[StagedFile, ...] = ()
+
+
+FAILURE_TYPE = pa.struct([(field.name, pa.string()) for field in fields(Failure)])
+_STAGED = pa.list_(pa.struct([("path", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())]))
+
+REPORT_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("mini_batch", pa.string()),
+        ("items", pa.int64()),
+        ("scored", pa.int64()),
+        ("failed", pa.int64()),
+        ("rows", pa.int64()),
+        ("calls", pa.int64()),
+        ("seconds", pa.float64()),
+        ("scored_at", pa.timestamp("us", "UTC")),
+        ("worker", pa.string()),
+        ("loads", pa.int64()),
+        ("failure", FAILURE_TYPE),
+        ("staged", _STAGED),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of a mini-batch: its outcome and how it was made."""
+
+    outcome: Outcome
+    calls: int
+    seconds: float
+    scored_at: datetime
+
+
+def make_report(unit: int, mini_batch: str, attempt: Attempt, worker: str, loads: int) -> MiniBatchReport:
+    """Write the report of one attempt."""
+    outcome = attempt.outcome
+    return MiniBatchReport(
+        unit=unit,
+        mini_batch=mini_batch,
+        items=outcome.items,
+        scored=outcome.scored,
+        failed=outcome.failed,
+        rows=0 if outcome.table is None else outcome.table.num_rows,
+        calls=attempt.calls,
+        seconds=attempt.seconds,
+        scored_at=attempt.scored_at,
+        worker=worker,
+        loads=loads,
+        failure=outcome.failure,
+    )
+
+
+def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
+    """Make the record batch that travels to the driver."""
+    return pa.RecordBatch.from_pylist([asdict(report) for report in reports], schema=REPORT_SCHEMA)
+
+
+def read_reports(table: pa.Table) -> list[MiniBatchReport]:
+    """Read on the driver what `write_reports` wrote, ordered by work unit and mini-batch as they were scored."""
+    reports = []
+    for row in table.to_pylist():
+        failure = Failure(**row["failure"]) if row["failure"] else None
+        staged = tuple(StagedFile(**file) for file in row["staged"] or ())
+        scored_at = row["scored_at"].astimezone(UTC)
+        reports.append(MiniBatchReport(**{**row, "failure": failure, "staged": staged, "scored_at": scored_at}))
+    return sorted(reports, key=lambda report: report.unit)

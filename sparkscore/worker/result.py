@@ -1,0 +1,139 @@
+"""Make the rows of the result: predictions, carried columns, lineage columns (worker)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from sparkscore.errors import OutputContractError
+from sparkscore.location import plain_path
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Failure, Outcome
+from sparkscore.signature import Returned, tabulate
+from sparkscore.worker.stage import check_partition_values
+
+#: The lineage columns, in their order, before any renaming.
+LINEAGE_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("model_name", pa.string()),
+        ("model_version", pa.string()),
+        ("scored_at", pa.timestamp("us", "UTC")),
+        ("source_file", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LineageValues:
+    """The values of the lineage columns that are the same for a whole run."""
+
+    run_id: str
+    model_name: str | None
+    model_version: str | None
+
+
+@dataclass(frozen=True)
+class ResultSpec:
+    """How what ``run()`` returned becomes rows of the result.
+
+    Attributes:
+        predictions: columns that ``run()`` gives, under the names that it uses.
+        carried: input columns that are joined by position.
+        renamed: name in the result by the name of a prediction or lineage column.
+        lineage: values of the lineage columns.
+        partition_by: partition columns of the result.
+    """
+
+    predictions: pa.Schema
+    carried: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    lineage: LineageValues
+    partition_by: tuple[str, ...] = ()
+
+    def schema(self, carried_types: pa.Schema) -> pa.Schema:
+        """Give the whole result's schema: carried columns, predictions, lineage columns."""
+        new_names = dict(self.renamed)
+        added = [*self.predictions, *LINEAGE_SCHEMA]
+        carried = [carried_types.field(name) for name in self.carried]
+        return pa.schema([*carried, *(column.with_name(new_names.get(column.name, column.name)) for column in added)])
+
+
+def make_outcome(returned: object, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+    """Judge what ``run()`` returned for a mini-batch and make its rows of the result.
+
+    Runs on the worker. An element that is missing counts as a failed item (Azure's rule); for rows, where the carried
+    columns are joined by position, any other number of elements fails the mini-batch.
+
+    Raises:
+        OutputContractError: the value cannot become rows of the promised types.
+    """
+    result = read_returned(returned, spec.predictions)
+    items = mini_batch.item_count
+    if spec.carried and result.elements != items:
+        raise _wrong_count(mini_batch, result.elements)
+    rows = _join(result, mini_batch, spec, scored_at)
+    check_partition_values(rows, spec.partition_by)
+    scored = min(items, result.elements)
+    shortfall = _shortfall(items, result.elements) if scored < items else None
+    return Outcome(items=items, scored=scored, table=rows, failure=shortfall)
+
+
+def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
+    """Tabulate what ``run()`` returned. Its values can be of the user's own classes, whose methods may raise anything.
+
+    Raises:
+        OutputContractError: the value cannot become rows, or could not be read.
+    """
+    try:
+        return tabulate(returned, schema)
+    except OutputContractError:
+        raise
+    except Exception as error:
+        raise OutputContractError(
+            code="OUTPUT_UNREADABLE",
+            what="what run() returned cannot be read",
+            got=type(error).__name__,
+            next_step="Return plain numbers, texts and arrays; the whole traceback is in the log.",
+        ) from error
+
+
+def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> pa.Table:
+    count = result.table.num_rows
+    source = mini_batch.rows
+    carried = [] if source is None else [source.column(name) for name in spec.carried]
+    constants = [spec.lineage.run_id, spec.lineage.model_name, spec.lineage.model_version, scored_at]
+    lineage = [
+        pa.repeat(pa.scalar(value, column.type), count)
+        for value, column in zip(constants, LINEAGE_SCHEMA, strict=False)
+    ]
+    lineage.append(_source_files(mini_batch, count))
+    schema = spec.schema(pa.schema([]) if source is None else source.schema)
+    return pa.Table.from_arrays([*carried, *result.table.columns, *lineage], schema=schema)
+
+
+def _source_files(mini_batch: MiniBatch, count: int) -> pa.Array:
+    """Name each row's file where that is certain: one file in all, or one element for each file."""
+    files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]
+    if len(files) == 1:
+        return pa.repeat(pa.scalar(files[0], pa.string()), count)
+    if files and mini_batch.rows is None and len(files) == count:
+        return pa.array(files, pa.string())
+    return pa.nulls(count, pa.string())
+
+
+def _wrong_count(mini_batch: MiniBatch, elements: int) -> OutputContractError:
+    return OutputContractError(
+        code="OUTPUT_ROWS",
+        what=f"run() for mini-batch '{mini_batch.mini_batch_id}'",
+        got=f"{elements} elements for {mini_batch.item_count} rows",
+        expected="one element per row, since input columns are carried into the result by position",
+        next_step="Return one element per row, or set 'output.carry: []'.",
+    )
+
+
+def _shortfall(items: int, elements: int) -> Failure:
+    text = f"run() returned {elements} elements for {items} items, so {items - elements} items count as failed"
+    return Failure("OUTPUT_ROWS", "OutputContractError", text)
