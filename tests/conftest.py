@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+import yaml
+
+from sparkscore.session import local_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# No deadline: the same example takes ten times as long while Spark works beside it.
+hypothesis.settings.register_profile("sparkscore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("sparkscore")
+# Every JVM of these tests, subprocesses too, lives for seconds: its second compiler never pays.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    folder = tmp_path_factory.mktemp("spark")
+    session = local_session(
+        master="local[2,4]",
+        app_name="sparkscore-tests",
+        conf={"spark.sql.shuffle.partitions": "2", "spark.sql.warehouse.dir": str(folder / "warehouse")},
+        log_file=folder / "spark.log",
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def make_deployment(tmp_path: Path) -> Callable[..., Path]:
+    """Write a deployment with a scoring script into a folder of its own."""
+
+    def make(script: str, name: str = "deployment", **sections: object) -> Path:
+        folder = tmp_path / name
+        (folder / "code").mkdir(parents=True)
+        (folder / "code" / "score.py").write_text(textwrap.dedent(script), encoding="utf-8")
+        code = {"code": "code", "scoring_script": "score.py"}
+        content = {"name": name, "code_configuration": code, **sections}
+        (folder / "deployment.yml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return folder / "deployment.yml"
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _runs_in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARKSCORE_RUNS", str(tmp_path / "runs"))
