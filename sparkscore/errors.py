@@ -180,6 +180,7 @@ class SinkConflictError(SinkError):
     """Something is at the output's place already, or another run writes there."""
 
     is_retryable = True
+    exit_code = 2
 
 
 class SinkSchemaError(SinkError):

@@ -5,6 +5,8 @@ Spark's own texts may hold row contents and Java stacks: they go to the run's lo
 
 from __future__ import annotations
 
+import re
+
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
@@ -15,13 +17,19 @@ from sparkscore.location import plain_path
 SPARK_ERRORS = (PySparkException, Py4JError)
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
+_CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
+_READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
 _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
 
 
 def condition_of(error: Exception) -> str:
-    """Name the kind of error: Spark's error condition, or the exception's class."""
+    """Name the kind of error: Spark's error condition, or the exception's class.
+
+    An exception that reaches us untranslated from the JVM has its condition in its text only.
+    """
     condition = error.getCondition() if isinstance(error, PySparkException) else None
-    return condition or type(error).__name__
+    in_text = _CONDITION.search(str(error))
+    return condition or (in_text[1] if in_text else type(error).__name__)
 
 
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
@@ -31,8 +39,8 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
         error: what Spark raised.
         what: kind of input, for example ``Delta``.
     """
-    path = (error.getMessageParameters() or {}).get("path", "") if isinstance(error, PySparkException) else ""
-    place = f"input file '{plain_path(path)}'" if path else "input"
+    path = _READ_FILE.search(str(error))
+    place = f"input file '{plain_path(path[1])}'" if path else "input"
     return SourceError(
         code="INPUT_UNREADABLE",
         what=" ".join(word for word in ("Spark cannot read the", what, place) if word),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
@@ -15,7 +15,7 @@ from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, 
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
-from sparkscore.run.prepare import OneOrMore, PreparedRun, log_choices, prepare
+from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.recording import Recording, recorded, refuse_other_run
 from sparkscore.run.scoring import Work, prepare_work
 from sparkscore.run.verdict import decide
@@ -24,7 +24,7 @@ from sparkscore.sinks.target import staged_in
 from sparkscore.sources import Source, open_source
 from sparkscore.worker import MiniBatchReport
 
-__all__ = ["OneOrMore", "PreparedRun", "Run", "execute", "prepare", "score"]
+__all__ = ["PreparedRun", "Run", "RunOptions", "execute", "prepare", "score"]
 
 logger = logging.getLogger("sparkscore")
 
@@ -46,7 +46,7 @@ class Run:
         return self._sink.read(self._published)
 
 
-def score(spark: SparkSession, deployment: str | Path | None, **options: Any) -> Run:
+def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
     """Score an input with a deployment and commit one result.
 
     Runs on the driver; the model runs on Spark's workers. Blocks until the result is committed.
@@ -54,8 +54,8 @@ def score(spark: SparkSession, deployment: str | Path | None, **options: Any) ->
     Args:
         spark: the session to use; `sparkscore.local_session` makes one.
         deployment: path of the deployment file.
-        **options: the options of `sparkscore.run.prepare`: ``input``, ``output``, ``input_format``, ``output_format``,
-            ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``.
+        **options: the same as on the command line, see `sparkscore.run.RunOptions`: ``input``, ``output``,
+            ``input_format``, ``output_format``, ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``.
 
     Raises:
         SparkscoreError: the run failed; nothing was published, and the error's ``record`` says what happened.

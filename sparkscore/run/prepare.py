@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from sparkscore.config import Deployment, load_deployment
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import git_commit_of
+from sparkscore.location import is_remote, local_path
 from sparkscore.models import ResolvedModel, resolve_model
 from sparkscore.runlog import RunFolder, make_run_id, runs_folder
 from sparkscore.scorers.script_check import check_script
@@ -57,55 +61,60 @@ class PreparedRun:
         return self.folder.path
 
 
-def prepare(  # noqa: PLR0913 - the options of the command line, by name
-    deployment: str | Path | None,
-    *,
-    input: OneOrMore | None = None,  # noqa: A002 - the name that users know from the file and the command line
-    output: str | Path | None = None,
-    input_format: str | None = None,
-    output_format: str | None = None,
-    mode: str | None = None,
-    partition_by: OneOrMore | None = None,
-    run_id: str | None = None,
-    runs: str | Path | None = None,
-    settings: Mapping[str, object] | None = None,
-) -> PreparedRun:
+class RunOptions(TypedDict, total=False):
+    """What a request may say beside its deployment; what is absent is as the deployment has it."""
+
+    input: OneOrMore | None
+    """A location or several: folder, glob, file or table."""
+    output: str | Path | None
+    """Location of the result."""
+    input_format: str | None
+    """``files``, ``parquet``, ``csv``, ``json`` or ``delta``."""
+    output_format: str | None
+    """``delta`` or ``parquet``."""
+    mode: str | None
+    """``append``, ``overwrite`` or ``error``."""
+    partition_by: OneOrMore | None
+    """Partition column or columns of the result."""
+    run_id: str | None
+    """Id of the run; made from the time when absent."""
+    runs: str | Path | None
+    """Folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent."""
+    settings: Mapping[str, object] | None
+    """Any other setting by its dotted name, for example ``{"settings.mini_batch_size": 5}``."""
+
+
+def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
     """Read and check a request. Runs on the driver, before Spark is needed; writes nothing.
 
     Args:
         deployment: path of the deployment file.
-        input: a location or several; a folder, glob, file or table.
-        output: location of the result.
-        input_format: ``files``, ``parquet``, ``csv``, ``json`` or ``delta``.
-        output_format: ``delta`` or ``parquet``.
-        mode: ``append``, ``overwrite`` or ``error``.
-        partition_by: partition column or columns of the result.
-        run_id: id of the run; made from the time when absent.
-        runs: folder of the run records.
-        settings: any other setting by its dotted name, for example ``{"settings.mini_batch_size": 5}``.
+        **options: see `RunOptions`.
 
     Raises:
         ConfigError: the deployment or an option is wrong.
         ModelNotFoundError: the model is not there.
         ScoringScriptError: the script is not there, or cannot work.
     """
+    output = options.get("output")
     overrides = {
-        "input.location": _texts(input),
+        "input.location": _texts(options.get("input")),
         "output.location": None if output is None else str(output),
-        "input.format": input_format,
-        "output.format": output_format,
-        "output.mode": mode,
-        "output.partition_by": _texts(partition_by),
-        **(settings or {}),
+        "input.format": options.get("input_format"),
+        "output.format": options.get("output_format"),
+        "output.mode": options.get("mode"),
+        "output.partition_by": _texts(options.get("partition_by")),
+        **(options.get("settings") or {}),
     }
     loaded = load_deployment(None if deployment is None else Path(deployment), overrides)
+    _refuse_overlap(loaded)
     script = _script_of(loaded)
     return PreparedRun(
         deployment=loaded,
         source_name=None if deployment is None else str(deployment),
         script=script,
         model=resolve_model(loaded.model),
-        folder=RunFolder(runs_folder(runs), run_id or make_run_id()),
+        folder=RunFolder(runs_folder(options.get("runs")), options.get("run_id") or make_run_id()),
         git_commit=git_commit_of(script.path.parent),
     )
 
@@ -114,6 +123,26 @@ def _texts(value: OneOrMore | None) -> list[str] | None:
     if value is None:
         return None
     return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]
+
+
+def _refuse_overlap(deployment: Deployment) -> None:
+    """Refuse an output inside the input, which the next run would score, and an input that the run would replace."""
+    output = deployment.output.location
+    for location in deployment.input.location:
+        if output and not is_remote(location) and not is_remote(output) and _overlap(location, local_path(output)):
+            raise ConfigError(
+                code="INPUT_OUTPUT_OVERLAP",
+                what=f"input '{location}' and output '{output}' lie in each other",
+                expected="places apart from each other",
+                next_step="Name another --output.",
+            )
+
+
+def _overlap(location: str, output: Path) -> bool:
+    place = local_path(location)
+    if glob.has_magic(location) and not place.exists():
+        return any(fnmatch(str(path), str(place)) for path in (output, *output.parents))
+    return output.is_relative_to(place) or place.is_relative_to(output)
 
 
 def _script_of(deployment: Deployment) -> PackedScript:

@@ -30,13 +30,14 @@ class Recording:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Record the seconds of a step, also when it fails."""
+        """Add to the seconds of a step, also when it fails."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            seconds = {**self.content["seconds"], step: round(time.perf_counter() - start, 3)}
-            self.content = {**self.content, "seconds": seconds}
+            so_far = self.content["seconds"]
+            total = round(so_far[step] + time.perf_counter() - start, 3)
+            self.content = {**self.content, "seconds": {**so_far, step: total}}
 
     def end(self, state: str, error: BaseException | None = None) -> None:
         """Write the final state."""
