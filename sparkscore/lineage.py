@@ -29,7 +29,6 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         deployment: name or path of the deployment.
         config: the effective configuration, without secrets.
     """
-    nothing: dict[str, Any] = {}
     return {
         "run_id": run_id,
         "state": RUNNING,
@@ -38,10 +37,10 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "deployment": deployment,
         "config": dict(config),
         "identity": None,
-        "input": nothing,
-        "output": nothing,
-        "model": nothing,
-        "script": nothing,
+        "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped")),
+        "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
+        "model": dict.fromkeys(("name", "version", "sha256")),
+        "script": dict.fromkeys(("path", "sha256")),
         "git_commit": None,
         "counts": dict.fromkeys(_COUNTS, 0),
         "model_loads": 0,

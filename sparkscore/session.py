@@ -14,12 +14,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 from sparkscore.errors import ConfigError, MissingDependencyError, names
+from sparkscore.runlog import runs_folder
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaGateway
     from pyspark.sql import SparkSession
 
-SPARK_LOG = Path("sparkscore-runs", "spark.log")
 JAVA_COMMAND = "apt-get update && apt-get install -y openjdk-17-jre-headless"
 _OLDEST_JAVA = 17
 _SPARK_MINORS = ("4.0", "4.1", "4.2")
@@ -64,7 +64,7 @@ def local_session(
     Args:
         master: a Spark master URL; ``local[*,4]`` tries each task up to four times.
         conf: Spark settings; they win over those set here. Packages and SQL extensions are added to Delta's.
-        log_file: where the JVM's output goes, by default ``./sparkscore-runs/spark.log``.
+        log_file: where the JVM's output goes, by default ``spark.log`` in the folder of the runs.
         app_name: the name that Spark shows for this application.
 
     Returns:
@@ -78,7 +78,7 @@ def local_session(
     active = _active_session()
     if active is not None:
         return active
-    log_file = log_file or SPARK_LOG
+    log_file = log_file or runs_folder() / "spark.log"
     gateway = _running_gateway()
     settings = _settings(master, {**_submitted(gateway), **conf}, app_name)
     gateway = gateway or _launch(settings, log_file)
@@ -189,6 +189,8 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
+        # Spark makes this folder sooner or later: not in the middle of the user's files.
+        "spark.sql.warehouse.dir": str(runs_folder() / "spark-warehouse"),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }

@@ -148,12 +148,19 @@ class Deployment(Section):
         """Tell every value that the file or the options chose, by dotted key, as JSON has it."""
         return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
 
-    def effective(self) -> dict[str, object]:
+    def effective(self, kind: ItemKind | None = None) -> dict[str, object]:
         """Give the whole deployment with its defaults as a plain mapping that a deployment file may hold.
 
         Secrets are masked, in values that look like one and under keys that are called like one.
+
+        Args:
+            kind: what the input turned out to be; the default size of a mini-batch depends on it.
         """
-        redacted = redact_mapping(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        whole = self
+        if kind is not None:
+            settings = self.settings.model_copy(update={"mini_batch_size": self.mini_batch_size_for(kind)})
+            whole = self.model_copy(update={"settings": settings})
+        redacted = redact_mapping(whole.model_dump(mode="json", by_alias=True, exclude_none=True))
         return dict(redacted) if isinstance(redacted, Mapping) else {}
 
     def _value(self, key: str) -> object:

@@ -48,6 +48,7 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
     "chunk_size": (),
     "python.requirements": (),
     "python.check": ("warn",),
+    "trust": (),
     "resources.instance_count": (),
 }
 

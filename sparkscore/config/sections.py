@@ -161,7 +161,9 @@ class Input(Section):
         "with Azure's $schema; otherwise delta where a _delta_log folder is, or what the files' extension says.",
     )
     location: Names = Field(
-        default=(), description="Path, glob or URI of the input, or a list of them; relative to the deployment file."
+        default=(),
+        description="Folder, glob or file, or a list of them; relative to the deployment file. A Delta table may "
+        "also be the URI of a store that Spark reads.",
     )
     version: int | None = Field(default=None, ge=0, description="Version of the Delta table; the newest when absent.")
     columns: NameList | None = Field(default=None, description="The columns that are read; all when absent.")
@@ -184,9 +186,7 @@ class Output(Section):
     """Where the result goes."""
 
     format: Literal["delta", "parquet"] = Field(default="delta", description="Format of the table.")
-    location: Text | None = Field(
-        default=None, description="Path or URI of the table; relative to the deployment file."
-    )
+    location: Text | None = Field(default=None, description="Folder of the table; relative to the deployment file.")
     mode: Literal["append", "overwrite", "error"] = Field(
         default="error", description="What happens when the output exists: add rows, replace it, or refuse the run."
     )

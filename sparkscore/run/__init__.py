@@ -85,7 +85,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             sink.check_target()
             _note_plan(recording, prepared, plan, sink)
-        with staged_in(sink.target, deployment.output.stage) as stage:
+        with staged_in(sink.target, deployment.output.stage, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
                 work = prepare_work(spark, prepared, plan, source.frame(), sink, stage)
                 sink.check_schema(work.result.schema)
@@ -135,9 +135,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Si
         identity=_identity(prepared, plan),
         input=describe_plan(plan),
         output=_describe_output(sink, None),
-        model=prepared.describe_model(),
-        script=prepared.script.describe(),
-        git_commit=prepared.git_commit,
+        config=prepared.deployment.effective(snapshot.kind),
     )
 
 
@@ -151,7 +149,7 @@ def _describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:
     target = sink.target
     described = {"format": sink.format, "location": str(target.path), "mode": target.mode}
     if published is None:
-        return {**described, "version": None, "rows": None, "columns": {}}
+        return {**described, "version": None, "rows": None, "columns": None}
     columns = {field.name: field.dataType.simpleString() for field in published.schema}
     return {**described, "version": published.version, "rows": published.rows, "columns": columns}
 
@@ -162,7 +160,7 @@ def _identity(prepared: PreparedRun, plan: Plan) -> str:
             "input": plan.snapshot.version,
             "script": prepared.script.sha256,
             "model": prepared.model.sha256 if prepared.model else None,
-            "config": prepared.deployment.effective(),
+            "config": prepared.deployment.effective(plan.snapshot.kind),
         }
     )
 

@@ -108,15 +108,22 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     }
     loaded = load_deployment(None if deployment is None else Path(deployment), overrides)
     _refuse_overlap(loaded)
-    script = _script_of(loaded)
+    folder = RunFolder(runs_folder(options.get("runs")), options.get("run_id") or make_run_id())
+    script = _script_of(loaded, folder)
     return PreparedRun(
         deployment=loaded,
         source_name=None if deployment is None else str(deployment),
         script=script,
         model=resolve_model(loaded.model),
-        folder=RunFolder(runs_folder(options.get("runs")), options.get("run_id") or make_run_id()),
+        folder=folder,
         git_commit=git_commit_of(script.path.parent),
     )
+
+
+def _tolerance_by_default(deployment: Deployment) -> dict[str, object]:
+    """Give the threshold that nobody chose and that tolerates failures all the same: Azure's default."""
+    threshold = deployment.settings.error_threshold
+    return {"settings.error_threshold": threshold} if threshold else {}
 
 
 def _texts(value: OneOrMore | None) -> list[str] | None:
@@ -145,7 +152,7 @@ def _overlap(location: str, output: Path) -> bool:
     return output.is_relative_to(place) or place.is_relative_to(output)
 
 
-def _script_of(deployment: Deployment) -> PackedScript:
+def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript:
     code = deployment.code_configuration
     if code is None:
         raise ConfigError(
@@ -154,9 +161,15 @@ def _script_of(deployment: Deployment) -> PackedScript:
             expected="code_configuration: {code: FOLDER, scoring_script: FILE.py}",
             next_step="Add it to the deployment file.",
         )
-    packed = pack_script(Path(code.code), code.scoring_script)
+    packed = pack_script(Path(code.code), code.scoring_script, _data_places(deployment, folder))
     check_script(packed.path)
     return packed
+
+
+def _data_places(deployment: Deployment, folder: RunFolder) -> list[Path]:
+    """Name where data comes from and goes to; with them the code's digest would differ from run to run."""
+    places = [*deployment.input.location, deployment.output.location, deployment.output.stage]
+    return [folder.path.parent, *(local_path(place) for place in places if place and not is_remote(place))]
 
 
 def log_choices(deployment: Deployment, kind: str) -> None:
@@ -165,6 +178,6 @@ def log_choices(deployment: Deployment, kind: str) -> None:
     logger.info("defaults: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
     if ignored := deployment.ignored_keys():
         logger.info("recorded, without a meaning outside Azure: %s", ", ".join(ignored))
-    if unapplied := deployment.unapplied_settings():
+    if unapplied := _tolerance_by_default(deployment) | deployment.unapplied_settings():
         listed = ", ".join(f"{key}={value}" for key, value in unapplied.items())
         logger.warning("not applied yet: %s. Any failed item fails the run, and nothing is tried again.", listed)

@@ -11,6 +11,7 @@ from typing import Any
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
 from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record, new_record
 from sparkscore.run.prepare import PreparedRun
+from sparkscore.run.verdict import details
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
 
 logger = logging.getLogger("sparkscore")
@@ -57,18 +58,20 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
     prepared.folder.create()
     recording = Recording(prepared)
     with _logging_to(prepared):
-        recording.note()
+        recording.note(
+            model=prepared.describe_model(), script=prepared.script.describe(), git_commit=prepared.git_commit
+        )
         try:
             yield recording
         except (KeyboardInterrupt, SystemExit) as error:
             recording.end(ABORT, error)
             raise
         except SparkscoreError as error:
-            logger.debug("the run failed", exc_info=True)
+            details.debug("the run failed", exc_info=True)
             error.record = _ended(recording, error)
             raise
         except Exception as error:
-            logger.debug("the run failed", exc_info=True)
+            details.debug("the run failed", exc_info=True)
             explained = explain_spark_error(error) if isinstance(error, SPARK_ERRORS) else _unexpected(error)
             explained.record = _ended(recording, explained)
             raise explained from error
@@ -121,15 +124,17 @@ def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None
 
 @contextmanager
 def _logging_to(prepared: PreparedRun) -> Iterator[None]:
-    """Write everything, tracebacks too, to the run's log."""
+    """Write the run's messages, and the details that only its log gets, to the run's log."""
     handler = logging.FileHandler(prepared.folder.log_file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
-    logger.setLevel(logging.DEBUG)
-    logger.addHandler(handler)
+    logger.setLevel(prepared.deployment.settings.logging_level.upper())
+    for log in (logger, details):
+        log.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for log in (logger, details):
+            log.removeHandler(handler)
         logger.setLevel(level)
         handler.close()

@@ -16,7 +16,10 @@ from sparkscore.outcome import Failure
 from sparkscore.redaction import redact
 from sparkscore.worker import MiniBatchReport
 
-logger = logging.getLogger("sparkscore")
+#: What only the run's log gets: tracebacks and whole messages of the user's code, which may hold row contents.
+details = logging.getLogger("sparkscore.details")
+details.propagate = False
+details.setLevel(logging.DEBUG)
 
 _SHOWN_CHARACTERS = 200
 _PHASES = {
@@ -73,7 +76,7 @@ def failure_error(failure: Failure | None, script: str, place: str, state: str) 
     """
     failure = failure or Failure("SCRIPT_RUN", "unknown", "")
     told = redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}")
-    logger.debug("%s: %s", place, told)
+    details.debug("%s: %s", place, told)
     if failure.code in _PHASES:
         return ScoringScriptError(
             code=failure.code,
@@ -100,4 +103,7 @@ def _kind_of(failure: Failure) -> type[SparkscoreError]:
 def _shown(message: str) -> str:
     """Give the user's own text as the terminal and the record may show it: one line, cut, without secrets."""
     line = " ".join(redact(message).split())
-    return f"'{line[:_SHOWN_CHARACTERS]}…'" if len(line) > _SHOWN_CHARACTERS else f"'{line}'"
+    if len(line) > _SHOWN_CHARACTERS:
+        return f"'{line[:_SHOWN_CHARACTERS]}…'"
+    # The text of a KeyError is the key with its quotes.
+    return line if line.startswith("'") and line.endswith("'") else f"'{line}'"

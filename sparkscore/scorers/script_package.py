@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +39,21 @@ class PackedScript:
         return {"path": str(self.path), "sha256": self.sha256}
 
 
-def pack_script(folder: Path, script: str) -> PackedScript:
+def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = ()) -> PackedScript:
     """Pack the code folder of a scoring script. Hidden files and caches stay behind.
+
+    Args:
+        folder: the code folder.
+        script: the script's path in it.
+        leave_out: what is no code though it may lie in the code folder, such as the output of the last run.
 
     Raises:
         ScoringScriptError: the script is not there.
         ConfigError: the folder is too large to be sent to every worker.
     """
     path = folder / os.path.normpath(script)
-    files = sorted(_files_of(folder)) if path.is_file() else []
+    data = frozenset(place.resolve() for place in leave_out)
+    files = sorted(_files_of(folder, data)) if path.is_file() else []
     if path not in files:
         raise ScoringScriptError(
             code="SCRIPT_NOT_FOUND",
@@ -67,16 +73,16 @@ def pack_script(folder: Path, script: str) -> PackedScript:
     return PackedScript(path, path.relative_to(folder).as_posix(), buffer.getvalue(), digest.hexdigest())
 
 
-def _files_of(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _files_of(folder: Path, leave_out: frozenset[Path]) -> Iterator[Path]:
     # A link to a folder above would lead in a circle.
-    above |= {folder.resolve()}
+    leave_out |= {folder.resolve()}
     for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name in _LEFT_OUT:
+        if entry.name.startswith(".") or entry.name in _LEFT_OUT or entry.resolve() in leave_out:
             continue
         if entry.is_file():
             yield entry
-        elif entry.is_dir() and entry.resolve() not in above:
-            yield from _files_of(entry, above)
+        elif entry.is_dir():
+            yield from _files_of(entry, leave_out)
 
 
 def _too_large(folder: Path, total: int) -> ConfigError:

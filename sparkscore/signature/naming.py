@@ -95,4 +95,5 @@ def _quote(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Both kinds of quotes are escaped: Spark reads a doubled quote of either kind as one.
+    return "'" + re.sub(r"""([\\'"])""", r"\\\1", text) + "'"

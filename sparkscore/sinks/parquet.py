@@ -118,6 +118,7 @@ class ParquetSink:
 
     def _replace_target(self, gathered: Path, stage: Path) -> None:
         """Show the gathered files. With ``overwrite`` the old ones are set aside just before, and back if it fails."""
+        self._target.path.mkdir(parents=True, exist_ok=True)
         if self._target.mode != "overwrite":
             gathered.rename(self._run_folder)
             return

@@ -73,28 +73,42 @@ class Published:
 
 
 @contextmanager
-def staged_in(target: Target, place: str | None) -> Iterator[Path]:
+def staged_in(target: Target, place: str | None, *, is_moved: bool) -> Iterator[Path]:
     """Give the folder in which the run's files wait, and remove it when the run ends, however it ends.
 
     Args:
         target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
         place: another place for stages.
+        is_moved: whether publishing renames the staged files, which works within one file system only.
 
     Raises:
         SinkConflictError: the same run stages there already.
-        SinkError: the folder cannot be made.
+        SinkError: the folder cannot be made, or is on another file system than the target.
     """
     holder = Path(place) if place else target.path / STAGE_FOLDER
     made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
     stage = holder / target.run_id
     _make(stage)
     try:
+        if is_moved:
+            _check_file_system(stage, target.path)
         yield stage
     finally:
         rmtree(stage, ignore_errors=True)
         for folder in made_by_us:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _check_file_system(stage: Path, target: Path) -> None:
+    there = next(folder for folder in (target, *target.parents) if folder.exists())
+    if stage.stat().st_dev != there.stat().st_dev:
+        raise SinkError(
+            code="STAGE_FILE_SYSTEM",
+            what=f"stage '{stage}'",
+            got="another file system than the output's, so that its files cannot be moved there in one step",
+            next_step="Leave 'output.stage' out, or name a folder on the output's file system.",
+        )
 
 
 def _make(stage: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -20,6 +22,7 @@ _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
     "csv": {"header": "true", "inferSchema": "true", "mode": "FAILFAST"},
     "json": {"mode": "FAILFAST"},
 }
+_INFERENCE = "spark.sql.sources.partitionColumnTypeInference.enabled"
 # A corrupt or missing file must never be passed over, whatever the session says.
 _PINNED_OPTIONS = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
 
@@ -66,7 +69,8 @@ class SparkFilesSource:
         if config.schema_ddl:
             reader = reader.schema(config.schema_ddl)
         try:
-            frame = reader.load([spark_path(file.path) for file in self._files])
+            with _partition_values_as_text(spark):
+                frame = reader.load([spark_path(file.path) for file in self._files])
             return select_columns(with_source_file(frame), config.columns, self._format)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
@@ -81,6 +85,20 @@ class SparkFilesSource:
             return self._frame.count()
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
+
+
+@contextmanager
+def _partition_values_as_text(spark: SparkSession) -> Iterator[None]:
+    """Keep Spark from guessing types of values in folders' names: it takes '01', '1' and '1.0' for one number."""
+    before = spark.conf.get(_INFERENCE, None)
+    spark.conf.set(_INFERENCE, "false")
+    try:
+        yield
+    finally:
+        if before is None:
+            spark.conf.unset(_INFERENCE)
+        else:
+            spark.conf.set(_INFERENCE, before)
 
 
 def _readable(files: tuple[InputFile, ...], skipped: dict[str, int]) -> tuple[tuple[InputFile, ...], dict[str, int]]:

@@ -127,7 +127,7 @@ def _source_files(mini_batch: MiniBatch, count: int) -> pa.Array:
 def _wrong_count(mini_batch: MiniBatch, elements: int) -> OutputContractError:
     return OutputContractError(
         code="OUTPUT_ROWS",
-        what=f"run() for mini-batch '{mini_batch.mini_batch_id}'",
+        what="run()",
         got=f"{elements} elements for {mini_batch.item_count} rows",
         expected="one element per row, since input columns are carried into the result by position",
         next_step="Return one element per row, or set 'output.carry: []'.",
@@ -135,5 +135,5 @@ def _wrong_count(mini_batch: MiniBatch, elements: int) -> OutputContractError:
 
 
 def _shortfall(items: int, elements: int) -> Failure:
-    text = f"run() returned {elements} elements for {items} items, so {items - elements} items count as failed"
+    text = f"run() returned {elements} elements for {items} items, so the {items - elements} missing count as failed"
     return Failure("OUTPUT_ROWS", "OutputContractError", text)

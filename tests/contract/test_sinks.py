@@ -60,7 +60,7 @@ def publish(spark: SparkSession, tmp_path: Path, kind: str) -> Publish:
         rows = rows.append_column("run_id", pa.repeat(pa.scalar(run_id), rows.num_rows))
         schema = nullable(from_arrow_schema(rows.schema))
         sink.check_target()
-        with staged_in(sink.target, None) as stage:
+        with staged_in(sink.target, None, is_moved=sink.lays_out_partitions) as stage:
             sink.check_schema(schema)
             layout = (sink.target.partition_by, ("run_id",)) if sink.lays_out_partitions else ()
             lost, winner = (StageWriter(StageSpec(str(stage), *layout), unit=0) for _ in range(2))

@@ -249,8 +249,14 @@ def test_a_colon_in_a_name_is_refused_by_name(spark: SparkSession, tmp_path: Pat
 def test_partition_folders_become_columns_of_text(spark: SparkSession, tmp_path: Path) -> None:
     for value in ("01", "1", "1.0"):
         write_csv(tmp_path / "in" / f"part={value}", ROWS[:2], spark)
-
-    frame = open_at(spark, tmp_path / "in").frame()
+    setting = "spark.sql.sources.partitionColumnTypeInference.enabled"
+    before = str(spark.conf.get(setting))
+    spark.conf.set(setting, "true")
+    try:
+        frame = open_at(spark, tmp_path / "in").frame()
+        assert spark.conf.get(setting) == "true", "the session is not ours to change"
+    finally:
+        spark.conf.set(setting, before)
 
     assert frame is not None
     assert sorted(row["part"] for row in frame.select("part").distinct().collect()) == ["01", "1", "1.0"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,9 @@ def test_what_goes_wrong_while_scoring_publishes_nothing(
     assert record == error.record
     assert (record["state"], record["error"]["code"]) == ("FAIL", error.code)
     assert record["ended_at"] is not None
+    assert Path(record["script"]["path"]).name == "score.py"
+    assert set(record["input"]) >= {"format", "location", "version", "items", "bytes"}
+    assert set(record["output"]) >= {"format", "location", "mode", "version", "rows"}
     if case.is_exit_2:
         assert error.exit_code == 2
 
@@ -149,10 +154,16 @@ def test_what_goes_wrong_while_scoring_publishes_nothing(
 def test_the_users_traceback_is_in_the_log(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, rows: Path
 ) -> None:
+    theirs = MemoryHandler(capacity=1000, flushLevel=100)
     deployment = make_deployment("def deep(x):\n    return x['no']\ndef run(batch):\n    return deep({})")
 
-    error = error_of(spark, deployment, input=rows, output=tmp_path / "out", run_id="broken")
+    logging.getLogger().addHandler(theirs)
+    try:
+        error = error_of(spark, deployment, input=rows, output=tmp_path / "out", run_id="broken")
+    finally:
+        logging.getLogger().removeHandler(theirs)
 
+    assert not [record for record in theirs.buffer if record.exc_info], "tracebacks are for the run's log alone"
     log = (tmp_path / "runs" / "broken" / "run.log").read_text()
     assert "in deep" in log
     assert "KeyError: 'no'" in log

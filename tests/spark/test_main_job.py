@@ -257,6 +257,61 @@ def test_the_same_request_under_the_same_id_is_not_scored_again(
     assert deltalake.DeltaTable(str(tmp_path / "out")).version() == 0
 
 
+def test_code_beside_its_data_stays_the_same_code(spark: SparkSession, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": range(10)}), tmp_path / "rows.parquet")
+    (tmp_path / "score.py").write_text("import beside\ndef run(frame): return [beside.ONE] * len(frame)")
+    (tmp_path / "beside.py").write_text("ONE = 1")
+    (tmp_path / "deployment.yml").write_text(
+        "code_configuration: {scoring_script: score.py}\ninput: {location: rows.parquet}\noutput: {location: out}\n"
+    )
+
+    runs = [sparkscore.score(spark, tmp_path / "deployment.yml", run_id="once") for _ in range(2)]
+
+    assert runs[0].record == runs[1].record
+    assert deltalake.DeltaTable(str(tmp_path / "out")).version() == 0
+
+
+@pytest.mark.parametrize("output_format", ["delta", "parquet"])
+def test_the_stage_may_be_elsewhere(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, output_format: str
+) -> None:
+    pq.write_table(pa.table({"id": range(10)}), tmp_path / "rows.parquet")
+
+    run = sparkscore.score(
+        spark,
+        make_deployment("def run(frame): return frame['id'].tolist()"),
+        input=tmp_path / "rows.parquet",
+        output=tmp_path / "deep" / "out",
+        output_format=output_format,
+        settings={"output.stage": str(tmp_path / "stage")},
+    )
+
+    assert run.predictions().count() == 10
+    assert not (tmp_path / "stage").exists()
+
+
+def test_a_stage_that_cannot_be_renamed_into_place_is_refused_before_scoring(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    other = Path("/dev/shm")  # noqa: S108 - another file system is what this is about
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    pq.write_table(pa.table({"id": range(10)}), tmp_path / "rows.parquet")
+
+    with pytest.raises(sparkscore.SparkscoreError, match=r"\[STAGE_FILE_SYSTEM\]") as caught:
+        sparkscore.score(
+            spark,
+            make_deployment("def run(frame): return frame['id'].tolist()"),
+            input=tmp_path / "rows.parquet",
+            output=tmp_path / "out",
+            output_format="parquet",
+            settings={"output.stage": str(other / tmp_path.name)},
+        )
+    assert caught.value.record is not None
+    assert caught.value.record["counts"]["attempts"] == 0
+    assert not (other / tmp_path.name).exists()
+
+
 def test_two_runs_append_and_each_gives_its_own_rows(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
 ) -> None:
