@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from sparkscore.config.field_types import Recorded, Section, Text, Written
+from sparkscore.config.field_types import Recorded, Section, Text, VariableName, Written
 from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize, default_mini_batch_size
 from sparkscore.config.not_yet import UNAPPLIED, unapplied
 from sparkscore.config.sections import (
@@ -60,7 +60,6 @@ _PRINTED_DEFAULTS: Final = (
     "settings.retry_settings.max_retries",
     "settings.retry_settings.timeout",
     "settings.max_concurrency_per_instance",
-    "settings.output_action",
     "output.format",
     "output.mode",
 )
@@ -79,7 +78,7 @@ class Deployment(Section):
     type: Literal["model"] | None = Field(default=None, description="Azure's kind of batch deployment; only model.")
     model: Model | None = Field(default=None, description="The model: its path, or a mapping.")
     code_configuration: CodeConfiguration | None = Field(default=None, description="The scoring script.")
-    environment_variables: dict[str, Written] = Field(
+    environment_variables: dict[VariableName, Written] = Field(
         default_factory=dict, description="Environment variables of the scoring script."
     )
     settings: Settings = Field(default_factory=Settings, description="How the input is cut and what failures do.")

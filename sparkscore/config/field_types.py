@@ -74,6 +74,9 @@ Ddl: TypeAlias = Annotated[Text, AfterValidator(_as_ddl)]
 Written: TypeAlias = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_WRITTEN)]
 """A text, or a number or boolean as it was written."""
 
+VariableName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+"""Name of an environment variable, as the operating system takes it."""
+
 Names: TypeAlias = Annotated[
     tuple[Text, ...], BeforeValidator(_as_names), WithJsonSchema({"anyOf": [{**_TEXT, "minLength": 1}, _TEXTS]})
 ]

@@ -85,7 +85,6 @@ def test_defaults_that_were_chosen_are_told() -> None:
     assert deployment.chosen_defaults() == {
         "output.format": "delta",
         "settings.mini_batch_size": "10 files; 10000 rows",
-        "settings.output_action": "append_row",
     }
     assert deployment.chosen_defaults("rows")["settings.mini_batch_size"] == "10000 rows"
     assert deployment.chosen_defaults("files")["settings.mini_batch_size"] == "10 files"
