@@ -118,6 +118,8 @@ def git_commit_of(folder: Path) -> str | None:
 
 
 def _describe_error(error: BaseException) -> dict[str, str]:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return {"code": "INTERRUPTED", "message": str(error) or "the run was interrupted; nothing was published."}
     code = error.code if isinstance(error, SparkscoreError) else type(error).__name__
     return {"code": code, "message": redact(str(error))}
 

@@ -74,7 +74,7 @@ def local_session(
         ConfigError: this process has a Spark Connect session, or the log file cannot be written.
         MissingDependencyError: PySpark, Java, the Delta jar is missing or too old, or Spark does not start.
     """
-    _check_pyspark()
+    check_pyspark()
     active = _active_session()
     if active is not None:
         return active
@@ -128,7 +128,12 @@ def _spark_minor() -> str:
     return ".".join(pyspark.__version__.split(".")[:2])
 
 
-def _check_pyspark() -> None:
+def check_pyspark() -> None:
+    """Refuse a PySpark that is missing or too old or new.
+
+    Raises:
+        MissingDependencyError: with the table of what works.
+    """
     minor = _spark_minor()
     if minor not in _SPARK_MINORS:
         raise MissingDependencyError(
@@ -213,7 +218,7 @@ def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     from pyspark import SparkConf  # noqa: PLC0415 - see _spark_minor
     from pyspark.java_gateway import launch_gateway  # noqa: PLC0415 - see _spark_minor
 
-    _check_java()
+    check_java()
     if settings["spark.master"].startswith("local"):
         os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH would lack this one's packages
     spark_conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
@@ -253,7 +258,12 @@ def _create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file:
     return session
 
 
-def _check_java() -> None:
+def check_java() -> None:
+    """Refuse a Java that is missing or too old.
+
+    Raises:
+        MissingDependencyError: with the command that installs it.
+    """
     version = java_version()
     if version is not None and version >= _OLDEST_JAVA:
         return

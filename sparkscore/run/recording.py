@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
 from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record, new_record
+from sparkscore.redaction import redact
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import details
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
@@ -57,6 +59,7 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
     _refuse_live_run(prepared)
     prepared.folder.create()
     recording = Recording(prepared)
+    handled_before = sys.exception()
     with _logging_to(prepared):
         recording.note(
             model=prepared.describe_model(), script=prepared.script.describe(), git_commit=prepared.git_commit
@@ -66,16 +69,35 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
         except (KeyboardInterrupt, SystemExit) as error:
             recording.end(ABORT, error)
             raise
-        except SparkscoreError as error:
-            details.debug("the run failed", exc_info=True)
-            error.record = _ended(recording, error)
-            raise
         except Exception as error:
             details.debug("the run failed", exc_info=True)
+            if (interrupt := _interrupt_behind(error, handled_before)) is not None:
+                recording.end(ABORT, interrupt)
+                raise interrupt from error
+            if isinstance(error, SparkscoreError):
+                error.record = _ended(recording, error)
+                raise
             explained = explain_spark_error(error) if isinstance(error, SPARK_ERRORS) else _unexpected(error)
             explained.record = _ended(recording, explained)
             raise explained from error
         recording.end(COMPLETE)
+
+
+def _interrupt_behind(error: BaseException, handled_before: BaseException | None) -> BaseException | None:
+    """Find the interrupt that an error hides: what Spark raises for a cancelled job takes the interrupt's place.
+
+    Source: PySpark's `toArrow` waits for the job in a `finally`, whose exception replaces the one that is on its way.
+
+    Args:
+        error: what arrived.
+        handled_before: what the caller was handling when the run began; it is no part of the run.
+    """
+    behind: BaseException | None = error
+    while behind is not None and behind is not handled_before:
+        if isinstance(behind, (KeyboardInterrupt, SystemExit)):
+            return behind
+        behind = behind.__context__
+    return None
 
 
 def _unexpected(error: Exception) -> SparkscoreError:
@@ -122,11 +144,18 @@ def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None
         )
 
 
+class _RedactingFormatter(logging.Formatter):
+    """Masks secrets in all that is written, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 @contextmanager
 def _logging_to(prepared: PreparedRun) -> Iterator[None]:
     """Write the run's messages, and the details that only its log gets, to the run's log."""
     handler = logging.FileHandler(prepared.folder.log_file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(prepared.deployment.settings.logging_level.upper())
     for log in (logger, details):

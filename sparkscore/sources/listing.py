@@ -67,7 +67,7 @@ def is_hidden(name: str) -> bool:
 
 
 def _matches(location: str, skipped: Counter[str]) -> list[Path]:
-    path = local_path(location).absolute()
+    path = Path(os.path.abspath(local_path(location)))  # noqa: PTH100 - it takes '..' out, absolute() does not
     if path.exists():
         return [path]
     # Path.glob() wants a pattern relative to a folder; here the whole location is one.

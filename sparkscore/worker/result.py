@@ -109,17 +109,20 @@ def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: 
         pa.repeat(pa.scalar(value, column.type), count)
         for value, column in zip(constants, LINEAGE_SCHEMA, strict=False)
     ]
-    lineage.append(_source_files(mini_batch, count))
+    lineage.append(_source_files(mini_batch, count, is_frame=result.is_frame))
     schema = spec.schema(pa.schema([]) if source is None else source.schema)
     return pa.Table.from_arrays([*carried, *result.table.columns, *lineage], schema=schema)
 
 
-def _source_files(mini_batch: MiniBatch, count: int) -> pa.Array:
-    """Name each row's file where that is certain: one file in all, or one element for each file."""
+def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Array:
+    """Name each row's file where that is certain: one file in all, or a list with one element for each file.
+
+    A DataFrame may have any number of rows, so as many rows as files may be chance.
+    """
     files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]
     if len(files) == 1:
         return pa.repeat(pa.scalar(files[0], pa.string()), count)
-    if files and mini_batch.rows is None and len(files) == count:
+    if files and mini_batch.rows is None and len(files) == count and not is_frame:
         return pa.array(files, pa.string())
     return pa.nulls(count, pa.string())
 

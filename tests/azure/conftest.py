@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pyarrow as pa
+import pytest
+
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Outcome
+from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers.script import ScriptScorer
+from sparkscore.scorers.script_check import check_script
+from sparkscore.scorers.script_package import pack_script
+from sparkscore.worker import LineageValues, ResultSpec
+from sparkscore.worker.result import make_outcome, read_returned
+
+
+class Endpoint:
+    """A scoring script as a worker runs it, from the check on the driver to the rows of the result."""
+
+    def __init__(
+        self, folder: Path, files: dict[str, str], arguments: tuple[str, ...], environment: dict[str, str]
+    ) -> None:
+        self.output, self.model = folder / "output", folder / "model"
+        code, work = folder / "code", folder / "work"
+        for made in (self.output, code, work):
+            made.mkdir()
+        for name, text in files.items():
+            (code / name).parent.mkdir(parents=True, exist_ok=True)
+            (code / name).write_text(dedent(text))
+        script = next(iter(files))
+        check_script(code / script)
+        self._scorer = ScriptScorer(
+            ScriptSpec(
+                code=pack_script(code, script).code,
+                script=script,
+                arguments=arguments,
+                environment=tuple(environment.items()),
+                model_path=str(self.model) if self.model.exists() else None,
+                output_folder=str(self.output),
+                work_folder=str(work),
+            )
+        )
+        self._scorer.load()
+
+    def score(self, items: list[Path] | pa.Table, carried: tuple[str, ...] = ()) -> Outcome:
+        """Score one mini-batch, with the columns that it would have without a declared schema."""
+        rows = items if isinstance(items, pa.Table) else None
+        batch = MiniBatch("0-0", () if rows is not None else tuple(map(str, items)), rows)
+        returned = self._scorer.score(batch)
+        found = read_returned(returned, None).table.schema
+        spec = ResultSpec(found, carried, (), LineageValues("run-1", "model", "1"))
+        return make_outcome(returned, batch, spec, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+
+    def predictions(self, items: list[Path] | pa.Table) -> list[dict[str, object]]:
+        outcome = self.score(items)
+        assert outcome.failure is None
+        assert outcome.table is not None
+        rows: list[dict[str, object]] = outcome.table.drop_columns(
+            ["run_id", "model_name", "model_version", "scored_at", "source_file"]
+        ).to_pylist()
+        return rows
+
+    def close(self) -> None:
+        self._scorer.close()
+
+
+Deploy = Callable[..., Endpoint]
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Deploy]:
+    modules, made = set(sys.modules), []
+
+    def make(
+        files: dict[str, str], arguments: tuple[str, ...] = (), environment: dict[str, str] | None = None
+    ) -> Endpoint:
+        endpoint = Endpoint(tmp_path, files, arguments, environment or {})
+        made.append(endpoint)
+        return endpoint
+
+    yield make
+    for endpoint in made:
+        endpoint.close()
+    own = {name for name, module in sys.modules.items() if str(tmp_path) in str(getattr(module, "__file__", ""))}
+    assert own == set(), f"modules of the script stayed: {own - modules}"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Four input files: a line of numbers each."""
+    (tmp_path / "in").mkdir()
+    paths = [tmp_path / "in" / f"{name}.csv" for name in "abcd"]
+    for number, path in enumerate(paths):
+        path.write_text(f"x,y\n{number},{number * 10}\n")
+    return paths

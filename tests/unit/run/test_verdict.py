@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from sparkscore import errors
+from sparkscore.errors import (
+    OutputContractError,
+    ScoringError,
+    ScoringScriptError,
+    SourceNotFoundError,
+    SourceSchemaError,
+)
+from sparkscore.outcome import Failure, describe_failure
+from sparkscore.run.verdict import decide, failure_error
+from sparkscore.worker import MiniBatchReport
+
+DONE = MiniBatchReport(
+    unit=0, mini_batch="0-0", items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
+    scored_at=datetime(2026, 1, 1, tzinfo=UTC), worker="w1", loads=1,
+)  # fmt: skip
+RAISED = Failure("SCRIPT_RUN", "ValueError", "no row for Ada", "score.py, line 7", "Traceback: Ada")
+FAILED = replace(DONE, mini_batch="4-1", scored=0, failed=10, failure=RAISED)
+
+
+@pytest.mark.parametrize("planned", [None, 20])
+def test_a_run_of_which_all_was_scored_passes(planned: int | None) -> None:
+    decide([DONE, DONE], planned, "score.py")
+
+
+@pytest.mark.parametrize("planned", [19, 21])
+def test_a_run_whose_counts_differ_from_the_plan_does_not_pass(planned: int) -> None:
+    with pytest.raises(ScoringError) as caught:
+        decide([DONE, DONE], planned, "score.py")
+
+    assert (caught.value.code, caught.value.got) == ("ITEMS_LOST", "20 items")
+    assert "Nothing was published." in str(caught.value)
+
+
+def test_a_run_without_mini_batches_had_no_input() -> None:
+    with pytest.raises(SourceNotFoundError, match="INPUT_EMPTY"):
+        decide([], None, "score.py")
+
+
+@pytest.mark.parametrize(("planned", "state"), [(30, "10 of 30 items"), (None, "10 items")])
+def test_one_failed_mini_batch_fails_the_run_and_says_where(planned: int | None, state: str) -> None:
+    with pytest.raises(ScoringScriptError) as caught:
+        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "score.py")
+
+    assert str(caught.value) == (
+        "[SCRIPT_RUN] scoring script 'score.py' raised ValueError in run() for mini-batch '4-1' (score.py, line 7): "
+        f"got 'no row for Ada'. {state} were scored before the run stopped. Nothing was published. "
+        "Correct the script; the whole traceback is in the log."
+    )
+
+
+def test_a_shortfall_fails_the_run_though_items_were_scored() -> None:
+    failure = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 3 elements for 10 items")
+
+    with pytest.raises(OutputContractError, match=r"3 elements for 10 items \(mini-batch '0-0'\)"):
+        decide([replace(DONE, scored=3, failed=7, failure=failure)], 10, "score.py")
+
+
+@pytest.mark.parametrize(
+    ("code", "phase"),
+    [("SCRIPT_IMPORT", "while it was imported"), ("SCRIPT_INIT", "in init()"), ("SCRIPT_RUN", "in run()")],
+)
+def test_the_message_says_which_part_of_the_script_raised(code: str, phase: str) -> None:
+    error = failure_error(Failure(code, "OSError", "x"), "score.py", "mini-batch '1'", "State.")
+
+    assert error.what == f"scoring script 'score.py' raised OSError {phase} for mini-batch '1'"
+
+
+def test_the_users_text_is_one_line_cut_and_without_secrets() -> None:
+    text = "password=hunter2 " + "line\n" * 100
+
+    error = failure_error(Failure("SCRIPT_RUN", "ValueError", text), "score.py", "mini-batch '1'", "State.")
+
+    assert error.got == f"'{('password=*** ' + 'line ' * 100)[:200]}…'"
+    assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(200, f"'{'x' * 200}'"), (201, f"'{'x' * 200}…'")])
+def test_a_text_is_cut_at_200_characters(length: int, shown: str) -> None:
+    assert failure_error(Failure("SCRIPT_RUN", "E", "x" * length), "s", "p", "").got == shown
+
+
+def test_a_secret_is_masked_before_the_text_is_cut() -> None:
+    text = "x" * 180 + " password=" + "hunter2" * 20
+
+    assert "hunter" not in str(failure_error(Failure("SCRIPT_RUN", "E", text), "s", "p", ""))
+
+
+def test_the_log_gets_the_whole_text_and_traceback_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    failure = Failure("SCRIPT_RUN", "E", "x" * 1000, "", "File score.py\n  connect(password='hunter2')")
+
+    with caplog.at_level(logging.DEBUG, "sparkscore"):
+        failure_error(failure, "score.py", "mini-batch '1'", "")
+
+    assert "x" * 1000 in caplog.text
+    assert "File score.py" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert all(record.levelno == logging.DEBUG for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (SourceSchemaError(code="INPUT_INEXACT", what="column 'a'.", next_step="Use Arrow."), SourceSchemaError),
+        (ScoringScriptError(code="SCRIPT_NO_RUN", what="no run", next_step="Add it."), ScoringScriptError),
+        (OutputContractError(code="OUTPUT_ROWS", what="2 for 3", next_step=""), OutputContractError),
+    ],
+)
+def test_an_error_of_ours_arrives_as_what_it_was(error: errors.SparkscoreError, kind: type) -> None:
+    arrived = failure_error(describe_failure(error), "score.py", "mini-batch '1'", "State.")
+
+    assert type(arrived) is kind
+    assert (arrived.code, arrived.what) == (error.code, f"{error.what.rstrip('.')} (mini-batch '1')")
+    assert arrived.next_step == (error.next_step or "The whole message is in the log.")
+
+
+@pytest.mark.parametrize("name", ["names", "annotations", "Iterable", "unheard of"])
+def test_a_failure_without_a_class_of_ours_is_a_scoring_error(name: str) -> None:
+    assert type(failure_error(Failure("OTHER", name, "text"), "score.py", "it", "")) is ScoringError
+
+
+def test_a_failure_that_was_not_described_is_told_all_the_same() -> None:
+    assert "raised unknown in run()" in str(failure_error(None, "score.py", "mini-batch '1'", ""))

@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sparkscore.errors import ScoringScriptError, SourceSchemaError
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Failure
+from sparkscore.scorers import ScriptSpec, load_scorer
+from sparkscore.scorers.script import ScriptFailedError, ScriptScorer
+from sparkscore.scorers.script_package import pack_script
+
+FILES = MiniBatch("0", ("/in/a", "/in/b"))
+ROWS = MiniBatch("0", (), pa.table({"x": [1, 2]}))
+
+Load = Callable[..., ScriptScorer]
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Callable[..., ScriptSpec]:
+    def make(source: str, script: str = "score.py", **siblings: str) -> ScriptSpec:
+        folder = tmp_path / f"code-{len(list(tmp_path.iterdir()))}"
+        for name, text in {script: source, **siblings}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        work = tmp_path / "work"
+        work.mkdir(exist_ok=True)
+        return ScriptSpec(pack_script(folder, script).code, script, work_folder=str(work), output_folder="/out")
+
+    return make
+
+
+@pytest.fixture
+def load(spec: Callable[..., ScriptSpec]) -> Iterator[Load]:
+    loaded: list[ScriptScorer] = []
+
+    def make(
+        source: str, script: str = "score.py", siblings: dict[str, str] | None = None, **more: Any
+    ) -> ScriptScorer:
+        scorer = ScriptScorer(dataclasses.replace(spec(source, script, **(siblings or {})), **more))
+        loaded.append(scorer)
+        scorer.load()
+        return scorer
+
+    yield make
+    for scorer in loaded:
+        scorer.close()
+
+
+@pytest.fixture(autouse=True)
+def untouched() -> Iterator[None]:
+    """Whatever a script does and however it ends, the process is as it was."""
+    before = surroundings()
+    yield
+    assert surroundings() == before
+
+
+def surroundings() -> tuple[object, ...]:
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return (
+        variables,
+        Path.cwd(),
+        list(sys.path),
+        list(sys.argv),
+        [name for name in sys.modules if name.startswith("own_")],
+    )
+
+
+def failure_of(call: Callable[[], object]) -> Failure:
+    with pytest.raises(ScriptFailedError) as caught:
+        call()
+    return caught.value.failure
+
+
+def test_the_script_gets_paths_or_a_frame_of_its_own(load: Load) -> None:
+    scorer = load("def run(b):\n    return [type(b).__name__, list(b)]")
+
+    assert scorer.score(FILES) == ["list", ["/in/a", "/in/b"]]
+    assert scorer.score(ROWS) == ["DataFrame", ["x"]]
+
+
+def test_arrow_dtypes_are_handed_over_when_asked_for(load: Load) -> None:
+    rows = MiniBatch("0", (), pa.table({"x": pa.array([2**63 - 1, None])}))
+    source = "def run(b):\n    return [str(b['x'].dtype)]"
+
+    assert load(source, arrow_dtypes=True).score(rows) == ["int64[pyarrow]"]
+    with pytest.raises(SourceSchemaError, match="INPUT_INEXACT"):
+        load(source).score(rows)
+
+
+def test_init_is_called_once_and_state_lasts(load: Load) -> None:
+    scorer = load(
+        "done = []\ndef init():\n    done.append('init')\ndef run(b):\n    done.append('run')\n    return list(done)"
+    )
+
+    assert scorer.score(FILES) == ["init", "run"]
+    assert scorer.score(FILES) == ["init", "run", "run"]
+
+
+def test_init_may_be_absent_and_an_init_that_is_no_function_is_left_alone(load: Load) -> None:
+    assert load("init = None\ndef run(b):\n    return [1]").score(FILES) == [1]
+
+
+def test_the_script_runs_in_surroundings_of_its_own(load: Load) -> None:
+    source = """
+import os, sys
+def look():
+    return {
+        "name": __name__, "file": __file__, "cwd": os.getcwd(), "path": sys.path[:2], "argv": sys.argv,
+        "set": os.environ["OWN_SETTING"], "out": os.environ["AZUREML_BI_OUTPUT_PATH"],
+        "model": os.environ["AZUREML_MODEL_DIR"],
+    }
+seen = [look()]
+def init():
+    seen.append(look())
+def run(b):
+    seen.append(look())
+    return seen
+def shutdown():
+    seen.append(look())
+"""
+    more = {"environment": (("OWN_SETTING", "1"), ("AZUREML_MODEL_DIR", "/theirs")), "arguments": ("--a", "1")}
+
+    scorer = load(source, "src/score.py", **more)
+    seen = scorer.score(FILES)
+    scorer.close()
+
+    assert isinstance(seen, list)
+    assert len(seen) == 4
+    assert all(look == seen[0] for look in seen)
+    folder = Path(seen[0]["cwd"])
+    assert seen[0]["file"] == str(folder / "src" / "score.py")
+    assert seen[0]["path"] == [str(folder / "src"), str(folder)]
+    assert seen[0]["argv"] == [str(folder / "src" / "score.py"), "--a", "1"]
+    assert (seen[0]["name"], seen[0]["set"], seen[0]["out"]) == ("score", "1", "/out")
+    assert seen[0]["model"] == str(folder.parent / "model")
+
+
+@pytest.mark.parametrize("place", ["", "def init():\n    ", "def run(b):\n    "])
+@pytest.mark.parametrize(
+    "end", ["raise ValueError('x')", "sys.exit(3)", "1 / 0", "raise asyncio.CancelledError", "raise GeneratorExit"]
+)
+def test_what_the_script_changes_and_raises_does_not_reach_the_process(place: str, end: str, load: Load) -> None:
+    mess = "os.environ['OWN_X'] = '1'; os.environ.pop('PATH'); os.chdir('/'); sys.path[:0] = ['/x']; sys.argv.clear(); "
+    rest = "" if place.startswith("def run") else "\ndef run(b): ..."
+
+    failure = failure_of(lambda: load(f"import asyncio, os, sys\n{place}{mess}{end}{rest}").score(FILES))
+
+    assert failure.code == {"": "SCRIPT_IMPORT", "def i": "SCRIPT_INIT", "def r": "SCRIPT_RUN"}[place[:5]]
+    assert failure.place == f"score.py, line {3 if place else 2}"
+    assert failure.error_class in {"ValueError", "SystemExit", "ZeroDivisionError", "CancelledError", "GeneratorExit"}
+
+
+def test_the_script_may_replace_lists_of_the_process_without_harm(load: Load) -> None:
+    load("import os, sys\nsys.path = ['/x'] + sys.path\nsys.argv = ['x']\ndef run(b): ...")
+
+
+@pytest.mark.parametrize("place", ["", "def init():\n    ", "def run(b):\n    "])
+def test_an_interrupt_is_no_failure_of_the_script(place: str, load: Load) -> None:
+    rest = "" if place.startswith("def run") else "\ndef run(b): ..."
+
+    with pytest.raises(KeyboardInterrupt):
+        load(f"{place}raise KeyboardInterrupt{rest}").score(FILES)
+
+
+@pytest.mark.parametrize("name", ["BAD=NAME", "NUL\0"])
+def test_surroundings_that_cannot_be_made_leave_the_process_as_it_was(name: str, load: Load) -> None:
+    with pytest.raises(ValueError, match=r"illegal environment variable name|embedded null"):
+        load("def run(b): ...", environment=(("OWN_A", "1"), (name, "x")))
+
+
+def test_a_copy_that_was_removed_under_the_scorer_leaves_the_process_as_it_was(load: Load, tmp_path: Path) -> None:
+    scorer = load("def run(b):\n    return [1]")
+    for home in (tmp_path / "work").iterdir():
+        home.rename(tmp_path / "gone")
+
+    with pytest.raises(FileNotFoundError):
+        scorer.score(FILES)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [("def run(b:\n", "score.py, line 1"), ("import own_broken\ndef run(b): ...", "own_broken.py, line 2")],
+)
+def test_a_syntax_error_has_a_place(source: str, place: str, load: Load) -> None:
+    failure = failure_of(lambda: load(source, siblings={"own_broken.py": "\nx = = 1"}))
+
+    assert (failure.code, failure.error_class, failure.place) == ("SCRIPT_IMPORT", "SyntaxError", place)
+
+
+def test_a_script_without_run_is_refused(load: Load) -> None:
+    with pytest.raises(ScoringScriptError, match="SCRIPT_NO_RUN"):
+        load("run = 3")
+
+
+def test_a_script_that_is_no_python_file_is_refused(load: Load) -> None:
+    failure = failure_of(lambda: load("def run(b): ...", "score.txt"))
+
+    assert (failure.code, failure.message) == ("SCRIPT_IMPORT", "score.txt is not a Python file")
+
+
+def test_a_scorer_that_is_not_loaded_does_not_score(spec: Callable[..., ScriptSpec]) -> None:
+    scorer = ScriptScorer(spec("def run(b): ..."))
+
+    with pytest.raises(RuntimeError, match="not loaded"):
+        scorer.score(FILES)
+    scorer.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for file in b:\n        yield os.environ['OWN_X']",
+        "return (os.environ['OWN_X'] for _ in b)",
+        "return map(lambda _: os.environ['OWN_X'], b)",
+    ],
+)
+def test_a_generator_runs_in_the_scripts_surroundings(body: str, load: Load) -> None:
+    scorer = load(f"import os\ndef run(b):\n    {body}", environment=(("OWN_X", "1"),))
+
+    assert scorer.score(FILES) == ["1", "1"]
+
+
+def test_a_generator_that_raises_is_a_failure_of_run(load: Load) -> None:
+    failure = failure_of(lambda: load("def run(b):\n    yield 1\n    raise OSError('x')").score(FILES))
+
+    assert (failure.code, failure.place) == ("SCRIPT_RUN", "score.py, line 3")
+
+
+def test_siblings_are_found_by_import_and_by_file(load: Load) -> None:
+    source = """
+import json
+from pathlib import Path
+import own_plain, own_package.part
+from own_folder import part
+labels = json.loads((Path(__file__).parent / "labels.json").read_text())
+def run(b):
+    import own_late
+    return [own_plain.X, own_package.part.X, part.X, own_late.X, labels]
+"""
+    siblings = {
+        "own_plain.py": "X = 1", "own_package/__init__.py": "", "own_package/part.py": "X = 2",
+        "own_folder/part.py": "X = 3", "own_late.py": "X = 4", "labels.json": "[5]",
+    }  # fmt: skip
+
+    assert load(source, siblings=siblings).score(FILES) == [1, 2, 3, 4, [5]]
+
+
+@pytest.mark.parametrize("first", ["own_lib.py", "own_lib/__init__.py", "own_lib/part.py"])
+@pytest.mark.parametrize("second", ["own_lib.py", "own_lib/__init__.py", "own_lib/part.py"])
+def test_scripts_of_different_runs_do_not_see_each_others_modules(first: str, second: str, load: Load) -> None:
+    def source(name: str) -> str:
+        return "from own_lib.part import X" if name.endswith("part.py") else "from own_lib import X"
+
+    run = "\nfrom own_state import BOX\ndef run(b):\n    BOX.append(X)\n    return list(BOX)"
+    one = load(source(first) + run, siblings={first: "X = 1", "own_state.py": "BOX = []"})
+    assert one.score(FILES) == [1]
+    one.close()
+
+    two = load(source(second) + run, siblings={second: "X = 2", "own_state.py": "BOX = []"})
+
+    assert two.score(FILES) == [2]
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["os.path.dirname(os.path.realpath(__file__))", "os.getcwd()", "'.'", "str(Path(__file__).resolve().parent)"],
+)
+def test_modules_found_through_a_link_go_as_well(folder: str, spec: Callable[..., ScriptSpec], tmp_path: Path) -> None:
+    source = (
+        f"import os, sys\nfrom pathlib import Path\nsys.path[:0] = [{folder} + '/lib']\nimport own_x\ndef run(b): ..."
+    )
+    (tmp_path / "link").symlink_to(tmp_path / "work")
+
+    scorer = load_scorer(dataclasses.replace(spec(source, **{"lib/own_x.py": ""}), work_folder=str(tmp_path / "link")))
+    assert "own_x" in sys.modules
+    scorer.close()
+
+    assert "own_x" not in sys.modules
+
+
+def test_modules_of_others_stay(load: Load) -> None:
+    class Lazy:
+        def __getattr__(self, name: str) -> object:
+            raise ImportError(name)
+
+    sys.modules["not_loaded_yet"] = Lazy()  # type: ignore[assignment]
+    try:
+        load("import colorsys\ndef run(b): ...").close()
+        assert {"colorsys", "not_loaded_yet"} <= set(sys.modules)
+    finally:
+        del sys.modules["not_loaded_yet"]
+    assert importlib.import_module("colorsys")
+
+
+def test_the_scripts_classes_can_be_pickled_and_be_dataclasses(load: Load) -> None:
+    source = """
+from __future__ import annotations
+import pickle
+from dataclasses import dataclass
+@dataclass
+class Point:
+    x: int
+def run(b):
+    return [pickle.loads(pickle.dumps(Point(3))).x]
+"""
+    assert load(source).score(FILES) == [3]
+
+
+def test_a_folder_with_the_model_under_its_own_name_can_be_searched_in_every_way(load: Load, tmp_path: Path) -> None:
+    model = tmp_path / "real" / "churn-1.2"
+    (model / "data").mkdir(parents=True)
+    (model / "data" / "weights.json").write_text("[1]")
+    (model / "circle").symlink_to(model)
+    (tmp_path / "latest").symlink_to(model)
+    source = """
+import glob, os
+from pathlib import Path
+def run(b):
+    root = os.environ["AZUREML_MODEL_DIR"]
+    yield sorted(os.listdir(root))
+    yield [os.path.basename(p.rstrip("/")) for p in glob.glob(f"{root}/*/")]
+    yield [p.name for p in Path(root).rglob("*.json")]
+    yield [name for _, _, names in os.walk(root) for name in names if name.endswith(".json")]
+    yield (next(Path(root).iterdir()) / "data" / "weights.json").read_text()
+"""
+    for path in (model, tmp_path / "latest"):
+        scorer = load(source, model_path=str(path))
+        assert scorer.score(FILES) == [[path.name], [path.name], ["weights.json"], ["weights.json"], "[1]"]
+        scorer.close()
+    assert (model / "data" / "weights.json").read_text() == "[1]"
+
+
+def test_the_folder_holds_a_model_file_under_its_own_name_or_nothing(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"weights")
+    source = "import os\nroot = os.environ['AZUREML_MODEL_DIR']\ndef run(b):\n    return os.listdir(root)"
+
+    assert load(source, model_path=str(tmp_path / "model.pkl")).score(FILES) == ["model.pkl"]
+    assert load(source).score(FILES) == []
+
+
+def test_closing_calls_shutdown_and_removes_the_copy(load: Load, tmp_path: Path) -> None:
+    source = "import os\ndef run(b): ...\ndef shutdown():\n    os.mkdir(os.environ['OWN_MARK'])"
+    scorer = load(source, environment=(("OWN_MARK", str(tmp_path / "mark")),))
+    assert len(list((tmp_path / "work").iterdir())) == 1
+
+    scorer.close()
+    scorer.close()
+
+    assert (tmp_path / "mark").exists()
+    assert list((tmp_path / "work").iterdir()) == []
+    assert "score" not in sys.modules
+
+
+@pytest.mark.parametrize("end", ["raise ValueError", "import sys\n    sys.exit(1)"])
+def test_a_failing_shutdown_fails_nothing(end: str, load: Load, tmp_path: Path) -> None:
+    load(f"import own_x\ndef run(b): ...\ndef shutdown():\n    {end}", siblings={"own_x.py": ""}).close()
+
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["raise ValueError", "def init():\n    raise ValueError\ndef run(b): ...", "x = 1"])
+def test_a_scorer_that_does_not_load_leaves_nothing_and_is_not_shut_down(
+    source: str, spec: Callable[..., ScriptSpec], tmp_path: Path
+) -> None:
+    source = f"import own_x\ndef shutdown():\n    open({str(tmp_path / 'mark')!r}, 'w').close()\n{source}"
+
+    with pytest.raises((ScriptFailedError, ScoringScriptError)):
+        load_scorer(spec(source, **{"own_x.py": ""}))
+
+    assert list((tmp_path / "work").iterdir()) == []
+    assert not (tmp_path / "mark").exists()
+    assert not {"score", "own_x"} & set(sys.modules)
+
+
+def test_a_spec_travels(spec: Callable[..., ScriptSpec]) -> None:
+    made = spec("def run(b): ...")
+
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own
+
+
+def test_cancellation_is_what_the_test_above_takes_it_for() -> None:
+    assert not issubclass(asyncio.CancelledError, Exception)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparkscore.config import Input
+from sparkscore.sources.formats import detect_format
+
+
+def detected(location: Path | tuple[Path, ...], *, is_azure: bool = False) -> str:
+    locations = location if isinstance(location, tuple) else (location,)
+    return detect_format(Input(location=tuple(map(str, locations))), is_azure=is_azure)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["a.parquet", "b.snappy.PARQUET"], "parquet"),
+        (["a.csv", "b.CSV.gz"], "csv"),
+        (["a.json", "b.jsonl", "c.json.gz", "d.jsonl.gz"], "json"),
+        (["a.csv", "b.parquet"], "files"),
+        (["a.csv", "b.png"], "files"),
+        (["a.png", "csv", "parquet.d"], "files"),
+        (["a.gz"], "files"),
+        ([], "files"),
+        (["_SUCCESS", ".a.parquet.crc", "a.parquet"], "parquet"),
+    ],
+)
+def test_the_ending_of_all_files_tells_the_format(names: list[str], kind: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+
+    assert detected(tmp_path) == kind
+
+
+def test_azures_deployments_get_files_unless_the_input_is_a_delta_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x")
+    assert detected(tmp_path, is_azure=True) == "files"
+
+    (tmp_path / "_delta_log").mkdir()
+
+    assert detected(tmp_path, is_azure=True) == "delta"
+    assert detected(tmp_path) == "delta"
+
+
+def test_a_delta_table_beside_another_location_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "table" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "a.csv").write_text("x")
+
+    assert detected((tmp_path / "table", tmp_path / "a.csv")) == "csv"
+
+
+def test_what_the_deployment_says_holds_without_a_look(tmp_path: Path) -> None:
+    config = Input(location=(str(tmp_path / "nowhere"),), format="parquet")
+
+    assert detect_format(config, is_azure=True) == "parquet"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sparkscore
+
+PACKAGE = Path(sparkscore.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
+# The session builder starts the JVM; the progress display reads the classic status tracker where there is one.
+MAY_USE_CLASSIC = {"session", "progress"}
+WORKER_AND_BELOW = ("worker", "scorers", "outcome", "minibatch", "signature", "location", "redaction", "errors")
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools"}
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def classic_uses(source: str) -> list[str]:
+    nodes = list(ast.walk(ast.parse(source)))
+    attributes = [(node.lineno, node.attr) for node in nodes if isinstance(node, ast.Attribute)]
+    texts = [(node.lineno, str(node.value)) for node in nodes if isinstance(node, ast.Constant)]
+    return [f"{line}: {name}" for line, name in sorted(attributes + texts) if name in CLASSIC_ONLY]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "df.rdd.count()",
+        "spark._jvm.java",
+        "x = spark.sparkContext",
+        "getattr(spark, '_jvm')",
+        "def f():\n    s._sc.stop()",
+    ],
+)
+def test_the_search_finds_classic_only_interfaces(source: str) -> None:
+    assert classic_uses(source)
+
+
+def test_the_search_leaves_other_words_alone() -> None:
+    assert classic_uses('"""The RDD, the sparkContext and _jvm in a text."""\nrdd = 1  # _jvm') == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_the_session_builder_and_the_progress_display_touch_the_jvm(path: Path) -> None:
+    uses = classic_uses(path.read_text(encoding="utf-8"))
+
+    if path.relative_to(PACKAGE).with_suffix("").parts[0] not in MAY_USE_CLASSIC:
+        assert uses == []
+
+
+def test_worker_code_imports_without_spark_and_configuration_libraries() -> None:
+    modules = [
+        "sparkscore." + name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in FILES
+        if path.relative_to(PACKAGE).with_suffix("").parts[0] in WORKER_AND_BELOW
+    ]
+    blocked = "for name in ('pyspark', 'delta', 'pydantic', 'yaml'): sys.modules[name] = None"
+    code = f"import importlib, sys\n{blocked}\nfor name in {modules}: importlib.import_module(name)\nprint('imported')"
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert len(modules) > len(WORKER_AND_BELOW)
+    assert (ended.stdout, ended.stderr) == ("imported\n", "")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_stay_small_and_names_say_something(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+
+    assert len(source.splitlines()) <= LONGEST_FILE
+    assert {node.name: body_lines(node) for node in functions if body_lines(node) > LONGEST_FUNCTION} == {}
+    assert not VAGUE_NAMES & set(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def body_lines(function: ast.FunctionDef) -> int:
+    statements = function.body[1:] if ast.get_docstring(function, clean=False) else function.body
+    return (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.errors import ConfigError
+from sparkscore.plan import InputFile, Plan, Snapshot, digest_of_files, plan_run
+from sparkscore.worker.planned import PLAN_SCHEMA
+
+# Up to 64 mini-batches have a work unit each; beyond that they share.
+SIZES = st.lists(st.integers(0, 1000), max_size=20) | st.lists(st.integers(0, 1000), min_size=65, max_size=150)
+
+
+def snapshot_of(sizes: list[int], kind: str = "files") -> Snapshot:
+    files = tuple(InputFile(f"/in/{number:05d}", size, 7) for number, size in enumerate(sizes))
+    return Snapshot(kind, "/in", digest_of_files(files), sum(sizes), len(files), files)
+
+
+def planned(sizes: list[int], mini_batch_files: int = 1) -> tuple[Plan, dict[int, list[tuple[str, list[str]]]]]:
+    plan = plan_run(snapshot_of(sizes), mini_batch_files)
+    assert plan.mini_batches is not None
+    assert plan.mini_batches.schema == PLAN_SCHEMA
+    units: dict[int, list[tuple[str, list[str]]]] = defaultdict(list)
+    for row in plan.mini_batches.to_pylist():
+        if not units[row["unit"]] or units[row["unit"]][-1][0] != row["mini_batch"]:
+            units[row["unit"]].append((row["mini_batch"], []))
+        units[row["unit"]][-1][1].append(row["path"])
+    return plan, units
+
+
+@given(SIZES, st.integers(1, 12))
+def test_every_file_is_planned_once_and_mini_batches_are_neighbours_in_the_listing(sizes: list[int], size: int) -> None:
+    plan, units = planned(sizes, size)
+
+    mini_batches = sorted((int(name), files) for unit in units.values() for name, files in unit)
+    paths = [file.path for file in plan.snapshot.files]
+    assert [number for number, _ in mini_batches] == list(range(-(-len(sizes) // size)))
+    assert [files for _, files in mini_batches] == [paths[at : at + size] for at in range(0, len(paths), size)]
+
+
+@given(SIZES, st.integers(1, 12))
+def test_a_plan_is_ordered_by_unit_and_no_unit_is_empty(sizes: list[int], size: int) -> None:
+    plan, units = planned(sizes, size)
+
+    assert plan.mini_batches is not None
+    numbers = plan.mini_batches.column("unit").to_pylist()
+    assert numbers == sorted(numbers)
+    assert sorted(units) == list(range(plan.unit_count or 0))
+    assert all([int(name) for name, _ in unit] == sorted(int(name) for name, _ in unit) for unit in units.values())
+
+
+@given(SIZES, st.integers(1, 12))
+def test_the_same_listing_gives_the_same_plan(sizes: list[int], size: int) -> None:
+    assert planned(sizes, size)[0] == planned(sizes, size)[0]
+
+
+@given(SIZES, st.integers(1, 12), st.integers(0, 1000))
+def test_bytes_do_not_decide_what_is_in_a_mini_batch(sizes: list[int], size: int, other: int) -> None:
+    found = [
+        sorted(unit for units in planned(s, size)[1].values() for unit in units) for s in (sizes, [other] * len(sizes))
+    ]
+
+    assert found[0] == found[1]
+
+
+@given(SIZES)
+def test_no_unit_is_heavier_than_a_fair_share_and_one_mini_batch(sizes: list[int]) -> None:
+    plan, units = planned(sizes)
+
+    weights = [sum(sizes[int(name)] + 1 for name, _ in unit) for unit in units.values()]
+    fair_share = sum(weights) / max(1, plan.unit_count or 0)
+    assert max(weights, default=0) <= fair_share + max(sizes, default=0) + 1
+
+
+def test_the_largest_mini_batches_are_dealt_out_first() -> None:
+    _, units = planned([1] * 640 + [1000])
+
+    assert [unit for unit in units.values() if ("640", ["/in/00640"]) in unit] == [[("640", ["/in/00640"])]]
+
+
+def test_empty_files_are_spread_as_well() -> None:
+    _, units = planned([0] * 640)
+
+    assert {len(unit) for unit in units.values()} == {4}
+
+
+@pytest.mark.parametrize(
+    ("mini_batches", "units"), [(0, 0), (1, 1), (64, 64), (256, 64), (260, 65), (8000, 2000), (9000, 2000)]
+)
+def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches: int, units: int) -> None:
+    assert planned([1] * mini_batches)[0].unit_count == units
+
+
+def test_rows_are_not_planned_on_the_driver() -> None:
+    plan = plan_run(snapshot_of([1, 2], "parquet"), None)
+
+    assert (plan.unit_count, plan.mini_batches, plan.snapshot.kind) == (None, None, "rows")
+
+
+def test_files_cannot_be_cut_by_bytes() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_run(snapshot_of([1]), None)
+
+    assert caught.value.code == "MINI_BATCH_SIZE"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [InputFile("/in/b", 1, 1), InputFile("/in/a", 2, 1), InputFile("/in/a", 1, 2), InputFile("/in/a\udcff", 1, 1)],
+)
+def test_the_digest_of_a_listing_depends_on_names_sizes_and_times(other: InputFile) -> None:
+    file = InputFile("/in/a", 1, 1)
+
+    assert digest_of_files([file]) == digest_of_files([InputFile("/in/a", 1, 1)]) != digest_of_files([other])
+    assert digest_of_files([file, other]) != digest_of_files([other, file])

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import re
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.runlog import RunFolder, check_run_id, list_records, make_run_id, read_record, runs_folder
+from sparkscore.worker import StagedFile
+from sparkscore.worker.planned import PLAN_SCHEMA
+
+
+def test_the_folder_of_runs_is_the_named_one_then_the_variable_then_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARKSCORE_RUNS", raising=False)
+    assert runs_folder() == tmp_path / "sparkscore-runs"
+    monkeypatch.setenv("SPARKSCORE_RUNS", "by-variable")
+    assert runs_folder() == tmp_path / "by-variable"
+    assert runs_folder("/named") == Path("/named")
+
+
+def test_made_ids_are_valid_differ_and_sort_by_time() -> None:
+    early, late = (make_run_id(datetime(2026, month, 1, tzinfo=UTC)) for month in (9, 10))
+
+    assert early < late
+    assert check_run_id(make_run_id()) != make_run_id()
+
+
+@pytest.mark.parametrize("run_id", ["a", "A.b-c_d", "run-1", "e5", "x" * 128, "Nano", "information"])
+def test_an_id_starts_with_a_letter(run_id: str) -> None:
+    assert check_run_id(run_id) == run_id
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        "",
+        "1",
+        "_a",
+        ".a",
+        "-a",
+        "a/b",
+        "a b",
+        "a\n",
+        "é",
+        "a=b",
+        "a%20",
+        "x" * 129,
+        "../a",
+        "NaN",
+        "nan",
+        "Infinity",
+        "inf",
+    ],
+)
+def test_what_cannot_name_a_folder_or_reads_as_a_number_is_no_id(run_id: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_run_id(run_id)
+
+    assert caught.value.code == "RUN_ID"
+    assert len(str(caught.value)) < 400
+
+
+@given(st.text(max_size=130))
+def test_an_accepted_id_is_one_plain_name(run_id: str) -> None:
+    try:
+        check_run_id(run_id)
+    except ConfigError:
+        return
+    assert re.fullmatch(r"[A-Za-z][\w.-]*", run_id, re.ASCII)
+    assert Path("/runs", run_id).parts == ("/", "runs", run_id)
+
+
+def test_a_folder_is_made_once_or_twice_with_room_for_the_scripts_files(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "deep" / "runs", "a")
+
+    folder.create()
+    folder.create()
+
+    assert folder.script_output.is_dir()
+    assert folder.read_record() is None
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+
+    with pytest.raises(LineageError) as caught:
+        RunFolder(tmp_path / "runs", "a").create()
+
+    assert (caught.value.code, caught.value.got) == ("RUNS_FOLDER", "Not a directory")
+
+
+@pytest.mark.parametrize("text", ["plain", "é 雪", "\udce9 of a file name", 'quote " and \\', "\n"])
+def test_a_record_comes_back_as_it_was_written(text: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    record = {"run_id": "a", "text": text, "nothing": None, "number": 0.1}
+
+    folder.write_record({"run_id": "older"})
+    folder.write_record(record)
+
+    assert folder.read_record() == record
+    assert [path.name for path in folder.path.iterdir() if path.is_file()] == ["record.json"]
+
+
+def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    folder.write_record({"n": 0})
+    stop, wrong = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            record = folder.read_record()
+            if record is None or len(record.get("filling", [])) not in {0, 5000}:
+                wrong.append(record)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(30):
+        folder.write_record({"n": number, "filling": [number] * 5000})
+    stop.set()
+    reader.join()
+
+    assert wrong == []
+
+
+def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+
+    folder.write_manifest([StagedFile("attempts/x/part.parquet", 3, 99)])
+
+    manifest = json.loads((folder.path / "manifest-00000.json").read_text())
+    assert manifest == {"run_id": "a", "files": [{"path": "attempts/x/part.parquet", "rows": 3, "size_bytes": 99}]}
+
+
+def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    rows = pa.Table.from_pylist([{"unit": 0, "mini_batch": "0", "path": "/in/a"}], schema=PLAN_SCHEMA)
+
+    folder.write_plan(rows)
+
+    assert pq.read_table(folder.path / "plan.parquet") == rows
+
+
+def test_records_are_listed_newest_first_and_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    for run_id, started_at in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
+        folder = RunFolder(tmp_path, run_id)
+        folder.create()
+        folder.write_record({"run_id": run_id, "started_at": started_at})
+    for name, text in (("torn", "{"), ("list", "[]"), ("binary", "\x00")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(text)
+
+    assert [record["run_id"] for record in list_records(tmp_path)] == ["b", "c", "a"]
+    assert list_records(tmp_path / "nowhere") == []
+    assert read_record(tmp_path, "a") == {"run_id": "a", "started_at": "2026-01-01"}
+
+
+@pytest.mark.parametrize("run_id", ["unknown", "torn"])
+def test_an_unknown_run_is_a_wrong_request(run_id: str, tmp_path: Path) -> None:
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "record.json").write_text("{")
+
+    with pytest.raises(RunNotFoundError) as caught:
+        read_record(tmp_path, run_id)
+
+    assert (caught.value.code, caught.value.exit_code) == ("RUN_NOT_FOUND", 2)
+    assert isinstance(caught.value, LineageError)

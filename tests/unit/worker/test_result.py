@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.errors import OutputContractError
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Outcome
+from sparkscore.signature import parse_ddl
+from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome, read_returned
+
+AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+LINEAGE = LineageValues("run-1", "churn", "7")
+ROWS = pa.table({"id": [1, 2, 3], "vector": [[0.1], None, [float("nan")]], "text": ["a", None, "c"]})
+
+
+def spec(ddl: str = "prediction bigint", carried: tuple[str, ...] = (), **more: Any) -> ResultSpec:
+    return ResultSpec(parse_ddl(ddl), carried, more.pop("renamed", ()), more.pop("lineage", LINEAGE), **more)
+
+
+def outcome(returned: object, mini_batch: MiniBatch, result: ResultSpec) -> Outcome:
+    made = make_outcome(returned, mini_batch, result, AT)
+    assert made.items == mini_batch.item_count == made.scored + made.failed
+    assert made.table is not None
+    assert made.table.schema == result.schema(pa.schema([]) if mini_batch.rows is None else mini_batch.rows.schema)
+    return made
+
+
+def source_files(returned: object, mini_batch: MiniBatch) -> list[str | None]:
+    table = outcome(returned, mini_batch, spec()).table
+    assert table is not None
+    files: list[str | None] = table.column("source_file").to_pylist()
+    return files
+
+
+def test_columns_stand_in_order_carried_predicted_lineage() -> None:
+    made = outcome([7, 8, 9], MiniBatch("0", ("file:/in/a%20b",), ROWS), spec(carried=("vector", "id")))
+
+    assert made.table is not None
+    assert made.table.column_names == ["vector", "id", "prediction", *LINEAGE_SCHEMA.names]
+    assert made.table.slice(0, 1).to_pylist() == [
+        {"vector": [0.1], "id": 1, "prediction": 7, "run_id": "run-1", "model_name": "churn", "model_version": "7",
+         "scored_at": AT, "source_file": "/in/a b"},
+    ]  # fmt: skip
+    assert (made.items, made.scored, made.failure) == (3, 3, None)
+
+
+def test_carried_columns_are_the_same_memory() -> None:
+    made = outcome([7, 8, 9], MiniBatch("0", (), ROWS), spec(carried=("vector", "text")))
+
+    assert made.table is not None
+    for name in ("vector", "text"):
+        ours = [buffer and buffer.address for buffer in made.table.column(name).chunk(0).buffers()]
+        assert ours == [buffer and buffer.address for buffer in ROWS.column(name).chunk(0).buffers()]
+
+
+def test_predictions_and_lineage_columns_can_be_renamed_and_carried_ones_keep_their_names() -> None:
+    renamed = (("prediction", "score"), ("run_id", "job"), ("id", "never"))
+
+    schema = spec(carried=("id",), renamed=renamed).schema(ROWS.schema)
+
+    assert schema.names == ["id", "score", "job", "model_name", "model_version", "scored_at", "source_file"]
+
+
+def test_a_run_without_a_model_has_null_for_it() -> None:
+    made = outcome([1], MiniBatch("0", ("/in/a",)), spec(lineage=LineageValues("run-1", None, None)))
+
+    assert made.table is not None
+    assert made.table.select(["model_name", "model_version"]).to_pylist() == [
+        {"model_name": None, "model_version": None}
+    ]
+
+
+@given(st.integers(1, 6), st.integers(0, 9))
+def test_items_without_an_element_count_as_failed(items: int, elements: int) -> None:
+    files = tuple(f"/in/{number}" for number in range(items))
+
+    made = outcome(list(range(elements)), MiniBatch("0", files), spec())
+
+    assert made.table is not None
+    assert (made.failed, made.table.num_rows) == (max(0, items - elements), elements)
+    assert (made.failure is not None) == (elements < items)
+    if made.failure is not None:
+        assert made.failure.code == "OUTPUT_ROWS"
+        assert f"{elements} elements for {items} items" in made.failure.message
+
+
+@pytest.mark.parametrize("elements", [0, 2, 4])
+def test_beside_carried_columns_there_is_exactly_one_element_per_row(elements: int) -> None:
+    with pytest.raises(OutputContractError) as caught:
+        make_outcome(list(range(elements)), MiniBatch("4-2", (), ROWS), spec(carried=("id",)), AT)
+
+    assert caught.value.code == "OUTPUT_ROWS"
+    assert caught.value.got == f"{elements} elements for 3 rows"
+
+
+@pytest.mark.parametrize("elements", [0, 2, 3, 5])
+def test_without_carried_columns_a_frame_may_have_any_number_of_rows(elements: int) -> None:
+    frame = pd.DataFrame({"prediction": pd.Series(range(elements), dtype="int64")})
+
+    made = outcome(frame, MiniBatch("0", (), ROWS), spec())
+
+    assert made.table is not None
+    assert (made.table.num_rows, made.scored) == (elements, min(3, elements))
+
+
+@pytest.mark.parametrize(
+    ("files", "elements", "named"),
+    [
+        (("/in/a",), 1, ["/in/a"]),
+        (("/in/a",), 3, ["/in/a"] * 3),
+        (("/in/a",), 0, []),
+        (("/in/a", "/in/b"), 2, ["/in/a", "/in/b"]),
+        (("/in/a", "/in/b"), 1, [None]),
+        (("/in/a", "/in/b"), 3, [None] * 3),
+        (("/in/50%25 off", "/in/b"), 2, ["/in/50%25 off", "/in/b"]),
+    ],
+)
+def test_a_file_is_named_only_where_it_is_certain(
+    files: tuple[str, ...], elements: int, named: list[str | None]
+) -> None:
+    assert source_files(list(range(elements)), MiniBatch("0", files)) == named
+
+
+def test_a_frame_with_as_many_rows_as_files_names_none() -> None:
+    frame = pd.DataFrame({"prediction": [0, 1]})
+
+    assert source_files(frame, MiniBatch("0", ("/in/a", "/in/b"))) == [None, None]
+    assert source_files(frame, MiniBatch("0", ("/in/a",))) == ["/in/a", "/in/a"]
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (("file:///in/a%20b.csv",), ["/in/a b.csv"] * 3),
+        (("abfss://c@a/x%23y",), ["abfss://c@a/x#y"] * 3),
+        ((), [None] * 3),
+        (("/a", "/b", "/c"), [None] * 3),
+    ],
+)
+def test_rows_name_the_one_file_they_were_read_from(files: tuple[str, ...], named: list[str | None]) -> None:
+    assert source_files([1, 2, 3], MiniBatch("0", files, ROWS)) == named
+
+
+def test_a_partition_value_that_cannot_be_kept_fails_the_mini_batch_under_its_new_name() -> None:
+    result = spec("label string", renamed=(("label", "key"),), partition_by=("key",))
+
+    with pytest.raises(OutputContractError, match="OUTPUT_PARTITION_VALUE"):
+        make_outcome(["a", "", "c"], MiniBatch("0", (), ROWS), result, AT)
+
+
+def test_a_type_that_was_not_promised_is_refused() -> None:
+    with pytest.raises(OutputContractError, match="OUTPUT_TYPE"):
+        make_outcome([0.5], MiniBatch("0", ("/in/a",)), spec(), AT)
+
+
+class Unreadable:
+    def __array__(self, *_: object, **__: object) -> Any:
+        raise RuntimeError("a value of Ada's")
+
+
+class UnreadableList(list[int]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("a value of Ada's")
+
+
+class Zone(dt.tzinfo):
+    def utcoffset(self, _: dt.datetime | None) -> dt.timedelta:
+        raise RuntimeError("a value of Ada's")
+
+    tzname = dst = utcoffset  # type: ignore[assignment]  # all three raise
+
+
+@pytest.mark.parametrize(
+    "returned", [UnreadableList([1]), [dt.datetime(2026, 1, 1, tzinfo=Zone())], [UnreadableList([1])]]
+)
+@pytest.mark.parametrize("ddl", [None, "prediction timestamp"])
+def test_a_value_whose_own_methods_raise_fails_its_mini_batch_alone(returned: object, ddl: str | None) -> None:
+    with pytest.raises(OutputContractError) as caught:
+        read_returned(returned, None if ddl is None else parse_ddl(ddl))
+
+    assert caught.value.code == "OUTPUT_UNREADABLE" or ddl is not None
+    assert "Ada" not in str(caught.value)
+
+
+def test_an_object_that_is_no_array_is_refused() -> None:
+    with pytest.raises(OutputContractError):
+        read_returned([Unreadable()], None)
