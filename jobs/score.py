@@ -1,0 +1,13 @@
+"""Score an input with a deployment; the options are those of `sparkscore run`.
+
+spark-submit --packages io.delta:delta-spark_4.2_2.13:4.4.0 jobs/score.py DEPLOYMENT.yml --input … --output …
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sparkscore.cli import run_command_line
+
+if __name__ == "__main__":
+    sys.exit(run_command_line(["run", *sys.argv[1:]]))

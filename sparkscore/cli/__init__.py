@@ -1,0 +1,77 @@
+"""The command line: `main` is what `sparkscore` runs (driver)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import typer
+
+from sparkscore.cli.commands import app
+from sparkscore.cli.interrupts import InterruptedRunError, interruptible
+from sparkscore.cli.logs import log_on_stderr
+from sparkscore.cli.reply import FAILED, OK, describe_failure, one_object_on_stdout, print_bug, print_error, print_json
+from sparkscore.errors import ConfigError, SparkscoreError
+
+__all__ = ["main", "run_command_line"]
+
+# The base of typer's errors of usage; its module has changed its name between versions.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what stands behind the program's name.
+
+    Returns:
+        the exit code: 0 done, 1 failed, 2 wrong request, 128 + the signal's number when interrupted.
+    """
+    as_json = "--json" in arguments
+    is_run = list(arguments[:1]) == ["run"]
+    with one_object_on_stdout() if as_json else nullcontext(), log_on_stderr(), interruptible():
+        try:
+            return int(app(args=list(arguments), prog_name="sparkscore", standalone_mode=False) or OK)
+        except _UsageError as error:
+            return _reply_failure(_as_request(error), is_run=is_run, as_json=as_json)
+        except (SparkscoreError, InterruptedRunError) as error:
+            return _reply_failure(error, is_run=is_run, as_json=as_json)
+        except Exception as error:  # noqa: BLE001 - a bug: one line for the user, the rest for the log
+            print_bug(error, _runs_folder())
+            return _reply_json(error, FAILED, is_run=is_run, as_json=as_json)
+
+
+def _as_request(error: Exception) -> ConfigError:
+    """Give an error of typer's the form of ours."""
+    context = getattr(error, "ctx", None)
+    return ConfigError(
+        code="USAGE",
+        what=str(getattr(error, "format_message", error.__str__)()),
+        next_step=f"See '{context.command_path if context else 'sparkscore'} --help'.",
+    )
+
+
+def _reply_failure(error: SparkscoreError | InterruptedRunError, *, is_run: bool, as_json: bool) -> int:
+    print_error(str(error))
+    return _reply_json(error, error.exit_code, is_run=is_run, as_json=as_json)
+
+
+def _reply_json(error: BaseException, exit_code: int, *, is_run: bool, as_json: bool) -> int:
+    if as_json:
+        state = "ABORT" if isinstance(error, InterruptedRunError) else "FAIL"
+        print_json(describe_failure(error, **({"run_id": None, "state": state} if is_run else {})))
+    return exit_code
+
+
+def _runs_folder() -> Path:
+    from sparkscore.runlog import runs_folder  # noqa: PLC0415 - it takes PyArrow with it; --help is to be there at once
+
+    return runs_folder()

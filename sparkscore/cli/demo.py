@@ -1,0 +1,183 @@
+"""`sparkscore demo`: score two real data sets on this machine and show what came out (driver)."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkscore.cli.demo_data import (
+    DIGITS_FOR_TRAINING,
+    PATIENTS_FOR_TRAINING,
+    DemoData,
+    make_diabetes,
+    make_digits,
+)
+from sparkscore.cli.interrupts import InterruptedRunError, Interrupts, interruptible
+from sparkscore.cli.reply import OK, describe_failure, print_error, print_json, shown_path, stdout_for_results
+from sparkscore.cli.run_command import spark_session
+from sparkscore.cli.summary import print_first_rows, print_record, result_console
+from sparkscore.errors import ConfigError
+from sparkscore.run import PreparedRun, Run, execute, prepare
+from sparkscore.runlog import runs_folder
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from rich.console import Console
+
+logger = logging.getLogger("sparkscore")
+
+_DEPLOYMENTS = Path(__file__).parents[2] / "conf" / "deployments"
+_FOLDER_IN_DEPLOYMENTS = Path(__file__).parents[2] / "sparkscore-demo"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One half of the demo.
+
+    Attributes:
+        name: name of the deployment.
+        title: what is scored.
+        data: input and model.
+        run: the prepared run.
+        measure: says how good the predictions are.
+    """
+
+    name: str
+    title: str
+    data: DemoData
+    run: PreparedRun
+    measure: Callable[[DataFrame], str]
+
+
+def run_demo(folder: Path, runs: Path | None, *, as_json: bool) -> int:
+    """Make what is missing, score both data sets in one Spark session, print the results.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        SparkscoreError: a package is missing, Spark does not start, or a run failed.
+    """
+    with interruptible() as interrupts:
+        try:
+            return _demo(folder, runs, interrupts, as_json=as_json)
+        except InterruptedRunError as error:
+            print_error(str(error))
+            if as_json:
+                print_json(describe_failure(error))
+            return error.exit_code
+
+
+def _demo(folder: Path, runs: Path | None, interrupts: Interrupts, *, as_json: bool) -> int:
+    parts = _prepare(folder, runs)
+    console = result_console()
+    answer = {}
+    with spark_session(None, {}, runs_folder(runs) / "spark.log", interrupts) as session:
+        for part in parts:
+            logger.info("scoring %s", part.title)
+            with stdout_for_results():
+                run = execute(session, part.run)
+            quality = part.measure(run.predictions())
+            answer[part.name] = {"record": run.record, "quality": quality}
+            if not as_json:
+                _print_part(part, run, quality, console)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_next_commands(parts[0], folder, runs, console)
+    return OK
+
+
+def _prepare(folder: Path, runs: Path | None) -> list[_Part]:
+    if not _DEPLOYMENTS.is_dir():
+        raise ConfigError(
+            code="DEMO_CHECKOUT",
+            what="the demo's deployments are not here",
+            got=f"no folder '{_DEPLOYMENTS}'",
+            next_step="Run the demo in a checkout of sparkscore; 'sparkscore new DIR' writes an example anywhere.",
+        )
+    start = time.perf_counter()
+    digits = make_digits(folder.absolute() / "digits")
+    diabetes = make_diabetes(folder.absolute() / "diabetes")
+    if digits.is_new or diabetes.is_new:
+        seconds = time.perf_counter() - start
+        logger.info("made the input and trained two models in %.1f s, in %s", seconds, shown_path(folder.absolute()))
+    else:
+        logger.info("input and models are there, in %s", shown_path(folder.absolute()))
+    return [
+        _Part("digits", "1,797 handwritten digits", digits, _prepared(digits, "digits", runs), _measure_digits),
+        _Part("diabetes", "442 diabetes patients", diabetes, _prepared(diabetes, "diabetes", runs), _measure_diabetes),
+    ]
+
+
+def _prepared(data: DemoData, name: str, runs: Path | None) -> PreparedRun:
+    return prepare(
+        _DEPLOYMENTS / f"{name}.yml",
+        input=data.input,
+        output=data.folder / "predictions",
+        runs=runs,
+        settings={"model.path": str(data.model)},
+    )
+
+
+def _measure_digits(predictions: DataFrame) -> str:
+    """Compare with the digit in the path, on the images that the model was not trained on."""
+    unseen = right = 0
+    for row in predictions.select("source_file", "digit").collect():
+        path = Path(row.source_file)
+        if int(path.stem) >= DIGITS_FOR_TRAINING:
+            unseen += 1
+            right += int(path.parent.name) == row.digit
+    return f"{right / unseen:.1%} of the {unseen} images that the model had not seen are named right"
+
+
+def _measure_diabetes(predictions: DataFrame) -> str:
+    """Compare with the true progression, for the patients that the model was not trained on."""
+    rows = predictions.select("patient", "prediction", "progression").collect()
+    errors = [abs(row.prediction - row.progression) for row in rows if row.patient >= PATIENTS_FOR_TRAINING]
+    mean = sum(errors) / len(errors)
+    return f"mean absolute error {mean:.1f} (progression is 25 to 346) on {len(errors)} patients that it had not seen"
+
+
+def _print_part(part: _Part, run: Run, quality: str, console: Console) -> None:
+    console.print()
+    console.print(f"[bold]── {part.title} ──[/bold]")
+    print_record(run.record, part.run.folder.path, console, {"quality": quality})
+    print_first_rows(run, console)
+
+
+def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console: Console) -> None:
+    program = _program()
+    at_runs = "" if runs is None else f" --runs {shlex.quote(str(runs))}"
+    sevens = shlex.quote(str(folder / "digits" / "images" / "7"))
+    # The deployment file names the model of a demo in the checkout itself.
+    is_named = folder.absolute() == _FOLDER_IN_DEPLOYMENTS
+    model = "" if is_named else f" --set model.path={shlex.quote(shown_path(digits.data.model))}"
+    output = shlex.quote(str(folder / "sevens"))
+    deployment = shlex.quote(shown_path(_DEPLOYMENTS / "digits.yml"))
+    commands = (
+        ("what was run, and how it ended", f"{program} runs show {digits.run.run_id}{at_runs}"),
+        ("score the sevens alone", f"{program} run {deployment} --input {sevens} --output {output}{model}{at_runs}"),
+        ("begin with a script of your own", f"{program} new first && {program} run first/deployment.yml"),
+    )
+    console.print()
+    console.print("[bold]── next ──[/bold]")
+    for purpose, command in commands:
+        console.print(f"  [dim]# {purpose}[/dim]", soft_wrap=True)
+        console.print(f"  {command}", soft_wrap=True, markup=False)
+
+
+def _program() -> str:
+    """Name this program as it can be typed here."""
+    ours = Path(sys.executable).with_name("sparkscore")
+    on_path = shutil.which("sparkscore")
+    if on_path is not None and Path(on_path).absolute() == ours:
+        return "sparkscore"
+    return shlex.quote(shown_path(ours))

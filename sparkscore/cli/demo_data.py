@@ -1,0 +1,114 @@
+"""Make the demo's input and models from the data sets inside scikit-learn; what is there is used again (driver)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sparkscore.errors import MissingDependencyError
+
+# The first part trains, the rest shows how well the model does on what it has not seen. The digits of the second half
+# are from other writers than those of the first.
+DIGITS_FOR_TRAINING: Final = 899
+PATIENTS_FOR_TRAINING: Final = 300
+_BRIGHTEST: Final = 16
+_WHITE: Final = 255
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """Input and model of one part of the demo.
+
+    Attributes:
+        folder: the folder of this part; its results go there, too.
+        input: what is scored.
+        model: the model.
+        is_new: whether it was made now.
+    """
+
+    folder: Path
+    input: Path
+    model: Path
+    is_new: bool
+
+
+def make_digits(folder: Path) -> DemoData:
+    """Make the 1,797 handwritten digits as `images/<digit>/<number>.png`, and a model trained on the first half.
+
+    Raises:
+        MissingDependencyError: scikit-learn or Pillow is not installed.
+    """
+    data = DemoData(folder, folder / "images", folder / "model.joblib", is_new=False)
+    return _made(data, _write_digits)
+
+
+def make_diabetes(folder: Path) -> DemoData:
+    """Make the 442 patients as a Parquet file, and a model trained on the first 300.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    data = DemoData(folder, folder / "patients.parquet", folder / "model.joblib", is_new=False)
+    return _made(data, _write_diabetes)
+
+
+def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
+    """Make the data unless it was made to the end by this version of scikit-learn, whose models only it can load."""
+    marker = data.folder / "made_with.json"
+    made_with = {"scikit-learn": _sklearn_version()}
+    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:
+        return data
+    shutil.rmtree(data.folder / "images", ignore_errors=True)
+    data.folder.mkdir(parents=True, exist_ok=True)
+    write(data)
+    marker.write_text(json.dumps(made_with), encoding="utf-8")
+    return DemoData(data.folder, data.input, data.model, is_new=True)
+
+
+def _sklearn_version() -> str:
+    try:
+        import PIL  # noqa: F401, PLC0415 - the demo alone needs these packages
+        import sklearn  # noqa: PLC0415 - see above
+    except ImportError as error:
+        raise MissingDependencyError(
+            code="DEMO_PACKAGES",
+            what=f"the demo needs scikit-learn and Pillow, and '{error.name}' is not installed",
+            next_step="Run: pip install 'sparkscore[demo]'.",
+        ) from error
+    return str(sklearn.__version__)
+
+
+def _write_digits(data: DemoData) -> None:
+    import joblib  # noqa: PLC0415 - the demo alone needs these packages
+    import numpy as np  # noqa: PLC0415 - see above
+    from PIL import Image  # noqa: PLC0415 - see above
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - see above
+    from sklearn.svm import SVC  # noqa: PLC0415 - see above
+
+    digits: Any = load_digits()
+    for label in set(digits.target):
+        (data.input / str(label)).mkdir(parents=True)
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        grey = np.rint(pixels * _WHITE / _BRIGHTEST).astype("uint8")
+        Image.fromarray(grey).save(data.input / str(label) / f"{number:04}.png")
+    model = SVC(gamma=0.001).fit(digits.data[:DIGITS_FOR_TRAINING], digits.target[:DIGITS_FOR_TRAINING])
+    joblib.dump(model, data.model)
+
+
+def _write_diabetes(data: DemoData) -> None:
+    import joblib  # noqa: PLC0415 - the demo alone needs these packages
+    from sklearn.datasets import load_diabetes  # noqa: PLC0415 - see above
+    from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - see above
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - see above
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - see above
+
+    patients: Any = load_diabetes(as_frame=True, scaled=False).frame
+    measurements, progression = patients.drop(columns="target"), patients["target"]
+    model = make_pipeline(StandardScaler(), RidgeCV())
+    joblib.dump(model.fit(measurements[:PATIENTS_FOR_TRAINING], progression[:PATIENTS_FOR_TRAINING]), data.model)
+    measurements.insert(0, "patient", range(len(measurements)))
+    measurements.assign(progression=progression).to_parquet(data.input, index=False)

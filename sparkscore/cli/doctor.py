@@ -1,0 +1,215 @@
+"""`sparkscore doctor`: check what a run needs, a line and a next step each (driver; one question goes to a worker)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkscore.cli.interrupts import interruptible
+from sparkscore.cli.reply import FAILED, OK, coloured, print_json, to_stdout
+from sparkscore.cli.run_command import parse_spark_conf, spark_session
+from sparkscore.errors import SparkscoreError
+from sparkscore.runlog import runs_folder
+from sparkscore.session import check_java, check_pyspark, delta_coordinate, java_version
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_GREEN, _RED = "\033[32m", "\033[1;31m"
+
+
+@dataclass(frozen=True)
+class DoctorRequest:
+    """What the command line asks for.
+
+    Attributes:
+        output: a place that must be writable, too.
+        runs: the folder of the runs.
+        master: Spark's master.
+        spark_conf: the `key=value` pairs of `--spark-conf`.
+        is_quick: whether Spark is not started.
+    """
+
+    output: Path | None
+    runs: Path | None
+    master: str | None
+    spark_conf: Sequence[str]
+    is_quick: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one check.
+
+    Attributes:
+        name: what was checked.
+        ok: whether it is as it must be.
+        found: what was found.
+        next_step: what to do, where it is not.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    next_step: str = ""
+
+
+def examine(request: DoctorRequest, *, as_json: bool) -> int:
+    """Run all checks and print each as soon as it is done.
+
+    Returns:
+        the exit code.
+    """
+    checks = []
+    for check in _checks(request):
+        checks.append(check)
+        if not as_json:
+            _print(check)
+    is_ok = all(check.ok for check in checks)
+    if as_json:
+        print_json({"ok": is_ok, "checks": [asdict(check) for check in checks]})
+    return OK if is_ok else FAILED
+
+
+def _checks(request: DoctorRequest) -> Iterator[Check]:
+    yield Check("Python", ok=True, found=f"{platform.python_version()}, {sys.executable}")
+    yield _guarded("pandas", _check_pandas)
+    needed = _guarded("Java", _check_java), _guarded("Spark", _check_spark)
+    yield from needed
+    yield _guarded("Delta jar", lambda: _check_delta(is_quick=request.is_quick))
+    yield _check_folder("runs folder", runs_folder(request.runs))
+    if request.output is not None:
+        yield _check_folder("output", request.output)
+    if not request.is_quick and all(check.ok for check in needed):
+        yield _guarded("workers", lambda: _check_workers(request))
+
+
+def _print(check: Check) -> None:
+    label = coloured("ok     ", _GREEN, sys.stdout) if check.ok else coloured("problem", _RED, sys.stdout)
+    to_stdout(f"{label}  {check.name:<12} {check.found}")
+    if not check.ok:
+        to_stdout(f"         {'':<12} Next: {check.next_step}")
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except SparkscoreError as error:
+        found = f"{error.what}: got {error.got}" if error.got else error.what
+        return Check(name, ok=False, found=f"[{error.code}] {found}", next_step=error.next_step)
+
+
+def _check_pandas() -> Check:
+    found = importlib.metadata.version("pandas")
+    return Check(
+        "pandas",
+        ok=int(found.partition(".")[0]) < 3,  # noqa: PLR2004 - PySpark 4.2 warns about pandas 3
+        found=found,
+        next_step="Run: pip install 'pandas>=2.2,<3'.",
+    )
+
+
+def _check_java() -> Check:
+    check_java()
+    home = os.environ.get("JAVA_HOME")
+    return Check("Java", ok=True, found=f"{java_version()} ({f'JAVA_HOME {home}' if home else 'on the PATH'})")
+
+
+def _check_spark() -> Check:
+    check_pyspark()
+    return Check("Spark", ok=True, found=importlib.metadata.version("pyspark"))
+
+
+def _check_delta(*, is_quick: bool) -> Check:
+    coordinate = delta_coordinate()
+    cached = _cached_jar(coordinate)
+    if cached is not None:
+        return Check("Delta jar", ok=True, found=str(cached))
+    # Starting Spark, the last check, fetches it; what hinders that is said there.
+    when = "a start of Spark fetches it: try without --quick" if is_quick else "it is fetched now"
+    return Check("Delta jar", ok=True, found=f"{coordinate} is not here yet; {when}")
+
+
+def _cached_jar(coordinate: str) -> Path | None:
+    """Find the jar where Ivy and Maven keep what they have fetched."""
+    group, artifact, version = coordinate.split(":")
+    jar = f"{artifact}-{version}.jar"
+    maven = Path(".m2", "repository", *group.split("."), artifact, version, jar)
+    found = [*Path.home().glob(f".ivy2*/jars/{group}_{jar}"), Path.home() / maven]
+    return next((path for path in found if path.exists()), None)
+
+
+def _check_folder(name: str, folder: Path) -> Check:
+    """Write a file where the folder is, or will be: in the nearest folder that exists."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return Check(name, ok=True, found=f"{folder.absolute()} can be written")
+    except OSError as error:
+        option = "--output" if name == "output" else "--runs or SPARKSCORE_RUNS"
+        return Check(
+            name,
+            ok=False,
+            found=f"{folder.absolute()} cannot be written ({error.strerror})",
+            next_step=f"Make '{place}' writable, or name another place with {option}.",
+        )
+
+
+def _check_workers(request: DoctorRequest) -> Check:
+    log_file = runs_folder(request.runs) / "doctor.log"
+    conf = parse_spark_conf(request.spark_conf)
+    with interruptible() as interrupts, spark_session(request.master, conf, log_file, interrupts) as session:
+        theirs = _ask_worker(session)
+    ours = _describe_python()
+    differing = [name for name, value in ours.items() if theirs.get(name) != value]
+    found = ", ".join(f"{name} {theirs.get(name)}" for name in ours)
+    expected = ", ".join(f"{name} {ours[name]}" for name in differing)
+    return Check(
+        "workers",
+        ok=not differing,
+        found=found + (f"; the driver has {expected}" if differing else ", as here"),
+        next_step="Give the workers the driver's environment: set PYSPARK_PYTHON to the same Python on every machine.",
+    )
+
+
+def _ask_worker(session: SparkSession) -> dict[str, str]:
+    """Ask a worker process for its versions, with one row."""
+    from pyspark.errors import PySparkException  # noqa: PLC0415 - checked before, with a message of its own
+    from pyspark.sql.functions import udf  # noqa: PLC0415 - see above
+
+    describe = udf(lambda _: json.dumps(_describe_python()), "string")
+    try:
+        row = session.range(1).select(describe("id")).first()
+    except PySparkException as error:
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise _WorkerError(
+            code="WORKERS",
+            what="no worker could answer",
+            got=f"'{reason}'",
+            state="",
+            next_step="Install sparkscore and its packages for the workers' Python (PYSPARK_PYTHON names it).",
+        ) from error
+    return dict(json.loads(row[0])) if row else {}
+
+
+class _WorkerError(SparkscoreError):
+    """A worker's Python does not work."""
+
+
+def _describe_python() -> dict[str, str]:
+    """Name the versions that must agree. Runs on the driver and on a worker."""
+    packages = ("sparkscore", "pandas", "pyarrow", "numpy")
+    return {
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }

@@ -1,0 +1,84 @@
+"""Write `--help` like a manual page: plain text, options in groups, examples and exit codes as they are typed (driver).
+
+Plain text, not boxes, because it is searched, piped and narrow; and it is there before rich is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+EXIT_CODES = """
+Exit codes:
+  0    the run is complete; also when the same run was complete before
+  1    the run failed, nothing was published
+  2    the request is wrong, nothing was written
+  130  interrupted by Ctrl-C, 143 by SIGTERM: nothing was published
+"""
+
+ENVIRONMENT = """
+Environment:
+  SPARKSCORE_RUNS  folder of the run records (default: ./sparkscore-runs)
+  JAVA_HOME        the Java that Spark starts (default: java on the PATH)
+"""
+
+
+class ManualCommand(TyperCommand):
+    """A command whose help is a manual page."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Name the arguments as they stand in the text below."""
+        return _usage_pieces(self, ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, then options by group, in the order of the function's parameters."""
+        _write_parameters(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface
+        """Write the text below the options as it stands."""
+        formatter.write(_unwrapped(self.epilog))
+
+
+class ManualGroup(TyperGroup):
+    """A group of commands whose help is a manual page."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, then the options."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(200)) for name, command in commands if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+        _write_parameters(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface
+        """Write the text below the options as it stands."""
+        formatter.write(_unwrapped(self.epilog))
+
+
+def _usage_pieces(command: Any, ctx: Any) -> list[str]:
+    arguments = [parameter for parameter in command.get_params(ctx) if parameter.param_type_name == "argument"]
+    return ["[OPTIONS]", *(str(argument.metavar or argument.name) for argument in arguments)]
+
+
+def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        is_argument = parameter.param_type_name == "argument"
+        group = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+        groups.setdefault(group, []).append((_spelling(parameter), getattr(parameter, "help", None) or ""))
+    for name, rows in groups.items():
+        with formatter.section(name):
+            formatter.write_dl(rows, col_max=32)
+
+
+def _spelling(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name)
+    names = ", ".join(parameter.opts)
+    return names if parameter.is_flag else f"{names} {parameter.metavar or 'TEXT'}"
+
+
+def _unwrapped(text: str | None) -> str:
+    return f"\n{inspect.cleandoc(text)}\n" if text else ""

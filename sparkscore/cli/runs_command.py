@@ -1,0 +1,80 @@
+"""`sparkscore runs`: what was run, from the records that the runs left (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
+from sparkscore.runlog import list_records, read_record, runs_folder
+
+
+def list_runs(runs: Path | None, *, as_json: bool) -> int:
+    """Print the runs of a folder, the newest first.
+
+    Returns:
+        the exit code.
+    """
+    folder = runs_folder(runs)
+    records = list_records(folder)
+    if as_json:
+        print_json({"folder": str(folder), "runs": records})
+    elif records:
+        _print_table(records)
+    else:
+        to_stdout(f"No runs in {shown_path(folder)}.")
+    return OK
+
+
+def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
+    """Print the record of one run.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        LineageError: there is no such run.
+    """
+    folder = runs_folder(runs)
+    record = read_record(folder, run_id)
+    if as_json:
+        print_json(record)
+        return OK
+    # Imported here: a JSON answer does not need it.
+    from sparkscore.cli.summary import print_record, result_console  # noqa: PLC0415
+
+    print_record(record, folder / run_id, result_console())
+    return OK
+
+
+def _print_table(records: list[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - see show_run
+    from rich.table import Table  # noqa: PLC0415 - see show_run
+    from rich.text import Text  # noqa: PLC0415 - see show_run
+
+    from sparkscore.cli.summary import result_console, state_style  # noqa: PLC0415 - see show_run
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("run", "state", "started (UTC)"):
+        table.add_column(name, no_wrap=True)
+    for name in ("scored", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("output", overflow="fold")
+    for record in records:
+        state, *values = _row(record)
+        table.add_row(values[0], Text(state, style=state_style(state)), *values[1:])
+    result_console().print(table)
+
+
+def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
+    counts, output = record.get("counts") or {}, record.get("output") or {}
+    place = output.get("location")
+    return (
+        str(record.get("state")),
+        str(record.get("run_id")),
+        str(record.get("started_at"))[:19].replace("T", " "),
+        f"{counts.get('scored', 0):,}",
+        f"{counts.get('failed', 0):,}",
+        shown_path(place) if place else "",
+    )

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Ended = subprocess.CompletedProcess[str]
+PROGRAM = str(Path(sys.executable).with_name("sparkscore"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a command in the test's folder, in a process group of its own, as a terminal does."""
+    processes = []
+    # Found as a user finds it: in the working directory, or where an option says.
+    environment = {key: value for key, value in os.environ.items() if key != "SPARKSCORE_RUNS"}
+
+    def begin(*command: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=tmp_path,
+            env=environment | {"PYSPARK_PYTHON": sys.executable},
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def sparkscore(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
+    """Run `sparkscore` as a process and wait for its end."""
+
+    def run(*arguments: object) -> Ended:
+        process = start(PROGRAM, *arguments)
+        out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess([str(part) for part in arguments], process.returncode, out, err)
+
+    return run

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import deltalake
+import pyarrow.parquet as pq
+
+Ended = subprocess.CompletedProcess[str]
+
+
+def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
+    sparkscore: Callable[..., Ended], tmp_path: Path
+) -> None:
+    ended = sparkscore("demo")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout.count("COMPLETE") == 2
+    found = re.search(r"([0-9.]+)% of the 898 images", ended.stdout)
+    assert found is not None
+    assert float(found[1]) > 95
+    demo = tmp_path / "sparkscore-demo"
+    digits = deltalake.DeltaTable(demo / "digits" / "predictions")
+    assert digits.to_pyarrow_table().num_rows == 1797
+    assert digits.metadata().partition_columns == ["digit"]
+    patients = pq.read_table(demo / "diabetes" / "predictions")
+    assert {"patient", "age", "progression", "prediction"} <= set(patients.column_names)
+    assert patients.num_rows == 442
+    shown, sevens, _ = [
+        line.strip() for line in ended.stdout.splitlines() if line.startswith("  ") and "sparkscore " in line
+    ][-3:]
+    assert type_in(sparkscore, shown).returncode == 0
+    assert type_in(sparkscore, sevens).returncode == 0
+    assert deltalake.DeltaTable(demo / "sevens").to_pyarrow_table().num_rows == 179
+
+
+def type_in(sparkscore: Callable[..., Ended], line: str) -> Ended:
+    program, *arguments = shlex.split(line)
+    assert program in ("sparkscore", str(Path(sys.executable).with_name("sparkscore")))
+    return sparkscore(*arguments)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkscore.lineage import end_record, new_record
+from sparkscore.runlog import RunFolder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    for day, (run_id, state) in enumerate([("monday", "COMPLETE"), ("tuesday", "FAIL"), ("wednesday", "RUNNING")]):
+        record = new_record(run_id, "digits.yml", {})
+        if state != "RUNNING":
+            record = end_record(record, state, OSError("disk [full]") if state == "FAIL" else None)
+        record |= {
+            "started_at": f"2026-03-0{day + 2}T08:00:00.000Z",
+            "input": {"format": "files", "location": "/in", "items": 1797, "skipped": {"empty": 2}},
+            "output": {"format": "delta", "location": str(tmp_path / "out"), "version": 4, "rows": 1797},
+            "model": {"name": "svc", "version": "1"},
+            "model_loads": 2,
+            "worker_processes": 1,
+        }
+        record["counts"] |= {"items": 1797, "scored": 1797, "mini_batches": 180}
+        run_folder = RunFolder(folder, run_id)
+        run_folder.create()
+        run_folder.write_record(record)
+    return folder
+
+
+@pytest.mark.usefixtures("runs")
+def test_runs_are_listed_the_newest_first(sparkscore: Callable[..., Any]) -> None:
+    lines = sparkscore("runs", "list").out.splitlines()
+
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["wednesday", "RUNNING"],
+        ["tuesday", "FAIL"],
+        ["monday", "COMPLETE"],
+    ]
+    assert "2026-03-02 08:00:00" in lines[-1]
+    assert "1,797" in lines[-1]
+
+
+def test_the_list_is_one_object(sparkscore: Callable[..., Any], runs: Path) -> None:
+    answer = sparkscore("runs", "list", "--json").json
+
+    assert answer["folder"] == str(runs)
+    assert [record["run_id"] for record in answer["runs"]] == ["wednesday", "tuesday", "monday"]
+
+
+def test_no_runs_is_no_error(sparkscore: Callable[..., Any], tmp_path: Path) -> None:
+    answer = sparkscore("runs", "list", "--runs", tmp_path / "none")
+
+    assert answer.exit_code == 0
+    assert "No runs" in answer.out
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_run_is_shown_in_lines(sparkscore: Callable[..., Any]) -> None:
+    shown = sparkscore("runs", "show", "monday").out
+
+    assert shown.splitlines()[0] == "COMPLETE  monday"
+    assert "1,797 files: 1,797 scored, 0 failed" in shown
+    assert "/in (files, 2 files left out)" in shown
+    assert "svc 1, 2 loads in 1 worker process" in shown
+    assert "(delta, version 4, 1,797 rows)" in shown
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_error_of_a_failed_run_is_shown_as_it_was(sparkscore: Callable[..., Any]) -> None:
+    assert "disk [full]" in sparkscore("runs", "show", "tuesday").out
+
+
+def test_a_run_is_shown_whole_as_json(sparkscore: Callable[..., Any], runs: Path) -> None:
+    assert sparkscore("runs", "show", "monday", "--json").json == RunFolder(runs, "monday").read_record()
+
+
+@pytest.mark.parametrize("run_id", ["sunday", "../runs"])
+def test_an_unknown_run_is_a_wrong_request(sparkscore: Callable[..., Any], run_id: str) -> None:
+    answer = sparkscore("runs", "show", run_id, "--json")
+
+    assert answer.exit_code == 2
+    assert set(answer.json) == {"error"}
+    assert run_id in answer.err
