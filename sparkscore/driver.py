@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -31,6 +33,8 @@ ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 # A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
 _SAMPLE_ROWS: Final = 10_000
+_LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
+_SLOTS_OF_A_CLUSTER: Final = 32
 
 
 def score_plan(spark: SparkSession, plan: Plan, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
@@ -76,6 +80,15 @@ def first_mini_batch(
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
     return next(split_into_mini_batches(sample.to_batches(), limit, unit=0), None)
+
+
+def task_slots(spark: SparkSession) -> int:
+    """Tell how many tasks run at a time, as far as the settings say it; Spark Connect has no other way to ask."""
+    master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
+    if master:
+        return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
+    executors, cores = (spark.conf.get(f"spark.executor.{name}", "") or "" for name in ("instances", "cores"))
+    return int(executors) * int(cores) if executors and cores else _SLOTS_OF_A_CLUSTER
 
 
 def input_schema(rows: DataFrame) -> StructType:

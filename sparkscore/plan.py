@@ -13,9 +13,10 @@ import pyarrow as pa
 from sparkscore.errors import ConfigError
 from sparkscore.worker.planned import PLAN_SCHEMA
 
-# Enough units to keep a cluster busy and to show progress; few enough that starting tasks costs nothing.
-_UNITS_WORTH_HAVING: Final = 64
-_MINI_BATCHES_PER_UNIT: Final = 4
+# A Python task costs Spark about 50 ms: enough units for every slot to be busy to the end, and not many more; but no
+# unit so long that trying it again costs much.
+_UNITS_PER_SLOT: Final = 8
+_MINI_BATCHES_PER_UNIT: Final = 32
 _MOST_UNITS: Final = 2000
 
 
@@ -71,12 +72,17 @@ class Plan:
     mini_batches: pa.Table | None = None
 
 
-def plan_run(snapshot: Snapshot, mini_batch_files: int | None) -> Plan:
+def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) -> Plan:
     """Cut an input of files into mini-batches; an input of rows is cut by the workers as the rows arrive.
 
     Files keep their order, so which files share a mini-batch depends on their names and the mini-batch size alone.
     Bytes decide only which work unit a mini-batch belongs to: the largest are dealt out first, each to the unit that
     has least.
+
+    Args:
+        snapshot: the pinned input.
+        mini_batch_files: files in a mini-batch; None when the deployment gives bytes.
+        task_slots: tasks that run at a time; it decides how many work units there are, not what is in a mini-batch.
 
     Raises:
         ConfigError: the files are to be cut by bytes.
@@ -93,7 +99,7 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None) -> Plan:
         )
     files = snapshot.files
     groups = [files[start : start + mini_batch_files] for start in range(0, len(files), mini_batch_files)]
-    units = _deal_out([sum(file.size_bytes for file in group) for group in groups])
+    units = _deal_out([sum(file.size_bytes for file in group) for group in groups], task_slots)
     rows = [
         {"unit": unit, "mini_batch": str(number), "path": file.path}
         for unit, numbers in enumerate(units)
@@ -111,9 +117,9 @@ def digest_of_files(files: Iterable[InputFile]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _deal_out(sizes: Sequence[int]) -> list[list[int]]:
+def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
     """Spread mini-batches, given by their bytes, over work units; within a unit they keep their order."""
-    wanted = max(_UNITS_WORTH_HAVING, -(-len(sizes) // _MINI_BATCHES_PER_UNIT))
+    wanted = max(_UNITS_PER_SLOT * task_slots, -(-len(sizes) // _MINI_BATCHES_PER_UNIT))
     unit_count = min(len(sizes), wanted, _MOST_UNITS)
     units: list[list[int]] = [[] for _ in range(unit_count)]
     # An empty file costs a call as well: one byte more each spreads them by number.

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from sparkscore.driver import score_plan
+from sparkscore.driver import score_plan, task_slots
 from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
@@ -104,7 +104,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
     source = open_source(spark, prepared.deployment.input, is_azure=prepared.deployment.is_azure)
     size = prepared.deployment.mini_batch_size_for(source.snapshot.kind)
-    return source, plan_run(source.snapshot, size.items)
+    return source, plan_run(source.snapshot, size.items, task_slots(spark))
 
 
 def _score(

@@ -174,8 +174,8 @@ def _data_places(deployment: Deployment, folder: RunFolder) -> list[Path]:
 
 def log_choices(deployment: Deployment, kind: str) -> None:
     """Say which values sparkscore chose, which keys have no meaning here, and which settings are not applied."""
-    chosen = deployment.chosen_defaults("files" if kind == "files" else "rows")
-    logger.info("defaults: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
+    if chosen := deployment.chosen_defaults("files" if kind == "files" else "rows"):
+        logger.info("defaults: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
     if ignored := deployment.ignored_keys():
         logger.info("recorded, without a meaning outside Azure: %s", ", ".join(ignored))
     if unapplied := _tolerance_by_default(deployment) | deployment.unapplied_settings():

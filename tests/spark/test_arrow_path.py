@@ -12,6 +12,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 import sparkscore
+from sparkscore.driver import task_slots
 from sparkscore.signature import parse_ddl, to_ddl
 
 DDL = [
@@ -68,3 +69,7 @@ def test_map_in_pandas_changes_integers_beside_nulls_and_nan_and_map_in_arrow_do
     assert {row["k"] for row in by_pandas.collect()} == {None, 9007199254740992}
     assert {row["k"] for row in in_arrow} == {None, 9007199254740993}
     assert math.isnan(in_arrow[1]["x"])
+
+
+def test_the_task_slots_are_those_of_the_session(spark: SparkSession) -> None:
+    assert task_slots(spark) == 2

@@ -122,8 +122,8 @@ def test_the_model_is_loaded_once_in_each_worker_process(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
 ) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(640):
-        (tmp_path / "in" / f"{number:03}.txt").touch()
+    for number in range(2048):
+        (tmp_path / "in" / f"{number:04}.txt").touch()
     (tmp_path / "loads").mkdir()
     deployment = make_deployment(
         """
@@ -143,7 +143,7 @@ def test_the_model_is_loaded_once_in_each_worker_process(
         deployment,
         input=tmp_path / "in",
         output=tmp_path / "out",
-        settings={"code_configuration.arguments": [str(tmp_path / "loads")]},
+        settings={"code_configuration.arguments": [str(tmp_path / "loads")], "settings.mini_batch_size": 1},
     )
 
     plan = pq.ParquetFile(tmp_path / "runs" / run.record["run_id"] / "plan.parquet")

@@ -20,7 +20,7 @@ def snapshot_of(sizes: list[int], kind: str = "files") -> Snapshot:
 
 
 def planned(sizes: list[int], mini_batch_files: int = 1) -> tuple[Plan, dict[int, list[tuple[str, list[str]]]]]:
-    plan = plan_run(snapshot_of(sizes), mini_batch_files)
+    plan = plan_run(snapshot_of(sizes), mini_batch_files, task_slots=8)
     assert plan.mini_batches is not None
     assert plan.mini_batches.schema == PLAN_SCHEMA
     units: dict[int, list[tuple[str, list[str]]]] = defaultdict(list)
@@ -84,25 +84,25 @@ def test_the_largest_mini_batches_are_dealt_out_first() -> None:
 def test_empty_files_are_spread_as_well() -> None:
     _, units = planned([0] * 640)
 
-    assert {len(unit) for unit in units.values()} == {4}
+    assert {len(unit) for unit in units.values()} == {10}
 
 
 @pytest.mark.parametrize(
-    ("mini_batches", "units"), [(0, 0), (1, 1), (64, 64), (256, 64), (260, 65), (8000, 2000), (9000, 2000)]
+    ("mini_batches", "units"), [(0, 0), (1, 1), (64, 64), (2048, 64), (2049, 65), (64_000, 2000), (70_000, 2000)]
 )
 def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches: int, units: int) -> None:
     assert planned([1] * mini_batches)[0].unit_count == units
 
 
 def test_rows_are_not_planned_on_the_driver() -> None:
-    plan = plan_run(snapshot_of([1, 2], "parquet"), None)
+    plan = plan_run(snapshot_of([1, 2], "parquet"), None, task_slots=8)
 
     assert (plan.unit_count, plan.mini_batches, plan.snapshot.kind) == (None, None, "rows")
 
 
 def test_files_cannot_be_cut_by_bytes() -> None:
     with pytest.raises(ConfigError) as caught:
-        plan_run(snapshot_of([1]), None)
+        plan_run(snapshot_of([1]), None, task_slots=8)
 
     assert caught.value.code == "MINI_BATCH_SIZE"
 
