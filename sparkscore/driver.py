@@ -51,8 +51,12 @@ def score_plan(spark: SparkSession, plan: Plan, rows: DataFrame | None, spec: Wo
         ScoringError: the Spark job failed for another reason, for example a worker process that died.
     """
     # One row and one partition for each planned unit: the row's number says which part of the plan is the task's.
-    work = spark.range(0, plan.unit_count, 1, plan.unit_count) if rows is None else rows
-    return read_reports(_run(work, _score_function(spec), REPORT_SCHEMA))
+    if rows is None:
+        work = spark.range(0, plan.unit_count, 1, plan.unit_count)
+        return read_reports(_run(work, _score_function(spec, work.columns), REPORT_SCHEMA))
+    # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
+    numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
+    return read_reports(_run(numbered, _score_function(spec, rows.columns), REPORT_SCHEMA))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
@@ -103,14 +107,15 @@ def _run(work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Tabl
         raise explain_spark_error(error) from error
 
 
-def _score_function(spec: WorkerSpec) -> ArrowFunction:
+def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Runs on the worker, once per task attempt."""
         # Imported here: only inside a task is there a context.
         from pyspark import TaskContext  # noqa: PLC0415
 
         context = TaskContext.get()
-        yield from score_task(batches, spec, context.partitionId() if context else 0)
+        named = (batch.rename_columns(columns) for batch in batches)
+        yield from score_task(named, spec, context.partitionId() if context else 0)
 
     return score
 

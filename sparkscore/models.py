@@ -67,6 +67,21 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     return ResolvedModel(path, model.name or name, version, sha256)
 
 
+def check_model_unchanged(model: ResolvedModel | None) -> None:
+    """Take the digest again: the rows would otherwise name a model that did not make them.
+
+    Raises:
+        ModelError: the model has changed since it was resolved.
+    """
+    if model is not None and (not model.path.exists() or digest_of_path(model.path) != model.sha256):
+        raise ModelError(
+            code="MODEL_CHANGED",
+            what=f"model '{model.path}' changed while the run used it",
+            state="Nothing was published.",
+            next_step="Run again when the model is complete.",
+        )
+
+
 def digest_of_path(path: Path) -> str:
     """Give the SHA-256 of a file, or of a folder: of its files' relative paths and digests, in the paths' order.
 

@@ -72,6 +72,10 @@ def is_secret_key(key: str) -> bool:
     return _SECRET_KEY.search(key) is not None
 
 
+def _is_secret_flag(argument: object) -> bool:
+    return isinstance(argument, str) and argument.startswith("-") and "=" not in argument and is_secret_key(argument)
+
+
 def redact_mapping(value: object) -> object:
     """Copy a tree of mappings and lists with its secrets masked.
 
@@ -87,7 +91,10 @@ def _redacted(value: object, *, is_secret: bool) -> object:
     if isinstance(value, Mapping):
         return {key: _redacted(item, is_secret=is_secret or is_secret_key(str(key))) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redacted(item, is_secret=is_secret) for item in value]
+        # Arguments of a command line: what follows '--api-key' is the key.
+        after_flag = [False, *(_is_secret_flag(item) for item in value)]
+        pairs = zip(value, after_flag, strict=False)
+        return [_redacted(item, is_secret=is_secret or is_argument) for item, is_argument in pairs]
     if is_secret and value is not None and not isinstance(value, bool):
         return MASK
     return redact(value) if isinstance(value, str) else value

@@ -45,7 +45,8 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
         code="INPUT_UNREADABLE",
         what=" ".join(word for word in ("Spark cannot read the", what, place) if word),
         got=condition_of(error),
-        next_step="Repair or remove what cannot be read; Spark's whole message is in the log.",
+        next_step="Repair or remove what cannot be read: a file that is cut off, a row with too many or few values, a "
+        "header unlike the other files'. Spark's whole message is in the log.",
     )
 
 

@@ -82,10 +82,18 @@ Names: TypeAlias = Annotated[
 ]
 """One name or a list of names."""
 
+
+def _without_doubles(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("each name once")
+    return value
+
+
 NameList: TypeAlias = Annotated[
     tuple[Text, ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-    WithJsonSchema(_TEXTS),
+    AfterValidator(_without_doubles),
+    WithJsonSchema({**_TEXTS, "uniqueItems": True}),
 ]
 """A list of names."""
 

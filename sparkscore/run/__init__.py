@@ -11,7 +11,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.driver import score_plan, task_slots
+from sparkscore.errors import ConfigError
 from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of
+from sparkscore.models import check_model_unchanged
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
@@ -95,6 +97,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             decide(reports, plan.snapshot.items, prepared.script.name)
             with recording.timed("publish"):
                 source.check_unchanged()
+                check_model_unchanged(prepared.model)
                 staged = _commit(prepared, work, reports, stage)
                 published = sink.publish(staged)
             recording.note(output=_describe_output(sink, published))
@@ -172,9 +175,16 @@ def _finished_before(spark: SparkSession, prepared: PreparedRun) -> Run | None:
         return None
     _, plan = _plan(spark, prepared)
     refuse_other_run(record, _identity(prepared, plan), prepared.run_id)
-    logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
     output = record["output"]
     ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in output["columns"].items())
     schema = StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType
-    return Run(record, sink, Published(output["version"], output["rows"], schema))
+    published = Published(output["version"], output["rows"], schema)
+    if not sink.holds(published):
+        raise ConfigError(
+            code="RUN_RESULT_GONE",
+            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{output['location']}'",
+            next_step="Choose another --run-id to score again.",
+        )
+    logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
+    return Run(record, sink, published)

@@ -146,10 +146,10 @@ def _refuse_overlap(deployment: Deployment) -> None:
 
 
 def _overlap(location: str, output: Path) -> bool:
-    place = local_path(location)
+    place, output = local_path(location), output.resolve()
     if glob.has_magic(location) and not place.exists():
         return any(fnmatch(str(path), str(place)) for path in (output, *output.parents))
-    return output.is_relative_to(place) or place.is_relative_to(output)
+    return output.is_relative_to(place.resolve()) or place.resolve().is_relative_to(output)
 
 
 def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript:

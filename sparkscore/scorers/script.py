@@ -69,6 +69,7 @@ class ScriptScorer:
         self._folder = self._home / "code"
         self._run: Callable[[object], object] | None = None
         self._module: ModuleType | None = None
+        self._scripts_own: _Surroundings | None = None
 
     def load(self) -> None:
         """Unpack the code, import the script and call its ``init()``, if it has one.
@@ -154,22 +155,45 @@ class ScriptScorer:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Give the script its environment variables, directory, import path and arguments, and take them back."""
-        environment, folder, path, arguments = os.environ.copy(), Path.cwd(), sys.path.copy(), sys.argv
-        script = self._folder / self._spec.script
+        """Give the script its environment variables, directory, import path and arguments, and take them back.
+
+        What ``init()`` changes of them is there again in ``run()``: for the script, the process is its own.
+        """
+        workers_own = _Surroundings.of_this_process()
         try:
-            os.environ.update(self._spec.environment)
-            os.environ["AZUREML_MODEL_DIR"] = str(self._home / "model")
-            os.environ["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
-            sys.path[:0] = dict.fromkeys([str(script.parent), str(self._folder)])
-            sys.argv = [str(script), *self._spec.arguments]
-            os.chdir(self._folder)
+            (self._scripts_own or self._first_surroundings(workers_own)).enter()
             yield
+            self._scripts_own = _Surroundings.of_this_process()
         finally:
-            os.chdir(folder)
-            sys.argv, sys.path[:] = arguments, path
-            os.environ.clear()
-            os.environ.update(environment)
+            workers_own.enter()
+
+    def _first_surroundings(self, workers: _Surroundings) -> _Surroundings:
+        script = self._folder / self._spec.script
+        environment = {**workers.environment, **dict(self._spec.environment)}
+        environment["AZUREML_MODEL_DIR"] = str(self._home / "model")
+        environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
+        path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
+        return _Surroundings(environment, str(self._folder), path, [str(script), *self._spec.arguments])
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a script takes from the process around it: environment variables, directory, import path, arguments."""
+
+    environment: dict[str, str]
+    folder: str
+    path: list[str]
+    arguments: list[str]
+
+    @classmethod
+    def of_this_process(cls) -> _Surroundings:
+        return cls(os.environ.copy(), str(Path.cwd()), sys.path.copy(), sys.argv)
+
+    def enter(self) -> None:
+        os.chdir(self.folder)
+        sys.argv, sys.path[:] = self.arguments, self.path
+        os.environ.clear()
+        os.environ.update(self.environment)
 
 
 def missing_run(script: str) -> ScoringScriptError:

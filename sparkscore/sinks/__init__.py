@@ -54,6 +54,9 @@ class Sink(Protocol):
             SinkError: it did not work; the error says what readers see.
         """
 
+    def holds(self, published: Published) -> bool:
+        """Tell whether what this run published earlier is still there: the table is asked, not the record."""
+
     def read(self, published: Published) -> DataFrame:
         """Give the rows that this run published, and no others."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
 from pyspark.sql.functions import col
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
@@ -17,6 +18,8 @@ from sparkscore.sinks.target import (
     check_same_columns,
     check_same_partitioning,
     output_exists,
+    refuse_binary_partitions,
+    run_exists,
 )
 from sparkscore.spark_errors import SPARK_ERRORS, condition_of
 
@@ -50,6 +53,8 @@ class DeltaSink:
         if self._exists():
             if self._target.mode == "error":
                 raise output_exists(self._target, "a Delta table")
+            if self._commits():
+                raise run_exists(self._target)
         elif entries:
             raise SinkConflictError(
                 code="OUTPUT_NOT_A_TABLE",
@@ -61,7 +66,7 @@ class DeltaSink:
 
     def check_schema(self, schema: StructType) -> None:
         """Refuse column names that Delta cannot store, and columns that differ from an existing table's."""
-        forbidden = [name for name in schema.names if set(name) & _FORBIDDEN_IN_NAMES]
+        forbidden = [name for name in _all_names(schema) if set(name) & _FORBIDDEN_IN_NAMES]
         if forbidden:
             raise SinkSchemaError(
                 code="OUTPUT_COLUMN_NAMES",
@@ -70,6 +75,7 @@ class DeltaSink:
                 expected="names that a Delta table can store",
                 next_step="Rename them under 'columns', leave them out with 'output.carry', or write Parquet.",
             )
+        refuse_binary_partitions(self._target, schema)
         if not self._exists():
             return
         existing = self._spark.read.format("delta").load(str(self._target.path)).schema
@@ -107,14 +113,19 @@ class DeltaSink:
         writer = writer.option("userMetadata", json.dumps({"run_id": self._target.run_id, **staged.commit_info}))
         return writer.partitionBy(*self._target.partition_by)
 
+    def holds(self, published: Published) -> bool:
+        """Tell whether the table still has this run's commit."""
+        return self._exists() and any(row["version"] == published.version for row in self._commits())
+
+    def _commits(self) -> list[Row]:
+        """Find this run's commits in the table's history."""
+        history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
+        rows = history.select("version", "userMetadata", "operationMetrics").collect()
+        return [row for row in rows if _run_of(row["userMetadata"]) == self._target.run_id]
+
     def _proof(self, staged: StagedResult) -> Published:
         """Read this run's commit back from the table's history."""
-        history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
-        ours = [
-            row
-            for row in history.select("version", "userMetadata", "operationMetrics").collect()
-            if _run_of(row["userMetadata"]) == self._target.run_id
-        ]
+        ours = self._commits()
         rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
         if len(ours) != 1 or rows != staged.row_count:
             raise SinkError(
@@ -132,6 +143,19 @@ class DeltaSink:
 
     def _name(self) -> str:
         return "delta.`{}`".format(str(self._target.path).replace("`", "``"))
+
+
+def _all_names(kind: DataType) -> Iterator[str]:
+    """Name all columns and the fields inside them."""
+    if isinstance(kind, StructType):
+        for field in kind:
+            yield field.name
+            yield from _all_names(field.dataType)
+    elif isinstance(kind, ArrayType):
+        yield from _all_names(kind.elementType)
+    elif isinstance(kind, MapType):
+        yield from _all_names(kind.keyType)
+        yield from _all_names(kind.valueType)
 
 
 def _types(schema: StructType) -> dict[str, str]:

@@ -19,6 +19,7 @@ from sparkscore.sinks.target import (
     check_same_columns,
     check_same_partitioning,
     output_exists,
+    run_exists,
 )
 
 # Types whose text in a folder's name every reader takes back to the same value.
@@ -48,8 +49,8 @@ class ParquetSink:
     def check_target(self) -> None:
         """Refuse an existing output in mode ``error``, and files that runs did not write in mode ``append``."""
         entries = self._target.entries()
-        if self._run_folder.exists() and self._target.mode != "overwrite":
-            raise output_exists(self._target, f"a folder of the run '{self._target.run_id}'")
+        if self._run_folder.exists() and self._target.mode != "error":
+            raise run_exists(self._target)
         if entries and self._target.mode == "error":
             raise output_exists(self._target, f"{len(entries)} files or folders")
         if "_delta_log" in entries:
@@ -60,6 +61,7 @@ class ParquetSink:
                 expected="a folder of Parquet files",
                 next_step="Use --output-format delta, or name another --output.",
             )
+        self._refuse_precious(entries)
         foreign = [name for name in entries if not name.startswith(f"{self._target.run_id_column}=")]
         if foreign and self._target.mode == "append":
             raise SinkConflictError(
@@ -69,6 +71,22 @@ class ParquetSink:
                 expected=f"only folders '{self._target.run_id_column}=…'",
                 next_step="Name another --output, or move those files away.",
             )
+
+    def _refuse_precious(self, entries: list[str]) -> None:
+        """Refuse to replace what is no part of a table of Parquet files, such as code, models, logs."""
+        precious = [name for name in entries if not _is_of_a_table(self._target.path / name)]
+        if precious and self._target.mode == "overwrite":
+            raise SinkConflictError(
+                code="OUTPUT_FOREIGN_FILES",
+                what=f"output '{self._target.path}'",
+                got=f"{names(precious)}, which 'overwrite' would remove",
+                expected="a folder of Parquet files and nothing else",
+                next_step="Name another --output, or move those files away.",
+            )
+
+    def holds(self, published: Published) -> bool:
+        """Tell whether the folder of this run is still there."""
+        return published.version == self._run_folder.name and self._run_folder.is_dir()
 
     def check_schema(self, schema: StructType) -> None:
         """Refuse partition columns of other than simple types, and columns that differ from earlier runs'."""
@@ -130,7 +148,8 @@ class ParquetSink:
                 (self._target.path / name).rename(aside / name)
                 moved.append(name)
             gathered.rename(self._run_folder)
-        except OSError:
+        # An interrupt as well: the readers' old rows come before everything.
+        except BaseException:
             for name in moved:
                 (aside / name).rename(self._target.path / name)
             raise
@@ -160,6 +179,16 @@ class ParquetSink:
 
     def _files_of_runs(self) -> list[Path]:
         return sorted(self._target.path.glob(f"{self._target.run_id_column}=*/**/*.parquet"))
+
+
+def _is_of_a_table(entry: Path) -> bool:
+    if entry.is_dir():
+        return "=" in entry.name
+    return (
+        entry.suffix == ".parquet"
+        or entry.name in {"_SUCCESS", "_metadata", "_common_metadata"}
+        or (entry.name.startswith(".") and entry.suffix == ".crc")
+    )
 
 
 def _gather(file: Path, stage: Path, gathered: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from pyspark.sql.types import StructType
+from pyspark.sql.types import BinaryType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.worker import StagedFile
@@ -140,6 +140,34 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
         expected="nothing there, since the mode is 'error'",
         next_step="Use --mode append or --mode overwrite, or name another --output.",
     )
+
+
+def run_exists(target: Target) -> SinkConflictError:
+    """Make the error for an output that has rows of this run id already, from a run that this runs folder lacks."""
+    return SinkConflictError(
+        code="RUN_PUBLISHED",
+        what=f"output '{target.path}'",
+        got=f"rows of a run '{target.run_id}', of which there is no complete record in this folder of runs",
+        expected="an id of its own for each run",
+        next_step="Choose another --run-id, or name the folder of that run with --runs.",
+    )
+
+
+def refuse_binary_partitions(target: Target, schema: StructType) -> None:
+    """Refuse to partition by bytes, which come back changed where they are no text.
+
+    Raises:
+        SinkSchemaError: with the column.
+    """
+    for name in target.partition_by:
+        if isinstance(schema[name].dataType, BinaryType):
+            raise SinkSchemaError(
+                code="OUTPUT_PARTITION_TYPE",
+                what=f"partition column '{name}'",
+                got="binary",
+                expected="a type whose text names a folder",
+                next_step="Partition by another column.",
+            )
 
 
 def check_same_columns(target: Target, existing: Mapping[str, str], ours: Mapping[str, str]) -> None:

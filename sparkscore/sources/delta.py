@@ -8,6 +8,7 @@ from sparkscore.config import Input
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import is_remote, local_path
 from sparkscore.plan import Snapshot
+from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
 
@@ -28,6 +29,7 @@ class DeltaSource:
         try:
             version = self._find_version(spark, config.version)
             frame = spark.read.format("delta").option("versionAsOf", version).load(self._path)
+            check_column_names(frame.columns, "Delta")
             self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
             items, size_bytes = _measure(frame)
         except SPARK_ERRORS as error:

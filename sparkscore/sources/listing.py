@@ -54,7 +54,7 @@ def list_files(locations: Iterable[str]) -> Listing:
                     skipped[NAMED_TWICE] += 1
                 found[file.path] = file
     files = tuple(found[path] for path in sorted(found))
-    only = local_path(named[0]).absolute() if len(named) == 1 else None
+    only = _absolute(named[0]) if len(named) == 1 else None
     return Listing(files, dict(skipped), only if only is not None and only.is_dir() else None)
 
 
@@ -66,8 +66,12 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or (name.startswith("_") and "=" not in name) or name.endswith("._COPYING_")
 
 
+def _absolute(location: str) -> Path:
+    return Path(os.path.abspath(local_path(location)))  # noqa: PTH100 - it takes '..' out, Path.absolute() does not
+
+
 def _matches(location: str, skipped: Counter[str]) -> list[Path]:
-    path = Path(os.path.abspath(local_path(location)))  # noqa: PTH100 - it takes '..' out, absolute() does not
+    path = _absolute(location)
     if path.exists():
         return [path]
     # Path.glob() wants a pattern relative to a folder; here the whole location is one.

@@ -7,19 +7,36 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceError
 from sparkscore.location import spark_path
 from sparkscore.plan import InputFile, Snapshot, digest_of_files
+from sparkscore.sources.agreement import (
+    check_against_files,
+    check_column_names,
+    partition_keys,
+    refuse_delta_table,
+    refuse_patterns_in_names,
+)
 from sparkscore.sources.listing import EMPTY, HIDDEN, check_files_unchanged, is_hidden, list_files
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
+# The others make Spark read what the files say: all columns of all Parquet files, each CSV file's own header compared
+# with the first's instead of ignored, quotes doubled as RFC 4180 has them, line ends inside quotes.
 _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
-    "parquet": {},
-    "csv": {"header": "true", "inferSchema": "true", "mode": "FAILFAST"},
+    "parquet": {"mergeSchema": "true"},
+    "csv": {
+        "header": "true",
+        "inferSchema": "true",
+        "mode": "FAILFAST",
+        "enforceSchema": "false",
+        "escape": '"',
+        "multiLine": "true",
+    },
     "json": {"mode": "FAILFAST"},
 }
 _INFERENCE = "spark.sql.sources.partitionColumnTypeInference.enabled"
@@ -60,20 +77,39 @@ class SparkFilesSource:
         check_files_unchanged(self._files)
 
     def _read(self, spark: SparkSession, config: Input, folder: Path | None) -> DataFrame:
+        refuse_delta_table(self._files)
+        keys = partition_keys(self._files, folder)
         options = _DEFAULT_OPTIONS[self._format] | config.options | _PINNED_OPTIONS
-        if config.schema_ddl:
-            options.pop("inferSchema", None)
-        if folder is not None:
-            options["basePath"] = str(folder)
-        reader = spark.read.format(self._format).options(**options)
-        if config.schema_ddl:
-            reader = reader.schema(config.schema_ddl)
         try:
             with _partition_values_as_text(spark):
-                frame = reader.load([spark_path(file.path) for file in self._files])
+                self._compare_with_files(spark, config, options, keys)
+                frame = self._load(spark, options, config.schema_ddl, folder if keys else None)
+            check_column_names(frame.columns, self._format)
             return select_columns(with_source_file(frame), config.columns, self._format)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
+
+    def _load(
+        self, spark: SparkSession, options: dict[str, str], schema: str | None, partitioned: Path | None
+    ) -> DataFrame:
+        reader = spark.read.format(self._format).options(**options)
+        if not schema and options.get("multiLine") == "true":
+            refuse_patterns_in_names(self._files)
+        if schema:
+            reader = reader.option("inferSchema", "false").schema(schema)
+        if partitioned is not None:
+            reader = reader.option("basePath", str(partitioned))
+        return reader.load([spark_path(file.path) for file in self._files])
+
+    def _compare_with_files(
+        self, spark: SparkSession, config: Input, options: dict[str, str], keys: tuple[str, ...]
+    ) -> None:
+        # A CSV file's header is compared with the declared columns while it is read.
+        is_declared = config.schema_ddl is not None and self._format != "csv"
+        if keys or is_declared:
+            declared = StructType.fromDDL(config.schema_ddl) if is_declared and config.schema_ddl else StructType([])
+            of_files = self._load(spark, options, None, None)
+            check_against_files(keys, StructType(declared.fields).names, of_files, self._format)  # type: ignore[attr-defined]
 
     def _count(self) -> int | None:
         """Count the rows where the files' footers tell them."""

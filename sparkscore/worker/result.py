@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import pandas as pd
 import pyarrow as pa
 
 from sparkscore.errors import OutputContractError
@@ -72,6 +73,8 @@ def make_outcome(returned: object, mini_batch: MiniBatch, spec: ResultSpec, scor
     """
     result = read_returned(returned, spec.predictions)
     items = mini_batch.item_count
+    if spec.carried:
+        _refuse_other_order(returned)
     if spec.carried and result.elements != items:
         raise _wrong_count(mini_batch, result.elements)
     rows = _join(result, mini_batch, spec, scored_at)
@@ -125,6 +128,24 @@ def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Ar
     if files and mini_batch.rows is None and len(files) == count and not is_frame:
         return pa.array(files, pa.string())
     return pa.nulls(count, pa.string())
+
+
+def _refuse_other_order(returned: object) -> None:
+    """Refuse pandas rows whose index says that they are in another order than the input's.
+
+    Carried columns are joined by position, and a script that sorted its rows meant the index.
+    """
+    if not isinstance(returned, (pd.Series, pd.DataFrame)) or not pd.api.types.is_integer_dtype(returned.index.dtype):
+        return
+    index = returned.index
+    if not index.is_monotonic_increasing and index.sort_values().equals(pd.RangeIndex(len(index))):
+        raise OutputContractError(
+            code="OUTPUT_ORDER",
+            what="run() returned pandas rows in another order",
+            got="an index that is that of the mini-batch, mixed",
+            expected="the order of the mini-batch, since input columns are carried into the result by position",
+            next_step="Return result.sort_index(), or result.reset_index(drop=True) if the order is right.",
+        )
 
 
 def _wrong_count(mini_batch: MiniBatch, elements: int) -> OutputContractError:

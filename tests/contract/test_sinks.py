@@ -217,14 +217,57 @@ def test_the_commit_tells_the_run(spark: SparkSession, publish: Publish, tmp_pat
     del spark
 
 
-def test_a_second_publish_of_the_same_run_adds_nothing(kind: str, publish: Publish, tmp_path: Path) -> None:
-    publish("one")
-    if kind == "delta":
-        assert publish("one")[1].version == 0
-    else:
-        with pytest.raises(SinkConflictError):
-            publish("one")
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_a_second_publish_of_the_same_run_is_refused(kind: str, publish: Publish, tmp_path: Path, mode: str) -> None:
+    sink, published = publish("one")
+    assert sink.holds(published)
+
+    with pytest.raises(SinkConflictError, match=r"\[RUN_PUBLISHED\]"):
+        publish("one", mode=mode)
     assert ids(read_with_second_reader(kind, tmp_path / "out")) == ids(ROWS)
+
+
+def test_a_result_that_is_gone_is_not_held(publish: Publish, tmp_path: Path) -> None:
+    sink, published = publish("one")
+
+    rmtree(tmp_path / "out")
+
+    assert not sink.holds(published)
+
+
+def test_overwrite_does_not_remove_what_is_no_table(publish: Publish, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "score.py").touch()
+
+    with pytest.raises(SinkConflictError):
+        publish("one", mode="overwrite")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["score.py"]
+
+
+def test_an_interrupt_between_the_two_renames_leaves_the_old_rows(
+    kind: str, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "delta":
+        pytest.skip("a Delta commit is one step")
+    publish("one")
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name == "published":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish("two", mode="overwrite")
+    assert ids(read_with_second_reader(kind, tmp_path / "out")) == ids(ROWS)
+
+
+def test_bytes_are_no_partition_value(publish: Publish) -> None:
+    rows = ROWS.append_column("bytes", pa.array([b"\xff", b"", None, b"a"]))
+
+    with pytest.raises(SinkSchemaError, match=r"\[OUTPUT_PARTITION_TYPE\].*'bytes'.*binary"):
+        publish("one", rows=rows, partition_by=("bytes",))
 
 
 def test_parquet_files_do_not_store_the_run_id(publish: Publish, tmp_path: Path, kind: str) -> None:
@@ -238,9 +281,12 @@ def test_parquet_files_do_not_store_the_run_id(publish: Publish, tmp_path: Path,
 
 def test_delta_refuses_column_names_that_it_cannot_store(publish: Publish, kind: str) -> None:
     rows = ROWS.rename_columns(["id", "the score", "label", "day"])
+    nested = pa.StructArray.from_arrays([ROWS.column("id").combine_chunks()], ["the score"])
     if kind == "parquet":
         assert publish("one", rows=rows)[1].rows == 4
         return
+    with pytest.raises(SinkSchemaError, match=r"\[OUTPUT_COLUMN_NAMES\].*'the score'"):
+        publish("one", rows=ROWS.append_column("nested", nested))
     with pytest.raises(SinkSchemaError, match=r"\[OUTPUT_COLUMN_NAMES\].*'the score'"):
         publish("one", rows=rows)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable
@@ -148,7 +149,8 @@ def test_a_location_without_anything_is_refused(spark: SparkSession, tmp_path: P
 def test_rows_know_their_file(spark: SparkSession, tmp_path: Path, kind: str) -> None:
     WRITERS[kind](tmp_path / "in [1] %20 é", ROWS, spark)
 
-    frame = open_at(spark, tmp_path / "in [1] %20 é", format=kind).frame()
+    declared = {"schema": "id bigint, name string"} if kind == "csv" else {}
+    frame = open_at(spark, tmp_path / "in [1] %20 é", format=kind, **declared).frame()
 
     assert frame is not None
     files = {plain_path(row[0]) for row in frame.select(SOURCE_FILE_COLUMN).distinct().collect()}
@@ -230,12 +232,22 @@ def test_odd_file_names_are_read_as_they_are(spark: SparkSession, tmp_path: Path
     write_csv(tmp_path / "in", ROWS, spark)
     (tmp_path / "in" / "rows.csv").rename(tmp_path / "in" / name)
 
-    source = open_at(spark, tmp_path / "in")
+    source = open_at(spark, tmp_path / "in", schema="id bigint, name string")
 
     assert items_of(source) == [row["name"] for row in ROWS]
     frame = source.frame()
     assert frame is not None
     assert plain_path(frame.select(SOURCE_FILE_COLUMN).first()[0]) == str(tmp_path / "in" / name)  # type: ignore[index]
+
+
+def test_a_pattern_in_a_name_is_refused_where_spark_would_not_find_the_file(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "in [1]", ROWS, spark)
+
+    with pytest.raises(SourceError, match=r"\[INPUT_NAME\].*input\.schema"):
+        open_at(spark, tmp_path / "in [1]")
+    assert items_of(open_at(spark, tmp_path / "in [1]", options={"multiLine": "false"}))
 
 
 def test_a_colon_in_a_name_is_refused_by_name(spark: SparkSession, tmp_path: Path) -> None:
@@ -317,3 +329,87 @@ def test_azure_deployments_read_files_unless_they_say_otherwise(spark: SparkSess
     source = open_source(spark, Input(location=(str(tmp_path / "in"),)), is_azure=True)
 
     assert source.snapshot.format == "files"
+
+
+def two_csv_files(folder: Path, first: str, second: str) -> None:
+    folder.mkdir()
+    (folder / "a.csv").write_text(first)
+    (folder / "b.csv").write_text(second)
+
+
+@pytest.mark.parametrize("second", ["id,bmi,age\n2,21,31\n", "id,age,weight\n2,31,80\n", "id,age\n2,31\n"])
+def test_csv_files_with_other_headers_are_not_read_by_position(
+    spark: SparkSession, tmp_path: Path, second: str
+) -> None:
+    two_csv_files(tmp_path / "in", "id,age,bmi\n1,30,20\n", second)
+    frame = open_at(spark, tmp_path / "in").frame()
+
+    assert frame is not None
+    with pytest.raises(Exception, match=r"FAILED_READ_FILE|MALFORMED"):
+        frame.collect()
+
+
+def test_csv_quotes_and_line_ends_are_those_of_rfc_4180(spark: SparkSession, tmp_path: Path) -> None:
+    texts = ['say "hi"', 'a "b, c" d', "C:\\", "two\nlines", "Grüße"]
+    two_csv_files(tmp_path / "in", "id,name\n", "id,name\n")
+    with (tmp_path / "in" / "a.csv").open("w", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([["id", "name"], *enumerate(texts)])
+
+    assert items_of(open_at(spark, tmp_path / "in")) == texts
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("place", ["", "other=1"])
+def test_files_beside_partition_folders_are_not_left_out(
+    spark: SparkSession, tmp_path: Path, kind: str, place: str
+) -> None:
+    WRITERS[kind](tmp_path / "in" / "part=1", ROWS[:10], spark)
+    WRITERS[kind](tmp_path / "in" / place, ROWS[10:], spark)
+
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_PARTITIONS\]"):
+        open_at(spark, tmp_path / "in")
+
+
+def test_a_partition_key_that_is_a_column_too_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    write_csv(tmp_path / "in" / "id=7", ROWS, spark)
+
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_PARTITIONS\].*'id'"):
+        open_at(spark, tmp_path / "in")
+
+
+def test_parquet_files_of_different_columns_keep_all_of_them(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "in" / "a.parquet")
+    pq.write_table(pa.table({"id": [2], "more": [0.5]}), tmp_path / "in" / "b.parquet")
+
+    frame = open_at(spark, tmp_path / "in").frame()
+
+    assert frame is not None
+    assert sorted(tuple(row)[:2] for row in frame.collect()) == [(1, None), (2, 0.5)]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "json"])
+def test_a_declared_column_that_no_file_has_is_not_null_everywhere(
+    spark: SparkSession, tmp_path: Path, kind: str
+) -> None:
+    WRITERS[kind](tmp_path / "in", ROWS, spark)
+
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_COLUMNS\].*'Id'.*'id', 'name'"):
+        open_at(spark, tmp_path / "in", schema="Id bigint, name string")
+
+
+@pytest.mark.parametrize("place", ["in", "in/part=a", "."])
+def test_data_files_of_a_delta_table_are_not_read_without_its_log(
+    spark: SparkSession, tmp_path: Path, place: str
+) -> None:
+    spark.range(3).selectExpr("id", "'a' AS part").write.format("delta").partitionBy("part").save(str(tmp_path / "in"))
+
+    with pytest.raises(SourceError, match=r"\[INPUT_IS_DELTA\].*--input-format delta"):
+        open_at(spark, tmp_path / place, format="parquet")
+
+
+def test_names_that_spark_cannot_tell_apart_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    two_csv_files(tmp_path / "in", f"id,{SOURCE_FILE_COLUMN}\n1,2\n", f"id,{SOURCE_FILE_COLUMN}\n1,2\n")
+
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_COLUMN_NAMES\]"):
+        open_at(spark, tmp_path / "in")

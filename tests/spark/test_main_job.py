@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,50 @@ def test_a_stage_that_cannot_be_renamed_into_place_is_refused_before_scoring(
     assert caught.value.record is not None
     assert caught.value.record["counts"]["attempts"] == 0
     assert not (other / tmp_path.name).exists()
+
+
+def test_columns_may_have_dots_and_spaces_in_their_names(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    table = pa.table({"a.b": [1, 2], "a b": [3, 4], "c`d": [5, 6]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    deployment = make_deployment("def run(frame): return (frame['a.b'] + frame['a b'] + frame['c`d']).tolist()")
+
+    run = sparkscore.score(
+        spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out", output_format="parquet"
+    )
+
+    rows = sorted(tuple(row)[:4] for row in run.predictions().collect())
+    assert rows == [(1, 3, 5, 9), (2, 4, 6, 12)]
+
+
+def test_a_model_that_changes_under_the_run_names_no_rows(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    pq.write_table(pa.table({"id": range(10)}), tmp_path / "rows.parquet")
+    (tmp_path / "model.txt").write_text("old")
+    deployment = make_deployment(
+        f"from pathlib import Path\ndef run(f):\n    Path({str(tmp_path / 'model.txt')!r}).write_text('new')\n"
+        "    return [1] * len(f)",
+        model={"path": str(tmp_path / "model.txt")},
+    )
+
+    with pytest.raises(sparkscore.SparkscoreError, match=r"\[MODEL_CHANGED\]"):
+        sparkscore.score(spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_complete_run_whose_rows_are_gone_is_not_called_done(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    pq.write_table(pa.table({"id": range(10)}), tmp_path / "rows.parquet")
+    deployment = make_deployment("def run(frame): return frame['id'].tolist()")
+    options: dict[str, Any] = {"input": tmp_path / "rows.parquet", "output": tmp_path / "out", "run_id": "once"}
+    sparkscore.score(spark, deployment, **options)
+    shutil.rmtree(tmp_path / "out")
+
+    with pytest.raises(sparkscore.SparkscoreError, match=r"\[RUN_RESULT_GONE\]"):
+        sparkscore.score(spark, deployment, **options)
 
 
 def test_two_runs_append_and_each_gives_its_own_rows(

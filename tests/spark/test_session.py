@@ -120,7 +120,7 @@ assert (again.sparkContext.master, again.sparkContext.appName) == ("local[2]", "
     ended = run_python(code)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    log = (tmp_path / "sparkscore-runs" / "spark.log").read_text(encoding="utf-8")
+    log = (tmp_path / "runs" / "spark.log").read_text(encoding="utf-8")
     assert "Ivy Default Cache" in log
     assert "worker says hello on stdout" in log
     assert "worker says hello on stderr" in log

@@ -192,3 +192,11 @@ def test_a_secret_anywhere_in_a_tree_is_masked(case: tuple[str, str], key: str) 
     text, secret = case
 
     assert secret not in str(redact_mapping({key: [{"deep": text}]}))
+
+
+def test_what_follows_a_secret_flag_is_masked() -> None:
+    arguments = ["--api-key", "abc", "--rows", "5", "--token", "x", "--password=y"]
+
+    assert redact_mapping({"arguments": arguments}) == {
+        "arguments": ["--api-key", "***", "--rows", "5", "--token", "***", "--password=***"]
+    }

@@ -36,7 +36,8 @@ _TREES = st.fixed_dictionaries(
             },
         ),
         "output": st.fixed_dictionaries(
-            {}, optional={"carry": st.lists(_NAMES, max_size=2), "schema": st.just("a int, b array<double>")}
+            {},
+            optional={"carry": st.lists(_NAMES, max_size=2, unique=True), "schema": st.just("a int, b array<double>")},
         ),
         "columns": st.dictionaries(_NAMES, _NAMES, max_size=2),
     },

@@ -391,3 +391,29 @@ def test_a_spec_travels(spec: Callable[..., ScriptSpec]) -> None:
 
 def test_cancellation_is_what_the_test_above_takes_it_for() -> None:
     assert not issubclass(asyncio.CancelledError, Exception)
+
+
+def test_what_init_changes_of_its_surroundings_is_there_in_run(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "late.py").write_text("VALUE = 7")
+    before = (os.environ.copy(), Path.cwd(), sys.path.copy())
+    scorer = load(
+        """
+import os, sys
+
+def init():
+    os.environ["CHOSEN_IN_INIT"] = "yes"
+    os.mkdir("below")
+    os.chdir("below")
+    sys.path.insert(0, sys.argv[1])
+
+def run(mini_batch):
+    import late
+    return [os.environ["CHOSEN_IN_INIT"], os.path.basename(os.getcwd()), late.VALUE]
+""",
+        arguments=(str(tmp_path / "deep"),),
+    )
+
+    assert [scorer.score(FILES) for _ in range(2)] == [["yes", "below", 7]] * 2
+    assert (os.environ.copy(), Path.cwd(), sys.path.copy()) == before
+    sys.modules.pop("late")

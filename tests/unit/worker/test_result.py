@@ -13,7 +13,7 @@ from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
 from sparkscore.signature import parse_ddl
-from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome, read_returned
+from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 LINEAGE = LineageValues("run-1", "churn", "7")
@@ -177,18 +177,13 @@ class Zone(dt.tzinfo):
     tzname = dst = utcoffset  # type: ignore[assignment]  # all three raise
 
 
-@pytest.mark.parametrize(
-    "returned", [UnreadableList([1]), [dt.datetime(2026, 1, 1, tzinfo=Zone())], [UnreadableList([1])]]
-)
-@pytest.mark.parametrize("ddl", [None, "prediction timestamp"])
-def test_a_value_whose_own_methods_raise_fails_its_mini_batch_alone(returned: object, ddl: str | None) -> None:
-    with pytest.raises(OutputContractError) as caught:
-        read_returned(returned, None if ddl is None else parse_ddl(ddl))
+@pytest.mark.parametrize("is_frame", [True, False])
+def test_rows_that_the_script_sorted_are_not_joined_by_position(*, is_frame: bool) -> None:
+    returned: Any = pd.Series([3.0, 1.0, 2.0], index=[2, 0, 1], name="prediction")
+    returned = returned.to_frame() if is_frame else returned
+    mini_batch = MiniBatch("0", (), pa.table({"id": [0, 1, 2]}))
+    spec = ResultSpec(pa.schema([("prediction", pa.float64())]), ("id",), (), LineageValues("r", None, None))
 
-    assert caught.value.code == "OUTPUT_UNREADABLE" or ddl is not None
-    assert "Ada" not in str(caught.value)
-
-
-def test_an_object_that_is_no_array_is_refused() -> None:
-    with pytest.raises(OutputContractError):
-        read_returned([Unreadable()], None)
+    with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*sort_index"):
+        make_outcome(returned, mini_batch, spec, AT)
+    assert make_outcome(pd.Series([1.0, 2.0, 3.0], index=[7, 5, 9]), mini_batch, spec, AT).scored == 3

@@ -1,0 +1,112 @@
+"""Refuse files that Spark would read together without a word and get wrong (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from sparkscore.errors import SourceError, SourceSchemaError, names
+from sparkscore.location import spark_path
+from sparkscore.minibatch import SOURCE_FILE_COLUMN
+from sparkscore.plan import InputFile
+
+
+def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
+    """Give the keys of the partition folders ``key=value`` between the named folder and the files.
+
+    Raises:
+        SourceSchemaError: files lie under different keys; Spark takes the keys of some and leaves the other files out.
+    """
+    if folder is None:
+        return ()
+    examples: dict[tuple[str, ...], str] = {}
+    for file in files:
+        parts = Path(file.path).relative_to(folder).parts[:-1]
+        examples.setdefault(tuple(part.partition("=")[0] for part in parts if "=" in part), file.path)
+    if len(examples) > 1:
+        raise SourceSchemaError(
+            code="INPUT_PARTITIONS",
+            what=f"files of '{folder}' lie in folders of different partition columns, for example"
+            f" {names(list(examples.values())[:2])}",
+            expected="the same 'key=value' folders above all files",
+            next_step="Score the parts one by one, or name the files by a glob: folders are then no columns.",
+        )
+    return next(iter(examples), ())
+
+
+def refuse_delta_table(files: Iterable[InputFile]) -> None:
+    """Refuse the data files of a Delta table: some of them may be out of date, and only its log tells which.
+
+    Raises:
+        SourceError: a file lies in the folder of a Delta table.
+    """
+    folders = {parent for file in files for parent in Path(file.path).parents}
+    tables = sorted(folder for folder in folders if (folder / "_delta_log").is_dir())
+    if tables:
+        raise SourceError(
+            code="INPUT_IS_DELTA",
+            what=f"'{tables[0]}' is a Delta table, whose folder also holds files that are out of date",
+            next_step=f"Name it as it is: --input '{tables[0]}' --input-format delta.",
+        )
+
+
+def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
+    """Refuse paths that are patterns for Spark, where it looks for types in files with line ends inside quotes.
+
+    NOTE: Spark 4.2 drops the escapes of such paths when it infers the schema of ``multiLine`` files.
+
+    Raises:
+        SourceError: with a path.
+    """
+    patterns = [file.path for file in files if spark_path(file.path) != file.path]
+    if patterns:
+        raise SourceError(
+            code="INPUT_NAME",
+            what=f"input file '{patterns[0]}'",
+            got="one of [ ] { } * ? \\ in its path, which Spark takes for a pattern when it infers types",
+            next_step="Declare 'input.schema', or set 'input.options.multiLine: false' if no text has line ends.",
+        )
+
+
+def check_column_names(found: Iterable[str], what: str) -> None:
+    """Refuse column names that are there twice for Spark, which does not regard case, or are sparkscore's own.
+
+    Raises:
+        SourceSchemaError: with the names.
+    """
+    seen = [name.lower() for name in found]
+    wrong = {name for name in seen if seen.count(name) > 1 or name == SOURCE_FILE_COLUMN}
+    if wrong:
+        raise SourceSchemaError(
+            code="INPUT_COLUMN_NAMES",
+            what=f"the {what} input has a column name that cannot be told from another",
+            got=names(wrong),
+            expected="names that differ in more than case",
+            next_step="Rename the columns in the input.",
+        )
+
+
+def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, of_files: DataFrame, what: str) -> None:
+    """Compare partition folders and declared columns with the columns that the files have.
+
+    Raises:
+        SourceSchemaError: a folder's key is a column of the files too, or a declared column is in no file; Spark would
+            take the folder's value for the one, and NULL for the other.
+    """
+    present = set(of_files.columns)
+    if doubled := present & set(keys):
+        raise SourceSchemaError(
+            code="INPUT_PARTITIONS",
+            what=f"{names(doubled)} is a column of the files and the key of their folders",
+            expected="one place for each value",
+            next_step="Name the files by a glob, so that folders are no columns, or rename one of the two.",
+        )
+    if missing := set(declared or ()) - present - set(keys):
+        raise SourceSchemaError(
+            code="INPUT_COLUMNS",
+            what=f"'input.schema' declares {names(missing)}, which the {what} input does not have",
+            got=names(present),
+            next_step="Correct 'input.schema'; upper and lower case count.",
+        )
