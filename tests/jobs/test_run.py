@@ -61,7 +61,8 @@ def test_the_example_runs_at_once_and_its_run_is_listed(sparkscore: SparkscoreCo
 
 def test_options_reach_the_run_and_the_answer_is_its_record(sparkscore: SparkscoreCommand, tmp_path: Path) -> None:
     sparkscore("new", "first")
-    (tmp_path / "more.csv").write_text("flower,a,b,c,d\n13,5.1,3.5,1.4,0.2\n", encoding="utf-8")
+    header = (tmp_path / "first" / "flowers.csv").read_text(encoding="utf-8").partition("\n")[0]
+    (tmp_path / "more.csv").write_text(f"{header}\n13,5.1,3.5,1.4,0.2\n", encoding="utf-8")
 
     ended = sparkscore(
         *("run", "first/deployment.yml", "--input", "more.csv", "--input", "first/flowers.csv"),

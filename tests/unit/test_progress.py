@@ -190,7 +190,7 @@ def test_nothing_done_yet_gives_no_rate(clock: Clock) -> None:
     ],
 )
 def test_the_bar_shows_what_is_done(total: int | None, updates: list[tuple[int, int]], expected: str) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
     display = BarDisplay(console)
 
     display.start(total, "files")
