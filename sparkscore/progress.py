@@ -67,7 +67,7 @@ class BarDisplay:
         columns = (
             SpinnerColumn(finished_text=" "),
             TextColumn("scoring"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             _CountColumn(),
             _RateColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),

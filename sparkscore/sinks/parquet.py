@@ -92,6 +92,13 @@ class ParquetSink:
         """Refuse partition columns of other than simple types, and columns that differ from earlier runs'."""
         for name in self._target.partition_by:
             kind = schema[name].dataType
+            if name == self._target.run_id_column:
+                raise SinkSchemaError(
+                    code="OUTPUT_PARTITION_RUN",
+                    what=f"partition column '{name}'",
+                    got="the run id, which is every run's own folder already",
+                    next_step="Leave it out of 'output.partition_by'.",
+                )
             if not isinstance(kind, _PARTITION_TYPES):
                 raise SinkSchemaError(
                     code="OUTPUT_PARTITION_TYPE",

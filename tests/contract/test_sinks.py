@@ -297,3 +297,11 @@ def test_parquet_partitions_only_by_types_whose_text_comes_back(publish: Publish
         return
     with pytest.raises(SinkSchemaError, match=r"\[OUTPUT_PARTITION_TYPE\].*'score'.*double"):
         publish("one", partition_by=("score",))
+
+
+def test_the_run_id_is_no_partition_column_where_each_run_has_its_folder(publish: Publish, kind: str) -> None:
+    if kind == "delta":
+        assert publish("one", partition_by=("run_id",))[1].rows == 4
+        return
+    with pytest.raises(SinkSchemaError, match=r"\[OUTPUT_PARTITION_RUN\]"):
+        publish("one", partition_by=("run_id",))

@@ -189,7 +189,10 @@ def test_nothing_done_yet_gives_no_rate(clock: Clock) -> None:
         (None, [], "0/0 files"),
     ],
 )
-def test_the_bar_shows_what_is_done(total: int | None, updates: list[tuple[int, int]], expected: str) -> None:
+def test_the_bar_shows_what_is_done(
+    total: int | None, updates: list[tuple[int, int]], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # rich takes a dumb terminal for one of 80 columns
     console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
     display = BarDisplay(console)
 
