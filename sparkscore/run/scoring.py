@@ -10,12 +10,12 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.driver import first_mini_batch, input_schema, run_probe
-from sparkscore.errors import OutputContractError, SourceNotFoundError
+from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.plan import Plan
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.prepare import PreparedRun
-from sparkscore.run.verdict import failure_error
+from sparkscore.run.verdict import failure_error, nothing_to_score
 from sparkscore.scorers import ScriptSpec
 from sparkscore.signature import parse_ddl
 from sparkscore.sinks import Sink
@@ -107,12 +107,7 @@ def _probe(
     declared: pa.Schema | None,
 ) -> ProbeReport:
     if first is None:
-        raise SourceNotFoundError(
-            code="INPUT_EMPTY",
-            what="the input has nothing to score",
-            got="0 rows",
-            next_step="Check --input and 'input.format'.",
-        )
+        raise nothing_to_score()
     rows = None if first.rows is None else _as_stream(first.rows)
     spec = ProbeSpec(*scorer, first.mini_batch_id, first.files, rows, declared)
     report = run_probe(spark, spec)

@@ -48,12 +48,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, script
         state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
         raise failure_error(failed[0].failure, script, f"mini-batch '{failed[0].mini_batch}'", state)
     if not reports:
-        raise SourceNotFoundError(
-            code="INPUT_EMPTY",
-            what="the input has nothing to score",
-            got="0 rows",
-            next_step="Check --input and 'input.format'.",
-        )
+        raise nothing_to_score()
     if planned_items is not None and scored != planned_items:
         raise ScoringError(
             code="ITEMS_LOST",
@@ -63,6 +58,16 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, script
             state="Nothing was published.",
             next_step="Run again; if it stays so, please report it with the run's folder.",
         )
+
+
+def nothing_to_score() -> SourceNotFoundError:
+    """Make the error for an input whose rows, once read, are none."""
+    return SourceNotFoundError(
+        code="INPUT_EMPTY",
+        what="the input has nothing to score",
+        got="0 rows",
+        next_step="Check --input and 'input.format'.",
+    )
 
 
 def failure_error(failure: Failure | None, script: str, place: str, state: str) -> SparkscoreError:
