@@ -125,20 +125,29 @@ def _without_pandas_nan(objects: Objects) -> list[Any]:
 
 
 def _infer_lists(items: list[Any], depth: int) -> pa.DataType:
+    return _array_of(_infer_children(items, flatten([item for item in items if not is_missing(item)]), depth))
+
+
+def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType:
+    """Give the type of all that the items hold; a refusal names the item."""
     runs = Runs()
     for item in items:
         runs.add(None if is_missing(item) else len(item))
     try:
-        return _array_of(_infer(flatten([item for item in items if not is_missing(item)]), depth + 1))
+        return _infer(children, depth + 1)
     except Refusal as refusal:
         raise refusal.at(runs.owner(refusal.position)) from None
 
 
 def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
     wanted = items[start].keys()
+    if wanted and all(type(key) is int for key in wanted):
+        return _infer_maps(items, start, depth)
     for key in wanted:
         if not isinstance(key, str):
-            raise Refusal(f"a dict with a key of {class_name(key)}", expected="text keys", position=start)
+            raise Refusal(
+                f"a dict with a key of {class_name(key)}", expected="text keys, or integers alone", position=start
+            )
     if not wanted or len({key.lower() for key in wanted}) < len(wanted):
         raise Refusal("a dict without keys, or with keys that Spark takes for one", expected="keys", position=start)
     for index, item in enumerate(items):
@@ -147,6 +156,16 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
             expected = f"the keys {names(wanted)} of element {start + 1}"
             raise Refusal(got, expected=expected, advice=_DECLARE_IN_SCHEMA, position=index)
     return pa.struct([pa.field(key, _infer(_values_of(items, key), depth + 1)) for key in wanted])
+
+
+def _infer_maps(items: list[Any], start: int, depth: int) -> pa.DataType:
+    """Give the type of dicts by number, such as the probabilities of classes that ONNX models give."""
+    for index, item in enumerate(items):
+        if not is_missing(item) and not all(type(key) is int for key in item):
+            expected = f"integers as keys, like element {start + 1}"
+            raise Refusal("a dict with other keys", expected=expected, advice=_DECLARE_IN_SCHEMA, position=index)
+    values = [value for item in items if not is_missing(item) for value in item.values()]
+    return pa.map_(pa.int64(), _infer_children(items, Objects(values), depth))
 
 
 def _values_of(items: list[Any], key: str) -> Objects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,15 +12,33 @@ import pyarrow as pa
 
 from sparkscore.errors import OutputContractError, names
 from sparkscore.signature.coercion import coerce
-from sparkscore.signature.forms import Form, open_values
+from sparkscore.signature.forms import Form, Objects, Vector, open_values
 from sparkscore.signature.inference import infer_type
 from sparkscore.signature.kinds import describe
 from sparkscore.signature.nulls import refuse_nulls
 from sparkscore.signature.refusal import STATE
-from sparkscore.signature.shapes import PREDICTION, Columns, check_names, column_error, find_columns
+from sparkscore.signature.shapes import (
+    PREDICTION,
+    Columns,
+    check_names,
+    column_error,
+    columns_of_matrix,
+    find_columns,
+)
 
 _FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
 _LISTS: Final = (list, tuple, pd.Series, pd.Index, pa.Array, pa.ChunkedArray, Iterator)
+
+
+@dataclass(frozen=True)
+class NamedColumns:
+    """Several outputs of a model, each with a value for every item: arrays of any dimension, lists, Arrow arrays.
+
+    Attributes:
+        columns: the values by the output's name; a list of dicts is a map where the schema says so.
+    """
+
+    columns: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,9 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
         OutputContractError: codes ``OUTPUT_KIND``, ``OUTPUT_SHAPE``, ``OUTPUT_COLUMNS``, ``OUTPUT_TYPE``,
             ``OUTPUT_ALL_NULL``, ``OUTPUT_NULL``.
     """
+    if isinstance(returned, NamedColumns):
+        columns = _columns_of_named(returned, schema)
+        return Returned(_build(columns, schema), columns.count, is_frame=False)
     if isinstance(returned, _FRAMES):
         columns = _columns_of_frame(returned)
         return Returned(_build(columns, schema), columns.count, is_frame=True)
@@ -73,6 +94,41 @@ def _columns_of_frame(frame: Any) -> Columns:
     if found or count:
         check_names(found)
     return Columns(found, [open_values(column) for column in values], count)
+
+
+def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
+    found = list(named.columns)
+    check_names(found)
+    forms = [open_values(values) for values in named.columns.values()]
+    counts = [len(form.data if isinstance(form, Vector) else _items_of(form)) for form in forms]
+    if len(set(counts)) > 1:
+        raise column_error(
+            "the model's outputs",
+            got=f"{min(counts)} to {max(counts)} values",
+            expected="as many values in each, one for an item",
+            next_step="Correct the model; each output has a value for every item.",
+        )
+    if schema is None or set(found) == set(schema.names):
+        fields = {} if schema is None else {field.name: field.type for field in schema}
+        return Columns(
+            found, [_flat(form, fields.get(name)) for name, form in zip(found, forms, strict=True)], counts[0]
+        )
+    # The deployment declares a column for each value of a matrix, such as the probability of each class.
+    return Columns(None, [part for form in forms for part in _parts_of(form)], counts[0])
+
+
+def _items_of(form: Form) -> Any:
+    return form.items if isinstance(form, Objects) else form
+
+
+def _flat(form: Form, type_: pa.DataType | None) -> Form:
+    """Take a matrix of one column for a column where a scalar is declared."""
+    is_column = isinstance(form, Vector) and form.data.ndim == 2 and form.data.shape[1] == 1  # noqa: PLR2004 - a matrix
+    return _parts_of(form)[0] if is_column and type_ is not None and not pa.types.is_list(type_) else form
+
+
+def _parts_of(form: Form) -> list[Form]:
+    return columns_of_matrix(form) if isinstance(form, Vector) and form.data.ndim > 1 else [form]
 
 
 def _build(columns: Columns, schema: pa.Schema | None) -> pa.Table:

@@ -52,7 +52,7 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
         return _columns_of_objects(form, schema)
     if isinstance(form, Vector):
         if form.data.ndim > 1 and not takes_lists(schema):
-            return _columns_of_matrix(form)
+            return Columns(None, columns_of_matrix(form), len(form.data))
         return Columns(None, [form], len(form.data))
     if pa.types.is_struct(form.type):
         found = [field.name for field in form.type]
@@ -66,10 +66,10 @@ def takes_lists(schema: pa.Schema | None) -> bool:
     return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
 
 
-def _columns_of_matrix(matrix: Vector) -> Columns:
+def columns_of_matrix(matrix: Vector) -> list[Form]:
+    """Give the columns of a matrix."""
     masks = [None if matrix.mask is None else matrix.mask[:, index] for index in range(matrix.data.shape[1])]
-    forms: list[Form] = [Vector(matrix.data[:, index], mask, matrix.is_utc) for index, mask in enumerate(masks)]
-    return Columns(None, forms, len(matrix.data))
+    return [Vector(matrix.data[:, index], mask, matrix.is_utc) for index, mask in enumerate(masks)]
 
 
 def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:

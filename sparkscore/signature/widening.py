@@ -1,0 +1,65 @@
+"""Say which types hold every value of another type; a model's input is never changed without a word (driver)."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+# Bits of an integer that a float type holds exactly.
+_MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
+
+
+def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Tell whether every value of a type is a value of the other one.
+
+    >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
+    (True, False)
+    """
+    if given.equals(wanted):
+        return True
+    if _is_list(given) and _is_list(wanted):
+        return is_exact(given.value_type, wanted.value_type)
+    if pa.types.is_struct(given) and pa.types.is_struct(wanted):
+        return _holds_fields(given, wanted)
+    if pa.types.is_map(given) and pa.types.is_map(wanted):
+        return is_exact(given.key_type, wanted.key_type) and is_exact(given.item_type, wanted.item_type)
+    if pa.types.is_timestamp(wanted):
+        # A model takes moments as UTC without a zone; a date is its first moment.
+        return bool(pa.types.is_date(given) or pa.types.is_timestamp(given))
+    return _is_wider_number(given, wanted) or (_is_text(given) and _is_text(wanted)) or _are_bytes(given, wanted)
+
+
+def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Tell whether numbers of a type can be rounded to the nearest float of the other one."""
+    if _is_list(given) and _is_list(wanted):
+        return is_rounded(given.value_type, wanted.value_type)
+    is_number = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given)
+    return bool(is_number and pa.types.is_floating(wanted))
+
+
+def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
+    if pa.types.is_integer(given):
+        bits = given.bit_width - (1 if pa.types.is_signed_integer(given) else 0)
+        if pa.types.is_integer(wanted):
+            room = wanted.bit_width - (1 if pa.types.is_signed_integer(wanted) else 0)
+            has_sign = pa.types.is_signed_integer(wanted) or not pa.types.is_signed_integer(given)
+            return bool(has_sign and bits <= room)
+        return bool(bits <= _MANTISSA.get(wanted, 0))
+    both = pa.types.is_floating(given) and pa.types.is_floating(wanted)
+    return bool(both and given.bit_width <= wanted.bit_width)
+
+
+def _holds_fields(given: pa.DataType, wanted: pa.DataType) -> bool:
+    have = {field.name: field.type for field in given}
+    return all(field.name in have and is_exact(have[field.name], field.type) for field in wanted)
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def _are_bytes(given: pa.DataType, wanted: pa.DataType) -> bool:
+    return all(pa.types.is_binary(type_) or pa.types.is_large_binary(type_) for type_ in (given, wanted))
