@@ -42,7 +42,7 @@ format: env  ## format the code and apply safe fixes
 env: preflight .venv/.project  ## create .venv/ from requirements.txt (again only when that changes)
 
 lock: env  ## write requirements.txt from pyproject.toml (ARGS=--upgrade for newer versions)
-	@$(BIN)/uv pip compile pyproject.toml --extra local --extra demo --group dev --python-version 3.11 --quiet \
+	@$(BIN)/uv pip compile pyproject.toml --extra local --extra mlflow --extra onnx --extra demo --group dev --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements.txt $(ARGS)
 

@@ -40,6 +40,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped")),
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
         "model": dict.fromkeys(("name", "version", "sha256")),
+        "models": [],
         "script": dict.fromkeys(("path", "sha256")),
         "git_commit": None,
         "counts": dict.fromkeys(_COUNTS, 0),

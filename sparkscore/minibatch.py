@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,6 +39,13 @@ class MiniBatch:
     def item_count(self) -> int:
         """Number of items: files, or rows."""
         return len(self.files) if self.rows is None else self.rows.num_rows
+
+    def without(self, positions: Collection[int]) -> MiniBatch:
+        """Give the mini-batch without the items at some positions."""
+        kept = [position for position in range(self.item_count) if position not in positions]
+        if self.rows is None:
+            return replace(self, files=tuple(self.files[position] for position in kept))
+        return replace(self, rows=self.rows.take(pa.array(kept, pa.int64())))
 
 
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:

@@ -35,6 +35,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class ItemFailure:
+    """Why one item of a mini-batch was not scored, when the others were.
+
+    Attributes:
+        position: the item's position in the mini-batch, from 0.
+        failure: why.
+    """
+
+    position: int
+    failure: Failure
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one mini-batch.
 
@@ -42,13 +55,15 @@ class Outcome:
         items: number of items that went in.
         scored: items that count as scored.
         table: the rows of the result; None when the mini-batch failed.
-        failure: why items failed; None when all were scored.
+        failure: why items failed, the first reason if there are several; None when all were scored.
+        failures: the items that failed alone, where they are known.
     """
 
     items: int
     scored: int
     table: pa.Table | None = None
     failure: Failure | None = None
+    failures: tuple[ItemFailure, ...] = ()
 
     @property
     def failed(self) -> int:

@@ -13,6 +13,7 @@ from sparkscore.cli.reply import OK, print_json, to_stdout
 _RUN_EXAMPLES: Final = """
 Examples:
   sparkscore run deployment.yml --input photos/ --output predictions
+  sparkscore run --model models:/heart@champion --input patients.csv --output risks
   sparkscore run deployment.yml --input 'sales/*.csv' --output out --mode append
   sparkscore run deployment.yml --set settings.mini_batch_size=100 --json
   sparkscore run deployment.yml --master spark://host:7077 --spark-conf spark.executor.memory=8g
@@ -32,6 +33,8 @@ Start here:
 )
 runs_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(runs_app, name="runs", help="List the runs, or show one.")
+models_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
+app.add_typer(models_app, name="models", help="Show what a model is, what it takes and what it gives.")
 
 Json: TypeAlias = Annotated[
     bool,
@@ -78,8 +81,21 @@ def sparkscore(
 
 @app.command(cls=ManualCommand, epilog=_RUN_EXAMPLES + EXIT_CODES + ENVIRONMENT)
 def run(  # noqa: PLR0913 - an option each
-    deployment: Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment file.")],
+    deployment: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DEPLOYMENT.yml]", show_default=False, help="The deployment file; --model may do instead."
+        ),
+    ] = None,
     *,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REFERENCE",
+            rich_help_panel="Input",
+            help="The model: a file or folder, or MLflow's models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH.",
+        ),
+    ] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,16 +143,19 @@ def run(  # noqa: PLR0913 - an option each
     spark_conf: SparkConf = None,
     as_json: Json = False,
 ) -> int:
-    """Score an input with a deployment and commit one result.
+    """Score an input with a deployment or a model, and commit one result.
 
     Everything that can be checked is checked before Spark starts. Then the input is pinned, cut into mini-batches and
     scored on Spark's workers; when every item was scored, the result is committed at once. What an option leaves out,
     the deployment file says; paths in options are relative to the working directory, those in the file to the file.
     The run's record and logs are kept below --runs.
     """
+    if deployment is None and model is None:
+        raise typer.BadParameter("DEPLOYMENT.yml or --model REFERENCE is needed")
     from sparkscore.cli.run_command import RunRequest, run_deployment  # noqa: PLC0415 - see the module's docstring
 
     options: dict[str, Any] = {
+        "model": model,
         "input": source or None,
         "output": output,
         "input_format": input_format,
@@ -168,6 +187,26 @@ def runs_show(
     from sparkscore.cli.runs_command import show_run  # noqa: PLC0415 - see the module's docstring
 
     return show_run(run_id, runs, as_json=as_json)
+
+
+@models_app.command("show", cls=ManualCommand)
+def models_show(
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="REFERENCE", help="A file or folder, or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/…"
+        ),
+    ],
+    *,
+    framework: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What made a plain file: sklearn, xgboost or lightgbm.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Show a model's files, digest, signature and requirements, without running anything of it."""
+    from sparkscore.cli.models_command import show_model  # noqa: PLC0415 - see the module's docstring
+
+    return show_model(reference, framework, as_json=as_json)
 
 
 @app.command(cls=ManualCommand)

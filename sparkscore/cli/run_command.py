@@ -37,7 +37,7 @@ class RunRequest:
     """What the command line asks for.
 
     Attributes:
-        deployment: the deployment file.
+        deployment: the deployment file; None where the options say everything.
         options: the options that `sparkscore.run.prepare` knows, by its names.
         assignments: the `key=value` pairs of `--set`.
         master: Spark's master; that of `local_session` when absent.
@@ -46,7 +46,7 @@ class RunRequest:
         prepared: the checked request, as soon as there is one.
     """
 
-    deployment: Path
+    deployment: Path | None
     options: Mapping[str, Any]
     assignments: Sequence[str] = ()
     master: str | None = None

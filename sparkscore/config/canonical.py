@@ -72,7 +72,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
         if not _move(result, old, new)
     ]
     _expand_texts(result)
-    for path in _PATHS:
+    for path in (*_PATHS, *_model_paths(result)):
         _change(result, path, lambda value: _absolute(value, folder))
     return result, problems
 
@@ -113,6 +113,9 @@ _OPEN: Final = frozenset(
             for key in ("tags", "properties")
         ),
         ("model", "flavors"),
+        ("model", "inputs"),
+        ("model", "params"),
+        ("model", "session_options"),
         ("environment", "conda_file"),
         ("environment", "build"),
         ("environment", "inference_config"),
@@ -158,11 +161,19 @@ def _section(tree: Tree, path: tuple[str, ...]) -> Tree | None:
 def _expand_texts(tree: Tree) -> None:
     if isinstance(tree.get("model"), str):
         tree["model"] = {"path": tree["model"]}
+    models = tree.get("models")
+    if isinstance(models, dict):
+        tree["models"] = {name: {"path": one} if isinstance(one, str) else one for name, one in models.items()}
     model = tree.get("model")
     if isinstance(model, dict) and is_reference(model.get("path")):
         tree["model"] = {**_named(str(model["path"])), **model}
     if isinstance(tree.get("environment"), str):
         tree["environment"] = {"reference": tree["environment"]}
+
+
+def _model_paths(tree: Tree) -> list[tuple[str, ...]]:
+    models = tree.get("models")
+    return [("models", str(name), "path") for name in models] if isinstance(models, dict) else []
 
 
 def is_reference(path: object) -> bool:

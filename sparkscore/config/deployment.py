@@ -77,6 +77,11 @@ class Deployment(Section):
     description: str | None = Field(default=None, description="What the deployment is for.")
     type: Literal["model"] | None = Field(default=None, description="Azure's kind of batch deployment; only model.")
     model: Model | None = Field(default=None, description="The model: its path, or a mapping.")
+    models: dict[str, Model] = Field(
+        default_factory=dict,
+        description="Further models by name, each a path or a mapping like model; the scoring script finds them in "
+        "AZUREML_MODEL_DIR as NAME/VERSION/FILE, and by Model.get_model_path(NAME).",
+    )
     code_configuration: CodeConfiguration | None = Field(default=None, description="The scoring script.")
     environment_variables: dict[VariableName, Written] = Field(
         default_factory=dict, description="Environment variables of the scoring script."

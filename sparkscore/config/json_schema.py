@@ -28,6 +28,7 @@ def deployment_json_schema() -> Schema:
     _add_moved_keys(schema, definitions)
     _accept_text(schema, "model")
     _accept_text(schema, "environment")
+    _accept_texts(schema, "models")
     return {"$schema": _DIALECT, **schema}
 
 
@@ -74,6 +75,12 @@ def _has(path: tuple[str, ...]) -> Schema:
 
 def _accept_text(schema: Schema, key: str) -> None:
     schema["properties"][key]["anyOf"].insert(0, {"type": "string", "minLength": 1})
+
+
+def _accept_texts(schema: Schema, key: str) -> None:
+    """Let each value of a mapping be a text instead of a section."""
+    mapping = next(option for option in schema["properties"][key]["anyOf"] if "additionalProperties" in option)
+    mapping["additionalProperties"] = {"anyOf": [{"type": "string", "minLength": 1}, mapping["additionalProperties"]]}
 
 
 def _definition(schema: Schema, key: str) -> str:

@@ -123,7 +123,7 @@ def _completed(section: _SectionT, values: Mapping[str, Any], *, always: tuple[s
 def _refuse_references(chosen: Mapping[str, object]) -> None:
     for key, value in chosen.items():
         reference = next((item for item in (value if isinstance(value, list) else [value]) if is_reference(item)), None)
-        if key in PATH_KEYS and reference is not None:
+        if _holds_path(key) and reference is not None:
             raise ConfigError(
                 code="MODEL_REFERENCE" if key == "model.path" else "AZURE_REFERENCE",
                 what=f"setting '{key}' refers to something that only Azure can resolve",
@@ -132,6 +132,10 @@ def _refuse_references(chosen: Mapping[str, object]) -> None:
                 next_step=f"Download it and add --set {key}=PATH"
                 + ("; the name and version of the reference are kept." if key == "model.path" else "."),
             )
+
+
+def _holds_path(key: str) -> bool:
+    return key in PATH_KEYS or (key.startswith("models.") and key.endswith(".path"))
 
 
 def _assignment_error(key: str, got: str, expected: str) -> ConfigError:

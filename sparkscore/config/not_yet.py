@@ -27,8 +27,6 @@ def _names_a_table(value: object) -> bool:
 REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("settings.output_action", _is_one_of("summary_only"), "Use append_row: run() then returns one element per item."),
     ("publish", _is_one_of("audit"), "Remove the line: the result is published when the run succeeds."),
-    ("python.path", lambda _: True, "Remove the line and set PYSPARK_PYTHON to that interpreter."),
-    ("python.archive", lambda _: True, "Remove the line and install the packages on the workers."),
     ("input.format", _is_one_of("query", "table", "orc", "avro"), "Use files, parquet, csv, json or delta."),
     ("input.location", _names_a_table, "Name the table's path and set input.format: delta."),
     ("input.reader", _is_one_of("worker"), "Remove the line: Spark reads the input."),
@@ -46,9 +44,6 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
     "settings.max_concurrency_per_instance": (),
     "isolation": ("none",),
     "chunk_size": (),
-    "python.requirements": (),
-    "python.check": ("warn",),
-    "trust": (),
     "resources.instance_count": (),
 }
 

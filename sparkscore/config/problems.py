@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 5
 _SHOWN_CHARACTERS: Final = 60
+_A_SLIP: Final = 0.9
 _EXPECTED: Final = {
     "bool_type": "true or false",
     "dict_type": "a mapping (key: value)",
@@ -145,7 +146,8 @@ def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
         section = section.get(str(part), {}) if isinstance(section, Mapping) else {}
     siblings = list(section) if isinstance(section, Mapping) else []
     elsewhere = [name for name in dotted(known) if name.rsplit(".", 1)[-1] == key]
-    if elsewhere:
+    # One letter too many beside its sibling is a slip; the same word elsewhere is a key at the wrong place.
+    if elsewhere and not difflib.get_close_matches(key, siblings, n=1, cutoff=_A_SLIP):
         return min(elsewhere, key=lambda name: (name.count("."), name))
     return next(iter(difflib.get_close_matches(key, siblings, n=1)), None)
 

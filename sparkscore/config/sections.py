@@ -24,8 +24,8 @@ class Model(Section):
     """The model that is scored. A text instead of a mapping is its path."""
 
     path: Text = Field(
-        description="File or folder of the model; relative to the deployment file. An azureml: reference needs "
-        "--set model.path=PATH."
+        description="The model: a file or folder, relative to the deployment file, or a reference that MLflow resolves "
+        "(models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH). An azureml: reference needs --set model.path=PATH."
     )
     name: Text | None = Field(default=None, description="Name of the model; written beside every prediction.")
     version: Written | None = Field(default=None, description="Version of the model; written beside every prediction.")
@@ -34,7 +34,37 @@ class Model(Section):
         pattern="^[0-9a-fA-F]{64}$",
         description="Digest that the model must have; the run is refused when it has another one.",
     )
-    framework: Text | None = Field(default=None, description="What the model was made with; recorded.")
+    framework: Text | None = Field(
+        default=None,
+        description="What the model was made with, where the file does not say it: sklearn, xgboost, lightgbm, onnx or "
+        "mlflow. Recorded where there is a scoring script.",
+    )
+    predict_fn: Names = Field(
+        default=(),
+        description="Method of the model that is called instead of predict, for example predict_proba; with a list "
+        "each method gives a column of its name.",
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters of the model's predict, {name: value}."
+    )
+    inputs: dict[str, Names] = Field(
+        default_factory=dict,
+        description="Input columns that each input of the model gets, in their order, where the names do not say it: "
+        "{X: [age, bmi]}.",
+    )
+    round_inputs: bool = Field(
+        default=False,
+        description="Whether numbers may be rounded to the nearest that the model takes: doubles for a model of "
+        "floats, bigints for a model of doubles.",
+    )
+    providers: Names = Field(
+        default=(),
+        description="Execution providers of ONNX Runtime, the preferred first; CPUExecutionProvider when absent.",
+    )
+    session_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Session options of ONNX Runtime, {name: value}; threads are one per task core.",
+    )
     type: Text | None = Field(default=None, description="Azure's kind of model (custom_model, mlflow_model); recorded.")
     description: str | None = Field(default=None, description="What the model is; recorded.")
     tags: Recorded | None = Field(default=None, description="Azure's tags of the model; recorded.")

@@ -13,13 +13,12 @@ from pyspark.sql.types import StructType
 from sparkscore.driver import score_plan, task_slots
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of
-from sparkscore.models import check_model_unchanged
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.recording import Recording, recorded, refuse_other_run
-from sparkscore.run.scoring import Work, prepare_work
+from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.verdict import decide
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.sinks.target import staged_in
@@ -87,17 +86,17 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             sink.check_target()
             _note_plan(recording, prepared, plan, sink)
+            feeds = match_input(prepared, source.frame())
         with staged_in(sink.target, deployment.output.stage, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
-                work = prepare_work(spark, prepared, plan, source.frame(), sink, stage)
+                work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
                 sink.check_schema(work.result.schema)
             with recording.timed("score"):
-                reports = _score(spark, plan, source, work, progress or choose_display())
+                reports = _score(spark, plan, work, progress or choose_display())
             _note_scores(recording, plan, work, reports)
-            decide(reports, plan.snapshot.items, prepared.script.name)
+            decide(reports, plan.snapshot.items, prepared.scorer_name)
             with recording.timed("publish"):
                 source.check_unchanged()
-                check_model_unchanged(prepared.model)
                 staged = _commit(prepared, work, reports, stage)
                 published = sink.publish(staged)
             recording.note(output=_describe_output(sink, published))
@@ -105,17 +104,17 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 
 
 def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
-    source = open_source(spark, prepared.deployment.input, is_azure=prepared.deployment.is_azure)
+    # Without a script, Azure's deployments too read tables as tables.
+    is_files = prepared.deployment.is_azure and prepared.script is not None
+    source = open_source(spark, prepared.deployment.input, is_files_by_default=is_files)
     size = prepared.deployment.mini_batch_size_for(source.snapshot.kind)
     return source, plan_run(source.snapshot, size.items, task_slots(spark))
 
 
-def _score(
-    spark: SparkSession, plan: Plan, source: Source, work: Work, display: ProgressDisplay
-) -> list[MiniBatchReport]:
+def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
     snapshot = plan.snapshot
     with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind):
-        return score_plan(spark, plan, source.frame(), work.spec)
+        return score_plan(spark, plan, work.rows, work.spec)
 
 
 def _commit(prepared: PreparedRun, work: Work, reports: list[MiniBatchReport], stage: Path) -> StagedResult:
@@ -161,8 +160,7 @@ def _identity(prepared: PreparedRun, plan: Plan) -> str:
     return identity_of(
         {
             "input": plan.snapshot.version,
-            "script": prepared.script.sha256,
-            "model": prepared.model.sha256 if prepared.model else None,
+            **prepared.digests(),
             "config": prepared.deployment.effective(plan.snapshot.kind),
         }
     )

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from sparkscore.config import Deployment, load_deployment
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import git_commit_of
 from sparkscore.location import is_remote, local_path
-from sparkscore.models import ResolvedModel, resolve_model
+from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
+from sparkscore.run.no_code import check_model
 from sparkscore.runlog import RunFolder, make_run_id, runs_folder
 from sparkscore.scorers.script_check import check_script
 from sparkscore.scorers.script_package import PackedScript, pack_script
@@ -31,16 +32,20 @@ class PreparedRun:
     Attributes:
         deployment: the deployment with all options applied.
         source_name: the deployment file, as the record names it.
-        script: the scoring script, packed.
+        script: the scoring script, packed; None where the model is scored without one.
         model: the model, if there is one.
+        models: further models, which the script looks up by name.
+        description: what the model is, where there is no script.
         folder: the run's folder; not made yet.
         git_commit: commit of the scoring script's folder.
     """
 
     deployment: Deployment
     source_name: str | None
-    script: PackedScript
+    script: PackedScript | None
     model: ResolvedModel | None
+    models: tuple[ResolvedModel, ...]
+    description: ModelDescription | None
     folder: RunFolder
     git_commit: str | None
 
@@ -49,11 +54,37 @@ class PreparedRun:
         """The run's id."""
         return self.folder.run_id
 
-    def describe_model(self) -> dict[str, str | None]:
-        """Describe the model for the run record."""
-        if self.model is None:
-            return {"name": None, "version": None, "sha256": None}
-        return dict(self.model.describe())
+    @property
+    def scorer_name(self) -> str:
+        """What scores, in words."""
+        if self.script is not None:
+            return f"scoring script '{self.script.name}'"
+        return f"model '{self.lineage_model[0]}'"
+
+    @property
+    def lineage_model(self) -> tuple[str | None, str | None]:
+        """Name and version that stand beside every prediction; several models are joined by a comma."""
+        models = [self.model] if self.model is not None else self.models
+        if not models:
+            return None, None
+        return ",".join(model.name for model in models), ",".join(model.version for model in models)
+
+    def describe_models(self) -> dict[str, Any]:
+        """Describe model, further models and script for the run record."""
+        nothing = dict.fromkeys(("name", "version", "sha256", "path", "uri"))
+        model: dict[str, Any] = dict(nothing if self.model is None else self.model.describe())
+        model["kind"] = None if self.description is None else self.description.kind
+        model["flavors"] = [] if self.description is None else list(self.description.flavors)
+        script = self.script.describe() if self.script is not None else dict.fromkeys(("path", "sha256"))
+        return {"model": model, "models": [each.describe() for each in self.models], "script": script}
+
+    def digests(self) -> dict[str, object]:
+        """Give the digests that are part of the run's identity."""
+        return {
+            "script": self.script.sha256 if self.script else None,
+            "model": self.model.sha256 if self.model else None,
+            **({"models": [model.sha256 for model in self.models]} if self.models else {}),
+        }
 
     @property
     def run_folder(self) -> Path:
@@ -82,22 +113,25 @@ class RunOptions(TypedDict, total=False):
     """Folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent."""
     settings: Mapping[str, object] | None
     """Any other setting by its dotted name, for example ``{"settings.mini_batch_size": 5}``."""
+    model: str | Path | None
+    """A model's path or MLflow reference, instead of the deployment's."""
 
 
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
     """Read and check a request. Runs on the driver, before Spark is needed; writes nothing.
 
     Args:
-        deployment: path of the deployment file.
+        deployment: path of the deployment file; None where the options say everything.
         **options: see `RunOptions`.
 
     Raises:
         ConfigError: the deployment or an option is wrong.
-        ModelNotFoundError: the model is not there.
+        ModelError: the model is not there, or cannot be used.
         ScoringScriptError: the script is not there, or cannot work.
     """
-    output = options.get("output")
+    output, reference = options.get("output"), options.get("model")
     overrides = {
+        "model.path": None if reference is None else str(reference),
         "input.location": _texts(options.get("input")),
         "output.location": None if output is None else str(output),
         "input.format": options.get("input_format"),
@@ -110,13 +144,16 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     _refuse_overlap(loaded)
     folder = RunFolder(runs_folder(options.get("runs")), options.get("run_id") or make_run_id())
     script = _script_of(loaded, folder)
+    model = resolve_model(loaded.model)
     return PreparedRun(
         deployment=loaded,
         source_name=None if deployment is None else str(deployment),
         script=script,
-        model=resolve_model(loaded.model),
+        model=model,
+        models=resolve_models(loaded.models),
+        description=None if script is not None or model is None else check_model(loaded, model),
         folder=folder,
-        git_commit=git_commit_of(script.path.parent),
+        git_commit=None if script is None else git_commit_of(script.path.parent),
     )
 
 
@@ -152,15 +189,17 @@ def _overlap(location: str, output: Path) -> bool:
     return output.is_relative_to(place.resolve()) or place.resolve().is_relative_to(output)
 
 
-def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript:
+def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript | None:
     code = deployment.code_configuration
     if code is None:
-        raise ConfigError(
-            code="SCRIPT_MISSING",
-            what="the deployment names no scoring script",
-            expected="code_configuration: {code: FOLDER, scoring_script: FILE.py}",
-            next_step="Add it to the deployment file.",
-        )
+        if deployment.model is None:
+            raise ConfigError(
+                code="NOTHING_SCORES",
+                what="the run has neither a model nor a scoring script",
+                expected="--model REFERENCE, or a deployment with 'model' or 'code_configuration'",
+                next_step="Name a model with --model, or give a deployment file ('sparkscore new DIR' writes one).",
+            )
+        return None
     packed = pack_script(Path(code.code), code.scoring_script, _data_places(deployment, folder))
     check_script(packed.path)
     return packed

@@ -61,9 +61,7 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
     recording = Recording(prepared)
     handled_before = sys.exception()
     with _logging_to(prepared):
-        recording.note(
-            model=prepared.describe_model(), script=prepared.script.describe(), git_commit=prepared.git_commit
-        )
+        recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         try:
             yield recording
         except (KeyboardInterrupt, SystemExit) as error:

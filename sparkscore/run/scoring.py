@@ -3,24 +3,63 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
+from sparkscore.config import Deployment
 from sparkscore.driver import first_mini_batch, input_schema, run_probe
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.plan import Plan
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
+from sparkscore.run.no_code import (
+    arrow_columns,
+    match_model,
+    no_code_spec,
+    outputs_of,
+    section_of,
+    stage_model,
+    task_cores,
+    transformed_rows,
+)
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import failure_error, nothing_to_score
-from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers import ScorerSpec, ScriptSpec
+from sparkscore.scorers.script_package import PackedScript
+from sparkscore.scorers.specs import RowsSpec
 from sparkscore.signature import parse_ddl
+from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink
 from sparkscore.worker import LineageValues, ProbeReport, ProbeSpec, StageSpec, WorkerSpec
 from sparkscore.worker.planned import write_plan
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is known when the input is pinned.
+
+    Attributes:
+        spark: the session.
+        prepared: the checked request.
+        plan: the plan.
+        rows: the pinned rows; None where the items are files.
+        feeds: what the model gets of the input; None where a script scores, or the model does not say.
+    """
+
+    spark: SparkSession
+    prepared: PreparedRun
+    plan: Plan
+    rows: DataFrame | None
+    feeds: tuple[Feed, ...] | None
+
+    @property
+    def columns(self) -> StructType | None:
+        """The input's columns; None where the items are files."""
+        return None if self.rows is None else input_schema(self.rows)
 
 
 @dataclass(frozen=True)
@@ -29,45 +68,60 @@ class Work:
 
     Attributes:
         spec: what every task is told.
+        rows: what the tasks get; None where they read the planned files.
         result: the result's columns.
         probe: what the probe reported; None when there was no need for one.
     """
 
     spec: WorkerSpec
+    rows: DataFrame | None
     result: ResultColumns
     probe: ProbeReport | None
 
 
-def prepare_work(
-    spark: SparkSession, prepared: PreparedRun, plan: Plan, rows: DataFrame | None, sink: Sink, stage: Path
-) -> Work:
+def match_input(prepared: PreparedRun, rows: DataFrame | None) -> tuple[Feed, ...] | None:
+    """Match a model that has no scoring script with the input's columns; starts no job.
+
+    Raises:
+        SignatureMismatchError: the model cannot take the input.
+        SourceSchemaError: a column's type does not survive the way to the worker.
+    """
+    columns = None if rows is None else input_schema(rows)
+    if columns is not None:
+        check_input_types(columns)
+    if prepared.description is None or prepared.model is None:
+        return None
+    return match_model(prepared.description, section_of(prepared.deployment), prepared.model, columns)
+
+
+def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
     """Decide what the workers do and what the result looks like.
 
-    Runs one small Spark job, the probe, unless the deployment declares the result's types and its carried columns.
+    Runs one small Spark job, the probe, unless the result's types and its carried columns are known without it.
 
     Raises:
         SparkscoreError: the probe failed, or the columns do not fit together.
     """
-    schema = None if rows is None else input_schema(rows)
-    if schema is not None:
-        check_input_types(schema)
-    scorer = _scorer_spec(prepared, stage)
+    prepared, plan = request.prepared, request.plan
+    rows, scorer = _scorer(request, stage)
     # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
     scorer_key = f"{prepared.run_id}/{uuid.uuid4().hex}"
     limit = mini_batch_limit(prepared, plan)
     plan_file = _write_plan(plan, stage)
-    declared = prepared.deployment.output.schema_ddl
-    predictions = parse_ddl(declared) if declared else None
+    predictions = _known_predictions(prepared, rows, scorer)
     probe = None
-    if predictions is None or (rows is not None and prepared.deployment.output.carry is None):
+    if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
         first = first_mini_batch(plan, plan_file, rows, limit)
-        probe = _probe(spark, prepared, (scorer_key, scorer), first, predictions)
+        probe = _probe(request.spark, prepared, (scorer_key, scorer), first, predictions)
         predictions = predictions or probe.predictions
-    is_frame = probe is not None and probe.is_frame
-    carried = choose_carried(prepared.deployment, schema, is_frame=is_frame)
-    result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, schema, _lineage(prepared))
+    # A model without a script gives a row for each row, also where it gives them as a DataFrame.
+    is_frame = prepared.script is not None and probe is not None and probe.is_frame
+    carried = choose_carried(prepared.deployment, request.columns, is_frame=is_frame)
+    lineage = LineageValues(prepared.run_id, *prepared.lineage_model)
+    result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
+    rules = result.spec if prepared.script else replace(result.spec, caller=prepared.scorer_name, is_per_item=True)
     layout = _stage_spec(sink, stage)
-    return Work(WorkerSpec(scorer_key, scorer, limit, plan_file, result.spec, layout), result, probe)
+    return Work(WorkerSpec(scorer_key, scorer, limit, plan_file, rules, layout), rows, result, probe)
 
 
 def mini_batch_limit(prepared: PreparedRun, plan: Plan) -> MiniBatchLimit:
@@ -76,19 +130,51 @@ def mini_batch_limit(prepared: PreparedRun, plan: Plan) -> MiniBatchLimit:
     return MiniBatchLimit(size.items, size.size_bytes)
 
 
-def _scorer_spec(prepared: PreparedRun, stage: Path) -> ScriptSpec:
+def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec]:
+    """Give what the tasks get, and what they do with it."""
+    prepared, rows = request.prepared, request.rows
+    if prepared.script is not None:
+        return rows, _script_spec(prepared, prepared.script, stage)
+    section, description = section_of(prepared.deployment), prepared.description
+    if description is None or prepared.model is None:
+        raise RuntimeError("a prepared run has a script or a model")
+    files = stage_model(prepared.model, stage)
+    if description.kind == "spark" and rows is not None:
+        return transformed_rows(rows, files, _declared_names(prepared.deployment))
+    return rows, no_code_spec(description, section, files, request.feeds, task_cores(request.spark))
+
+
+def _script_spec(prepared: PreparedRun, script: PackedScript, stage: Path) -> ScriptSpec:
     deployment = prepared.deployment
     code = deployment.code_configuration
     return ScriptSpec(
-        code=prepared.script.code,
-        script=prepared.script.name,
+        code=script.code,
+        script=script.name,
         arguments=tuple(code.arguments) if code else (),
         environment=tuple(deployment.environment_variables.items()),
-        model_path=str(prepared.model.path) if prepared.model else None,
+        model=None if prepared.model is None else stage_model(prepared.model, stage),
+        models=tuple(stage_model(model, stage) for model in prepared.models),
         output_folder=str(prepared.folder.script_output),
         work_folder=str(stage),
         arrow_dtypes=deployment.input.dtypes == "arrow",
     )
+
+
+def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
+    """Give the predictions' columns where they are known before the first call: declared, promised, or Spark's."""
+    declared = prepared.deployment.output.schema_ddl
+    if declared:
+        return parse_ddl(declared)
+    if isinstance(scorer, RowsSpec) and rows is not None:
+        return arrow_columns(rows.select(*scorer.columns).schema)
+    if prepared.description is None:
+        return None
+    return outputs_of(prepared.description, section_of(prepared.deployment))
+
+
+def _declared_names(deployment: Deployment) -> tuple[str, ...]:
+    declared = deployment.output.schema_ddl
+    return tuple(parse_ddl(declared).names) if declared else ()
 
 
 def _write_plan(plan: Plan, stage: Path) -> str | None:
@@ -102,7 +188,7 @@ def _write_plan(plan: Plan, stage: Path) -> str | None:
 def _probe(
     spark: SparkSession,
     prepared: PreparedRun,
-    scorer: tuple[str, ScriptSpec],
+    scorer: tuple[str, ScorerSpec],
     first: MiniBatch | None,
     declared: pa.Schema | None,
 ) -> ProbeReport:
@@ -112,11 +198,11 @@ def _probe(
     spec = ProbeSpec(*scorer, first.mini_batch_id, first.files, rows, declared)
     report = run_probe(spark, spec)
     if report.failure is not None:
-        raise failure_error(report.failure, prepared.script.name, "the first mini-batch", "Nothing was written.")
+        raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
     if not report.predictions:
         raise OutputContractError(
             code="OUTPUT_UNKNOWN",
-            what="run() returned nothing for the first mini-batch, so the result's columns are not known",
+            what=f"{prepared.scorer_name} gave nothing for the first mini-batch: the result's columns are not known",
             got=f"0 elements for {first.item_count} items",
             next_step="Return an element for each item, or declare 'output.schema'.",
         )
@@ -128,11 +214,6 @@ def _as_stream(rows: pa.Table) -> bytes:
     with pa.ipc.new_stream(buffer, rows.schema) as writer:
         writer.write_table(rows)
     return bytes(buffer.getvalue())
-
-
-def _lineage(prepared: PreparedRun) -> LineageValues:
-    model = prepared.model
-    return LineageValues(prepared.run_id, model.name if model else None, model.version if model else None)
 
 
 def _stage_spec(sink: Sink, stage: Path) -> StageSpec:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sparkscore import errors
 from sparkscore.errors import (
+    ModelError,
     ScoringError,
     ScoringScriptError,
     SourceNotFoundError,
@@ -26,16 +27,18 @@ _PHASES = {
     "SCRIPT_IMPORT": "while it was imported",
     "SCRIPT_INIT": "in init()",
     "SCRIPT_RUN": "in run()",
+    "MODEL_LOAD": "while it was loaded",
+    "MODEL_PREDICT": "while it predicted",
 }
 
 
-def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, script: str) -> None:
+def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str) -> None:
     """Let a run pass only if every planned item was scored.
 
     Args:
         reports: the reports of the successful task attempts.
         planned_items: number of items, where the plan knows it.
-        script: name of the scoring script, for the message.
+        scorer: the scoring script or model, in words.
 
     Raises:
         ScoringError: an item failed, or the counts do not add up.
@@ -46,7 +49,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, script
     if failed:
         total = "" if planned_items is None else f" of {planned_items}"
         state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
-        raise failure_error(failed[0].failure, script, f"mini-batch '{failed[0].mini_batch}'", state)
+        raise failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)
     if not reports:
         raise nothing_to_score()
     if planned_items is not None and scored != planned_items:
@@ -70,12 +73,12 @@ def nothing_to_score() -> SourceNotFoundError:
     )
 
 
-def failure_error(failure: Failure | None, script: str, place: str, state: str) -> SparkscoreError:
+def failure_error(failure: Failure | None, scorer: str, place: str, state: str) -> SparkscoreError:
     """Make the error for a failed mini-batch; the user's whole message and traceback go to the log.
 
     Args:
         failure: what failed.
-        script: name of the scoring script.
+        scorer: the scoring script or model, in words.
         place: the mini-batch, in words.
         state: what happened to the data.
     """
@@ -83,13 +86,14 @@ def failure_error(failure: Failure | None, script: str, place: str, state: str) 
     told = redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}")
     details.debug("%s: %s", place, told)
     if failure.code in _PHASES:
-        return ScoringScriptError(
+        kind, subject = (ModelError, "model") if failure.code.startswith("MODEL") else (ScoringScriptError, "script")
+        return kind(
             code=failure.code,
-            what=f"scoring script '{script}' raised {failure.error_class} {_PHASES[failure.code]} for {place}"
+            what=f"{scorer} raised {failure.error_class} {_PHASES[failure.code]} for {place}"
             + (f" ({failure.place})" if failure.place else ""),
             got=_shown(failure.message),
             state=state,
-            next_step=failure.next_step or "Correct the script; the whole traceback is in the log.",
+            next_step=failure.next_step or f"Correct the {subject}; the whole traceback is in the log.",
         )
     return _kind_of(failure)(
         code=failure.code,

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.rows import RowsScorer
 from sparkscore.scorers.script import ScriptScorer, ScriptSpec
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 
 __all__ = ["Scorer", "ScorerSpec", "ScriptSpec", "load_scorer"]
 
-ScorerSpec = ScriptSpec
+ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
@@ -37,13 +39,34 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     Runs on the worker, once per worker process.
 
     Raises:
-        ScriptFailedError: the user's code raised while it was loaded.
-        ScoringScriptError: the script has no ``run()``.
+        ScorerFailedError: the user's code or model raised while it was loaded.
+        SparkscoreError: the script has no ``run()``; the model's files are not those that were resolved.
     """
-    scorer = ScriptScorer(spec)
+    scorer = _make_scorer(spec)
     try:
         scorer.load()
     except BaseException:
         scorer.close()
         raise
     return scorer
+
+
+def _make_scorer(spec: ScorerSpec) -> Scorer:
+    # Imported where they are needed: each takes its model's library with it.
+    match spec:
+        case ScriptSpec():
+            return ScriptScorer(spec)
+        case RowsSpec():
+            return RowsScorer(spec)
+        case OnnxSpec():
+            from sparkscore.scorers.onnx import OnnxScorer  # noqa: PLC0415
+
+            return OnnxScorer(spec)
+        case MlflowSpec():
+            from sparkscore.scorers.mlflow import MlflowScorer  # noqa: PLC0415
+
+            return MlflowScorer(spec)
+        case FrameworkSpec():
+            from sparkscore.scorers.framework import FrameworkScorer  # noqa: PLC0415
+
+            return FrameworkScorer(spec)

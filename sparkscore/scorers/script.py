@@ -5,20 +5,27 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
+import socket
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from types import ModuleType
 
-from sparkscore.errors import ScoringScriptError
+from sparkscore.errors import ModelError, ScoringScriptError
 from sparkscore.minibatch import MiniBatch
-from sparkscore.outcome import Failure, describe_failure
+from sparkscore.outcome import describe_failure
+from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
+from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.mlflow_download import fetch_registered
+from sparkscore.scorers.model_files import ModelFiles, fetch_model
+from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,12 @@ class ScriptSpec:
         script: path of the script inside that folder.
         arguments: what the script finds in ``sys.argv[1:]``.
         environment: environment variables, as pairs.
-        model_path: absolute path of the model file or folder, if there is a model.
+        model: the model that the script finds in ``AZUREML_MODEL_DIR``, if there is one.
+        models: further models, which the script finds there as ``<name>/<version>/<file or folder>``.
+        tracking_uri: MLflow's tracking store for the script, unless ``environment`` names one; MLflow's own if empty.
+        registry_uri: the same of MLflow's registry.
         output_folder: existing folder that the script finds as ``AZUREML_BI_OUTPUT_PATH``.
+        log_folder: folder for the logs of the script's ``EntryScript``; they go with the scorer if empty.
         work_folder: existing folder for the unpacked copies, removed with the run; the system's own if empty.
         arrow_dtypes: whether DataFrames come with Arrow-backed columns instead of NumPy ones.
     """
@@ -40,18 +51,14 @@ class ScriptSpec:
     script: str
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    model_path: str | None = None
+    model: ModelFiles | None = None
+    models: tuple[ModelFiles, ...] = ()
+    tracking_uri: str = ""
+    registry_uri: str = ""
     output_folder: str = ""
+    log_folder: str = ""
     work_folder: str = ""
     arrow_dtypes: bool = False
-
-
-class ScriptFailedError(Exception):
-    """The user's code raised; carries the failure as plain data."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 class ScriptScorer:
@@ -70,16 +77,18 @@ class ScriptScorer:
         self._run: Callable[[object], object] | None = None
         self._module: ModuleType | None = None
         self._scripts_own: _Surroundings | None = None
+        self._azure: AzureModules | None = None
 
     def load(self) -> None:
         """Unpack the code, import the script and call its ``init()``, if it has one.
 
         Raises:
-            ScriptFailedError: the import or ``init()`` raised.
+            ScorerFailedError: the import or ``init()`` raised.
+            ModelError: a model cannot be brought to this host.
         """
         with zipfile.ZipFile(io.BytesIO(self._spec.code)) as archive:
             archive.extractall(self._folder)
-        self._link_model()
+        self._azure = self._azure_modules(self._link_models())
         with self._surroundings():
             with self._reporting("SCRIPT_IMPORT"):
                 self._module = self._import_script()
@@ -98,7 +107,7 @@ class ScriptScorer:
         A generator is run to its end here, where the script's surroundings are.
 
         Raises:
-            ScriptFailedError: ``run()`` raised.
+            ScorerFailedError: ``run()`` raised.
             OutputContractError: a column cannot be handed over exactly.
         """
         if self._run is None:
@@ -119,17 +128,36 @@ class ScriptScorer:
             with suppress(Exception, SystemExit), self._surroundings():
                 shutdown()
         self._run = self._module = None
+        if self._azure is not None:
+            self._azure.close()
         for name in _modules_from(self._folder):
             del sys.modules[name]
         rmtree(self._home, ignore_errors=True)
 
-    def _link_model(self) -> None:
+    def _link_models(self) -> list[DeployedModel]:
         """Make the folder that *holds* the model under its own name: scripts join that name to AZUREML_MODEL_DIR."""
         holder = self._home / "model"
         holder.mkdir()
-        if self._spec.model_path:
-            model = Path(self._spec.model_path)
-            _link_tree(model.resolve(), holder / model.name)
+        linked = []
+        if self._spec.model is not None:
+            model = fetch_model(self._spec.model)
+            _link_tree(model, holder / model.name)
+            linked.append(DeployedModel(self._spec.model.name, self._spec.model.version, holder / model.name))
+        for files in self._spec.models:
+            if (holder / files.name).exists():
+                raise _two_models(files.name)
+            place = _place_model(fetch_model(files), holder, files.name, files.version)
+            linked.append(DeployedModel(files.name, files.version, place))
+        return linked
+
+    def _azure_modules(self, deployed: list[DeployedModel]) -> AzureModules:
+        # Not in AZUREML_MODEL_DIR: scripts search that folder for the deployment's model.
+        registered = self._home / "registered"
+        lookup = ModelLookup(
+            deployed, fetch_registered, lambda copy, name, version: _place_model(copy, registered, name, version)
+        )
+        logs = Path(self._spec.log_folder or self._home / "logs") / socket.gethostname()
+        return AzureModules(lookup.find, ScriptPlaces(Path(self._spec.output_folder), logs, self._folder))
 
     def _import_script(self) -> ModuleType:
         path = self._folder / self._spec.script
@@ -151,7 +179,7 @@ class ScriptScorer:
             raise
         # SystemExit included: a script that calls sys.exit() has failed its mini-batch, not ended the worker.
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            raise ScriptFailedError(describe_failure(error, code, self._folder)) from None
+            raise ScorerFailedError(describe_failure(error, code, self._folder)) from None
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
@@ -162,14 +190,17 @@ class ScriptScorer:
         workers_own = _Surroundings.of_this_process()
         try:
             (self._scripts_own or self._first_surroundings(workers_own)).enter()
-            yield
+            with nullcontext() if self._azure is None else self._azure.present():
+                yield
             self._scripts_own = _Surroundings.of_this_process()
         finally:
             workers_own.enter()
 
     def _first_surroundings(self, workers: _Surroundings) -> _Surroundings:
         script = self._folder / self._spec.script
-        environment = {**workers.environment, **dict(self._spec.environment)}
+        mlflow = {"MLFLOW_TRACKING_URI": self._spec.tracking_uri, "MLFLOW_REGISTRY_URI": self._spec.registry_uri}
+        drivers = {name: uri for name, uri in mlflow.items() if uri}
+        environment = {**workers.environment, **drivers, **dict(self._spec.environment)}
         environment["AZUREML_MODEL_DIR"] = str(self._home / "model")
         environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
         path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
@@ -205,6 +236,23 @@ def missing_run(script: str) -> ScoringScriptError:
         expected="run(mini_batch), and optionally init()",
         next_step="Define run(mini_batch) at the top level of the script.",
     )
+
+
+def _two_models(name: str) -> ModelError:
+    return ModelError(
+        code="MODEL_NAME",
+        what=f"name '{name}' in AZUREML_MODEL_DIR",
+        got="the file or folder of 'model', and a model under 'models'",
+        next_step="Give the model under 'models' another name.",
+    )
+
+
+def _place_model(copy: Path, holder: Path, name: str, version: str) -> Path:
+    """Link a model as Azure lays several models out: ``<name>/<version>/<file or folder>``."""
+    place = holder / name / re.sub(r"[^\w.+-]|^\.+$", "-", version)
+    place.mkdir(parents=True)
+    _link_tree(copy, place / copy.name)
+    return place / copy.name
 
 
 def _link_tree(source: Path, target: Path) -> None:

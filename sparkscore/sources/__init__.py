@@ -51,7 +51,7 @@ _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
 }
 
 
-def open_source(spark: SparkSession, config: Input, *, is_azure: bool) -> Source:
+def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool) -> Source:
     """Find and pin the input.
 
     Runs on the driver.
@@ -59,7 +59,7 @@ def open_source(spark: SparkSession, config: Input, *, is_azure: bool) -> Source
     Args:
         spark: the session that will read it.
         config: the deployment's input.
-        is_azure: whether the deployment is Azure's, whose inputs are files unless it says otherwise.
+        is_files_by_default: whether the items are files unless the deployment says otherwise, as for Azure's scripts.
 
     Raises:
         SourceNotFoundError: nothing is there, or nothing to score.
@@ -72,7 +72,7 @@ def open_source(spark: SparkSession, config: Input, *, is_azure: bool) -> Source
             what="the run has no input",
             next_step="Name it with --input LOCATION or 'input.location' in the deployment.",
         )
-    chosen = detect_format(config, is_azure=is_azure)
+    chosen = detect_format(config, is_files_by_default=is_files_by_default)
     source = _SOURCES[chosen](spark, config.model_copy(update={"format": chosen}))
     if source.snapshot.items == 0:
         raise SourceNotFoundError(

@@ -9,6 +9,7 @@ from sparkscore.sources.listing import list_files
 # Whole file names are compared, so that a compressed CSV file is a CSV file.
 _FORMAT_OF_ENDING = {
     ".parquet": "parquet",
+    ".pqt": "parquet",
     ".csv": "csv",
     ".csv.gz": "csv",
     ".json": "json",
@@ -18,8 +19,8 @@ _FORMAT_OF_ENDING = {
 }
 
 
-def detect_format(config: Input, *, is_azure: bool) -> str:
-    """Give the input's format: as it is told; ``files`` for Azure's deployments; as the files look otherwise.
+def detect_format(config: Input, *, is_files_by_default: bool) -> str:
+    """Give the input's format: as it is told; ``files`` where that is the default; as the files look otherwise.
 
     A folder with a ``_delta_log`` is a Delta table; files that all end alike are what that ending says.
 
@@ -30,7 +31,7 @@ def detect_format(config: Input, *, is_azure: bool) -> str:
         return config.format
     if len(config.location) == 1 and _is_delta_table(config.location[0]):
         return "delta"
-    if is_azure:
+    if is_files_by_default:
         return "files"
     formats = {_format_of(file.path) for file in list_files(config.location).files}
     return formats.pop() if len(formats) == 1 else "files"

@@ -16,7 +16,7 @@ from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
-from sparkscore.scorers.script import ScriptFailedError
+from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.progress import ProgressFile
 from sparkscore.worker.report import Attempt, MiniBatchReport, make_report, write_reports
@@ -108,7 +108,7 @@ def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedScor
 def _outcome_of(scorer: Scorer, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
     try:
         return make_outcome(scorer.score(mini_batch), mini_batch, spec, scored_at)
-    except ScriptFailedError as error:
+    except ScorerFailedError as error:
         return failed_outcome(mini_batch.item_count, error.failure)
     except SparkscoreError as error:
         return failed_outcome(mini_batch.item_count, describe_failure(error))
@@ -157,7 +157,7 @@ def _load(key: str, spec: ScorerSpec) -> LoadedScorer:
     worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     try:
         return LoadedScorer(key, worker, load_scorer(spec), _NO_FAILURE)
-    except ScriptFailedError as error:
+    except ScorerFailedError as error:
         return LoadedScorer(key, worker, None, error.failure)
     except SparkscoreError as error:
         return LoadedScorer(key, worker, None, describe_failure(error))

@@ -10,7 +10,7 @@ from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, describe_failure
 from sparkscore.scorers import ScorerSpec
-from sparkscore.scorers.script import ScriptFailedError
+from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.signature import Returned
 from sparkscore.worker.loop import LoadedScorer, scorer_of_this_process
 from sparkscore.worker.report import FAILURE_TYPE
@@ -102,8 +102,10 @@ def _try(loaded: LoadedScorer, spec: ProbeSpec) -> tuple[Returned | None, Failur
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     try:
         returned = loaded.scorer.score(MiniBatch(spec.mini_batch_id, spec.files, rows))
+        if isinstance(returned, PartlyScored):
+            return None, returned.failures[0].failure
         return read_returned(returned, spec.declared), None
-    except ScriptFailedError as error:
+    except ScorerFailedError as error:
         return None, error.failure
     except SparkscoreError as error:
         return None, describe_failure(error)

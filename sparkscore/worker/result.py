@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
@@ -12,6 +12,7 @@ from sparkscore.errors import OutputContractError
 from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
+from sparkscore.scorers.failed import PartlyScored
 from sparkscore.signature import Returned, tabulate
 from sparkscore.worker.stage import check_partition_values
 
@@ -46,6 +47,8 @@ class ResultSpec:
         renamed: name in the result by the name of a prediction or lineage column.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
+        caller: what returned the value, in words.
+        is_per_item: whether a DataFrame has a row for each item, in their order: a model's has, a script's may not.
     """
 
     predictions: pa.Schema
@@ -53,6 +56,8 @@ class ResultSpec:
     renamed: tuple[tuple[str, str], ...]
     lineage: LineageValues
     partition_by: tuple[str, ...] = ()
+    caller: str = "run()"
+    is_per_item: bool = False
 
     def schema(self, carried_types: pa.Schema) -> pa.Schema:
         """Give the whole result's schema: carried columns, predictions, lineage columns."""
@@ -71,17 +76,28 @@ def make_outcome(returned: object, mini_batch: MiniBatch, spec: ResultSpec, scor
     Raises:
         OutputContractError: the value cannot become rows of the promised types.
     """
+    if isinstance(returned, PartlyScored):
+        return _outcome_of_part(returned, mini_batch, spec, scored_at)
     result = read_returned(returned, spec.predictions)
     items = mini_batch.item_count
     if spec.carried:
         _refuse_other_order(returned)
     if spec.carried and result.elements != items:
-        raise _wrong_count(mini_batch, result.elements)
+        raise _wrong_count(spec.caller, mini_batch, result.elements)
     rows = _join(result, mini_batch, spec, scored_at)
     check_partition_values(rows, spec.partition_by)
     scored = min(items, result.elements)
-    shortfall = _shortfall(items, result.elements) if scored < items else None
+    shortfall = _shortfall(spec.caller, items, result.elements) if scored < items else None
     return Outcome(items=items, scored=scored, table=rows, failure=shortfall)
+
+
+def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+    rest = mini_batch.without({item.position for item in part.failures})
+    if not rest.item_count:
+        return Outcome(mini_batch.item_count, 0, failure=part.failures[0].failure, failures=part.failures)
+    outcome = make_outcome(part.returned, rest, spec, scored_at)
+    failure = outcome.failure or part.failures[0].failure
+    return replace(outcome, items=mini_batch.item_count, failure=failure, failures=part.failures)
 
 
 def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
@@ -112,7 +128,7 @@ def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: 
         pa.repeat(pa.scalar(value, column.type), count)
         for value, column in zip(constants, LINEAGE_SCHEMA, strict=False)
     ]
-    lineage.append(_source_files(mini_batch, count, is_frame=result.is_frame))
+    lineage.append(_source_files(mini_batch, count, is_frame=result.is_frame and not spec.is_per_item))
     schema = spec.schema(pa.schema([]) if source is None else source.schema)
     return pa.Table.from_arrays([*carried, *result.table.columns, *lineage], schema=schema)
 
@@ -148,16 +164,16 @@ def _refuse_other_order(returned: object) -> None:
         )
 
 
-def _wrong_count(mini_batch: MiniBatch, elements: int) -> OutputContractError:
+def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> OutputContractError:
     return OutputContractError(
         code="OUTPUT_ROWS",
-        what="run()",
+        what=caller,
         got=f"{elements} elements for {mini_batch.item_count} rows",
         expected="one element per row, since input columns are carried into the result by position",
         next_step="Return one element per row, or set 'output.carry: []'.",
     )
 
 
-def _shortfall(items: int, elements: int) -> Failure:
-    text = f"run() returned {elements} elements for {items} items, so the {items - elements} missing count as failed"
+def _shortfall(caller: str, items: int, elements: int) -> Failure:
+    text = f"{caller} returned {elements} elements for {items} items, so the {items - elements} missing count as failed"
     return Failure("OUTPUT_ROWS", "OutputContractError", text)

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from sparkscore.digest import digest_of_path
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
 from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.script import ScriptScorer
 from sparkscore.scorers.script_check import check_script
 from sparkscore.scorers.script_package import pack_script
@@ -19,13 +24,16 @@ from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import make_outcome, read_returned
 
 
+def model_files(path: Path, name: str = "", version: str = "1") -> ModelFiles:
+    """Describe a model as the driver does when it has put it into the stage."""
+    return ModelFiles(name or path.stem, version, str(path), digest_of_path(path))
+
+
 class Endpoint:
     """A scoring script as a worker runs it, from the check on the driver to the rows of the result."""
 
-    def __init__(
-        self, folder: Path, files: dict[str, str], arguments: tuple[str, ...], environment: dict[str, str]
-    ) -> None:
-        self.output, self.model = folder / "output", folder / "model"
+    def __init__(self, folder: Path, files: dict[str, str], fields: dict[str, Any]) -> None:
+        self.output, model = folder / "output", folder / "model"
         code, work = folder / "code", folder / "work"
         for made in (self.output, code, work):
             made.mkdir()
@@ -34,18 +42,19 @@ class Endpoint:
             (code / name).write_text(dedent(text))
         script = next(iter(files))
         check_script(code / script)
-        self._scorer = ScriptScorer(
-            ScriptSpec(
-                code=pack_script(code, script).code,
-                script=script,
-                arguments=arguments,
-                environment=tuple(environment.items()),
-                model_path=str(self.model) if self.model.exists() else None,
-                output_folder=str(self.output),
-                work_folder=str(work),
-            )
+        spec = ScriptSpec(
+            code=pack_script(code, script).code,
+            script=script,
+            model=model_files(model) if model.exists() else None,
+            output_folder=str(self.output),
+            work_folder=str(work),
         )
-        self._scorer.load()
+        self._scorer = ScriptScorer(replace(spec, **fields))
+        try:
+            self._scorer.load()
+        except BaseException:
+            self._scorer.close()
+            raise
 
     def score(self, items: list[Path] | pa.Table, carried: tuple[str, ...] = ()) -> Outcome:
         """Score one mini-batch, with the columns that it would have without a declared schema."""
@@ -73,13 +82,19 @@ Deploy = Callable[..., Endpoint]
 
 
 @pytest.fixture
-def deploy(tmp_path: Path) -> Iterator[Deploy]:
+def deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
+    # The host's copies of models are this test's own.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     modules, made = set(sys.modules), []
 
     def make(
-        files: dict[str, str], arguments: tuple[str, ...] = (), environment: dict[str, str] | None = None
+        files: dict[str, str],
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        **fields: object,
     ) -> Endpoint:
-        endpoint = Endpoint(tmp_path, files, arguments, environment or {})
+        given = {"arguments": arguments, "environment": tuple((environment or {}).items())}
+        endpoint = Endpoint(tmp_path, files, {**given, **fields})
         made.append(endpoint)
         return endpoint
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from sparkscore.scorers.script import ScriptFailedError
+from sparkscore.scorers.failed import ScorerFailedError
 
 if TYPE_CHECKING:
     from tests.azure.conftest import Deploy
@@ -377,7 +377,7 @@ def test_a_script_that_fails_says_where(deploy: Deploy, files: list[Path]) -> No
         return [helper(path) for path in mini_batch]
     """
 
-    with pytest.raises(ScriptFailedError) as caught:
+    with pytest.raises(ScorerFailedError) as caught:
         deploy({"score.py": source}).score(files)
 
     failure = caught.value.failure

@@ -18,7 +18,7 @@ from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
 from sparkscore.scorers import Scorer, ScorerSpec, ScriptSpec, load_scorer
-from sparkscore.scorers.script import ScriptFailedError
+from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.script_package import pack_script
 from sparkscore.signature import tabulate
 
@@ -123,10 +123,10 @@ def test_scoring_leaves_the_process_as_it_was(scorer: Scorer) -> None:
 def test_a_failure_is_one_that_the_loop_knows_and_the_scorer_goes_on(scorer: Scorer) -> None:
     before = process_state()
 
-    with pytest.raises((ScriptFailedError, SparkscoreError)) as caught:
+    with pytest.raises((ScorerFailedError, SparkscoreError)) as caught:
         scorer.score(mini_batch(1, -1))
 
-    failure = caught.value.failure if isinstance(caught.value, ScriptFailedError) else describe_failure(caught.value)
+    failure = caught.value.failure if isinstance(caught.value, ScorerFailedError) else describe_failure(caught.value)
     assert failure.code
     assert failure.message
     assert process_state() == before
@@ -138,7 +138,7 @@ def test_a_scorer_that_does_not_load_says_so_and_leaves_nothing_behind(
 ) -> None:
     before = process_state(), set(sys.modules)
 
-    with pytest.raises((ScriptFailedError, SparkscoreError)):
+    with pytest.raises((ScorerFailedError, SparkscoreError)):
         load_scorer(implementation.broken(tmp_path))
 
     assert (process_state(), set(sys.modules)) == before

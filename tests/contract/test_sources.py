@@ -72,7 +72,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 def open_at(spark: SparkSession, location: Path | str | list[str], **more: object) -> Source:
     named = location if isinstance(location, list) else [str(location)]
-    return open_source(spark, Input.model_validate({"location": named, **more}), is_azure=False)
+    return open_source(spark, Input.model_validate({"location": named, **more}), is_files_by_default=False)
 
 
 def items_of(source: Source) -> list[object]:
@@ -326,7 +326,7 @@ def test_a_folder_of_mixed_files_is_an_input_of_files(spark: SparkSession, tmp_p
 def test_azure_deployments_read_files_unless_they_say_otherwise(spark: SparkSession, tmp_path: Path) -> None:
     write_csv(tmp_path / "in", ROWS, spark)
 
-    source = open_source(spark, Input(location=(str(tmp_path / "in"),)), is_azure=True)
+    source = open_source(spark, Input(location=(str(tmp_path / "in"),)), is_files_by_default=True)
 
     assert source.snapshot.format == "files"
 

@@ -28,7 +28,7 @@ _FORBIDDEN = re.compile(
     ),
     re.IGNORECASE,
 )
-_BINARY = {".png", ".parquet", ".ico", ".jar"}
+_BINARY = {".png", ".parquet", ".ico", ".jar", ".onnx", ".npz"}
 
 
 def name_of(path: Path) -> str:

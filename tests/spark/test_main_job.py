@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import runpy
 import shutil
@@ -328,20 +329,26 @@ def test_columns_may_have_dots_and_spaces_in_their_names(
     assert rows == [(1, 3, 5, 9), (2, 4, 6, 12)]
 
 
-def test_a_model_that_changes_under_the_run_names_no_rows(
+def test_a_model_that_changes_under_the_run_is_scored_as_it_was(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
 ) -> None:
     pq.write_table(pa.table({"id": range(10)}), tmp_path / "rows.parquet")
     (tmp_path / "model.txt").write_text("old")
     deployment = make_deployment(
-        f"from pathlib import Path\ndef run(f):\n    Path({str(tmp_path / 'model.txt')!r}).write_text('new')\n"
-        "    return [1] * len(f)",
+        f"""
+        import os
+        from pathlib import Path
+        def run(frame):
+            Path({str(tmp_path / "model.txt")!r}).write_text("new")
+            return [(Path(os.environ["AZUREML_MODEL_DIR"]) / "model.txt").read_text()] * len(frame)
+        """,
         model={"path": str(tmp_path / "model.txt")},
     )
 
-    with pytest.raises(sparkscore.SparkscoreError, match=r"\[MODEL_CHANGED\]"):
-        sparkscore.score(spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    run = sparkscore.score(spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out")
+
+    assert {row["prediction"] for row in run.predictions().collect()} == {"old"}
+    assert run.record["model"]["sha256"] == hashlib.sha256(b"old").hexdigest()
 
 
 def test_a_complete_run_whose_rows_are_gone_is_not_called_done(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["run", "runs", "new", "doctor", "schema", "demo"]
+COMMANDS = ["run", "runs", "models", "new", "doctor", "schema", "demo"]
 OPTIONS_OF_RUN = [
+    "--model REFERENCE",
     "--input LOCATION",
     "--input-format FORMAT",
     "--output LOCATION",
@@ -56,7 +57,7 @@ def test_without_a_command_the_manual_is_shown(sparkscore: Callable[..., Any]) -
 def test_the_manual_of_run_has_every_option_and_what_a_script_needs_to_know(sparkscore: Callable[..., Any]) -> None:
     answer = sparkscore("run", "--help")
 
-    assert answer.out.startswith("Usage: sparkscore run [OPTIONS] DEPLOYMENT.yml\n")
+    assert answer.out.startswith("Usage: sparkscore run [OPTIONS] [DEPLOYMENT.yml]\n")
     for option in OPTIONS_OF_RUN:
         assert f"\n  {option} " in answer.out
     for heading in ("Arguments:", "Input:", "Output:", "Run:", "Spark:", "Answer:", "Examples:", "Exit codes:"):
@@ -65,11 +66,9 @@ def test_the_manual_of_run_has_every_option_and_what_a_script_needs_to_know(spar
         assert word in answer.out
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["run"], ["runs"], ["runs", "list"], ["runs", "show"], ["new"], ["doctor"], ["schema"], ["demo"]]
-)
-def test_every_manual_fits_a_terminal(sparkscore: Callable[..., Any], command: list[str]) -> None:
-    answer = sparkscore(*command, "--help")
+@pytest.mark.parametrize("command", ["", *COMMANDS, "runs list", "runs show", "models show"])
+def test_every_manual_fits_a_terminal(sparkscore: Callable[..., Any], command: str) -> None:
+    answer = sparkscore(*command.split(), "--help")
 
     assert answer.exit_code == 0
     assert max(len(line) for line in answer.out.splitlines()) <= 100

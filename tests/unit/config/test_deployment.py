@@ -165,8 +165,6 @@ def test_other_settings_that_are_not_applied() -> None:
         "settings.allowed_failed_percent": 2.5,
         "isolation": "process",
         "chunk_size": 1000,
-        "python.requirements": "/r.txt",
-        "python.check": "strict",
     }
 
     assert load_deployment(None, asked).unapplied_settings() == asked

@@ -41,6 +41,8 @@ _GOOD = [
     "output: {partition_by: [a, b]}",
     "columns: {a: b}",
     "isolation: process\nchunk_size: 5\ntrust: code\npublish: auto",
+    "models: {a: models/a, b: {path: models/b, version: 2}}",
+    "model: {path: m.onnx, inputs: {x: [a, b], y: c}, session_options: {enable_mem_pattern: false}}",
     "resources: {instance_count: 1, instance_type: [a], docker_args: -x}",
     "tags: {a: {b: [1]}}",
 ]

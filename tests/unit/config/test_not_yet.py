@@ -11,8 +11,6 @@ from sparkscore.errors import ConfigError
 _CASES: list[tuple[str, object]] = [
     ("settings.output_action", "summary_only"),
     ("publish", "audit"),
-    ("python.path", "/usr/bin/python3"),
-    ("python.archive", "/env.tar.gz"),
     ("input.format", "query"),
     ("input.format", "table"),
     ("input.format", "orc"),
@@ -45,7 +43,7 @@ def test_every_key_is_one_of_the_deployment() -> None:
 
 def test_a_refusal_shows_no_secret() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_deployment(None, {"python.archive": "https://a/b.tgz?sig=hunter2"})
+        load_deployment(None, {"output.location": "table:a?sig=hunter2"})
 
     assert "hunter2" not in str(caught.value)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from sparkscore.config import load_deployment
 from sparkscore.errors import ConfigError
 
-_NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
+# A number without a point, like 1e3, is a number in YAML 1.2 and here; PyYAML writes such a text without quotes.
+_NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
+    lambda text: not re.fullmatch(r"[-+]?[0-9]+[eE][-+]?[0-9]+", text)
+)
 _WORDS = st.text("abcxyz é漢-_", min_size=1, max_size=8).filter(lambda text: text.strip() == text)
 _TREES = st.fixed_dictionaries(
     {},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,7 +161,10 @@ def test_a_long_option_is_refused() -> None:
         parse_value("x" * (MAX_BYTES + 1), ("name",))
 
 
-_TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
+# A number without a point, like 1e3, is a number in YAML 1.2 and here; PyYAML writes such a text without quotes.
+_TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8).filter(
+    lambda text: not re.fullmatch(r"[-+]?[0-9]+[eE][-+]?[0-9]+", text)
+)
 _JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -8,6 +8,7 @@ import pytest
 
 from sparkscore import errors
 from sparkscore.errors import (
+    ModelError,
     OutputContractError,
     ScoringError,
     ScoringScriptError,
@@ -48,7 +49,7 @@ def test_a_run_without_mini_batches_had_no_input() -> None:
 @pytest.mark.parametrize(("planned", "state"), [(30, "10 of 30 items"), (None, "10 items")])
 def test_one_failed_mini_batch_fails_the_run_and_says_where(planned: int | None, state: str) -> None:
     with pytest.raises(ScoringScriptError) as caught:
-        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "score.py")
+        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "scoring script 'score.py'")
 
     assert str(caught.value) == (
         "[SCRIPT_RUN] scoring script 'score.py' raised ValueError in run() for mini-batch '4-1' (score.py, line 7): "
@@ -65,11 +66,21 @@ def test_a_shortfall_fails_the_run_though_items_were_scored() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "phase"), [("MODEL_LOAD", "while it was loaded"), ("MODEL_PREDICT", "while it predicted")]
+)
+def test_the_message_says_that_a_model_raised(code: str, phase: str) -> None:
+    error = failure_error(Failure(code, "OSError", "x"), "model 'm'", "mini-batch '1'", "State.")
+
+    assert isinstance(error, ModelError)
+    assert error.what == f"model 'm' raised OSError {phase} for mini-batch '1'"
+
+
+@pytest.mark.parametrize(
     ("code", "phase"),
     [("SCRIPT_IMPORT", "while it was imported"), ("SCRIPT_INIT", "in init()"), ("SCRIPT_RUN", "in run()")],
 )
 def test_the_message_says_which_part_of_the_script_raised(code: str, phase: str) -> None:
-    error = failure_error(Failure(code, "OSError", "x"), "score.py", "mini-batch '1'", "State.")
+    error = failure_error(Failure(code, "OSError", "x"), "scoring script 'score.py'", "mini-batch '1'", "State.")
 
     assert error.what == f"scoring script 'score.py' raised OSError {phase} for mini-batch '1'"
 

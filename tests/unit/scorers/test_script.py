@@ -6,6 +6,7 @@ import importlib
 import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,25 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from sparkscore.errors import ScoringScriptError, SourceSchemaError
+from sparkscore.digest import digest_of_path
+from sparkscore.errors import ModelError, ScoringScriptError, SourceSchemaError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
 from sparkscore.scorers import ScriptSpec, load_scorer
-from sparkscore.scorers.script import ScriptFailedError, ScriptScorer
+from sparkscore.scorers.failed import ScorerFailedError
+from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.scorers.script import ScriptScorer
 from sparkscore.scorers.script_package import pack_script
 
 FILES = MiniBatch("0", ("/in/a", "/in/b"))
 ROWS = MiniBatch("0", (), pa.table({"x": [1, 2]}))
 
 Load = Callable[..., ScriptScorer]
+
+
+@pytest.fixture(autouse=True)
+def _host_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
@@ -76,8 +85,12 @@ def surroundings() -> tuple[object, ...]:
     )
 
 
+def files_of(path: Path, name: str = "churn", version: str = "1") -> ModelFiles:
+    return ModelFiles(name, version, str(path), digest_of_path(path))
+
+
 def failure_of(call: Callable[[], object]) -> Failure:
-    with pytest.raises(ScriptFailedError) as caught:
+    with pytest.raises(ScorerFailedError) as caught:
         call()
     return caught.value.failure
 
@@ -335,7 +348,7 @@ def run(b):
     yield (next(Path(root).iterdir()) / "data" / "weights.json").read_text()
 """
     for path in (model, tmp_path / "latest"):
-        scorer = load(source, model_path=str(path))
+        scorer = load(source, model=files_of(path))
         assert scorer.score(FILES) == [[path.name], [path.name], ["weights.json"], ["weights.json"], "[1]"]
         scorer.close()
     assert (model / "data" / "weights.json").read_text() == "[1]"
@@ -345,8 +358,58 @@ def test_the_folder_holds_a_model_file_under_its_own_name_or_nothing(load: Load,
     (tmp_path / "model.pkl").write_bytes(b"weights")
     source = "import os\nroot = os.environ['AZUREML_MODEL_DIR']\ndef run(b):\n    return os.listdir(root)"
 
-    assert load(source, model_path=str(tmp_path / "model.pkl")).score(FILES) == ["model.pkl"]
+    assert load(source, model=files_of(tmp_path / "model.pkl")).score(FILES) == ["model.pkl"]
     assert load(source).score(FILES) == []
+
+
+LOOK = """
+import os
+root = os.environ["AZUREML_MODEL_DIR"]
+def run(b):
+    return sorted(os.path.relpath(os.path.join(folder, name), root) for folder, _, names in os.walk(root)
+                  for name in names)
+"""
+
+
+def test_further_models_are_laid_out_by_name_and_version(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"weights")
+    (tmp_path / "labels" / "en").mkdir(parents=True)
+    (tmp_path / "labels" / "en" / "names.txt").write_text("a")
+    folder = tmp_path / "labels"
+
+    scorer = load(
+        LOOK,
+        model=files_of(tmp_path / "model.pkl"),
+        models=(files_of(folder, "words", "3"), files_of(folder, "plain", "sha256:ab"), files_of(folder, "up", "..")),
+    )
+
+    assert scorer.score(FILES) == [
+        "model.pkl",
+        "plain/sha256-ab/labels/en/names.txt",
+        "up/-/labels/en/names.txt",
+        "words/3/labels/en/names.txt",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model", "model.pkl"])
+def test_a_further_model_with_the_name_of_the_models_own_file_is_refused(name: str, load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "m" / name
+    path.parent.mkdir()
+    if name == "model":
+        path.mkdir()
+    (path / "weights" if name == "model" else path).write_bytes(b"weights")
+
+    with pytest.raises(ModelError, match=f"MODEL_NAME.*'{name}'"):
+        load(LOOK, model=files_of(path), models=(files_of(path, name),))
+
+
+def test_a_model_that_is_not_the_one_the_run_began_with_is_not_used(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"weights")
+    files = files_of(tmp_path / "model.pkl")
+    (tmp_path / "model.pkl").write_bytes(b"others")
+
+    with pytest.raises(ModelError, match="MODEL_CHANGED"):
+        load(LOOK, model=files)
 
 
 def test_closing_calls_shutdown_and_removes_the_copy(load: Load, tmp_path: Path) -> None:
@@ -375,7 +438,7 @@ def test_a_scorer_that_does_not_load_leaves_nothing_and_is_not_shut_down(
 ) -> None:
     source = f"import own_x\ndef shutdown():\n    open({str(tmp_path / 'mark')!r}, 'w').close()\n{source}"
 
-    with pytest.raises((ScriptFailedError, ScoringScriptError)):
+    with pytest.raises((ScorerFailedError, ScoringScriptError)):
         load_scorer(spec(source, **{"own_x.py": ""}))
 
     assert list((tmp_path / "work").iterdir()) == []

@@ -10,7 +10,7 @@ from sparkscore.sources.formats import detect_format
 
 def detected(location: Path | tuple[Path, ...], *, is_azure: bool = False) -> str:
     locations = location if isinstance(location, tuple) else (location,)
-    return detect_format(Input(location=tuple(map(str, locations))), is_azure=is_azure)
+    return detect_format(Input(location=tuple(map(str, locations))), is_files_by_default=is_azure)
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_a_delta_table_beside_another_location_is_no_table(tmp_path: Path) -> No
 def test_what_the_deployment_says_holds_without_a_look(tmp_path: Path) -> None:
     config = Input(location=(str(tmp_path / "nowhere"),), format="parquet")
 
-    assert detect_format(config, is_azure=True) == "parquet"
+    assert detect_format(config, is_files_by_default=True) == "parquet"

@@ -17,7 +17,7 @@ from sparkscore.errors import ModelLoadError, OutputContractError
 from sparkscore.minibatch import SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure
 from sparkscore.scorers import ScriptSpec
-from sparkscore.scorers.script import ScriptFailedError
+from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import (
     REPORT_SCHEMA,
@@ -172,7 +172,7 @@ def test_counts_add_up_whatever_happens_when(
         if len(scorer.called) <= failing:
             return [1] * wanted
         if way == "raise":
-            raise ScriptFailedError(Failure("SCRIPT_RUN", "ValueError", "x"))
+            raise ScorerFailedError(Failure("SCRIPT_RUN", "ValueError", "x"))
         return {"fewer": [1] * (wanted - 1), "more": [1] * (wanted + 1), "contract": None}[way]
 
     scorer = RecordingScorer(score)
@@ -195,7 +195,7 @@ def test_counts_add_up_whatever_happens_when(
 def test_the_first_failure_stops_the_task(loads: Loads, spec: WorkerSpec) -> None:
     def score(mini_batch: MiniBatch) -> object:
         if mini_batch.mini_batch_id == "3-1":
-            raise ScriptFailedError(Failure("SCRIPT_RUN", "ValueError", "x", "score.py, line 3", "tb", ""))
+            raise ScorerFailedError(Failure("SCRIPT_RUN", "ValueError", "x", "score.py, line 3", "tb", ""))
         return [1] * mini_batch.item_count
 
     scorer = RecordingScorer(score)
@@ -314,7 +314,7 @@ def test_another_run_or_attempt_loads_its_own_and_closes_the_one_before(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ScriptFailedError(Failure("SCRIPT_INIT", "OSError", "x")), "SCRIPT_INIT"),
+        (ScorerFailedError(Failure("SCRIPT_INIT", "OSError", "x")), "SCRIPT_INIT"),
         (ModelLoadError(code="MODEL_LOAD", what="model 'm'", next_step="Mend it."), "MODEL_LOAD"),
     ],
 )
@@ -375,7 +375,7 @@ def test_a_probe_of_rows_hands_them_over_and_enforces_what_is_declared(loads: Lo
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ScriptFailedError(Failure("SCRIPT_RUN", "OSError", "x", "score.py, line 3", "tb", "")), "SCRIPT_RUN"),
+        (ScorerFailedError(Failure("SCRIPT_RUN", "OSError", "x", "score.py, line 3", "tb", "")), "SCRIPT_RUN"),
         (OutputContractError(code="INPUT_INEXACT", what="w", next_step="n"), "INPUT_INEXACT"),
         (None, "OUTPUT_KIND"),
     ],
@@ -395,7 +395,7 @@ def test_a_probe_that_fails_says_why(error: Exception | None, code: str, loads: 
 
 
 def test_a_probe_of_a_scorer_that_does_not_load_says_why(loads: Loads, spec: WorkerSpec) -> None:
-    loads.coming = [ScriptFailedError(Failure("SCRIPT_INIT", "OSError", "x"))]
+    loads.coming = [ScorerFailedError(Failure("SCRIPT_INIT", "OSError", "x"))]
 
     report = probed(loads, spec)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sparkscore.config import Model
+from sparkscore.digest import digest_of_path
 from sparkscore.errors import ConfigError, ModelError, ModelNotFoundError
-from sparkscore.models import ResolvedModel, digest_of_path, resolve_model
+from sparkscore.models import ResolvedModel, resolve_model
 
 
 def resolved(model: Model) -> ResolvedModel:
@@ -38,7 +39,9 @@ def test_a_file_is_named_by_its_stem_and_versioned_by_its_digest(tmp_path: Path)
     found = resolved(Model(path=str(path)))
 
     assert found == ResolvedModel(path, "model", f"sha256:{sha256[:12]}", sha256)
-    assert found.describe() == {"name": "model", "version": found.version, "sha256": sha256, "path": str(path)}
+    assert found.describe() == {
+        "name": "model", "version": found.version, "sha256": sha256, "path": str(path), "uri": None,
+    }  # fmt: skip
 
 
 def test_a_folder_is_named_by_its_whole_name(folder: Path) -> None:

@@ -1,0 +1,120 @@
+"""Say what a plain model file of scikit-learn, XGBoost or LightGBM is (driver; nothing is unpickled)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from sparkscore.errors import ModelLoadError
+from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.resolve import ResolvedModel
+from sparkscore.scorers.specs import Framework
+from sparkscore.signature.model_signature import ColumnInput, ModelSignature
+
+#: Endings of files that can hold any Python object.
+PICKLES: Final = frozenset({".joblib", ".pickle", ".pkl"})
+
+_TREE_LINES: Final = 200
+_CATEGORIES = re.compile(r"^-?\d+(:-?\d+)*$")
+
+
+def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescription:
+    """Describe a model file by what can be read without running anything of it.
+
+    Raises:
+        ModelLoadError: it is no file of this framework.
+    """
+    suffix = model.path.suffix.lower()
+    if suffix in PICKLES:
+        inputs = None
+    elif framework == "xgboost":
+        inputs = _inputs_of_xgboost(model)
+    elif framework == "lightgbm":
+        inputs = _inputs_of_lightgbm(model)
+    else:
+        raise _broken(model, framework, f"ending '{suffix}'", "one of .joblib, .pickle and .pkl")
+    return ModelDescription(
+        kind=framework,
+        flavors=(f"{framework} {suffix}",),
+        signature=ModelSignature(inputs=inputs),
+        runs_code=suffix in PICKLES,
+        signature_advice="the columns go by the names that the model itself has, or all of them in their order. "
+        "To have them checked before the run, log the model with MLflow and input_example=INPUT.",
+    )
+
+
+def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
+    """Read names and types of the features; None where XGBoost is not installed here."""
+    if find_spec("xgboost") is None:
+        return None
+    import xgboost  # noqa: PLC0415 - only where it is installed
+
+    try:
+        booster = xgboost.Booster(model_file=str(model.path))
+    # XGBoost raises errors of its own, of C++ and of Python for a file that is none of its.
+    except Exception as error:
+        raise _broken(model, "xgboost", "a file that XGBoost cannot read", "model.save_model(FILE)") from error
+    count = booster.num_features()
+    features: Sequence[str | None] = booster.feature_names or [None] * count
+    kinds = booster.feature_types or [""] * count
+    # XGBoost computes with 32-bit floats: a column of doubles is what it rounds itself, as in plain Python.
+    types = [None if kind in {"c", "i"} else pa.float64() for kind in kinds]
+    return tuple(ColumnInput(name, type_) for name, type_ in zip(features, types, strict=True))
+
+
+def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
+    header = _header_of_lightgbm(model.path)
+    if header.get("version") is None or "feature_names" not in header:
+        raise _broken(model, "lightgbm", "a file without LightGBM's header", "model.save_model(FILE)")
+    features = header["feature_names"].split()
+    infos = header.get("feature_infos", "").split()
+    kinds = infos if len(infos) == len(features) else [""] * len(features)
+    # LightGBM's own names where nobody gave any: columns then count by position.
+    is_unnamed = features == [f"Column_{position}" for position in range(len(features))]
+    has_categories = bool(header.get("pandas_categorical"))
+    return tuple(
+        ColumnInput(None if is_unnamed else name, _type_of_lightgbm(kind, has_categories=has_categories))
+        for name, kind in zip(features, kinds, strict=True)
+    )
+
+
+def _type_of_lightgbm(kind: str, *, has_categories: bool) -> pa.DataType | None:
+    """Give doubles, but any type for a category: what stands in the file is its number, not its value."""
+    return None if has_categories and _CATEGORIES.match(kind) else pa.float64()
+
+
+def _header_of_lightgbm(path: Path) -> dict[str, str]:
+    """Read the lines ``key=value`` above the first tree, and the categories on the last line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        return {}
+    header = dict(line.split("=", 1) for line in lines[:_TREE_LINES] if "=" in line)
+    header.pop("pandas_categorical", None)
+    for line in lines[-_TREE_LINES:]:
+        if line.startswith("pandas_categorical:"):
+            header["pandas_categorical"] = "yes" if _lists(line.partition(":")[2]) else ""
+    return header
+
+
+def _lists(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _broken(model: ResolvedModel, framework: str, got: str, expected: str) -> ModelLoadError:
+    return ModelLoadError(
+        code="MODEL_BROKEN",
+        what=f"model '{model.path.name}' as a file of {framework}",
+        got=got,
+        expected=f"a file that was written with {expected}" if "(" in expected else expected,
+        next_step="Correct 'model.framework', or save the model again.",
+    )

@@ -1,0 +1,192 @@
+"""Say what an MLflow model is, from its MLmodel file and what lies beside it (driver; nothing of the model is run)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sparkscore.digest import files_of_model
+from sparkscore.errors import ModelLoadError, SignatureMismatchError, names
+from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.mlflow_signature import read_signature
+from sparkscore.models.resolve import ResolvedModel
+from sparkscore.scorers.mlflow_quiet import quiet_mlflow
+from sparkscore.signature.model_signature import ModelSignature
+
+MLMODEL: Final = "MLmodel"
+
+# Loaders that read data and nothing else, as MLflow 3.17 has them. scikit-learn's are not among them: a pickle runs
+# code, and skops believes the list of trusted types that stands in the model's own MLmodel file.
+_DATA_LOADERS: Final = frozenset({"mlflow.lightgbm", "mlflow.onnx", "mlflow.spark", "mlflow.xgboost"})
+# The class that these two make an object of is named by the model.
+_DATA_CLASSES: Final = {
+    "mlflow.lightgbm": ("lightgbm.basic.Booster",),
+    "mlflow.xgboost": (
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
+        "xgboost.sklearn.XGBRanker",
+        "xgboost.sklearn.XGBRegressor",
+        "xgboost.sklearn.XGBRFClassifier",
+        "xgboost.sklearn.XGBRFRegressor",
+    ),
+}
+_CODE_SUFFIXES: Final = frozenset(
+    {".cloudpickle", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth", ".py", ".skops", ".so"}
+)
+
+
+def describe_mlflow(model: ResolvedModel) -> ModelDescription:
+    """Describe an MLflow model.
+
+    Raises:
+        ModelLoadError: its MLmodel file is broken, or describes a model that no pyfunc can load.
+        MissingDependencyError: MLflow is not installed, and it must read the signature.
+    """
+    content = _read_mlmodel(model)
+    flavors: dict[str, Any] = content["flavors"]
+    return ModelDescription(
+        kind="spark" if "spark" in flavors else "mlflow",
+        flavors=tuple(sorted(flavors)),
+        signature=_signature_of(model, content),
+        requirements=_requirements_of(model.path),
+        python_version=_python_version_of(model.path, flavors["python_function"]),
+        runs_code=_runs_code(model.path, flavors),
+        signature_advice=_advice(model),
+    )
+
+
+def check_params(description: ModelDescription, params: Mapping[str, object], *, has_predict_fn: bool = False) -> None:
+    """Refuse parameters that the model's ``predict`` would ignore or cannot take.
+
+    Args:
+        description: what the model is.
+        params: the deployment's parameters.
+        has_predict_fn: whether the parameters are arguments of other methods, which only those can check.
+
+    Raises:
+        SignatureMismatchError: the signature has no such parameter, or one of another type.
+    """
+    if not params or has_predict_fn or description.kind not in {"mlflow", "spark"}:
+        return
+    known = dict(description.signature.params or ())
+    if unknown := params.keys() - known.keys():
+        raise _wrong_params(
+            got=names(unknown),
+            expected=names(known) if known else "none: MLflow ignores parameters that the signature does not name",
+        )
+    wrong = [name for name, value in params.items() if not _fits(value, known[name])]
+    if wrong:
+        raise _wrong_params(
+            got=", ".join(f"'{name}': {type(params[name]).__name__}" for name in wrong),
+            expected=", ".join(f"'{name}': {type(known[name]).__name__}" for name in wrong),
+        )
+
+
+def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
+    return SignatureMismatchError(
+        code="MODEL_PARAMS",
+        what="'model.params' against the parameters in the model's signature",
+        got=got,
+        expected=expected,
+        next_step="Correct 'model.params', or log the model with infer_signature(..., params={...}).",
+    )
+
+
+def _fits(value: object, default: object) -> bool:
+    """Tell whether MLflow takes a value where it has this default: the same type, or an integer for a float."""
+    if default is None:
+        return True
+    if isinstance(default, list):
+        return isinstance(value, list) and all(_fits(item, default[0]) for item in value if default)
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)
+
+
+def _read_mlmodel(model: ResolvedModel) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = yaml.safe_load((model.path / MLMODEL).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _broken(model, "no YAML") from error
+    flavors = content.get("flavors") if isinstance(content, dict) else None
+    if not isinstance(flavors, dict) or not all(isinstance(flavor, dict) for flavor in flavors.values()):
+        raise _broken(model, "no mapping 'flavors'")
+    if "python_function" not in flavors:
+        raise _broken(model, f"the flavors {names(flavors)}", "also 'python_function', which says how it is loaded")
+    if "loader_module" not in flavors["python_function"]:
+        raise _broken(model, "a flavor 'python_function' without 'loader_module'")
+    return content
+
+
+def _broken(model: ResolvedModel, got: str, expected: str = "") -> ModelLoadError:
+    return ModelLoadError(
+        code="MODEL_BROKEN",
+        what=f"file 'MLmodel' of model '{model.name}'",
+        got=got,
+        expected=expected,
+        next_step="Log the model again with the mlflow.<flavor>.log_model that fits it.",
+    )
+
+
+def _signature_of(model: ResolvedModel, content: dict[str, Any]) -> ModelSignature:
+    written = content.get("signature")
+    if written is None:
+        return ModelSignature()
+    with quiet_mlflow():
+        try:
+            return read_signature(written)
+        # MLflow raises what its parts raise: JSON, NumPy, KeyError, TypeError.
+        except Exception as error:
+            raise _broken(model, f"a signature that MLflow cannot read ({type(error).__name__})") from error
+
+
+def _requirements_of(folder: Path) -> tuple[str, ...]:
+    """Give the packages that the model names: from ``requirements.txt``, or else from ``conda.yaml``."""
+    if (folder / "requirements.txt").is_file():
+        lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    else:
+        lines = _pip_lines(_read_yaml(folder / "conda.yaml").get("dependencies"))
+    found = [line.split(" #")[0].strip() for line in lines]
+    return tuple(line for line in found if line and not line.startswith(("#", "-")))
+
+
+def _pip_lines(dependencies: Any) -> list[str]:
+    entries = dependencies if isinstance(dependencies, list) else []
+    return [str(line) for entry in entries if isinstance(entry, dict) for line in entry.get("pip") or ()]
+
+
+def _python_version_of(folder: Path, pyfunc: dict[str, Any]) -> str | None:
+    version = pyfunc.get("python_version") or _read_yaml(folder / "python_env.yaml").get("python")
+    return None if version is None else str(version)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file that only informs: one that is absent or broken says nothing."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _runs_code(folder: Path, flavors: dict[str, Any]) -> bool:
+    pyfunc = flavors["python_function"]
+    loader = pyfunc["loader_module"]
+    if loader not in _DATA_LOADERS or pyfunc.get("code") or pyfunc.get("python_model"):
+        return True
+    flavor = flavors.get(loader.removeprefix("mlflow."), {})
+    classes = _DATA_CLASSES.get(loader)
+    if flavor.get("code") or (classes and flavor.get("model_class", classes[0]) not in classes):
+        return True
+    return any(file.suffix.lower() in _CODE_SUFFIXES for file in files_of_model(folder))
+
+
+def _advice(model: ResolvedModel) -> str:
+    place = model.uri or str(model.path)
+    return (
+        f"its input is not checked. Add a signature with mlflow.models.set_signature('{place}', "
+        "mlflow.models.infer_signature(INPUT, OUTPUT)), or log the model again with input_example=INPUT."
+    )

@@ -1,0 +1,135 @@
+"""Turn MLflow's signatures into Arrow's types (driver)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from sparkscore.signature.model_signature import ColumnInput, ModelInput, ModelSignature, TensorInput
+
+if TYPE_CHECKING:
+    from mlflow.types.schema import ColSpec, ParamSchema, Schema, TensorSpec
+
+PREDICTION: Final = "prediction"
+
+_SCALARS: Final = {
+    "boolean": pa.bool_(),
+    "integer": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "binary": pa.binary(),
+    # MLflow refuses datetimes with a time zone: the model gets the instant in UTC.
+    "datetime": pa.timestamp("us"),
+}
+# Spark has no unsigned integers and no half floats: a result column has the next wider type.
+_STORED: Final = {
+    pa.uint8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.int64(),
+    pa.float16(): pa.float32(),
+}
+
+
+def read_signature(signature: dict[str, Any]) -> ModelSignature:
+    """Read the signature of an MLmodel file with MLflow's own classes.
+
+    Raises:
+        Exception: whatever MLflow raises for a text that is no signature.
+    """
+    from mlflow.models import ModelSignature as MlflowSignature  # noqa: PLC0415 - takes three seconds
+
+    read = MlflowSignature.from_dict(signature)
+    return ModelSignature(
+        inputs=None if read.inputs is None else tuple(_inputs(read.inputs)),
+        outputs=None if read.outputs is None else _outputs(read.outputs),
+        params=None if read.params is None else _params(read.params),
+    )
+
+
+def _inputs(schema: Schema) -> list[ModelInput]:
+    specs: list[Any] = schema.inputs
+    if schema.is_tensor_spec():
+        return [TensorInput(spec.name, _tensor_type(spec.type), tuple(spec.shape)) for spec in specs]
+    if _has_one_unnamed(specs, "object"):
+        # A list of pydantic models or of dicts: their fields are the input's columns.
+        properties = specs[0].to_dict()["properties"]
+        return [ColumnInput(name, _column_type(field), field["required"]) for name, field in properties.items()]
+    return [ColumnInput(_name_of(spec), _column_type(spec.to_dict()), spec.required) for spec in specs]
+
+
+def _has_one_unnamed(specs: list[Any], *kinds: str) -> bool:
+    return len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] in kinds
+
+
+def _outputs(schema: Schema) -> pa.Schema | None:
+    """Give the result's columns; None where a type is left open, so that it must be found out."""
+    if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
+        # Dicts: each key is a column. A map does not say which keys there are.
+        fields = _column_type(schema.inputs[0].to_dict())
+        return pa.schema(list(fields)) if fields is not None and pa.types.is_struct(fields) else None
+    names = [_name_of(spec) for spec in schema.inputs]
+    found = [_output_type(spec) for spec in schema.inputs]
+    types = [type_ for type_ in found if type_ is not None]
+    if not types or len(types) < len(found):
+        return None
+    if len(names) == 1:
+        return pa.schema([(names[0] or PREDICTION, types[0])])
+    columns = [name or f"c{position}" for position, name in enumerate(names)]
+    return pa.schema(list(zip(columns, types, strict=True)))
+
+
+def _name_of(spec: ColSpec | TensorSpec) -> str | None:
+    """Give a name; a number is what pandas calls columns that nobody named."""
+    return spec.name if isinstance(spec.name, str) else None
+
+
+def _output_type(spec: Any) -> pa.DataType | None:
+    shape = getattr(spec, "shape", None)
+    if shape is None:
+        return _column_type(spec.to_dict())
+    type_ = _tensor_type(spec.type)
+    if type_ is None or not shape:
+        return None
+    type_ = _STORED.get(type_, type_)
+    for _ in shape[1:]:
+        type_ = pa.list_(type_)
+    return type_
+
+
+def _column_type(written: Any) -> pa.DataType | None:
+    """Give the type of a column as MLflow writes types; None where any will do."""
+    kind = written if isinstance(written, str) else written["type"]
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    if kind == "sparkml_vector":
+        return pa.list_(pa.float64())
+    parts = _parts_of(kind, written)
+    types = {name: _column_type(part) for name, part in parts.items()}
+    if not types or None in types.values():
+        return None
+    if kind == "array":
+        return pa.list_(types["items"])
+    return pa.map_(pa.string(), types["values"]) if kind == "map" else pa.struct(list(types.items()))
+
+
+def _parts_of(kind: str, written: dict[str, Any]) -> dict[str, Any]:
+    if kind == "object":
+        return dict(written["properties"])
+    return {part: written[part] for part in ("items", "values") if part in written}
+
+
+def _tensor_type(dtype: np.dtype[Any]) -> pa.DataType | None:
+    if dtype.kind in "US":
+        return pa.string() if dtype.kind == "U" else pa.binary()
+    if dtype.kind == "M":
+        return pa.timestamp("us")
+    return None if dtype.kind not in "biuf" else pa.from_numpy_dtype(dtype)
+
+
+def _params(schema: ParamSchema) -> tuple[tuple[str, object], ...]:
+    return tuple((spec.name, spec.default) for spec in schema.params)

@@ -1,0 +1,163 @@
+"""Refuse ONNX models that would not load on the workers: newer versions, external data out of reach (driver)."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sparkscore.errors import ModelLoadError
+from sparkscore.scorers.onnx import accepts_graph
+
+if TYPE_CHECKING:  # the package is optional, and slow to import
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+# Every ONNX Runtime that we support takes these; they surround the one version that is asked about.
+_PLAIN_IR: Final = 7
+_PLAIN_OPSET: Final = 13
+_ITEM_BYTES: Final = {
+    "FLOAT": 4, "DOUBLE": 8, "FLOAT16": 2, "BFLOAT16": 2, "BOOL": 1,
+    "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8,
+}  # fmt: skip
+
+
+def check_versions(proto: ModelProto, file: Path) -> None:
+    """Ask the installed ONNX Runtime, with a graph of one node, whether it knows the versions that a model is made for.
+
+    Raises:
+        ModelLoadError: codes ``ONNX_IR`` and ``ONNX_OPSET``, with the version found and the newest that is supported.
+    """
+    _check_version("ONNX_IR", f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir))
+    for opset in proto.opset_import:
+        domain = opset.domain or "ai.onnx"
+        _check_version("ONNX_OPSET", f"opset '{domain}' of model '{file}'", opset.version, _graph_of_domain(domain))
+
+
+def _graph_of_domain(domain: str) -> Callable[[int], bytes]:
+    return lambda version: _tiny_graph(domain, version, _PLAIN_IR)
+
+
+def _check_version(code: str, what: str, version: int, make_graph: Callable[[int], bytes]) -> None:
+    if accepts_graph(make_graph(version)):
+        return
+    newest = bisect_left(range(1, version), 1, key=lambda older: int(not accepts_graph(make_graph(older))))
+    raise ModelLoadError(
+        code=code,
+        what=what,
+        got=str(version),
+        expected=f"at most {newest}, the newest that the installed ONNX Runtime supports",
+        next_step="Install a newer onnxruntime here and on the workers, or export the model for an older version.",
+    )
+
+
+def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
+    from onnx import TensorProto, helper  # noqa: PLC0415 - an extra
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "tiny", values[:1], values[1:])
+    versions = {"ai.onnx": _PLAIN_OPSET} | ({domain: opset} if domain else {})
+    imports = [helper.make_opsetid("" if name == "ai.onnx" else name, number) for name, number in versions.items()]
+    model: ModelProto = helper.make_model(graph, opset_imports=imports, ir_version=ir_version)
+    return bytes(model.SerializeToString())
+
+
+def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
+    """Refuse external data that would not be beside the graph on the workers, or is not all there.
+
+    Args:
+        proto: the model.
+        file: the file it was read from.
+        folder: the model's folder; None where the model is the file alone.
+
+    Raises:
+        ModelLoadError: code ``ONNX_EXTERNAL_DATA``.
+    """
+    from onnx import TensorProto  # noqa: PLC0415 - an extra
+
+    for tensor in _tensors(proto):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        if folder is None:
+            raise _out_of_reach(
+                file,
+                tensor.name,
+                got="external data beside the file, which does not travel with it",
+                expected="a folder that holds both",
+                next_step=f"Name the folder in 'model.path': {file.parent}.",
+            )
+        _check_tensor(tensor, file)
+
+
+def _check_tensor(tensor: TensorProto, file: Path) -> None:
+    # As texts: where its bytes are not UTF-8, protobuf gives a text as bytes.
+    entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
+    location = entries.get("location", "")
+    place = Path(os.path.normpath(location))
+    # As ONNX Runtime sees it: beside the graph or below, by name. Links are files once they are on a worker.
+    if not location or place.is_absolute() or ".." in place.parts:
+        raise _out_of_reach(file, tensor.name, got=f"location '{location}'", expected="a path below the graph's folder")
+    data = file.parent / place
+    if not data.is_file():
+        raise _out_of_reach(file, tensor.name, got=f"no file '{location}'", expected="that file beside the graph")
+    needed, found = _bytes_needed(tensor, entries), data.stat().st_size
+    if found < needed:
+        raise _out_of_reach(
+            file, tensor.name, got=f"{found} bytes in '{location}'", expected=f"at least {needed} bytes"
+        )
+
+
+def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
+    """Count the bytes up to the tensor's end; what is no number is ONNX Runtime's to judge."""
+    offset, length = (int(entries[key]) if entries.get(key, "").isdecimal() else 0 for key in ("offset", "length"))
+    return offset + max(length, _size_bytes(tensor))
+
+
+def _size_bytes(tensor: TensorProto) -> int:
+    """Give the size of the tensor's values; 0 for types of less than a byte, whose packing we do not know."""
+    from onnx import TensorProto  # noqa: PLC0415 - an extra
+
+    item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}
+    return int(prod(tensor.dims)) * item_bytes.get(tensor.data_type, 0)
+
+
+def _tensors(proto: ModelProto) -> Iterator[TensorProto]:
+    yield from _tensors_of_graph(proto.graph)
+    for function in proto.functions:
+        yield from _tensors_of_nodes(function.node)
+
+
+def _tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _tensors_of_nodes(graph.node)
+
+
+def _tensors_of_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        # A branch or a loop's body is a graph of its own.
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _tensors_of_graph(graph)
+
+
+def _out_of_reach(
+    file: Path,
+    tensor: str,
+    *,
+    got: str,
+    expected: str,
+    next_step: str = "Put the data beside the graph: onnx.save_model(model, PATH, save_as_external_data=True).",
+) -> ModelLoadError:
+    return ModelLoadError(
+        code="ONNX_EXTERNAL_DATA",
+        what=f"tensor '{tensor}' of model '{file}'",
+        got=got,
+        expected=expected,
+        next_step=next_step,
+    )

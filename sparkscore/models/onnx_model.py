@@ -1,0 +1,291 @@
+"""Read an ONNX graph: its inputs, its outputs and the columns that they become (driver; nothing of it is run).
+
+How outputs become columns: the only column is ``prediction``, several have the names of the graph's outputs as they
+are. A tensor (N,) or (N, 1) is a column of scalars, and each further dimension makes an array of it; a sequence has one
+element per row, and its maps (ZipMap) stay maps. Types of floats, booleans and texts stay (float16 becomes float), and
+an unsigned integer becomes the smallest signed type that holds it. An output whose first dimension the graph fixes at
+another size than that of the batch, or that has no dimension, says nothing about a row and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from sparkscore.digest import files_of_model
+from sparkscore.errors import MissingDependencyError, ModelError, ModelLoadError, ModelNotFoundError, names
+from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.onnx_checks import check_external_data, check_versions
+from sparkscore.models.resolve import ResolvedModel
+from sparkscore.signature.model_signature import ModelSignature, TensorInput
+
+if TYPE_CHECKING:  # the package is optional, and slow to import
+    from onnx import GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto
+
+_SUFFIX: Final = ".onnx"
+_FREE: Final = -1
+_ONLY_COLUMN: Final = "prediction"
+_INPUT_TYPES: Final = {
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "FLOAT16": pa.float16(),
+    "INT8": pa.int8(),
+    "INT16": pa.int16(),
+    "INT32": pa.int32(),
+    "INT64": pa.int64(),
+    "UINT8": pa.uint8(),
+    "UINT16": pa.uint16(),
+    "UINT32": pa.uint32(),
+    "UINT64": pa.uint64(),
+    "BOOL": pa.bool_(),
+    "STRING": pa.string(),
+}
+#: Spark has none of these; each becomes the smallest of Spark's types that holds all its values.
+_WIDENED: Final = {
+    pa.float16(): pa.float32(),
+    pa.uint8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.decimal128(20, 0),
+}
+
+
+def describe_onnx(model: ResolvedModel) -> ModelDescription:
+    """Find out what an ONNX model takes and gives, and that the ONNX Runtime beside us can load it.
+
+    External data is not read. Where ONNX Runtime is not installed, versions are left for the workers to judge.
+
+    Raises:
+        ModelLoadError: codes ``ONNX_BROKEN``, ``ONNX_IR``, ``ONNX_OPSET``, ``ONNX_EXTERNAL_DATA``, ``ONNX_INPUT``,
+            ``ONNX_OUTPUT``.
+        ModelError: as `graph_file`.
+        MissingDependencyError: the package ``onnx`` is not installed.
+    """
+    file = model.path / graph_file(model.path)
+    proto = _read(file)
+    check_versions(proto, file)
+    check_external_data(proto, file, folder=model.path if model.path.is_dir() else None)
+    inputs = _inputs(proto.graph)
+    columns = _columns(proto.graph, _batch_size(inputs))
+    types = [(column, type_) for _, column, type_ in columns if type_ is not None]
+    # One output that the graph does not describe is enough: the probe finds them all, or none.
+    outputs = pa.schema(types) if len(types) == len(columns) else None
+    return ModelDescription("onnx", ("onnx",), ModelSignature(inputs, outputs, params=()))
+
+
+def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
+    """Give the graph's outputs that are wanted and the columns that they become, as pairs.
+
+    Raises:
+        ModelError: as `describe_onnx`.
+    """
+    graph = _read(path / graph_file(path)).graph
+    return tuple((output, column) for output, column, _ in _columns(graph, _batch_size(_inputs(graph))))
+
+
+def graph_file(path: Path) -> str:
+    """Give the relative path of the graph in a model's folder; empty where the model is a file.
+
+    Raises:
+        ModelNotFoundError: code ``ONNX_NO_GRAPH``, the folder has no ``.onnx`` file.
+        ModelError: code ``ONNX_SEVERAL_GRAPHS``, it has several.
+    """
+    if not path.is_dir():
+        return ""
+    graphs = [file.relative_to(path).as_posix() for file in files_of_model(path) if file.suffix.lower() == _SUFFIX]
+    if not graphs:
+        raise ModelNotFoundError(
+            code="ONNX_NO_GRAPH",
+            what=f"model '{path}'",
+            got=f"no {_SUFFIX} file in the folder",
+            expected="one",
+            next_step="Correct --model, or 'model.path' in the deployment.",
+        )
+    if len(graphs) > 1:
+        raise ModelError(
+            code="ONNX_SEVERAL_GRAPHS",
+            what=f"model '{path}'",
+            got=f"{len(graphs)} graphs, {names(graphs)}",
+            expected="one",
+            next_step="Name the file itself in 'model.path'; a graph that has external data needs a folder of its own.",
+        )
+    return graphs[0]
+
+
+def _read(file: Path) -> ModelProto:
+    try:
+        import onnx  # noqa: PLC0415 - an extra
+        from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with it
+    except ImportError as error:
+        raise MissingDependencyError(
+            code="MISSING_PACKAGE",
+            what="package 'onnx', which reads ONNX models, is not installed",
+            next_step="Install it: pip install 'sparkscore[onnx]'.",
+        ) from error
+    try:
+        # By its format: load_model would go by the file's suffix.
+        proto = onnx.load_model(file, format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise _broken(file, "bytes that are no ONNX graph") from error
+    if not (proto.ir_version and proto.opset_import and proto.graph.output):
+        raise _broken(file, "a graph without IR version, opset or outputs")
+    values = [*proto.graph.input, *proto.graph.output]
+    texts = [opset.domain for opset in proto.opset_import] + [value.name for value in values]
+    # Where its bytes are not UTF-8, protobuf gives a text as bytes.
+    if not all(isinstance(text, str) for text in texts):
+        raise _broken(file, "names that are no text")
+    return proto
+
+
+def _inputs(graph: GraphProto) -> tuple[TensorInput, ...]:
+    """Describe the inputs that must be fed: an input that has an initializer has a value."""
+    given = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
+    inputs = tuple(_input(value) for value in graph.input if value.name not in given)
+    if not inputs:
+        raise _bad_input("the ONNX graph's inputs", "none", expected="at least one")
+    return inputs
+
+
+def _input(value: ValueInfoProto) -> TensorInput:
+    what = f"input '{value.name}' of the ONNX graph"
+    tensor = value.type.tensor_type
+    if value.type.WhichOneof("value") != "tensor_type":
+        kind = value.type.WhichOneof("value") or "nothing"
+        raise _bad_input(what, kind.removesuffix("_type").replace("_", " "), expected="a tensor")
+    element = _element_name(tensor.elem_type)
+    if element not in _INPUT_TYPES:
+        raise _bad_input(what, f"elements of type {element}", expected=names(_INPUT_TYPES))
+    if not tensor.HasField("shape"):
+        raise _bad_input(what, "a tensor whose number of dimensions the graph does not say", expected="a shape")
+    shape = _sizes(tensor.shape)
+    if not shape or shape[0] == 0:
+        raise _bad_input(what, f"shape {list(shape)}", expected="a first dimension for the rows")
+    return TensorInput(value.name, _INPUT_TYPES[element], shape)
+
+
+def _sizes(shape: TensorShapeProto) -> tuple[int, ...]:
+    """Give the dimensions; like ONNX Runtime, take a negative size for a free one."""
+    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else _FREE for dim in shape.dim)
+
+
+def _batch_size(inputs: Sequence[TensorInput]) -> int:
+    """Give the number of rows that the graph takes at once; -1 where it takes any."""
+    sizes = {tensor.shape[0]: tensor.name for tensor in inputs if tensor.shape[0] != _FREE}
+    if len(sizes) > 1:
+        got = ", ".join(f"{size} of '{name}'" for size, name in sizes.items())
+        raise _bad_input("the first dimensions of the ONNX graph's inputs", got, expected="one number of rows")
+    return next(iter(sizes), _FREE)
+
+
+def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType | None]]:
+    """Give each output that has a value per row, its column, and the column's type if the graph says it."""
+    outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
+    if not outputs:
+        raise ModelLoadError(
+            code="ONNX_OUTPUT",
+            what=f"outputs {names(output.name for output in graph.output)} of the ONNX graph",
+            got="fixed shapes without a dimension for the rows",
+            expected="at least one output with a value per row",
+            next_step="Export the model with a free first dimension of its outputs, as its inputs have it.",
+        )
+    return [
+        (output.name, _ONLY_COLUMN if len(outputs) == 1 else output.name, _column_type(output.type, output.name))
+        for output in outputs
+    ]
+
+
+def _is_per_row(type_: TypeProto, batch: int) -> bool:
+    if type_.WhichOneof("value") == "optional_type":
+        return _is_per_row(type_.optional_type.elem_type, batch)
+    if type_.WhichOneof("value") == "map_type":
+        return False
+    if not type_.tensor_type.HasField("shape"):
+        return True
+    sizes = _sizes(type_.tensor_type.shape)
+    return bool(sizes) and sizes[0] in {batch, _FREE}
+
+
+def _column_type(type_: TypeProto, output: str) -> pa.DataType | None:
+    match type_.WhichOneof("value"):
+        case "optional_type":
+            return _column_type(type_.optional_type.elem_type, output)
+        case "tensor_type":
+            return _tensor_type(type_, output, per_row=1)
+        case "sequence_type":
+            return _sequence_type(type_.sequence_type.elem_type, output)
+        case None:
+            return None
+        case kind:
+            raise _bad_output(output, kind.removesuffix("_type").replace("_", " "))
+
+
+def _sequence_type(element: TypeProto, output: str) -> pa.DataType | None:
+    match element.WhichOneof("value"):
+        case "tensor_type":
+            return _tensor_type(element, output, per_row=0)
+        case "map_type":
+            keys = _scalar_type(element.map_type.key_type, output)
+            return pa.map_(keys, _scalar_type(element.map_type.value_type.tensor_type.elem_type, output))
+        case kind:
+            raise _bad_output(output, f"a sequence of {kind or 'nothing'}")
+
+
+def _tensor_type(type_: TypeProto, output: str, *, per_row: int) -> pa.DataType | None:
+    """Give the type of a column whose rows are tensors with `per_row` dimensions less than the one described."""
+    column = _scalar_type(type_.tensor_type.elem_type, output)
+    if not type_.tensor_type.HasField("shape"):
+        return None
+    inner = _sizes(type_.tensor_type.shape)[per_row:]
+    if per_row and inner == (1,):
+        return column
+    for _ in inner:
+        column = pa.list_(pa.field("element", column))
+    return column
+
+
+def _scalar_type(element: int, output: str) -> pa.DataType:
+    name = _element_name(element)
+    if name not in _INPUT_TYPES:
+        raise _bad_output(output, f"elements of type {name}")
+    type_ = _INPUT_TYPES[name]
+    return _WIDENED.get(type_, type_)
+
+
+def _element_name(element: int) -> str:
+    from onnx import TensorProto  # noqa: PLC0415 - an extra
+
+    known = TensorProto.DataType.values()
+    return TensorProto.DataType.Name(element) if element in known else f"number {element}"
+
+
+def _broken(file: Path, got: str) -> ModelLoadError:
+    return ModelLoadError(
+        code="ONNX_BROKEN",
+        what=f"model '{file}'",
+        got=got,
+        expected="an ONNX model",
+        next_step="Export or copy the model again.",
+    )
+
+
+def _bad_input(what: str, got: str, *, expected: str) -> ModelLoadError:
+    return ModelLoadError(
+        code="ONNX_INPUT",
+        what=what,
+        got=got,
+        expected=expected,
+        next_step="Export the model with inputs that are tensors of the rows, or score it in a script.",
+    )
+
+
+def _bad_output(output: str, got: str) -> ModelLoadError:
+    return ModelLoadError(
+        code="ONNX_OUTPUT",
+        what=f"output '{output}' of the ONNX graph",
+        got=got,
+        expected=f"a tensor, or a sequence of tensors or maps, of {names(_INPUT_TYPES)}",
+        next_step="Cast the output in the graph, take it out, or score the model in a script.",
+    )

@@ -1,0 +1,38 @@
+"""Score with a ``pyspark.ml`` pipeline that MLflow logged: Spark's own `transform` (driver; Spark runs it)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pyspark.ml import PipelineModel
+from pyspark.ml.functions import vector_to_array
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import DataFrame
+
+from sparkscore.errors import ModelLoadError
+
+
+def transform(rows: DataFrame, model: Path) -> DataFrame:
+    """Add the pipeline's columns to the rows; its vectors become arrays of doubles. Lazy: nothing is computed here.
+
+    Raises:
+        ModelLoadError: Spark cannot load the pipeline, or it does not take these rows.
+    """
+    try:
+        pipeline = PipelineModel.load((model / _data_folder(model)).as_uri())
+        scored = pipeline.transform(rows)
+    except Exception as error:
+        raise ModelLoadError(
+            code="MODEL_LOAD",
+            what=f"the Spark pipeline of model '{model.name}' cannot be used with this input",
+            got=type(error).__name__,
+            next_step="Check that the pipeline's input columns are there; the whole message is in the log.",
+        ) from error
+    vectors = [field.name for field in scored.schema if isinstance(field.dataType, VectorUDT)]
+    return scored.withColumns({name: vector_to_array(scored[name]) for name in vectors})
+
+
+def _data_folder(model: Path) -> str:
+    flavors = yaml.safe_load((model / "MLmodel").read_text(encoding="utf-8"))["flavors"]
+    return str(flavors["spark"].get("model_data", "sparkml"))

@@ -1,0 +1,160 @@
+"""Score a model without a scoring script: check it, match it with the input, tell workers about it (driver)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from sparkscore.config import Deployment, Model
+from sparkscore.errors import ConfigError
+from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
+from sparkscore.models.onnx_model import graph_file, graph_outputs
+from sparkscore.scorers.model_files import ModelFiles, copy_model
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
+from sparkscore.signature.matching import describe_feeds, match_inputs
+from sparkscore.signature.model_signature import Feed
+
+logger = logging.getLogger("sparkscore")
+
+_ONNX_ONLY: Final = ("providers", "session_options")
+_NOT_ONNX: Final = ("predict_fn", "params")
+
+
+def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
+    """Say what the model is, and refuse what can be refused without its input. Needs no Spark.
+
+    Raises:
+        ModelError: the files are no model that can be scored, or a broken one.
+        ConfigError: the model runs code and is not trusted, or the deployment sets what it does not have.
+    """
+    section = section_of(deployment)
+    description = describe_model(model, section)
+    check_trust(model, description, deployment.trust)
+    is_onnx = description.kind == "onnx"
+    useless = [key for key in (_NOT_ONNX if is_onnx else _ONNX_ONLY) if getattr(section, key)]
+    if description.kind == "spark":
+        useless = [key for key in (*_ONNX_ONLY, *_NOT_ONNX, "inputs") if getattr(section, key)]
+    if useless:
+        raise ConfigError(
+            code="MODEL_SETTING",
+            what=f"setting 'model.{useless[0]}' means nothing for a model of kind '{description.kind}'",
+            next_step="Remove the line.",
+        )
+    check_params(description, section.params, has_predict_fn=bool(section.predict_fn))
+    if is_onnx:
+        _check_session(section)
+    if description.signature.inputs is None and description.signature_advice:
+        logger.warning("model '%s' has no signature: %s", model.name, description.signature_advice)
+    return description
+
+
+def section_of(deployment: Deployment) -> Model:
+    """Give the deployment's words about its model.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if deployment.model is None:
+        raise ConfigError(
+            code="MODEL_MISSING",
+            what="the deployment names no model",
+            next_step="Name one with --model or 'model.path'.",
+        )
+    return deployment.model
+
+
+def match_model(
+    description: ModelDescription, section: Model, model: ResolvedModel, rows: StructType | None
+) -> tuple[Feed, ...] | None:
+    """Decide which input columns the model gets, and refuse an input that it cannot take; no job is started.
+
+    Args:
+        description: what the model is.
+        section: the deployment's words about it.
+        model: the model.
+        rows: the input's columns; None where the items are files.
+
+    Returns:
+        the model's inputs; None where it does not say what it takes, and gets all columns.
+
+    Raises:
+        SignatureMismatchError: with the whole mapping.
+    """
+    inputs = description.signature.inputs
+    if inputs is None:
+        return None
+    columns = None if rows is None else arrow_columns(rows)
+    feeds = match_inputs(inputs, columns, section.inputs, rounds=section.round_inputs)
+    for line in describe_feeds(feeds):
+        logger.info("model '%s' gets %s", model.name, line)
+    return feeds
+
+
+def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
+    """Copy a model to where workers reach it; a path of the driver's may mean nothing on their hosts."""
+    place = stage / "models" / model.sha256 / model.path.name
+    if not place.exists():
+        copy_model(model.path, place)
+    return ModelFiles(model.name, model.version, str(place), model.sha256)
+
+
+def no_code_spec(
+    description: ModelDescription, section: Model, files: ModelFiles, feeds: tuple[Feed, ...] | None, threads: int
+) -> MlflowSpec | FrameworkSpec | OnnxSpec:
+    """Tell workers how to score the model."""
+    params = tuple(section.params.items())
+    if description.kind == "onnx":
+        return OnnxSpec(
+            files=files,
+            graph=graph_file(Path(files.source)),
+            feeds=feeds or (),
+            outputs=graph_outputs(Path(files.source)),
+            providers=section.providers,
+            session_options=tuple(section.session_options.items()),
+            threads=threads,
+        )
+    if description.kind == "mlflow" or description.kind == "spark":  # noqa: PLR1714 - mypy narrows this form only
+        return MlflowSpec(files, feeds, section.predict_fn, params)
+    return FrameworkSpec(files, description.kind, feeds, section.predict_fn, params)
+
+
+def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:
+    """Give the result's columns that the model promises; methods other than its own ``predict`` promise nothing."""
+    return None if section.predict_fn else description.signature.outputs
+
+
+def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
+    """Let Spark score the rows with a ``pyspark.ml`` pipeline; workers only stage what it gives.
+
+    Args:
+        rows: the pinned rows.
+        files: the model, in the stage.
+        chosen: the columns that the deployment declares; all that the pipeline adds when empty.
+    """
+    from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
+
+    scored = transform(rows, Path(files.source))
+    added = tuple(name for name in scored.columns if name not in rows.columns)
+    return scored, RowsSpec(chosen or added)
+
+
+def arrow_columns(rows: StructType) -> pa.Schema:
+    """Give the input's columns in Arrow's types, as workers get them."""
+    return to_arrow_schema(rows)
+
+
+def task_cores(spark: SparkSession) -> int:
+    """Tell how many cores one task has."""
+    return int(spark.conf.get("spark.task.cpus", "1") or 1)
+
+
+def _check_session(section: Model) -> None:
+    from sparkscore.scorers.onnx import check_session  # noqa: PLC0415 - only ONNX models need ONNX Runtime
+
+    check_session(section.providers, section.session_options)

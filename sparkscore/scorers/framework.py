@@ -1,0 +1,173 @@
+"""Score with a plain model file of scikit-learn, XGBoost or LightGBM, on one thread (worker)."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from sparkscore.errors import MissingDependencyError, SignatureMismatchError, names
+from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.feed import feed_columns
+from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.model_code import methods_of, reporting
+from sparkscore.scorers.model_files import fetch_model
+from sparkscore.scorers.model_output import named_outputs, plain_output
+from sparkscore.scorers.specs import FrameworkSpec
+
+_PICKLES: Final = frozenset({".joblib", ".pickle", ".pkl"})
+_MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm"}
+
+
+class FrameworkScorer:
+    """A model file in the worker process, asked as a plain Python process asks it.
+
+    - scikit-learn, and any pickle: the object's methods with a DataFrame.
+    - XGBoost: ``Booster.predict(DMatrix(frame))``, so a classifier gives probabilities; a method that only XGBoost's
+      scikit-learn classes have (``predict_proba``) is looked for there.
+    - LightGBM: ``Booster.predict(frame)``.
+    """
+
+    def __init__(self, spec: FrameworkSpec) -> None:
+        self._spec = spec
+        self._features: tuple[str, ...] | None = None
+        self._methods: dict[str, Callable[..., Any]] = {}
+
+    def load(self) -> None:
+        """Fetch the model and load it.
+
+        Raises:
+            ScorerFailedError: the library raised.
+            ModelLoadError: the model lacks a method that the deployment asks for.
+            MissingDependencyError: the library is not installed on this worker.
+        """
+        if find_spec(_MODULES[self._spec.framework]) is None:
+            raise _missing(self._spec.framework)
+        wanted = self._spec.predict_fn or ("predict",)
+        path = fetch_model(self._spec.files)
+        with reporting("MODEL_LOAD"):
+            model = _load(path, self._spec.framework, wanted)
+            _use_one_thread(model)
+            self._features = _features_of(model)
+            methods = methods_of(model, wanted, self._spec.files.name)
+            self._methods = {name: _taking_frames(model, method) for name, method in methods.items()}
+
+    def score(self, mini_batch: MiniBatch) -> object:
+        """Call the model with the rows.
+
+        Raises:
+            ScorerFailedError: the model raised.
+            SignatureMismatchError: the rows lack a column that the model names, or the items are files.
+        """
+        if not self._methods:
+            raise RuntimeError("the scorer is not loaded")
+        frame = self._frame_of(mini_batch.rows)
+        params = dict(self._spec.params)
+        with reporting("MODEL_PREDICT"):
+            outputs = {name: method(frame, **params) for name, method in self._methods.items()}
+            return named_outputs(outputs) if len(outputs) > 1 else plain_output(*outputs.values())
+
+    def close(self) -> None:
+        """Forget the model."""
+        self._methods = {}
+
+    def _frame_of(self, rows: pa.Table | None) -> pd.DataFrame:
+        if rows is None:
+            raise _mismatch(self._spec, "files", "rows: the model takes columns")
+        if self._spec.feeds is not None:
+            return to_pandas(feed_columns(rows, self._spec.feeds), arrow_dtypes=False)
+        if self._features is None:
+            return to_pandas(rows, arrow_dtypes=False)
+        missing = [name for name in self._features if name not in rows.column_names]
+        if missing:
+            raise _mismatch(self._spec, f"the columns {names(rows.column_names)}", f"also {names(missing)}")
+        return to_pandas(rows.select(list(self._features)), arrow_dtypes=False)
+
+
+def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
+    if path.suffix.lower() in _PICKLES:
+        return _unpickle(path)
+    if framework == "lightgbm":
+        import lightgbm  # noqa: PLC0415 - only workers that score such models need it
+
+        return lightgbm.Booster(model_file=str(path))
+    return _load_xgboost(path, wanted)
+
+
+def _unpickle(path: Path) -> Any:
+    """Load a pickle, which runs whatever code is in it: the driver has asked whether the deployment trusts it."""
+    if find_spec("joblib") is None:
+        with path.open("rb") as file:
+            return pickle.load(file)  # noqa: S301 - trusted, see above
+    import joblib  # noqa: PLC0415 - scikit-learn brings it
+
+    return joblib.load(path)
+
+
+def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
+    import xgboost  # noqa: PLC0415 - only workers that score such models need it
+
+    booster = xgboost.Booster(model_file=str(path))
+    if all(hasattr(booster, name) for name in wanted):
+        return booster
+    # The file says which of XGBoost's scikit-learn classes it was saved by, if it was.
+    model = xgboost.XGBClassifier() if "classifier" in (booster.attr("scikit_learn") or "") else xgboost.XGBRegressor()
+    model.load_model(path)
+    return model
+
+
+def _features_of(model: Any) -> tuple[str, ...] | None:
+    found = getattr(model, "feature_names_in_", None)
+    return None if found is None else tuple(str(name) for name in found)
+
+
+def _use_one_thread(model: Any) -> None:
+    """Leave the other cores to the other tasks; forests also add up their trees in one order then."""
+    if hasattr(model, "get_params") and hasattr(model, "set_params"):
+        settings: Mapping[str, Any] = model.get_params(deep=True)
+        threads = [name for name, value in settings.items() if name.split("__")[-1] == "n_jobs" and value != 1]
+        if threads:
+            model.set_params(**dict.fromkeys(threads, 1))
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    if type(booster).__module__.startswith("xgboost."):
+        booster.set_param({"nthread": 1})
+
+
+def _taking_frames(model: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the method in a form that takes a DataFrame."""
+    kind = f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
+    if kind == "lightgbm.Booster":
+        return lambda frame, **params: method(frame, **{"num_threads": 1, **params})
+    if kind == "xgboost.Booster":
+        import xgboost  # noqa: PLC0415 - the model is one of its
+
+        # Only a model that was trained with categories takes pandas' categories.
+        has_categories = "c" in (model.feature_types or ())
+        return lambda frame, **params: method(
+            xgboost.DMatrix(frame, nthread=1, enable_categorical=has_categories), **params
+        )
+    return method
+
+
+def _missing(framework: str) -> MissingDependencyError:
+    package = {"sklearn": "scikit-learn"}.get(framework, framework)
+    return MissingDependencyError(
+        code="MISSING_PACKAGE",
+        what=f"a model of {framework} needs the package '{package}', which is not installed on this worker",
+        next_step=f"Install it there: pip install {package}.",
+    )
+
+
+def _mismatch(spec: FrameworkSpec, got: str, expected: str) -> SignatureMismatchError:
+    return SignatureMismatchError(
+        code="MODEL_INPUT",
+        what=f"input of model '{spec.files.name}'",
+        got=got,
+        expected=expected,
+        next_step="Correct the input, or give the deployment a scoring script.",
+    )

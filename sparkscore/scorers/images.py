@@ -1,0 +1,131 @@
+"""Decode image files into the tensor that a model takes (worker)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sparkscore.errors import MissingDependencyError
+from sparkscore.outcome import Failure, ItemFailure
+from sparkscore.signature.model_signature import Feed
+
+Pixels = npt.NDArray[Any]
+ENDINGS: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
+_MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
+_OF_IMAGES: Final = 3
+
+
+def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tuple[ItemFailure, ...]]:
+    """Decode files into one tensor, or give their bytes where the model takes a binary column.
+
+    Values are the image's own, 0 to 255, of the first frame and as stored: nothing is scaled, resized or turned.
+    Channels stand where the tensor has 1, 3 or 4; a tensor of rows of pixels gets them one behind another, as Azure's
+    no-code deployments reshape them. A tensor of shape ``(-1,)`` is an array of arrays.
+
+    Args:
+        files: paths.
+        feed: what the model takes.
+
+    Returns:
+        the readable files, in order, and the files that are not: corrupt, no image, or of another size.
+    """
+    contents: list[Any] = []
+    failures: list[ItemFailure] = []
+    for position, file in enumerate(files):
+        found = _read(file) if feed.shape is None else _decode(file, feed, contents[0] if contents else None)
+        if isinstance(found, Failure):
+            failures.append(ItemFailure(position, found))
+        else:
+            contents.append(found)
+    if feed.shape is None:
+        return pa.array(contents, pa.binary()), tuple(failures)
+    return _stack(contents, feed), tuple(failures)
+
+
+def _stack(images: list[Pixels], feed: Feed) -> Pixels:
+    if len(feed.shape or ()) == 1:
+        apart = np.empty(len(images), dtype=object)
+        apart[:] = images
+        return apart
+    return np.stack(images) if images else np.empty((0,), dtype=_dtype(feed))
+
+
+def _read(file: str) -> bytes | Failure:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        return _unreadable(file, error)
+
+
+def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
+    try:
+        from PIL import Image  # noqa: PLC0415 - only models of images need it
+    except ImportError:
+        raise MissingDependencyError(
+            code="MISSING_PACKAGE",
+            what="files cannot be decoded: the package 'pillow' is not installed on the worker",
+            next_step="Install it there: pip install 'sparkscore[images]'.",
+        ) from None
+    inner = (feed.shape or ())[1:]
+    try:
+        with warnings.catch_warnings():
+            # What Pillow warns of (a picture that is suspiciously large) is that file's failure.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                pixels = np.asarray(_in_mode(image, inner))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - decoders raise what they like, SyntaxError too
+        return _unreadable(file, error)
+    return _arranged(pixels.astype(_dtype(feed), casting="unsafe"), inner, file, first)
+
+
+def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
+    """Give the image with the number of channels that the tensor has; as it is where the tensor does not say."""
+    channels = _channels(inner)
+    if channels is None:
+        return image.convert("RGB") if image.mode in {"P", "CMYK", "YCbCr", "1"} else image
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"mode {image.mode}, more than 8 bits in a channel")
+    return image.convert(_MODES[channels])
+
+
+def _channels(inner: tuple[int, ...]) -> int | None:
+    if len(inner) == _OF_IMAGES:
+        return next((size for size in (inner[-1], inner[0]) if size in _MODES), None)
+    return 1 if len(inner) == _OF_IMAGES - 1 else None
+
+
+def _arranged(pixels: Pixels, inner: tuple[int, ...], file: str, first: Pixels | None) -> Pixels | Failure:
+    if len(inner) == _OF_IMAGES:
+        pixels = pixels if pixels.ndim == _OF_IMAGES else pixels[:, :, np.newaxis]
+        if inner[-1] not in _MODES and inner[0] in _MODES:
+            pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    elif len(inner) == 1:
+        pixels = pixels.reshape(-1)
+    wanted = [size if size >= 0 else None for size in inner]
+    fits = not inner or (
+        len(wanted) == pixels.ndim
+        and all(size in (None, found) for size, found in zip(wanted, pixels.shape, strict=True))
+    )
+    if not fits or (inner and first is not None and first.shape != pixels.shape):
+        expected = list(first.shape) if fits and first is not None else list(inner)
+        text = f"image '{file}': got shape {list(pixels.shape)}, expected {expected}"
+        return Failure("IMAGE_SIZE", "SignatureMismatchError", text, next_step="Resize it beforehand, or leave it out.")
+    return pixels
+
+
+def _dtype(feed: Feed) -> np.dtype[Any]:
+    return np.dtype(np.uint8) if feed.type is None else np.dtype(feed.type.to_pandas_dtype())
+
+
+def _unreadable(file: str, error: BaseException) -> Failure:
+    text = f"file '{file}' cannot be read as an image ({type(error).__name__})"
+    step = "Replace the file or leave it out."
+    return Failure("IMAGE_UNREADABLE", "ScoringError", text, next_step=step)

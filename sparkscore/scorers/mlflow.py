@@ -1,0 +1,168 @@
+"""Score with an MLflow model through its pyfunc, as `mlflow.pyfunc.load_model(path).predict(data)` does (worker)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from sparkscore.errors import SignatureMismatchError
+from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.failed import PartlyScored
+from sparkscore.scorers.feed import feed_columns, feed_tensor
+from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.images import feed_images
+from sparkscore.scorers.mlflow_quiet import quiet_mlflow
+from sparkscore.scorers.model_code import ImportPath, forget_modules, methods_of, reporting
+from sparkscore.scorers.model_files import fetch_model
+from sparkscore.scorers.model_output import named_outputs, plain_output
+from sparkscore.scorers.specs import MlflowSpec
+from sparkscore.signature.model_signature import Feed
+
+
+class MlflowScorer:
+    """An MLflow model in the worker process. Nothing of MLflow's tracking is asked or written."""
+
+    def __init__(self, spec: MlflowSpec) -> None:
+        self._spec = spec
+        self._folder: Path | None = None
+        self._path = ImportPath()
+        self._model: Any = None
+        self._methods: dict[str, Callable[..., Any]] = {}
+
+    def load(self) -> None:
+        """Fetch the model and load its pyfunc.
+
+        Raises:
+            ScorerFailedError: the model's library raised.
+            ModelLoadError: the model lacks a method that the deployment asks for.
+            MissingDependencyError: MLflow is not installed on this worker.
+        """
+        self._folder = fetch_model(self._spec.files)
+        with quiet_mlflow(), self._path.entered(), reporting("MODEL_LOAD"):
+            from mlflow import pyfunc  # noqa: PLC0415 - only workers that score MLflow models need it
+
+            # The workers' packages are compared with the model's requirements elsewhere, once for a run.
+            self._model = pyfunc.load_model(str(self._folder), suppress_warnings=True)
+            self._methods = self._find_methods()
+
+    def score(self, mini_batch: MiniBatch) -> object:
+        """Call the model with the rows, or with what the files hold.
+
+        Raises:
+            ScorerFailedError: the model raised.
+            SignatureMismatchError: the rows are not what the signature asks for.
+        """
+        if self._model is None:
+            raise RuntimeError("the scorer is not loaded")
+        if mini_batch.rows is None:
+            return self._score_files(mini_batch.files)
+        return self._predict(self._data_of(mini_batch.rows))
+
+    def close(self) -> None:
+        """Forget the model and the modules that it brought along."""
+        self._model, self._methods = None, {}
+        if self._folder is not None:
+            forget_modules(self._folder)
+
+    def _find_methods(self) -> dict[str, Callable[..., Any]]:
+        """Look for the methods in the model that the pyfunc wraps; ``predict`` is always the pyfunc's own."""
+        wanted = [name for name in self._spec.predict_fn if name != "predict"]
+        own = methods_of(self._wrapped_model(), wanted, self._spec.files.name) if wanted else {}
+        return {name: own.get(name, self._model.predict) for name in self._spec.predict_fn}
+
+    def _wrapped_model(self) -> Any:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see load()
+
+        try:
+            return self._model.unwrap_python_model()
+        except MlflowException:  # so it is no PythonModel
+            return self._model.get_raw_model()
+
+    def _predict(self, data: Any) -> object:
+        params = dict(self._spec.params)
+        with self._path.entered(), reporting("MODEL_PREDICT"):
+            if not self._methods:
+                return self._conform(self._model.predict(data, params=params or None))
+            outputs = {name: method(data, **params) for name, method in self._methods.items()}
+            return named_outputs(outputs) if len(outputs) > 1 else plain_output(*outputs.values())
+
+    def _conform(self, returned: Any) -> object:
+        """Give a matrix where the signature promises one: some flavors answer a DataFrame with an unnamed DataFrame."""
+        outputs = self._model.metadata.get_output_schema()
+        if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
+            (spec, *others) = outputs.inputs
+            if spec.name is None and not others and len(spec.shape) > 1:
+                return returned.to_numpy()
+        return plain_output(returned)
+
+    def _data_of(self, rows: pa.Table) -> Any:
+        feeds = self._spec.feeds
+        if feeds is None:
+            return to_pandas(rows, arrow_dtypes=False)
+        if any(feed.shape is not None for feed in feeds):
+            return self._tensors({feed.name: feed_tensor(rows, feed) for feed in feeds})
+        return self._frame(feed_columns(rows, feeds))
+
+    def _frame(self, table: pa.Table) -> Any:
+        """Give the form that the signature asks for: a list where ``predict`` has type hints, else a DataFrame."""
+        specs = self._model.metadata.get_input_schema().inputs
+        takes_objects = len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] == "object"
+        if self._model.metadata.to_dict().get("is_signature_from_type_hint"):
+            rows = table if takes_objects else _with_nan(table.column(0))
+            return rows.to_pylist(maps_as_pydicts="strict")
+        if takes_objects:
+            return pd.DataFrame({0: table.to_pylist(maps_as_pydicts="strict")})
+        frame = to_pandas(table, arrow_dtypes=False)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_nested(column.type):
+                frame[name] = _objects(column)
+        if all(isinstance(spec.name, int) for spec in specs):
+            frame.columns = pd.Index([spec.name for spec in specs][: frame.shape[1]])
+        return frame
+
+    def _tensors(self, tensors: dict[str | None, Any]) -> Any:
+        """Give the tensor, or the tensors by name, with NumPy's own texts where the signature has them."""
+        specs = {spec.name: spec for spec in self._model.metadata.get_input_schema().inputs}
+        typed = {name: _typed(tensor, specs[name].type) for name, tensor in tensors.items()}
+        return typed[None] if list(typed) == [None] else typed
+
+    def _score_files(self, files: Sequence[str]) -> object:
+        feeds = self._spec.feeds
+        if feeds is None or len(feeds) != 1:
+            raise SignatureMismatchError(
+                code="MODEL_INPUT",
+                what=f"model '{self._spec.files.name}' is to score files",
+                got="no signature" if feeds is None else f"{len(feeds)} inputs",
+                expected="one input: a tensor, or a binary column",
+                next_step="Log the model with such a signature, or give the deployment a scoring script.",
+            )
+        contents, failures = feed_images(files, feeds[0])
+        if len(failures) == len(files):
+            return PartlyScored([], failures)
+        scores = self._predict(self._contents(contents, feeds[0]))
+        return PartlyScored(scores, failures) if failures else scores
+
+    def _contents(self, contents: Any, feed: Feed) -> Any:
+        if feed.shape is not None:
+            return self._tensors({feed.name: contents})
+        return self._frame(pa.table({feed.name or "content": contents}))
+
+
+def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give NaN for NULL to a ``list[float]``, which takes no None, as a DataFrame has it too."""
+    return column.fill_null(float("nan")) if pa.types.is_floating(column.type) else column
+
+
+def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """Give dicts for maps, which are lists of pairs in Arrow; lists and structs as pyarrow makes them."""
+    values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict")
+    return values
+
+
+def _typed(tensor: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    return tensor.astype(dtype.type) if dtype.kind in "US" and tensor.dtype.kind == "O" else tensor

@@ -1,0 +1,182 @@
+"""Bring a model's files from the stage to this host, once, and prove that they are the right ones (worker)."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparkscore.digest import digest_of_path, files_of_model
+from sparkscore.errors import ModelError
+
+_KEPT_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on its way to the workers; plain and picklable.
+
+    Attributes:
+        name: name of the model.
+        version: its version, as the result says it.
+        source: the file or folder in the stage, under its own name; every worker reaches it.
+        sha256: the digest that the files must have.
+    """
+
+    name: str
+    version: str
+    source: str
+    sha256: str
+
+
+def fetch_model(files: ModelFiles) -> Path:
+    """Give this host's own copy of a model, made by the first worker process that asks for it.
+
+    Runs on the worker, once per worker process. The copy is verified each time: what is loaded is what was resolved.
+
+    Raises:
+        ModelError: the files cannot be read, or are not those whose digest the driver took.
+    """
+    source = Path(files.source)
+    with _reporting(files), _entry(files.sha256) as folder:
+        # Under its own name, beside other names: the same files may be known by two.
+        copy = folder / source.name
+        if not copy.exists() or digest_of_path(copy) != files.sha256:
+            _replace(copy, lambda unfinished: copy_model(source, unfinished))
+            if (found := digest_of_path(copy)) != files.sha256:
+                _remove(copy)
+                raise _changed(files, found)
+    return copy
+
+
+def fetch_once(key: str, name: str, make: Callable[[Path], None]) -> Path:
+    """Give this host's own copy of files whose digest nobody knows, made by the first worker process that asks.
+
+    Args:
+        key: what the files are.
+        name: name of the copy.
+        make: writes the files to the path that it gets.
+    """
+    with _entry(hashlib.sha256(key.encode()).hexdigest()) as folder:
+        copy = folder / name
+        if not copy.exists():
+            _replace(copy, make)
+    return copy
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a model's file or folder; what links lead to is copied in their place."""
+    if not source.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        return
+    target.mkdir(parents=True)
+    for file in files_of_model(source):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+@contextmanager
+def _entry(name: str) -> Iterator[Path]:
+    """Give a folder of the cache to this process alone; a copy's use shows in the time of its folder."""
+    cache = _cache_folder()
+    folder = cache / name
+    with _locked(cache, name):
+        folder.mkdir(exist_ok=True)
+        os.utime(folder)
+        yield folder
+    _remove_old(cache)
+
+
+def _replace(copy: Path, make: Callable[[Path], None]) -> None:
+    """Make a copy anew; nobody sees it before it is whole."""
+    unfinished = copy.with_name(".unfinished")
+    try:
+        # A process that was killed here may have left some of it.
+        _remove(unfinished)
+        make(unfinished)
+        _remove(copy)
+        unfinished.rename(copy)
+    finally:
+        _remove(unfinished)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _cache_folder() -> Path:
+    """Give this user's folder of models on this host; another user must not be able to put files there."""
+    folder = Path(tempfile.gettempdir()) / f"sparkscore-models-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ModelError(
+            code="MODEL_CACHE",
+            what=f"folder '{folder}' for copies of models",
+            got="a link or a file, another owner, or permissions for other users",
+            expected="a folder that only this user can enter",
+            next_step=f"Remove '{folder}' on the worker's host, or set TMPDIR for the workers.",
+        )
+    return folder
+
+
+@contextmanager
+def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
+    with (cache / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, operation)
+        yield
+
+
+def _remove_old(cache: Path) -> None:
+    """Remove copies that no process has asked for in a week."""
+    limit = time.time() - _KEPT_SECONDS
+    for entry in cache.iterdir():
+        # A copy that is being fetched is locked, and after that it is new.
+        with suppress(OSError):
+            if _is_older(entry, limit):
+                with _locked(cache, entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    if _is_older(entry, limit):
+                        shutil.rmtree(entry)
+
+
+def _is_older(entry: Path, limit: float) -> bool:
+    return entry.is_dir() and entry.stat().st_mtime < limit
+
+
+@contextmanager
+def _reporting(files: ModelFiles) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            code="MODEL_FETCH",
+            what=f"model '{files.name}' cannot be copied to host '{socket.gethostname()}'",
+            got=f"{type(error).__name__}: {error}",
+            next_step="Workers must be able to read the folder of the run, and to write their own TMPDIR.",
+        ) from error
+
+
+def _changed(files: ModelFiles, found: str) -> ModelError:
+    return ModelError(
+        code="MODEL_CHANGED",
+        what=f"model '{files.name}' is not the one that the run began with",
+        got=f"sha256 {found}",
+        expected=files.sha256,
+        state="Nothing was published.",
+        next_step="Run again when the model is complete.",
+    )

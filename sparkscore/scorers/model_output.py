@@ -1,0 +1,65 @@
+"""Give what a model's library returned in the forms that `sparkscore.signature.tabulate` reads (worker)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from sparkscore.signature import NamedColumns
+
+_PREDICTION: Final = "prediction"
+
+
+def plain_output(returned: Any) -> Any:
+    """Turn the return value of a model's method into values, arrays, lists or named columns.
+
+    A DataFrame's columns keep their names; columns that nobody named (numbers) are ``c0, c1 …``, or the values alone if
+    there is one. A dict of arrays gives a column per key. Sparse matrices become dense, pydantic objects dicts.
+    """
+    if isinstance(returned, Iterator):
+        returned = list(returned)
+    if isinstance(returned, pd.DataFrame):
+        return _columns_of_frame(returned)
+    if isinstance(returned, Mapping):
+        return NamedColumns({str(name): _values(values) for name, values in returned.items()})
+    return _values(returned)
+
+
+def named_outputs(returned: Mapping[str, Any]) -> NamedColumns:
+    """Give a column for each of several methods; what has columns of its own becomes a column of structs."""
+    return NamedColumns({name: _one_column(plain_output(values)) for name, values in returned.items()})
+
+
+def _columns_of_frame(frame: pd.DataFrame) -> Any:
+    if not frame.columns.is_unique:
+        return frame.reset_index(drop=True)  # refused by name, further on
+    columns = [frame.iloc[:, position].reset_index(drop=True) for position in range(frame.shape[1])]
+    names = list(frame.columns)
+    if not all(isinstance(name, (int, np.integer)) for name in names):
+        return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)})
+    if len(columns) == 1:
+        return columns[0]
+    return NamedColumns({f"c{position}": column for position, column in enumerate(columns)})
+
+
+def _one_column(returned: Any) -> Any:
+    if not isinstance(returned, NamedColumns):
+        return returned
+    names, columns = list(returned.columns), list(returned.columns.values())
+    if len(columns) == 1:
+        return columns[0]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(returned: Any) -> Any:
+    # SciPy's sparse matrices and arrays; SciPy itself may not be installed.
+    if hasattr(returned, "toarray") and hasattr(returned, "nnz"):
+        return returned.toarray()
+    if isinstance(returned, pd.Series):
+        return returned.reset_index(drop=True)
+    if isinstance(returned, list):
+        return [item.model_dump() if hasattr(item, "model_dump") else item for item in returned]
+    return returned

@@ -1,0 +1,257 @@
+"""Score with ONNX Runtime: Arrow rows to tensors, one call per mini-batch, outputs to columns (worker).
+
+The driver asks here too what the installed ONNX Runtime takes: this is the only module that imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sparkscore.errors import ConfigError, MissingDependencyError, OutputContractError, names
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import describe_failure
+from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
+from sparkscore.scorers.feed import feed_tensor
+from sparkscore.scorers.images import feed_images
+from sparkscore.scorers.model_files import fetch_model
+from sparkscore.scorers.specs import OnnxSpec
+from sparkscore.signature import NamedColumns
+
+if TYPE_CHECKING:  # the package is an extra
+    from onnxruntime import InferenceSession, SessionOptions
+
+_CPU: Final = "CPUExecutionProvider"
+_ONLY_COLUMN: Final = "prediction"
+#: ONNX Runtime would write row contents (an index that is out of bounds) to the worker's log; it raises all the same.
+_ONLY_FATAL: Final = 4
+
+Tensor = npt.NDArray[Any]
+
+
+class OnnxScorer:
+    """An ONNX graph in the worker process."""
+
+    def __init__(self, spec: OnnxSpec) -> None:
+        self._spec = spec
+        self._session: InferenceSession | None = None
+
+    def load(self) -> None:
+        """Make the session.
+
+        Raises:
+            MissingDependencyError: ONNX Runtime is not installed here.
+            ConfigError: it does not have the providers or session options.
+            ScorerFailedError: it does not load the graph.
+        """
+        spec = self._spec
+        onnxruntime = _require_runtime()
+        check_session(spec.providers, dict(spec.session_options))
+        path = fetch_model(spec.files) / spec.graph
+        providers = list(spec.providers or [_CPU])
+        options = _make_options(spec.threads, dict(spec.session_options))
+        with _reporting("MODEL_LOAD"):
+            # Without its fallback: it would print, and score on another provider than the one that was asked for.
+            session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
+        lacking = set(providers) - set(session.get_providers())
+        if lacking:
+            raise _provider_error(lacking, session.get_providers())
+        self._session = session
+
+    def score(self, mini_batch: MiniBatch) -> object:
+        """Run the graph on all rows at once, or in parts where it takes a fixed number of them.
+
+        Raises:
+            ScorerFailedError: the graph failed.
+            SignatureMismatchError: the rows hold values that its inputs cannot take.
+            OutputContractError: an output does not have a value for each row.
+        """
+        if mini_batch.rows is not None:
+            feeds = {str(feed.name): feed_tensor(mini_batch.rows, feed) for feed in self._spec.feeds}
+            return self._run_on(feeds, mini_batch.item_count)
+        (feed,) = self._spec.feeds
+        images, failures = feed_images(mini_batch.files, feed)
+        readable = len(mini_batch.files) - len(failures)
+        returned = self._run_on({str(feed.name): np.asarray(images)}, readable) if readable else []
+        return PartlyScored(returned, failures) if failures else returned
+
+    def close(self) -> None:
+        """Let the session go."""
+        self._session = None
+
+    def _run_on(self, feeds: dict[str, Tensor], rows: int) -> object:
+        size = max((feed.shape[0] for feed in self._spec.feeds if feed.shape), default=-1)
+        parts = [self._run(part, count) for part, count in _parts(feeds, rows, size if size > 0 else rows)]
+        columns = [column for _, column in self._spec.outputs]
+        values = dict(zip(columns, map(_join, zip(*parts, strict=True)), strict=True))
+        return values[_ONLY_COLUMN] if columns == [_ONLY_COLUMN] else NamedColumns(values)
+
+    def _run(self, feeds: dict[str, Tensor], count: int) -> list[Any]:
+        """Run the graph and give the first `count` rows of each output."""
+        if self._session is None:
+            raise RuntimeError("the scorer is not loaded")
+        outputs = [output for output, _ in self._spec.outputs]
+        with _reporting("MODEL_PREDICT"):
+            found = self._session.run(outputs, feeds)
+        given = len(next(iter(feeds.values())))
+        return [_rows_of(value, given, output)[:count] for value, output in zip(found, outputs, strict=True)]
+
+
+def check_session(providers: Sequence[str], session_options: Mapping[str, object]) -> None:
+    """Refuse execution providers and session options that the installed ONNX Runtime does not have.
+
+    Runs on the driver, where nothing is checked if ONNX Runtime is not installed, and on the worker. A name with a dot
+    (``session.intra_op.allow_spinning``) is one of ONNX Runtime's configuration entries, whose names it does not check.
+
+    Raises:
+        ConfigError: codes ``ONNX_PROVIDER`` and ``ONNX_SESSION_OPTION``, with what it has.
+    """
+    onnxruntime = _find_runtime()
+    if onnxruntime is None:
+        return
+    available = onnxruntime.get_available_providers()
+    if unknown := set(providers) - set(available):
+        raise _provider_error(unknown, available)
+    _make_options(1, session_options)
+
+
+def accepts_graph(graph: bytes) -> bool:
+    """Tell whether the installed ONNX Runtime loads a graph; yes where none is installed. Runs on the driver."""
+    onnxruntime = _find_runtime()
+    if onnxruntime is None:
+        return True
+    try:
+        onnxruntime.InferenceSession(graph, _make_options(1, {}), [_CPU], enable_fallback=0)
+    except Exception:  # noqa: BLE001 - its errors have no class of their own in common
+        return False
+    return True
+
+
+def _find_runtime() -> Any | None:
+    try:
+        import onnxruntime  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return onnxruntime
+
+
+def _require_runtime() -> Any:
+    onnxruntime = _find_runtime()
+    if onnxruntime is None:
+        raise MissingDependencyError(
+            code="MISSING_PACKAGE",
+            what="package 'onnxruntime', which runs ONNX models, is not installed on the worker",
+            next_step="Install it there: pip install 'sparkscore[onnx]'.",
+        )
+    return onnxruntime
+
+
+def _make_options(threads: int, chosen: Mapping[str, object]) -> SessionOptions:
+    """Make session options: as many threads as the task has cores, one operator at a time, then what was chosen."""
+    onnxruntime = _require_runtime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _ONLY_FATAL
+    for name, value in chosen.items():
+        _set_option(options, name, value)
+    return options
+
+
+def _set_option(options: SessionOptions, name: str, value: object) -> None:
+    if "." in name:
+        options.add_session_config_entry(name, _entry_text(value))
+        return
+    kind = type(options)
+    known = [attribute for attribute in dir(kind) if isinstance(getattr(kind, attribute), property)]
+    if name not in known:
+        raise _option_error(f"session option '{name}'", "a name that it does not have", f"one of {', '.join(known)}")
+    members = getattr(type(getattr(options, name)), "__members__", None)
+    if members is not None:
+        if str(value) not in members:
+            raise _option_error(f"session option '{name}'", f"'{value}'", f"one of {', '.join(members)}")
+        value = members[str(value)]
+    try:
+        setattr(options, name, value)
+    except TypeError:
+        expected = type(getattr(options, name)).__name__
+        raise _option_error(f"session option '{name}'", type(value).__name__, expected) from None
+
+
+def _entry_text(value: object) -> str:
+    """Write a configuration entry as ONNX Runtime reads it: its switches are 0 and 1."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _parts(feeds: dict[str, Tensor], rows: int, size: int) -> Iterator[tuple[dict[str, Tensor], int]]:
+    """Cut tensors into parts of one size; the last row fills up the last part, and says how many of it count."""
+    for start in range(0, rows, size):
+        count = min(size, rows - start)
+        yield {name: _fill(tensor[start : start + count], size) for name, tensor in feeds.items()}, count
+
+
+def _fill(tensor: Tensor, size: int) -> Tensor:
+    lacking = size - len(tensor)
+    return np.concatenate([tensor, np.repeat(tensor[-1:], lacking, axis=0)]) if lacking else tensor
+
+
+def _rows_of(value: Any, rows: int, output: str) -> Any:
+    """Check that an output has an element for each row: a tensor, or a list of maps or tensors."""
+    if value is None:  # an optional output without a value
+        return [None] * rows
+    is_list = isinstance(value, list)
+    found = len(value) if is_list or value.ndim else 0
+    if found != rows:
+        raise OutputContractError(
+            code="OUTPUT_ROWS",
+            what=f"output '{output}' of the ONNX graph",
+            got=f"{found} elements for {rows} rows",
+            expected="one element per row",
+            state="No row of this mini-batch was written.",
+            next_step="Export the model with outputs whose first dimension is that of the rows.",
+        )
+    # A tensor without a dimension is a NumPy array all the same; what it holds is meant.
+    return [item[()] if isinstance(item, np.ndarray) else item for item in value] if is_list else value
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return list(chain.from_iterable(parts))
+
+
+@contextmanager
+def _reporting(code: str) -> Iterator[None]:
+    """Turn whatever ONNX Runtime raises into a failure."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - its errors have no class of their own in common
+        raise ScorerFailedError(describe_failure(error, code)) from None
+
+
+def _provider_error(unknown: set[str], available: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        code="ONNX_PROVIDER",
+        what=f"'model.providers' {names(unknown)}",
+        got="not in the installed ONNX Runtime",
+        expected=f"among {', '.join(available)}",
+        next_step="Correct 'model.providers', or install the onnxruntime package that has it (onnxruntime-gpu …).",
+    )
+
+
+def _option_error(what: str, got: str, expected: str) -> ConfigError:
+    return ConfigError(
+        code="ONNX_SESSION_OPTION",
+        what=what,
+        got=got,
+        expected=expected,
+        next_step="Correct 'model.session_options'.",
+    )
