@@ -10,13 +10,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from sparkscore.errors import SparkscoreError
     from sparkscore.run import Run, score
     from sparkscore.session import local_session
 
 __all__ = ["Run", "SparkscoreError", "__version__", "local_session", "score"]
-
-__version__ = version("sparkscore")
 
 _MODULE_OF = {
     "Run": "sparkscore.run",
@@ -28,6 +27,9 @@ _MODULE_OF = {
 
 def __getattr__(name: str) -> object:
     """Load a public name from its module."""
+    if name == "__version__":
+        # Not above: a child of a worker may have this package without its metadata.
+        return version("sparkscore")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'sparkscore' has no attribute '{name}'")
     return getattr(import_module(_MODULE_OF[name]), name)

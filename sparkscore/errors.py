@@ -8,7 +8,8 @@
     ├── ModelError                      the model
     │   ├── ModelNotFoundError
     │   ├── ModelLoadError
-    │   └── SignatureMismatchError
+    │   ├── SignatureMismatchError
+    │   └── EnvironmentMismatchError
     ├── ScoringError                    the run
     │   ├── ScoringScriptError
     │   ├── OutputContractError
@@ -148,6 +149,10 @@ class SignatureMismatchError(ModelError):
     """The input's columns do not match the model's signature."""
 
     exit_code = 2
+
+
+class EnvironmentMismatchError(ModelError):
+    """The Python that scores does not have the packages that the model asks for."""
 
 
 class ScoringError(SparkscoreError):

@@ -46,6 +46,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "counts": dict.fromkeys(_COUNTS, 0),
         "model_loads": 0,
         "worker_processes": 0,
+        "warnings": [],
         "seconds": {"plan": 0.0, "score": 0.0, "publish": 0.0},
         "versions": _versions(),
         "error": None,
@@ -90,10 +91,19 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
     """Count the worker processes that scored, and how often they loaded the model."""
-    loads = {report.worker: report.loads for report in reports}
-    if probe is not None:
-        loads.setdefault(probe.worker, probe.loads)
+    loads: dict[str, int] = {}
+    for report in _all(reports, probe):
+        loads[report.worker] = max(report.loads, loads.get(report.worker, 0))
     return {"model_loads": sum(loads.values()), "worker_processes": len(loads)}
+
+
+def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
+    """Give what worker processes warned of, each sentence once."""
+    return sorted({warning for report in _all(reports, probe) for warning in report.warnings})
+
+
+def _all(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[MiniBatchReport | ProbeReport]:
+    return [*reports] if probe is None else [*reports, probe]
 
 
 def identity_of(parts: Mapping[str, object]) -> str:

@@ -66,6 +66,8 @@ class RunFolder:
         self.spark_log_file = self.path / "spark.log"
         #: Scripts may write files here; nothing reads them, they are kept with the run.
         self.script_output = self.path / "script_output"
+        #: Where Azure's ``EntryScript`` keeps the script's own logs, a folder for each host; made by the script.
+        self.script_logs = self.path / "script_logs"
 
     def create(self) -> None:
         """Make the folder.

@@ -36,6 +36,9 @@ app.add_typer(runs_app, name="runs", help="List the runs, or show one.")
 models_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
 app.add_typer(models_app, name="models", help="Show what a model is, what it takes and what it gives.")
 
+env_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
+app.add_typer(env_app, name="env", help="Build the Python environment that workers score in.")
+
 Json: TypeAlias = Annotated[
     bool,
     typer.Option("--json", rich_help_panel="Answer", help="Print exactly one JSON object on stdout, also on failure."),
@@ -207,6 +210,28 @@ def models_show(
     from sparkscore.cli.models_command import show_model  # noqa: PLC0415 - see the module's docstring
 
     return show_model(reference, framework, as_json=as_json)
+
+
+@env_app.command("build", cls=ManualCommand)
+def env_build(
+    deployment: Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment file.")],
+    *,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where archives are kept, each named by a digest.")
+    ] = Path("environments"),
+    wheels: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Install from the wheels in this folder, without a network.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Build the environment that the deployment's requirements ask for, once, as an archive for 'python.archive'.
+
+    The requirements are those of 'python.requirements', else of Azure's 'environment.conda_file', else those that the
+    MLflow model recorded. Run this with the version of Python that the workers have.
+    """
+    from sparkscore.cli.env_command import build_env  # noqa: PLC0415 - see the module's docstring
+
+    return build_env(deployment, output, wheels, as_json=as_json)
 
 
 @app.command(cls=ManualCommand)

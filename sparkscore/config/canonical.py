@@ -42,6 +42,7 @@ _PATHS: Final = (
     ("output", "stage"),
     ("python", "archive"),
     ("python", "requirements"),
+    ("environment", "conda_file"),
 )
 PATH_KEYS: Final = frozenset(".".join(path) for path in _PATHS)
 

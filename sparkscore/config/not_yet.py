@@ -40,9 +40,7 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
     "settings.mini_batch_error_threshold": (0,),
     "settings.allowed_failed_percent": (0,),
     "settings.retry_settings.max_retries": (0,),
-    "settings.retry_settings.timeout": (),
     "settings.max_concurrency_per_instance": (),
-    "isolation": ("none",),
     "chunk_size": (),
     "resources.instance_count": (),
 }

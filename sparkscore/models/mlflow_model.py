@@ -12,6 +12,7 @@ from sparkscore.digest import files_of_model
 from sparkscore.errors import ModelLoadError, SignatureMismatchError, names
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.mlflow_signature import read_signature
+from sparkscore.models.requirements import recorded_python, recorded_requirements
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.signature.model_signature import ModelSignature
@@ -51,8 +52,8 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
         kind="spark" if "spark" in flavors else "mlflow",
         flavors=tuple(sorted(flavors)),
         signature=_signature_of(model, content),
-        requirements=_requirements_of(model.path),
-        python_version=_python_version_of(model.path, flavors["python_function"]),
+        requirements=recorded_requirements(model.path),
+        python_version=flavors["python_function"].get("python_version") or recorded_python(model.path),
         runs_code=_runs_code(model.path, flavors),
         signature_advice=_advice(model),
     )
@@ -141,35 +142,6 @@ def _signature_of(model: ResolvedModel, content: dict[str, Any]) -> ModelSignatu
         # MLflow raises what its parts raise: JSON, NumPy, KeyError, TypeError.
         except Exception as error:
             raise _broken(model, f"a signature that MLflow cannot read ({type(error).__name__})") from error
-
-
-def _requirements_of(folder: Path) -> tuple[str, ...]:
-    """Give the packages that the model names: from ``requirements.txt``, or else from ``conda.yaml``."""
-    if (folder / "requirements.txt").is_file():
-        lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    else:
-        lines = _pip_lines(_read_yaml(folder / "conda.yaml").get("dependencies"))
-    found = [line.split(" #")[0].strip() for line in lines]
-    return tuple(line for line in found if line and not line.startswith(("#", "-")))
-
-
-def _pip_lines(dependencies: Any) -> list[str]:
-    entries = dependencies if isinstance(dependencies, list) else []
-    return [str(line) for entry in entries if isinstance(entry, dict) for line in entry.get("pip") or ()]
-
-
-def _python_version_of(folder: Path, pyfunc: dict[str, Any]) -> str | None:
-    version = pyfunc.get("python_version") or _read_yaml(folder / "python_env.yaml").get("python")
-    return None if version is None else str(version)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a file that only informs: one that is absent or broken says nothing."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _runs_code(folder: Path, flavors: dict[str, Any]) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -237,3 +239,25 @@ def _unreachable(reference: str, registry: str, error: Exception) -> ModelError:
         got=redact((str(error) or type(error).__name__).splitlines()[0]),
         next_step="Check MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI and your credentials for it.",
     )
+
+
+def stores_for_workers() -> tuple[str, str]:
+    """Give the addresses of MLflow's tracking store and registry, as workers must name them; empty where unknown.
+
+    A place relative to the driver's working directory becomes absolute. MLflow is not imported for this: what the
+    driver's own code has set is asked only where that has imported it.
+    """
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is not None:
+        return _absolute(str(mlflow.get_tracking_uri())), _absolute(str(mlflow.get_registry_uri()))
+    names = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
+    tracking, registry = (_absolute(os.environ.get(name, "")) for name in names)
+    return tracking, registry
+
+
+def _absolute(uri: str) -> str:
+    relative = re.fullmatch(r"sqlite:///(?!/)(.+)", uri)
+    if relative:
+        return f"sqlite:///{Path(relative[1]).absolute()}"
+    is_plain_path = bool(uri) and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:|databricks", uri)
+    return str(Path(uri).absolute()) if is_plain_path else uri

@@ -63,11 +63,15 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     return ResolvedModel(found.path, model.name or found.name, version, sha256, found.uri)
 
 
-def resolve_models(models: Mapping[str, Model]) -> tuple[ResolvedModel, ...]:
+def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
     """Find several models; each has the name that the deployment gives it.
 
+    Args:
+        models: the deployment's models by name.
+        main: the model that lies beside them in ``AZUREML_MODEL_DIR``.
+
     Raises:
-        ConfigError: a name cannot be a folder's.
+        ConfigError: a name cannot be a folder's, or is that of the main model's file or folder.
         ModelError: as `resolve_model`.
     """
     for name in models:
@@ -76,6 +80,13 @@ def resolve_models(models: Mapping[str, Model]) -> tuple[ResolvedModel, ...]:
                 code="MODEL_NAME",
                 what=f"name '{name}' under 'models'",
                 expected="a name that a folder can have: scripts find the model there",
+                next_step="Give the model another name.",
+            )
+        if main is not None and name == main.path.name:
+            raise ConfigError(
+                code="MODEL_NAME",
+                what=f"name '{name}' under 'models'",
+                got="the name of the file or folder of 'model', which lies beside it in AZUREML_MODEL_DIR",
                 next_step="Give the model another name.",
             )
     named = {name: model.model_copy(update={"name": name}) for name, model in models.items()}

@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 
 from sparkscore.driver import score_plan, task_slots
 from sparkscore.errors import ConfigError
-from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of
+from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of, warnings_of
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
@@ -144,7 +144,10 @@ def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Si
 def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
     counts = counts_of(reports, work.probe, plan.snapshot.items)
     items = recording.content["input"] | {"items": counts["items"]}
-    recording.note(counts=counts, input=items, **loads_of(reports, work.probe))
+    warnings = warnings_of(reports, work.probe)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    recording.note(counts=counts, input=items, warnings=warnings, **loads_of(reports, work.probe))
 
 
 def _describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         source_name=None if deployment is None else str(deployment),
         script=script,
         model=model,
-        models=resolve_models(loaded.models),
+        models=resolve_models(loaded.models, model),
         description=None if script is not None or model is None else check_model(loaded, model),
         folder=folder,
         git_commit=None if script is None else git_commit_of(script.path.parent),

@@ -14,8 +14,10 @@ from sparkscore.config import Deployment
 from sparkscore.driver import first_mini_batch, input_schema, run_probe
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
+from sparkscore.models.registry import stores_for_workers
 from sparkscore.plan import Plan
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
+from sparkscore.run.engine import engine_spec
 from sparkscore.run.no_code import (
     arrow_columns,
     match_model,
@@ -34,7 +36,7 @@ from sparkscore.scorers.specs import RowsSpec
 from sparkscore.signature import parse_ddl
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink
-from sparkscore.worker import LineageValues, ProbeReport, ProbeSpec, StageSpec, WorkerSpec
+from sparkscore.worker import EngineSpec, LineageValues, ProbeReport, ProbeSpec, StageSpec, WorkerSpec
 from sparkscore.worker.planned import write_plan
 
 
@@ -105,14 +107,14 @@ def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
     prepared, plan = request.prepared, request.plan
     rows, scorer = _scorer(request, stage)
     # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
-    scorer_key = f"{prepared.run_id}/{uuid.uuid4().hex}"
+    engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage)
     limit = mini_batch_limit(prepared, plan)
     plan_file = _write_plan(plan, stage)
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
     if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
         first = first_mini_batch(plan, plan_file, rows, limit)
-        probe = _probe(request.spark, prepared, (scorer_key, scorer), first, predictions)
+        probe = _probe(request.spark, prepared, engine, first, predictions)
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
@@ -121,7 +123,7 @@ def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
     rules = result.spec if prepared.script else replace(result.spec, caller=prepared.scorer_name, is_per_item=True)
     layout = _stage_spec(sink, stage)
-    return Work(WorkerSpec(scorer_key, scorer, limit, plan_file, rules, layout), rows, result, probe)
+    return Work(WorkerSpec(engine, limit, plan_file, rules, layout), rows, result, probe)
 
 
 def mini_batch_limit(prepared: PreparedRun, plan: Plan) -> MiniBatchLimit:
@@ -147,6 +149,7 @@ def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec
 def _script_spec(prepared: PreparedRun, script: PackedScript, stage: Path) -> ScriptSpec:
     deployment = prepared.deployment
     code = deployment.code_configuration
+    tracking_uri, registry_uri = stores_for_workers()
     return ScriptSpec(
         code=script.code,
         script=script.name,
@@ -154,7 +157,10 @@ def _script_spec(prepared: PreparedRun, script: PackedScript, stage: Path) -> Sc
         environment=tuple(deployment.environment_variables.items()),
         model=None if prepared.model is None else stage_model(prepared.model, stage),
         models=tuple(stage_model(model, stage) for model in prepared.models),
+        tracking_uri=tracking_uri,
+        registry_uri=registry_uri,
         output_folder=str(prepared.folder.script_output),
+        log_folder=str(prepared.folder.script_logs),
         work_folder=str(stage),
         arrow_dtypes=deployment.input.dtypes == "arrow",
     )
@@ -188,14 +194,14 @@ def _write_plan(plan: Plan, stage: Path) -> str | None:
 def _probe(
     spark: SparkSession,
     prepared: PreparedRun,
-    scorer: tuple[str, ScorerSpec],
+    engine: EngineSpec,
     first: MiniBatch | None,
     declared: pa.Schema | None,
 ) -> ProbeReport:
     if first is None:
         raise nothing_to_score()
     rows = None if first.rows is None else _as_stream(first.rows)
-    spec = ProbeSpec(*scorer, first.mini_batch_id, first.files, rows, declared)
+    spec = ProbeSpec(engine, first.mini_batch_id, first.files, rows, declared)
     report = run_probe(spark, spec)
     if report.failure is not None:
         raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparkscore.worker.engine import ChildSpec, EngineSpec
 from sparkscore.worker.loop import WorkerSpec, score_task
 from sparkscore.worker.probe import ProbeReport, ProbeSpec, probe, read_probe_report
 from sparkscore.worker.report import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports
@@ -10,6 +11,8 @@ from sparkscore.worker.stage import StageSpec
 
 __all__ = [
     "REPORT_SCHEMA",
+    "ChildSpec",
+    "EngineSpec",
     "LineageValues",
     "MiniBatchReport",
     "ProbeReport",

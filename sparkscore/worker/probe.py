@@ -6,15 +6,11 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
-from sparkscore.outcome import Failure, describe_failure
-from sparkscore.scorers import ScorerSpec
-from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
-from sparkscore.signature import Returned
-from sparkscore.worker.loop import LoadedScorer, scorer_of_this_process
+from sparkscore.outcome import Failure
+from sparkscore.worker.engine import Engine, EngineSpec, Probed
+from sparkscore.worker.loaded import engine_of_this_process
 from sparkscore.worker.report import FAILURE_TYPE
-from sparkscore.worker.result import read_returned
 
 PROBE_SCHEMA = pa.schema(
     [
@@ -23,6 +19,7 @@ PROBE_SCHEMA = pa.schema(
         ("worker", pa.string()),
         ("loads", pa.int64()),
         ("calls", pa.int64()),
+        ("warnings", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
     ]
 )
@@ -33,16 +30,14 @@ class ProbeSpec:
     """What to probe: the scorer, one mini-batch, and the declared columns, if there are any.
 
     Attributes:
-        scorer_key: key of the scorer in the worker process, the same as the run's, so the load is not wasted.
-        scorer: the scorer.
+        engine: what scores, under the same key as the run's, so the load is not wasted.
         mini_batch_id: name of the mini-batch.
         files: its files.
         rows: its rows as an Arrow stream; None for a mini-batch of files.
         declared: the columns that the deployment declares.
     """
 
-    scorer_key: str
-    scorer: ScorerSpec
+    engine: EngineSpec
     mini_batch_id: str
     files: tuple[str, ...]
     rows: bytes | None
@@ -59,6 +54,7 @@ class ProbeReport:
         worker: name of the worker process.
         loads: how often that process has loaded the model.
         calls: calls of ``run()``.
+        warnings: what the user should know of the worker process, a sentence each.
         failure: why it failed.
     """
 
@@ -67,6 +63,7 @@ class ProbeReport:
     worker: str
     loads: int
     calls: int
+    warnings: tuple[str, ...]
     failure: Failure | None
 
 
@@ -75,15 +72,16 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
 
     Runs on the worker. Like the run itself it raises for no failure of the user's code.
     """
-    loaded = scorer_of_this_process(spec.scorer_key, spec.scorer)
-    result, failure = _try(loaded, spec)
+    loaded = engine_of_this_process(spec.engine)
+    probed = Probed(failure=loaded.failure) if loaded.failure is not None else _probe(loaded.engine, spec)
     row = {
-        "predictions": None if result is None else result.table.schema.serialize().to_pybytes(),
-        "is_frame": result is not None and result.is_frame,
+        "predictions": None if probed.predictions is None else probed.predictions.serialize().to_pybytes(),
+        "is_frame": probed.is_frame,
         "worker": loaded.worker,
         "loads": loaded.loads,
-        "calls": int(loaded.scorer is not None),
-        "failure": None if failure is None else asdict(failure),
+        "calls": int(loaded.failure is None),
+        "warnings": loaded.warnings,
+        "failure": None if probed.failure is None else asdict(probed.failure),
     }
     return pa.RecordBatch.from_pylist([row], schema=PROBE_SCHEMA)
 
@@ -93,19 +91,10 @@ def read_probe_report(table: pa.Table) -> ProbeReport:
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = Failure(**row["failure"]) if row["failure"] else None
-    return ProbeReport(**{**row, "predictions": schema, "failure": failure})
+    warnings = tuple(row["warnings"] or ())
+    return ProbeReport(**{**row, "predictions": schema, "failure": failure, "warnings": warnings})
 
 
-def _try(loaded: LoadedScorer, spec: ProbeSpec) -> tuple[Returned | None, Failure | None]:
-    if loaded.scorer is None:
-        return None, loaded.failure
+def _probe(engine: Engine, spec: ProbeSpec) -> Probed:
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
-    try:
-        returned = loaded.scorer.score(MiniBatch(spec.mini_batch_id, spec.files, rows))
-        if isinstance(returned, PartlyScored):
-            return None, returned.failures[0].failure
-        return read_returned(returned, spec.declared), None
-    except ScorerFailedError as error:
-        return None, error.failure
-    except SparkscoreError as error:
-        return None, describe_failure(error)
+    return engine.probe(MiniBatch(spec.mini_batch_id, spec.files, rows), spec.declared)

@@ -34,6 +34,7 @@ class MiniBatchReport:
         scored_at: when the call began, UTC.
         worker: name of the worker process, unique in its run.
         loads: how often this process has loaded the model for this run.
+        warnings: what the user should know of the worker process, a sentence each.
         failure: why items failed, if any did.
         staged: files that this task attempt finished; only on the task's last report.
     """
@@ -49,6 +50,7 @@ class MiniBatchReport:
     scored_at: datetime
     worker: str
     loads: int
+    warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     staged: tuple[StagedFile, ...] = ()
 
@@ -69,6 +71,7 @@ REPORT_SCHEMA = pa.schema(
         ("scored_at", pa.timestamp("us", "UTC")),
         ("worker", pa.string()),
         ("loads", pa.int64()),
+        ("warnings", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
         ("staged", _STAGED),
     ]
@@ -85,7 +88,22 @@ class Attempt:
     scored_at: datetime
 
 
-def make_report(unit: int, mini_batch: str, attempt: Attempt, worker: str, loads: int) -> MiniBatchReport:
+@dataclass(frozen=True)
+class WorkerState:
+    """What a report says of the worker process that it comes from.
+
+    Attributes:
+        worker: name of the process, unique in its run.
+        loads: how often it has loaded the model for this run.
+        warnings: what the user should know of it, a sentence each.
+    """
+
+    worker: str
+    loads: int
+    warnings: tuple[str, ...] = ()
+
+
+def make_report(unit: int, mini_batch: str, attempt: Attempt, state: WorkerState) -> MiniBatchReport:
     """Write the report of one attempt."""
     outcome = attempt.outcome
     return MiniBatchReport(
@@ -98,8 +116,9 @@ def make_report(unit: int, mini_batch: str, attempt: Attempt, worker: str, loads
         calls=attempt.calls,
         seconds=attempt.seconds,
         scored_at=attempt.scored_at,
-        worker=worker,
-        loads=loads,
+        worker=state.worker,
+        loads=state.loads,
+        warnings=state.warnings,
         failure=outcome.failure,
     )
 
@@ -116,5 +135,6 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
         failure = Failure(**row["failure"]) if row["failure"] else None
         staged = tuple(StagedFile(**file) for file in row["staged"] or ())
         scored_at = row["scored_at"].astimezone(UTC)
-        reports.append(MiniBatchReport(**{**row, "failure": failure, "staged": staged, "scored_at": scored_at}))
+        read = {"failure": failure, "staged": staged, "scored_at": scored_at, "warnings": tuple(row["warnings"] or ())}
+        reports.append(MiniBatchReport(**{**row, **read}))
     return sorted(reports, key=lambda report: report.unit)

@@ -277,7 +277,7 @@ def test_an_input_that_changes_under_the_run_is_not_published(
 def test_a_worker_process_that_dies_is_said_so(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, rows: Path
 ) -> None:
-    deployment = make_deployment("import os\ndef run(batch): os._exit(3)")
+    deployment = make_deployment("import os\ndef run(batch): os._exit(3)", isolation="none")
 
     error = error_of(spark, deployment, input=rows, output=tmp_path / "out")
 

@@ -22,7 +22,7 @@ REPORT = MiniBatchReport(
     unit=0, mini_batch="0-0", items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
     scored_at=datetime(2026, 1, 1, tzinfo=UTC), worker="w1", loads=1,
 )  # fmt: skip
-PROBE = ProbeReport(predictions=None, is_frame=False, worker="w1", loads=1, calls=1, failure=None)
+PROBE = ProbeReport(predictions=None, is_frame=False, worker="w1", loads=1, calls=1, warnings=(), failure=None)
 
 
 def test_a_new_record_has_every_name_and_nothing_counted_yet() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["run", "runs", "models", "new", "doctor", "schema", "demo"]
+COMMANDS = ["run", "runs", "models", "env", "new", "doctor", "schema", "demo"]
 OPTIONS_OF_RUN = [
     "--model REFERENCE",
     "--input LOCATION",
@@ -66,7 +66,7 @@ def test_the_manual_of_run_has_every_option_and_what_a_script_needs_to_know(spar
         assert word in answer.out
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "runs list", "runs show", "models show"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "runs list", "runs show", "models show", "env build"])
 def test_every_manual_fits_a_terminal(sparkscore: Callable[..., Any], command: str) -> None:
     answer = sparkscore(*command.split(), "--help")
 

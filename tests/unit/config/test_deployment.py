@@ -85,6 +85,7 @@ def test_defaults_that_were_chosen_are_told() -> None:
     assert deployment.chosen_defaults() == {
         "output.format": "delta",
         "settings.mini_batch_size": "10 files; 10000 rows",
+        "settings.retry_settings.timeout": 60,
     }
     assert deployment.chosen_defaults("rows")["settings.mini_batch_size"] == "10000 rows"
     assert deployment.chosen_defaults("files")["settings.mini_batch_size"] == "10 files"
@@ -115,7 +116,14 @@ def test_a_default_is_told_as_soon_as_it_is_applied(write: Write, monkeypatch: p
 
 def test_what_was_chosen_is_no_default() -> None:
     deployment = load_deployment(
-        None, {"output.mode": "error", "output.format": "delta", "output_action": "append_row", "mini_batch_size": 10}
+        None,
+        {
+            "output.mode": "error",
+            "output.format": "delta",
+            "output_action": "append_row",
+            "mini_batch_size": 10,
+            "settings.retry_settings.timeout": 9,
+        },
     )
 
     assert deployment.chosen_defaults() == {}
@@ -140,7 +148,6 @@ def test_settings_that_are_not_applied_are_told(write: Write, azure_flat: str) -
     assert load_deployment(write(azure_flat)).unapplied_settings() == {
         "settings.error_threshold": -1,
         "settings.retry_settings.max_retries": 3,
-        "settings.retry_settings.timeout": 300,
         "settings.max_concurrency_per_instance": 2,
         "resources.instance_count": 2,
     }
@@ -163,7 +170,6 @@ def test_what_asks_for_nothing_more_is_not_told(write: Write) -> None:
 def test_other_settings_that_are_not_applied() -> None:
     asked = {
         "settings.allowed_failed_percent": 2.5,
-        "isolation": "process",
         "chunk_size": 1000,
     }
 

@@ -21,6 +21,7 @@ from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import (
     REPORT_SCHEMA,
+    EngineSpec,
     LineageValues,
     MiniBatchReport,
     ProbeReport,
@@ -28,6 +29,8 @@ from sparkscore.worker import (
     ResultSpec,
     StageSpec,
     WorkerSpec,
+    engine,
+    loaded,
     loop,
     probe,
     read_probe_report,
@@ -78,8 +81,8 @@ class Loads:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     loads = Loads()
-    monkeypatch.setattr(loop, "load_scorer", loads)
-    monkeypatch.setattr(loop, "_kept", None)
+    monkeypatch.setattr(engine, "load_scorer", loads)
+    monkeypatch.setattr(loaded, "_kept", None)
     return loads
 
 
@@ -87,7 +90,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
 def spec(tmp_path: Path) -> WorkerSpec:
     result = ResultSpec(parse_ddl("prediction bigint"), (), (), LineageValues("run-1", None, None))
     scorer = ScriptSpec(b"", "score.py")
-    return WorkerSpec("run-1/a", scorer, MiniBatchLimit(items=10), None, result, StageSpec(str(tmp_path)))
+    return WorkerSpec(EngineSpec("run-1/a", scorer), MiniBatchLimit(items=10), None, result, StageSpec(str(tmp_path)))
 
 
 def rows(count: int) -> list[pa.RecordBatch]:
@@ -176,7 +179,7 @@ def test_counts_add_up_whatever_happens_when(
         return {"fewer": [1] * (wanted - 1), "more": [1] * (wanted + 1), "contract": None}[way]
 
     scorer = RecordingScorer(score)
-    loads.coming, loop._kept = [scorer], None
+    loads.coming, loaded._kept = [scorer], None
     batches = [
         pa.RecordBatch.from_pydict({"x": range(count), SOURCE_FILE_COLUMN: [file] * count}) for count, file in files
     ]
@@ -250,18 +253,17 @@ def test_an_interrupt_ends_the_task_and_leaves_no_open_file(
 ) -> None:
     monkeypatch.setattr("sparkscore.worker.stage._BUFFER_ROWS", 1)
 
-    def score(mini_batch: MiniBatch) -> object:
-        if mini_batch.mini_batch_id == "3-1":
-            raise KeyboardInterrupt
-        return [1] * mini_batch.item_count
+    def interrupted() -> Iterator[pa.RecordBatch]:
+        yield from rows(20)
+        raise KeyboardInterrupt
 
-    loads.coming = [RecordingScorer(score)]
+    loads.coming = [RecordingScorer()]
 
     with pytest.raises(KeyboardInterrupt):
-        reports_of(rows(50), spec)
+        reports_of(interrupted(), spec)
 
     (unnamed,) = Path(spec.stage.folder).rglob("*.parquet")
-    assert pq.read_metadata(unnamed).num_rows == 10  # its footer was written: the writer was closed
+    assert pq.read_metadata(unnamed).num_rows == 20  # its footer was written: the writer was closed
 
 
 def test_many_reports_travel_in_several_batches_and_the_last_names_the_files(
@@ -305,7 +307,7 @@ def test_another_run_or_attempt_loads_its_own_and_closes_the_one_before(
     loads.coming = [first, second]
 
     one = reports_of(rows(1), spec)
-    two = reports_of(rows(1), dataclasses.replace(spec, scorer_key=key))
+    two = reports_of(rows(1), dataclasses.replace(spec, engine=dataclasses.replace(spec.engine, key=key)))
 
     assert (loads.done, first.closed, second.closed) == (2, 1, 0)
     assert one[0].worker != two[0].worker
@@ -330,7 +332,7 @@ def test_a_scorer_that_does_not_load_is_tried_once_in_a_process(
     assert [len(task) for task in reports] == [1, 1, 1]
     assert all(task[0].failure is not None and task[0].failure.code == code for task in reports)
     assert all((task[0].failed, task[0].calls, task[0].staged) == (10, 0, ()) for task in reports)
-    (after,) = reports_of(rows(1), dataclasses.replace(spec, scorer_key="run-1/b"))
+    (after,) = reports_of(rows(1), dataclasses.replace(spec, engine=dataclasses.replace(spec.engine, key="run-1/b")))
     assert (after.scored, loads.done) == (1, 2)
 
 
@@ -340,7 +342,7 @@ def probed(loads: Loads, spec: WorkerSpec, rows: pa.Table | None = None, ddl: st
         with pa.ipc.new_stream(stream, rows.schema) as writer:
             writer.write_table(rows)
     asked = ProbeSpec(
-        spec.scorer_key, spec.scorer, "0", ("/a", "/b"), None if rows is None else bytes(stream.getvalue()),
+        spec.engine, "0", ("/a", "/b"), None if rows is None else bytes(stream.getvalue()),
         None if ddl is None else parse_ddl(ddl),
     )  # fmt: skip
     report = read_probe_report(pa.Table.from_batches([probe(pickle.loads(pickle.dumps(asked)))]))  # noqa: S301 - as Spark sends it

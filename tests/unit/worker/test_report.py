@@ -19,6 +19,7 @@ from sparkscore.worker.report import (
     Attempt,
     MiniBatchReport,
     StagedFile,
+    WorkerState,
     make_report,
     read_reports,
     write_reports,
@@ -31,9 +32,13 @@ REPORTS = st.builds(
     MiniBatchReport,
     unit=st.integers(0, 3), mini_batch=TEXT, items=COUNT, scored=COUNT, failed=COUNT, rows=COUNT, calls=COUNT,
     seconds=st.floats(0, 1e9), scored_at=st.datetimes(timezones=st.just(UTC)), worker=TEXT,
-    loads=COUNT, failure=st.none() | st.builds(Failure, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT),
+    loads=COUNT,
+    warnings=st.lists(TEXT, max_size=2).map(tuple),
+    failure=st.none() | st.builds(Failure, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT),
     staged=st.lists(st.builds(StagedFile, TEXT, COUNT, COUNT), max_size=2).map(tuple),
 )  # fmt: skip
+
+STATE = WorkerState("w", 1, ("a warning",))
 
 
 def ids(*units: int) -> pa.RecordBatch:
@@ -51,7 +56,7 @@ def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[Min
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
 def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str) -> None:
-    report = make_report(0, "0-0", Attempt(Outcome(1, 1), 1, 0.5, AT.astimezone(timezone(timedelta(hours=5)))), "w", 1)
+    report = make_report(0, "0-0", Attempt(Outcome(1, 1), 1, 0.5, AT.astimezone(timezone(timedelta(hours=5)))), STATE)
     table = pa.Table.from_batches([write_reports([report])])
     index = table.schema.get_field_index("scored_at")
 
@@ -63,8 +68,8 @@ def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str
 
 def test_a_report_tells_the_counts_of_its_outcome() -> None:
     failure = Failure("C", "E", "m")
-    partly = make_report(2, "2-0", Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), 1, 0.5, AT), "w", 1)
-    not_at_all = make_report(2, "2-0", Attempt(failed_outcome(5, failure), 1, 0.5, AT), "w", 1)
+    partly = make_report(2, "2-0", Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), 1, 0.5, AT), STATE)
+    not_at_all = make_report(2, "2-0", Attempt(failed_outcome(5, failure), 1, 0.5, AT), STATE)
 
     assert (partly.items, partly.scored, partly.failed, partly.rows, partly.staged) == (5, 3, 2, 3, ())
     assert not_at_all == replace(partly, scored=0, failed=5, rows=0)

@@ -1,0 +1,134 @@
+"""Build the environment that a deployment asks for, once, as an archive that workers unpack (driver).
+
+The archive holds packages and no Python: each worker uses its own, of the same version. So it is small, and works
+wherever that Python lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from sparkscore.errors import ConfigError, MissingDependencyError
+from sparkscore.scorers.environment import EnvironmentSpec
+
+logger = logging.getLogger("sparkscore")
+
+# What the scorer itself needs in its interpreter.
+_OWN_NEEDS: Final = ("numpy", "packaging", "pandas", "pyarrow")
+
+
+def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None = None) -> Path:
+    """Install the requirements into a virtual environment and pack it; one that was built before is given as it is.
+
+    Args:
+        spec: the requirements.
+        folder: where archives are kept, each named by the digest of what is in it.
+        wheels: folder of wheels to install from; nothing is fetched then.
+
+    Returns:
+        the archive.
+
+    Raises:
+        ConfigError: the requirements cannot be installed, or are for another version of Python.
+        MissingDependencyError: this Python cannot make virtual environments.
+    """
+    _refuse_other_python(spec)
+    requirements = [*spec.requirements, *_missing_own(spec.requirements)]
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    digest = hashlib.sha256("\n".join([python, *sorted(requirements)]).encode()).hexdigest()[:16]
+    archive = folder / f"python{python}-{digest}.tar.gz"
+    if archive.is_file():
+        logger.info("the environment was built before")
+        return archive
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sparkscore-env-") as place:
+        environment = Path(place) / "environment"
+        _make(environment)
+        _install(environment, requirements, wheels)
+        _pack(environment, archive)
+    return archive
+
+
+def _missing_own(requirements: Sequence[str]) -> list[str]:
+    """Give what sparkscore needs and the requirements do not name, in the versions that it runs with here."""
+    named = {_name_of(line) for line in requirements}
+    return [f"{name}=={version(name)}" for name in _OWN_NEEDS if name not in named]
+
+
+def _name_of(line: str) -> str:
+    try:
+        return canonicalize_name(Requirement(line).name)
+    except InvalidRequirement:  # an address or a path, which pip understands
+        return ""
+
+
+def _refuse_other_python(spec: EnvironmentSpec) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    wanted = ".".join((spec.python_version or here).split(".")[:2])
+    if wanted != here:
+        raise ConfigError(
+            code="ENVIRONMENT_PYTHON",
+            what=f"{spec.source} asks for Python {wanted}",
+            got=f"Python {here}, which runs sparkscore",
+            next_step=f"Run 'sparkscore env build' with Python {wanted}, the one of the workers.",
+        )
+
+
+def _make(environment: Path) -> None:
+    done = _run([sys.executable, "-m", "venv", str(environment)])
+    if done.returncode:
+        raise MissingDependencyError(
+            code="VENV_MISSING",
+            what="this Python cannot make virtual environments",
+            got=_last_line(done.stderr),
+            next_step="Install its module venv (on Debian: apt install python3-venv).",
+        )
+
+
+def _install(environment: Path, requirements: Sequence[str], wheels: Path | None) -> None:
+    source = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = _run([*pip, *source, *requirements])
+    if done.returncode:
+        raise ConfigError(
+            code="ENVIRONMENT_INSTALL",
+            what="the requirements cannot be installed",
+            got=_last_line(done.stderr),
+            next_step="Correct the requirements; pip's own words are above.",
+        )
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+    return done
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.startswith("ERROR")] or text.splitlines() or [""]
+    return lines[-1].removeprefix("ERROR: ")
+
+
+def _pack(environment: Path, archive: Path) -> None:
+    unfinished = archive.with_name(f".{archive.name}.unfinished")
+    with tarfile.open(unfinished, "w:gz", compresslevel=4) as packed:
+        for name in ("pyvenv.cfg", "lib"):
+            packed.add(environment / name, name, filter=_without_caches)
+    unfinished.rename(archive)
+
+
+def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if entry.name.endswith("__pycache__") else entry

@@ -1,0 +1,147 @@
+"""Find the packages that a deployment asks for: its own file's, Azure's conda file's, or those that MLflow recorded.
+
+Runs on the driver; whether the workers have them is asked of the workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sparkscore.config import Deployment
+from sparkscore.errors import ConfigError
+from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.resolve import ResolvedModel
+from sparkscore.scorers.environment import EnvironmentSpec
+
+logger = logging.getLogger("sparkscore")
+
+# Azure's own packages, whose part stand-ins play.
+_AZURES_OWN: Final = re.compile(r"azureml[-_.]", re.IGNORECASE)
+_CONDA_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)\s*=\s*([0-9][^=,\s]*)(=\S+)?")
+
+
+def environment_of(
+    deployment: Deployment, model: ResolvedModel | None, description: ModelDescription | None
+) -> EnvironmentSpec | None:
+    """Say what the workers' Python must have; None where nothing says it.
+
+    ``python.requirements`` comes before Azure's ``environment.conda_file``, and that before what the model recorded.
+
+    Raises:
+        ConfigError: a file cannot be read, or ``python.check`` is strict and there is nothing to check.
+    """
+    is_strict = deployment.python.check == "strict"
+    found = _own(deployment) or _azures(deployment) or _recorded(model, description)
+    if found is None and is_strict:
+        raise ConfigError(
+            code="REQUIREMENTS_MISSING",
+            what="'python.check: strict' has nothing to check",
+            expected="'python.requirements', 'environment.conda_file', or an MLflow model that recorded its packages",
+            next_step="Name a requirements file in 'python.requirements', or remove the line.",
+        )
+    if found is None:
+        return None
+    source, lines, python = found
+    wanted = tuple(line for line in lines if not _AZURES_OWN.match(line))
+    return EnvironmentSpec(source, wanted, python, is_strict)
+
+
+def recorded_requirements(folder: Path) -> tuple[str, ...]:
+    """Give the requirements that MLflow wrote beside a model."""
+    file = folder / "requirements.txt"
+    if file.is_file():
+        return _plain_lines(file.read_text(encoding="utf-8", errors="replace").splitlines())
+    return _plain_lines(_pip_lines(_read_yaml(folder / "conda.yaml")))
+
+
+def recorded_python(folder: Path) -> str | None:
+    """Give the version of Python that MLflow wrote beside a model."""
+    version = _read_yaml(folder / "python_env.yaml").get("python")
+    return None if version is None else str(version)
+
+
+_Found = tuple[str, Iterable[str], str | None]
+
+
+def _own(deployment: Deployment) -> _Found | None:
+    file = deployment.python.requirements
+    if file is None:
+        return None
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable("python.requirements", file, error) from error
+    # An option such as --hash goes on over line ends.
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    return f"'{Path(file).name}'", _plain_lines(re.sub(r"\s--hash=\S+", "", line) for line in lines), None
+
+
+def _azures(deployment: Deployment) -> _Found | None:
+    conda = None if deployment.environment is None else deployment.environment.conda_file
+    if conda is None:
+        return None
+    if isinstance(conda, str):
+        try:
+            conda = yaml.safe_load(Path(conda).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            unreadable = _unreadable("environment.conda_file", conda, error)
+            if deployment.python.check == "strict":
+                raise unreadable from error
+            # Azure needs the file; a run here does not.
+            logger.warning("the workers' packages are not compared: %s", unreadable.sentence)
+            return None
+    content = conda if isinstance(conda, dict) else {}
+    return "'environment.conda_file'", _plain_lines(_pip_lines(content)), _python_of_conda(content)
+
+
+def _recorded(model: ResolvedModel | None, description: ModelDescription | None) -> _Found | None:
+    if model is None or (description is not None and description.kind == "spark"):
+        return None
+    python = recorded_python(model.path) if description is None else description.python_version
+    lines = recorded_requirements(model.path) if model.path.is_dir() else ()
+    return (f"model '{model.name}'", lines, python) if lines or python else None
+
+
+def _plain_lines(lines: Iterable[str]) -> tuple[str, ...]:
+    found = [line.split(" #")[0].strip() for line in lines]
+    return tuple(line for line in found if line and not line.startswith(("#", "-")))
+
+
+def _pip_lines(conda: dict[str, Any]) -> list[str]:
+    """Give what pip installs; conda has names of its own for packages, which cannot be compared."""
+    entries = conda.get("dependencies")
+    listed = entries if isinstance(entries, list) else []
+    return [str(line) for entry in listed if isinstance(entry, dict) for line in entry.get("pip") or ()]
+
+
+def _python_of_conda(conda: dict[str, Any]) -> str | None:
+    entries = conda.get("dependencies")
+    for entry in entries if isinstance(entries, list) else []:
+        pin = _CONDA_PIN.fullmatch(re.sub("==", "=", entry)) if isinstance(entry, str) else None
+        if pin and pin[1] == "python":
+            return pin[2]
+    return None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file that only informs: one that is absent or broken says nothing."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _unreadable(key: str, file: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        code="REQUIREMENTS_UNREADABLE",
+        what=f"the file of '{key}' cannot be read: '{file}'",
+        got=type(error).__name__,
+        next_step=f"Correct '{key}'.",
+    )

@@ -1,0 +1,61 @@
+"""Decide where the scorer runs: in Spark's worker, or in a child process of it (driver)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sparkscore.digest import digest_of_path
+from sparkscore.errors import ConfigError
+from sparkscore.models.requirements import environment_of
+from sparkscore.run.prepare import PreparedRun
+from sparkscore.scorers import ScorerSpec
+from sparkscore.scorers.model_files import ModelFiles, copy_model
+from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+from sparkscore.worker import ChildSpec, EngineSpec
+
+# A model may be large, and come over a network.
+_LOAD_FACTOR: Final = 10
+_LOAD_SECONDS: Final = 600
+
+
+def engine_spec(prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: Path) -> EngineSpec:
+    """Tell workers what scores, and where.
+
+    Raises:
+        ConfigError: the deployment names an environment that is not there.
+    """
+    if isinstance(scorer, RowsSpec):  # Spark has scored already
+        return EngineSpec(key, scorer)
+    environment = environment_of(prepared.deployment, prepared.model, prepared.description)
+    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage))
+
+
+def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: Path) -> ChildSpec | None:
+    deployment = prepared.deployment
+    python = deployment.python
+    isolation = deployment.isolation or ("none" if isinstance(scorer, OnnxSpec) else "process")
+    if isolation == "none" and python.path is None and python.archive is None:
+        return None
+    timeout = deployment.settings.retry_settings.timeout
+    return ChildSpec(
+        python=python.path,
+        archive=None if python.archive is None else _stage_archive(Path(python.archive), stage),
+        timeout=timeout,
+        load_timeout=max(_LOAD_SECONDS, _LOAD_FACTOR * timeout),
+    )
+
+
+def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
+    """Copy a packed environment to where workers reach it."""
+    if not archive.is_file():
+        raise ConfigError(
+            code="PYTHON_ARCHIVE",
+            what=f"'python.archive': '{archive}'",
+            got="no such file",
+            next_step="Correct the path; 'sparkscore env build' makes such an archive.",
+        )
+    sha256 = digest_of_path(archive)
+    place = stage / "python" / archive.name
+    copy_model(archive, place)
+    return ModelFiles(archive.stem, "", str(place), sha256)

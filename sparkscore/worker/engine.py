@@ -1,0 +1,170 @@
+"""What scores mini-batches in a process: a loaded scorer, with its results typed; nothing of it raises (worker, child).
+
+`LocalEngine` does it in this process; `sparkscore.worker.child.ChildEngine` lets a child process do it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from sparkscore.errors import SparkscoreError
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
+from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
+from sparkscore.scorers.environment import EnvironmentSpec, check_environment
+from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
+from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """How the child process is run that scores for a worker; plain and picklable.
+
+    Attributes:
+        python: path of its interpreter on the worker's host; the worker's own when None.
+        archive: a packed environment whose interpreter is taken; None when there is none.
+        timeout: seconds that one mini-batch may take.
+        load_timeout: seconds that loading may take.
+    """
+
+    python: str | None = None
+    archive: ModelFiles | None = None
+    timeout: float | None = None
+    load_timeout: float | None = None
+
+    @property
+    def is_own_python(self) -> bool:
+        """Whether the child runs in the worker's own interpreter, so that the worker could score as well."""
+        return self.python is None and self.archive is None
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What scores, and where; plain and picklable.
+
+    Attributes:
+        key: names the attempt at a run; a worker process keeps what it has loaded under it.
+        scorer: the scorer to load.
+        environment: what the interpreter must have; None where nothing says it.
+        child: the child process that scores; None where the worker itself does.
+    """
+
+    key: str
+    scorer: ScorerSpec
+    environment: EnvironmentSpec | None = None
+    child: ChildSpec | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of loading.
+
+    Attributes:
+        failure: why the scorer did not load; None when it did.
+        warnings: what the user should know, a sentence each.
+    """
+
+    failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one call gave, without its rows.
+
+    Attributes:
+        predictions: the columns; None when it failed.
+        is_frame: whether a DataFrame came back.
+        failure: why it failed.
+    """
+
+    predictions: pa.Schema | None = None
+    is_frame: bool = False
+    failure: Failure | None = None
+
+
+class Engine(Protocol):
+    """What the worker's loop needs; one contract suite in the tests runs against every implementation."""
+
+    def load(self) -> Loaded:
+        """Load the scorer; call again after a failure that ended the process."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether mini-batches can be scored; no longer after a process has ended."""
+
+    def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+        """Score one mini-batch, one call of the model, and make its rows of the result."""
+
+    def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
+        """Score one mini-batch and give the shape of the result."""
+
+    def close(self) -> None:
+        """Give back what was loaded; the engine is not used again."""
+
+
+class LocalEngine:
+    """Scores in this process."""
+
+    def __init__(self, scorer: ScorerSpec, environment: EnvironmentSpec | None) -> None:
+        self._spec = scorer
+        self._environment = environment
+        self._scorer: Scorer | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether mini-batches can be scored."""
+        return self._scorer is not None
+
+    def load(self) -> Loaded:
+        """Compare the environment and load the scorer."""
+        try:
+            differences = () if self._environment is None else check_environment(self._environment)
+            self._scorer = load_scorer(self._spec)
+        except _OF_THE_USERS_CODE as error:
+            return Loaded(_failure_of(error, "SCRIPT_INIT"))
+        if self._environment is None or not differences:
+            return Loaded()
+        return Loaded(warnings=(f"the workers differ from {self._environment.source}: {'; '.join(differences)}",))
+
+    def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+        """Score one mini-batch and make its rows of the result."""
+        try:
+            return make_outcome(self._require().score(mini_batch), mini_batch, spec, scored_at)
+        except _OF_THE_USERS_CODE as error:
+            return failed_outcome(mini_batch.item_count, _failure_of(error, "SCRIPT_RUN"))
+
+    def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
+        """Score one mini-batch and give the shape of the result."""
+        try:
+            returned = self._require().score(mini_batch)
+            if isinstance(returned, PartlyScored):
+                return Probed(failure=returned.failures[0].failure)
+            result = read_returned(returned, declared)
+        except _OF_THE_USERS_CODE as error:
+            return Probed(failure=_failure_of(error, "SCRIPT_RUN"))
+        return Probed(result.table.schema, result.is_frame)
+
+    def close(self) -> None:
+        """Close the scorer."""
+        if self._scorer is not None:
+            self._scorer.close()
+            self._scorer = None
+
+    def _require(self) -> Scorer:
+        if self._scorer is None:
+            raise RuntimeError("the engine is not loaded")
+        return self._scorer
+
+
+# What the user's code can end with: sys.exit() and a KeyboardInterrupt of its own are failures like any other.
+_OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
+
+
+def _failure_of(error: BaseException, code: str) -> Failure:
+    return error.failure if isinstance(error, ScorerFailedError) else describe_failure(error, code)

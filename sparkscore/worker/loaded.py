@@ -1,0 +1,65 @@
+"""What a worker process keeps between tasks: the engine of the run that it works for (worker)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+
+from sparkscore.outcome import Failure
+from sparkscore.worker.child import ChildEngine
+from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
+from sparkscore.worker.report import WorkerState
+
+
+@dataclass
+class LoadedEngine:
+    """The engine that this worker process keeps for a run.
+
+    Attributes:
+        key: names the attempt at a run that it was loaded for.
+        worker: name of this worker process in the run, unique also when process ids come round again.
+        engine: the engine.
+        failure: why it did not load; it is not tried again in this process.
+        loads: how often this process has loaded it.
+        warnings: what loading had to say.
+    """
+
+    key: str
+    worker: str
+    engine: Engine
+    failure: Failure | None = None
+    loads: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def load(self) -> None:
+        """Load the scorer, the first time or after its process has ended."""
+        loaded = self.engine.load()
+        self.loads += 1
+        self.failure, self.warnings = loaded.failure, loaded.warnings
+
+    def describe(self) -> WorkerState:
+        """Describe this process for a report."""
+        return WorkerState(self.worker, self.loads, self.warnings)
+
+
+_kept: LoadedEngine | None = None
+
+
+def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
+    """Load the engine, or give the one that this worker process has loaded under this key.
+
+    Source: Spark keeps worker processes between tasks (``spark.python.worker.reuse``), so a module's state lasts.
+    """
+    global _kept  # noqa: PLW0603 - the state of the process is what this function is about
+    if _kept is not None and _kept.key != spec.key:
+        _kept.engine.close()
+        _kept = None
+    if _kept is None:
+        worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        engine = LocalEngine(spec.scorer, spec.environment) if spec.child is None else ChildEngine(spec, spec.child)
+        _kept = LoadedEngine(spec.key, worker, engine)
+    if not _kept.engine.is_loaded and _kept.failure is None:
+        _kept.load()
+    return _kept

@@ -1,0 +1,352 @@
+"""What every engine does. A new implementation joins with one entry in `IMPLEMENTATIONS`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Failure, Outcome
+from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers.environment import EnvironmentSpec
+from sparkscore.scorers.script_package import pack_script
+from sparkscore.signature import parse_ddl
+from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
+from sparkscore.worker import child as child_module
+from sparkscore.worker.child import ChildEngine
+from sparkscore.worker.engine import Engine, LocalEngine
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+RESULT = ResultSpec(parse_ddl("pid bigint"), ("x",), (), LineageValues("run", None, None))
+SCRIPT = """
+import ctypes, os, signal, sys, time
+from pathlib import Path
+
+def init():
+    {init}
+
+def run(rows):
+    order = rows["order"].iloc[0] if "order" in rows else ""
+    exec(order)
+    return [os.getpid()] * len(rows)
+
+def shutdown():
+    Path({place!r}).write_text("over")
+"""
+
+Make = Callable[..., Engine]
+IMPLEMENTATIONS: dict[str, Callable[[EngineSpec, ChildSpec], Engine]] = {
+    "in this process": lambda spec, _: LocalEngine(spec.scorer, spec.environment),
+    "in a child": ChildEngine,
+    "in a child with another interpreter": lambda spec, child: ChildEngine(
+        spec, ChildSpec(python=sys.executable, timeout=child.timeout, load_timeout=child.load_timeout)
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_child_waits() -> Iterator[None]:
+    yield
+    while child_module._waiting:
+        child_module._waiting.pop().stop()
+
+
+@pytest.fixture
+def make_spec(tmp_path: Path) -> Callable[..., EngineSpec]:
+    def make(init: str = "pass", environment: EnvironmentSpec | None = None) -> EngineSpec:
+        (tmp_path / "code").mkdir()
+        (tmp_path / "code" / "score.py").write_text(SCRIPT.format(init=init, place=str(tmp_path / "over")))
+        scorer = ScriptSpec(pack_script(tmp_path / "code", "score.py").code, "score.py", work_folder=str(tmp_path))
+        return EngineSpec("a", scorer, environment)
+
+    return make
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def make(request: pytest.FixtureRequest, make_spec: Callable[..., EngineSpec]) -> Iterator[Make]:
+    made: list[Engine] = []
+
+    def make_one(*arguments: object, **limits: float) -> Engine:
+        made.append(IMPLEMENTATIONS[request.param](make_spec(*arguments), ChildSpec(**limits)))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make_one
+    for engine in made:
+        engine.close()
+
+
+def batch(*orders: str) -> MiniBatch:
+    return MiniBatch("0-0", ("/in/a.parquet",), pa.table({"x": range(len(orders)), "order": orders}))
+
+
+def score(engine: Engine, *orders: str) -> Outcome:
+    return engine.score(batch(*orders), RESULT, AT)
+
+
+def test_rows_go_in_and_typed_rows_with_lineage_come_out(make: Make) -> None:
+    engine = make()
+
+    assert not engine.is_loaded
+    assert engine.load().failure is None
+    outcome = score(engine, "", "")
+
+    assert (outcome.items, outcome.scored, outcome.failure) == (2, 2, None)
+    assert outcome.table is not None
+    assert outcome.table.column("x").to_pylist() == [0, 1]
+    assert outcome.table.schema == RESULT.schema(pa.schema([("x", pa.int64())]))
+    assert outcome.table.column("source_file").to_pylist() == ["/in/a.parquet"] * 2
+
+
+def test_the_state_of_the_script_lasts_from_mini_batch_to_mini_batch(make: Make) -> None:
+    engine = make()
+    engine.load()
+    score(engine, "os.environ['SEEN'] = 'yes'")
+
+    assert score(engine, "assert os.environ['SEEN'] == 'yes'").failure is None
+
+
+def test_a_slice_brings_its_own_rows_and_no_others(make: Make) -> None:
+    engine = make()
+    engine.load()
+    table = pa.table({"x": range(100_000), "order": [""] * 100_000})
+
+    outcome = engine.score(MiniBatch("0-0", (), table.slice(70_000, 3)), RESULT, AT)
+
+    assert outcome.table is not None
+    assert outcome.table.column("x").to_pylist() == [70_000, 70_001, 70_002]
+
+
+@pytest.mark.parametrize("order", ["raise ValueError('é')", "sys.exit(3)", "raise KeyboardInterrupt('é')"])
+def test_what_the_script_raises_fails_its_mini_batch_alone(make: Make, order: str) -> None:
+    engine = make()
+    engine.load()
+
+    failed = score(engine, order, "")
+    after = score(engine, "")
+
+    assert (failed.items, failed.scored, failed.table) == (2, 0, None)
+    assert failed.failure is not None
+    assert failed.failure.code == "SCRIPT_RUN"
+    assert (after.scored, engine.is_loaded) == (1, True)
+
+
+def test_an_init_that_raises_is_told(make: Make) -> None:
+    engine = make("raise OSError('no weights')")
+
+    failure = engine.load().failure
+
+    assert failure is not None
+    assert (failure.code, failure.error_class, failure.message) == ("SCRIPT_INIT", "OSError", "no weights")
+    assert not engine.is_loaded
+
+
+def test_a_probe_gives_the_columns_alone(make: Make) -> None:
+    engine = make()
+    engine.load()
+
+    probed = engine.probe(batch("", ""), None)
+    failed = engine.probe(batch("1 / 0"), None)
+
+    assert (probed.predictions, probed.is_frame) == (pa.schema([("prediction", pa.int64())]), False)
+    assert failed.failure is not None
+    assert (failed.predictions, failed.failure.error_class) == (None, "ZeroDivisionError")
+
+
+def test_the_script_is_told_when_it_is_over(make: Make, tmp_path: Path) -> None:
+    engine = make()
+    engine.load()
+    score(engine, "")
+
+    engine.close()
+
+    assert (tmp_path / "over").read_text() == "over"
+
+
+def test_other_packages_than_those_asked_for_are_told(make: Make) -> None:
+    asked = EnvironmentSpec("'req.txt'", ("numpy==0.1", "nothing-of-that-name>=2", "pandas>=2"), "2.7")
+    engine = make("pass", asked)
+
+    (warning,) = engine.load().warnings
+
+    assert warning.startswith("the workers differ from 'req.txt': Python 3.")
+    assert "numpy" in warning
+    assert "instead of ==0.1; nothing-of-that-name is missing (>=2)" in warning
+    assert "pandas" not in warning
+    assert engine.is_loaded
+
+
+def test_other_packages_are_refused_where_the_deployment_is_strict(make: Make) -> None:
+    engine = make("pass", EnvironmentSpec("'req.txt'", ("numpy==0.1",), is_strict=True))
+
+    failure = engine.load().failure
+
+    assert failure is not None
+    assert failure.code == "ENVIRONMENT_MISMATCH"
+    assert "instead of ==0.1" in failure.message
+
+
+# ------------------------------------------------------------------------------------------------- children alone
+
+
+@pytest.fixture
+def child(make_spec: Callable[..., EngineSpec]) -> Iterator[ChildEngine]:
+    engine = ChildEngine(make_spec(), ChildSpec(timeout=1.0, load_timeout=30.0))
+    assert engine.load().failure is None
+    yield engine
+    engine.close()
+
+
+def pid_of(engine: Engine) -> int:
+    table = score(engine, "").table
+    assert table is not None
+    return int(table.column("pid")[0].as_py())
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        # A zombie is no living process.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int, seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while is_alive(pid):
+        assert time.monotonic() < end, f"process {pid} is still there"
+        time.sleep(0.02)
+
+
+HANGS = {
+    "sleep": "time.sleep(60)",
+    "loop": "while True: pass",
+    "native, with the interpreter's lock": "ctypes.PyDLL(None).sleep(60)",
+    "native, without it": "ctypes.CDLL(None).sleep(60)",
+    "signals ignored": "[signal.signal(s, signal.SIG_IGN) for s in (2, 14, 15)]; ctypes.PyDLL(None).sleep(60)",
+}
+
+
+@pytest.mark.parametrize("order", HANGS.values(), ids=HANGS)
+def test_a_hang_is_ended_at_its_timeout_and_says_where_it_was(child: ChildEngine, order: str) -> None:
+    pid, start = pid_of(child), time.monotonic()
+
+    outcome = score(child, order, "")
+
+    assert 0.9 < time.monotonic() - start < 3
+    assert (outcome.items, outcome.scored) == (2, 0)
+    failure = outcome.failure
+    assert failure is not None
+    assert (failure.code, failure.message) == ("MINI_BATCH_TIMEOUT", "the mini-batch took longer than 1 s")
+    assert "score.py" in failure.traceback_text
+    assert not is_alive(pid)
+    assert not child.is_loaded
+
+
+DEATHS = {
+    "exit code 7": "os._exit(7)",
+    "SIGKILL": "os.kill(os.getpid(), 9)",
+    "SIGSEGV": "ctypes.string_at(0)",
+    "SIGABRT": "os.abort()",
+}
+
+
+@pytest.mark.parametrize(("how", "order"), DEATHS.items(), ids=DEATHS)
+def test_a_death_fails_its_mini_batch_and_a_new_process_scores_the_next(
+    child: ChildEngine, how: str, order: str
+) -> None:
+    outcome = score(child, order)
+
+    failure = outcome.failure
+    assert failure is not None
+    assert failure.code == "PROCESS_ENDED"
+    assert how in failure.message
+    assert ("memory" in failure.message) is (how == "SIGKILL")
+    assert ("score.py" in failure.traceback_text) is (how in {"SIGSEGV", "SIGABRT"})
+    assert child.load().failure is None
+    assert score(child, "").scored == 1
+
+
+def test_what_the_child_started_goes_with_it(child: ChildEngine) -> None:
+    order = "import subprocess; p = subprocess.Popen(['sleep', '60']); Path('pid').write_text(str(p.pid)); {}"
+    place = "Path('pid').rename({!r})"
+    target = Path(child._spec.scorer.work_folder) / "pid"  # type: ignore[union-attr]
+    score(child, order.format(place.format(str(target)) + "; time.sleep(60)"))
+
+    wait_until_gone(int(target.read_text()))
+
+
+def test_the_child_dies_with_its_worker(make_spec: Callable[..., EngineSpec]) -> None:
+    spec = make_spec()
+    ours, theirs = os.pipe()
+    worker = os.fork()
+    if not worker:
+        engine = ChildEngine(spec, ChildSpec())
+        engine.load()
+        os.write(theirs, str(pid_of(engine)).encode())
+        time.sleep(60)
+    pid = int(os.read(ours, 20))
+    assert is_alive(pid)
+
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+
+    wait_until_gone(pid, 2)
+
+
+def failure_of_loading(spec: EngineSpec, child: ChildSpec) -> Failure:
+    engine = ChildEngine(spec, child)
+    failure = engine.load().failure
+    assert failure is not None
+    assert not engine.is_loaded
+    return failure
+
+
+@pytest.mark.parametrize(("init", "code"), [("time.sleep(60)", "LOAD_TIMEOUT"), ("os._exit(1)", "LOAD_PROCESS_ENDED")])
+def test_an_init_that_hangs_or_ends_the_process_is_told(
+    make_spec: Callable[..., EngineSpec], init: str, code: str
+) -> None:
+    assert failure_of_loading(make_spec(init), ChildSpec(load_timeout=3)).code == code
+
+
+def test_an_interpreter_that_is_not_there_is_told(make_spec: Callable[..., EngineSpec]) -> None:
+    failure = failure_of_loading(make_spec(), ChildSpec(python="/nowhere/bin/python"))
+
+    assert failure.code == "PYTHON_NOT_FOUND"
+    assert "/nowhere/bin/python" in failure.message
+
+
+def test_an_interpreter_without_what_sparkscore_needs_is_told(
+    make_spec: Callable[..., EngineSpec], tmp_path: Path
+) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{Path(sys.executable).resolve()}" -S "$@"\n')
+    bare.chmod(0o755)
+
+    failure = failure_of_loading(make_spec(), ChildSpec(python=str(bare)))
+
+    assert failure.code == "PYTHON_PACKAGES"
+    assert "No module named" in failure.message
+
+
+def test_where_no_process_can_start_the_worker_itself_scores_and_says_so(
+    make_spec: Callable[..., EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("sparkscore.worker.child.Child", refuse)
+    engine = ChildEngine(make_spec(), ChildSpec())
+
+    (warning,) = engine.load().warnings
+
+    assert "cannot start processes (Operation not permitted)" in warning
+    assert pid_of(engine) == os.getpid()
+    engine.close()
