@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format env java preflight lock clean
+.PHONY: help demo test test-torch check format env java preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -11,6 +11,7 @@ BIN := .venv/bin
 # --no-deps: the lock is complete. --no-build-isolation: what builds pyspark (it comes as source) is in the lock, too.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
 BUILD_TOOLS := packaging|pip|setuptools|wheel
+TORCH_NEEDS := 'mlflow-skinny==2.22.0' 'numpy<2' 'packaging' 'pandas<3' 'pyarrow<20'
 
 find_java = $(if $(JAVA_HOME),$(JAVA_HOME)/bin/java,java)
 # The major version of the Java that Spark would start; nothing where there is none.
@@ -21,13 +22,16 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo sh
 as_root = $(if $(AS_ROOT),$(AS_ROOT) '$(1)',$(1))
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: preflight java env  ## score two real data sets on this machine and show the result
 	@$(BIN)/sparkscore demo
 
 test: preflight java env  ## run all tests
 	@$(BIN)/python -m pytest
+
+test-torch: preflight java env .venv-torch/.requirements  ## score a PyTorch model, in an interpreter of its own (Debian)
+	@SPARKSCORE_TORCH_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest tests/models/test_torch.py
 
 check: env  ## lint, types and layers; needs no Java
 	@$(BIN)/ruff check --quiet
@@ -45,10 +49,13 @@ lock: env  ## write requirements.txt from pyproject.toml (ARGS=--upgrade for new
 	@$(BIN)/uv pip compile pyproject.toml --extra local --extra mlflow --extra onnx --extra demo --group dev --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements.txt $(ARGS)
+	@printf '%s\n' $(TORCH_NEEDS) | $(BIN)/uv pip compile - --python-version 3.11 --quiet \
+	  --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock' \
+	  --output-file requirements-torch.txt $(ARGS)
 
 clean:  ## remove what make and the tests made (not .venv/, not sparkscore-runs/)
 	@rm -rf $(LOGS) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # What a person must know before anything long starts.
 preflight:
@@ -78,6 +85,15 @@ java:  ## install Java 17 if there is none and it may, else say how
 	@mkdir -p $(LOGS); $(PIP_INSTALL) --editable . >$(LOGS)/env.log 2>&1 || { tail -n 5 $(LOGS)/env.log; \
 	  echo "sparkscore itself could not be installed into .venv/ (log: $(LOGS)/env.log)."; \
 	  echo "Next: rm -rf .venv and run 'make env' again."; exit 1; } >&2
+	@touch $@
+
+# PyTorch is the system's own: from the registry of Python packages it brings gigabytes for graphics cards.
+.venv-torch/.requirements: requirements-torch.txt
+	@/usr/bin/python3 -c 'import torch, venv' 2>/dev/null || { \
+	  echo "test-torch needs Debian's PyTorch."; \
+	  echo "Next: $(call as_root,apt-get install -y python3-torch python3-venv)"; exit 1; } >&2
+	@/usr/bin/python3 -m venv --system-site-packages .venv-torch
+	@.venv-torch/bin/pip install --quiet --require-hashes -r requirements-torch.txt
 	@touch $@
 
 .venv/.requirements: requirements.txt
