@@ -39,6 +39,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "identity": None,
         "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped")),
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
+        "quarantine": {"location": None, "rows": 0},
         "model": dict.fromkeys(("name", "version", "sha256")),
         "models": [],
         "script": dict.fromkeys(("path", "sha256")),

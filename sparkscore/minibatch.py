@@ -40,6 +40,13 @@ class MiniBatch:
         """Number of items: files, or rows."""
         return len(self.files) if self.rows is None else self.rows.num_rows
 
+    def halves(self) -> tuple[MiniBatch, MiniBatch]:
+        """Give the first and the second half of the items, under the same name."""
+        middle = self.item_count // 2
+        if self.rows is None:
+            return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
+        return replace(self, rows=self.rows.slice(0, middle)), replace(self, rows=self.rows.slice(middle))
+
     def without(self, positions: Collection[int]) -> MiniBatch:
         """Give the mini-batch without the items at some positions."""
         kept = [position for position in range(self.item_count) if position not in positions]

@@ -34,12 +34,8 @@ REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("output.writer", _is_one_of("worker"), "Remove the line: Spark publishes the result."),
 )
 
-# Each with the values that ask for nothing more than this version does: any failure fails the run, nothing is retried.
+# Each with the values that ask for nothing more than this version does.
 UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
-    "settings.error_threshold": (0,),
-    "settings.mini_batch_error_threshold": (0,),
-    "settings.allowed_failed_percent": (0,),
-    "settings.retry_settings.max_retries": (0,),
     "settings.max_concurrency_per_instance": (),
     "chunk_size": (),
     "resources.instance_count": (),

@@ -158,13 +158,12 @@ class Settings(Section):
         "Azure's $schema.",
     )
     mini_batch_error_threshold: int = Field(
-        default=0,
+        default=-1,
         ge=-1,
-        description="Failed mini-batches that the run tolerates; -1 tolerates all. -1 when absent in a file with "
-        "Azure's $schema.",
+        description="Mini-batches with failed items that the run tolerates; -1 tolerates all.",
     )
     allowed_failed_percent: float | None = Field(
-        default=None, ge=0, le=100, description="Share of mini-batches that may fail, in percent."
+        default=None, ge=0, le=100, description="Share of mini-batches that may have failed items, in percent."
     )
     retry_settings: RetrySettings = Field(
         default_factory=RetrySettings, description="What happens to a mini-batch that fails."

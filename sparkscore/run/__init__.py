@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from sparkscore.config import Deployment
 from sparkscore.driver import score_plan, task_slots
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of, warnings_of
@@ -17,9 +18,10 @@ from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
+from sparkscore.run.quarantine import open_quarantine, publish_quarantine
 from sparkscore.run.recording import Recording, recorded, refuse_other_run
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
-from sparkscore.run.verdict import decide
+from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.sinks.target import staged_in
 from sparkscore.sources import Source, open_source
@@ -85,6 +87,8 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             source, plan = _plan(spark, prepared)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             sink.check_target()
+            quarantine = open_quarantine(spark, deployment, prepared.run_id)
+            quarantine.check_target()
             _note_plan(recording, prepared, plan, sink)
             feeds = match_input(prepared, source.frame())
         with staged_in(sink.target, deployment.output.stage, is_moved=sink.lays_out_partitions) as stage:
@@ -94,13 +98,19 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             with recording.timed("score"):
                 reports = _score(spark, plan, work, progress or choose_display())
             _note_scores(recording, plan, work, reports)
-            decide(reports, plan.snapshot.items, prepared.scorer_name)
+            decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
             with recording.timed("publish"):
                 source.check_unchanged()
                 staged = _commit(prepared, work, reports, stage)
+                recording.note(quarantine=publish_quarantine(quarantine, reports, stage))
                 published = sink.publish(staged)
             recording.note(output=_describe_output(sink, published))
     return Run(recording.content, sink, published)
+
+
+def _thresholds(deployment: Deployment) -> Thresholds:
+    settings = deployment.settings
+    return Thresholds(settings.error_threshold, settings.mini_batch_error_threshold, settings.allowed_failed_percent)
 
 
 def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:

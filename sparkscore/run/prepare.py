@@ -157,12 +157,6 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     )
 
 
-def _tolerance_by_default(deployment: Deployment) -> dict[str, object]:
-    """Give the threshold that nobody chose and that tolerates failures all the same: Azure's default."""
-    threshold = deployment.settings.error_threshold
-    return {"settings.error_threshold": threshold} if threshold else {}
-
-
 def _texts(value: OneOrMore | None) -> list[str] | None:
     if value is None:
         return None
@@ -217,6 +211,5 @@ def log_choices(deployment: Deployment, kind: str) -> None:
         logger.info("defaults: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
     if ignored := deployment.ignored_keys():
         logger.info("recorded, without a meaning outside Azure: %s", ", ".join(ignored))
-    if unapplied := _tolerance_by_default(deployment) | deployment.unapplied_settings():
-        listed = ", ".join(f"{key}={value}" for key, value in unapplied.items())
-        logger.warning("not applied yet: %s. Any failed item fails the run, and nothing is tried again.", listed)
+    if unapplied := deployment.unapplied_settings():
+        logger.warning("not applied yet: %s", ", ".join(f"{key}={value}" for key, value in unapplied.items()))

@@ -36,7 +36,7 @@ from sparkscore.scorers.specs import RowsSpec
 from sparkscore.signature import parse_ddl
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink
-from sparkscore.worker import EngineSpec, LineageValues, ProbeReport, ProbeSpec, StageSpec, WorkerSpec
+from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, StageSpec, WorkerSpec
 from sparkscore.worker.planned import write_plan
 
 
@@ -123,7 +123,14 @@ def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
     rules = result.spec if prepared.script else replace(result.spec, caller=prepared.scorer_name, is_per_item=True)
     layout = _stage_spec(sink, stage)
-    return Work(WorkerSpec(engine, limit, plan_file, rules, layout), rows, result, probe)
+    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment))
+    return Work(spec, rows, result, probe)
+
+
+def _failure_rules(deployment: Deployment) -> FailureRules:
+    settings = deployment.settings
+    tries = settings.retry_settings.max_retries + 1
+    return FailureRules(tries, settings.error_threshold, settings.mini_batch_error_threshold)
 
 
 def mini_batch_limit(prepared: PreparedRun, plan: Plan) -> MiniBatchLimit:
@@ -201,7 +208,8 @@ def _probe(
     if first is None:
         raise nothing_to_score()
     rows = None if first.rows is None else _as_stream(first.rows)
-    spec = ProbeSpec(engine, first.mini_batch_id, first.files, rows, declared)
+    is_tolerant = prepared.deployment.settings.error_threshold != 0
+    spec = ProbeSpec(engine, first.mini_batch_id, first.files, rows, declared, is_tolerant)
     report = run_probe(spark, spec)
     if report.failure is not None:
         raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")

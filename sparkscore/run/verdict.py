@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sparkscore import errors
 from sparkscore.errors import (
+    ErrorThresholdExceededError,
     ModelError,
     ScoringError,
     ScoringScriptError,
@@ -32,35 +34,84 @@ _PHASES = {
 }
 
 
-def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str) -> None:
-    """Let a run pass only if every planned item was scored.
+@dataclass(frozen=True)
+class Thresholds:
+    """What a run tolerates; -1 or None tolerates anything.
+
+    Attributes:
+        items: failed items of the whole input.
+        mini_batches: mini-batches with failed items.
+        percent: share of such mini-batches, in percent of all.
+    """
+
+    items: int = 0
+    mini_batches: int = -1
+    percent: float | None = None
+
+
+def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, thresholds: Thresholds) -> None:
+    """Let a run pass only if no more failed than it tolerates, and something was scored.
 
     Args:
         reports: the reports of the successful task attempts.
         planned_items: number of items, where the plan knows it.
         scorer: the scoring script or model, in words.
+        thresholds: what the run tolerates.
 
     Raises:
-        ScoringError: an item failed, or the counts do not add up.
+        ScoringError: more failed than is tolerated, nothing was scored, or the counts do not add up.
         SourceNotFoundError: there was nothing to score.
     """
-    scored = sum(report.scored for report in reports)
-    failed = [report for report in reports if report.failure is not None]
-    if failed:
-        total = "" if planned_items is None else f" of {planned_items}"
-        state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
-        raise failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)
     if not reports:
         raise nothing_to_score()
-    if planned_items is not None and scored != planned_items:
+    scored = sum(report.scored for report in reports)
+    failed = [report for report in reports if report.failure is not None]
+    passed = _passed_threshold(reports, thresholds)
+    if failed and (passed or not scored):
+        total = "" if planned_items is None else f" of {planned_items}"
+        state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
+        first = failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)
+        raise first if thresholds.items == 0 or not passed else _too_many(passed, first, state)
+    done = scored + sum(report.failed for report in reports)
+    if planned_items is not None and done != planned_items:
         raise ScoringError(
             code="ITEMS_LOST",
             what="the tasks' reports do not add up",
-            got=f"{scored} items",
+            got=f"{done} items",
             expected=f"{planned_items}, as planned",
             state="Nothing was published.",
             next_step="Run again; if it stays so, please report it with the run's folder.",
         )
+
+
+def _passed_threshold(reports: Sequence[MiniBatchReport], thresholds: Thresholds) -> str:
+    """Say in words which threshold was passed; nothing where none was."""
+    items = sum(report.failed for report in reports)
+    mini_batches = sum(report.failed > 0 for report in reports)
+    percent = 100 * mini_batches / len(reports)
+    if 0 <= thresholds.items < items:
+        return f"{items} failed items, 'settings.error_threshold' allows {thresholds.items}"
+    if 0 <= thresholds.mini_batches < mini_batches:
+        return (
+            f"{mini_batches} mini-batches with failed items, "
+            f"'settings.mini_batch_error_threshold' allows {thresholds.mini_batches}"
+        )
+    if thresholds.percent is not None and percent > thresholds.percent:
+        return (
+            f"{percent:.3g} % of {len(reports)} mini-batches had failed items, "
+            f"'settings.allowed_failed_percent' allows {thresholds.percent:g} %"
+        )
+    return ""
+
+
+def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThresholdExceededError:
+    return ErrorThresholdExceededError(
+        code="ERROR_THRESHOLD",
+        what=passed,
+        got=f"first {first.what}: {first.got}" if first.got else f"first {first.what}",
+        state=state,
+        next_step="Correct the input or the model, or tolerate more; the log has each failure.",
+    )
 
 
 def nothing_to_score() -> SourceNotFoundError:

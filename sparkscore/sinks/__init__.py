@@ -61,7 +61,7 @@ class Sink(Protocol):
         """Give the rows that this run published, and no others."""
 
 
-def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str) -> Sink:
+def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Sink:
     """Give the sink of an output.
 
     Args:
@@ -69,6 +69,7 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
         config: the deployment's output.
         run_id: the run.
         run_id_column: name of the column that holds the run id.
+        part: which part of the run's result goes there.
 
     Raises:
         ConfigError: no location is given, or it is on a store that cannot be written.
@@ -79,5 +80,6 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
             what="the run has no output",
             next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
         )
-    target = Target(local_path(config.location), config.mode, tuple(config.partition_by), run_id, run_id_column)
+    place, partition_by = local_path(config.location), tuple(config.partition_by)
+    target = Target(place, config.mode, partition_by, run_id, run_id_column, part)
     return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)

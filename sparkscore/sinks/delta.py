@@ -109,7 +109,9 @@ class DeltaSink:
         else:
             rows = self._spark.createDataFrame([], staged.schema)
         writer = rows.write.format("delta").mode(_MODES[self._target.mode])
-        writer = writer.option("txnAppId", f"sparkscore:{self._target.run_id}:predictions").option("txnVersion", 1)
+        writer = writer.option("txnAppId", f"sparkscore:{self._target.run_id}:{self._target.part}").option(
+            "txnVersion", 1
+        )
         writer = writer.option("userMetadata", json.dumps({"run_id": self._target.run_id, **staged.commit_info}))
         return writer.partitionBy(*self._target.partition_by)
 

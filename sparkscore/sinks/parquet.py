@@ -118,7 +118,7 @@ class ParquetSink:
 
     def publish(self, staged: StagedResult) -> Published:
         """Gather the staged files in one folder and rename it to the run's folder."""
-        gathered = staged.stage / "published"
+        gathered = staged.stage / f"published-{self._target.part}"
         gathered.mkdir()
         try:
             for file in staged.files:

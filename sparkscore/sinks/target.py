@@ -26,6 +26,7 @@ class Target:
         partition_by: partition columns.
         run_id: the run that writes.
         run_id_column: name of the column that holds the run id.
+        part: which part of the run's result goes there.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Target:
     partition_by: tuple[str, ...]
     run_id: str
     run_id_column: str
+    part: str = "predictions"
 
     def entries(self) -> list[str]:
         """Name what is at the target, apart from stages."""

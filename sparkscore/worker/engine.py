@@ -144,7 +144,9 @@ class LocalEngine:
         try:
             returned = self._require().score(mini_batch)
             if isinstance(returned, PartlyScored):
-                return Probed(failure=returned.failures[0].failure)
+                if len(returned.failures) == mini_batch.item_count:
+                    return Probed(failure=returned.failures[0].failure)
+                returned = returned.returned
             result = read_returned(returned, declared)
         except _OF_THE_USERS_CODE as error:
             return Probed(failure=_failure_of(error, "SCRIPT_RUN"))

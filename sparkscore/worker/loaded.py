@@ -33,8 +33,10 @@ class LoadedEngine:
     loads: int = 0
     warnings: tuple[str, ...] = ()
 
-    def load(self) -> None:
-        """Load the scorer, the first time or after its process has ended."""
+    def ensure(self) -> None:
+        """Load the scorer, the first time or after its process has ended; what did not load is not tried again."""
+        if self.engine.is_loaded or self.failure is not None:
+            return
         loaded = self.engine.load()
         self.loads += 1
         self.failure, self.warnings = loaded.failure, loaded.warnings
@@ -60,6 +62,5 @@ def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
         worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         engine = LocalEngine(spec.scorer, spec.environment) if spec.child is None else ChildEngine(spec, spec.child)
         _kept = LoadedEngine(spec.key, worker, engine)
-    if not _kept.engine.is_loaded and _kept.failure is None:
-        _kept.load()
+    _kept.ensure()
     return _kept

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
-from sparkscore.outcome import failed_outcome
+from sparkscore.worker.attempts import Attempts, FailureRules
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.progress import ProgressFile
+from sparkscore.worker.quarantine import quarantined_rows
 from sparkscore.worker.report import Attempt, MiniBatchReport, make_report, write_reports
 from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.stage import StageSpec, StageWriter
@@ -32,6 +33,7 @@ class WorkerSpec:
         plan_file: Parquet file of the planned mini-batches of files; None when Spark brings rows.
         result: how rows of the result are made.
         stage: where they go.
+        rules: what happens to what fails.
     """
 
     engine: EngineSpec
@@ -39,14 +41,15 @@ class WorkerSpec:
     plan_file: str | None
     result: ResultSpec
     stage: StageSpec
+    rules: FailureRules = field(default_factory=FailureRules)
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
     """Score everything that one Spark task gets.
 
     Runs on the worker, once per task attempt; may run again, or twice at once, for the same unit. No failure of the
-    user's code raises here: failures are reported. After the first failed item the task makes no more calls, because
-    the run cannot succeed any more.
+    user's code raises here: failures are reported and their items quarantined. A task whose own failures are more than
+    the run tolerates makes no more calls, because the run cannot succeed any more.
 
     Args:
         batches: the task's input, consumed once; may be empty, and then the scorer is not loaded.
@@ -54,7 +57,7 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
         unit: number of the work unit.
 
     Yields:
-        Record batches of `REPORT_SCHEMA`, a row for each mini-batch; the last row names the staged files.
+        Record batches of `REPORT_SCHEMA`, a row for each mini-batch; the last row names the finished files.
     """
     with StageWriter(spec.stage, unit) as writer:
         yield from _score_into(writer, _mini_batches(batches, spec, unit), spec, unit)
@@ -65,21 +68,29 @@ def _score_into(
 ) -> Iterator[pa.RecordBatch]:
     progress = ProgressFile(spec.stage.folder, unit)
     reports: list[MiniBatchReport] = []
-    for mini_batch in mini_batches:
-        attempt, loaded = _score(mini_batch, spec)
-        if attempt.outcome.table is not None:
-            writer.write(attempt.outcome.table)
-        if len(reports) >= _REPORTS_IN_ONE_BATCH:
+    failed = failed_mini_batches = 0
+    with StageWriter(replace(spec.stage, kind="quarantine", partition_by=(), left_out=()), unit) as quarantine:
+        for mini_batch in mini_batches:
+            attempt, loaded = _score(mini_batch, spec)
+            outcome = attempt.outcome
+            if outcome.table is not None:
+                writer.write(outcome.table)
+            rows = quarantined_rows(mini_batch, outcome, spec.result.lineage, attempt.tries, attempt.scored_at)
+            if rows is not None:
+                quarantine.write(rows)
+            if len(reports) >= _REPORTS_IN_ONE_BATCH:
+                yield write_reports(reports)
+                reports.clear()
+            reports.append(make_report(unit, mini_batch.mini_batch_id, attempt, loaded.describe()))
+            progress.add(outcome.items, outcome.failed)
+            failed, failed_mini_batches = failed + outcome.failed, failed_mini_batches + bool(outcome.failed)
+            # Without raising: Spark would try a task again that cannot succeed.
+            if loaded.failure is not None or spec.rules.are_broken_by(failed, failed_mini_batches):
+                break
+        progress.close()
+        if reports:
+            reports[-1] = replace(reports[-1], staged=writer.finish(), quarantined=quarantine.finish())
             yield write_reports(reports)
-            reports.clear()
-        reports.append(make_report(unit, mini_batch.mini_batch_id, attempt, loaded.describe()))
-        progress.add(attempt.outcome.items, attempt.outcome.failed)
-        if attempt.outcome.failed:
-            break
-    progress.close()
-    if reports:
-        reports[-1] = replace(reports[-1], staged=writer.finish())
-        yield write_reports(reports)
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
@@ -91,7 +102,6 @@ def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int
 def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedEngine]:
     loaded = engine_of_this_process(spec.engine)
     scored_at, start = datetime.now(UTC), time.perf_counter()
-    if loaded.failure is not None:
-        return Attempt(failed_outcome(mini_batch.item_count, loaded.failure), 0, 0.0, scored_at), loaded
-    outcome = loaded.engine.score(mini_batch, spec.result, scored_at)
-    return Attempt(outcome, 1, time.perf_counter() - start, scored_at), loaded
+    attempts = Attempts(loaded, spec.result, spec.rules, scored_at)
+    outcome = attempts.score(mini_batch)
+    return Attempt(outcome, attempts.calls, time.perf_counter() - start, scored_at, attempts.tries), loaded

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
-from sparkscore.worker.engine import Engine, EngineSpec, Probed
-from sparkscore.worker.loaded import engine_of_this_process
+from sparkscore.worker.engine import EngineSpec, Probed
+from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.report import FAILURE_TYPE
+
+# Parts of the first mini-batch that are tried until one is scored.
+_MOST_CALLS: Final = 20
 
 PROBE_SCHEMA = pa.schema(
     [
@@ -35,6 +40,7 @@ class ProbeSpec:
         files: its files.
         rows: its rows as an Arrow stream; None for a mini-batch of files.
         declared: the columns that the deployment declares.
+        is_tolerant: whether the run tolerates failed items; the shape is then learned from others.
     """
 
     engine: EngineSpec
@@ -42,6 +48,7 @@ class ProbeSpec:
     files: tuple[str, ...]
     rows: bytes | None
     declared: pa.Schema | None
+    is_tolerant: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,13 +80,13 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
     Runs on the worker. Like the run itself it raises for no failure of the user's code.
     """
     loaded = engine_of_this_process(spec.engine)
-    probed = Probed(failure=loaded.failure) if loaded.failure is not None else _probe(loaded.engine, spec)
+    probed, calls = (Probed(failure=loaded.failure), 0) if loaded.failure is not None else _probe(loaded, spec)
     row = {
         "predictions": None if probed.predictions is None else probed.predictions.serialize().to_pybytes(),
         "is_frame": probed.is_frame,
         "worker": loaded.worker,
         "loads": loaded.loads,
-        "calls": int(loaded.failure is None),
+        "calls": calls,
         "warnings": loaded.warnings,
         "failure": None if probed.failure is None else asdict(probed.failure),
     }
@@ -95,6 +102,17 @@ def read_probe_report(table: pa.Table) -> ProbeReport:
     return ProbeReport(**{**row, "predictions": schema, "failure": failure, "warnings": warnings})
 
 
-def _probe(engine: Engine, spec: ProbeSpec) -> Probed:
+def _probe(loaded: LoadedEngine, spec: ProbeSpec) -> tuple[Probed, int]:
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
-    return engine.probe(MiniBatch(spec.mini_batch_id, spec.files, rows), spec.declared)
+    parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
+    first = probed = Probed()
+    calls = 0
+    while parts and calls < (_MOST_CALLS if spec.is_tolerant else 1) and loaded.failure is None:
+        part = parts.popleft()
+        probed, calls = loaded.engine.probe(part, spec.declared), calls + 1
+        if probed.failure is None:
+            return probed, calls
+        first = probed if calls == 1 else first
+        parts.extend(part.halves() if part.item_count > 1 else ())
+        loaded.ensure()
+    return first, calls

@@ -36,7 +36,9 @@ class MiniBatchReport:
         loads: how often this process has loaded the model for this run.
         warnings: what the user should know of the worker process, a sentence each.
         failure: why items failed, if any did.
+        tries: how often the mini-batch was tried as a whole.
         staged: files that this task attempt finished; only on the task's last report.
+        quarantined: the same of the quarantine.
     """
 
     unit: int
@@ -52,7 +54,9 @@ class MiniBatchReport:
     loads: int
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
+    tries: int = 1
     staged: tuple[StagedFile, ...] = ()
+    quarantined: tuple[StagedFile, ...] = ()
 
 
 FAILURE_TYPE = pa.struct([(field.name, pa.string()) for field in fields(Failure)])
@@ -73,7 +77,9 @@ REPORT_SCHEMA = pa.schema(
         ("loads", pa.int64()),
         ("warnings", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
+        ("tries", pa.int64()),
         ("staged", _STAGED),
+        ("quarantined", _STAGED),
     ]
 )
 
@@ -86,6 +92,7 @@ class Attempt:
     calls: int
     seconds: float
     scored_at: datetime
+    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,7 @@ def make_report(unit: int, mini_batch: str, attempt: Attempt, state: WorkerState
         loads=state.loads,
         warnings=state.warnings,
         failure=outcome.failure,
+        tries=attempt.tries,
     )
 
 
@@ -133,8 +141,8 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
     reports = []
     for row in table.to_pylist():
         failure = Failure(**row["failure"]) if row["failure"] else None
-        staged = tuple(StagedFile(**file) for file in row["staged"] or ())
+        files = {name: tuple(StagedFile(**file) for file in row[name] or ()) for name in ("staged", "quarantined")}
         scored_at = row["scored_at"].astimezone(UTC)
-        read = {"failure": failure, "staged": staged, "scored_at": scored_at, "warnings": tuple(row["warnings"] or ())}
+        read = {"failure": failure, **files, "scored_at": scored_at, "warnings": tuple(row["warnings"] or ())}
         reports.append(MiniBatchReport(**{**row, **read}))
     return sorted(reports, key=lambda report: report.unit)

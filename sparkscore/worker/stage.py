@@ -35,11 +35,13 @@ class StageSpec:
         folder: the run's stage, reached by all workers and the driver under this path.
         partition_by: columns laid out as folders ``name=value``; empty when the publisher lays them out.
         left_out: columns that are not stored, because the place of the files tells them.
+        kind: folder of the stage that the files go to.
     """
 
     folder: str
     partition_by: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    kind: str = "attempts"
 
 
 class StageWriter:
@@ -54,7 +56,7 @@ class StageWriter:
         self._stage = Path(spec.folder)
         self._partition_by = list(spec.partition_by)
         self._left_out = list(spec.left_out)
-        self._attempt = f"attempts/{unit:05d}-{uuid.uuid4().hex}"
+        self._attempt = f"{spec.kind}/{unit:05d}-{uuid.uuid4().hex}"
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()

@@ -5,22 +5,35 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from onnx import TensorProto, helper
 
+from sparkscore.digest import digest_of_path
 from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
 from sparkscore.scorers import Scorer, ScorerSpec, ScriptSpec, load_scorer
 from sparkscore.scorers.failed import ScorerFailedError
+from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.script_package import pack_script
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec
 from sparkscore.signature import tabulate
+from sparkscore.signature.model_signature import Feed
+
+# Imported before the suite looks at what a scorer leaves behind: libraries stay, a model's own modules go.
+for library in ("encodings.cp437", "joblib", "mlflow.pyfunc", "onnxruntime", "sklearn"):
+    import_module(library)
+for kind in ("framework", "mlflow", "onnx"):
+    import_module(f"sparkscore.scorers.{kind}")
 
 DOUBLE_X = """
 import pandas as pd
@@ -29,6 +42,20 @@ def run(mini_batch):
     if (mini_batch["x"] < 0).any():
         raise ValueError("x is negative")
     return pd.DataFrame({"y": mini_batch["x"] * 2})
+"""
+LOADER = f"""{DOUBLE_X}
+class Doubling:
+    def predict(self, frame):
+        return run(frame)
+
+def _load_pyfunc(path):
+    return Doubling()
+"""
+MLMODEL = """
+flavors: {python_function: {loader_module: own_loader, code: code}}
+signature:
+  inputs: '[{"type": "double", "name": "x", "required": true}]'
+  outputs: '[{"type": "double", "name": "y", "required": true}]'
 """
 
 
@@ -53,11 +80,83 @@ def script(source: str) -> Callable[[Path], ScorerSpec]:
     return make
 
 
+class Doubling:
+    """An estimator of nobody's library."""
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if (frame["x"] < 0).any():
+            raise ValueError("x is negative")
+        return pd.DataFrame({"y": frame["x"] * 2})
+
+
+def doubling_graph() -> bytes:
+    """Take a factor of 2 from a list of one: a negative x asks for the next one, which is not there."""
+    nodes = [
+        helper.make_node("Less", ["x", "zero"], ["is_negative"]),
+        helper.make_node("Cast", ["is_negative"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["factors", "place"], ["factor"]),
+        helper.make_node("Mul", ["x", "factor"], ["y"]),
+    ]
+    constants = [
+        helper.make_tensor("zero", TensorProto.DOUBLE, [], [0.0]),
+        helper.make_tensor("factors", TensorProto.DOUBLE, [1], [2.0]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows"]) for name in "xy")
+    graph = helper.make_graph(nodes, "double", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def stored(path: Path, content: bytes) -> ModelFiles:
+    (path.parent / "work").mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return ModelFiles("double", "1", str(path), digest_of_path(path))
+
+
+def framework(content: bytes) -> Callable[[Path], ScorerSpec]:
+    def make(folder: Path) -> FrameworkSpec:
+        return FrameworkSpec(stored(folder / "model.pkl", content), "sklearn", (Feed("x", ("x",), pa.float64()),))
+
+    return make
+
+
+def onnx(content: bytes) -> Callable[[Path], ScorerSpec]:
+    def make(folder: Path) -> OnnxSpec:
+        feed = Feed("x", ("x",), pa.float64(), (-1,))
+        return OnnxSpec(stored(folder / "model.onnx", content), "", (feed,), (("y", "y"),))
+
+    return make
+
+
+def mlflow_model(loader: str) -> Callable[[Path], ScorerSpec]:
+    def make(folder: Path) -> MlflowSpec:
+        model = folder / "model"
+        (model / "code").mkdir(parents=True)
+        (folder / "work").mkdir()
+        (model / "MLmodel").write_text(MLMODEL)
+        (model / "code" / "own_words.py").write_text("WORD = 1")
+        (model / "code" / "own_loader.py").write_text(f"import own_words\n{loader}")
+        files = ModelFiles("double", "1", str(model), digest_of_path(model))
+        return MlflowSpec(files, (Feed("x", ("x",), pa.float64()),))
+
+    return make
+
+
 IMPLEMENTATIONS = {
     "script": Implementation(
         doubling=script(DOUBLE_X), broken=script("def init():\n    raise OSError\ndef run(b): ...")
     ),
+    "framework": Implementation(doubling=framework(pickle.dumps(Doubling())), broken=framework(b"broken")),
+    "mlflow": Implementation(doubling=mlflow_model(LOADER), broken=mlflow_model("raise OSError")),
+    "onnx": Implementation(doubling=onnx(doubling_graph()), broken=onnx(b"broken")),
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the host's copies of models out of the user's own cache."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

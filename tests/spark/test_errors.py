@@ -285,19 +285,19 @@ def test_a_worker_process_that_dies_is_said_so(
     assert not (tmp_path / "out").exists()
 
 
-def test_tolerance_that_is_asked_for_and_not_given_is_said_so(
+def test_a_setting_that_is_not_applied_is_said_so(
     spark: SparkSession,
     tmp_path: Path,
     make_deployment: MakeDeployment,
     rows: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    deployment = make_deployment(GOOD, settings={"error_threshold": -1, "retry_settings": {"max_retries": 5}})
+    deployment = make_deployment(GOOD, chunk_size=1000)
 
     sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert any("error_threshold=-1" in text and "max_retries=5" in text for text in warnings)
+    assert "not applied yet: chunk_size=1000" in warnings
 
 
 @pytest.mark.parametrize("inside", ["output in input", "input in output"])

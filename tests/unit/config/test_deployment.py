@@ -20,7 +20,7 @@ def test_our_defaults() -> None:
     assert deployment.mini_batch_size_for("files") == MiniBatchSize(items=10)
     assert deployment.mini_batch_size_for("rows") == MiniBatchSize(items=10_000)
     assert deployment.settings.error_threshold == 0
-    assert deployment.settings.mini_batch_error_threshold == 0
+    assert deployment.settings.mini_batch_error_threshold == -1
     assert deployment.settings.retry_settings.max_retries == 1
     assert deployment.settings.retry_settings.timeout == 60
     assert deployment.settings.max_concurrency_per_instance is None
@@ -84,7 +84,10 @@ def test_defaults_that_were_chosen_are_told() -> None:
 
     assert deployment.chosen_defaults() == {
         "output.format": "delta",
+        "settings.error_threshold": 0,
+        "settings.mini_batch_error_threshold": -1,
         "settings.mini_batch_size": "10 files; 10000 rows",
+        "settings.retry_settings.max_retries": 1,
         "settings.retry_settings.timeout": 60,
     }
     assert deployment.chosen_defaults("rows")["settings.mini_batch_size"] == "10000 rows"
@@ -123,6 +126,9 @@ def test_what_was_chosen_is_no_default() -> None:
             "output_action": "append_row",
             "mini_batch_size": 10,
             "settings.retry_settings.timeout": 9,
+            "settings.retry_settings.max_retries": 2,
+            "settings.error_threshold": 3,
+            "settings.mini_batch_error_threshold": 4,
         },
     )
 
@@ -146,8 +152,6 @@ def test_keys_without_a_meaning_are_named(write: Write, azure_flat: str) -> None
 
 def test_settings_that_are_not_applied_are_told(write: Write, azure_flat: str) -> None:
     assert load_deployment(write(azure_flat)).unapplied_settings() == {
-        "settings.error_threshold": -1,
-        "settings.retry_settings.max_retries": 3,
         "settings.max_concurrency_per_instance": 2,
         "resources.instance_count": 2,
     }
@@ -155,10 +159,6 @@ def test_settings_that_are_not_applied_are_told(write: Write, azure_flat: str) -
 
 def test_what_asks_for_nothing_more_is_not_told(write: Write) -> None:
     strict = {
-        "settings.error_threshold": 0,
-        "settings.mini_batch_error_threshold": 0,
-        "settings.allowed_failed_percent": 0,
-        "settings.retry_settings.max_retries": 0,
         "isolation": "none",
         "python.check": "warn",
     }
@@ -169,7 +169,6 @@ def test_what_asks_for_nothing_more_is_not_told(write: Write) -> None:
 
 def test_other_settings_that_are_not_applied() -> None:
     asked = {
-        "settings.allowed_failed_percent": 2.5,
         "chunk_size": 1000,
     }
 

@@ -8,6 +8,7 @@ import pytest
 
 from sparkscore import errors
 from sparkscore.errors import (
+    ErrorThresholdExceededError,
     ModelError,
     OutputContractError,
     ScoringError,
@@ -16,7 +17,7 @@ from sparkscore.errors import (
     SourceSchemaError,
 )
 from sparkscore.outcome import Failure, describe_failure
-from sparkscore.run.verdict import decide, failure_error
+from sparkscore.run.verdict import Thresholds, decide, failure_error
 from sparkscore.worker import MiniBatchReport
 
 DONE = MiniBatchReport(
@@ -29,13 +30,13 @@ FAILED = replace(DONE, mini_batch="4-1", scored=0, failed=10, failure=RAISED)
 
 @pytest.mark.parametrize("planned", [None, 20])
 def test_a_run_of_which_all_was_scored_passes(planned: int | None) -> None:
-    decide([DONE, DONE], planned, "score.py")
+    decide([DONE, DONE], planned, "score.py", Thresholds())
 
 
 @pytest.mark.parametrize("planned", [19, 21])
 def test_a_run_whose_counts_differ_from_the_plan_does_not_pass(planned: int) -> None:
     with pytest.raises(ScoringError) as caught:
-        decide([DONE, DONE], planned, "score.py")
+        decide([DONE, DONE], planned, "score.py", Thresholds())
 
     assert (caught.value.code, caught.value.got) == ("ITEMS_LOST", "20 items")
     assert "Nothing was published." in str(caught.value)
@@ -43,13 +44,13 @@ def test_a_run_whose_counts_differ_from_the_plan_does_not_pass(planned: int) -> 
 
 def test_a_run_without_mini_batches_had_no_input() -> None:
     with pytest.raises(SourceNotFoundError, match="INPUT_EMPTY"):
-        decide([], None, "score.py")
+        decide([], None, "score.py", Thresholds())
 
 
 @pytest.mark.parametrize(("planned", "state"), [(30, "10 of 30 items"), (None, "10 items")])
 def test_one_failed_mini_batch_fails_the_run_and_says_where(planned: int | None, state: str) -> None:
     with pytest.raises(ScoringScriptError) as caught:
-        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "scoring script 'score.py'")
+        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "scoring script 'score.py'", Thresholds())
 
     assert str(caught.value) == (
         "[SCRIPT_RUN] scoring script 'score.py' raised ValueError in run() for mini-batch '4-1' (score.py, line 7): "
@@ -62,7 +63,48 @@ def test_a_shortfall_fails_the_run_though_items_were_scored() -> None:
     failure = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 3 elements for 10 items")
 
     with pytest.raises(OutputContractError, match=r"3 elements for 10 items \(mini-batch '0-0'\)"):
-        decide([replace(DONE, scored=3, failed=7, failure=failure)], 10, "score.py")
+        decide([replace(DONE, scored=3, failed=7, failure=failure)], 10, "score.py", Thresholds())
+
+
+TOLERATED = replace(DONE, mini_batch="4-1", scored=7, failed=3, failure=RAISED)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "passed"),
+    [
+        (Thresholds(-1), ""),
+        (Thresholds(6), ""),
+        (Thresholds(5), "6 failed items, 'settings.error_threshold' allows 5"),
+        (Thresholds(-1, 2), ""),
+        (Thresholds(-1, 1), "2 mini-batches with failed items, 'settings.mini_batch_error_threshold' allows 1"),
+        (Thresholds(-1, 0), "2 mini-batches with failed items"),
+        (Thresholds(-1, -1, 50), ""),
+        (Thresholds(-1, -1, 49.9), "50 % of 4 mini-batches had failed items, 'settings.allowed_failed_percent' allows"),
+    ],
+)
+def test_any_threshold_that_is_passed_fails_the_run(thresholds: Thresholds, passed: str) -> None:
+    reports = [DONE, TOLERATED, DONE, TOLERATED]
+    if not passed:
+        decide(reports, 40, "score.py", thresholds)
+        return
+
+    with pytest.raises(ErrorThresholdExceededError) as caught:
+        decide(reports, 40, "score.py", thresholds)
+
+    assert caught.value.code == "ERROR_THRESHOLD"
+    assert caught.value.what.startswith(passed)
+    assert "raised ValueError in run() for mini-batch '4-1'" in str(caught.value)
+    assert "34 of 40 items were scored" in str(caught.value)
+
+
+def test_a_run_without_one_success_fails_whatever_it_tolerates() -> None:
+    with pytest.raises(ScoringScriptError, match="SCRIPT_RUN"):
+        decide([FAILED], 10, "score.py", Thresholds(-1))
+
+
+def test_what_failed_and_was_tolerated_is_not_lost() -> None:
+    with pytest.raises(ScoringError, match="ITEMS_LOST"):
+        decide([DONE, TOLERATED], 21, "score.py", Thresholds(-1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Rows of the quarantine table: items that could not be scored, each with its reason (worker)."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any, Final
+
+import pyarrow as pa
+
+from sparkscore.location import plain_path
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Failure, Outcome
+from sparkscore.redaction import redact
+from sparkscore.worker.result import LineageValues
+
+#: The quarantine table's columns, the same for every input.
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("model_name", pa.string()),
+        ("model_version", pa.string()),
+        ("mini_batch", pa.string()),
+        ("position", pa.int64()),
+        ("source_file", pa.string()),
+        ("row", pa.string()),
+        ("tries", pa.int64()),
+        ("error_code", pa.string()),
+        ("error_class", pa.string()),
+        ("message", pa.string()),
+        ("place", pa.string()),
+        ("traceback", pa.string()),
+        ("failed_at", pa.timestamp("us", "UTC")),
+    ]
+)
+_LONGEST_MESSAGE: Final = 2000
+_LONGEST_TRACEBACK: Final = 20_000
+
+
+def quarantined_rows(
+    mini_batch: MiniBatch, outcome: Outcome, lineage: LineageValues, tries: int, failed_at: dt.datetime
+) -> pa.Table | None:
+    """Make a row for each item that failed; None where all were scored.
+
+    Items that failed without a name, because a script returned fewer elements than files, have no position.
+    """
+    known = [(item.position, item.failure) for item in outcome.failures]
+    unnamed = outcome.failed - len(known)
+    failures: list[tuple[int | None, Failure]] = [
+        *known,
+        *((None, outcome.failure or _NO_REASON) for _ in range(unnamed)),
+    ]
+    if not failures:
+        return None
+    texts = _Texts()
+    rows = [
+        {
+            "run_id": lineage.run_id,
+            "model_name": lineage.model_name,
+            "model_version": lineage.model_version,
+            "mini_batch": mini_batch.mini_batch_id,
+            "position": position,
+            "source_file": _file_of(mini_batch, position),
+            "row": _row_of(mini_batch, position),
+            "tries": tries,
+            "error_code": failure.code,
+            "error_class": failure.error_class,
+            "message": texts.safe(failure.message, _LONGEST_MESSAGE),
+            "place": failure.place,
+            "traceback": texts.safe(failure.traceback_text, _LONGEST_TRACEBACK),
+            "failed_at": failed_at,
+        }
+        for position, failure in failures
+    ]
+    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
+
+
+_NO_REASON: Final = Failure("OUTPUT_ROWS", "OutputContractError", "")
+
+
+class _Texts:
+    """Masks secrets in the user's texts and cuts them; the failures of a mini-batch mostly share one."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def safe(self, text: str, longest: int) -> str:
+        if text not in self._known:
+            self._known[text] = redact(text)[:longest]
+        return self._known[text]
+
+
+def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
+    if mini_batch.rows is None:
+        return None if position is None else mini_batch.files[position]
+    return plain_path(mini_batch.files[0]) if len(mini_batch.files) == 1 else None
+
+
+def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
+    """Give an input row as JSON, with every digit that it has."""
+    if mini_batch.rows is None or position is None:
+        return None
+    (row,) = mini_batch.rows.slice(position, 1).to_pylist()
+    return json.dumps(row, ensure_ascii=False, default=_as_json)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

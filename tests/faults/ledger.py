@@ -1,0 +1,49 @@
+"""The oracle of every fault test: what went in is in predictions or quarantine, once, and the record agrees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+from deltalake import DeltaTable
+
+
+def read_table(place: Path) -> pa.Table:
+    """Read a result with a reader that is not Spark."""
+    if (place / "_delta_log").is_dir():
+        return DeltaTable(place).to_pyarrow_table()
+    partitioning = pyarrow.dataset.partitioning(pa.schema([("run_id", pa.string())]), flavor="hive")
+    return pyarrow.dataset.dataset(place, partitioning=partitioning).to_table()
+
+
+def check_ledger(record: Mapping[str, Any], keys: Iterable[object], key: str | None = "id") -> None:
+    """Check a complete run against what the test itself put in.
+
+    Args:
+        record: the run's record.
+        keys: the input's keys, each once: values of a column, or paths of files.
+        key: the column; None where the items are files.
+    """
+    run_id, output, quarantine = record["run_id"], record["output"], record["quarantine"]
+    predictions = _of_run(read_table(Path(output["location"])), run_id)
+    failed = [] if quarantine["location"] is None else _of_run(read_table(Path(quarantine["location"])), run_id)
+    scored_keys = [row[key or "source_file"] for row in predictions]
+    failed_keys = [json.loads(row["row"])[key] if key else row["source_file"] for row in failed]
+
+    assert record["state"] == "COMPLETE"
+    assert sorted(scored_keys + failed_keys, key=str) == sorted(keys, key=str), "lost, doubled or invented"
+    counts = record["counts"]
+    assert (counts["scored"], counts["failed"], counts["skipped"]) == (len(scored_keys), len(failed_keys), 0)
+    assert counts["items"] == counts["scored"] + counts["failed"]
+    assert (output["rows"], quarantine["rows"]) == (len(predictions), len(failed))
+    for place in filter(None, (output["location"], quarantine["location"])):
+        assert not (Path(place) / "_sparkscore").exists(), "a stage was left behind"
+
+
+def _of_run(table: pa.Table, run_id: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [row for row in table.to_pylist() if row["run_id"] == run_id]
+    return rows

@@ -1,0 +1,437 @@
+"""What a model takes, and the columns that it gets."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.errors import SignatureMismatchError
+from sparkscore.signature.matching import describe_feeds, match_inputs
+from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
+from sparkscore.signature.widening import is_exact, is_rounded
+
+DOUBLE, FLOAT, INT, BIGINT = pa.float64(), pa.float32(), pa.int32(), pa.int64()
+SCHEMA = pa.schema([("a", DOUBLE), ("b", DOUBLE), ("c", pa.string()), ("v", pa.list_(DOUBLE)), ("n", BIGINT)])
+
+TYPES = {
+    "i8": pa.int8(), "i16": pa.int16(), "i32": pa.int32(), "i64": pa.int64(),
+    "u8": pa.uint8(), "u16": pa.uint16(), "u32": pa.uint32(), "u64": pa.uint64(),
+    "f16": pa.float16(), "f32": pa.float32(), "f64": pa.float64(),
+    "bool": pa.bool_(), "dec": pa.decimal128(4, 0), "dec2": pa.decimal128(6, 2), "null": pa.null(),
+    "str": pa.string(), "lstr": pa.large_string(), "bin": pa.binary(), "lbin": pa.large_binary(),
+    "date": pa.date32(), "date64": pa.date64(), "ntz": pa.timestamp("us"), "ns": pa.timestamp("ns"),
+    "utc": pa.timestamp("us", "UTC"), "zone": pa.timestamp("us", "Asia/Kathmandu"), "time": pa.time64("us"),
+    "span": pa.duration("us"),
+}  # fmt: skip
+MOMENTS = "ntz ns utc zone"
+WIDER = {
+    "i8": "i8 i16 i32 i64 f16 f32 f64",
+    "i16": "i16 i32 i64 f32 f64",
+    "i32": "i32 i64 f64",
+    "i64": "i64",
+    "u8": "u8 u16 u32 u64 i16 i32 i64 f16 f32 f64",
+    "u16": "u16 u32 u64 i32 i64 f32 f64",
+    "u32": "u32 u64 i64 f64",
+    "u64": "u64",
+    "f16": "f16 f32 f64",
+    "f32": "f32 f64",
+    "f64": "f64",
+    "bool": "bool",
+    "dec": "dec",
+    "dec2": "dec2",
+    "null": "null",
+    "str": "str lstr",
+    "lstr": "str lstr",
+    "bin": "bin lbin",
+    "lbin": "bin lbin",
+    "date": f"date {MOMENTS}",
+    "date64": f"date64 {MOMENTS}",
+    "ntz": MOMENTS,
+    "ns": MOMENTS,
+    "utc": MOMENTS,
+    "zone": MOMENTS,
+    "time": "time",
+    "span": "span",
+}
+NUMBERS = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "f32", "f64", "dec", "dec2"]
+FLOATS = {"f16", "f32", "f64"}
+
+
+def matched(
+    inputs: Sequence[ModelInput],
+    columns: pa.Schema | None = SCHEMA,
+    chosen: Mapping[str, Sequence[str]] | None = None,
+    *,
+    rounds: bool = False,
+) -> list[tuple[str | None, tuple[str, ...]]]:
+    feeds = match_inputs(inputs, columns, chosen or {}, rounds=rounds)
+    assert all(feed.rounds == rounds for feed in feeds if feed.columns)
+    assert pickle.loads(pickle.dumps(feeds)) == feeds  # noqa: S301 - as Spark sends it
+    return [(feed.name, feed.columns) for feed in feeds]
+
+
+def refused(
+    inputs: Sequence[ModelInput],
+    columns: pa.Schema | None = SCHEMA,
+    chosen: Mapping[str, Sequence[str]] | None = None,
+    *,
+    rounds: bool = False,
+) -> SignatureMismatchError:
+    with pytest.raises(SignatureMismatchError) as caught:
+        match_inputs(inputs, columns, chosen or {}, rounds=rounds)
+    assert caught.value.code == "SIGNATURE_MISMATCH"
+    assert caught.value.next_step.endswith(".")
+    return caught.value
+
+
+# ---------------------------------------------------------------------------------------------------------- widening
+
+
+def test_the_table_of_types_is_complete() -> None:
+    assert WIDER.keys() == TYPES.keys()
+
+
+@pytest.mark.parametrize("given", TYPES)
+def test_a_type_goes_only_where_every_value_fits(given: str) -> None:
+    allowed = set(WIDER[given].split())
+
+    assert {name for name, type_ in TYPES.items() if is_exact(TYPES[given], type_)} == allowed
+    for name, type_ in TYPES.items():
+        for deep in (pa.list_, pa.large_list, lambda one: pa.list_(pa.list_(one)), lambda one: pa.list_(one, 3)):
+            assert is_exact(deep(TYPES[given]), deep(type_)) == (name in allowed), name
+            assert not is_exact(TYPES[given], deep(type_))
+            assert not is_exact(deep(TYPES[given]), type_)
+
+
+@pytest.mark.parametrize("given", TYPES)
+def test_columns_match_where_the_table_says_so(given: str) -> None:
+    columns = pa.schema([("x", TYPES[given])])
+
+    for name, type_ in TYPES.items():
+        for one in (ColumnInput("x", type_), TensorInput("x", type_, (-1, 1))):
+            if name in WIDER[given].split():
+                assert matched([one], columns) == [("x", ("x",))]
+            else:
+                assert "column 'x': got " in refused([one], columns).what
+
+
+@pytest.mark.parametrize("given", TYPES)
+def test_only_numbers_are_rounded_and_only_to_floats(given: str) -> None:
+    expected = FLOATS if given in NUMBERS else set()
+
+    assert {name for name, type_ in TYPES.items() if is_rounded(TYPES[given], type_)} == expected
+    assert {name for name, type_ in TYPES.items() if is_rounded(pa.list_(TYPES[given]), pa.list_(type_))} == expected
+
+
+@pytest.mark.parametrize("given", TYPES)
+def test_rounding_allows_what_the_tables_say(given: str) -> None:
+    columns = pa.schema([("x", TYPES[given])])
+
+    for name, type_ in TYPES.items():
+        if name in WIDER[given].split() or (given in NUMBERS and name in FLOATS):
+            assert matched([ColumnInput("x", type_)], columns, rounds=True) == [("x", ("x",))]
+        else:
+            assert "model.round_inputs" not in refused([ColumnInput("x", type_)], columns, rounds=True).next_step
+
+
+INTEGERS = st.sampled_from([TYPES[name] for name in NUMBERS[:8]])
+
+
+@given(INTEGERS, st.sampled_from([TYPES[name] for name in NUMBERS[:11]]))
+def test_an_integer_is_widened_if_the_ends_of_its_range_survive(given: pa.DataType, wanted: pa.DataType) -> None:
+    signed = pa.types.is_signed_integer(given)
+    ends = [-(2 ** (given.bit_width - 1)), 2 ** (given.bit_width - 1) - 1] if signed else [0, 2**given.bit_width - 1]
+
+    try:
+        survive = pa.array(ends, given).cast(wanted).cast(given).to_pylist() == ends
+    except pa.ArrowInvalid:
+        survive = False
+
+    assert is_exact(given, wanted) == survive
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "exact"),
+    [
+        (pa.struct([("p", INT), ("q", pa.string())]), pa.struct([("q", pa.string()), ("p", BIGINT)]), True),
+        (pa.struct([("p", INT), ("q", pa.string())]), pa.struct([("p", INT)]), True),
+        (pa.struct([("p", INT)]), pa.struct([("p", INT), ("q", pa.string())]), False),
+        (pa.struct([("p", INT)]), pa.struct([("P", INT)]), False),
+        (pa.struct([("p", BIGINT)]), pa.struct([("p", DOUBLE)]), False),
+        (pa.list_(pa.struct([("p", INT)])), pa.list_(pa.struct([("p", DOUBLE)])), True),
+        (pa.map_(pa.string(), INT), pa.map_(pa.string(), DOUBLE), True),
+        (pa.map_(INT, INT), pa.map_(BIGINT, INT), True),
+        (pa.map_(pa.string(), DOUBLE), pa.map_(pa.string(), FLOAT), False),
+        (pa.map_(BIGINT, INT), pa.map_(INT, INT), False),
+        (pa.map_(pa.string(), INT), pa.struct([("p", INT)]), False),
+        (pa.struct([("p", INT)]), pa.map_(pa.string(), INT), False),
+        (pa.list_(INT), pa.large_list(DOUBLE), True),
+        (pa.list_(INT, 2), pa.list_(DOUBLE), True),
+        (pa.list_(INT), pa.list_(pa.list_(INT)), False),
+    ],
+)
+def test_types_within_types(given: pa.DataType, wanted: pa.DataType, exact: bool) -> None:  # noqa: FBT001 - a case
+    assert is_exact(given, wanted) is exact
+
+
+def test_structs_are_not_rounded() -> None:
+    assert not is_rounded(pa.struct([("p", DOUBLE)]), pa.struct([("p", FLOAT)]))
+    assert not is_rounded(pa.list_(DOUBLE), FLOAT)
+
+
+# ------------------------------------------------------------------------------------------------------------ columns
+
+
+def test_columns_go_by_name_in_the_models_order_and_others_stay_out() -> None:
+    inputs = [ColumnInput("c", pa.string()), ColumnInput("a", DOUBLE)]
+
+    assert match_inputs(inputs, SCHEMA, {}, rounds=False) == (
+        Feed("c", ("c",), pa.string()),
+        Feed("a", ("a",), DOUBLE),
+    )
+
+
+def test_a_column_of_any_type_goes_where_the_model_takes_any() -> None:
+    for column in SCHEMA.names:
+        assert matched([ColumnInput(column, None)]) == [(column, (column,))]
+
+
+def test_columns_without_names_go_by_position() -> None:
+    columns = pa.schema([("z", pa.int8()), ("a", pa.string())])
+
+    assert matched([ColumnInput(None, DOUBLE), ColumnInput(None, pa.string())], columns) == [
+        (None, ("z",)),
+        (None, ("a",)),
+    ]
+    error = refused([ColumnInput(None, pa.string()), ColumnInput(None, DOUBLE)], columns)
+    assert "column 'z': got tinyint, expected string; column 'a': got string, expected double" in error.what
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_position_needs_as_many_columns(count: int) -> None:
+    error = refused([ColumnInput(None, DOUBLE)] * count, pa.schema([("a", DOUBLE), ("b", DOUBLE)]))
+
+    assert error.what.endswith(f"got 2 columns, expected {count} without names")
+    assert "'input.columns'" in error.next_step
+
+
+def test_names_beat_position_when_only_some_have_none() -> None:
+    error = refused([ColumnInput(None, DOUBLE), ColumnInput("b", DOUBLE)], pa.schema([("a", DOUBLE), ("b", DOUBLE)]))
+
+    assert "column '': got none" in error.what
+
+
+def test_a_chosen_column_has_another_name() -> None:
+    inputs = [ColumnInput("x", DOUBLE), ColumnInput("a", DOUBLE)]
+
+    assert matched(inputs, SCHEMA, {"x": ["b"]}) == [("x", ("b",)), ("a", ("a",))]
+    assert matched(inputs, SCHEMA, {"x": ["a"], "a": ["b"]}) == [("x", ("a",)), ("a", ("b",))]
+    assert matched([ColumnInput(None, DOUBLE)], SCHEMA, {"input": ["b"]}) == [(None, ("b",))]
+
+
+def test_an_optional_column_may_be_missing_but_not_of_another_type() -> None:
+    optional = ColumnInput("x", DOUBLE, is_required=False)
+
+    assert matched([optional, ColumnInput("a", DOUBLE)]) == [("a", ("a",))]
+    assert matched([ColumnInput("b", DOUBLE, is_required=False)]) == [("b", ("b",))]
+    assert "column 'c': got string, expected double" in refused([ColumnInput("c", DOUBLE, is_required=False)]).what
+
+
+# ------------------------------------------------------------------------------------------------------------ tensors
+
+
+@pytest.mark.parametrize(
+    ("one", "chosen", "columns"),
+    [
+        (TensorInput("v", DOUBLE, (-1, 3)), {}, ("v",)),
+        (TensorInput("v", DOUBLE, (-1, -1)), {}, ("v",)),
+        (TensorInput("a", DOUBLE, (-1,)), {}, ("a",)),
+        (TensorInput("a", DOUBLE, (-1, 1)), {}, ("a",)),
+        (TensorInput("x", DOUBLE, (-1, 2)), {"x": ["b", "a"]}, ("b", "a")),
+        (TensorInput("x", DOUBLE, (-1, 1, 2)), {"x": ["b", "a"]}, ("b", "a")),
+        (TensorInput("x", DOUBLE, (-1, -1)), {"x": ["b", "a"]}, ("b", "a")),
+        (TensorInput("x", DOUBLE, (5, 2)), {"x": ["b", "a"]}, ("b", "a")),
+        (TensorInput("a", DOUBLE, (-1, 1)), {"a": ["b"]}, ("b",)),
+        (TensorInput(None, DOUBLE, (-1, 2)), {"input": ["b", "a"]}, ("b", "a")),
+        (TensorInput(None, DOUBLE, (-1, 2, 2)), {"input": ["v"]}, ("v",)),
+        (TensorInput("x", None, (-1, 2)), {"x": ["c", "a"]}, ("c", "a")),
+    ],
+)
+def test_a_tensor_gets_its_columns(one: TensorInput, chosen: dict[str, list[str]], columns: tuple[str, ...]) -> None:
+    assert match_inputs([one], SCHEMA, chosen, rounds=False) == (Feed(one.name, columns, one.type, one.shape),)
+
+
+@pytest.mark.parametrize("name", [None, "features"])
+@pytest.mark.parametrize("width", [2, -1])
+def test_a_tensor_alone_gets_all_columns(name: str | None, width: int) -> None:
+    columns = pa.schema([("b", DOUBLE), ("a", INT)])
+
+    assert matched([TensorInput(name, DOUBLE, (-1, width))], columns) == [(name, ("b", "a"))]
+
+
+def test_one_of_several_tensors_gets_only_its_own_column() -> None:
+    several = [TensorInput("a", DOUBLE, (-1, 1)), TensorInput("x", DOUBLE, (-1, 4))]
+
+    assert "column 'x': got none, expected double" in refused(several).what
+    assert matched(several, SCHEMA, {"x": ["v"]}) == [("a", ("a",)), ("x", ("v",))]
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "told"),
+    [
+        (pa.list_(BIGINT), (-1, 2), "got bigint, expected double"),
+        (pa.list_(pa.list_(pa.string())), (-1, 2, 2), "got string, expected double"),
+        (pa.list_(pa.list_(pa.list_(DOUBLE))), (-1, 2), "got array<double>, expected double"),
+        (pa.struct([("p", DOUBLE)]), (-1, 1), "got struct<p:double>, expected double"),
+        (pa.bool_(), (-1, 1), "got boolean, expected double"),
+    ],
+)
+def test_a_tensors_values_have_its_type(given: pa.DataType, shape: tuple[int, ...], told: str) -> None:
+    assert f"column 'v': {told}" in refused([TensorInput("v", DOUBLE, shape)], pa.schema([("v", given)])).what
+
+
+@pytest.mark.parametrize(
+    ("one", "chosen", "told", "name"),
+    [
+        (TensorInput("x", DOUBLE, (-1, 3)), {"x": ["a", "b"]}, "input 'x': got 2 columns, expected 3 values", "x"),
+        (TensorInput("x", DOUBLE, (-1, 2, 3)), {"x": ["a"]}, "input 'x': got 1 columns, expected 6 values", "x"),
+        (TensorInput(None, DOUBLE, (-1, 3)), {}, "input 'input': got 5 columns, expected 3 values", "input"),
+        (TensorInput("x", DOUBLE, (-1,)), {"x": ["a", "b"]}, "input 'x': got 2 columns, expected 1 values", "x"),
+    ],
+)
+def test_a_tensor_of_another_width_is_refused(
+    one: TensorInput, chosen: dict[str, list[str]], told: str, name: str
+) -> None:
+    error = refused([one], SCHEMA, chosen)
+
+    assert f"{told} in a row" in error.what
+    assert f"'model.inputs: {{{name}: [COLUMN, …]}}'" in error.next_step
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        TensorInput("x", pa.uint8(), (-1, 3, 8, 8)),
+        TensorInput(None, FLOAT, (-1,)),
+        TensorInput("x", None, (-1,)),
+        ColumnInput("image", pa.binary()),
+        ColumnInput(None, pa.binary()),
+    ],
+)
+def test_files_go_to_one_tensor_of_numbers_or_one_column_of_bytes(one: ModelInput) -> None:
+    shape = one.shape if isinstance(one, TensorInput) else None
+
+    assert match_inputs([one], None, {}, rounds=True) == (Feed(one.name, (), one.type, shape),)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ([ColumnInput("x", DOUBLE)], "x double"),
+        ([ColumnInput("x", None)], "x any type"),
+        ([TensorInput("x", pa.string(), (-1, 2))], "x string[-1,2]"),
+        ([TensorInput("x", pa.bool_(), (-1, 2))], "x boolean[-1,2]"),
+        ([ColumnInput(None, pa.binary()), ColumnInput("k", BIGINT)], "input binary, k bigint"),
+        ([TensorInput("x", FLOAT, (-1, 2)), TensorInput("y", FLOAT, (-1,))], "x float[-1,2], y float[-1]"),
+    ],
+)
+def test_files_fit_nothing_else(inputs: list[ModelInput], told: str) -> None:
+    error = refused(inputs, None)
+
+    assert error.what == f"the input does not fit the model: the input is files, the model takes {told}"
+    assert "'input.format'" in error.next_step
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_every_column_that_does_not_fit_is_told() -> None:
+    error = refused([ColumnInput("a", FLOAT), ColumnInput("c", BIGINT), ColumnInput("z", DOUBLE)])
+
+    assert str(error) == (
+        "[SIGNATURE_MISMATCH] the input does not fit the model: column 'a': got double, expected float; "
+        "column 'c': got string, expected bigint; column 'z': got none, expected double. Nothing was written. "
+        "Rename or add the columns, or name them with 'model.inputs: {NAME: COLUMN}'."
+    )
+
+
+def test_ten_problems_are_told_and_the_others_counted() -> None:
+    inputs = [ColumnInput(f"{number}!", DOUBLE) for number in range(13)]
+
+    assert refused(inputs).what.count("got none") == 10
+    assert refused(inputs).what.endswith("; and 3 more")
+    assert "more" not in refused(inputs[:10]).what
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"), [("Age", "age"), ("agee", "age"), ("CITY_NAME", "city_name"), ("zip", None), ("age ", "age")]
+)
+def test_a_near_name_is_offered_and_not_taken(wanted: str, hint: str | None) -> None:
+    error = refused([ColumnInput(wanted, BIGINT)], pa.schema([("age", BIGINT), ("city_name", pa.string())]))
+
+    told = f"column '{wanted}': got none, expected bigint"
+    assert error.what.endswith(told if hint is None else f"{told}, did you mean '{hint}'")
+
+
+def test_rounding_is_offered_only_where_it_helps() -> None:
+    offer = "'model.round_inputs: true'"
+
+    assert offer in refused([ColumnInput("n", DOUBLE)]).next_step
+    assert offer in refused([ColumnInput("v", pa.list_(FLOAT))]).next_step
+    assert offer in refused([TensorInput("v", FLOAT, (-1, 2))]).next_step
+    assert offer not in refused([ColumnInput("c", DOUBLE)]).next_step
+    assert offer not in refused([ColumnInput("a", BIGINT)]).next_step
+
+
+def test_an_input_that_the_model_does_not_have_is_refused() -> None:
+    error = refused([ColumnInput("a", DOUBLE), TensorInput(None, DOUBLE, (-1, 1))], SCHEMA, {"A": ["a"]})
+
+    assert "'model.inputs' names 'A', the model has 'a', 'input'" in error.what
+
+
+def test_a_chosen_column_that_is_not_there_is_refused() -> None:
+    column = refused([ColumnInput("x", DOUBLE)], SCHEMA, {"x": ["B"]})
+    tensor = refused([TensorInput("x", DOUBLE, (-1, 2))], SCHEMA, {"x": ["a", "z"]})
+
+    assert "column 'B': got none, expected double, did you mean 'b'" in column.what
+    assert "'model.inputs' names 'z', the input has 'a', 'b', 'c', 'n', 'v'" in tensor.what
+
+
+def test_a_type_that_spark_lacks_keeps_its_name() -> None:
+    error = refused([ColumnInput("a", pa.float16()), ColumnInput("b", pa.uint64())])
+
+    assert "'a': got double, expected halffloat; column 'b': got double, expected uint64" in error.what
+
+
+# -------------------------------------------------------------------------------------------------------- description
+
+
+@pytest.mark.parametrize(
+    ("feeds", "lines"),
+    [
+        ([], []),
+        ([Feed("a", ("a",), DOUBLE), Feed("b", ("b",), DOUBLE)], ["double a, b, by name"]),
+        ([Feed(name, (name,), DOUBLE) for name in "abcde"], ["double a, b, c and 2 more, by name"]),
+        (
+            [Feed("a", ("a",), DOUBLE), Feed("s", ("s",), pa.string()), Feed("b", ("b",), DOUBLE)],
+            ["double a, b, by name", "string s, by name"],
+        ),
+        ([Feed("x", ("a",), DOUBLE), Feed("b", ("b",), DOUBLE)], ["double b, by name", "x double <- a"]),
+        ([Feed("a", ("a",), None)], ["any type a, by name"]),
+        ([Feed(None, ("a",), FLOAT)], ["input float <- a"]),
+        ([Feed("x", ("x",), pa.uint8(), (-1, 3))], ["x uint8[-1,3] <- x"]),
+        ([Feed(None, tuple("abcd"), FLOAT, (-1, 4))], ["input float[-1,4] <- a, b, c and 1 more"]),
+        ([Feed("x", (), pa.uint8(), (-1, 3, 8, 8))], ["x uint8[-1,3,8,8] <- each file"]),
+        ([Feed("x", (), pa.binary())], ["x binary <- each file"]),
+    ],
+)
+def test_feeds_are_described(feeds: list[Feed], lines: list[str]) -> None:
+    assert describe_feeds(feeds) == lines
