@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-torch check format env java preflight lock clean
+.PHONY: help demo test test-faults test-torch check format env java preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -22,13 +22,16 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo sh
 as_root = $(if $(AS_ROOT),$(AS_ROOT) '$(1)',$(1))
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: preflight java env  ## score two real data sets on this machine and show the result
 	@$(BIN)/sparkscore demo
 
 test: preflight java env  ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m 'not faults'
+
+test-faults: preflight java env  ## kill, hang and break everything, by the catalogue of docs/reliability.md
+	@$(BIN)/python -m pytest tests/faults
 
 test-torch: preflight java env .venv-torch/.requirements  ## score a PyTorch model, in an interpreter of its own (Debian)
 	@SPARKSCORE_TORCH_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest tests/models/test_torch.py

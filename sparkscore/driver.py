@@ -37,12 +37,11 @@ _LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
 _SLOTS_OF_A_CLUSTER: Final = 32
 
 
-def score_plan(spark: SparkSession, plan: Plan, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
-    """Score the whole plan in one Spark action and give the reports of the task attempts that succeeded.
+def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
+    """Score the plan, or what is left of it, in one Spark action; give the reports of the attempts that succeeded.
 
     Args:
         spark: the session.
-        plan: the plan.
         rows: the pinned rows; None where the items are files.
         spec: what the tasks do.
 
@@ -50,9 +49,12 @@ def score_plan(spark: SparkSession, plan: Plan, rows: DataFrame | None, spec: Wo
         SourceError: Spark could not read the input.
         ScoringError: the Spark job failed for another reason, for example a worker process that died.
     """
-    # One row and one partition for each planned unit: the row's number says which part of the plan is the task's.
+    # One row and one partition for each unit.
     if rows is None:
-        work = spark.range(0, plan.unit_count, 1, plan.unit_count)
+        count = len(spec.units or ())
+        if not count:
+            return []
+        work = spark.range(0, count, 1, count)
         return read_reports(_run(work, _score_function(spec, work.columns), REPORT_SCHEMA))
     # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
@@ -77,8 +79,7 @@ def first_mini_batch(
         SourceError: Spark could not read the input.
     """
     if rows is None:
-        units = pa.RecordBatch.from_pydict({"unit": [0] if plan.unit_count else []})
-        return next(iter(read_planned_mini_batches(str(plan_file), [units])), None)
+        return next(iter(read_planned_mini_batches(str(plan_file), [0] if plan.unit_count else [])), None)
     try:
         sample = rows.limit(limit.items or _SAMPLE_ROWS).toArrow()
     except SPARK_ERRORS as error:

@@ -13,9 +13,9 @@ import pyarrow as pa
 from sparkscore.errors import ConfigError
 from sparkscore.worker.planned import PLAN_SCHEMA
 
-# A Python task costs Spark about 50 ms: enough units for every slot to be busy to the end, and not many more; but no
+# A Python task costs Spark about 50 ms: enough units for a crash to cost a tenth of the run, and not many more; but no
 # unit so long that trying it again costs much.
-_UNITS_PER_SLOT: Final = 8
+_UNITS_PER_SLOT: Final = 10
 _MINI_BATCHES_PER_UNIT: Final = 32
 _MOST_UNITS: Final = 2000
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.redaction import redact
 from sparkscore.worker import StagedFile
 from sparkscore.worker.planned import write_plan
 
@@ -62,6 +63,7 @@ class RunFolder:
     def __init__(self, runs: Path, run_id: str) -> None:
         self.run_id = check_run_id(run_id)
         self.path = runs / run_id
+        self.lock_file = self.path / "lock"
         self.log_file = self.path / "run.log"
         self.spark_log_file = self.path / "spark.log"
         #: Scripts may write files here; nothing reads them, they are kept with the run.
@@ -85,6 +87,16 @@ class RunFolder:
                 expected="a folder that can be written",
                 next_step="Name another place with --runs or SPARKSCORE_RUNS.",
             ) from error
+
+    def write_request(self, request: Mapping[str, Any]) -> None:
+        """Keep what was asked for, so that the run can be taken up by its id; not where it may hold a secret."""
+        text = json.dumps(request, indent=2, default=str)
+        if redact(text) == text:
+            _replace(self.path / "request.json", text + "\n")
+
+    def read_request(self) -> dict[str, Any] | None:
+        """Read what was asked for, if it was kept."""
+        return _read_record(self.path / "request.json")
 
     def read_record(self) -> dict[str, Any] | None:
         """Read the record, if the run has one."""

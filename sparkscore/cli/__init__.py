@@ -36,7 +36,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         the exit code: 0 done, 1 failed, 2 wrong request, 128 + the signal's number when interrupted.
     """
     as_json = "--json" in arguments
-    is_run = list(arguments[:1]) == ["run"]
+    is_run = list(arguments[:1]) in (["run"], ["resume"])
     with one_object_on_stdout() if as_json else nullcontext(), log_on_stderr(), interruptible():
         try:
             return int(app(args=list(arguments), prog_name="sparkscore", standalone_mode=False) or OK)

@@ -171,6 +171,49 @@ def run(  # noqa: PLR0913 - an option each
     return run_deployment(RunRequest(deployment, options, assignments or (), master, spark_conf or (), as_json))
 
 
+@app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
+def resume(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run's id, as 'runs list' prints it.")],
+    *,
+    runs: Runs = None,
+    master: Master = None,
+    spark_conf: SparkConf = None,
+    as_json: Json = False,
+) -> int:
+    """Take up a run that was interrupted, killed or could not be published, where it stopped.
+
+    Its request is done again under its id: with the same input, script, model and configuration only what is not done
+    yet is scored, and what is published is not published again. With others it is refused. Give --master and
+    --spark-conf as you gave them to 'sparkscore run'.
+    """
+    from sparkscore.cli.resume_command import resume_run  # noqa: PLC0415 - see the module's docstring
+
+    return resume_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
+
+
+@app.command(cls=ManualCommand)
+def clean(
+    outputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[OUTPUT]...",
+            show_default=False,
+            help="Locations of results; those of all recorded runs when absent.",
+        ),
+    ] = None,
+    *,
+    runs: Runs = None,
+    as_json: Json = False,
+) -> int:
+    """Remove what dead runs have left in the folders of their outputs; living runs are left alone.
+
+    A run that is cleaned cannot be taken up any more.
+    """
+    from sparkscore.cli.resume_command import clean as clean_stages  # noqa: PLC0415 - see the module's docstring
+
+    return clean_stages(outputs or (), runs, as_json=as_json)
+
+
 @runs_app.command("list", cls=ManualCommand)
 def runs_list(*, runs: Runs = None, as_json: Json = False) -> int:
     """List the runs of a folder, the newest first."""

@@ -95,7 +95,8 @@ def _prepare(request: RunRequest) -> PreparedRun:
     from sparkscore.run import prepare  # noqa: PLC0415
 
     settings = dict(parse_assignment(assignment) for assignment in request.assignments)
-    return prepare(request.deployment, settings=settings, **request.options)
+    settings = {**(request.options.get("settings") or {}), **settings}
+    return prepare(request.deployment, **{**request.options, "settings": settings})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 from sparkscore.config import Deployment
 from sparkscore.driver import score_plan, task_slots
 from sparkscore.errors import ConfigError
-from sparkscore.lineage import COMPLETE, counts_of, describe_plan, identity_of, loads_of, warnings_of
+from sparkscore.lineage import COMPLETE, counts_of, describe_plan, end_record, identity_of, loads_of, warnings_of
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
@@ -22,8 +22,8 @@ from sparkscore.run.quarantine import open_quarantine, publish_quarantine
 from sparkscore.run.recording import Recording, recorded, refuse_other_run
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.verdict import Thresholds, decide
-from sparkscore.sinks import Published, Sink, StagedResult, open_sink
-from sparkscore.sinks.target import staged_in
+from sparkscore.runlock import is_held
+from sparkscore.sinks import Published, Sink, StagedResult, open_sink, remove_stage, staged_in
 from sparkscore.sources import Source, open_source
 from sparkscore.worker import MiniBatchReport
 
@@ -85,13 +85,13 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     with recorded(prepared) as recording:
         with recording.timed("plan"):
             source, plan = _plan(spark, prepared)
+            identity = _identity(prepared, plan)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             sink.check_target()
             quarantine = open_quarantine(spark, deployment, prepared.run_id)
-            quarantine.check_target()
-            _note_plan(recording, prepared, plan, sink)
+            _note_plan(recording, prepared, plan, sink, identity)
             feeds = match_input(prepared, source.frame())
-        with staged_in(sink.target, deployment.output.stage, is_moved=sink.lays_out_partitions) as stage:
+        with staged_in(sink.target, deployment.output.stage, identity, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
                 sink.check_schema(work.result.schema)
@@ -101,8 +101,11 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
             with recording.timed("publish"):
                 source.check_unchanged()
-                staged = _commit(prepared, work, reports, stage)
-                recording.note(quarantine=publish_quarantine(quarantine, reports, stage))
+                staged = _commit(prepared, work, reports, stage.path)
+                stage.check_still_ours()
+                recording.note(quarantine=publish_quarantine(quarantine, reports, stage.path))
+                # With its columns in the record, a commit that lands is recognised even if this process dies now.
+                recording.note(output=_describe_output(sink, Published(None, None, work.result.schema)))
                 published = sink.publish(staged)
             recording.note(output=_describe_output(sink, published))
     return Run(recording.content, sink, published)
@@ -124,7 +127,7 @@ def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
 def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
     snapshot = plan.snapshot
     with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind):
-        return score_plan(spark, plan, work.rows, work.spec)
+        return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
 def _commit(prepared: PreparedRun, work: Work, reports: list[MiniBatchReport], stage: Path) -> StagedResult:
@@ -136,7 +139,7 @@ def _commit(prepared: PreparedRun, work: Work, reports: list[MiniBatchReport], s
     return StagedResult(stage, files, work.result.schema, commit_info)
 
 
-def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Sink) -> None:
+def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Sink, identity: str) -> None:
     snapshot = plan.snapshot
     log_choices(prepared.deployment, snapshot.kind)
     for reason, count in snapshot.skipped.items():
@@ -144,7 +147,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Si
     if plan.mini_batches is not None:
         prepared.folder.write_plan(plan.mini_batches)
     recording.note(
-        identity=_identity(prepared, plan),
+        identity=identity,
         input=describe_plan(plan),
         output=_describe_output(sink, None),
         config=prepared.deployment.effective(snapshot.kind),
@@ -180,22 +183,46 @@ def _identity(prepared: PreparedRun, plan: Plan) -> str:
 
 
 def _finished_before(spark: SparkSession, prepared: PreparedRun) -> Run | None:
-    """Give the run of this id if it is complete and was the same request; its result stands and is not made again."""
+    """Give the run of this id if its result is there and was the same request; it is not made again.
+
+    Its record may say otherwise: a driver that died just after it had published could not write it.
+    """
     record = prepared.folder.read_record()
-    if record is None or record.get("state") != COMPLETE:
+    columns = None if record is None else record["output"]["columns"]
+    if record is None or not columns or is_held(prepared.folder.lock_file):
         return None
     _, plan = _plan(spark, prepared)
-    refuse_other_run(record, _identity(prepared, plan), prepared.run_id)
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
-    output = record["output"]
-    ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in output["columns"].items())
-    schema = StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType
-    published = Published(output["version"], output["rows"], schema)
+    schema = _schema_of(columns)
+    if record["state"] != COMPLETE:
+        return _landed_before(record, sink, schema, identity=_identity(prepared, plan), prepared=prepared)
+    refuse_other_run(record, _identity(prepared, plan), prepared.run_id)
+    published = Published(record["output"]["version"], record["output"]["rows"], schema)
     if not sink.holds(published):
         raise ConfigError(
             code="RUN_RESULT_GONE",
-            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{output['location']}'",
+            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{record['output']['location']}'",
             next_step="Choose another --run-id to score again.",
         )
     logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
     return Run(record, sink, published)
+
+
+def _landed_before(
+    record: dict[str, Any], sink: Sink, schema: StructType, *, identity: str, prepared: PreparedRun
+) -> Run | None:
+    """Complete the record of a driver that died after its result had landed."""
+    published = sink.landed(schema)
+    if published is None:
+        return None
+    refuse_other_run(record, identity, prepared.run_id)
+    record = end_record({**record, "output": _describe_output(sink, published)}, COMPLETE)
+    prepared.folder.write_record(record)
+    remove_stage(sink.target, prepared.deployment.output.stage)
+    logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)
+    return Run(record, sink, published)
+
+
+def _schema_of(columns: dict[str, str]) -> StructType:
+    ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in columns.items())
+    return StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -38,6 +38,7 @@ class PreparedRun:
         description: what the model is, where there is no script.
         folder: the run's folder; not made yet.
         git_commit: commit of the scoring script's folder.
+        request: what was asked for, with the working directory that its paths are relative to.
     """
 
     deployment: Deployment
@@ -48,6 +49,7 @@ class PreparedRun:
     description: ModelDescription | None
     folder: RunFolder
     git_commit: str | None
+    request: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -154,6 +156,11 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         description=None if script is not None or model is None else check_model(loaded, model),
         folder=folder,
         git_commit=None if script is None else git_commit_of(script.path.parent),
+        request={
+            "working_directory": str(Path.cwd()),
+            "deployment": None if deployment is None else str(deployment),
+            "options": {**options, "run_id": folder.run_id, "runs": str(folder.path.parent)},
+        },
     )
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from sparkscore.config import Deployment
+from sparkscore.errors import SinkConflictError
 from sparkscore.sinks import Sink, StagedResult, open_sink
 from sparkscore.worker import QUARANTINE_SCHEMA, MiniBatchReport
 
@@ -35,6 +36,16 @@ def publish_quarantine(sink: Sink, reports: Sequence[MiniBatchReport], stage: Pa
     if not files:
         return {"location": None, "rows": 0}
     staged = StagedResult(stage, files, from_arrow_schema(QUARANTINE_SCHEMA), {})
-    sink.check_schema(staged.schema)
-    published = sink.publish(staged)
+    published = sink.landed(staged.schema)  # by an attempt that died before it had published the predictions
+    if published is None:
+        sink.check_schema(staged.schema)
+        published = sink.publish(staged)
+    elif published.rows != staged.row_count:
+        raise SinkConflictError(
+            code="QUARANTINE_DIFFERS",
+            what=f"the quarantine '{sink.target.path}' holds rows of an earlier attempt at run '{sink.target.run_id}'",
+            got=f"{published.rows} rows",
+            expected=f"{staged.row_count}, as this attempt would publish",
+            next_step="Remove those rows, or choose another --run-id.",
+        )
     return {"location": str(sink.target.path), "rows": published.rows}

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
-from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record, new_record
+from sparkscore.lineage import ABORT, COMPLETE, FAIL, end_record, new_record
 from sparkscore.redaction import redact
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import details
+from sparkscore.runlock import RunLock
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
 
 logger = logging.getLogger("sparkscore")
@@ -54,13 +55,13 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
 
     Raises:
         SparkscoreError: what failed; an error of Spark's comes as one of ours.
-        ConfigError: the run id belongs to a run that is not over.
+        ConfigError: another driver works on this run.
     """
-    _refuse_live_run(prepared)
     prepared.folder.create()
-    recording = Recording(prepared)
     handled_before = sys.exception()
-    with _logging_to(prepared):
+    with RunLock(prepared.folder.lock_file, prepared.run_id), _logging_to(prepared):
+        recording = Recording(prepared)
+        prepared.folder.write_request(prepared.request)
         recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         try:
             yield recording
@@ -111,19 +112,6 @@ def _unexpected(error: Exception) -> SparkscoreError:
 def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
     recording.end(FAIL, error)
     return recording.content
-
-
-def _refuse_live_run(prepared: PreparedRun) -> None:
-    """A run that failed or was interrupted may be tried again under its id; one that is running may not."""
-    earlier = prepared.folder.read_record()
-    if earlier is not None and earlier.get("state") == RUNNING:
-        raise ConfigError(
-            code="RUN_ID_RUNNING",
-            what=f"run id '{prepared.run_id}'",
-            got="a run in state RUNNING",
-            expected="an id that no living run has",
-            next_step=f"Choose another --run-id; if that run is dead, remove '{prepared.folder.path}'.",
-        )
 
 
 def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
@@ -35,9 +39,25 @@ from sparkscore.scorers.script_package import PackedScript
 from sparkscore.scorers.specs import RowsSpec
 from sparkscore.signature import parse_ddl
 from sparkscore.signature.model_signature import Feed
-from sparkscore.sinks import Sink
-from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, StageSpec, WorkerSpec
+from sparkscore.sinks import Sink, Stage
+from sparkscore.worker import (
+    EngineSpec,
+    FailureRules,
+    LineageValues,
+    MiniBatchReport,
+    ProbeReport,
+    ProbeSpec,
+    StageSpec,
+    WorkerSpec,
+    read_probe_report,
+)
+from sparkscore.worker.done import read_done
 from sparkscore.worker.planned import write_plan
+from sparkscore.worker.probe import write_probe_report
+
+logger = logging.getLogger("sparkscore")
+
+_PROBE: Final = "probe.parquet"
 
 
 @dataclass(frozen=True)
@@ -73,12 +93,14 @@ class Work:
         rows: what the tasks get; None where they read the planned files.
         result: the result's columns.
         probe: what the probe reported; None when there was no need for one.
+        done: the reports of what an earlier attempt has scored.
     """
 
     spec: WorkerSpec
     rows: DataFrame | None
     result: ResultColumns
     probe: ProbeReport | None
+    done: tuple[MiniBatchReport, ...] = ()
 
 
 def match_input(prepared: PreparedRun, rows: DataFrame | None) -> tuple[Feed, ...] | None:
@@ -96,15 +118,16 @@ def match_input(prepared: PreparedRun, rows: DataFrame | None) -> tuple[Feed, ..
     return match_model(prepared.description, section_of(prepared.deployment), prepared.model, columns)
 
 
-def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
+def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     """Decide what the workers do and what the result looks like.
 
-    Runs one small Spark job, the probe, unless the result's types and its carried columns are known without it.
+    Runs one small Spark job, the probe, unless the result's types and its carried columns are known without it. What
+    an earlier attempt at the run has left in the stage is taken up: plan, probe and finished work units.
 
     Raises:
         SparkscoreError: the probe failed, or the columns do not fit together.
     """
-    prepared, plan = request.prepared, request.plan
+    prepared, plan, stage = request.prepared, request.plan, place.path
     rows, scorer = _scorer(request, stage)
     # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
     engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage)
@@ -113,8 +136,9 @@ def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
     if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
-        first = first_mini_batch(plan, plan_file, rows, limit)
-        probe = _probe(request.spark, prepared, engine, first, predictions)
+        first = partial(first_mini_batch, plan, plan_file, rows, limit)
+        probe = _kept_probe(stage) or _probe(request.spark, prepared, engine, first(), predictions)
+        write_probe_report(str(stage / _PROBE), probe)
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
@@ -123,8 +147,12 @@ def prepare_work(request: Request, sink: Sink, stage: Path) -> Work:
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
     rules = result.spec if prepared.script else replace(result.spec, caller=prepared.scorer_name, is_per_item=True)
     layout = _stage_spec(sink, stage)
-    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment))
-    return Work(spec, rows, result, probe)
+    done = {} if plan_file is None else read_done(stage)
+    if done:
+        logger.info("%d of %d work units were scored by an earlier attempt", len(done), _unit_count(plan_file))
+    units = None if plan_file is None else tuple(unit for unit in range(_unit_count(plan_file)) if unit not in done)
+    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment), units)
+    return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
 
 
 def _failure_rules(deployment: Deployment) -> FailureRules:
@@ -193,9 +221,23 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 def _write_plan(plan: Plan, stage: Path) -> str | None:
     if plan.mini_batches is None:
         return None
-    file = str(stage / "plan.parquet")
-    write_plan(file, plan.mini_batches)
-    return file
+    file = stage / "plan.parquet"
+    if not file.exists():
+        # What an earlier attempt has dealt out to its task slots stays so.
+        unfinished = file.with_suffix(".unfinished")
+        write_plan(str(unfinished), plan.mini_batches)
+        unfinished.rename(file)
+    return str(file)
+
+
+def _unit_count(plan_file: str | None) -> int:
+    return 0 if plan_file is None else int(pq.read_metadata(plan_file).num_row_groups)
+
+
+def _kept_probe(stage: Path) -> ProbeReport | None:
+    """Give what the probe of an earlier attempt found; it is not made again, so that the columns stay the same."""
+    file = stage / _PROBE
+    return read_probe_report(pq.read_table(file)) if file.exists() else None
 
 
 def _probe(

@@ -90,7 +90,11 @@ def _to_utc(array: pa.Array) -> pa.Array:
 
 
 def _half_way(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Arrow makes no half floats of integers and decimals at once."""
+    """Give what Arrow casts to the nearest float: not decimals, and for half floats not integers."""
+    if pa.types.is_decimal(_innermost(array.type)):
+        return pc.cast(
+            pc.cast(array, _type_of_lists(array.type, pa.string())), _type_of_lists(array.type, pa.float64())
+        )
     if _innermost(wanted) == pa.float16() and not pa.types.is_floating(_innermost(array.type)):
         return pc.cast(array, _type_of_lists(array.type, pa.float64()), safe=False)
     return array
@@ -125,6 +129,17 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
 
 def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, found: int) -> list[int]:
     """Give the size of each dimension behind the batch's: the model's own, or what the values make of a free one."""
+    if (
+        rows
+        and len(widths) == len(inner) > 1
+        and any(0 <= size != width for size, width in zip(inner, widths, strict=True))
+    ):
+        raise _refusal(
+            feed.columns[0],
+            f"lists of shape {widths}",
+            f"shape {list(inner)}",
+            "Give the model lists of its own shape.",
+        )
     sizes = [width if size < 0 else size for size, width in zip(inner, widths, strict=False)]
     sizes += list(inner[len(sizes) :])
     if sizes.count(-1) == 1:

@@ -83,7 +83,12 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise what they like, SyntaxError too
         return _unreadable(file, error)
-    return _arranged(pixels.astype(_dtype(feed), casting="unsafe"), inner, file, first)
+    wanted = _dtype(feed)
+    if wanted.kind in "iu" and not np.can_cast(pixels.dtype, wanted):
+        limits = np.iinfo(wanted)
+        if pixels.dtype.kind == "f" or (pixels.size and not limits.min <= pixels.min() <= pixels.max() <= limits.max):
+            return _too_deep(file, pixels.dtype, wanted)
+    return _arranged(pixels.astype(wanted, casting="unsafe"), inner, file, first)
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
@@ -123,6 +128,11 @@ def _arranged(pixels: Pixels, inner: tuple[int, ...], file: str, first: Pixels |
 
 def _dtype(feed: Feed) -> np.dtype[Any]:
     return np.dtype(np.uint8) if feed.type is None else np.dtype(feed.type.to_pandas_dtype())
+
+
+def _too_deep(file: str, found: np.dtype[Any], wanted: np.dtype[Any]) -> Failure:
+    text = f"image '{file}': got pixels of {found}, expected values that {wanted} holds"
+    return Failure("IMAGE_DEPTH", "SignatureMismatchError", text, next_step="Convert it beforehand, or leave it out.")
 
 
 def _unreadable(file: str, error: BaseException) -> Failure:

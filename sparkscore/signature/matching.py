@@ -44,8 +44,8 @@ def match_inputs(
     matcher.check_chosen(chosen, inputs)
     if columns is None:
         feeds = [_feed_of_files(inputs)]
-    elif not chosen and all(isinstance(one, ColumnInput) and one.name is None for one in inputs):
-        feeds = matcher.by_position(inputs)
+    elif all(isinstance(one, ColumnInput) and one.name is None for one in inputs):
+        feeds = matcher.by_position(inputs, chosen.get(_UNNAMED))
     else:
         feeds = [feed for one in inputs if (feed := matcher.feed(one, chosen, is_only=len(inputs) == 1)) is not None]
     matcher.refuse_problems()
@@ -78,8 +78,11 @@ class _Matcher:
         if unknown := set(chosen) - known:
             self._problems.append(f"'model.inputs' names {names(unknown)}, the model has {names(known)}")
 
-    def by_position(self, inputs: Sequence[ModelInput]) -> list[Feed]:
-        found = self._columns.names
+    def by_position(self, inputs: Sequence[ModelInput], wanted: Sequence[str] | None) -> list[Feed]:
+        found = list(wanted or self._columns.names)
+        if missing := set(found) - set(self._columns.names):
+            self._problems.append(f"'model.inputs' names {names(missing)}, the input has {names(self._columns.names)}")
+            return []
         if len(found) != len(inputs):
             self._advice = "Choose the columns, in the model's order, with 'input.columns'."
             self._problems.append(f"got {len(found)} columns, expected {len(inputs)} without names")
@@ -90,10 +93,13 @@ class _Matcher:
         wanted = chosen.get(one.name or _UNNAMED)
         if isinstance(one, TensorInput):
             return self._tensor(one, wanted, is_only=is_only)
+        if wanted and len(wanted) > 1:
+            self._problems.append(f"'model.inputs' gives column '{one.name}' {len(wanted)} columns, it takes one")
+            return None
         name = wanted[0] if wanted else one.name or ""
         if name in self._columns.names:
             return self._column(name, one)
-        if one.is_required:
+        if one.is_required or wanted:
             self._missing(name, one.type)
         return None
 
@@ -146,7 +152,11 @@ class _Matcher:
         return tuple(wanted) if self._has_width(one, wanted) else None
 
     def _has_width(self, one: TensorInput, wanted: Sequence[str]) -> bool:
-        is_one_list = len(wanted) == 1 and _is_list(self._columns.field(wanted[0]).type)
+        lists = [name for name in wanted if _is_list(self._columns.field(name).type)]
+        if lists and len(wanted) > 1 and one.width in {None, len(wanted)}:
+            self._problems.append(f"columns {names(lists)} of lists cannot be joined with others in one tensor")
+            return False
+        is_one_list = len(wanted) == 1 and bool(lists)
         if is_one_list or one.width is None or one.width == len(wanted):
             return True
         name = one.name or _UNNAMED

@@ -108,23 +108,39 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
             expected="as many values in each, one for an item",
             next_step="Correct the model; each output has a value for every item.",
         )
-    if schema is None or set(found) == set(schema.names):
-        fields = {} if schema is None else {field.name: field.type for field in schema}
-        return Columns(
-            found, [_flat(form, fields.get(name)) for name, form in zip(found, forms, strict=True)], counts[0]
+    if schema is None:
+        return Columns(found, forms, counts[0])
+    return _columns_as_declared(dict(zip(found, forms, strict=True)), schema, counts[0])
+
+
+def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) -> Columns:
+    """Give each output its declared column; the parts of those that have none fill the columns that are left.
+
+    So a deployment may declare a column for each value of a matrix, such as the probability of each class.
+    """
+    declared = {field.name: field.type for field in schema}
+    columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}
+    left = [name for name in declared if name not in columns]
+    parts = [part for name, form in forms.items() if name not in declared for part in _parts_of(form)]
+    if len(parts) != len(left):
+        beside = f" beside {names(columns)}" if columns else ""
+        raise column_error(
+            "the model's outputs",
+            got=f"{len(parts)} value(s) each{beside}",
+            expected=f"{len(left)}" + (f", one for each of {names(left)}" if left else ""),
         )
-    # The deployment declares a column for each value of a matrix, such as the probability of each class.
-    return Columns(None, [part for form in forms for part in _parts_of(form)], counts[0])
+    columns |= dict(zip(left, parts, strict=True))
+    return Columns(list(columns), list(columns.values()), count)
 
 
 def _items_of(form: Form) -> Any:
     return form.items if isinstance(form, Objects) else form
 
 
-def _flat(form: Form, type_: pa.DataType | None) -> Form:
+def _flat(form: Form, type_: pa.DataType) -> Form:
     """Take a matrix of one column for a column where a scalar is declared."""
     is_column = isinstance(form, Vector) and form.data.ndim == 2 and form.data.shape[1] == 1  # noqa: PLR2004 - a matrix
-    return _parts_of(form)[0] if is_column and type_ is not None and not pa.types.is_list(type_) else form
+    return _parts_of(form)[0] if is_column and not pa.types.is_list(type_) else form
 
 
 def _parts_of(form: Form) -> list[Form]:

@@ -15,9 +15,9 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.target import Published, StagedResult, Target
+from sparkscore.sinks.target import Published, Stage, StagedResult, Target, remove_stage, staged_in
 
-__all__ = ["Published", "Sink", "StagedResult", "open_sink"]
+__all__ = ["Published", "Sink", "Stage", "StagedResult", "open_sink", "remove_stage", "staged_in"]
 
 
 class Sink(Protocol):
@@ -52,6 +52,13 @@ class Sink(Protocol):
 
         Raises:
             SinkError: it did not work; the error says what readers see.
+        """
+
+    def landed(self, schema: StructType) -> Published | None:
+        """Find what an earlier attempt at this run has published before it died; the table is asked.
+
+        Args:
+            schema: the columns that it published.
         """
 
     def holds(self, published: Published) -> bool:

@@ -115,6 +115,14 @@ class DeltaSink:
         writer = writer.option("userMetadata", json.dumps({"run_id": self._target.run_id, **staged.commit_info}))
         return writer.partitionBy(*self._target.partition_by)
 
+    def landed(self, schema: StructType) -> Published | None:
+        """Find this run's commit in the table's history."""
+        commits = self._commits() if self._exists() else []
+        if not commits:
+            return None
+        metrics = commits[0]["operationMetrics"] or {}
+        return Published(int(commits[0]["version"]), int(metrics.get("numOutputRows", 0)), schema)
+
     def holds(self, published: Published) -> bool:
         """Tell whether the table still has this run's commit."""
         return self._exists() and any(row["version"] == published.version for row in self._commits())

@@ -13,12 +13,14 @@ from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, S
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.sinks.target import (
+    REPLACED,
     Published,
     StagedResult,
     Target,
     check_same_columns,
     check_same_partitioning,
     output_exists,
+    put_back_replaced,
     run_exists,
 )
 
@@ -84,6 +86,10 @@ class ParquetSink:
                 next_step="Name another --output, or move those files away.",
             )
 
+    def landed(self, schema: StructType) -> Published | None:
+        """Find this run's folder, which is there with all its rows or not at all."""
+        return Published(self._run_folder.name, self._rows(), schema) if self._run_folder.is_dir() else None
+
     def holds(self, published: Published) -> bool:
         """Tell whether the folder of this run is still there."""
         return published.version == self._run_folder.name and self._run_folder.is_dir()
@@ -119,6 +125,7 @@ class ParquetSink:
     def publish(self, staged: StagedResult) -> Published:
         """Gather the staged files in one folder and rename it to the run's folder."""
         gathered = staged.stage / f"published-{self._target.part}"
+        rmtree(gathered, ignore_errors=True)  # of an attempt that died here
         gathered.mkdir()
         try:
             for file in staged.files:
@@ -147,7 +154,8 @@ class ParquetSink:
         if self._target.mode != "overwrite":
             gathered.rename(self._run_folder)
             return
-        aside = stage / "replaced"
+        put_back_replaced(stage, self._target.path)
+        aside = stage / REPLACED
         aside.mkdir()
         moved = []
         try:
@@ -164,7 +172,7 @@ class ParquetSink:
 
     def _proof(self, staged: StagedResult) -> Published:
         """Count the published rows from the files' footers."""
-        rows = sum(pq.read_metadata(file).num_rows for file in self._run_folder.rglob("*.parquet"))
+        rows = self._rows()
         if rows != staged.row_count:
             raise SinkError(
                 code="PUBLISH_UNPROVEN",
@@ -175,6 +183,9 @@ class ParquetSink:
                 next_step="Remove the folder and run again.",
             )
         return Published(self._run_folder.name, rows, staged.schema)
+
+    def _rows(self) -> int:
+        return sum(pq.read_metadata(file).num_rows for file in self._run_folder.rglob("*.parquet"))
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:
         kept = StructType([field for field in schema if field.name not in self._outside_of_files()])

@@ -10,10 +10,14 @@ from shutil import rmtree
 
 from pyspark.sql.types import BinaryType, StructType
 
-from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.errors import ConfigError, SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.runlock import RunLock
 from sparkscore.worker import StagedFile
 
 STAGE_FOLDER = "_sparkscore"
+LOCK_ENDING = ".lock"
+#: Folder of a stage for the rows that an overwriting run replaces, between two renames.
+REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
@@ -67,39 +71,125 @@ class StagedResult:
 
 @dataclass(frozen=True)
 class Published:
-    """What was published: the version (a table's, or the run's folder), and the rows as read back."""
+    """What was published: the version (a table's, or the run's folder), and the rows as read back.
 
-    version: int | str
-    rows: int
+    Both are None as long as it is on its way.
+    """
+
+    version: int | str | None
+    rows: int | None
     schema: StructType
 
 
+class Stage:
+    """The folder in which a run's files wait.
+
+    Attributes:
+        path: the folder.
+        is_taken_up: whether an earlier attempt at the same run has left work there.
+    """
+
+    def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
+        self.path = path
+        self.is_taken_up = is_taken_up
+        self._lock = lock
+
+    def check_still_ours(self) -> None:
+        """Make sure, before anything is published, that no other driver has taken this run over.
+
+        Raises:
+            SinkConflictError: one has.
+        """
+        self._lock.check()
+
+
 @contextmanager
-def staged_in(target: Target, place: str | None, *, is_moved: bool) -> Iterator[Path]:
-    """Give the folder in which the run's files wait, and remove it when the run ends, however it ends.
+def staged_in(target: Target, place: str | None, identity: str, *, is_moved: bool) -> Iterator[Stage]:
+    """Give the run's stage, and remove it when the run ends, unless the run can be taken up where it stopped.
+
+    It can be after an interrupt, a dead driver, and a failure to publish: then the work that is done is kept.
 
     Args:
         target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
         place: another place for stages.
+        identity: digest of all that decides the result; what another request has staged is not taken up.
         is_moved: whether publishing renames the staged files, which works within one file system only.
 
     Raises:
-        SinkConflictError: the same run stages there already.
+        ConfigError: another driver works on this run, or an earlier attempt was another request.
         SinkError: the folder cannot be made, or is on another file system than the target.
     """
     holder = Path(place) if place else target.path / STAGE_FOLDER
     made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
     stage = holder / target.run_id
-    _make(stage)
+    _make(holder)
     try:
-        if is_moved:
-            _check_file_system(stage, target.path)
-        yield stage
+        with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
+            is_taken_up = _open(stage, identity, target.run_id)
+            try:
+                if is_moved:
+                    _check_file_system(stage, target.path)
+                yield Stage(stage, lock, is_taken_up=is_taken_up)
+            except BaseException as error:
+                if not _can_be_taken_up(error):
+                    rmtree(stage, ignore_errors=True)
+                raise
+            rmtree(stage, ignore_errors=True)
     finally:
+        _remove_empty(holder if holder.name == STAGE_FOLDER else None, *made_by_us)
+
+
+def remove_stage(target: Target, place: str | None) -> None:
+    """Remove what a dead driver has left of a run whose result is there."""
+    holder = Path(place) if place else target.path / STAGE_FOLDER
+    rmtree(holder / target.run_id, ignore_errors=True)
+    (holder / f"{target.run_id}{LOCK_ENDING}").unlink(missing_ok=True)
+    _remove_empty(holder if holder.name == STAGE_FOLDER else None)
+
+
+def _remove_empty(*folders: Path | None) -> None:
+    for folder in folders:
+        if folder is not None and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _open(stage: Path, identity: str, run_id: str) -> bool:
+    """Make the stage, or find the one that an earlier attempt at the same run has left."""
+    note = stage / "identity"
+    if not note.is_file():
+        # An attempt that ended before it had begun.
         rmtree(stage, ignore_errors=True)
-        for folder in made_by_us:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        _make(stage)
+        note.write_text(identity, encoding="utf-8")
+        return False
+    if (found := note.read_text(encoding="utf-8")) != identity:
+        raise ConfigError(
+            code="RUN_ID_USED",
+            what=f"run id '{run_id}' belongs to a run that stopped with another input, script, model or configuration",
+            got=f"identity {identity}",
+            expected=found,
+            next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
+        )
+    return True
+
+
+def put_back_replaced(stage: Path, target: Path) -> None:
+    """Put back the old rows that a driver set aside and then died, before it had renamed the new ones."""
+    aside = stage / REPLACED
+    for entry in aside.iterdir() if aside.is_dir() else ():
+        entry.rename(target / entry.name)
+    if aside.is_dir():
+        aside.rmdir()
+
+
+def _can_be_taken_up(error: BaseException) -> bool:
+    """Tell whether the same request may yet succeed: it was interrupted, or could not be published."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, (KeyboardInterrupt, SystemExit)):
+            return True
+        behind = behind.__context__
+    return isinstance(error, SinkError) and not isinstance(error, SinkSchemaError)
 
 
 def _check_file_system(stage: Path, target: Path) -> None:
@@ -115,14 +205,7 @@ def _check_file_system(stage: Path, target: Path) -> None:
 
 def _make(stage: Path) -> None:
     try:
-        stage.mkdir(parents=True)
-    except FileExistsError as error:
-        raise SinkConflictError(
-            code="STAGE_EXISTS",
-            what=f"stage '{stage}'",
-            got="a folder that another attempt at this run uses or left behind",
-            next_step="Remove it if no such run is alive, or choose another --run-id.",
-        ) from error
+        stage.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(
             code="OUTPUT_NOT_WRITABLE",

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.worker.attempts import Attempts, FailureRules
+from sparkscore.worker.done import write_done
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.planned import read_planned_mini_batches
@@ -34,6 +35,7 @@ class WorkerSpec:
         result: how rows of the result are made.
         stage: where they go.
         rules: what happens to what fails.
+        units: the work units that are to be scored, by the number of the task; None where tasks are units.
     """
 
     engine: EngineSpec
@@ -42,6 +44,7 @@ class WorkerSpec:
     result: ResultSpec
     stage: StageSpec
     rules: FailureRules = field(default_factory=FailureRules)
+    units: tuple[int, ...] | None = None
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
@@ -54,11 +57,13 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     Args:
         batches: the task's input, consumed once; may be empty, and then the scorer is not loaded.
         spec: what to do.
-        unit: number of the work unit.
+        unit: number of the task.
 
     Yields:
         Record batches of `REPORT_SCHEMA`, a row for each mini-batch; the last row names the finished files.
     """
+    if spec.units is not None:
+        unit = spec.units[unit]
     with StageWriter(spec.stage, unit) as writer:
         yield from _score_into(writer, _mini_batches(batches, spec, unit), spec, unit)
 
@@ -68,7 +73,9 @@ def _score_into(
 ) -> Iterator[pa.RecordBatch]:
     progress = ProgressFile(spec.stage.folder, unit)
     reports: list[MiniBatchReport] = []
+    sent: list[MiniBatchReport] = []
     failed = failed_mini_batches = 0
+    is_whole = True
     with StageWriter(replace(spec.stage, kind="quarantine", partition_by=(), left_out=()), unit) as quarantine:
         for mini_batch in mini_batches:
             attempt, loaded = _score(mini_batch, spec)
@@ -80,22 +87,26 @@ def _score_into(
                 quarantine.write(rows)
             if len(reports) >= _REPORTS_IN_ONE_BATCH:
                 yield write_reports(reports)
+                sent += reports
                 reports.clear()
             reports.append(make_report(unit, mini_batch.mini_batch_id, attempt, loaded.describe()))
             progress.add(outcome.items, outcome.failed)
             failed, failed_mini_batches = failed + outcome.failed, failed_mini_batches + bool(outcome.failed)
             # Without raising: Spark would try a task again that cannot succeed.
             if loaded.failure is not None or spec.rules.are_broken_by(failed, failed_mini_batches):
+                is_whole = False
                 break
         progress.close()
         if reports:
             reports[-1] = replace(reports[-1], staged=writer.finish(), quarantined=quarantine.finish())
+            if is_whole and spec.units is not None:
+                write_done(spec.stage.folder, unit, [*sent, *reports])
             yield write_reports(reports)
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
     if spec.plan_file is not None:
-        return read_planned_mini_batches(spec.plan_file, batches)
+        return read_planned_mini_batches(spec.plan_file, [unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)
 
 

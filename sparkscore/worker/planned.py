@@ -25,12 +25,11 @@ def write_plan(path: str, rows: pa.Table) -> None:
             writer.write_table(own, row_group_size=max(1, own.num_rows))
 
 
-def read_planned_mini_batches(plan_file: str, batches: Iterable[pa.RecordBatch]) -> Iterator[MiniBatch]:
-    """Give the mini-batches of the work units whose numbers the task received, in the plan's order."""
+def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
+    """Give the mini-batches of work units, in the plan's order."""
     plan: pq.ParquetFile | None = None
-    for batch in batches:
-        for unit in batch.column(0).to_pylist():
-            plan = plan or pq.ParquetFile(plan_file)
-            rows = plan.read_row_group(unit).to_pylist()
-            for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
-                yield MiniBatch(mini_batch, tuple(file["path"] for file in files))
+    for unit in units:
+        plan = plan or pq.ParquetFile(plan_file)
+        rows = plan.read_row_group(unit).to_pylist()
+        for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
+            yield MiniBatch(mini_batch, tuple(file["path"] for file in files))

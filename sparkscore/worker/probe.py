@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
@@ -116,3 +117,10 @@ def _probe(loaded: LoadedEngine, spec: ProbeSpec) -> tuple[Probed, int]:
         parts.extend(part.halves() if part.item_count > 1 else ())
         loaded.ensure()
     return first, calls
+
+
+def write_probe_report(path: str, report: ProbeReport) -> None:
+    """Keep on the driver what a probe found, so that a run that is taken up again has the same columns."""
+    predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
+    row = {**vars(report), "predictions": predictions, "failure": None}
+    pq.write_table(pa.Table.from_pylist([row], schema=PROBE_SCHEMA), path)

@@ -60,7 +60,8 @@ def publish(spark: SparkSession, tmp_path: Path, kind: str) -> Publish:
         rows = rows.append_column("run_id", pa.repeat(pa.scalar(run_id), rows.num_rows))
         schema = nullable(from_arrow_schema(rows.schema))
         sink.check_target()
-        with staged_in(sink.target, None, is_moved=sink.lays_out_partitions) as stage:
+        with staged_in(sink.target, None, "identity", is_moved=sink.lays_out_partitions) as opened:
+            stage = opened.path
             sink.check_schema(schema)
             layout = (sink.target.partition_by, ("run_id",)) if sink.lays_out_partitions else ()
             lost, winner = (StageWriter(StageSpec(str(stage), *layout), unit=0) for _ in range(2))
@@ -186,7 +187,8 @@ def test_a_failed_publish_leaves_the_table_as_it_was(kind: str, publish: Publish
     with pytest.raises(SinkError, match=r"\[PUBLISH_FAILED\].* as it was before the run\."):
         publish("two", mode=mode, before_publish=lambda stage: rmtree(stage / "attempts"))
     assert ids(read_with_second_reader(kind, tmp_path / "out")) == ids(ROWS)
-    assert not (tmp_path / "out" / "_sparkscore").exists()
+    # What was scored is kept for the same run to be taken up.
+    assert (tmp_path / "out" / "_sparkscore" / "two").is_dir()
 
 
 def test_what_another_run_put_in_the_way_is_not_replaced(kind: str, publish: Publish, tmp_path: Path) -> None:
@@ -253,7 +255,7 @@ def test_an_interrupt_between_the_two_renames_leaves_the_old_rows(
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
-        if self.name == "published":
+        if self.name == "published-predictions":
             raise KeyboardInterrupt
         return rename(self, target)
 

@@ -95,7 +95,9 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize(
+    "number", [number if number in {7, 13} else pytest.param(number, marks=pytest.mark.faults) for number in ENDS]
+)
 def test_what_ends_the_process_or_hangs_costs_its_mini_batch_alone(
     number: int, spark: SparkSession, tmp_path: Path, rows: Path, make_deployment: MakeDeployment
 ) -> None:
@@ -117,6 +119,7 @@ def test_what_ends_the_process_or_hangs_costs_its_mini_batch_alone(
         assert all("score.py" in row["traceback"] for row in quarantine) or number == 7
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "poison", ["sys.exit(3)", "raise KeyboardInterrupt", "raise ValueError('x' * 10_000)", "raise MemoryError"]
 )
@@ -165,6 +168,7 @@ def test_a_clean_run_has_no_retries_no_new_processes_no_warnings(
 INITS = {15: ("raise OSError('no weights')", "SCRIPT_INIT"), 16: ("os._exit(1)", "LOAD_PROCESS_ENDED")}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", INITS)
 def test_an_init_that_fails_ends_the_run_early_whatever_is_tolerated(
     number: int, spark: SparkSession, tmp_path: Path, rows: Path, make_deployment: MakeDeployment
@@ -219,6 +223,7 @@ def test_55_a_corrupt_image_is_quarantined_and_the_others_are_scored(spark: Spar
     assert run.record["counts"]["failed"] == 1
 
 
+@pytest.mark.faults
 def test_two_runs_append_to_one_quarantine(
     spark: SparkSession, tmp_path: Path, rows: Path, make_deployment: MakeDeployment
 ) -> None:

@@ -84,11 +84,11 @@ def test_the_largest_mini_batches_are_dealt_out_first() -> None:
 def test_empty_files_are_spread_as_well() -> None:
     _, units = planned([0] * 640)
 
-    assert {len(unit) for unit in units.values()} == {10}
+    assert {len(unit) for unit in units.values()} == {8}
 
 
 @pytest.mark.parametrize(
-    ("mini_batches", "units"), [(0, 0), (1, 1), (64, 64), (2048, 64), (2049, 65), (64_000, 2000), (70_000, 2000)]
+    ("mini_batches", "units"), [(0, 0), (1, 1), (80, 80), (2560, 80), (2561, 81), (64_000, 2000), (70_000, 2000)]
 )
 def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches: int, units: int) -> None:
     assert planned([1] * mini_batches)[0].unit_count == units

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["run", "runs", "models", "env", "new", "doctor", "schema", "demo"]
+COMMANDS = ["run", "resume", "clean", "runs", "models", "env", "new", "doctor", "schema", "demo"]
 OPTIONS_OF_RUN = [
     "--model REFERENCE",
     "--input LOCATION",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -460,3 +461,19 @@ def test_a_tensor_that_matches_holds_the_values_as_they_are(
         assert equal(
             fed.tolist(), [[one if one is None else pa.scalar(one, given).as_py() for one in row] for row in lists]
         )
+
+
+@given(st.decimals(-(10**9), 10**9, places=2))
+def test_a_decimal_is_rounded_to_the_nearest_float(value: Decimal) -> None:
+    rows = pa.table({"s": pa.array([value], pa.decimal128(12, 2))})
+
+    fed = feed_columns(rows, [Feed("s", ("s",), pa.float64(), None, True)])
+
+    assert fed.column("s").to_pylist() == [float(value)]
+
+
+def test_lists_of_another_shape_are_refused_though_their_totals_are_equal() -> None:
+    rows = pa.table({"x": [[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]]})
+
+    with pytest.raises(SignatureMismatchError, match=r"lists of shape \[3, 2\]"):
+        feed_tensor(rows, Feed("x", ("x",), pa.float64(), (-1, 2, 3)))

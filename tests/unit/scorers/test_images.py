@@ -344,3 +344,12 @@ def test_a_file_without_bytes_to_read_fails_alone(tmp_path: Path) -> None:
 def test_no_file_gives_nothing() -> None:
     assert len(feed_images([], Feed("x", (), pa.binary()))[0]) == 0
     assert len(feed_images([], feed(-1, -1, 3))[0]) == 0
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, -1)])
+def test_a_value_that_the_tensor_cannot_hold_is_that_files_failure(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    Image.fromarray(np.array([[0, 300], [65535, 256]], dtype=np.uint16)).save(tmp_path / "deep.png")
+
+    _, (failure,) = feed_images([str(tmp_path / "deep.png")], Feed("x", (), pa.uint8(), shape))
+
+    assert failure.failure.code == "IMAGE_DEPTH"

@@ -435,3 +435,27 @@ def test_a_type_that_spark_lacks_keeps_its_name() -> None:
 )
 def test_feeds_are_described(feeds: list[Feed], lines: list[str]) -> None:
     assert describe_feeds(feeds) == lines
+
+
+def test_inputs_without_names_take_the_chosen_columns_in_their_order() -> None:
+    columns = pa.schema([("a", pa.float64()), ("b", pa.float64())])
+    inputs = [ColumnInput(None, pa.float64())] * 2
+
+    feeds = match_inputs(inputs, columns, {"input": ["b", "a"]}, rounds=False)
+
+    assert [feed.columns for feed in feeds] == [("b",), ("a",)]
+
+
+@pytest.mark.parametrize("chosen", [{"x": ["typo"]}, {"x": ["b", "a"]}])
+def test_a_choice_that_cannot_be_met_is_refused_also_for_an_optional_input(chosen: dict[str, list[str]]) -> None:
+    columns = pa.schema([("a", pa.float64()), ("b", pa.float64())])
+
+    with pytest.raises(SignatureMismatchError):
+        match_inputs([ColumnInput("x", pa.float64(), is_required=False)], columns, chosen, rounds=False)
+
+
+def test_a_column_of_lists_is_not_joined_with_others() -> None:
+    columns = pa.schema([("a", pa.float64()), ("b", pa.list_(pa.float64()))])
+
+    with pytest.raises(SignatureMismatchError, match="of lists cannot be joined"):
+        match_inputs([TensorInput("x", pa.float64(), (-1, -1))], columns, {}, rounds=False)

@@ -202,3 +202,9 @@ def test_a_matrix_as_an_array_and_as_columns_holds_the_same_values(
 
     assert repr([(list(row[:width]), *row[width:]) for row in wide]) == repr(narrow)
     assert repr([row[0] for row in narrow]) == repr(matrix.tolist())
+
+
+def test_an_output_that_is_declared_by_name_keeps_its_column_whatever_the_order() -> None:
+    found = tabulate(NamedColumns({"low": [1], "high": [9]}), parse_ddl("high int, lo int")).table
+
+    assert found.to_pylist() == [{"high": 9, "lo": 1}]

@@ -41,10 +41,6 @@ REPORTS = st.builds(
 STATE = WorkerState("w", 1, ("a warning",))
 
 
-def ids(*units: int) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict({"id": pa.array(units, pa.int64())})
-
-
 @settings(max_examples=40)
 @given(st.lists(REPORTS, max_size=4))
 def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[MiniBatchReport]) -> None:
@@ -89,7 +85,7 @@ def test_a_task_reads_the_mini_batches_of_its_own_units(units: list[list[int]]) 
         path = f"{folder}/plan.parquet"
         write_plan(path, pa.Table.from_pylist(rows, schema=PLAN_SCHEMA))
         found = [
-            [(batch.mini_batch_id, batch.files, batch.rows) for batch in read_planned_mini_batches(path, [ids(unit)])]
+            [(batch.mini_batch_id, batch.files, batch.rows) for batch in read_planned_mini_batches(path, [unit])]
             for unit in range(len(units))
         ]
 
@@ -106,10 +102,9 @@ def test_a_task_may_get_several_units_or_none(tmp_path: Path) -> None:
     rows = [{"unit": unit, "mini_batch": str(unit), "path": f"/in/{unit}"} for unit in range(4)]
     path = str(tmp_path / "plan.parquet")
     write_plan(path, pa.Table.from_pylist(rows, schema=PLAN_SCHEMA))
-    batches = [ids(3), ids(), ids(0, 2)]
 
-    assert [batch.mini_batch_id for batch in read_planned_mini_batches(path, batches)] == ["3", "0", "2"]
-    assert list(read_planned_mini_batches("/nowhere", batches[1:2])) == []
+    assert [batch.mini_batch_id for batch in read_planned_mini_batches(path, [3, 0, 2])] == ["3", "0", "2"]
+    assert list(read_planned_mini_batches("/nowhere", [])) == []
 
 
 def test_progress_adds_up_over_tasks_and_attempts_replace_each_other(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""`sparkscore resume`: take up a run where it stopped; `sparkscore clean`: remove what dead runs have left (driver)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+
+from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
+from sparkscore.cli.run_command import RunRequest, run_deployment
+from sparkscore.errors import ConfigError, RunNotFoundError
+from sparkscore.lineage import ABORT, RUNNING, end_record
+from sparkscore.runlock import RunLock, is_held
+from sparkscore.runlog import RunFolder, list_records, runs_folder
+from sparkscore.sinks.target import LOCK_ENDING, STAGE_FOLDER, put_back_replaced
+
+
+def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
+    """Do the request of an earlier run again, under its id: what it has done is not done again.
+
+    Args:
+        run_id: the run.
+        runs: folder of the run records.
+        session: Spark's master, and its settings as ``key=value``.
+        as_json: whether the answer is one JSON object.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        RunNotFoundError: there is no such run, or its request was not kept.
+    """
+    request = RunFolder(runs_folder(runs), run_id).read_request()
+    if request is None:
+        raise RunNotFoundError(
+            code="REQUEST_NOT_FOUND",
+            what=f"what run '{run_id}' in '{runs_folder(runs)}' was asked for",
+            got="no request: no such run, or one with what may be a secret in its options",
+            state="",
+            next_step=f"Give its command once more, with --run-id {run_id}; what it has done is not done again.",
+        )
+    os.chdir(request["working_directory"])
+    deployment = request["deployment"]
+    master, spark_conf = session
+    place = None if deployment is None else Path(deployment)
+    return run_deployment(RunRequest(place, request["options"], (), master, spark_conf, as_json))
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A stage that was removed."""
+
+    path: Path
+    size_bytes: int
+
+
+def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool) -> int:
+    """Remove the stages of dead runs, and mark those runs as ended; a living run is left alone.
+
+    Args:
+        outputs: locations of results; those of all recorded runs when empty.
+        runs: folder of the run records.
+        as_json: whether the answer is one JSON object.
+
+    Returns:
+        the exit code.
+    """
+    folder = runs_folder(runs)
+    records = list_records(folder)
+    recorded = [Path(record["output"]["location"]) for record in records if record["output"].get("location")]
+    holders = {place / STAGE_FOLDER for place in (outputs or recorded)}
+    holders |= {Path(stage) for record in records if (stage := record["config"].get("output", {}).get("stage"))}
+    removed = [stage for holder in sorted(holders) for stage in _clean_holder(holder)]
+    ended = [record["run_id"] for record in records if _end_dead(RunFolder(folder, record["run_id"]))]
+    if as_json:
+        stages = [{"path": str(stage.path), "bytes": stage.size_bytes} for stage in removed]
+        print_json({"removed": stages, "ended": ended})
+        return OK
+    for stage in removed:
+        to_stdout(f"removed {shown_path(stage.path)}  {stage.size_bytes:,} bytes")
+    for run_id in ended:
+        to_stdout(f"ended   {run_id}: its driver is dead")
+    if not removed and not ended:
+        to_stdout("nothing to clean")
+    return OK
+
+
+def _clean_holder(holder: Path) -> list[Removed]:
+    removed = []
+    for stage in sorted(holder.iterdir()) if holder.is_dir() else ():
+        if stage.is_dir():
+            # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
+            with suppress(ConfigError), RunLock(holder / f"{stage.name}{LOCK_ENDING}", stage.name):
+                removed.append(_remove(stage))
+    if holder.name == STAGE_FOLDER and holder.is_dir() and not any(holder.iterdir()):
+        holder.rmdir()
+    return removed
+
+
+def _remove(stage: Path) -> Removed:
+    size = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
+    if stage.parent.name == STAGE_FOLDER:
+        put_back_replaced(stage, stage.parent.parent)
+    rmtree(stage, ignore_errors=True)
+    return Removed(stage, size)
+
+
+def _end_dead(folder: RunFolder) -> bool:
+    record = folder.read_record()
+    if record is None or record.get("state") != RUNNING or is_held(folder.lock_file):
+        return False
+    folder.write_record(end_record(record, ABORT))
+    return True

@@ -1,0 +1,150 @@
+"""A lock with a heartbeat: one driver works on a run at a time, and a dead driver's lock is taken over (driver)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sparkscore.errors import ConfigError, SinkConflictError
+
+#: Seconds between two heartbeats.
+BEAT_S: Final = 2.0
+#: Seconds without a heartbeat after which a driver on another host counts as dead.
+DEAD_AFTER_S: Final = 30.0
+
+
+class RunLock:
+    """A lock file that its holder touches again and again; times are those of the store, not of any host.
+
+    Made by one exclusive create, so of two drivers at once one wins. A holder on this host is alive as long as its
+    process is; one on another host as long as its heartbeat is not older than `DEAD_AFTER_S`.
+    """
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        self._path = path
+        self._run_id = run_id
+        self._token = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock, also from a dead driver.
+
+        Raises:
+            ConfigError: code ``RUN_ID_RUNNING``: another driver works on the run.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        while not self._create():
+            self._take_from_the_dead()
+        self._thread = threading.Thread(target=self._beat, name="sparkscore-heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._is_ours():
+            self._path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Make sure that the lock is still held: a driver that slept too long may have been taken for dead.
+
+        Raises:
+            SinkConflictError: another driver has taken it.
+        """
+        if not self._is_ours():
+            raise SinkConflictError(
+                code="RUN_LOCK_LOST",
+                what=f"the lock '{self._path}' of run '{self._run_id}'",
+                got="another driver that took this one for dead",
+                next_step="Look at that driver's run; nothing was published by this one.",
+            )
+
+    def _create(self) -> bool:
+        content = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
+        try:
+            with self._path.open("x", encoding="utf-8") as file:
+                json.dump(content, file)
+        except FileExistsError:
+            return False
+        return True
+
+    def _take_from_the_dead(self) -> None:
+        holder = _read(self._path)
+        age = self._age()
+        if age is None:  # it has gone meanwhile
+            return
+        if _is_alive(holder, age):
+            raise ConfigError(
+                code="RUN_ID_RUNNING",
+                what=f"run id '{self._run_id}'",
+                got=f"a run that process {holder.get('pid', '?')} on host '{holder.get('host', '?')}' works on, with a "
+                f"heartbeat {age:.0f} s old",
+                expected="an id that no living run has",
+                next_step="Wait for that run, or choose another --run-id.",
+            )
+        aside = self._path.with_name(f"{self._path.name}.{self._token}")
+        with suppress(FileNotFoundError):
+            self._path.rename(aside)
+            # Another driver may have taken the dead one's place between the two steps: then that one is put back.
+            if _read(aside).get("token") != holder.get("token"):
+                with suppress(FileExistsError):
+                    os.link(aside, self._path)
+            aside.unlink()
+
+    def _age(self) -> float | None:
+        """Give the seconds since the last heartbeat, by the store's clock."""
+        clock = self._path.with_name(f"{self._path.name}.clock-{self._token}")
+        try:
+            clock.touch()
+            return clock.stat().st_mtime - self._path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        finally:
+            clock.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            with suppress(OSError):
+                if self._is_ours():
+                    os.utime(self._path)
+
+    def _is_ours(self) -> bool:
+        return bool(_read(self._path).get("token") == self._token)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a living driver holds a lock; for those who only look."""
+    lock = RunLock(path, "")
+    age = lock._age()  # noqa: SLF001 - the same module
+    return age is not None and _is_alive(_read(path), age)
+
+
+def _is_alive(holder: dict[str, Any], age: float) -> bool:
+    if holder.get("host") == socket.gethostname():
+        return holder["began"] is not None and _began(int(holder["pid"])) == str(holder["began"])
+    return age <= DEAD_AFTER_S
+
+
+def _began(pid: int) -> str | None:
+    """Give when a process began, which tells it from a later one with its number; None where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

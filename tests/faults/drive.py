@@ -1,0 +1,16 @@
+"""A driver of its own, to be killed: python drive.py OPTIONS.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import sparkscore
+
+if __name__ == "__main__":
+    options = json.loads(Path(sys.argv[1]).read_text())
+    spark = sparkscore.local_session(master="local[2,4]", log_file=Path(sys.argv[1]).with_suffix(".log"))
+    run = sparkscore.score(spark, options.pop("deployment"), **options)
+    sys.stdout.write(json.dumps(run.record))
+    spark.stop()

@@ -1,0 +1,225 @@
+"""Faults of the driver: each is killed for certain, and the same request then ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkscore.runlog import RunFolder
+from tests.faults.ledger import check_ledger, read_table
+
+MakeDeployment = Callable[..., Path]
+FILES = 40
+# Each call leaves a file of its own, so that calls can be counted whoever dies.
+SCRIPT = """
+import os, time, uuid
+from pathlib import Path
+
+def run(files):
+    time.sleep({seconds})
+    for file in files:
+        (Path({calls!r}) / (Path(file).name + "." + uuid.uuid4().hex)).touch()
+    return [len(Path(file).read_text()) for file in files]
+"""
+
+
+class Rig:
+    """A request and the drivers that work on it, each in a process group of its own."""
+
+    def __init__(self, folder: Path, make_deployment: MakeDeployment, output_format: str, seconds: float) -> None:
+        self.folder, self.drivers = folder, list[subprocess.Popen[str]]()
+        self.calls, self.input, self.output = folder / "calls", folder / "in", folder / "out"
+        self.calls.mkdir()
+        self.input.mkdir()
+        for number in range(FILES):
+            (self.input / f"{number:02}.txt").write_text("x" * number)
+        script = SCRIPT.format(seconds=seconds, calls=str(self.calls))
+        deployment = make_deployment(script, settings={"mini_batch_size": 1}, output={"format": output_format})
+        options = {
+            "deployment": str(deployment), "input": str(self.input), "input_format": "files",
+            "output": str(self.output), "run_id": "night", "runs": str(folder / "runs"),
+        }  # fmt: skip
+        (folder / "options.json").write_text(json.dumps(options))
+        self.record = RunFolder(folder / "runs", "night")
+        self.stage = self.output / "_sparkscore" / "night"
+
+    def start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(self.folder / "options.json")]
+        driver = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self.drivers.append(driver)
+        return driver
+
+    def kill_when(self, condition: Callable[[], object], number: int = signal.SIGKILL) -> None:
+        """Start a driver, and kill it with all that it started as soon as the condition holds."""
+        driver = self.start()
+        end = time.monotonic() + 90
+        while not condition():
+            assert driver.poll() is None, "the driver ended before it could be killed"
+            assert time.monotonic() < end, "what the test waits for did not happen"
+            time.sleep(0.002)
+        os.killpg(driver.pid, number)
+        driver.communicate(timeout=60)
+        assert driver.returncode != 0
+
+    def finish(self) -> tuple[dict[str, Any], str]:
+        driver = self.start()
+        out, err = driver.communicate(timeout=120)
+        assert driver.returncode == 0, err
+        record: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return record, err
+
+    def done(self) -> int:
+        return len(list((self.stage / "done").glob("[0-9]*")))
+
+    def check(self, record: dict[str, Any]) -> None:
+        check_ledger(record, [str(path) for path in self.input.iterdir()], key=None)
+        assert self.record.read_record() == record
+
+    def stop(self) -> None:
+        for driver in self.drivers:
+            if driver.poll() is None:
+                os.killpg(driver.pid, signal.SIGKILL)
+                driver.communicate()
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, make_deployment: MakeDeployment) -> Iterator[Callable[..., Rig]]:
+    made: list[Rig] = []
+
+    def make(output_format: str = "delta", seconds: float = 0.1) -> Rig:
+        made.append(Rig(tmp_path, make_deployment, output_format, seconds))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.stop()
+
+
+@pytest.mark.parametrize("output_format", ["delta", pytest.param("parquet", marks=pytest.mark.faults)])
+def test_1_a_driver_killed_while_scoring_costs_the_units_in_flight(
+    make_rig: Callable[..., Rig], output_format: str
+) -> None:
+    rig = make_rig(output_format)
+
+    rig.kill_when(lambda: rig.done() >= 8)
+    kept = rig.done()
+    record, _ = rig.finish()
+
+    rig.check(record)
+    assert f"{kept} of 20 work units were scored by an earlier attempt" in rig.record.log_file.read_text()
+    # The probe's call, and two units of two files that were in flight.
+    assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 4
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("output_format", "sign"), [("delta", "_delta_log/*.json"), ("parquet", "run_id=night")], ids=["delta", "parquet"]
+)
+def test_2_and_3_a_driver_killed_in_or_after_publish_is_published_once(
+    make_rig: Callable[..., Rig], output_format: str, sign: str
+) -> None:
+    rig = make_rig(output_format, seconds=0.0)
+
+    rig.kill_when(lambda: any(rig.output.glob(sign)))
+    record, _ = rig.finish()
+
+    rig.check(record)
+    assert read_table(rig.output).num_rows == FILES
+    assert len(list(rig.calls.iterdir())) == FILES + 1, "what was published was scored again"
+
+
+@pytest.mark.faults
+def test_21_and_22_a_driver_that_is_asked_to_end_can_be_taken_up(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+
+    rig.kill_when(lambda: rig.done() >= 5, signal.SIGINT)
+    interrupted = rig.record.read_record()
+    assert interrupted is not None
+    record, _ = rig.finish()
+
+    assert interrupted["state"] == "ABORT"
+    rig.check(record)
+    assert len(list(rig.calls.iterdir())) <= FILES + 1 + 4 + 2
+
+
+def sparkscore(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("sparkscore")), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.faults
+def test_a_run_is_taken_up_by_its_id_alone(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.kill_when(lambda: rig.done() >= 5)
+
+    told = sparkscore("resume", "night", "--runs", str(rig.folder / "runs"), "--master", "local[2,4]", "--json")
+
+    assert told.returncode == 0, told.stderr
+    rig.check(json.loads(told.stdout))
+    assert len(list(rig.calls.iterdir())) <= FILES + 1 + 4
+
+
+@pytest.mark.faults
+def test_95_what_a_dead_driver_has_left_is_cleaned_and_nothing_of_a_living_one(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(seconds=0.3)
+    runs = str(rig.folder / "runs")
+    rig.kill_when(lambda: rig.done() >= 2)
+    driver = rig.start()
+    lock = rig.stage.parent / "night.lock"
+    while not (lock.exists() and str(driver.pid) in lock.read_text()):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    alive = sparkscore("clean", str(rig.output), "--runs", runs)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+
+    dead = sparkscore("clean", "--runs", runs)
+
+    assert (alive.returncode, dead.returncode) == (0, 0), alive.stderr + dead.stderr
+    assert "removed" not in alive.stdout
+    assert "removed" in dead.stdout
+    assert "ended   night: its driver is dead" in dead.stdout
+    assert not rig.stage.parent.exists()
+    ended = rig.record.read_record()
+    assert ended is not None
+    assert ended["state"] == "ABORT"
+
+
+@pytest.mark.faults
+def test_79_of_two_drivers_with_one_run_id_one_wins(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+
+    both = [rig.start() for _ in range(2)]
+    answers = [driver.communicate(timeout=120) for driver in both]
+
+    winners = [answer for driver, answer in zip(both, answers, strict=True) if driver.returncode == 0]
+    losers = [answer for driver, answer in zip(both, answers, strict=True) if driver.returncode != 0]
+    assert len(winners) == len(losers) == 1
+    assert "RUN_ID_RUNNING" in losers[0][1]
+    rig.check(json.loads(winners[0][0].splitlines()[-1]))
+    assert len(list(rig.calls.iterdir())) == FILES + 1
+
+
+@pytest.mark.faults
+def test_80_another_request_is_not_taken_up_under_the_same_id(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.kill_when(lambda: rig.done() >= 2)
+    (rig.input / "new.txt").write_text("x")
+
+    driver = rig.start()
+    _, told = driver.communicate(timeout=120)
+
+    assert driver.returncode != 0
+    assert "RUN_ID_USED" in told
+    assert rig.done() >= 2, "what the first request has done was removed"

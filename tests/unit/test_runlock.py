@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sparkscore import runlock
+from sparkscore.errors import ConfigError, SinkConflictError
+from sparkscore.runlock import RunLock, is_held
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "locks" / "run-1.lock"
+
+
+def of_another_host(path: Path, age: float) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"token": "t", "host": "elsewhere", "pid": 1, "began": "1"}))
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_a_lock_is_there_while_it_is_held_and_nothing_is_left(path: Path) -> None:
+    with RunLock(path, "run-1") as lock:
+        lock.check()
+        assert is_held(path)
+
+    assert not is_held(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_second_driver_is_refused_with_the_name_of_the_first(path: Path) -> None:
+    with RunLock(path, "run-1"):
+        with (
+            pytest.raises(ConfigError, match=r"\[RUN_ID_RUNNING\].*process \d+ on host") as caught,
+            RunLock(path, "run-1"),
+        ):
+            pass
+        assert str(os.getpid()) in str(caught.value)
+        assert is_held(path)
+
+
+def test_of_many_drivers_at_once_one_wins(path: Path) -> None:
+    barrier, won, done = threading.Barrier(8), [], threading.Event()
+
+    def try_it() -> None:
+        barrier.wait()
+        try:
+            with RunLock(path, "run-1"):
+                won.append(1)
+                done.wait(10)
+        except ConfigError:
+            pass
+
+    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while sum(thread.is_alive() for thread in threads) > 1:
+        time.sleep(0.01)
+    done.set()
+    for thread in threads:
+        thread.join()
+
+    assert won == [1]
+
+
+@pytest.mark.parametrize(("age", "is_alive"), [(5, True), (29, True), (31, False), (10_000, False)])
+def test_a_driver_on_another_host_lives_as_long_as_its_heartbeat(path: Path, age: float, *, is_alive: bool) -> None:
+    of_another_host(path, age)
+
+    assert is_held(path) is is_alive
+    if is_alive:
+        with pytest.raises(ConfigError, match="elsewhere"), RunLock(path, "run-1"):
+            pass
+    else:
+        with RunLock(path, "run-1"):
+            assert is_held(path)
+
+
+def test_a_driver_that_was_killed_is_known_to_be_dead_at_once(path: Path) -> None:
+    code = (
+        "import time; from pathlib import Path; from sparkscore.runlock import RunLock\n"
+        f"with RunLock(Path({str(path)!r}), 'r'): print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    assert is_held(path)
+
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+    assert not is_held(path)
+    with RunLock(path, "r"):
+        assert is_held(path)
+
+
+def test_the_heartbeat_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlock, "BEAT_S", 0.02)
+    with RunLock(path, "run-1"):
+        os.utime(path, (1, 1))
+        end = time.monotonic() + 5
+        while path.stat().st_mtime < 100:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def test_who_lost_the_lock_is_told_and_leaves_the_other_one_alone(path: Path) -> None:
+    with RunLock(path, "run-1") as lock:
+        path.unlink()
+        with RunLock(path, "run-1"), pytest.raises(SinkConflictError, match="RUN_LOCK_LOST"):
+            lock.check()
+        path.write_text('{"token": "of another"}')
+
+    assert path.read_text() == '{"token": "of another"}'
+
+
+def test_a_lock_that_is_not_written_yet_is_alive_as_long_as_it_is_young(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+
+    with pytest.raises(ConfigError, match="RUN_ID_RUNNING"), RunLock(path, "run-1"):
+        pass
