@@ -128,8 +128,9 @@ def is_held(path: Path) -> bool:
 
 
 def _is_alive(holder: dict[str, Any], age: float) -> bool:
-    if holder.get("host") == socket.gethostname():
-        return holder["began"] is not None and _began(int(holder["pid"])) == str(holder["began"])
+    # Without /proc, as on macOS, only the heartbeat tells.
+    if holder.get("host") == socket.gethostname() and holder.get("began") is not None:
+        return _began(int(holder["pid"])) == str(holder["began"])
     return age <= DEAD_AFTER_S
 
 

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment, Model
-from sparkscore.errors import ConfigError
+from sparkscore.errors import ConfigError, SignatureMismatchError
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
 from sparkscore.scorers.model_files import ModelFiles, copy_model
@@ -87,6 +87,13 @@ def match_model(
         SignatureMismatchError: with the whole mapping.
     """
     inputs = description.signature.inputs
+    if inputs is None and rows is None:
+        raise SignatureMismatchError(
+            code="SIGNATURE_MISMATCH",
+            what=f"model '{model.name}' is to score files and has no signature",
+            expected="a signature of one tensor, into which images are decoded, or of one binary column",
+            next_step=description.signature_advice or "Log the model with a signature, or give it a scoring script.",
+        )
     if inputs is None:
         return None
     columns = None if rows is None else arrow_columns(rows)

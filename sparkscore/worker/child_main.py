@@ -38,8 +38,12 @@ def main(end: int, trace: int, worker: int) -> None:
 
 
 def _die_with(worker: int) -> None:
-    """Let the kernel kill this process when the worker ends, however that ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Let the kernel kill this process when the worker ends, however that ends; only Linux can.
+
+    Elsewhere it ends when it next listens to the worker.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != worker:  # it has ended meanwhile
         os._exit(1)
 

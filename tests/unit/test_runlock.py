@@ -103,6 +103,14 @@ def test_a_driver_that_was_killed_is_known_to_be_dead_at_once(path: Path) -> Non
         assert is_held(path)
 
 
+def test_without_proc_the_heartbeat_tells_on_this_host_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlock, "_began", lambda _: None)
+    with RunLock(path, "run-1"):
+        assert is_held(path)
+        os.utime(path, (1, 1))
+        assert not is_held(path)
+
+
 def test_the_heartbeat_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runlock, "BEAT_S", 0.02)
     with RunLock(path, "run-1"):
