@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-torch check format env java preflight lock clean
+.PHONY: help demo test test-faults test-torch check format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -27,10 +27,10 @@ help:  ## list the targets
 demo: preflight java env  ## score two real data sets on this machine and show the result
 	@$(BIN)/sparkscore demo
 
-test: preflight java env  ## run all tests
+test: preflight java gomp env  ## run all tests
 	@$(BIN)/python -m pytest -m 'not faults'
 
-test-faults: preflight java env  ## kill, hang and break everything, by the catalogue of docs/reliability.md
+test-faults: preflight java gomp env  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults
 
 test-torch: preflight java env .venv-torch/.requirements  ## score a PyTorch model, in an interpreter of its own (Debian)
@@ -89,6 +89,17 @@ java:  ## install Java 17 if there is none and it may, else say how
 	  echo "sparkscore itself could not be installed into .venv/ (log: $(LOGS)/env.log)."; \
 	  echo "Next: rm -rf .venv and run 'make env' again."; exit 1; } >&2
 	@touch $@
+
+gomp:  ## install the library that LightGBM needs if it is not there and it may, else say how
+	@if [[ "$$(uname)" != Linux ]] || $(PYTHON) -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null; then exit 0; fi; \
+	if [[ "$$(id -u)" != 0 ]] || ! command -v apt-get >/dev/null; then \
+	  echo "The tests of LightGBM models need the library libgomp.so.1, which is not there."; \
+	  echo "Next (Debian, Ubuntu): $(call as_root,apt-get update && apt-get install -y libgomp1)"; exit 1; \
+	fi >&2; \
+	mkdir -p $(LOGS); echo "Installing libgomp1 with apt-get (log: $(LOGS)/gomp.log) ..."; \
+	{ apt-get update && apt-get install -y --no-install-recommends libgomp1; } \
+	  </dev/null >$(LOGS)/gomp.log 2>&1 || { tail -n 3 $(LOGS)/gomp.log; \
+	  echo "libgomp1 could not be installed (log: $(LOGS)/gomp.log)."; exit 1; } >&2
 
 # PyTorch is the system's own: from the registry of Python packages it brings gigabytes for graphics cards.
 .venv-torch/.requirements: requirements-torch.txt
