@@ -13,16 +13,35 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.redaction import redact
-from sparkscore.worker import StagedFile
+from sparkscore.worker import MiniBatchReport, StagedFile
 from sparkscore.worker.planned import write_plan
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
+
+
+#: Columns of the run table.
+ATTEMPTS_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("mini_batch", pa.string()),
+        ("attempt", pa.int64()),
+        ("items", pa.int64()),
+        ("scored", pa.int64()),
+        ("is_part", pa.bool_()),
+        ("seconds", pa.float64()),
+        ("error_code", pa.string()),
+        ("error_class", pa.string()),
+        ("worker", pa.string()),
+        ("scored_at", pa.timestamp("us", "UTC")),
+    ]
+)
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
@@ -110,6 +129,24 @@ class RunFolder:
         """Commit the run's chunk: name the staged files that count. Files that it does not name do not exist."""
         manifest = {"run_id": self.run_id, "files": [asdict(file) for file in files]}
         _replace(self.path / "manifest-00000.json", json.dumps(manifest, indent=2) + "\n")
+
+    def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
+        """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""
+        rows = [
+            {
+                "run_id": self.run_id,
+                "mini_batch": report.mini_batch,
+                "attempt": number,
+                **asdict(call),
+                "worker": report.worker,
+                "scored_at": report.scored_at,
+            }
+            for report in reports
+            for number, call in enumerate(report.attempts, 1)
+        ]
+        unfinished = self.path / ".attempts.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA), unfinished)
+        unfinished.replace(self.path / "attempts.parquet")
 
     def write_plan(self, mini_batches: pa.Table) -> None:
         """Keep the planned mini-batches of files as ``plan.parquet``."""

@@ -97,6 +97,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
                 sink.check_schema(work.result.schema)
             with recording.timed("score"):
                 reports = _score(spark, plan, work, progress or choose_display())
+            prepared.folder.write_attempts(reports)
             _note_scores(recording, plan, work, reports)
             decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
             with recording.timed("publish"):

@@ -5,6 +5,7 @@ Source of the tries: Azure's `retry_settings`, which try a whole mini-batch agai
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
 from sparkscore.worker.child import ENDED, TIMEOUT
 from sparkscore.worker.loaded import LoadedEngine
+from sparkscore.worker.report import CallReport
 from sparkscore.worker.result import ResultSpec
 
 # What ended the process would end it again, at the price of a timeout or of loading the model anew.
@@ -49,12 +51,11 @@ class Attempts:
     """All attempts at one mini-batch.
 
     Attributes:
-        calls: calls of the model so far.
-        tries: how often the mini-batch was tried as a whole.
+        calls: the calls of the model so far.
     """
 
     def __init__(self, loaded: LoadedEngine, spec: ResultSpec, rules: FailureRules, scored_at: datetime) -> None:
-        self.calls = self.tries = 0
+        self.calls: list[CallReport] = []
         self._loaded = loaded
         self._spec = spec
         self._rules = rules
@@ -62,25 +63,30 @@ class Attempts:
 
     def score(self, mini_batch: MiniBatch) -> Outcome:
         """Score a mini-batch as far as it can be scored; every failed item is named, where it can be."""
-        outcome = self._try(mini_batch)
+        outcome = self._call(mini_batch)
         while _failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
-            outcome = self._try(mini_batch)
+            outcome = self._call(mini_batch)
         if _failed_whole(outcome) and self._can_be_halved(mini_batch, outcome):
             pieces = list(self._halve(mini_batch, outcome.failure, 0))
             joined = _joined(pieces, mini_batch.item_count)
             return replace(joined, failure=outcome.failure) if joined.failed else joined
         return _with_every_item(outcome)
 
-    def _try(self, mini_batch: MiniBatch) -> Outcome:
-        self.tries += 1
-        return self._call(mini_batch)
+    @property
+    def tries(self) -> int:
+        """How often the mini-batch was tried as a whole."""
+        return sum(not call.is_part for call in self.calls)
 
-    def _call(self, mini_batch: MiniBatch) -> Outcome:
+    def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
         self._loaded.ensure()
         if self._loaded.failure is not None:
             return failed_outcome(mini_batch.item_count, self._loaded.failure)
-        self.calls += 1
-        return self._loaded.engine.score(mini_batch, self._spec, self._scored_at)
+        start = time.perf_counter()
+        outcome = self._loaded.engine.score(mini_batch, self._spec, self._scored_at)
+        seconds = time.perf_counter() - start
+        why = (outcome.failure.code, outcome.failure.error_class) if outcome.failure is not None else ("", "")
+        self.calls.append(CallReport(outcome.items, outcome.scored, is_part, seconds, *why))
+        return outcome
 
     def _can_be_halved(self, mini_batch: MiniBatch, outcome: Outcome) -> bool:
         is_whole = outcome.failure is None or outcome.failure.code in _NEVER_HALVED
@@ -98,7 +104,7 @@ class Attempts:
                 yield before, _with_every_item(failed_outcome(half.item_count, failure or Failure("", "", "")))
                 before += half.item_count
                 continue
-            outcome = self._call(half)
+            outcome = self._call(half, is_part=True)
             if _failed_whole(outcome) and self._can_be_halved(half, outcome):
                 for start, piece in self._halve(half, outcome.failure, failed):
                     failed += piece.failed

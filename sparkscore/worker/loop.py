@@ -82,7 +82,8 @@ def _score_into(
             outcome = attempt.outcome
             if outcome.table is not None:
                 writer.write(outcome.table)
-            rows = quarantined_rows(mini_batch, outcome, spec.result.lineage, attempt.tries, attempt.scored_at)
+            tries = sum(not call.is_part for call in attempt.calls)
+            rows = quarantined_rows(mini_batch, outcome, spec.result.lineage, tries, attempt.scored_at)
             if rows is not None:
                 quarantine.write(rows)
             if len(reports) >= _REPORTS_IN_ONE_BATCH:
@@ -115,4 +116,4 @@ def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedEngi
     scored_at, start = datetime.now(UTC), time.perf_counter()
     attempts = Attempts(loaded, spec.result, spec.rules, scored_at)
     outcome = attempts.score(mini_batch)
-    return Attempt(outcome, attempts.calls, time.perf_counter() - start, scored_at, attempts.tries), loaded
+    return Attempt(outcome, tuple(attempts.calls), time.perf_counter() - start, scored_at), loaded

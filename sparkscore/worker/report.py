@@ -21,6 +21,25 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
+class CallReport:
+    """One call of the model: an attempt at a mini-batch, or at a part of it after that had failed.
+
+    Attributes:
+        items, scored: items that went in, and of these the scored ones.
+        is_part: whether it was a part of the mini-batch.
+        seconds: wall time.
+        error_code, error_class: why it failed; empty when it did not.
+    """
+
+    items: int
+    scored: int
+    is_part: bool
+    seconds: float
+    error_code: str
+    error_class: str
+
+
+@dataclass(frozen=True)
 class MiniBatchReport:
     """What the driver learns of one attempt at one mini-batch.
 
@@ -36,7 +55,7 @@ class MiniBatchReport:
         loads: how often this process has loaded the model for this run.
         warnings: what the user should know of the worker process, a sentence each.
         failure: why items failed, if any did.
-        tries: how often the mini-batch was tried as a whole.
+        attempts: the calls, in their order.
         staged: files that this task attempt finished; only on the task's last report.
         quarantined: the same of the quarantine.
     """
@@ -54,12 +73,24 @@ class MiniBatchReport:
     loads: int
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
-    tries: int = 1
+    attempts: tuple[CallReport, ...] = ()
     staged: tuple[StagedFile, ...] = ()
     quarantined: tuple[StagedFile, ...] = ()
 
 
 FAILURE_TYPE = pa.struct([(field.name, pa.string()) for field in fields(Failure)])
+_CALLS = pa.list_(
+    pa.struct(
+        [
+            ("items", pa.int64()),
+            ("scored", pa.int64()),
+            ("is_part", pa.bool_()),
+            ("seconds", pa.float64()),
+            ("error_code", pa.string()),
+            ("error_class", pa.string()),
+        ]
+    )
+)
 _STAGED = pa.list_(pa.struct([("path", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())]))
 
 REPORT_SCHEMA = pa.schema(
@@ -77,7 +108,7 @@ REPORT_SCHEMA = pa.schema(
         ("loads", pa.int64()),
         ("warnings", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
-        ("tries", pa.int64()),
+        ("attempts", _CALLS),
         ("staged", _STAGED),
         ("quarantined", _STAGED),
     ]
@@ -86,13 +117,12 @@ REPORT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a mini-batch: its outcome and how it was made."""
+    """What became of a mini-batch, and the calls that it took."""
 
     outcome: Outcome
-    calls: int
+    calls: tuple[CallReport, ...]
     seconds: float
     scored_at: datetime
-    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,14 +150,14 @@ def make_report(unit: int, mini_batch: str, attempt: Attempt, state: WorkerState
         scored=outcome.scored,
         failed=outcome.failed,
         rows=0 if outcome.table is None else outcome.table.num_rows,
-        calls=attempt.calls,
+        calls=len(attempt.calls),
         seconds=attempt.seconds,
         scored_at=attempt.scored_at,
         worker=state.worker,
         loads=state.loads,
         warnings=state.warnings,
         failure=outcome.failure,
-        tries=attempt.tries,
+        attempts=attempt.calls,
     )
 
 
@@ -143,6 +173,13 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
         failure = Failure(**row["failure"]) if row["failure"] else None
         files = {name: tuple(StagedFile(**file) for file in row[name] or ()) for name in ("staged", "quarantined")}
         scored_at = row["scored_at"].astimezone(UTC)
-        read = {"failure": failure, **files, "scored_at": scored_at, "warnings": tuple(row["warnings"] or ())}
+        calls = tuple(CallReport(**call) for call in row["attempts"] or ())
+        read = {
+            "attempts": calls,
+            "failure": failure,
+            **files,
+            "scored_at": scored_at,
+            "warnings": tuple(row["warnings"] or ()),
+        }
         reports.append(MiniBatchReport(**{**row, **read}))
     return sorted(reports, key=lambda report: report.unit)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 
@@ -20,11 +21,12 @@ def read_table(place: Path) -> pa.Table:
     return pyarrow.dataset.dataset(place, partitioning=partitioning).to_table()
 
 
-def check_ledger(record: Mapping[str, Any], keys: Iterable[object], key: str | None = "id") -> None:
+def check_ledger(record: Mapping[str, Any], runs: Path, keys: Iterable[object], key: str | None = "id") -> None:
     """Check a complete run against what the test itself put in.
 
     Args:
         record: the run's record.
+        runs: the folder of the runs.
         keys: the input's keys, each once: values of a column, or paths of files.
         key: the column; None where the items are files.
     """
@@ -40,6 +42,10 @@ def check_ledger(record: Mapping[str, Any], keys: Iterable[object], key: str | N
     assert (counts["scored"], counts["failed"], counts["skipped"]) == (len(scored_keys), len(failed_keys), 0)
     assert counts["items"] == counts["scored"] + counts["failed"]
     assert (output["rows"], quarantine["rows"]) == (len(predictions), len(failed))
+    attempts = pq.read_table(runs / run_id / "attempts.parquet").to_pylist()
+    assert sum(attempt["scored"] for attempt in attempts) == counts["scored"]
+    assert len(attempts) == counts["attempts"]
+    assert len({attempt["mini_batch"] for attempt in attempts}) == counts["mini_batches"]
     for place in filter(None, (output["location"], quarantine["location"])):
         assert not (Path(place) / "_sparkscore").exists(), "a stage was left behind"
 

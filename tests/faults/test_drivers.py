@@ -83,7 +83,7 @@ class Rig:
         return len(list((self.stage / "done").glob("[0-9]*")))
 
     def check(self, record: dict[str, Any]) -> None:
-        check_ledger(record, [str(path) for path in self.input.iterdir()], key=None)
+        check_ledger(record, self.folder / "runs", [str(path) for path in self.input.iterdir()], key=None)
         assert self.record.read_record() == record
 
     def stop(self) -> None:

@@ -58,7 +58,7 @@ def test_7_poison_rows_in_100_000_stand_alone_and_the_rest_is_scored(
         spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out", output_format=output_format
     )
 
-    check_ledger(run.record, range(100_000))
+    check_ledger(run.record, tmp_path / "runs", range(100_000))
     counts = run.record["counts"]
     assert (counts["scored"], counts["failed"], counts["mini_batches"]) == (99_993, 7, 100)
     # 2 k ceil(log2 b) more calls at most.
@@ -108,7 +108,7 @@ def test_what_ends_the_process_or_hangs_costs_its_mini_batch_alone(
 
     run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
-    check_ledger(run.record, range(200))
+    check_ledger(run.record, tmp_path / "runs", range(200))
     assert run.record["counts"]["failed"] == 20
     quarantine = read_table(tmp_path / "out_quarantine").to_pylist()
     assert {(row["error_code"], row["tries"]) for row in quarantine} == {(code, 2)}
@@ -130,7 +130,7 @@ def test_10_whatever_python_raises_costs_the_row_alone(
 
     run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
-    check_ledger(run.record, range(200))
+    check_ledger(run.record, tmp_path / "runs", range(200))
     (row,) = read_table(tmp_path / "out_quarantine").to_pylist()
     assert (row["row"], row["position"], row["tries"]) == ('{"id": 77}', 17, 2)
     assert len(row["message"]) <= 2000
@@ -146,7 +146,7 @@ def test_a_failure_that_goes_away_is_tried_again_and_forgotten(
 
     run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
-    check_ledger(run.record, range(200))
+    check_ledger(run.record, tmp_path / "runs", range(200))
     assert (run.record["counts"]["failed"], run.record["counts"]["attempts"]) == (0, 11)
     assert run.record["model_loads"] == run.record["worker_processes"] + 1
 
@@ -158,7 +158,7 @@ def test_a_clean_run_has_no_retries_no_new_processes_no_warnings(
 
     run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
-    check_ledger(run.record, range(200))
+    check_ledger(run.record, tmp_path / "runs", range(200))
     assert (run.record["counts"]["attempts"], run.record["counts"]["failed"]) == (10, 0)
     assert run.record["model_loads"] == run.record["worker_processes"]
     assert run.record["warnings"] == []
@@ -219,7 +219,7 @@ def test_55_a_corrupt_image_is_quarantined_and_the_others_are_scored(spark: Spar
         settings={"settings.error_threshold": 1},
     )
 
-    check_ledger(run.record, [str(path) for path in (tmp_path / "photos").iterdir()], key=None)
+    check_ledger(run.record, tmp_path / "runs", [str(path) for path in (tmp_path / "photos").iterdir()], key=None)
     assert run.record["counts"]["failed"] == 1
 
 
@@ -233,5 +233,5 @@ def test_two_runs_append_to_one_quarantine(
     runs = [sparkscore.score(spark, deployment, **options) for _ in range(2)]
 
     for run in runs:
-        check_ledger(run.record, range(200))
+        check_ledger(run.record, tmp_path / "runs", range(200))
     assert read_table(tmp_path / "out_quarantine").num_rows == 2

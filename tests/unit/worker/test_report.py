@@ -17,6 +17,7 @@ from sparkscore.worker.progress import ItemsDone, ProgressFile, read_progress
 from sparkscore.worker.report import (
     REPORT_SCHEMA,
     Attempt,
+    CallReport,
     MiniBatchReport,
     StagedFile,
     WorkerState,
@@ -35,9 +36,13 @@ REPORTS = st.builds(
     loads=COUNT,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
     failure=st.none() | st.builds(Failure, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT),
+    attempts=st.lists(
+        st.builds(CallReport, COUNT, COUNT, st.booleans(), st.floats(0, 1e9), TEXT, TEXT), max_size=2
+    ).map(tuple),
     staged=st.lists(st.builds(StagedFile, TEXT, COUNT, COUNT), max_size=2).map(tuple),
 )  # fmt: skip
 
+CALL = CallReport(5, 3, is_part=False, seconds=0.5, error_code="C", error_class="E")
 STATE = WorkerState("w", 1, ("a warning",))
 
 
@@ -52,7 +57,9 @@ def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[Min
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
 def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str) -> None:
-    report = make_report(0, "0-0", Attempt(Outcome(1, 1), 1, 0.5, AT.astimezone(timezone(timedelta(hours=5)))), STATE)
+    report = make_report(
+        0, "0-0", Attempt(Outcome(1, 1), (CALL,), 0.5, AT.astimezone(timezone(timedelta(hours=5)))), STATE
+    )
     table = pa.Table.from_batches([write_reports([report])])
     index = table.schema.get_field_index("scored_at")
 
@@ -64,8 +71,8 @@ def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str
 
 def test_a_report_tells_the_counts_of_its_outcome() -> None:
     failure = Failure("C", "E", "m")
-    partly = make_report(2, "2-0", Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), 1, 0.5, AT), STATE)
-    not_at_all = make_report(2, "2-0", Attempt(failed_outcome(5, failure), 1, 0.5, AT), STATE)
+    partly = make_report(2, "2-0", Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), (CALL,), 0.5, AT), STATE)
+    not_at_all = make_report(2, "2-0", Attempt(failed_outcome(5, failure), (CALL,), 0.5, AT), STATE)
 
     assert (partly.items, partly.scored, partly.failed, partly.rows, partly.staged) == (5, 3, 2, 3, ())
     assert not_at_all == replace(partly, scored=0, failed=5, rows=0)
