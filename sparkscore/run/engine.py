@@ -9,7 +9,7 @@ from sparkscore.digest import digest_of_path
 from sparkscore.errors import ConfigError
 from sparkscore.models.requirements import environment_of
 from sparkscore.run.prepare import PreparedRun
-from sparkscore.scorers import ScorerSpec
+from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles, copy_model
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.worker import ChildSpec, EngineSpec
@@ -28,7 +28,8 @@ def engine_spec(prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: Path
     if isinstance(scorer, RowsSpec):  # Spark has scored already
         return EngineSpec(key, scorer)
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
-    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage))
+    variables = () if isinstance(scorer, ScriptSpec) else tuple(prepared.deployment.environment_variables.items())
+    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables)
 
 
 def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: Path) -> ChildSpec | None:

@@ -101,6 +101,11 @@ class Child:
         """The child's process id."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
         """Send a request and wait for the reply.
 
@@ -154,6 +159,14 @@ class Child:
 _waiting: list[Child] = []
 
 
+def _take_waiting() -> Child | None:
+    child = _waiting.pop() if _waiting else None
+    if child is None or child.is_alive:
+        return child
+    child.stop()
+    return None
+
+
 def _end_script(child: Child, *, is_kept: bool) -> None:
     try:
         child.ask(("close",), _STOP_SECONDS)
@@ -181,6 +194,7 @@ class ChildEngine:
 
     def load(self) -> Loaded:
         """Start the child and load the scorer there; where no child can start, score in this process."""
+        waited = bool(_waiting)
         try:
             self._child = self._start()
             loaded: Loaded = self._child.ask(("load", self._spec, self._paths()), self._child_spec.load_timeout)
@@ -190,6 +204,9 @@ class ChildEngine:
             return self._load_here(error)
         except ChildEndedError as ended:
             self._child = None
+            if waited and self._child_spec.is_own_python and not ended.is_timeout:
+                # It may have died while it waited; a new one tells.
+                return self.load()
             if not self._child_spec.is_own_python and ended.code == _IMPORT_FAILED:
                 return Loaded(_lacks_package(ended))
             return Loaded(self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", self._child_spec.load_timeout))
@@ -225,13 +242,13 @@ class ChildEngine:
 
     def _start(self) -> Child:
         if self._child_spec.is_own_python:
-            return _waiting.pop() if _waiting else Child(sys.executable)
+            return _take_waiting() or Child(sys.executable)
         return Child(find_interpreter(self._child_spec), _own_package().name)
 
     def _load_here(self, error: OSError) -> Loaded:
         if not self._child_spec.is_own_python:
             return Loaded(_no_interpreter(self._child_spec, error))
-        self._local = LocalEngine(self._spec.scorer, self._spec.environment)
+        self._local = LocalEngine(self._spec)
         loaded = self._local.load()
         told = f"workers cannot start processes ({error.strerror}): a hang or a crash of the model is a worker's own"
         return Loaded(loaded.failure, (*loaded.warnings, told))

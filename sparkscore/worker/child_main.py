@@ -58,7 +58,7 @@ def _serve(connection: Connection) -> None:
         if name == "load":
             # The worker may have been given more code since this process began.
             sys.path[:] = [*arguments[1], *(path for path in sys.path if path not in arguments[1])]
-            engine = LocalEngine(arguments[0].scorer, arguments[0].environment)
+            engine = LocalEngine(arguments[0])
             arguments = []
         connection.send(_reply(getattr(engine, name), arguments))
     if engine is not None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -52,12 +53,14 @@ class EngineSpec:
         scorer: the scorer to load.
         environment: what the interpreter must have; None where nothing says it.
         child: the child process that scores; None where the worker itself does.
+        variables: environment variables of a model without a script; a script has its own.
     """
 
     key: str
     scorer: ScorerSpec
     environment: EnvironmentSpec | None = None
     child: ChildSpec | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,11 @@ class Engine(Protocol):
 class LocalEngine:
     """Scores in this process."""
 
-    def __init__(self, scorer: ScorerSpec, environment: EnvironmentSpec | None) -> None:
-        self._spec = scorer
-        self._environment = environment
+    def __init__(self, spec: EngineSpec) -> None:
+        self._spec = spec.scorer
+        self._environment = spec.environment
+        self._variables = dict(spec.variables)
+        self._before: dict[str, str | None] = {}
         self._scorer: Scorer | None = None
 
     @property
@@ -123,10 +128,13 @@ class LocalEngine:
 
     def load(self) -> Loaded:
         """Compare the environment and load the scorer."""
+        self._before = {name: os.environ.get(name) for name in self._variables}
+        os.environ.update(self._variables)
         try:
             differences = () if self._environment is None else check_environment(self._environment)
             self._scorer = load_scorer(self._spec)
         except _OF_THE_USERS_CODE as error:
+            self.close()
             return Loaded(_failure_of(error, "SCRIPT_INIT"))
         if self._environment is None or not differences:
             return Loaded()
@@ -153,10 +161,16 @@ class LocalEngine:
         return Probed(result.table.schema, result.is_frame)
 
     def close(self) -> None:
-        """Close the scorer."""
+        """Close the scorer, and give the variables of the process back."""
         if self._scorer is not None:
             self._scorer.close()
             self._scorer = None
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = {}
 
     def _require(self) -> Scorer:
         if self._scorer is None:

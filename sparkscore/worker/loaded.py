@@ -60,7 +60,7 @@ def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
         _kept = None
     if _kept is None:
         worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        engine = LocalEngine(spec.scorer, spec.environment) if spec.child is None else ChildEngine(spec, spec.child)
+        engine = LocalEngine(spec) if spec.child is None else ChildEngine(spec, spec.child)
         _kept = LoadedEngine(spec.key, worker, engine)
     _kept.ensure()
     return _kept

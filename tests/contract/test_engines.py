@@ -44,7 +44,7 @@ def shutdown():
 
 Make = Callable[..., Engine]
 IMPLEMENTATIONS: dict[str, Callable[[EngineSpec, ChildSpec], Engine]] = {
-    "in this process": lambda spec, _: LocalEngine(spec.scorer, spec.environment),
+    "in this process": lambda spec, _: LocalEngine(spec),
     "in a child": ChildEngine,
     "in a child with another interpreter": lambda spec, child: ChildEngine(
         spec, ChildSpec(python=sys.executable, timeout=child.timeout, load_timeout=child.load_timeout)
@@ -61,11 +61,13 @@ def _no_child_waits() -> Iterator[None]:
 
 @pytest.fixture
 def make_spec(tmp_path: Path) -> Callable[..., EngineSpec]:
-    def make(init: str = "pass", environment: EnvironmentSpec | None = None) -> EngineSpec:
+    def make(
+        init: str = "pass", environment: EnvironmentSpec | None = None, variables: tuple[tuple[str, str], ...] = ()
+    ) -> EngineSpec:
         (tmp_path / "code").mkdir()
         (tmp_path / "code" / "score.py").write_text(SCRIPT.format(init=init, place=str(tmp_path / "over")))
         scorer = ScriptSpec(pack_script(tmp_path / "code", "score.py").code, "score.py", work_folder=str(tmp_path))
-        return EngineSpec("a", scorer, environment)
+        return EngineSpec("a", scorer, environment, variables=variables)
 
     return make
 
@@ -111,6 +113,17 @@ def test_the_state_of_the_script_lasts_from_mini_batch_to_mini_batch(make: Make)
     score(engine, "os.environ['SEEN'] = 'yes'")
 
     assert score(engine, "assert os.environ['SEEN'] == 'yes'").failure is None
+
+
+def test_variables_are_set_while_the_model_is_loaded(make: Make) -> None:
+    engine = make("assert os.environ['COLOUR'] == 'red'", None, (("COLOUR", "red"),))
+    before = os.environ.get("COLOUR")
+
+    assert engine.load().failure is None
+    assert score(engine, "assert os.environ['COLOUR'] == 'red'").failure is None
+    engine.close()
+
+    assert os.environ.get("COLOUR") == before
 
 
 def test_a_slice_brings_its_own_rows_and_no_others(make: Make) -> None:
@@ -272,6 +285,21 @@ def test_a_death_fails_its_mini_batch_and_a_new_process_scores_the_next(
     assert ("score.py" in failure.traceback_text) is (how in {"SIGSEGV", "SIGABRT"})
     assert child.load().failure is None
     assert score(child, "").scored == 1
+
+
+def test_a_waiting_child_is_used_again_and_one_that_has_died_is_not(make_spec: Callable[..., EngineSpec]) -> None:
+    spec = make_spec()
+    pids = []
+    for kills in (False, True, False):
+        engine = ChildEngine(spec, ChildSpec(load_timeout=30.0))
+        assert engine.load().failure is None
+        pids.append(pid_of(engine))
+        engine.close()
+        if kills:
+            os.kill(pids[-1], signal.SIGKILL)
+            wait_until_gone(pids[-1])
+
+    assert pids[0] == pids[1] != pids[2]
 
 
 def test_what_the_child_started_goes_with_it(child: ChildEngine) -> None:
