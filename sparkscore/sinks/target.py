@@ -13,6 +13,7 @@ from pyspark.sql.types import BinaryType, StructType
 from sparkscore.errors import ConfigError, SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.runlock import RunLock
 from sparkscore.worker import StagedFile
+from sparkscore.worker.done import has_done
 
 STAGE_FOLDER = "_sparkscore"
 LOCK_ENDING = ".lock"
@@ -107,7 +108,7 @@ class Stage:
 def staged_in(target: Target, place: str | None, identity: str, *, is_moved: bool) -> Iterator[Stage]:
     """Give the run's stage, and remove it when the run ends, unless the run can be taken up where it stopped.
 
-    It can be after an interrupt, a dead driver, and a failure to publish: then the work that is done is kept.
+    It can after an interrupt, a dead driver, and a failure to publish: then the work units that are done are kept.
 
     Args:
         target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
@@ -131,7 +132,7 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
                     _check_file_system(stage, target.path)
                 yield Stage(stage, lock, is_taken_up=is_taken_up)
             except BaseException as error:
-                if not _can_be_taken_up(error):
+                if not _can_be_taken_up(stage, error):
                     rmtree(stage, ignore_errors=True)
                 raise
             rmtree(stage, ignore_errors=True)
@@ -182,14 +183,16 @@ def put_back_replaced(stage: Path, target: Path) -> None:
         aside.rmdir()
 
 
-def _can_be_taken_up(error: BaseException) -> bool:
-    """Tell whether the same request may yet succeed: it was interrupted, or could not be published."""
+def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
+    """Tell whether work is done, and may yet be published: the run was interrupted, or could not publish."""
+    if not has_done(stage):
+        return False
     behind: BaseException | None = error
     while behind is not None:
         if isinstance(behind, (KeyboardInterrupt, SystemExit)):
             return True
         behind = behind.__context__
-    return isinstance(error, SinkError) and not isinstance(error, SinkSchemaError)
+    return isinstance(error, SinkError)
 
 
 def _check_file_system(stage: Path, target: Path) -> None:

@@ -34,6 +34,11 @@ def write_done(stage_folder: str, unit: int, reports: Sequence[MiniBatchReport])
     unfinished.unlink()
 
 
+def has_done(stage_folder: Path) -> bool:
+    """Tell whether any unit is done (driver)."""
+    return any((stage_folder / _FOLDER).glob("[0-9]*"))
+
+
 def read_done(stage_folder: Path) -> dict[int, list[MiniBatchReport]]:
     """Give the reports of the units that are done, by unit, as long as all their files are there (driver)."""
     found = {}

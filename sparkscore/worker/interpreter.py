@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from sparkscore.errors import EnvironmentMismatchError
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, fetch_once
@@ -33,12 +34,23 @@ def find_interpreter(spec: ChildSpec) -> str:
 def _unpack(archive: ModelFiles, place: Path) -> None:
     try:
         with tarfile.open(fetch_model(archive)) as packed:
-            # The filter refuses what leads out of the folder.
-            packed.extractall(place, filter="tar")
+            for entry in packed:
+                _extract(packed, entry, place)
     except tarfile.TarError as error:
         raise _no_environment(f"{type(error).__name__} when it was unpacked") from error
     if (place / "pyvenv.cfg").is_file():
         _use_interpreter_of_this_host(place)
+
+
+def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, place: Path) -> None:
+    """Unpack one entry, and refuse one that leads out of the folder, by its name or by a link before it.
+
+    Source: Python 3.11.4 and later have filters for this; Debian 12 has 3.11.2.
+    """
+    if not (place / entry.name).resolve().is_relative_to(place.resolve()):
+        raise _no_environment("an entry that leads out of the archive's folder")
+    options: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+    packed.extract(entry, place, **options)
 
 
 def _use_interpreter_of_this_host(place: Path) -> None:

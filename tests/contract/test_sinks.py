@@ -187,8 +187,7 @@ def test_a_failed_publish_leaves_the_table_as_it_was(kind: str, publish: Publish
     with pytest.raises(SinkError, match=r"\[PUBLISH_FAILED\].* as it was before the run\."):
         publish("two", mode=mode, before_publish=lambda stage: rmtree(stage / "attempts"))
     assert ids(read_with_second_reader(kind, tmp_path / "out")) == ids(ROWS)
-    # What was scored is kept for the same run to be taken up.
-    assert (tmp_path / "out" / "_sparkscore" / "two").is_dir()
+    assert not (tmp_path / "out" / "_sparkscore").exists()
 
 
 def test_what_another_run_put_in_the_way_is_not_replaced(kind: str, publish: Publish, tmp_path: Path) -> None:

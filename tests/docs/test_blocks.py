@@ -120,9 +120,15 @@ def page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSessio
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPARKSCORE_RUNS")
     monkeypatch.syspath_prepend(str(tmp_path))
+    # MLflow keeps the store that a page names, for the process and in its environment.
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")
     yield PageRun({"spark": spark, "__name__": "docs"})
     for name in [name for name, module in sys.modules.items() if is_below(module, tmp_path)]:
         del sys.modules[name]
+    if (mlflow := sys.modules.get("mlflow")) is not None:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
 
 
 def is_below(module: object, folder: Path) -> bool:

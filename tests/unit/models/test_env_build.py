@@ -118,6 +118,19 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> N
     assert not (tmp_path / "outside").exists()
 
 
+def test_an_archive_whose_link_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "env.tar.gz"
+    link = tarfile.TarInfo("lib")
+    link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.addfile(link)
+        packed.addfile(tarfile.TarInfo("lib/outside"))
+
+    with pytest.raises(EnvironmentMismatchError, match="PYTHON_ARCHIVE"):
+        interpreter_of(archive)
+    assert not (tmp_path / "outside").exists()
+
+
 def test_an_interpreter_of_its_own_in_the_archive_is_used_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "packed" / "bin").mkdir(parents=True)
     (tmp_path / "packed" / "bin" / "python").symlink_to(sys.executable)
