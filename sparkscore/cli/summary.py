@@ -100,8 +100,14 @@ def _lines(record: Mapping[str, Any]) -> dict[str, str]:
         "model": _model(record),
         "seconds": _seconds(record),
         "table": _table(record.get("output") or {}),
+        "quarantine": _quarantine(record.get("quarantine") or {}),
         "error": _error(record.get("error") or {}),
     }
+
+
+def _quarantine(quarantine: Mapping[str, Any]) -> str:
+    rows = quarantine.get("rows") or 0
+    return f"{shown_path(quarantine['location'])} ({rows:,} {'row' if rows == 1 else 'rows'})" if rows else ""
 
 
 def _input(source: Mapping[str, Any]) -> str:

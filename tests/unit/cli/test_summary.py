@@ -98,6 +98,7 @@ def test_the_lines_say_where_things_are(capsys: pytest.CaptureFixture[str]) -> N
         seconds={"plan": 1.0, "score": 9.04, "publish": 0.0},
         input={"format": "csv", "location": ["s3://in/a.csv", "s3://in/b.csv"], "skipped": {}},
         output={"format": "parquet", "location": f"{Path.cwd()}/out", "version": "run_id=r1", "rows": 7},
+        quarantine={"location": f"{Path.cwd()}/out_quarantine", "rows": 1},
     )
 
     print_summary(run, Path("runs/r1"))
@@ -108,5 +109,6 @@ def test_the_lines_say_where_things_are(capsys: pytest.CaptureFixture[str]) -> N
         "  input         s3://in/a.csv and 1 more (csv)",
         "  seconds       12.3 (plan 1.0, score 9.0)",
         "  table         out/run_id=r1 (parquet, 7 rows)",
+        "  quarantine    out_quarantine (1 row)",
         "  run record    runs/r1/record.json",
     ]
