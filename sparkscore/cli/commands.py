@@ -260,8 +260,11 @@ def env_build(
     deployment: Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment file.")],
     *,
     output: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where archives are kept, each named by a digest.")
-    ] = Path("environments"),
+        Path | None,
+        typer.Option(
+            metavar="DIR", show_default=False, help="Where archives are kept, each named by a digest; beside the runs."
+        ),
+    ] = None,
     wheels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Install from the wheels in this folder, without a network.")
     ] = None,

@@ -11,9 +11,10 @@ from sparkscore.errors import ConfigError
 from sparkscore.models import describe_model, resolve_model
 from sparkscore.models.env_build import build_environment
 from sparkscore.models.requirements import environment_of
+from sparkscore.runlog import runs_folder
 
 
-def build_env(deployment: Path, output: Path, wheels: Path | None, *, as_json: bool) -> int:
+def build_env(deployment: Path, output: Path | None, wheels: Path | None, *, as_json: bool) -> int:
     """Build the environment, or find the one that was built before, and print the line that uses it.
 
     Returns:
@@ -37,7 +38,8 @@ def build_env(deployment: Path, output: Path, wheels: Path | None, *, as_json: b
                 expected="'python.requirements', 'environment.conda_file', or a model that recorded its packages",
                 next_step="Name a requirements file in 'python.requirements'.",
             )
-        archive = build_environment(spec, output, wheels)
+        # The folder of the runs is never part of a script's code.
+        archive = build_environment(spec, output or runs_folder() / "environments", wheels)
     if as_json:
         print_json(
             {"archive": str(archive), "sha256": digest_of_path(archive), "requirements": list(spec.requirements)}

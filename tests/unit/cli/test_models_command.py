@@ -66,11 +66,10 @@ def test_an_environment_is_built_from_wheels_and_the_line_that_uses_it_is_printe
     (tmp_path / "req.txt").write_text("tiny==1.0\n")
     (tmp_path / "d.yml").write_text(yaml.safe_dump({"name": "d", "python": {"requirements": "req.txt"}}))
 
-    arguments = [str(tmp_path / "d.yml"), "--wheels", str(tmp_path / "wheels"), "--output", str(tmp_path / "built")]
-    answer = sparkscore("env", "build", *arguments)
+    answer = sparkscore("env", "build", str(tmp_path / "d.yml"), "--wheels", str(tmp_path / "wheels"))
 
     assert answer.exit_code == 0, answer.err
-    (archive,) = (tmp_path / "built").iterdir()
+    (archive,) = (tmp_path / "runs" / "environments").iterdir()
     assert f"use it with: --set python.archive={archive}" in answer.out
 
 
