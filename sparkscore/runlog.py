@@ -19,6 +19,7 @@ from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.redaction import redact
 from sparkscore.worker import MiniBatchReport, StagedFile
 from sparkscore.worker.planned import write_plan
+from sparkscore.worker.report import CALL_SCHEMA
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
@@ -32,12 +33,7 @@ ATTEMPTS_SCHEMA = pa.schema(
         ("run_id", pa.string()),
         ("mini_batch", pa.string()),
         ("attempt", pa.int64()),
-        ("items", pa.int64()),
-        ("scored", pa.int64()),
-        ("is_part", pa.bool_()),
-        ("seconds", pa.float64()),
-        ("error_code", pa.string()),
-        ("error_class", pa.string()),
+        *CALL_SCHEMA,
         ("worker", pa.string()),
         ("scored_at", pa.timestamp("us", "UTC")),
     ]
@@ -111,7 +107,7 @@ class RunFolder:
         """Keep what was asked for, so that the run can be taken up by its id; not where it may hold a secret."""
         text = json.dumps(request, indent=2, default=str)
         if redact(text) == text:
-            _replace(self.path / "request.json", text + "\n")
+            write_whole(self.path / "request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
         """Read what was asked for, if it was kept."""
@@ -123,12 +119,12 @@ class RunFolder:
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Replace the record in one step."""
-        _replace(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_whole(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
     def write_manifest(self, files: Iterable[StagedFile]) -> None:
         """Commit the run's chunk: name the staged files that count. Files that it does not name do not exist."""
         manifest = {"run_id": self.run_id, "files": [asdict(file) for file in files]}
-        _replace(self.path / "manifest-00000.json", json.dumps(manifest, indent=2) + "\n")
+        write_whole(self.path / "manifest-00000.json", json.dumps(manifest, indent=2) + "\n")
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
         """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""
@@ -185,7 +181,8 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _replace(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write or replace a file in one step; no reader ever sees half of it."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     # Names of files may hold what UTF-8 cannot; written as an escape, JSON can.
     with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as stream:

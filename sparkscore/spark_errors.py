@@ -69,3 +69,20 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
         state="Nothing was published.",
         next_step="Spark's whole message is in the log.",
     )
+
+
+def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
+    """Find the interrupt that an error hides: what Spark raises for a cancelled job takes the interrupt's place.
+
+    Source: PySpark's `toArrow` waits for the job in a `finally`, whose exception replaces the one that is on its way.
+
+    Args:
+        error: what arrived.
+        handled_before: what the caller was handling when the run began; it is no part of the run.
+    """
+    behind: BaseException | None = error
+    while behind is not None and behind is not handled_before:
+        if isinstance(behind, (KeyboardInterrupt, SystemExit)):
+            return behind
+        behind = behind.__context__
+    return None

@@ -192,12 +192,16 @@ def _finished_before(spark: SparkSession, prepared: PreparedRun) -> Run | None:
     columns = None if record is None else record["output"]["columns"]
     if record is None or not columns or is_held(prepared.folder.lock_file):
         return None
-    _, plan = _plan(spark, prepared)
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
     schema = _schema_of(columns)
-    if record["state"] != COMPLETE:
-        return _landed_before(record, sink, schema, identity=_identity(prepared, plan), prepared=prepared)
+    is_complete = record["state"] == COMPLETE
+    landed = None if is_complete else sink.landed(schema)
+    if not is_complete and landed is None:
+        return None
+    _, plan = _plan(spark, prepared)
     refuse_other_run(record, _identity(prepared, plan), prepared.run_id)
+    if landed is not None:
+        return _complete(record, sink, landed, prepared)
     published = Published(record["output"]["version"], record["output"]["rows"], schema)
     if not sink.holds(published):
         raise ConfigError(
@@ -209,14 +213,8 @@ def _finished_before(spark: SparkSession, prepared: PreparedRun) -> Run | None:
     return Run(record, sink, published)
 
 
-def _landed_before(
-    record: dict[str, Any], sink: Sink, schema: StructType, *, identity: str, prepared: PreparedRun
-) -> Run | None:
+def _complete(record: dict[str, Any], sink: Sink, published: Published, prepared: PreparedRun) -> Run:
     """Complete the record of a driver that died after its result had landed."""
-    published = sink.landed(schema)
-    if published is None:
-        return None
-    refuse_other_run(record, identity, prepared.run_id)
     record = end_record({**record, "output": _describe_output(sink, published)}, COMPLETE)
     prepared.folder.write_record(record)
     remove_stage(sink.target, prepared.deployment.output.stage)

@@ -10,7 +10,7 @@ from sparkscore.errors import ConfigError
 from sparkscore.models.requirements import environment_of
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
-from sparkscore.scorers.model_files import ModelFiles, copy_model
+from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.worker import ChildSpec, EngineSpec
 
@@ -58,5 +58,5 @@ def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
         )
     sha256 = digest_of_path(archive)
     place = stage / "python" / archive.name
-    copy_model(archive, place)
+    copy_once(archive, place)
     return ModelFiles(archive.stem, "", str(place), sha256)

@@ -15,7 +15,7 @@ from sparkscore.config import Deployment, Model
 from sparkscore.errors import ConfigError, SignatureMismatchError
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
-from sparkscore.scorers.model_files import ModelFiles, copy_model
+from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed
@@ -106,8 +106,7 @@ def match_model(
 def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
     """Copy a model to where workers reach it; a path of the driver's may mean nothing on their hosts."""
     place = stage / "models" / model.sha256 / model.path.name
-    if not place.exists():
-        copy_model(model.path, place)
+    copy_once(model.path, place)
     return ModelFiles(model.name, model.version, str(place), model.sha256)
 
 

@@ -15,7 +15,7 @@ from sparkscore.redaction import redact
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import details
 from sparkscore.runlock import RunLock
-from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
+from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
 
 logger = logging.getLogger("sparkscore")
 
@@ -70,7 +70,7 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
             raise
         except Exception as error:
             details.debug("the run failed", exc_info=True)
-            if (interrupt := _interrupt_behind(error, handled_before)) is not None:
+            if (interrupt := interrupt_behind(error, handled_before)) is not None:
                 recording.end(ABORT, interrupt)
                 raise interrupt from error
             if isinstance(error, SparkscoreError):
@@ -80,23 +80,6 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
             explained.record = _ended(recording, explained)
             raise explained from error
         recording.end(COMPLETE)
-
-
-def _interrupt_behind(error: BaseException, handled_before: BaseException | None) -> BaseException | None:
-    """Find the interrupt that an error hides: what Spark raises for a cancelled job takes the interrupt's place.
-
-    Source: PySpark's `toArrow` waits for the job in a `finally`, whose exception replaces the one that is on its way.
-
-    Args:
-        error: what arrived.
-        handled_before: what the caller was handling when the run began; it is no part of the run.
-    """
-    behind: BaseException | None = error
-    while behind is not None and behind is not handled_before:
-        if isinstance(behind, (KeyboardInterrupt, SystemExit)):
-            return behind
-        behind = behind.__context__
-    return None
 
 
 def _unexpected(error: Exception) -> SparkscoreError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,7 @@ from sparkscore.worker import (
     read_probe_report,
 )
 from sparkscore.worker.done import read_done
+from sparkscore.worker.messages import write_stream
 from sparkscore.worker.planned import write_plan
 from sparkscore.worker.probe import write_probe_report
 
@@ -137,8 +139,10 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     probe = None
     if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
         first = partial(first_mini_batch, plan, plan_file, rows, limit)
-        probe = _kept_probe(stage) or _probe(request.spark, prepared, engine, first(), predictions)
-        write_probe_report(str(stage / _PROBE), probe)
+        probe = _kept_probe(stage)
+        if probe is None:
+            probe = _probe(request.spark, prepared, engine, first(), predictions)
+            _write_whole(stage / _PROBE, partial(write_probe_report, report=probe))
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
@@ -224,10 +228,15 @@ def _write_plan(plan: Plan, stage: Path) -> str | None:
     file = stage / "plan.parquet"
     if not file.exists():
         # What an earlier attempt has dealt out to its task slots stays so.
-        unfinished = file.with_suffix(".unfinished")
-        write_plan(str(unfinished), plan.mini_batches)
-        unfinished.rename(file)
+        _write_whole(file, partial(write_plan, rows=plan.mini_batches))
     return str(file)
+
+
+def _write_whole(file: Path, write: Callable[[str], None]) -> None:
+    """Write a file that the next attempt finds whole or not at all, whenever this driver dies."""
+    unfinished = file.with_suffix(".unfinished")
+    write(str(unfinished))
+    unfinished.rename(file)
 
 
 def _unit_count(plan_file: str | None) -> int:
@@ -249,7 +258,7 @@ def _probe(
 ) -> ProbeReport:
     if first is None:
         raise nothing_to_score()
-    rows = None if first.rows is None else _as_stream(first.rows)
+    rows = None if first.rows is None else bytes(write_stream(first.rows))
     is_tolerant = prepared.deployment.settings.error_threshold != 0
     spec = ProbeSpec(engine, first.mini_batch_id, first.files, rows, declared, is_tolerant)
     report = run_probe(spark, spec)
@@ -263,13 +272,6 @@ def _probe(
             next_step="Return an element for each item, or declare 'output.schema'.",
         )
     return report
-
-
-def _as_stream(rows: pa.Table) -> bytes:
-    buffer = pa.BufferOutputStream()
-    with pa.ipc.new_stream(buffer, rows.schema) as writer:
-        writer.write_table(rows)
-    return bytes(buffer.getvalue())
 
 
 def _stage_spec(sink: Sink, stage: Path) -> StageSpec:

@@ -86,6 +86,13 @@ def copy_model(source: Path, target: Path) -> None:
         shutil.copyfile(file, copy)
 
 
+def copy_once(source: Path, target: Path) -> None:
+    """Copy a file or folder to where nothing is yet; a copy that is there is whole, whoever was killed before."""
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(target, lambda unfinished: copy_model(source, unfinished))
+
+
 @contextmanager
 def _entry(name: str) -> Iterator[Path]:
     """Give a folder of the cache to this process alone; a copy's use shows in the time of its folder."""

@@ -12,6 +12,8 @@ from pyspark.sql.types import BinaryType, StructType
 
 from sparkscore.errors import ConfigError, SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.runlock import RunLock
+from sparkscore.runlog import write_whole
+from sparkscore.spark_errors import interrupt_behind
 from sparkscore.worker import StagedFile
 from sparkscore.worker.done import has_done
 
@@ -87,12 +89,10 @@ class Stage:
 
     Attributes:
         path: the folder.
-        is_taken_up: whether an earlier attempt at the same run has left work there.
     """
 
-    def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
+    def __init__(self, path: Path, lock: RunLock) -> None:
         self.path = path
-        self.is_taken_up = is_taken_up
         self._lock = lock
 
     def check_still_ours(self) -> None:
@@ -126,11 +126,11 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
     _make(holder)
     try:
         with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
-            is_taken_up = _open(stage, identity, target.run_id)
+            _open(stage, identity, target.run_id)
             try:
                 if is_moved:
                     _check_file_system(stage, target.path)
-                yield Stage(stage, lock, is_taken_up=is_taken_up)
+                yield Stage(stage, lock)
             except BaseException as error:
                 if not _can_be_taken_up(stage, error):
                     rmtree(stage, ignore_errors=True)
@@ -154,16 +154,15 @@ def _remove_empty(*folders: Path | None) -> None:
             folder.rmdir()
 
 
-def _open(stage: Path, identity: str, run_id: str) -> bool:
+def _open(stage: Path, identity: str, run_id: str) -> None:
     """Make the stage, or find the one that an earlier attempt at the same run has left."""
     note = stage / "identity"
     if not note.is_file():
         # An attempt that ended before it had begun.
         rmtree(stage, ignore_errors=True)
         _make(stage)
-        note.write_text(identity, encoding="utf-8")
-        return False
-    if (found := note.read_text(encoding="utf-8")) != identity:
+        write_whole(note, identity)
+    elif (found := note.read_text(encoding="utf-8")) != identity:
         raise ConfigError(
             code="RUN_ID_USED",
             what=f"run id '{run_id}' belongs to a run that stopped with another input, script, model or configuration",
@@ -171,7 +170,6 @@ def _open(stage: Path, identity: str, run_id: str) -> bool:
             expected=found,
             next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
         )
-    return True
 
 
 def put_back_replaced(stage: Path, target: Path) -> None:
@@ -187,12 +185,7 @@ def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
     """Tell whether work is done, and may yet be published: the run was interrupted, or could not publish."""
     if not has_done(stage):
         return False
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, (KeyboardInterrupt, SystemExit)):
-            return True
-        behind = behind.__context__
-    return isinstance(error, SinkError)
+    return interrupt_behind(error) is not None or isinstance(error, SinkError)
 
 
 def _check_file_system(stage: Path, target: Path) -> None:

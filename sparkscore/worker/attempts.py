@@ -17,7 +17,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
 from sparkscore.worker.child import ENDED, TIMEOUT
 from sparkscore.worker.loaded import LoadedEngine
-from sparkscore.worker.report import CallReport
+from sparkscore.worker.report import CallReport, tries_of
 from sparkscore.worker.result import ResultSpec
 
 # What ended the process would end it again, at the price of a timeout or of loading the model anew.
@@ -75,7 +75,7 @@ class Attempts:
     @property
     def tries(self) -> int:
         """How often the mini-batch was tried as a whole."""
-        return sum(not call.is_part for call in self.calls)
+        return tries_of(self.calls)
 
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
         self._loaded.ensure()

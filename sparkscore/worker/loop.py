@@ -82,8 +82,7 @@ def _score_into(
             outcome = attempt.outcome
             if outcome.table is not None:
                 writer.write(outcome.table)
-            tries = sum(not call.is_part for call in attempt.calls)
-            rows = quarantined_rows(mini_batch, outcome, spec.result.lineage, tries, attempt.scored_at)
+            rows = quarantined_rows(mini_batch, outcome, spec.result.lineage, attempt.tries, attempt.scored_at)
             if rows is not None:
                 quarantine.write(rows)
             if len(reports) >= _REPORTS_IN_ONE_BATCH:

@@ -82,15 +82,16 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
     """
     loaded = engine_of_this_process(spec.engine)
     probed, calls = (Probed(failure=loaded.failure), 0) if loaded.failure is not None else _probe(loaded, spec)
-    row = {
-        "predictions": None if probed.predictions is None else probed.predictions.serialize().to_pybytes(),
-        "is_frame": probed.is_frame,
-        "worker": loaded.worker,
-        "loads": loaded.loads,
-        "calls": calls,
-        "warnings": loaded.warnings,
-        "failure": None if probed.failure is None else asdict(probed.failure),
-    }
+    report = ProbeReport(
+        probed.predictions, probed.is_frame, loaded.worker, loaded.loads, calls, loaded.warnings, probed.failure
+    )
+    return _row_of(report)
+
+
+def _row_of(report: ProbeReport) -> pa.RecordBatch:
+    predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
+    failure = None if report.failure is None else asdict(report.failure)
+    row = {**vars(report), "predictions": predictions, "failure": failure}
     return pa.RecordBatch.from_pylist([row], schema=PROBE_SCHEMA)
 
 
@@ -121,6 +122,4 @@ def _probe(loaded: LoadedEngine, spec: ProbeSpec) -> tuple[Probed, int]:
 
 def write_probe_report(path: str, report: ProbeReport) -> None:
     """Keep on the driver what a probe found, so that a run that is taken up again has the same columns."""
-    predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
-    row = {**vars(report), "predictions": predictions, "failure": None}
-    pq.write_table(pa.Table.from_pylist([row], schema=PROBE_SCHEMA), path)
+    pq.write_table(pa.Table.from_batches([_row_of(report)]), path)

@@ -79,17 +79,16 @@ class MiniBatchReport:
 
 
 FAILURE_TYPE = pa.struct([(field.name, pa.string()) for field in fields(Failure)])
-_CALLS = pa.list_(
-    pa.struct(
-        [
-            ("items", pa.int64()),
-            ("scored", pa.int64()),
-            ("is_part", pa.bool_()),
-            ("seconds", pa.float64()),
-            ("error_code", pa.string()),
-            ("error_class", pa.string()),
-        ]
-    )
+#: Columns that describe a call, in reports and in the run table.
+CALL_SCHEMA = pa.schema(
+    [
+        ("items", pa.int64()),
+        ("scored", pa.int64()),
+        ("is_part", pa.bool_()),
+        ("seconds", pa.float64()),
+        ("error_code", pa.string()),
+        ("error_class", pa.string()),
+    ]
 )
 _STAGED = pa.list_(pa.struct([("path", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())]))
 
@@ -108,7 +107,7 @@ REPORT_SCHEMA = pa.schema(
         ("loads", pa.int64()),
         ("warnings", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
-        ("attempts", _CALLS),
+        ("attempts", pa.list_(pa.struct(list(CALL_SCHEMA)))),
         ("staged", _STAGED),
         ("quarantined", _STAGED),
     ]
@@ -123,6 +122,16 @@ class Attempt:
     calls: tuple[CallReport, ...]
     seconds: float
     scored_at: datetime
+
+    @property
+    def tries(self) -> int:
+        """How often the mini-batch was tried as a whole."""
+        return tries_of(self.calls)
+
+
+def tries_of(calls: Iterable[CallReport]) -> int:
+    """Count the calls that tried a mini-batch as a whole."""
+    return sum(not call.is_part for call in calls)
 
 
 @dataclass(frozen=True)
