@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.cli.run_command import RunRequest, run_deployment
-from sparkscore.errors import ConfigError, RunNotFoundError
+from sparkscore.errors import RunNotFoundError
 from sparkscore.lineage import ABORT, RUNNING, end_record
-from sparkscore.runlock import RunLock, is_held
+from sparkscore.runlock import is_held
 from sparkscore.runlog import RunFolder, list_records, runs_folder
-from sparkscore.sinks.target import LOCK_ENDING, STAGE_FOLDER, put_back_replaced
+from sparkscore.sinks.stage import clean_stages
+from sparkscore.sinks.target import STAGE_FOLDER
 
 
 def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
@@ -49,14 +47,6 @@ def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequen
     return run_deployment(RunRequest(place, request["options"], (), master, spark_conf, as_json))
 
 
-@dataclass(frozen=True)
-class Removed:
-    """A stage that was removed."""
-
-    path: Path
-    size_bytes: int
-
-
 def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool) -> int:
     """Remove the stages of dead runs, and mark those runs as ended; a living run is left alone.
 
@@ -73,7 +63,7 @@ def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool) -> int:
     recorded = [Path(record["output"]["location"]) for record in records if record["output"].get("location")]
     holders = {place / STAGE_FOLDER for place in (outputs or recorded)}
     holders |= {Path(stage) for record in records if (stage := record["config"].get("output", {}).get("stage"))}
-    removed = [stage for holder in sorted(holders) for stage in _clean_holder(holder)]
+    removed = [stage for holder in sorted(holders) for stage in clean_stages(holder)]
     ended = [record["run_id"] for record in records if _end_dead(RunFolder(folder, record["run_id"]))]
     if as_json:
         stages = [{"path": str(stage.path), "bytes": stage.size_bytes} for stage in removed]
@@ -86,26 +76,6 @@ def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool) -> int:
     if not removed and not ended:
         to_stdout("nothing to clean")
     return OK
-
-
-def _clean_holder(holder: Path) -> list[Removed]:
-    removed = []
-    for stage in sorted(holder.iterdir()) if holder.is_dir() else ():
-        if stage.is_dir():
-            # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
-            with suppress(ConfigError), RunLock(holder / f"{stage.name}{LOCK_ENDING}", stage.name):
-                removed.append(_remove(stage))
-    if holder.name == STAGE_FOLDER and holder.is_dir() and not any(holder.iterdir()):
-        holder.rmdir()
-    return removed
-
-
-def _remove(stage: Path) -> Removed:
-    size = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
-    if stage.parent.name == STAGE_FOLDER:
-        put_back_replaced(stage, stage.parent.parent)
-    rmtree(stage, ignore_errors=True)
-    return Removed(stage, size)
 
 
 def _end_dead(folder: RunFolder) -> bool:

@@ -15,7 +15,8 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.target import Published, Stage, StagedResult, Target, remove_stage, staged_in
+from sparkscore.sinks.stage import Stage, remove_stage, staged_in
+from sparkscore.sinks.target import Published, StagedResult, Target
 
 __all__ = ["Published", "Sink", "Stage", "StagedResult", "open_sink", "remove_stage", "staged_in"]
 

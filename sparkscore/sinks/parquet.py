@@ -12,15 +12,14 @@ from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, S
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
+from sparkscore.sinks.stage import REPLACED, put_back_replaced
 from sparkscore.sinks.target import (
-    REPLACED,
     Published,
     StagedResult,
     Target,
     check_same_columns,
     check_same_partitioning,
     output_exists,
-    put_back_replaced,
     run_exists,
 )
 

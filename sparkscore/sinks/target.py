@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 
 from pyspark.sql.types import BinaryType, StructType
 
-from sparkscore.errors import ConfigError, SinkConflictError, SinkError, SinkSchemaError, names
-from sparkscore.runlock import RunLock
-from sparkscore.runlog import write_whole
-from sparkscore.spark_errors import interrupt_behind
+from sparkscore.errors import SinkConflictError, SinkSchemaError, names
 from sparkscore.worker import StagedFile
-from sparkscore.worker.done import has_done
 
 STAGE_FOLDER = "_sparkscore"
-LOCK_ENDING = ".lock"
-#: Folder of a stage for the rows that an overwriting run replaces, between two renames.
-REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
@@ -82,134 +73,6 @@ class Published:
     version: int | str | None
     rows: int | None
     schema: StructType
-
-
-class Stage:
-    """The folder in which a run's files wait.
-
-    Attributes:
-        path: the folder.
-    """
-
-    def __init__(self, path: Path, lock: RunLock) -> None:
-        self.path = path
-        self._lock = lock
-
-    def check_still_ours(self) -> None:
-        """Make sure, before anything is published, that no other driver has taken this run over.
-
-        Raises:
-            SinkConflictError: one has.
-        """
-        self._lock.check()
-
-
-@contextmanager
-def staged_in(target: Target, place: str | None, identity: str, *, is_moved: bool) -> Iterator[Stage]:
-    """Give the run's stage, and remove it when the run ends, unless the run can be taken up where it stopped.
-
-    It can after an interrupt, a dead driver, and a failure to publish: then the work units that are done are kept.
-
-    Args:
-        target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
-        place: another place for stages.
-        identity: digest of all that decides the result; what another request has staged is not taken up.
-        is_moved: whether publishing renames the staged files, which works within one file system only.
-
-    Raises:
-        ConfigError: another driver works on this run, or an earlier attempt was another request.
-        SinkError: the folder cannot be made, or is on another file system than the target.
-    """
-    holder = Path(place) if place else target.path / STAGE_FOLDER
-    made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
-    stage = holder / target.run_id
-    _make(holder)
-    try:
-        with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
-            _open(stage, identity, target.run_id)
-            try:
-                if is_moved:
-                    _check_file_system(stage, target.path)
-                yield Stage(stage, lock)
-            except BaseException as error:
-                if not _can_be_taken_up(stage, error):
-                    rmtree(stage, ignore_errors=True)
-                raise
-            rmtree(stage, ignore_errors=True)
-    finally:
-        _remove_empty(holder if holder.name == STAGE_FOLDER else None, *made_by_us)
-
-
-def remove_stage(target: Target, place: str | None) -> None:
-    """Remove what a dead driver has left of a run whose result is there."""
-    holder = Path(place) if place else target.path / STAGE_FOLDER
-    rmtree(holder / target.run_id, ignore_errors=True)
-    (holder / f"{target.run_id}{LOCK_ENDING}").unlink(missing_ok=True)
-    _remove_empty(holder if holder.name == STAGE_FOLDER else None)
-
-
-def _remove_empty(*folders: Path | None) -> None:
-    for folder in folders:
-        if folder is not None and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def _open(stage: Path, identity: str, run_id: str) -> None:
-    """Make the stage, or find the one that an earlier attempt at the same run has left."""
-    note = stage / "identity"
-    if not note.is_file():
-        # An attempt that ended before it had begun.
-        rmtree(stage, ignore_errors=True)
-        _make(stage)
-        write_whole(note, identity)
-    elif (found := note.read_text(encoding="utf-8")) != identity:
-        raise ConfigError(
-            code="RUN_ID_USED",
-            what=f"run id '{run_id}' belongs to a run that stopped with another input, script, model or configuration",
-            got=f"identity {identity}",
-            expected=found,
-            next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
-        )
-
-
-def put_back_replaced(stage: Path, target: Path) -> None:
-    """Put back the old rows that a driver set aside and then died, before it had renamed the new ones."""
-    aside = stage / REPLACED
-    for entry in aside.iterdir() if aside.is_dir() else ():
-        entry.rename(target / entry.name)
-    if aside.is_dir():
-        aside.rmdir()
-
-
-def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
-    """Tell whether work is done, and may yet be published: the run was interrupted, or could not publish."""
-    if not has_done(stage):
-        return False
-    return interrupt_behind(error) is not None or isinstance(error, SinkError)
-
-
-def _check_file_system(stage: Path, target: Path) -> None:
-    there = next(folder for folder in (target, *target.parents) if folder.exists())
-    if stage.stat().st_dev != there.stat().st_dev:
-        raise SinkError(
-            code="STAGE_FILE_SYSTEM",
-            what=f"stage '{stage}'",
-            got="another file system than the output's, so that its files cannot be moved there in one step",
-            next_step="Leave 'output.stage' out, or name a folder on the output's file system.",
-        )
-
-
-def _make(stage: Path) -> None:
-    try:
-        stage.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(
-            code="OUTPUT_NOT_WRITABLE",
-            what=f"stage '{stage}'",
-            got=error.strerror or type(error).__name__,
-            expected="a folder that can be written",
-            next_step="Give the user that runs sparkscore the right to write there, or name another --output.",
-        ) from error
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:

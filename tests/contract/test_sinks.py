@@ -17,8 +17,7 @@ from pyspark.sql.types import StructField, StructType
 
 from sparkscore.config import Output
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError
-from sparkscore.sinks import Published, Sink, StagedResult, open_sink
-from sparkscore.sinks.target import staged_in
+from sparkscore.sinks import Published, Sink, StagedResult, open_sink, staged_in
 from sparkscore.worker import StageSpec
 from sparkscore.worker.stage import StageWriter
 

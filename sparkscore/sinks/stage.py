@@ -1,0 +1,182 @@
+"""The stage: where a run's files wait until they are published, and what a dead driver leaves there (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+
+from sparkscore.errors import ConfigError, SinkError
+from sparkscore.runlock import RunLock
+from sparkscore.runlog import write_whole
+from sparkscore.sinks.target import STAGE_FOLDER, Target
+from sparkscore.spark_errors import interrupt_behind
+from sparkscore.worker.done import has_done
+
+LOCK_ENDING = ".lock"
+#: Folder of a stage for the rows that an overwriting run replaces, between two renames.
+REPLACED = "replaced"
+
+
+class Stage:
+    """The folder in which a run's files wait.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path, lock: RunLock) -> None:
+        self.path = path
+        self._lock = lock
+
+    def check_still_ours(self) -> None:
+        """Make sure, before anything is published, that no other driver has taken this run over.
+
+        Raises:
+            SinkConflictError: one has.
+        """
+        self._lock.check()
+
+
+@contextmanager
+def staged_in(target: Target, place: str | None, identity: str, *, is_moved: bool) -> Iterator[Stage]:
+    """Give the run's stage, and remove it when the run ends, unless the run can be taken up where it stopped.
+
+    It can after an interrupt, a dead driver, and a failure to publish: then the work units that are done are kept.
+
+    Args:
+        target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
+        place: another place for stages.
+        identity: digest of all that decides the result; what another request has staged is not taken up.
+        is_moved: whether publishing renames the staged files, which works within one file system only.
+
+    Raises:
+        ConfigError: another driver works on this run, or an earlier attempt was another request.
+        SinkError: the folder cannot be made, or is on another file system than the target.
+    """
+    holder = _holder(target, place)
+    made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
+    stage = holder / target.run_id
+    _make(holder)
+    try:
+        with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
+            _open(stage, identity, target.run_id)
+            try:
+                if is_moved:
+                    _check_file_system(stage, target.path)
+                yield Stage(stage, lock)
+            except BaseException as error:
+                if not _can_be_taken_up(stage, error):
+                    rmtree(stage, ignore_errors=True)
+                raise
+            rmtree(stage, ignore_errors=True)
+    finally:
+        _remove_empty(holder, *made_by_us)
+
+
+def remove_stage(target: Target, place: str | None) -> None:
+    """Remove what a dead driver has left of a run whose result is there."""
+    holder = _holder(target, place)
+    rmtree(holder / target.run_id, ignore_errors=True)
+    (holder / f"{target.run_id}{LOCK_ENDING}").unlink(missing_ok=True)
+    _remove_empty(holder)
+
+
+def _holder(target: Target, place: str | None) -> Path:
+    return Path(place) if place else target.path / STAGE_FOLDER
+
+
+def _remove_empty(holder: Path, *made_by_us: Path) -> None:
+    """Remove empty folders that are ours: the one for stages in an output, and those that this run has made."""
+    for folder in (holder, *made_by_us):
+        is_ours = folder in made_by_us or folder.name == STAGE_FOLDER
+        if is_ours and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _open(stage: Path, identity: str, run_id: str) -> None:
+    """Make the stage, or find the one that an earlier attempt at the same run has left."""
+    note = stage / "identity"
+    if not note.is_file():
+        # An attempt that ended before it had begun.
+        rmtree(stage, ignore_errors=True)
+        _make(stage)
+        write_whole(note, identity)
+    elif (found := note.read_text(encoding="utf-8")) != identity:
+        raise ConfigError(
+            code="RUN_ID_USED",
+            what=f"run id '{run_id}' belongs to a run that stopped with another input, script, model or configuration",
+            got=f"identity {identity}",
+            expected=found,
+            next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
+        )
+
+
+def put_back_replaced(stage: Path, target: Path) -> None:
+    """Put back the old rows that a driver set aside and then died, before it had renamed the new ones."""
+    aside = stage / REPLACED
+    for entry in aside.iterdir() if aside.is_dir() else ():
+        entry.rename(target / entry.name)
+    if aside.is_dir():
+        aside.rmdir()
+
+
+def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
+    """Tell whether work is done, and may yet be published: the run was interrupted, or could not publish."""
+    if not has_done(stage):
+        return False
+    return interrupt_behind(error) is not None or isinstance(error, SinkError)
+
+
+def _check_file_system(stage: Path, target: Path) -> None:
+    there = next(folder for folder in (target, *target.parents) if folder.exists())
+    if stage.stat().st_dev != there.stat().st_dev:
+        raise SinkError(
+            code="STAGE_FILE_SYSTEM",
+            what=f"stage '{stage}'",
+            got="another file system than the output's, so that its files cannot be moved there in one step",
+            next_step="Leave 'output.stage' out, or name a folder on the output's file system.",
+        )
+
+
+def _make(stage: Path) -> None:
+    try:
+        stage.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(
+            code="OUTPUT_NOT_WRITABLE",
+            what=f"stage '{stage}'",
+            got=error.strerror or type(error).__name__,
+            expected="a folder that can be written",
+            next_step="Give the user that runs sparkscore the right to write there, or name another --output.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A stage that was removed."""
+
+    path: Path
+    size_bytes: int
+
+
+def clean_stages(holder: Path) -> list[Removed]:
+    """Remove the stages of dead runs from a folder of stages; those of living runs are left alone."""
+    removed = []
+    for stage in sorted(holder.iterdir()) if holder.is_dir() else ():
+        if stage.is_dir():
+            # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
+            with suppress(ConfigError), RunLock(holder / f"{stage.name}{LOCK_ENDING}", stage.name):
+                removed.append(_remove(stage))
+    _remove_empty(holder)
+    return removed
+
+
+def _remove(stage: Path) -> Removed:
+    size = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
+    if stage.parent.name == STAGE_FOLDER:
+        put_back_replaced(stage, stage.parent.parent)
+    rmtree(stage, ignore_errors=True)
+    return Removed(stage, size)
