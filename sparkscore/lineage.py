@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -46,6 +47,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "git_commit": None,
         "counts": dict.fromkeys(_COUNTS, 0),
         "model_loads": 0,
+        "verified_models": {},
         "worker_processes": 0,
         "warnings": [],
         "seconds": {"plan": 0.0, "score": 0.0, "publish": 0.0},
@@ -96,6 +98,12 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
     for report in _all(reports, probe):
         loads[report.worker] = max(report.loads, loads.get(report.worker, 0))
     return {"model_loads": sum(loads.values()), "worker_processes": len(loads)}
+
+
+def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
+    """Count the worker processes that verified a model's files before they scored, by the files' digest."""
+    found = {(digest, report.worker) for report in reports for digest in report.models}
+    return dict(sorted(Counter(digest for digest, _ in found).items()))
 
 
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:

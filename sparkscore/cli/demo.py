@@ -1,8 +1,9 @@
-"""`sparkscore demo`: score two real data sets on this machine and show what came out (driver)."""
+"""`sparkscore demo`: score two real data sets on this machine, one of them with a registered model too (driver)."""
 
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import shutil
 import sys
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING
 from sparkscore.cli.demo_data import (
     DIGITS_FOR_TRAINING,
     PATIENTS_FOR_TRAINING,
+    REGISTERED,
     DemoData,
     make_diabetes,
     make_digits,
+    register_diabetes,
 )
 from sparkscore.cli.interrupts import InterruptedRunError, Interrupts, interruptible
 from sparkscore.cli.reply import OK, describe_failure, print_error, print_json, shown_path, stdout_for_results
@@ -34,12 +37,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sparkscore")
 
 _DEPLOYMENTS = Path(__file__).parents[2] / "conf" / "deployments"
+_REGISTERED_TITLE = f"the same patients without a script, by {REGISTERED} of MLflow's registry"
 _FOLDER_IN_DEPLOYMENTS = Path(__file__).parents[2] / "sparkscore-demo"
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One half of the demo.
+    """One part of the demo.
 
     Attributes:
         name: name of the deployment.
@@ -111,9 +115,11 @@ def _prepare(folder: Path, runs: Path | None) -> list[_Part]:
         logger.info("made the input and trained two models in %.1f s, in %s", seconds, shown_path(folder.absolute()))
     else:
         logger.info("input and models are there, in %s", shown_path(folder.absolute()))
+    os.environ["MLFLOW_TRACKING_URI"] = register_diabetes(folder.absolute() / "registry", diabetes)
     return [
         _Part("digits", "1,797 handwritten digits", digits, _prepared(digits, "digits", runs), _measure_digits),
         _Part("diabetes", "442 diabetes patients", diabetes, _prepared(diabetes, "diabetes", runs), _measure_diabetes),
+        _Part("registered", _REGISTERED_TITLE, diabetes, _prepared_registered(diabetes, runs), _measure_diabetes),
     ]
 
 
@@ -125,6 +131,11 @@ def _prepared(data: DemoData, name: str, runs: Path | None) -> PreparedRun:
         runs=runs,
         settings={"model.path": str(data.model)},
     )
+
+
+def _prepared_registered(data: DemoData, runs: Path | None) -> PreparedRun:
+    output = data.folder / "registered"
+    return prepare(None, model=REGISTERED, input=data.input, output=output, mode="overwrite", runs=runs)
 
 
 def _measure_digits(predictions: DataFrame) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparkscore.errors import MissingDependencyError
+from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 
 # The first part trains, the rest shows how well the model does on what it has not seen. The digits of the second half
 # are from other writers than those of the first.
 DIGITS_FOR_TRAINING: Final = 899
 PATIENTS_FOR_TRAINING: Final = 300
+REGISTERED: Final = "models:/diabetes@champion"
 _BRIGHTEST: Final = 16
 _WHITE: Final = 255
 
@@ -54,6 +56,45 @@ def make_diabetes(folder: Path) -> DemoData:
     """
     data = DemoData(folder, folder / "patients.parquet", folder / "model.joblib", is_new=False)
     return _made(data, _write_diabetes)
+
+
+def register_diabetes(folder: Path, diabetes: DemoData) -> str:
+    """Register the patients' model with MLflow, in a store of its own: one SQLite file, and a folder for the models.
+
+    Returns:
+        the URI of the store.
+
+    Raises:
+        MissingDependencyError: MLflow is not installed.
+    """
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    if diabetes.is_new or not (folder / "mlflow.db").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with quiet_mlflow():
+            _register(store, folder / "models", diabetes)
+    return store
+
+
+def _register(store: str, models: Path, diabetes: DemoData) -> None:
+    import joblib  # noqa: PLC0415 - the demo alone needs these packages
+    import mlflow  # noqa: PLC0415 - see above
+    import pandas as pd  # noqa: PLC0415 - see above
+
+    model = joblib.load(diabetes.model)
+    patients = pd.read_parquet(diabetes.input)[list(model.feature_names_in_)]
+    mlflow.set_tracking_uri(store)
+    client = mlflow.MlflowClient(store)
+    client.create_experiment("diabetes", artifact_location=models.as_uri())
+    mlflow.set_experiment("diabetes")
+    logged = mlflow.sklearn.log_model(
+        model,
+        name="diabetes",
+        registered_model_name="diabetes",
+        signature=mlflow.models.infer_signature(patients, model.predict(patients)),
+        pip_requirements=[f"scikit-learn=={_sklearn_version()}"],
+    )
+    client.set_registered_model_alias("diabetes", "champion", logged.registered_model_version)
 
 
 def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:

@@ -13,7 +13,16 @@ from pyspark.sql.types import StructType
 from sparkscore.config import Deployment
 from sparkscore.driver import score_plan, task_slots
 from sparkscore.errors import ConfigError
-from sparkscore.lineage import COMPLETE, counts_of, describe_plan, end_record, identity_of, loads_of, warnings_of
+from sparkscore.lineage import (
+    COMPLETE,
+    counts_of,
+    describe_plan,
+    end_record,
+    identity_of,
+    loads_of,
+    verified_models_of,
+    warnings_of,
+)
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
@@ -90,7 +99,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             sink.check_target()
             quarantine = open_quarantine(spark, deployment, prepared.run_id)
             _note_plan(recording, prepared, plan, sink, identity)
-            feeds = match_input(prepared, source.frame())
+            feeds = match_input(prepared, source)
         with staged_in(sink.target, deployment.output.stage, identity, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
@@ -161,7 +170,10 @@ def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[Min
     warnings = warnings_of(reports, work.probe)
     for warning in warnings:
         logger.warning("%s", warning)
-    recording.note(counts=counts, input=items, warnings=warnings, **loads_of(reports, work.probe))
+    verified = verified_models_of(reports)
+    recording.note(
+        counts=counts, input=items, warnings=warnings, verified_models=verified, **loads_of(reports, work.probe)
+    )
 
 
 def _describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:

@@ -39,8 +39,10 @@ from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.script_package import PackedScript
 from sparkscore.scorers.specs import RowsSpec
 from sparkscore.signature import parse_ddl
+from sparkscore.signature.matching import columns_without_null, refuse_known_nulls
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink, Stage
+from sparkscore.sources import Source
 from sparkscore.worker import (
     EngineSpec,
     FailureRules,
@@ -105,19 +107,24 @@ class Work:
     done: tuple[MiniBatchReport, ...] = ()
 
 
-def match_input(prepared: PreparedRun, rows: DataFrame | None) -> tuple[Feed, ...] | None:
+def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | None:
     """Match a model that has no scoring script with the input's columns; starts no job.
 
     Raises:
-        SignatureMismatchError: the model cannot take the input.
+        SignatureMismatchError: the model cannot take the input, or has no way to take a NULL that is known to be there
+            while no failed row is tolerated.
         SourceSchemaError: a column's type does not survive the way to the worker.
     """
+    rows = source.frame()
     columns = None if rows is None else input_schema(rows)
     if columns is not None:
         check_input_types(columns)
     if prepared.description is None or prepared.model is None:
         return None
-    return match_model(prepared.description, section_of(prepared.deployment), prepared.model, columns)
+    feeds = match_model(prepared.description, section_of(prepared.deployment), prepared.model, columns)
+    if feeds and prepared.deployment.settings.error_threshold == 0:
+        refuse_known_nulls(feeds, source.count_nulls(columns_without_null(feeds)))
+    return feeds
 
 
 def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:

@@ -19,6 +19,7 @@ from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.errors import ModelError
 
 _KEPT_SECONDS = 7 * 24 * 3600
+_verified: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,15 @@ def fetch_model(files: ModelFiles) -> Path:
             if (found := digest_of_path(copy)) != files.sha256:
                 _remove(copy)
                 raise _changed(files, found)
+    _verified.add(files.sha256)
     return copy
+
+
+@contextmanager
+def noting_verified() -> Iterator[set[str]]:
+    """Note the digest of each model that the body fetches, and that was found to be the right one."""
+    _verified.clear()
+    yield _verified
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], None]) -> Path:

@@ -17,6 +17,9 @@ _LISTED: Final = 10
 _NAMED: Final = 3
 _UNNAMED: Final = "input"
 _ROUND: Final = "model.round_inputs: true"
+_NULL_ADVICE: Final = (
+    "Fill the NULLs, use a model that takes doubles there, or tolerate such rows with 'settings.error_threshold'."
+)
 
 
 def match_inputs(
@@ -62,6 +65,34 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
         else:
             lines.append(f"{_input_text(feed)} <- {_columns_text(feed.columns)}")
     return [*(f"{kind} {_columns_text(found)}, by name" for kind, found in by_type.items()), *lines]
+
+
+def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
+    """Name the columns in which the model has no way to take a NULL, with the type that they become."""
+    return {
+        column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
+    }
+
+
+def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None:
+    """Refuse NULLs that are known before anything is scored.
+
+    Args:
+        feeds: the model's inputs.
+        counts: number of NULLs by column.
+
+    Raises:
+        SignatureMismatchError: with every such column.
+    """
+    wanted = columns_without_null(feeds)
+    problems = [
+        f"column '{column}': got {counts[column]:,} NULLs, expected {_type_text(kind)} without NULL"
+        for column, kind in wanted.items()
+        if counts.get(column)
+    ]
+    if problems:
+        more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+        raise _mismatch("; ".join(problems[:_LISTED]) + more, _NULL_ADVICE)
 
 
 class _Matcher:
@@ -190,6 +221,13 @@ def _mismatch(problems: str, advice: str) -> SignatureMismatchError:
     return SignatureMismatchError(
         code="SIGNATURE_MISMATCH", what=f"the input does not fit the model: {problems}", next_step=advice
     )
+
+
+def _has_no_null(feed: Feed) -> bool:
+    """Tell whether NULL has no value there: a float has NaN, and a column of texts or objects None."""
+    if feed.type is None or pa.types.is_floating(feed.type):
+        return False
+    return feed.shape is not None or pa.types.is_integer(feed.type) or pa.types.is_boolean(feed.type)
 
 
 def _is_list(type_: pa.DataType) -> bool:

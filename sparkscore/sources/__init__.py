@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
@@ -33,6 +33,9 @@ class Source(Protocol):
 
         The frame is lazy, reads only what was pinned, and gives the same rows each time.
         """
+
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Count the NULLs of columns as far as the input's metadata tells; no row is read, no job is started."""
 
     def check_unchanged(self) -> None:
         """Compare the input with what was pinned. Called after scoring, before anything is published.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.config import Input
@@ -33,6 +35,10 @@ class FileListSource:
     def frame(self) -> DataFrame | None:
         """Give None: there are no rows."""
         return None
+
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
+        """Know of none."""
+        return {}
 
     def check_unchanged(self) -> None:
         """Compare sizes and times of change with the listing."""

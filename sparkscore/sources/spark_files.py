@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sparkscore.sources.agreement import (
     refuse_delta_table,
     refuse_patterns_in_names,
 )
+from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.listing import EMPTY, HIDDEN, check_files_unchanged, is_hidden, list_files
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
@@ -71,6 +72,10 @@ class SparkFilesSource:
     def frame(self) -> DataFrame | None:
         """Give the rows, each with its file."""
         return self._frame
+
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Count what the footers of Parquet files tell."""
+        return count_nulls(self._files, columns) if self._format == "parquet" else {}
 
     def check_unchanged(self) -> None:
         """Compare sizes and times of change with the listing."""

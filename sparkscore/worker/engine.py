@@ -18,7 +18,7 @@ from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcom
 from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
-from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.scorers.model_files import ModelFiles, noting_verified
 from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
 
@@ -70,10 +70,12 @@ class Loaded:
     Attributes:
         failure: why the scorer did not load; None when it did.
         warnings: what the user should know, a sentence each.
+        models: digests of the models' files, as this process has found them.
     """
 
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,16 @@ class LocalEngine:
         os.environ.update(self._variables)
         try:
             differences = () if self._environment is None else check_environment(self._environment)
-            self._scorer = load_scorer(self._spec)
+            with noting_verified() as verified:
+                self._scorer = load_scorer(self._spec)
         except _OF_THE_USERS_CODE as error:
             self.close()
             return Loaded(_failure_of(error, "SCRIPT_INIT"))
+        models = tuple(sorted(verified))
         if self._environment is None or not differences:
-            return Loaded()
-        return Loaded(warnings=(f"the workers differ from {self._environment.source}: {'; '.join(differences)}",))
+            return Loaded(models=models)
+        warning = f"the workers differ from {self._environment.source}: {'; '.join(differences)}"
+        return Loaded(warnings=(warning,), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
         """Score one mini-batch and make its rows of the result."""

@@ -24,6 +24,7 @@ class LoadedEngine:
         failure: why it did not load; it is not tried again in this process.
         loads: how often this process has loaded it.
         warnings: what loading had to say.
+        models: digests of the models' files, as this process has found them.
     """
 
     key: str
@@ -32,6 +33,7 @@ class LoadedEngine:
     failure: Failure | None = None
     loads: int = 0
     warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     def ensure(self) -> None:
         """Load the scorer, the first time or after its process has ended; what did not load is not tried again."""
@@ -39,11 +41,11 @@ class LoadedEngine:
             return
         loaded = self.engine.load()
         self.loads += 1
-        self.failure, self.warnings = loaded.failure, loaded.warnings
+        self.failure, self.warnings, self.models = loaded.failure, loaded.warnings, loaded.models
 
     def describe(self) -> WorkerState:
         """Describe this process for a report."""
-        return WorkerState(self.worker, self.loads, self.warnings)
+        return WorkerState(self.worker, self.loads, self.warnings, self.models)
 
 
 _kept: LoadedEngine | None = None

@@ -54,6 +54,7 @@ class MiniBatchReport:
         worker: name of the worker process, unique in its run.
         loads: how often this process has loaded the model for this run.
         warnings: what the user should know of the worker process, a sentence each.
+        models: digests of the models' files, as this process has found them.
         failure: why items failed, if any did.
         attempts: the calls, in their order.
         staged: files that this task attempt finished; only on the task's last report.
@@ -72,6 +73,7 @@ class MiniBatchReport:
     worker: str
     loads: int
     warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     failure: Failure | None = None
     attempts: tuple[CallReport, ...] = ()
     staged: tuple[StagedFile, ...] = ()
@@ -106,6 +108,7 @@ REPORT_SCHEMA = pa.schema(
         ("worker", pa.string()),
         ("loads", pa.int64()),
         ("warnings", pa.list_(pa.string())),
+        ("models", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
         ("attempts", pa.list_(pa.struct(list(CALL_SCHEMA)))),
         ("staged", _STAGED),
@@ -142,11 +145,13 @@ class WorkerState:
         worker: name of the process, unique in its run.
         loads: how often it has loaded the model for this run.
         warnings: what the user should know of it, a sentence each.
+        models: digests of the models' files, as it has found them.
     """
 
     worker: str
     loads: int
     warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 def make_report(unit: int, mini_batch: str, attempt: Attempt, state: WorkerState) -> MiniBatchReport:
@@ -165,6 +170,7 @@ def make_report(unit: int, mini_batch: str, attempt: Attempt, state: WorkerState
         worker=state.worker,
         loads=state.loads,
         warnings=state.warnings,
+        models=state.models,
         failure=outcome.failure,
         attempts=attempt.calls,
     )
@@ -189,6 +195,7 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
             **files,
             "scored_at": scored_at,
             "warnings": tuple(row["warnings"] or ()),
+            "models": tuple(row["models"] or ()),
         }
         reports.append(MiniBatchReport(**{**row, **read}))
     return sorted(reports, key=lambda report: report.unit)

@@ -20,7 +20,7 @@ def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
 
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert ended.stdout.count("COMPLETE") == 2
+    assert ended.stdout.count("COMPLETE") == 3
     found = re.search(r"([0-9.]+)% of the 898 images", ended.stdout)
     assert found is not None
     assert float(found[1]) > 95
@@ -31,6 +31,11 @@ def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
     patients = pq.read_table(demo / "diabetes" / "predictions")
     assert {"patient", "age", "progression", "prediction"} <= set(patients.column_names)
     assert patients.num_rows == 442
+    registered = deltalake.DeltaTable(demo / "diabetes" / "registered").to_pyarrow_table()
+    assert set(registered["model_version"].to_pylist()) == {"1"}
+    by_script = dict(zip(patients["patient"].to_pylist(), patients["prediction"].to_pylist(), strict=True))
+    by_registry = dict(zip(registered["patient"].to_pylist(), registered["prediction"].to_pylist(), strict=True))
+    assert by_registry == by_script
     shown, sevens, _ = [
         line.strip() for line in ended.stdout.splitlines() if line.startswith("  ") and "sparkscore " in line
     ][-3:]

@@ -210,3 +210,4 @@ def test_the_model_is_loaded_once_in_a_worker_process_however_many_partitions(
     record = run.record
     assert record["counts"]["mini_batches"] == 64
     assert record["model_loads"] == record["worker_processes"] <= 2
+    assert record["verified_models"] == {record["model"]["sha256"]: record["worker_processes"]}

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper
 
 import sparkscore
+from sparkscore.config import Input
+from sparkscore.sources import open_source
 from tests.models import flavors
 
 if TYPE_CHECKING:
@@ -197,3 +201,31 @@ def test_jobs_are_counted(spark: SparkSession) -> None:
     spark.range(3).count()
 
     assert jobs(spark) > before
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tolerated", [0, -1])
+def test_a_null_that_footers_tell_of_is_refused_for_an_integer_unless_failed_rows_are_tolerated(
+    spark: SparkSession, tmp_path: Path, tolerated: int
+) -> None:
+    save_mlflow(tmp_path / "model", {"age": "long"})
+    pq.write_table(pa.table({"age": [1, None, 3]}), tmp_path / "rows.parquet")
+    # Spark itself reads the footers in jobs: as many as without a run.
+    before = jobs(spark)
+    open_source(spark, Input(location=(str(tmp_path / "rows.parquet"),)), is_files_by_default=False)
+    of_opening = jobs(spark) - before
+    options: dict[str, Any] = {"model": tmp_path / "model", "input": tmp_path / "rows.parquet"}
+    options["output"] = tmp_path / "out"
+    settings = {"trust": "code", "settings.error_threshold": tolerated}
+
+    if tolerated:
+        assert sparkscore.score(spark, None, **options, settings=settings).record["counts"]["failed"] == 1
+        return
+    before = jobs(spark)
+    with pytest.raises(sparkscore.SparkscoreError) as caught:
+        sparkscore.score(spark, None, **options, settings=settings)
+
+    assert caught.value.code == MISMATCH
+    assert "column 'age': got 1 NULLs, expected bigint without NULL" in str(caught.value)
+    assert jobs(spark) - before == of_opening
+    assert not (tmp_path / "out").exists()

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from sparkscore import lineage
 from sparkscore.errors import ScoringScriptError
-from sparkscore.lineage import counts_of, describe_plan, end_record, git_commit_of, identity_of, loads_of, new_record
+from sparkscore.lineage import (
+    counts_of,
+    describe_plan,
+    end_record,
+    git_commit_of,
+    identity_of,
+    loads_of,
+    new_record,
+    verified_models_of,
+)
 from sparkscore.plan import InputFile, Plan, Snapshot
 from sparkscore.worker import MiniBatchReport, ProbeReport
 
@@ -75,6 +84,13 @@ def test_loads_are_counted_once_for_each_process_also_when_only_the_probe_ran_th
     assert loads_of(reports, PROBE) == {"model_loads": 2, "worker_processes": 2}
     assert loads_of(reports, replace(PROBE, worker="w3")) == {"model_loads": 3, "worker_processes": 3}
     assert loads_of([], None) == {"model_loads": 0, "worker_processes": 0}
+
+
+def test_processes_that_verified_a_model_are_counted_by_its_digest() -> None:
+    reports = [replace(REPORT, models=("a", "b")), replace(REPORT, models=("a", "b")), replace(REPORT, worker="w2")]
+
+    assert verified_models_of([*reports, replace(REPORT, worker="w3", models=("b",))]) == {"a": 1, "b": 2}
+    assert verified_models_of([]) == {}
 
 
 @pytest.mark.parametrize(("files", "described"), [((InputFile("/in/a", 3, 1),), 1), ((), None)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.errors import SignatureMismatchError
-from sparkscore.signature.matching import describe_feeds, match_inputs
+from sparkscore.signature.matching import columns_without_null, describe_feeds, match_inputs, refuse_known_nulls
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.widening import is_exact, is_rounded
 
@@ -459,3 +459,31 @@ def test_a_column_of_lists_is_not_joined_with_others() -> None:
 
     with pytest.raises(SignatureMismatchError, match="of lists cannot be joined"):
         match_inputs([TensorInput("x", pa.float64(), (-1, -1))], columns, {}, rounds=False)
+
+
+# -------------------------------------------------------------------------------------------------------------- NULLs
+
+
+@pytest.mark.parametrize(
+    ("feed", "is_refused"),
+    [
+        (Feed("n", ("n",), BIGINT), True),
+        (Feed("n", ("n",), pa.bool_()), True),
+        (Feed("n", ("n",), DOUBLE), False),
+        (Feed("n", ("n",), pa.string()), False),
+        (Feed("n", ("n",), None), False),
+        (Feed("x", ("m", "n"), BIGINT, (-1, 2)), True),
+        (Feed("x", ("m", "n"), pa.string(), (-1, 2)), True),
+        (Feed("x", ("m", "n"), FLOAT, (-1, 2)), False),
+    ],
+)
+def test_known_nulls_are_refused_where_they_have_no_value(feed: Feed, is_refused: bool) -> None:  # noqa: FBT001
+    assert ("n" in columns_without_null([feed])) == is_refused
+    refuse_known_nulls([feed], {"n": 0, "other": 3})
+    if not is_refused:
+        refuse_known_nulls([feed], {"n": 1200})
+        return
+    with pytest.raises(SignatureMismatchError) as caught:
+        refuse_known_nulls([feed], {"n": 1200})
+    assert "column 'n': got 1,200 NULLs" in caught.value.what
+    assert "settings.error_threshold" in caught.value.next_step
