@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from sparkscore.minibatch import SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit, split_into_mini_batches
+from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.plan import Plan
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.worker import (
@@ -98,7 +98,7 @@ def task_slots(spark: SparkSession) -> int:
 
 def input_schema(rows: DataFrame) -> StructType:
     """Give the columns of the input's rows."""
-    return StructType([field for field in rows.schema if field.name != SOURCE_FILE_COLUMN])
+    return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
 def _run(work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:

@@ -11,6 +11,10 @@ import pyarrow.compute as pc
 
 #: Added by the driver to every row that was read from a file; never handed to the user's code.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
+#: The block of its file that a row was read from: where it begins, and its length, in bytes.
+BLOCK_COLUMNS = ("__sparkscore_block_start", "__sparkscore_block_length")
+#: All columns that the driver adds to rows.
+HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class MiniBatch:
         mini_batch_id: stable name of the mini-batch within its run.
         files: the files that the items are, or come from, in order; empty when the rows come from no file.
         rows: the rows, without sparkscore's own columns; None when the items are the files themselves.
+        place: says which items of the input these are, the same whoever reads them; None where that is not known.
     """
 
     mini_batch_id: str
     files: tuple[str, ...]
     rows: pa.Table | None = None
+    place: str | None = None
 
     @property
     def item_count(self) -> int:
@@ -58,9 +64,9 @@ class MiniBatch:
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
     """Cut record batches into mini-batches, keeping the order of the rows.
 
-    Runs on the worker. A mini-batch never crosses a file. With a limit in items, all mini-batches of a file but its
-    last hold exactly that many rows, however Spark cut its record batches; with a limit in bytes only a single row can
-    exceed it. At most one mini-batch is held in memory.
+    Runs on the worker. A mini-batch never crosses a file, nor a block of one that Spark split. With a limit in items,
+    all mini-batches of a block but its last hold exactly that many rows, however Spark cut its record batches; with a
+    limit in bytes only a single row can exceed it. At most one mini-batch is held in memory.
 
     Args:
         batches: consumed once; may be empty, and may hold empty record batches.
@@ -68,10 +74,10 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
         unit: number of the work unit; the mini-batches are named ``<unit>-<position>``.
     """
     pending = _Pending(limit, unit)
-    for file, piece in _pieces_of_one_file(batches):
-        if file != pending.file:
+    for block, piece in _pieces_of_one_block(batches):
+        if block != pending.block:
             yield from pending.flush()
-            pending.file = file
+            pending.begin(block)
         yield from pending.add(piece)
     yield from pending.flush()
 
@@ -80,13 +86,18 @@ class _Pending:
     """The rows that wait until a mini-batch is full."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
-        self.file: str | None = None
+        self.block: _Block | None = None
+        self._first_row = 0
         self._limit = limit
         self._capacity = limit.items or limit.size_bytes or 1
         self._unit = unit
         self._pieces: list[pa.RecordBatch] = []
         self._used = 0
         self._position = 0
+
+    def begin(self, block: _Block | None) -> None:
+        self.block = block
+        self._first_row = 0
 
     def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
         while piece.num_rows:
@@ -105,10 +116,16 @@ class _Pending:
         if not self._pieces:
             return
         rows = pa.Table.from_batches(self._pieces)
-        files = () if self.file is None else (self.file,)
-        yield MiniBatch(f"{self._unit}-{self._position}", files, rows)
+        files = () if self.block is None else (self.block.file,)
+        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, self._place(rows.num_rows))
         self._pieces, self._used = [], 0
         self._position += 1
+        self._first_row += rows.num_rows
+
+    def _place(self, count: int) -> str | None:
+        if self.block is None or self.block.start is None:
+            return None
+        return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
         return int(piece.num_rows if self._limit.items else piece.nbytes)
@@ -119,15 +136,25 @@ class _Pending:
         return bisect_right(range(1, piece.num_rows + 1), room, key=lambda count: self._cost(piece.slice(0, count)))
 
 
-def _pieces_of_one_file(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str | None, pa.RecordBatch]]:
+@dataclass(frozen=True)
+class _Block:
+    """The part of a file that rows come from; where it begins is not known of every source."""
+
+    file: str
+    start: int | None = None
+    length: int | None = None
+
+
+def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
     for batch in batches:
-        if SOURCE_FILE_COLUMN not in batch.schema.names:
+        hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]
+        if not hidden:
             if batch.num_rows:
                 yield None, batch
             continue
-        runs = pc.run_end_encode(batch.column(SOURCE_FILE_COLUMN))
-        rows = batch.drop_columns([SOURCE_FILE_COLUMN])
+        rows = batch.drop_columns(hidden)
+        columns = [batch.column(name) for name in hidden]
         start = 0
-        for end, file in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
-            yield file, rows.slice(start, end - start)
+        for end in sorted({end for column in columns for end in pc.run_end_encode(column).run_ends.to_pylist()}):
+            yield _Block(*(column[start].as_py() for column in columns)), rows.slice(start, end - start)
             start = end

@@ -98,7 +98,12 @@ class Deployment(Section):
     isolation: Literal["process", "none"] | None = Field(
         default=None, description="process: the script runs in a supervised child process. none: in Spark's worker."
     )
-    chunk_size: int | None = Field(default=None, ge=1, description="Items that one commit of the run covers.")
+    chunk_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Items that a work unit scores until it says so durably, so that a crash costs no more; "
+        "it does so every 30 seconds in any case.",
+    )
     python: Python = Field(default_factory=Python, description="The Python of Spark's workers.")
     trust: Literal["code"] | None = Field(
         default=None, description="code: a model file that runs code when it is loaded may be loaded."

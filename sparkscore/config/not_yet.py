@@ -37,7 +37,6 @@ REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
 # Each with the values that ask for nothing more than this version does.
 UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
     "settings.max_concurrency_per_instance": (),
-    "chunk_size": (),
     "resources.instance_count": (),
 }
 

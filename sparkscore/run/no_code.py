@@ -13,6 +13,7 @@ from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment, Model
 from sparkscore.errors import ConfigError, SignatureMismatchError
+from sparkscore.minibatch import BLOCK_COLUMNS
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
 from sparkscore.scorers.model_files import ModelFiles, copy_once
@@ -145,6 +146,8 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
     """
     from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
 
+    # A pipeline may filter and shuffle: where a row stands in a block of its file is not known any more.
+    rows = rows.drop(*BLOCK_COLUMNS)
     scored = transform(rows, Path(files.source))
     added = tuple(name for name in scored.columns if name not in rows.columns)
     return scored, RowsSpec(chosen or added)

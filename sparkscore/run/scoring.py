@@ -54,9 +54,9 @@ from sparkscore.worker import (
     WorkerSpec,
     read_probe_report,
 )
-from sparkscore.worker.done import read_done
+from sparkscore.worker.chunks import ChunkLimit, read_done_units
 from sparkscore.worker.messages import write_stream
-from sparkscore.worker.planned import write_plan
+from sparkscore.worker.planned import count_mini_batches, write_plan
 from sparkscore.worker.probe import write_probe_report
 
 logger = logging.getLogger("sparkscore")
@@ -158,11 +158,12 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
     rules = result.spec if prepared.script else replace(result.spec, caller=prepared.scorer_name, is_per_item=True)
     layout = _stage_spec(sink, stage)
-    done = {} if plan_file is None else read_done(stage)
+    done = {} if plan_file is None else read_done_units(stage, count_mini_batches(plan_file))
     if done:
         logger.info("%d of %d work units were scored by an earlier attempt", len(done), _unit_count(plan_file))
     units = None if plan_file is None else tuple(unit for unit in range(_unit_count(plan_file)) if unit not in done)
-    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment), units)
+    chunk = ChunkLimit(items=prepared.deployment.chunk_size)
+    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment), units, chunk)
     return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
 
 

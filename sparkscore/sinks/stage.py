@@ -13,7 +13,7 @@ from sparkscore.runlock import RunLock
 from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import STAGE_FOLDER, Target
 from sparkscore.spark_errors import interrupt_behind
-from sparkscore.worker.done import has_done
+from sparkscore.worker.chunks import has_chunks
 
 LOCK_ENDING = ".lock"
 #: Folder of a stage for the rows that an overwriting run replaces, between two renames.
@@ -125,7 +125,7 @@ def put_back_replaced(stage: Path, target: Path) -> None:
 
 def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
     """Tell whether work is done, and may yet be published: the run was interrupted, or could not publish."""
-    if not has_done(stage):
+    if not has_chunks(stage):
         return False
     return interrupt_behind(error) is not None or isinstance(error, SinkError)
 

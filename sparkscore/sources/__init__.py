@@ -29,7 +29,7 @@ class Source(Protocol):
         """What was pinned."""
 
     def frame(self) -> DataFrame | None:
-        """Give the rows, each with its file in `SOURCE_FILE_COLUMN`; None where the items are the files themselves.
+        """Give the rows, each with its file and block in `HIDDEN_COLUMNS`; None where the items are the files.
 
         The frame is lazy, reads only what was pinned, and gives the same rows each time.
         """

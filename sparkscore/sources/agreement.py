@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.location import spark_path
-from sparkscore.minibatch import SOURCE_FILE_COLUMN
+from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
 
 
@@ -77,7 +77,7 @@ def check_column_names(found: Iterable[str], what: str) -> None:
         SourceSchemaError: with the names.
     """
     seen = [name.lower() for name in found]
-    wrong = {name for name in seen if seen.count(name) > 1 or name == SOURCE_FILE_COLUMN}
+    wrong = {name for name in seen if seen.count(name) > 1 or name in HIDDEN_COLUMNS}
     if wrong:
         raise SourceSchemaError(
             code="INPUT_COLUMN_NAMES",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from sparkscore.errors import SourceSchemaError, names
-from sparkscore.minibatch import SOURCE_FILE_COLUMN
+from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
-    """Add each row's file, as Spark's hidden ``_metadata`` column tells it."""
-    file = frame.metadataColumn("_metadata").getField("file_path")
-    return frame.select("*", file.alias(SOURCE_FILE_COLUMN))
+    """Add each row's file and the block of it, as Spark's hidden ``_metadata`` column tells them."""
+    metadata = frame.metadataColumn("_metadata")
+    start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
+    file = metadata.getField("file_path").alias(SOURCE_FILE_COLUMN)
+    return frame.select("*", file, start.alias(BLOCK_COLUMNS[0]), length.alias(BLOCK_COLUMNS[1]))
 
 
 def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) -> DataFrame:
@@ -22,7 +24,7 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
     """
     if wanted is None:
         return frame
-    present = [name for name in frame.columns if name != SOURCE_FILE_COLUMN]
+    present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
     missing = set(wanted) - set(present)
     if missing:
         raise SourceSchemaError(
@@ -31,4 +33,4 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
             got=names(present),
             next_step="Correct 'input.columns'.",
         )
-    return frame.select(*(f"`{name.replace('`', '``')}`" for name in (*wanted, SOURCE_FILE_COLUMN)))
+    return frame.select(*(f"`{name.replace('`', '``')}`" for name in (*wanted, *HIDDEN_COLUMNS)))

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 
 import pyarrow as pa
 
+from sparkscore.errors import ScoringError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.worker.attempts import Attempts, FailureRules
-from sparkscore.worker.done import write_done
+from sparkscore.worker.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.planned import read_planned_mini_batches
@@ -20,8 +22,6 @@ from sparkscore.worker.quarantine import quarantined_rows
 from sparkscore.worker.report import Attempt, MiniBatchReport, make_report, write_reports
 from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.stage import StageSpec, StageWriter
-
-_REPORTS_IN_ONE_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class WorkerSpec:
         stage: where they go.
         rules: what happens to what fails.
         units: the work units that are to be scored, by the number of the task; None where tasks are units.
+        chunk: when a chunk ends before its unit does.
     """
 
     engine: EngineSpec
@@ -45,10 +46,11 @@ class WorkerSpec:
     stage: StageSpec
     rules: FailureRules = field(default_factory=FailureRules)
     units: tuple[int, ...] | None = None
+    chunk: ChunkLimit = field(default_factory=ChunkLimit)
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
-    """Score everything that one Spark task gets.
+    """Score everything that one Spark task gets, chunk by chunk; chunks that are done already are taken up.
 
     Runs on the worker, once per task attempt; may run again, or twice at once, for the same unit. No failure of the
     user's code raises here: failures are reported and their items quarantined. A task whose own failures are more than
@@ -60,48 +62,19 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
         unit: number of the task.
 
     Yields:
-        Record batches of `REPORT_SCHEMA`, a row for each mini-batch; the last row names the finished files.
+        Record batches of `REPORT_SCHEMA`, one for each chunk, a row for each mini-batch; a chunk's last row names its
+        files.
     """
     if spec.units is not None:
         unit = spec.units[unit]
-    with StageWriter(spec.stage, unit) as writer:
-        yield from _score_into(writer, _mini_batches(batches, spec, unit), spec, unit)
-
-
-def _score_into(
-    writer: StageWriter, mini_batches: Iterable[MiniBatch], spec: WorkerSpec, unit: int
-) -> Iterator[pa.RecordBatch]:
-    progress = ProgressFile(spec.stage.folder, unit)
-    reports: list[MiniBatchReport] = []
-    sent: list[MiniBatchReport] = []
-    failed = failed_mini_batches = 0
-    is_whole = True
-    with StageWriter(replace(spec.stage, kind="quarantine", partition_by=(), left_out=()), unit) as quarantine:
-        for mini_batch in mini_batches:
-            attempt, loaded = _score(mini_batch, spec)
-            outcome = attempt.outcome
-            if outcome.table is not None:
-                writer.write(outcome.table)
-            rows = quarantined_rows(mini_batch, outcome, spec.result.lineage, attempt.tries, attempt.scored_at)
-            if rows is not None:
-                quarantine.write(rows)
-            if len(reports) >= _REPORTS_IN_ONE_BATCH:
-                yield write_reports(reports)
-                sent += reports
-                reports.clear()
-            reports.append(make_report(unit, mini_batch.mini_batch_id, attempt, loaded.describe()))
-            progress.add(outcome.items, outcome.failed)
-            failed, failed_mini_batches = failed + outcome.failed, failed_mini_batches + bool(outcome.failed)
-            # Without raising: Spark would try a task again that cannot succeed.
-            if loaded.failure is not None or spec.rules.are_broken_by(failed, failed_mini_batches):
-                is_whole = False
-                break
-        progress.close()
-        if reports:
-            reports[-1] = replace(reports[-1], staged=writer.finish(), quarantined=quarantine.finish())
-            if is_whole and spec.units is not None:
-                write_done(spec.stage.folder, unit, [*sent, *reports])
-            yield write_reports(reports)
+    task = _Task(spec, unit)
+    mini_batches = iter(_mini_batches(batches, spec, unit))
+    for first in mini_batches:
+        reports = task.take_up(first, mini_batches) or task.score(first, mini_batches)
+        yield write_reports(reports)
+        if task.is_hopeless:
+            break
+    task.close()
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
@@ -110,9 +83,97 @@ def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int
     return split_into_mini_batches(batches, spec.limit, unit)
 
 
+class _Task:
+    """What one task attempt has done so far.
+
+    Attributes:
+        is_hopeless: whether more calls are of no use: the scorer did not load, or too much has failed.
+    """
+
+    def __init__(self, spec: WorkerSpec, unit: int) -> None:
+        self.is_hopeless = False
+        self._spec = spec
+        self._unit = unit
+        self._done = self._failed = self._failed_mini_batches = 0
+        self._progress = ProgressFile(spec.stage.folder, unit)
+
+    def close(self) -> None:
+        """Say the last of the progress."""
+        self._progress.close()
+
+    def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
+        """Give the reports of the chunk that begins with a mini-batch and is done; nothing where there is none.
+
+        Raises:
+            ScoringError: its other mini-batches are not those that come; it is forgotten, so trying again helps.
+        """
+        folder = self._spec.stage.folder
+        reports = read_chunk(folder, self._unit, self._done)
+        if not reports or first.place is None or reports[0].place != first.place:
+            return []
+        for report in reports[1:]:
+            found = next(rest, None)
+            if found is None or found.place != report.place:
+                forget_chunk(folder, self._unit, self._done)
+                raise _other_order(self._unit)
+        for report in reports:
+            self._count(report)
+        return reports
+
+    def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
+        """Score mini-batches until the chunk is full or nothing is left, stage them, and keep the chunk."""
+        spec, start = self._spec, self._done
+        began, items = time.monotonic(), 0
+        reports: list[MiniBatchReport] = []
+        of_quarantine = replace(spec.stage, kind="quarantine", partition_by=(), left_out=())
+        with StageWriter(spec.stage, self._unit) as writer, StageWriter(of_quarantine, self._unit) as quarantine:
+            for mini_batch in chain([first], rest):
+                reports.append(self._score_one(mini_batch, writer, quarantine))
+                items += mini_batch.item_count
+                is_full = time.monotonic() - began >= spec.chunk.seconds or items >= (spec.chunk.items or items + 1)
+                if is_full or self.is_hopeless:
+                    break
+            reports[-1] = replace(reports[-1], staged=writer.finish(), quarantined=quarantine.finish())
+        if not self.is_hopeless and first.place is not None:
+            write_chunk(spec.stage.folder, self._unit, start, reports)
+        return reports
+
+    def _score_one(self, mini_batch: MiniBatch, writer: StageWriter, quarantine: StageWriter) -> MiniBatchReport:
+        attempt, loaded = _score(mini_batch, self._spec)
+        outcome = attempt.outcome
+        if outcome.table is not None:
+            writer.write(outcome.table)
+        lineage = self._spec.result.lineage
+        rows = quarantined_rows(mini_batch, outcome, lineage, attempt.tries, attempt.scored_at)
+        if rows is not None:
+            quarantine.write(rows)
+        report = make_report(self._unit, mini_batch, attempt, loaded.describe())
+        self._count(report)
+        # Without raising: Spark would try a task again that cannot succeed.
+        self.is_hopeless |= loaded.failure is not None
+        return report
+
+    def _count(self, report: MiniBatchReport) -> None:
+        self._done += 1
+        self._failed += report.failed
+        self._failed_mini_batches += bool(report.failed)
+        self._progress.add(report.items, report.failed)
+        self.is_hopeless |= self._spec.rules.are_broken_by(self._failed, self._failed_mini_batches)
+
+
 def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedEngine]:
     loaded = engine_of_this_process(spec.engine)
     scored_at, start = datetime.now(UTC), time.perf_counter()
     attempts = Attempts(loaded, spec.result, spec.rules, scored_at)
     outcome = attempts.score(mini_batch)
     return Attempt(outcome, tuple(attempts.calls), time.perf_counter() - start, scored_at), loaded
+
+
+def _other_order(unit: int) -> ScoringError:
+    return ScoringError(
+        code="CHUNK_DIFFERS",
+        what=f"the rows of work unit {unit} come in another order than to an earlier attempt at the run",
+        expected="the same files in the same order, as from the same settings of Spark",
+        state="Nothing was published; what was scored before is scored anew.",
+        next_step="Run the same run id again.",
+    )

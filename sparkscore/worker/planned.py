@@ -25,6 +25,13 @@ def write_plan(path: str, rows: pa.Table) -> None:
             writer.write_table(own, row_group_size=max(1, own.num_rows))
 
 
+def count_mini_batches(plan_file: str) -> dict[int, int]:
+    """Count the planned mini-batches of each work unit. Runs on the driver."""
+    rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
+    counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
+    return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}
+
+
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
     """Give the mini-batches of work units, in the plan's order."""
     plan: pq.ParquetFile | None = None
@@ -32,4 +39,4 @@ def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[
         plan = plan or pq.ParquetFile(plan_file)
         rows = plan.read_row_group(unit).to_pylist()
         for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
-            yield MiniBatch(mini_batch, tuple(file["path"] for file in files))
+            yield MiniBatch(mini_batch, tuple(file["path"] for file in files), place=mini_batch)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
 
 
@@ -46,6 +47,7 @@ class MiniBatchReport:
     Attributes:
         unit: number of the work unit (the Spark task's).
         mini_batch: name of the mini-batch.
+        place: which items of the input these are; None where that is not known.
         items, scored, failed: counts of items; ``items = scored + failed``.
         rows: rows of the result that were staged.
         calls: calls of ``run()``.
@@ -63,6 +65,7 @@ class MiniBatchReport:
 
     unit: int
     mini_batch: str
+    place: str | None
     items: int
     scored: int
     failed: int
@@ -98,6 +101,7 @@ REPORT_SCHEMA = pa.schema(
     [
         ("unit", pa.int64()),
         ("mini_batch", pa.string()),
+        ("place", pa.string()),
         ("items", pa.int64()),
         ("scored", pa.int64()),
         ("failed", pa.int64()),
@@ -154,12 +158,13 @@ class WorkerState:
     models: tuple[str, ...] = ()
 
 
-def make_report(unit: int, mini_batch: str, attempt: Attempt, state: WorkerState) -> MiniBatchReport:
+def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: WorkerState) -> MiniBatchReport:
     """Write the report of one attempt."""
     outcome = attempt.outcome
     return MiniBatchReport(
         unit=unit,
-        mini_batch=mini_batch,
+        mini_batch=mini_batch.mini_batch_id,
+        place=mini_batch.place,
         items=outcome.items,
         scored=outcome.scored,
         failed=outcome.failed,

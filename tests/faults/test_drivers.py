@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.runlog import RunFolder
@@ -19,38 +21,57 @@ from tests.faults.ledger import check_ledger, read_table
 
 MakeDeployment = Callable[..., Path]
 FILES = 40
+ROWS_OF_A_CALL = 25
 # Each call leaves a file of its own, so that calls can be counted whoever dies.
 SCRIPT = """
 import os, time, uuid
 from pathlib import Path
 
-def run(files):
+def run(items):
     time.sleep({seconds})
-    for file in files:
-        (Path({calls!r}) / (Path(file).name + "." + uuid.uuid4().hex)).touch()
-    return [len(Path(file).read_text()) for file in files]
+    (Path({calls!r}) / uuid.uuid4().hex).touch()
+    return [1] * len(items)
 """
 
 
 class Rig:
-    """A request and the drivers that work on it, each in a process group of its own."""
+    """A request of 40 calls, and the drivers that work on it, each in a process group of its own."""
 
-    def __init__(self, folder: Path, make_deployment: MakeDeployment, output_format: str, seconds: float) -> None:
+    def __init__(
+        self, folder: Path, make_deployment: MakeDeployment, output_format: str, seconds: float, *, is_rows: bool
+    ) -> None:
         self.folder, self.drivers = folder, list[subprocess.Popen[str]]()
         self.calls, self.input, self.output = folder / "calls", folder / "in", folder / "out"
         self.calls.mkdir()
         self.input.mkdir()
-        for number in range(FILES):
-            (self.input / f"{number:02}.txt").write_text("x" * number)
+        self.key = "id" if is_rows else None
+        self.keys = self._write_rows() if is_rows else self._write_files()
         script = SCRIPT.format(seconds=seconds, calls=str(self.calls))
-        deployment = make_deployment(script, settings={"mini_batch_size": 1}, output={"format": output_format})
+        deployment = make_deployment(
+            script,
+            settings={"mini_batch_size": ROWS_OF_A_CALL if is_rows else 1},
+            output={"format": output_format},
+            chunk_size=2 * ROWS_OF_A_CALL if is_rows else None,
+        )
         options = {
-            "deployment": str(deployment), "input": str(self.input), "input_format": "files",
+            "deployment": str(deployment), "input": str(self.input), "input_format": "parquet" if is_rows else "files",
             "output": str(self.output), "run_id": "night", "runs": str(folder / "runs"),
         }  # fmt: skip
         (folder / "options.json").write_text(json.dumps(options))
         self.record = RunFolder(folder / "runs", "night")
         self.stage = self.output / "_sparkscore" / "night"
+
+    def _write_files(self) -> list[object]:
+        for number in range(FILES):
+            (self.input / f"{number:02}.txt").write_text("x" * number)
+        return [str(path) for path in self.input.iterdir()]
+
+    def _write_rows(self) -> list[object]:
+        keys = list(range(FILES * ROWS_OF_A_CALL))
+        half = len(keys) // 2
+        for number, part in enumerate((keys[:half], keys[half:])):
+            pq.write_table(pa.table({"id": part}), self.input / f"{number}.parquet")
+        return [*keys]
 
     def start(self) -> subprocess.Popen[str]:
         command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(self.folder / "options.json")]
@@ -83,7 +104,7 @@ class Rig:
         return len(list((self.stage / "done").glob("[0-9]*")))
 
     def check(self, record: dict[str, Any]) -> None:
-        check_ledger(record, self.folder / "runs", [str(path) for path in self.input.iterdir()], key=None)
+        check_ledger(record, self.folder / "runs", self.keys, self.key)
         assert self.record.read_record() == record
 
     def stop(self) -> None:
@@ -97,8 +118,8 @@ class Rig:
 def make_rig(tmp_path: Path, make_deployment: MakeDeployment) -> Iterator[Callable[..., Rig]]:
     made: list[Rig] = []
 
-    def make(output_format: str = "delta", seconds: float = 0.1) -> Rig:
-        made.append(Rig(tmp_path, make_deployment, output_format, seconds))
+    def make(output_format: str = "delta", seconds: float = 0.1, *, is_rows: bool = False) -> Rig:
+        made.append(Rig(tmp_path, make_deployment, output_format, seconds, is_rows=is_rows))
         return made[-1]
 
     yield make
@@ -120,6 +141,22 @@ def test_1_a_driver_killed_while_scoring_costs_the_units_in_flight(
     assert f"{kept} of 20 work units were scored by an earlier attempt" in rig.record.log_file.read_text()
     # The probe's call, and two units of two files that were in flight.
     assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 4
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("output_format", ["delta", "parquet"])
+def test_1_a_driver_killed_while_it_scores_rows_costs_the_chunks_in_flight(
+    make_rig: Callable[..., Rig], output_format: str
+) -> None:
+    rig = make_rig(output_format, is_rows=True)
+
+    for chunks in (4, 10, 14):
+        rig.kill_when(lambda chunks=chunks: rig.done() >= chunks)  # type: ignore[misc]
+    record, _ = rig.finish()
+
+    rig.check(record)
+    # The probe's call, and three times two chunks of two calls that were in flight.
+    assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 3 * 4
 
 
 @pytest.mark.faults

@@ -292,12 +292,12 @@ def test_a_setting_that_is_not_applied_is_said_so(
     rows: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    deployment = make_deployment(GOOD, chunk_size=1000)
+    deployment = make_deployment(GOOD, settings={"max_concurrency_per_instance": 2})
 
     sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "not applied yet: chunk_size=1000" in warnings
+    assert "not applied yet: settings.max_concurrency_per_instance=2" in warnings
 
 
 @pytest.mark.parametrize("inside", ["output in input", "input in output"])

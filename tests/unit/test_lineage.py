@@ -28,7 +28,7 @@ from sparkscore.plan import InputFile, Plan, Snapshot
 from sparkscore.worker import MiniBatchReport, ProbeReport
 
 REPORT = MiniBatchReport(
-    unit=0, mini_batch="0-0", items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
+    unit=0, mini_batch="0-0", place=None, items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
     scored_at=datetime(2026, 1, 1, tzinfo=UTC), worker="w1", loads=1,
 )  # fmt: skip
 PROBE = ProbeReport(predictions=None, is_frame=False, worker="w1", loads=1, calls=1, warnings=(), failure=None)

@@ -168,9 +168,7 @@ def test_what_asks_for_nothing_more_is_not_told(write: Write) -> None:
 
 
 def test_other_settings_that_are_not_applied() -> None:
-    asked = {
-        "chunk_size": 1000,
-    }
+    asked = {"settings.max_concurrency_per_instance": 2}
 
     assert load_deployment(None, asked).unapplied_settings() == asked
 

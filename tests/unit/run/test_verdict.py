@@ -21,7 +21,7 @@ from sparkscore.run.verdict import Thresholds, decide, failure_error
 from sparkscore.worker import MiniBatchReport
 
 DONE = MiniBatchReport(
-    unit=0, mini_batch="0-0", items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
+    unit=0, mini_batch="0-0", place=None, items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
     scored_at=datetime(2026, 1, 1, tzinfo=UTC), worker="w1", loads=1,
 )  # fmt: skip
 RAISED = Failure("SCRIPT_RUN", "ValueError", "no row for Ada", "score.py, line 7", "Traceback: Ada")

@@ -32,12 +32,12 @@ from sparkscore.worker import (
     WorkerSpec,
     engine,
     loaded,
-    loop,
     probe,
     read_probe_report,
     read_reports,
     score_task,
 )
+from sparkscore.worker.chunks import ChunkLimit
 from sparkscore.worker.planned import PLAN_SCHEMA, write_plan
 from sparkscore.worker.progress import ItemsDone, read_progress
 
@@ -289,19 +289,22 @@ def test_an_interrupt_ends_the_task_and_leaves_no_open_file(
     assert pq.read_metadata(unnamed).num_rows == 20  # its footer was written: the writer was closed
 
 
-def test_many_reports_travel_in_several_batches_and_the_last_names_the_files(
-    loads: Loads, spec: WorkerSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "_REPORTS_IN_ONE_BATCH", 4)
+def test_each_chunk_travels_in_a_batch_whose_last_report_names_its_files(loads: Loads, spec: WorkerSpec) -> None:
     loads.coming = [RecordingScorer()]
-    one_each = dataclasses.replace(spec, limit=MiniBatchLimit(items=1))
+    fours = dataclasses.replace(spec, limit=MiniBatchLimit(items=1), chunk=ChunkLimit(items=4))
 
-    sent = list(score_task(rows(9), one_each, 0))
+    sent = list(score_task(rows(9), fours, 0))
 
     assert [batch.num_rows for batch in sent] == [4, 4, 1]
-    staged = [row["staged"] for batch in sent for row in batch.to_pylist()]
-    assert staged[:-1] == [[]] * 8
-    assert sum(file["rows"] for file in staged[-1]) == 9
+    staged = [[sum(file["rows"] for file in row["staged"]) for row in batch.to_pylist()] for batch in sent]
+    assert staged == [[0, 0, 0, 4], [0, 0, 0, 4], [1]]
+
+
+def test_a_chunk_ends_when_its_time_is_over(loads: Loads, spec: WorkerSpec) -> None:
+    loads.coming = [RecordingScorer()]
+    at_once = dataclasses.replace(spec, chunk=ChunkLimit(seconds=0.0))
+
+    assert [batch.num_rows for batch in score_task(rows(30), at_once, 0)] == [1, 1, 1]
 
 
 def test_a_task_that_stages_nothing_names_no_files(loads: Loads, spec: WorkerSpec) -> None:

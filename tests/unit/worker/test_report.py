@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, failed_outcome
 from sparkscore.worker.planned import PLAN_SCHEMA, read_planned_mini_batches, write_plan
 from sparkscore.worker.progress import ItemsDone, ProgressFile, read_progress
@@ -31,7 +32,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 COUNT = st.integers(0, 2**40)
 REPORTS = st.builds(
     MiniBatchReport,
-    unit=st.integers(0, 3), mini_batch=TEXT, items=COUNT, scored=COUNT, failed=COUNT, rows=COUNT, calls=COUNT,
+    unit=st.integers(0, 3), mini_batch=TEXT, place=st.none() | TEXT,
+    items=COUNT, scored=COUNT, failed=COUNT, rows=COUNT, calls=COUNT,
     seconds=st.floats(0, 1e9), scored_at=st.datetimes(timezones=st.just(UTC)), worker=TEXT,
     loads=COUNT,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
@@ -58,7 +60,10 @@ def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[Min
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
 def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str) -> None:
     report = make_report(
-        0, "0-0", Attempt(Outcome(1, 1), (CALL,), 0.5, AT.astimezone(timezone(timedelta(hours=5)))), STATE
+        0,
+        MiniBatch("0-0", ()),
+        Attempt(Outcome(1, 1), (CALL,), 0.5, AT.astimezone(timezone(timedelta(hours=5)))),
+        STATE,
     )
     table = pa.Table.from_batches([write_reports([report])])
     index = table.schema.get_field_index("scored_at")
@@ -71,8 +76,10 @@ def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str
 
 def test_a_report_tells_the_counts_of_its_outcome() -> None:
     failure = Failure("C", "E", "m")
-    partly = make_report(2, "2-0", Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), (CALL,), 0.5, AT), STATE)
-    not_at_all = make_report(2, "2-0", Attempt(failed_outcome(5, failure), (CALL,), 0.5, AT), STATE)
+    partly = make_report(
+        2, MiniBatch("2-0", ()), Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), (CALL,), 0.5, AT), STATE
+    )
+    not_at_all = make_report(2, MiniBatch("2-0", ()), Attempt(failed_outcome(5, failure), (CALL,), 0.5, AT), STATE)
 
     assert (partly.items, partly.scored, partly.failed, partly.rows, partly.staged) == (5, 3, 2, 3, ())
     assert not_at_all == replace(partly, scored=0, failed=5, rows=0)
