@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from sparkscore.errors import SparkscoreError
-    from sparkscore.run import Run, score
+    from sparkscore.run import Run, publish, score
     from sparkscore.session import local_session
 
-__all__ = ["Run", "SparkscoreError", "__version__", "local_session", "score"]
+__all__ = ["Run", "SparkscoreError", "__version__", "local_session", "publish", "score"]
 
 _MODULE_OF = {
     "Run": "sparkscore.run",
     "SparkscoreError": "sparkscore.errors",
     "local_session": "sparkscore.session",
+    "publish": "sparkscore.run",
     "score": "sparkscore.run",
 }
 

@@ -18,7 +18,7 @@ from sparkscore.plan import Plan
 from sparkscore.redaction import redact
 from sparkscore.worker import MiniBatchReport, ProbeReport
 
-RUNNING, COMPLETE, FAIL, ABORT = "RUNNING", "COMPLETE", "FAIL", "ABORT"
+RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "ABORT"
 _COUNTS = ("items", "scored", "failed", "skipped", "mini_batches", "attempts", "probe_calls")
 
 
@@ -41,6 +41,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped")),
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
         "quarantine": {"location": None, "rows": 0},
+        "stage": None,
         "model": dict.fromkeys(("name", "version", "sha256")),
         "models": [],
         "script": dict.fromkeys(("path", "sha256")),

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sparkscore.worker.planned import write_plan
 from sparkscore.worker.report import CALL_SCHEMA
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
+_MANIFEST = "manifest.json"
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
@@ -38,6 +39,23 @@ ATTEMPTS_SCHEMA = pa.schema(
         ("scored_at", pa.timestamp("us", "UTC")),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run publishes: it was scored, and no more failed than is tolerated.
+
+    Attributes:
+        files: the staged files of the predictions that count, those of the task attempts that succeeded.
+        quarantined: the same of the quarantine.
+        columns: the result's columns with Spark's names of their types.
+        commit_info: what is written into the table's history.
+    """
+
+    files: tuple[StagedFile, ...]
+    quarantined: tuple[StagedFile, ...]
+    columns: Mapping[str, str]
+    commit_info: Mapping[str, object]
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
@@ -121,10 +139,18 @@ class RunFolder:
         """Replace the record in one step."""
         write_whole(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
-    def write_manifest(self, files: Iterable[StagedFile]) -> None:
-        """Commit the run's chunk: name the staged files that count. Files that it does not name do not exist."""
-        manifest = {"run_id": self.run_id, "files": [asdict(file) for file in files]}
-        write_whole(self.path / "manifest-00000.json", json.dumps(manifest, indent=2) + "\n")
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Say what counts. Staged files that the manifest does not name do not exist."""
+        content = {"run_id": self.run_id, **asdict(manifest)}
+        write_whole(self.path / _MANIFEST, json.dumps(content, indent=2) + "\n")
+
+    def read_manifest(self) -> Manifest | None:
+        """Read what counts, if that was decided."""
+        content = _read_record(self.path / _MANIFEST)
+        if content is None:
+            return None
+        files = {name: tuple(StagedFile(**file) for file in content[name]) for name in ("files", "quarantined")}
+        return Manifest(files["files"], files["quarantined"], content["columns"], content["commit_info"])
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
         """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""

@@ -191,6 +191,28 @@ def resume(
     return resume_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
 
 
+@app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
+def publish(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run's id, as 'runs list' prints it.")],
+    *,
+    is_discarded: Annotated[
+        bool, typer.Option("--discard", rich_help_panel="Run", help="Drop what was scored instead of publishing it.")
+    ] = False,
+    runs: Runs = None,
+    master: Master = None,
+    spark_conf: SparkConf = None,
+    as_json: Json = False,
+) -> int:
+    """Publish a run that is held, as 'publish: audit' asks for, or whose publishing failed; nothing is scored.
+
+    A held run has been scored and counted. Look at it first: its record names the stage, and the quarantine comes with
+    it. Neither the input nor the model is needed any more.
+    """
+    from sparkscore.cli.publish_command import publish_run  # noqa: PLC0415 - see the module's docstring
+
+    return publish_run(run_id, runs, (master, spark_conf or ()), is_discarded=is_discarded, as_json=as_json)
+
+
 @app.command(cls=ManualCommand)
 def clean(
     outputs: Annotated[
@@ -205,7 +227,7 @@ def clean(
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
-    """Remove what dead runs have left in the folders of their outputs; living runs are left alone.
+    """Remove what dead runs have left in the folders of their outputs; living and held runs are left alone.
 
     A run that is cleaned cannot be taken up any more.
     """

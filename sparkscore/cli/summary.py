@@ -24,7 +24,13 @@ _WIDEST_VALUE: Final = 36
 _WIDTH_WITHOUT_A_TERMINAL: Final = 1000
 # The same in every row of a run, and said above the rows.
 _SAME_IN_EVERY_ROW: Final = frozenset({"run_id", "model_name", "model_version", "scored_at"})
-_STYLES: Final = {"COMPLETE": "bold green", "RUNNING": "bold yellow", "ABORT": "bold red", "FAIL": "bold red"}
+_STYLES: Final = {
+    "COMPLETE": "bold green",
+    "RUNNING": "bold yellow",
+    "HELD": "bold yellow",
+    "ABORT": "bold red",
+    "FAIL": "bold red",
+}
 
 
 def result_console() -> Console:
@@ -100,6 +106,8 @@ def _lines(record: Mapping[str, Any]) -> dict[str, str]:
         "model": _model(record),
         "seconds": _seconds(record),
         "table": _table(record.get("output") or {}),
+        "held in": shown_path(record["stage"]) if record.get("stage") else "",
+        "next": f"sparkscore publish {record['run_id']}, or with --discard" if record.get("stage") else "",
         "quarantine": _quarantine(record.get("quarantine") or {}),
         "error": _error(record.get("error") or {}),
     }

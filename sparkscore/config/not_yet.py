@@ -26,7 +26,6 @@ def _names_a_table(value: object) -> bool:
 
 REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("settings.output_action", _is_one_of("summary_only"), "Use append_row: run() then returns one element per item."),
-    ("publish", _is_one_of("audit"), "Remove the line: the result is published when the run succeeds."),
     ("input.format", _is_one_of("query", "table", "orc", "avro"), "Use files, parquet, csv, json or delta."),
     ("input.location", _names_a_table, "Name the table's path and set input.format: delta."),
     ("input.reader", _is_one_of("worker"), "Remove the line: Spark reads the input."),

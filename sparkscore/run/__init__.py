@@ -3,63 +3,48 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
 from sparkscore.driver import score_plan, task_slots
-from sparkscore.errors import ConfigError
 from sparkscore.lineage import (
-    COMPLETE,
+    HELD,
     counts_of,
     describe_plan,
-    end_record,
     identity_of,
     loads_of,
+    new_record,
     verified_models_of,
     warnings_of,
 )
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.run.columns import run_id_column
+from sparkscore.run.finished import Run, finished_before
+from sparkscore.run.held import discard, publish
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
-from sparkscore.run.quarantine import open_quarantine, publish_quarantine
-from sparkscore.run.recording import Recording, recorded, refuse_other_run
+from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
+from sparkscore.run.quarantine import open_quarantine
+from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.verdict import Thresholds, decide
-from sparkscore.runlock import is_held
-from sparkscore.sinks import Published, Sink, StagedResult, open_sink, remove_stage, staged_in
+from sparkscore.sinks import Published, Sink, Stage, open_sink, staged_in
 from sparkscore.sources import Source, open_source
 from sparkscore.worker import MiniBatchReport
 
-__all__ = ["PreparedRun", "Run", "RunOptions", "execute", "prepare", "score"]
+__all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]
 
 logger = logging.getLogger("sparkscore")
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run that is complete.
-
-    Attributes:
-        record: the run record, as ``--json`` prints it.
-    """
-
-    record: dict[str, Any]
-    _sink: Sink
-    _published: Published
-
-    def predictions(self) -> DataFrame:
-        """Give this run's rows of the result, and no others, as they were committed."""
-        return self._sink.read(self._published)
-
-
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
-    """Score an input with a deployment and commit one result.
+    """Score an input with a deployment and commit one result, or hold it where the deployment says ``publish: audit``.
 
     Runs on the driver; the model runs on Spark's workers. Blocks until the result is committed.
 
@@ -88,37 +73,54 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     Raises:
         SparkscoreError: the run failed; nothing was published, and the error's ``record`` says what happened.
     """
-    deployment = prepared.deployment
-    if (finished := _finished_before(spark, prepared)) is not None:
+    deployment, folder = prepared.deployment, prepared.folder
+    if (
+        finished := finished_before(spark, prepared, lambda: _identity(prepared, _plan(spark, prepared)[1]))
+    ) is not None:
         return finished
-    with recorded(prepared) as recording:
+    record = new_record(prepared.run_id, prepared.source_name, deployment.effective())
+    with recorded(folder, record, deployment.settings.logging_level) as recording:
+        folder.write_request(prepared.request)
+        recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         with recording.timed("plan"):
             source, plan = _plan(spark, prepared)
             identity = _identity(prepared, plan)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             sink.check_target()
-            quarantine = open_quarantine(spark, deployment, prepared.run_id)
+            sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
             _note_plan(recording, prepared, plan, sink, identity)
             feeds = match_input(prepared, source)
         with staged_in(sink.target, deployment.output.stage, identity, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
-                sink.check_schema(work.result.schema)
+                schema = work.result.schema
+                sink.check_schema(schema)
             with recording.timed("score"):
                 reports = _score(spark, plan, work, progress or choose_display())
-            prepared.folder.write_attempts(reports)
+            folder.write_attempts(reports)
             _note_scores(recording, plan, work, reports)
             decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
-            with recording.timed("publish"):
-                source.check_unchanged()
-                staged = _commit(prepared, work, reports, stage.path)
-                stage.check_still_ours()
-                recording.note(quarantine=publish_quarantine(quarantine, reports, stage.path))
-                # With its columns in the record, a commit that lands is recognised even if this process dies now.
-                recording.note(output=_describe_output(sink, Published(None, None, work.result.schema)))
-                published = sink.publish(staged)
-            recording.note(output=_describe_output(sink, published))
-    return Run(recording.content, sink, published)
+            source.check_unchanged()
+            manifest = manifest_of(reports, schema, work.spec.result.lineage)
+            folder.write_manifest(manifest)
+            if deployment.publish == "audit":
+                _hold(recording, sink, stage, schema)
+                read: Callable[[], DataFrame] = partial(sink.read_staged, staged_result(manifest, stage.path, schema))
+            else:
+                with recording.timed("publish"):
+                    published = publish_manifest(manifest, schema, sinks, stage, recording)
+                    recording.note(output=describe_output(sink, published))
+                read = partial(sink.read, published)
+    return Run(recording.content, read)
+
+
+def _hold(recording: Recording, sink: Sink, stage: Stage, schema: StructType) -> None:
+    """Leave the staged rows where they are until somebody publishes or discards the run."""
+    stage.hold()
+    recording.note(output=describe_output(sink, Published(None, None, schema)), stage=str(stage.path))
+    recording.ends_as(HELD)
+    run_id = recording.content["run_id"]
+    logger.info("run '%s' is held: 'sparkscore publish %s' publishes it, with --discard it is dropped", run_id, run_id)
 
 
 def _thresholds(deployment: Deployment) -> Thresholds:
@@ -140,15 +142,6 @@ def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
-def _commit(prepared: PreparedRun, work: Work, reports: list[MiniBatchReport], stage: Path) -> StagedResult:
-    """Name the staged files that count: those of the task attempts whose reports came back."""
-    files = tuple(file for report in reports for file in report.staged)
-    prepared.folder.write_manifest(files)
-    lineage = work.spec.result.lineage
-    commit_info = {"model_name": lineage.model_name, "model_version": lineage.model_version}
-    return StagedResult(stage, files, work.result.schema, commit_info)
-
-
 def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Sink, identity: str) -> None:
     snapshot = plan.snapshot
     log_choices(prepared.deployment, snapshot.kind)
@@ -159,7 +152,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Si
     recording.note(
         identity=identity,
         input=describe_plan(plan),
-        output=_describe_output(sink, None),
+        output=describe_output(sink, None),
         config=prepared.deployment.effective(snapshot.kind),
     )
 
@@ -176,15 +169,6 @@ def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[Min
     )
 
 
-def _describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:
-    target = sink.target
-    described = {"format": sink.format, "location": str(target.path), "mode": target.mode}
-    if published is None:
-        return {**described, "version": None, "rows": None, "columns": None}
-    columns = {field.name: field.dataType.simpleString() for field in published.schema}
-    return {**described, "version": published.version, "rows": published.rows, "columns": columns}
-
-
 def _identity(prepared: PreparedRun, plan: Plan) -> str:
     return identity_of(
         {
@@ -193,47 +177,3 @@ def _identity(prepared: PreparedRun, plan: Plan) -> str:
             "config": prepared.deployment.effective(plan.snapshot.kind),
         }
     )
-
-
-def _finished_before(spark: SparkSession, prepared: PreparedRun) -> Run | None:
-    """Give the run of this id if its result is there and was the same request; it is not made again.
-
-    Its record may say otherwise: a driver that died just after it had published could not write it.
-    """
-    record = prepared.folder.read_record()
-    columns = None if record is None else record["output"]["columns"]
-    if record is None or not columns or is_held(prepared.folder.lock_file):
-        return None
-    sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
-    schema = _schema_of(columns)
-    is_complete = record["state"] == COMPLETE
-    landed = None if is_complete else sink.landed(schema)
-    if not is_complete and landed is None:
-        return None
-    _, plan = _plan(spark, prepared)
-    refuse_other_run(record, _identity(prepared, plan), prepared.run_id)
-    if landed is not None:
-        return _complete(record, sink, landed, prepared)
-    published = Published(record["output"]["version"], record["output"]["rows"], schema)
-    if not sink.holds(published):
-        raise ConfigError(
-            code="RUN_RESULT_GONE",
-            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{record['output']['location']}'",
-            next_step="Choose another --run-id to score again.",
-        )
-    logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
-    return Run(record, sink, published)
-
-
-def _complete(record: dict[str, Any], sink: Sink, published: Published, prepared: PreparedRun) -> Run:
-    """Complete the record of a driver that died after its result had landed."""
-    record = end_record({**record, "output": _describe_output(sink, published)}, COMPLETE)
-    prepared.folder.write_record(record)
-    remove_stage(sink.target, prepared.deployment.output.stage)
-    logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)
-    return Run(record, sink, published)
-
-
-def _schema_of(columns: dict[str, str]) -> StructType:
-    ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in columns.items())
-    return StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType

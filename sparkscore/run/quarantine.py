@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
 from sparkscore.sinks import Sink, StagedResult, open_sink
-from sparkscore.worker import QUARANTINE_SCHEMA, MiniBatchReport
+from sparkscore.worker import QUARANTINE_SCHEMA, StagedFile
 
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
@@ -23,7 +22,7 @@ def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) ->
     return open_sink(spark, config, run_id, "run_id", part="quarantine")
 
 
-def publish_quarantine(sink: Sink, reports: Sequence[MiniBatchReport], stage: Path) -> dict[str, Any]:
+def publish_quarantine(sink: Sink, files: tuple[StagedFile, ...], stage: Path) -> dict[str, Any]:
     """Publish the quarantined items, before the predictions: who sees these, finds the others.
 
     Returns:
@@ -32,7 +31,6 @@ def publish_quarantine(sink: Sink, reports: Sequence[MiniBatchReport], stage: Pa
     Raises:
         SinkError: it did not work; nothing of the run is visible.
     """
-    files = tuple(file for report in reports for file in report.quarantined if file.rows)
     if not files:
         return {"location": None, "rows": 0}
     staged = StagedResult(stage, files, from_arrow_schema(QUARANTINE_SCHEMA), {})

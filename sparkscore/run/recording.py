@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
-from sparkscore.lineage import ABORT, COMPLETE, FAIL, end_record, new_record
+from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record
 from sparkscore.redaction import redact
-from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import details
 from sparkscore.runlock import RunLock
+from sparkscore.runlog import RunFolder
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
 
 logger = logging.getLogger("sparkscore")
@@ -23,9 +24,10 @@ logger = logging.getLogger("sparkscore")
 class Recording:
     """The record of a run in progress."""
 
-    def __init__(self, prepared: PreparedRun) -> None:
-        self._folder = prepared.folder
-        self.content = new_record(prepared.run_id, prepared.source_name, prepared.deployment.effective())
+    def __init__(self, folder: RunFolder, content: dict[str, Any]) -> None:
+        self._folder = folder
+        self._final_state = COMPLETE
+        self.content = content
 
     def note(self, **parts: Any) -> None:
         """Add to the record and write it."""
@@ -43,26 +45,34 @@ class Recording:
             total = round(so_far[step] + time.perf_counter() - start, 3)
             self.content = {**self.content, "seconds": {**so_far, step: total}}
 
-    def end(self, state: str, error: BaseException | None = None) -> None:
+    def ends_as(self, state: str) -> None:
+        """Say how a run ends that ends without an error, if not as COMPLETE."""
+        self._final_state = state
+
+    def end(self, state: str | None = None, error: BaseException | None = None) -> None:
         """Write the final state."""
-        self.content = end_record(self.content, state, error)
+        self.content = end_record(self.content, state or self._final_state, error)
         self._folder.write_record(self.content)
 
 
 @contextmanager
-def recorded(prepared: PreparedRun) -> Iterator[Recording]:
+def recorded(folder: RunFolder, record: dict[str, Any], logging_level: str) -> Iterator[Recording]:
     """Record a run: RUNNING at its start, then COMPLETE, FAIL or ABORT, and give the error its record.
+
+    Args:
+        folder: the run's folder.
+        record: its record so far.
+        logging_level: the deployment's.
 
     Raises:
         SparkscoreError: what failed; an error of Spark's comes as one of ours.
         ConfigError: another driver works on this run.
     """
-    prepared.folder.create()
+    folder.create()
     handled_before = sys.exception()
-    with RunLock(prepared.folder.lock_file, prepared.run_id), _logging_to(prepared):
-        recording = Recording(prepared)
-        prepared.folder.write_request(prepared.request)
-        recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
+    with RunLock(folder.lock_file, folder.run_id), _logging_to(folder.log_file, logging_level):
+        recording = Recording(folder, {**record, "state": RUNNING, "error": None})
+        recording.note()
         try:
             yield recording
         except (KeyboardInterrupt, SystemExit) as error:
@@ -79,7 +89,7 @@ def recorded(prepared: PreparedRun) -> Iterator[Recording]:
             explained = explain_spark_error(error) if isinstance(error, SPARK_ERRORS) else _unexpected(error)
             explained.record = _ended(recording, explained)
             raise explained from error
-        recording.end(COMPLETE)
+        recording.end()
 
 
 def _unexpected(error: Exception) -> SparkscoreError:
@@ -121,12 +131,12 @@ class _RedactingFormatter(logging.Formatter):
 
 
 @contextmanager
-def _logging_to(prepared: PreparedRun) -> Iterator[None]:
+def _logging_to(file: Path, logging_level: str) -> Iterator[None]:
     """Write the run's messages, and the details that only its log gets, to the run's log."""
-    handler = logging.FileHandler(prepared.folder.log_file, encoding="utf-8")
+    handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
-    logger.setLevel(prepared.deployment.settings.logging_level.upper())
+    logger.setLevel(logging_level.upper())
     for log in (logger, details):
         log.addHandler(handler)
     try:

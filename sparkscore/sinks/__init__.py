@@ -15,10 +15,10 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.stage import Stage, remove_stage, staged_in
+from sparkscore.sinks.stage import Stage, remove_stage, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
 
-__all__ = ["Published", "Sink", "Stage", "StagedResult", "open_sink", "remove_stage", "staged_in"]
+__all__ = ["Published", "Sink", "Stage", "StagedResult", "open_sink", "remove_stage", "stage_of", "staged_in"]
 
 
 class Sink(Protocol):
@@ -64,6 +64,9 @@ class Sink(Protocol):
 
     def holds(self, published: Published) -> bool:
         """Tell whether what this run published earlier is still there: the table is asked, not the record."""
+
+    def read_staged(self, staged: StagedResult) -> DataFrame:
+        """Give the rows that this run would publish."""
 
     def read(self, published: Published) -> DataFrame:
         """Give the rows that this run published, and no others."""

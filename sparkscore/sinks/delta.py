@@ -102,13 +102,15 @@ class DeltaSink:
         table = self._spark.read.format("delta").option("versionAsOf", published.version)
         return table.load(str(self._target.path)).where(col(self._target.run_id_column) == self._target.run_id)
 
-    def _writer(self, staged: StagedResult) -> DataFrameWriter:
+    def read_staged(self, staged: StagedResult) -> DataFrame:
+        """Read the staged files."""
         files = [spark_path(staged.stage / file.path) for file in staged.files if file.rows]
-        if files:
-            rows = self._spark.read.schema(staged.schema).parquet(*files)
-        else:
-            rows = self._spark.createDataFrame([], staged.schema)
-        writer = rows.write.format("delta").mode(_MODES[self._target.mode])
+        if not files:
+            return self._spark.createDataFrame([], staged.schema)
+        return self._spark.read.schema(staged.schema).parquet(*files)
+
+    def _writer(self, staged: StagedResult) -> DataFrameWriter:
+        writer = self.read_staged(staged).write.format("delta").mode(_MODES[self._target.mode])
         writer = writer.option("txnAppId", f"sparkscore:{self._target.run_id}:{self._target.part}").option(
             "txnVersion", 1
         )

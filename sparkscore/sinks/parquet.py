@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from shutil import rmtree
 
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import col, lit
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, StructType
 
@@ -23,6 +25,8 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 
+# Files are staged as attempts/<attempt>/<partitions>/<name>.
+_DEPTH_OF_ATTEMPTS = 2
 # Types whose text in a folder's name every reader takes back to the same value.
 _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
@@ -142,6 +146,18 @@ class ParquetSink:
             ) from error
         return self._proof(staged)
 
+    def read_staged(self, staged: StagedResult) -> DataFrame:
+        """Read the staged files, those of each task attempt with the partitions that their folders name."""
+        stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
+        rows = self._spark.createDataFrame([], stored)
+        attempts = groupby(staged.files, key=lambda file: "/".join(file.path.split("/")[:_DEPTH_OF_ATTEMPTS]))
+        for attempt, files in attempts:
+            reader = self._spark.read.schema(stored).option("basePath", spark_path(staged.stage / attempt))
+            rows = rows.unionByName(reader.parquet(*(spark_path(staged.stage / file.path) for file in files)))
+        return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
+            *map(col, staged.schema.names)
+        )
+
     def read(self, published: Published) -> DataFrame:
         """Give this run's rows. Types come from the run, so that partition columns keep theirs."""
         reader = self._spark.read.schema(published.schema).option("basePath", str(self._target.path))
@@ -209,7 +225,7 @@ def _is_of_a_table(entry: Path) -> bool:
 
 
 def _gather(file: Path, stage: Path, gathered: Path) -> None:
-    """Move ``attempts/<attempt>/<partitions>/<name>`` to ``<partitions>/<name>``."""
-    place = gathered.joinpath(*file.relative_to(stage).parts[2:])
+    """Link ``attempts/<attempt>/<partitions>/<name>`` to ``<partitions>/<name>``; a driver may die here any time."""
+    place = gathered.joinpath(*file.relative_to(stage).parts[_DEPTH_OF_ATTEMPTS:])
     place.parent.mkdir(parents=True, exist_ok=True)
-    file.rename(place)
+    place.hardlink_to(file)

@@ -18,6 +18,7 @@ from sparkscore.worker.chunks import has_chunks
 LOCK_ENDING = ".lock"
 #: Folder of a stage for the rows that an overwriting run replaces, between two renames.
 REPLACED = "replaced"
+_HELD = "held"
 
 
 class Stage:
@@ -25,11 +26,18 @@ class Stage:
 
     Attributes:
         path: the folder.
+        is_kept: whether it stays when the run ends.
     """
 
     def __init__(self, path: Path, lock: RunLock) -> None:
         self.path = path
+        self.is_kept = False
         self._lock = lock
+
+    def hold(self) -> None:
+        """Keep the stage when the run ends: somebody will publish or discard it, and `clean_stages` leaves it alone."""
+        (self.path / _HELD).touch()
+        self.is_kept = True
 
     def check_still_ours(self) -> None:
         """Make sure, before anything is published, that no other driver has taken this run over.
@@ -66,14 +74,21 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
             try:
                 if is_moved:
                     _check_file_system(stage, target.path)
-                yield Stage(stage, lock)
+                opened = Stage(stage, lock)
+                yield opened
             except BaseException as error:
                 if not _can_be_taken_up(stage, error):
                     rmtree(stage, ignore_errors=True)
                 raise
-            rmtree(stage, ignore_errors=True)
+            if not opened.is_kept:
+                rmtree(stage, ignore_errors=True)
     finally:
         _remove_empty(holder, *made_by_us)
+
+
+def stage_of(target: Target, place: str | None) -> Path:
+    """Name the folder of a run's stage, which may not be there."""
+    return _holder(target, place) / target.run_id
 
 
 def remove_stage(target: Target, place: str | None) -> None:
@@ -124,7 +139,9 @@ def put_back_replaced(stage: Path, target: Path) -> None:
 
 
 def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
-    """Tell whether work is done, and may yet be published: the run was interrupted, or could not publish."""
+    """Tell whether work is done, and may yet be published: the run was interrupted, could not publish, or is held."""
+    if (stage / _HELD).exists():
+        return True
     if not has_chunks(stage):
         return False
     return interrupt_behind(error) is not None or isinstance(error, SinkError)
@@ -163,10 +180,10 @@ class Removed:
 
 
 def clean_stages(holder: Path) -> list[Removed]:
-    """Remove the stages of dead runs from a folder of stages; those of living runs are left alone."""
+    """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone."""
     removed = []
     for stage in sorted(holder.iterdir()) if holder.is_dir() else ():
-        if stage.is_dir():
+        if stage.is_dir() and not (stage / _HELD).exists():
             # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
             with suppress(ConfigError), RunLock(holder / f"{stage.name}{LOCK_ENDING}", stage.name):
                 removed.append(_remove(stage))

@@ -19,7 +19,6 @@ AZURE_SCHEMA = "https://azuremlschemas.azureedge.net/latest/batchDeployment.sche
 # The page says these with the section that they belong to.
 ELSEWHERE = {"settings.environment_variables", "settings.instance_count"}
 # Settings that no code reads yet and that change no result.
-UNUSED = {"settings.logging_level", "trust"}
 SECTIONS = ("", "model", "code_configuration", "settings", "settings.retry_settings", "input", "output", "python")
 AZURE_SECTIONS = ("resources", "environment")
 DEFAULTS_OF_AZURE = "Azure's"
@@ -95,7 +94,7 @@ def shown(deployment: Mapping[str, Any], path: str) -> str:
 
 def status_of(path: str, value: Mapping[str, Any]) -> str:
     tests = [test for key, test, _ in REFUSED if key == path]
-    if path in UNAPPLIED or path in UNUSED:
+    if path in UNAPPLIED:
         return "Not applied yet."
     if any(test("anything") for test in tests):
         return "Refused for now."

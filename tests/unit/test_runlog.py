@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
-from sparkscore.runlog import RunFolder, check_run_id, list_records, make_run_id, read_record, runs_folder
+from sparkscore.runlog import Manifest, RunFolder, check_run_id, list_records, make_run_id, read_record, runs_folder
 from sparkscore.worker import StagedFile
 from sparkscore.worker.planned import PLAN_SCHEMA
 
@@ -139,10 +139,16 @@ def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "a")
     folder.create()
 
-    folder.write_manifest([StagedFile("attempts/x/part.parquet", 3, 99)])
+    assert folder.read_manifest() is None
+    files, quarantined = StagedFile("attempts/x/part.parquet", 3, 99), StagedFile("quarantine/x/part.parquet", 1, 9)
+    manifest = Manifest((files,), (quarantined,), {"x": "array<double>"}, {"model_name": None})
 
-    manifest = json.loads((folder.path / "manifest-00000.json").read_text())
-    assert manifest == {"run_id": "a", "files": [{"path": "attempts/x/part.parquet", "rows": 3, "size_bytes": 99}]}
+    folder.write_manifest(manifest)
+
+    assert folder.read_manifest() == manifest
+    content = json.loads((folder.path / "manifest.json").read_text())
+    assert content["run_id"] == "a"
+    assert content["files"] == [{"path": "attempts/x/part.parquet", "rows": 3, "size_bytes": 99}]
 
 
 def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""`sparkscore publish`: publish a run that is held, or drop it (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sparkscore.cli.interrupts import interruptible
+from sparkscore.cli.reply import OK, print_json, stdout_for_results
+from sparkscore.cli.run_command import parse_spark_conf, spark_session
+from sparkscore.cli.summary import print_record, print_summary, result_console
+from sparkscore.run import discard, publish
+from sparkscore.runlog import RunFolder, read_record, runs_folder
+
+
+def publish_run(
+    run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, is_discarded: bool, as_json: bool
+) -> int:
+    """Publish or discard a run that was scored.
+
+    Args:
+        run_id: the run.
+        runs: folder of the run records.
+        session: Spark's master, and its settings as ``key=value``.
+        is_discarded: whether it is dropped instead.
+        as_json: whether the answer is one JSON object.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        SparkscoreError: there is no such run, it cannot be published, or publishing failed.
+    """
+    folder = RunFolder(runs_folder(runs), run_id)
+    read_record(runs_folder(runs), run_id)  # before Spark starts
+    master, conf = session
+    with (
+        interruptible() as interrupts,
+        spark_session(master, parse_spark_conf(conf), folder.spark_log_file, interrupts) as spark,
+    ):
+        if is_discarded:
+            with stdout_for_results():
+                record = discard(spark, run_id, runs=runs)
+            print_json(record) if as_json else print_record(record, folder.path, result_console())
+            return OK
+        with stdout_for_results():
+            run = publish(spark, run_id, runs=runs)
+        print_json(run.record) if as_json else print_summary(run, folder.path)
+    return OK

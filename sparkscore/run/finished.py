@@ -1,0 +1,103 @@
+"""A run that has ended well, and how a driver recognises one that ended before its time (driver)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from sparkscore.errors import ConfigError
+from sparkscore.lineage import COMPLETE, HELD, end_record
+from sparkscore.run.columns import run_id_column
+from sparkscore.run.prepare import PreparedRun
+from sparkscore.run.publishing import describe_output, staged_result
+from sparkscore.run.recording import refuse_other_run
+from sparkscore.runlock import is_held
+from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of
+
+logger = logging.getLogger("sparkscore")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is complete, or held until it is published.
+
+    Attributes:
+        record: the run record, as ``--json`` prints it.
+    """
+
+    record: dict[str, Any]
+    _read: Callable[[], DataFrame]
+
+    def predictions(self) -> DataFrame:
+        """Give this run's rows of the result, and no others, as they were committed; of a held run the staged ones."""
+        return self._read()
+
+
+def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callable[[], str]) -> Run | None:
+    """Give the run of this id if its result is there, or held, and was the same request; it is not made again.
+
+    Its record may say otherwise: a driver that died just after it had published could not write it.
+
+    Args:
+        spark: the session.
+        prepared: the request.
+        identity: finds the request's identity; the input is pinned for it.
+
+    Raises:
+        ConfigError: the id belongs to a finished run of another request, or the finished run's rows are gone.
+    """
+    record = prepared.folder.read_record()
+    columns = None if record is None else record["output"]["columns"]
+    if record is None or not columns or is_held(prepared.folder.lock_file):
+        return None
+    sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
+    schema = schema_of(columns)
+    if record["state"] == HELD:
+        return _held(record, sink, prepared, identity)
+    is_complete = record["state"] == COMPLETE
+    landed = None if is_complete else sink.landed(schema)
+    if not is_complete and landed is None:
+        return None
+    refuse_other_run(record, identity(), prepared.run_id)
+    if landed is not None:
+        return _complete(record, sink, landed, prepared)
+    published = Published(record["output"]["version"], record["output"]["rows"], schema)
+    if not sink.holds(published):
+        raise ConfigError(
+            code="RUN_RESULT_GONE",
+            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{record['output']['location']}'",
+            next_step="Choose another --run-id to score again.",
+        )
+    logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
+    return Run(record, partial(sink.read, published))
+
+
+def schema_of(columns: dict[str, str]) -> StructType:
+    """Give the columns that a record or a manifest names as a schema."""
+    ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in columns.items())
+    return StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType
+
+
+def _held(record: dict[str, Any], sink: Sink, prepared: PreparedRun, identity: Callable[[], str]) -> Run | None:
+    stage = stage_of(sink.target, prepared.deployment.output.stage)
+    manifest = prepared.folder.read_manifest()
+    if manifest is None or not stage.is_dir():
+        return None
+    refuse_other_run(record, identity(), prepared.run_id)
+    logger.info("run '%s' is held already; 'sparkscore publish %s' publishes it", prepared.run_id, prepared.run_id)
+    return Run(record, partial(sink.read_staged, staged_result(manifest, stage, schema_of(dict(manifest.columns)))))
+
+
+def _complete(record: dict[str, Any], sink: Sink, published: Published, prepared: PreparedRun) -> Run:
+    """Complete the record of a driver that died after its result had landed."""
+    record = end_record({**record, "output": describe_output(sink, published)}, COMPLETE)
+    prepared.folder.write_record(record)
+    remove_stage(sink.target, prepared.deployment.output.stage)
+    logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)
+    return Run(record, partial(sink.read, published))

@@ -1,0 +1,107 @@
+"""Publish, or discard, a run that was scored and not published: it is held, or publishing failed (driver)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from sparkscore.config import Deployment
+from sparkscore.errors import ConfigError
+from sparkscore.lineage import ABORT, COMPLETE
+from sparkscore.run.columns import run_id_column
+from sparkscore.run.finished import Run, schema_of
+from sparkscore.run.publishing import describe_output, publish_manifest
+from sparkscore.run.quarantine import open_quarantine
+from sparkscore.run.recording import recorded
+from sparkscore.runlog import Manifest, RunFolder, read_record, runs_folder
+from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of, staged_in
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A run that can be published."""
+
+    folder: RunFolder
+    record: dict[str, Any]
+    deployment: Deployment
+    manifest: Manifest
+    sinks: tuple[Sink, Sink]
+
+
+def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
+    """Publish a run that is held (``publish: audit``), or whose publishing failed; nothing is scored.
+
+    Runs on the driver. Neither the input, the model nor the deployment file is needed. A run that is published already
+    is not published again.
+
+    Args:
+        spark: the session that publishes.
+        run_id: the run.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        ConfigError: the run has nothing that could be published, or another driver works on it.
+        SinkError: it did not work; the error says what readers see.
+    """
+    record = read_record(runs_folder(runs), run_id)
+    if record["state"] == COMPLETE:
+        output = record["output"]
+        deployment = Deployment.model_validate(record["config"])
+        sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
+        published = Published(output["version"], output["rows"], schema_of(output["columns"]))
+        return Run(record, partial(sink.read, published))
+    held = _find(spark, record, RunFolder(runs_folder(runs), run_id))
+    sink, place = held.sinks[0], held.deployment.output.stage
+    schema = schema_of(dict(held.manifest.columns))
+    with (
+        recorded(held.folder, record, held.deployment.settings.logging_level) as recording,
+        staged_in(sink.target, place, record["identity"], is_moved=sink.lays_out_partitions) as stage,
+        recording.timed("publish"),
+    ):
+        published = sink.landed(schema)
+        if published is None:
+            published = publish_manifest(held.manifest, schema, held.sinks, stage, recording)
+        recording.note(output=describe_output(sink, published), stage=None)
+    return Run(recording.content, partial(sink.read, published))
+
+
+def discard(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
+    """Drop what a held run has staged; its record says ABORT. Runs on the driver.
+
+    Returns:
+        the record.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        ConfigError: the run has nothing that could be discarded, or another driver works on it.
+    """
+    record = read_record(runs_folder(runs), run_id)
+    held = _find(spark, record, RunFolder(runs_folder(runs), run_id))
+    with recorded(held.folder, record, held.deployment.settings.logging_level) as recording:
+        remove_stage(held.sinks[0].target, held.deployment.output.stage)
+        recording.note(stage=None)
+        recording.ends_as(ABORT)
+    return recording.content
+
+
+def _find(spark: SparkSession, record: dict[str, Any], folder: RunFolder) -> _Held:
+    deployment = Deployment.model_validate(record["config"]) if record.get("identity") else None
+    manifest = folder.read_manifest()
+    if deployment is not None and manifest is not None:
+        sink = open_sink(spark, deployment.output, folder.run_id, run_id_column(deployment))
+        if stage_of(sink.target, deployment.output.stage).is_dir():
+            return _Held(
+                folder, record, deployment, manifest, (sink, open_quarantine(spark, deployment, folder.run_id))
+            )
+    raise ConfigError(
+        code="RUN_NOT_HELD",
+        what=f"run '{folder.run_id}'",
+        got=f"state {record['state']}, and nothing that waits to be published",
+        expected="a run that is held, or whose publishing failed",
+        next_step=f"See 'sparkscore runs show {folder.run_id}', or take it up with 'sparkscore resume'.",
+    )

@@ -1,0 +1,63 @@
+"""Publish what was staged and counts: the quarantine, then the predictions, then the record (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql.types import StructType
+
+from sparkscore.run.quarantine import publish_quarantine
+from sparkscore.run.recording import Recording
+from sparkscore.runlog import Manifest
+from sparkscore.sinks import Published, Sink, Stage, StagedResult
+from sparkscore.worker import LineageValues, MiniBatchReport
+
+
+def manifest_of(reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues) -> Manifest:
+    """Name the staged files that count: those of the task attempts whose reports came back."""
+    return Manifest(
+        files=tuple(file for report in reports for file in report.staged),
+        quarantined=tuple(file for report in reports for file in report.quarantined if file.rows),
+        columns={field.name: field.dataType.simpleString() for field in schema},
+        commit_info={"model_name": lineage.model_name, "model_version": lineage.model_version},
+    )
+
+
+def publish_manifest(
+    manifest: Manifest, schema: StructType, sinks: tuple[Sink, Sink], stage: Stage, recording: Recording
+) -> Published:
+    """Publish a run: who sees its quarantine, finds its predictions; a commit that landed before is not made again.
+
+    Args:
+        manifest: what counts.
+        schema: the result's columns.
+        sinks: those of the predictions and of the quarantine.
+        stage: where the files are.
+        recording: the run's record.
+
+    Raises:
+        SinkError: it did not work; the error says what readers see.
+    """
+    predictions, quarantine = sinks
+    stage.check_still_ours()
+    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path))
+    # With its columns in the record, a commit that lands is recognised even if this process dies now.
+    recording.note(output=describe_output(predictions, Published(None, None, schema)))
+    return predictions.publish(staged_result(manifest, stage.path, schema))
+
+
+def staged_result(manifest: Manifest, stage: Path, schema: StructType) -> StagedResult:
+    """Give what a sink needs to know of the staged predictions."""
+    return StagedResult(stage, manifest.files, schema, manifest.commit_info)
+
+
+def describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:
+    """Describe the output for the record: as it is planned, on its way, or published."""
+    target = sink.target
+    described = {"format": sink.format, "location": str(target.path), "mode": target.mode}
+    if published is None:
+        return {**described, "version": None, "rows": None, "columns": None}
+    columns = {field.name: field.dataType.simpleString() for field in published.schema}
+    return {**described, "version": published.version, "rows": published.rows, "columns": columns}

@@ -1,0 +1,121 @@
+"""Runs with `publish: audit`: scored, looked at, then published or dropped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import sparkscore
+from sparkscore.cli.resume_command import clean
+from sparkscore.run import discard
+from tests.faults.ledger import check_ledger, read_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MakeDeployment = Callable[..., Path]
+SCRIPT = """
+def run(frame):
+    if (frame["id"] == 7).any():
+        raise ValueError("a bad row")
+    return (frame["id"] % 3).tolist()
+"""
+
+
+@pytest.fixture
+def hold(tmp_path: Path, spark: SparkSession, make_deployment: MakeDeployment) -> Callable[..., sparkscore.Run]:
+    pq.write_table(pa.table({"id": range(100)}), tmp_path / "rows.parquet")
+    deployment = make_deployment(
+        SCRIPT,
+        publish="audit",
+        settings={"error_threshold": 1, "mini_batch_size": 20, "retry_settings": {"max_retries": 0}},
+    )
+    options: dict[str, Any] = {"input": tmp_path / "rows.parquet", "output": tmp_path / "out", "run_id": "night"}
+    return lambda **more: sparkscore.score(spark, deployment, **options, **more)
+
+
+DELTA: dict[str, Any] = {"output_format": "delta"}
+PARQUET: dict[str, Any] = {"output_format": "parquet"}
+
+
+@pytest.mark.parametrize("options", [DELTA, PARQUET, PARQUET | {"partition_by": "prediction"}])
+def test_a_held_run_shows_its_rows_and_is_published_without_input_or_model(
+    hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    held = hold(**options)
+
+    assert (held.record["state"], held.record["output"]["rows"]) == ("HELD", None)
+    assert {name for name, _ in held.predictions().dtypes} == set(held.record["output"]["columns"])
+    rows = sorted(tuple(row) for row in held.predictions().select("id", "prediction", "run_id").collect())
+    assert rows == [(number, number % 3, "night") for number in range(100) if number != 7]
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "_sparkscore"]
+    assert not (tmp_path / "out_quarantine").exists()
+    for path in ("rows.parquet", "deployment"):
+        shutil.rmtree(tmp_path / path) if (tmp_path / path).is_dir() else (tmp_path / path).unlink()
+
+    run = sparkscore.publish(spark, "night")
+
+    check_ledger(run.record, tmp_path / "runs", range(100))
+    assert run.record["stage"] is None
+    assert run.predictions().count() == 99
+    assert sparkscore.publish(spark, "night").record == run.record
+
+
+def test_a_held_run_is_not_scored_again_nor_cleaned(hold: Callable[..., sparkscore.Run], spark: SparkSession) -> None:
+    first = hold()
+
+    clean([], None, as_json=False)
+    again = hold()
+
+    assert again.record == first.record
+    assert again.predictions().count() == 99
+    assert sparkscore.publish(spark, "night").record["counts"] == first.record["counts"]
+
+
+def test_a_held_run_can_be_dropped(hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path) -> None:
+    hold()
+
+    record = discard(spark, "night")
+
+    assert (record["state"], record["stage"]) == ("ABORT", None)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    with pytest.raises(sparkscore.SparkscoreError, match="RUN_NOT_HELD"):
+        sparkscore.publish(spark, "night")
+    assert hold().record["state"] == "HELD"
+
+
+def test_publishing_that_failed_can_be_repeated_alone(
+    hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(output_format="parquet")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "hardlink_to", full)
+        with pytest.raises(sparkscore.SparkscoreError, match="PUBLISH_FAILED"):
+            sparkscore.publish(spark, "night")
+
+    run = sparkscore.publish(spark, "night")
+
+    check_ledger(run.record, tmp_path / "runs", range(100))
+    assert read_table(tmp_path / "out").num_rows == 99
+
+
+def test_a_run_that_is_not_there_or_has_nothing_staged_is_not_published(
+    hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path
+) -> None:
+    with pytest.raises(sparkscore.SparkscoreError, match="RUN_NOT_FOUND"):
+        sparkscore.publish(spark, "night")
+    (tmp_path / "rows.parquet").unlink()
+    with pytest.raises(sparkscore.SparkscoreError):
+        hold()
+    with pytest.raises(sparkscore.SparkscoreError, match="RUN_NOT_HELD"):
+        sparkscore.publish(spark, "night")
