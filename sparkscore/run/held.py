@@ -63,9 +63,8 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         staged_in(sink.target, place, record["identity"], is_moved=sink.lays_out_partitions) as stage,
         recording.timed("publish"),
     ):
-        published = sink.landed(schema)
-        if published is None:
-            published = publish_manifest(held.manifest, schema, held.sinks, stage, recording)
+        landed = sink.landed(schema)
+        published = landed or publish_manifest(held.manifest, schema, held.sinks, stage, recording)
         recording.note(output=describe_output(sink, published), stage=None)
     return Run(recording.content, partial(sink.read, published))
 
