@@ -38,7 +38,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "deployment": deployment,
         "config": dict(config),
         "identity": None,
-        "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped")),
+        "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped", "columns")),
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
         "quarantine": {"location": None, "rows": 0},
         "stage": None,

@@ -116,7 +116,7 @@ class _Pending:
         if not self._pieces:
             return
         rows = pa.Table.from_batches(self._pieces)
-        files = () if self.block is None else (self.block.file,)
+        files = () if self.block is None or self.block.file is None else (self.block.file,)
         yield MiniBatch(f"{self._unit}-{self._position}", files, rows, self._place(rows.num_rows))
         self._pieces, self._used = [], 0
         self._position += 1
@@ -140,7 +140,7 @@ class _Pending:
 class _Block:
     """The part of a file that rows come from; where it begins is not known of every source."""
 
-    file: str
+    file: str | None
     start: int | None = None
     length: int | None = None
 

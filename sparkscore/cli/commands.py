@@ -16,6 +16,7 @@ Examples:
   sparkscore run --model models:/heart@champion --input patients.csv --output risks
   sparkscore run deployment.yml --input 'sales/*.csv' --output out --mode append
   sparkscore run deployment.yml --set settings.mini_batch_size=100 --json
+  sparkscore run --only-failed run-20260102-030405-a1b2c3
   sparkscore run deployment.yml --master spark://host:7077 --spark-conf spark.executor.memory=8g
 """
 
@@ -132,6 +133,14 @@ def run(  # noqa: PLR0913 - an option each
         str | None,
         typer.Option(metavar="ID", rich_help_panel="Run", help="Id of the run; made from the time when absent."),
     ] = None,
+    only_failed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_ID",
+            rich_help_panel="Input",
+            help="Score only what failed in that run; without a deployment, by that run's request. Appends.",
+        ),
+    ] = None,
     runs: Runs = None,
     assignments: Annotated[
         list[str] | None,
@@ -153,7 +162,7 @@ def run(  # noqa: PLR0913 - an option each
     the deployment file says; paths in options are relative to the working directory, those in the file to the file.
     The run's record and logs are kept below --runs.
     """
-    if deployment is None and model is None:
+    if deployment is None and model is None and only_failed is None:
         raise typer.BadParameter("DEPLOYMENT.yml or --model REFERENCE is needed")
     from sparkscore.cli.run_command import RunRequest, run_deployment  # noqa: PLC0415 - see the module's docstring
 
@@ -167,6 +176,7 @@ def run(  # noqa: PLR0913 - an option each
         "partition_by": partition_by or None,
         "run_id": run_id,
         "runs": runs,
+        "only_failed": only_failed,
     }
     return run_deployment(RunRequest(deployment, options, assignments or (), master, spark_conf or (), as_json))
 

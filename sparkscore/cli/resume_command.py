@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
-from sparkscore.cli.run_command import RunRequest, run_deployment
-from sparkscore.errors import RunNotFoundError
+from sparkscore.cli.run_command import RunRequest, request_of, run_deployment
 from sparkscore.lineage import ABORT, RUNNING, end_record
 from sparkscore.runlock import is_held
 from sparkscore.runlog import RunFolder, list_records, runs_folder
@@ -31,15 +30,7 @@ def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequen
     Raises:
         RunNotFoundError: there is no such run, or its request was not kept.
     """
-    request = RunFolder(runs_folder(runs), run_id).read_request()
-    if request is None:
-        raise RunNotFoundError(
-            code="REQUEST_NOT_FOUND",
-            what=f"what run '{run_id}' in '{runs_folder(runs)}' was asked for",
-            got="no request: no such run, or one with what may be a secret in its options",
-            state="",
-            next_step=f"Give its command once more, with --run-id {run_id}; what it has done is not done again.",
-        )
+    request = request_of(runs_folder(runs), run_id)
     os.chdir(request["working_directory"])
     deployment = request["deployment"]
     master, spark_conf = session

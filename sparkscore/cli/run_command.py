@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ from sparkscore.cli.reply import (
     shown_path,
     stdout_for_results,
 )
-from sparkscore.errors import ConfigError, SparkscoreError
-from sparkscore.runlog import runs_folder
+from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError
+from sparkscore.runlog import RunFolder, runs_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -73,6 +74,8 @@ def run_deployment(request: RunRequest) -> int:
 
 
 def _score(request: RunRequest, interrupts: Interrupts) -> None:
+    if request.options.get("only_failed") and request.deployment is None and request.options.get("model") is None:
+        _ask_as_before(request)
     with stdout_for_results():
         prepared = request.prepared = _prepare(request)
     conf = parse_spark_conf(request.spark_conf)
@@ -87,6 +90,36 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
             from sparkscore.cli.summary import print_summary  # noqa: PLC0415 - see _prepare
 
             print_summary(run, prepared.folder.path)
+
+
+def _ask_as_before(request: RunRequest) -> None:
+    """Take what a run over failed items leaves out from the request of the run in which they failed."""
+    now = {name: value for name, value in request.options.items() if value is not None}
+    now["runs"] = runs_folder(now.get("runs"))
+    before = request_of(now["runs"], now["only_failed"])
+    os.chdir(before["working_directory"])
+    of_each_run = {"run_id", "mode", "input", "input_format", "only_failed"}
+    kept = {name: value for name, value in before["options"].items() if name not in of_each_run}
+    request.deployment = None if before["deployment"] is None else Path(before["deployment"])
+    request.options = {**kept, **now}
+
+
+def request_of(runs: Path, run_id: str) -> dict[str, Any]:
+    """Give what a run was asked for.
+
+    Raises:
+        RunNotFoundError: there is no such run, or its request was not kept.
+    """
+    request = RunFolder(runs, run_id).read_request()
+    if request is None:
+        raise RunNotFoundError(
+            code="REQUEST_NOT_FOUND",
+            what=f"what run '{run_id}' in '{runs}' was asked for",
+            got="no request: no such run, or one with what may be a secret in its options",
+            state="",
+            next_step="Give its command once more, with what you asked for now.",
+        )
+    return request
 
 
 def _prepare(request: RunRequest) -> PreparedRun:

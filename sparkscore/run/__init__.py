@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
-from sparkscore.driver import score_plan, task_slots
+from sparkscore.driver import input_schema, score_plan, task_slots
 from sparkscore.lineage import (
     HELD,
     counts_of,
@@ -35,7 +35,7 @@ from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.sinks import Published, Sink, Stage, open_sink, staged_in
-from sparkscore.sources import Source, open_source
+from sparkscore.sources import Source, open_failed, open_source
 from sparkscore.worker import MiniBatchReport
 
 __all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]
@@ -89,6 +89,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
             sink.check_target()
             sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
             _note_plan(recording, prepared, plan, sink, identity)
+            recording.note(input=describe_plan(plan) | {"columns": _columns_of(source)})
             feeds = match_input(prepared, source)
         with staged_in(sink.target, deployment.output.stage, identity, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
@@ -131,9 +132,18 @@ def _thresholds(deployment: Deployment) -> Thresholds:
 def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
     # Without a script, Azure's deployments too read tables as tables.
     is_files = prepared.deployment.is_azure and prepared.script is not None
-    source = open_source(spark, prepared.deployment.input, is_files_by_default=is_files)
+    if prepared.failed is not None:
+        source: Source = open_failed(spark, prepared.failed)
+    else:
+        source = open_source(spark, prepared.deployment.input, is_files_by_default=is_files)
     size = prepared.deployment.mini_batch_size_for(source.snapshot.kind)
     return source, plan_run(source.snapshot, size.items, task_slots(spark))
+
+
+def _columns_of(source: Source) -> dict[str, str] | None:
+    """Name the columns of an input of rows, with Spark's names of their types."""
+    rows = source.frame()
+    return None if rows is None else {field.name: field.dataType.simpleString() for field in input_schema(rows)}
 
 
 def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
@@ -151,7 +161,6 @@ def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Si
         prepared.folder.write_plan(plan.mini_batches)
     recording.note(
         identity=identity,
-        input=describe_plan(plan),
         output=describe_output(sink, None),
         config=prepared.deployment.effective(snapshot.kind),
     )

@@ -155,7 +155,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
 def arrow_columns(rows: StructType) -> pa.Schema:
     """Give the input's columns in Arrow's types, as workers get them."""
-    return to_arrow_schema(rows)
+    return to_arrow_schema(rows, timezone="UTC")
 
 
 def task_cores(spark: SparkSession) -> int:

@@ -16,9 +16,10 @@ from sparkscore.lineage import git_commit_of
 from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
 from sparkscore.run.no_code import check_model
-from sparkscore.runlog import RunFolder, make_run_id, runs_folder
+from sparkscore.runlog import RunFolder, make_run_id, read_record, runs_folder
 from sparkscore.scorers.script_check import check_script
 from sparkscore.scorers.script_package import PackedScript, pack_script
+from sparkscore.sources import FailedItems
 
 logger = logging.getLogger("sparkscore")
 
@@ -38,6 +39,7 @@ class PreparedRun:
         description: what the model is, where there is no script.
         folder: the run's folder; not made yet.
         git_commit: commit of the scoring script's folder.
+        failed: the failed items of an earlier run, where only these are scored.
         request: what was asked for, with the working directory that its paths are relative to.
     """
 
@@ -50,6 +52,7 @@ class PreparedRun:
     folder: RunFolder
     git_commit: str | None
     request: Mapping[str, Any] = field(default_factory=dict)
+    failed: FailedItems | None = None
 
     @property
     def run_id(self) -> str:
@@ -117,6 +120,8 @@ class RunOptions(TypedDict, total=False):
     """Any other setting by its dotted name, for example ``{"settings.mini_batch_size": 5}``."""
     model: str | Path | None
     """A model's path or MLflow reference, instead of the deployment's."""
+    only_failed: str | None
+    """Id of an earlier run: only the items in its quarantine are scored, and added to its result."""
 
 
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
@@ -131,20 +136,21 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         ModelError: the model is not there, or cannot be used.
         ScoringScriptError: the script is not there, or cannot work.
     """
-    output, reference = options.get("output"), options.get("model")
+    output, reference, runs = options.get("output"), options.get("model"), runs_folder(options.get("runs"))
+    failed = _failed_items(runs, options.get("only_failed"))
     overrides = {
         "model.path": None if reference is None else str(reference),
         "input.location": _texts(options.get("input")),
         "output.location": None if output is None else str(output),
         "input.format": options.get("input_format"),
         "output.format": options.get("output_format"),
-        "output.mode": options.get("mode"),
+        "output.mode": options.get("mode") or ("append" if failed is not None else None),
         "output.partition_by": _texts(options.get("partition_by")),
         **(options.get("settings") or {}),
     }
     loaded = load_deployment(None if deployment is None else Path(deployment), overrides)
     _refuse_overlap(loaded)
-    folder = RunFolder(runs_folder(options.get("runs")), options.get("run_id") or make_run_id())
+    folder = RunFolder(runs, options.get("run_id") or make_run_id())
     script = _script_of(loaded, folder)
     model = resolve_model(loaded.model)
     return PreparedRun(
@@ -161,7 +167,30 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
             "deployment": None if deployment is None else str(deployment),
             "options": {**options, "run_id": folder.run_id, "runs": str(folder.path.parent)},
         },
+        failed=failed,
     )
+
+
+def _failed_items(runs: Path, run_id: str | None) -> FailedItems | None:
+    """Find where the failed items of a run are.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        ConfigError: it has no published quarantine.
+    """
+    if run_id is None:
+        return None
+    record = read_record(runs, run_id)
+    location = record["quarantine"]["location"]
+    if location is None:
+        raise ConfigError(
+            code="NOTHING_FAILED",
+            what=f"run '{run_id}'",
+            got=f"state {record['state']} and no quarantine",
+            expected="a run whose failed items were tolerated and quarantined",
+            next_step="Look at it with 'sparkscore runs show'; a run that failed is run again as a whole.",
+        )
+    return FailedItems(run_id, location, record["output"]["format"], record["input"]["columns"])
 
 
 def _texts(value: OneOrMore | None) -> list[str] | None:

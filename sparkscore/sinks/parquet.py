@@ -204,7 +204,7 @@ class ParquetSink:
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:
         kept = StructType([field for field in schema if field.name not in self._outside_of_files()])
-        arrow = to_arrow_schema(kept)
+        arrow = to_arrow_schema(kept, timezone="UTC")
         pq.write_table(arrow.empty_table(), folder / "part-00000-empty.parquet")
 
     def _outside_of_files(self) -> set[str]:

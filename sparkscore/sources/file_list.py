@@ -8,18 +8,29 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.config import Input
 from sparkscore.plan import Snapshot, digest_of_files
-from sparkscore.sources.listing import check_files_unchanged, list_files
+from sparkscore.sources.listing import Listing, check_files_unchanged, list_files
 
 
 class FileListSource:
     """Files, listed once. Their contents are the scoring script's business; an empty file is an item too."""
 
-    def __init__(self, spark: SparkSession, config: Input) -> None:
-        del spark  # the files never pass through Spark
-        listing = list_files(config.location)
+    def __init__(
+        self, spark: SparkSession, config: Input, listing: Listing | None = None, location: str | None = None
+    ) -> None:
+        """List the files.
+
+        Args:
+            spark: not used: the files never pass through Spark.
+            config: the deployment's input.
+            listing: the files, where they are listed already.
+            location: what named them then.
+        """
+        del spark
+        listing = listing or list_files(config.location)
+        named = config.location[0] if len(config.location) == 1 else list(config.location)
         self._snapshot = Snapshot(
             format="files",
-            location=config.location[0] if len(config.location) == 1 else list(config.location),
+            location=location or named,
             version=digest_of_files(listing.files),
             size_bytes=sum(file.size_bytes for file in listing.files),
             items=len(listing.files),

@@ -58,6 +58,26 @@ def list_files(locations: Iterable[str]) -> Listing:
     return Listing(files, dict(skipped), only if only is not None and only.is_dir() else None)
 
 
+def files_named(paths: Iterable[str]) -> Listing:
+    """List files by their exact paths.
+
+    Raises:
+        SourceNotFoundError: a file is not there any more.
+    """
+    skipped: Counter[str] = Counter()
+    found: list[InputFile] = []
+    for path in paths:
+        if not Path(path).is_file():
+            raise SourceNotFoundError(
+                code="INPUT_NOT_FOUND",
+                what=f"input file '{path}'",
+                got="nothing there any more",
+                next_step="Bring the file back, or score the whole input again.",
+            )
+        found += _files_below(Path(path), skipped)
+    return Listing(tuple(found), dict(skipped))
+
+
 def is_hidden(name: str) -> bool:
     """Tell whether Spark's readers pass over a file or folder of this name.
 

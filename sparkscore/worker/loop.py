@@ -125,8 +125,8 @@ class _Task:
         spec, start = self._spec, self._done
         began, items = time.monotonic(), 0
         reports: list[MiniBatchReport] = []
-        of_quarantine = replace(spec.stage, kind="quarantine", partition_by=(), left_out=())
-        with StageWriter(spec.stage, self._unit) as writer, StageWriter(of_quarantine, self._unit) as quarantine:
+        of_quarantine = StageWriter(spec.stage.for_quarantine(), self._unit)
+        with StageWriter(spec.stage, self._unit) as writer, of_quarantine as quarantine:
             for mini_batch in chain([first], rest):
                 reports.append(self._score_one(mini_batch, writer, quarantine))
                 items += mini_batch.item_count

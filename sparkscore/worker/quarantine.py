@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -104,6 +105,42 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
         return None
     (row,) = mini_batch.rows.slice(position, 1).to_pylist()
     return json.dumps(row, ensure_ascii=False, default=_as_json)
+
+
+def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Give rows of the quarantine back, with the types of the input, to the bit."""
+    rows = [json.loads(text) for text in texts]
+    columns = [pa.array([_from_json(row.get(name), kind) for row in rows], kind) for name, kind in _named(schema)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _named(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    return [(field.name, field.type) for field in schema]
+
+
+def _from_json(value: Any, kind: pa.DataType) -> Any:
+    """Undo what JSON and `_as_json` did to a value of a type."""
+    if value is None:
+        return None
+    if pa.types.is_struct(kind):
+        return {field.name: _from_json(value.get(field.name), field.type) for field in kind}
+    if pa.types.is_map(kind):
+        return [(_from_json(key, kind.key_type), _from_json(item, kind.item_type)) for key, item in value]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return [_from_json(item, kind.value_type) for item in value]
+    for is_kind, read in _READERS:
+        if is_kind(kind):
+            return read(value)
+    return value
+
+
+_READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]], ...]] = (
+    (pa.types.is_timestamp, dt.datetime.fromisoformat),
+    (pa.types.is_date, dt.date.fromisoformat),
+    (pa.types.is_decimal, Decimal),
+    (pa.types.is_binary, base64.b64decode),
+    (pa.types.is_large_binary, base64.b64decode),
+)
 
 
 def _as_json(value: Any) -> Any:

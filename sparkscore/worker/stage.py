@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -42,6 +42,10 @@ class StageSpec:
     partition_by: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     kind: str = "attempts"
+
+    def for_quarantine(self) -> StageSpec:
+        """Give the place of the quarantined rows; where folders tell the run of a result, they do so there too."""
+        return replace(self, kind="quarantine", partition_by=(), left_out=("run_id",) if self.left_out else ())
 
 
 class StageWriter:

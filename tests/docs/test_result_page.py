@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "result.md"
 Table = Callable[[str, str], list[list[str]]]
 # Their keys are the user's or the input's own.
-WHOLE = {"verified_models", "config", "input.skipped", "output.columns"}
+WHOLE = {"verified_models", "config", "input.columns", "input.skipped", "output.columns"}
 
 
 @dataclass(frozen=True)

@@ -224,11 +224,13 @@ def test_55_a_corrupt_image_is_quarantined_and_the_others_are_scored(spark: Spar
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("output_format", ["delta", "parquet"])
 def test_two_runs_append_to_one_quarantine(
-    spark: SparkSession, tmp_path: Path, rows: Path, make_deployment: MakeDeployment
+    spark: SparkSession, tmp_path: Path, rows: Path, make_deployment: MakeDeployment, output_format: str
 ) -> None:
     deployment = make_deployment(SCRIPT.format(poison="raise ValueError"), settings=TOLERANT)
     options: dict[str, Any] = {"input": rows, "output": tmp_path / "out", "mode": "append"}
+    options["output_format"] = output_format
 
     runs = [sparkscore.score(spark, deployment, **options) for _ in range(2)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,25 @@ def test_a_corrupt_image_is_that_files_failure(spark: SparkSession, tmp_path: Pa
     record = caught.value.record
     assert record is not None
     assert (record["counts"]["scored"], record["counts"]["failed"]) == (3, 1)
+
+
+def test_columns_of_other_types_pass_by_a_model(spark: SparkSession, tmp_path: Path) -> None:
+    node = helper.make_node("Identity", ["x"], ["prediction"])
+    ends = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", 1]) for name in ("x", "prediction")]
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+    (tmp_path / "model.onnx").write_bytes(
+        helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    )
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    rows = pa.table({"x": [1.5], "at": [at], "day": [at.date()], "parts": [[{"a": b"\0"}]]})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+
+    run = sparkscore.score(
+        spark, None, model=tmp_path / "model.onnx", input=tmp_path / "rows.parquet", output=tmp_path / "out"
+    )
+
+    (row,) = run.predictions().toArrow().to_pylist()
+    assert {name: row[name] for name in rows.column_names} == rows.to_pylist()[0]
 
 
 LOOKS_UP = """
