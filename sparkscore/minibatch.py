@@ -146,7 +146,7 @@ class _Block:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    for batch in batches:
+    for batch in map(_in_utc, batches):
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]
         if not hidden:
             if batch.num_rows:
@@ -158,3 +158,21 @@ def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_B
         for end in sorted({end for column in columns for end in pc.run_end_encode(column).run_ends.to_pylist()}):
             yield _Block(*(column[start].as_py() for column in columns)), rows.slice(start, end - start)
             start = end
+
+
+def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Give moments in UTC: Spark gives them in the session's zone, and what is scored depends on no setting."""
+    schema = pa.schema([field.with_type(_type_in_utc(field.type)) for field in batch.schema])
+    return batch if schema.equals(batch.schema) else batch.cast(schema)
+
+
+def _type_in_utc(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return kind if kind.tz is None else pa.timestamp(kind.unit, "UTC")
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_type_in_utc(kind.value_type)))
+    if pa.types.is_map(kind):
+        return pa.map_(_type_in_utc(kind.key_type), kind.item_field.with_type(_type_in_utc(kind.item_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_type_in_utc(field.type)) for field in kind])
+    return kind

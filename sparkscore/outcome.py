@@ -11,6 +11,8 @@ import pyarrow as pa
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
+# It travels with every report: a thousand huge ones would be more than Spark lets a job return.
+_TRACEBACK_LENGTH = 20_000
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,11 @@ def _storable(text: str) -> str:
 
 
 def _traceback_of(error: BaseException) -> str:
-    return _storable("".join(traceback.format_exception(error, chain=True)))
+    whole = _storable("".join(traceback.format_exception(error, chain=True)))
+    if len(whole) <= _TRACEBACK_LENGTH:
+        return whole
+    half = _TRACEBACK_LENGTH // 2
+    return f"{whole[:half]}\n… {len(whole) - 2 * half:,} characters left out …\n{whole[-half:]}"
 
 
 def _text_of(error: BaseException) -> str:

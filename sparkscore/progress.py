@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sparkscore.worker.progress import read_progress
+from sparkscore.worker.progress import ask_to_stop, read_progress
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_BETWEEN_READS: Final = 0.25
@@ -222,8 +222,10 @@ def _is_notebook() -> bool:
 
 
 @contextlib.contextmanager
-def follow(display: ProgressDisplay, stage_folder: str, total: int | None, kind: str) -> Iterator[None]:
-    """Keep a display up to date from the tasks' progress files while the body runs.
+def follow(
+    display: ProgressDisplay, stage_folder: str, total: int | None, kind: str, tolerated: int = -1
+) -> Iterator[None]:
+    """Keep a display up to date from the tasks' progress files while the body runs, and stop tasks that are in vain.
 
     A display that fails is left alone from then on; the run goes on without it.
 
@@ -232,10 +234,11 @@ def follow(display: ProgressDisplay, stage_folder: str, total: int | None, kind:
         stage_folder: the folder of the stage, where the tasks write.
         total: number of items, if it is known.
         kind: what an item is.
+        tolerated: failed items of all tasks together after which they are asked to stop; -1 for any number.
     """
     guarded = _GuardedDisplay(display)
     stop = threading.Event()
-    thread = threading.Thread(target=_poll, args=(guarded, stage_folder, stop), name="progress", daemon=True)
+    thread = threading.Thread(target=_poll, args=(guarded, stage_folder, stop, tolerated), name="progress", daemon=True)
     guarded.start(total, kind)
     try:
         thread.start()
@@ -248,12 +251,14 @@ def follow(display: ProgressDisplay, stage_folder: str, total: int | None, kind:
             guarded.finish()
 
 
-def _poll(display: _GuardedDisplay, stage_folder: str, stop: threading.Event) -> None:
+def _poll(display: _GuardedDisplay, stage_folder: str, stop: threading.Event, tolerated: int) -> None:
     is_over = False
     while not is_over:
         # The counts are read once more after the end, so that the last ones are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
         display.read(stage_folder)
+        if 0 <= tolerated < read_progress(stage_folder).failed:
+            ask_to_stop(stage_folder)
 
 
 class _GuardedDisplay:

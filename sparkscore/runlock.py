@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import socket
@@ -11,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sparkscore.errors import ConfigError, SinkConflictError
+from sparkscore.errors import ConfigError, LineageError, SinkConflictError
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
 #: Seconds without a heartbeat after which a driver on another host counts as dead.
 DEAD_AFTER_S: Final = 30.0
+
+
+_held_here: set[str] = set()
 
 
 class RunLock:
@@ -38,10 +42,24 @@ class RunLock:
 
         Raises:
             ConfigError: code ``RUN_ID_RUNNING``: another driver works on the run.
+            LineageError: the lock cannot be written.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        while not self._create():
-            self._take_from_the_dead()
+        _held_here.add(self._token)
+        try:
+            while not self._create():
+                self._take_from_the_dead()
+        except ConfigError:
+            _held_here.discard(self._token)
+            raise
+        except OSError as error:
+            _held_here.discard(self._token)
+            raise LineageError(
+                code="RUN_LOCK",
+                what=f"the lock '{self._path}' of run '{self._run_id}'",
+                got=error.strerror or type(error).__name__,
+                expected="a file that can be written",
+                next_step="Mend the cause and run again.",
+            ) from error
         self._thread = threading.Thread(target=self._beat, name="sparkscore-heartbeat", daemon=True)
         self._thread.start()
         return self
@@ -50,8 +68,11 @@ class RunLock:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        if self._is_ours():
-            self._path.unlink(missing_ok=True)
+        _held_here.discard(self._token)
+        # A lock that stays is that of a dead process: it stops nobody.
+        with suppress(OSError):
+            if self.is_ours():
+                self._path.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Make sure that the lock is still held: a driver that slept too long may have been taken for dead.
@@ -59,7 +80,7 @@ class RunLock:
         Raises:
             SinkConflictError: another driver has taken it.
         """
-        if not self._is_ours():
+        if not self.is_ours():
             raise SinkConflictError(
                 code="RUN_LOCK_LOST",
                 what=f"the lock '{self._path}' of run '{self._run_id}'",
@@ -68,11 +89,13 @@ class RunLock:
             )
 
     def _create(self) -> bool:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         content = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
         try:
             with self._path.open("x", encoding="utf-8") as file:
                 json.dump(content, file)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):
+            # Another run may just have removed a folder for stages that was empty.
             return False
         return True
 
@@ -108,15 +131,17 @@ class RunLock:
         except FileNotFoundError:
             return None
         finally:
-            clock.unlink(missing_ok=True)
+            with suppress(OSError):
+                clock.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
             with suppress(OSError):
-                if self._is_ours():
+                if self.is_ours():
                     os.utime(self._path)
 
-    def _is_ours(self) -> bool:
+    def is_ours(self) -> bool:
+        """Tell whether the lock is still held."""
         return bool(_read(self._path).get("token") == self._token)
 
 
@@ -127,9 +152,18 @@ def is_held(path: Path) -> bool:
     return age is not None and _is_alive(_read(path), age)
 
 
+def remove_litter(path: Path) -> None:
+    """Remove what drivers that died while they looked at a lock have left beside it; the caller holds the lock."""
+    for litter in path.parent.glob(f"{glob.escape(path.name)}.*"):
+        litter.unlink(missing_ok=True)
+
+
 def _is_alive(holder: dict[str, Any], age: float) -> bool:
     # Without /proc, as on macOS, only the heartbeat tells.
     if holder.get("host") == socket.gethostname() and holder.get("began") is not None:
+        if holder["pid"] == os.getpid() and holder["token"] not in _held_here:
+            # A run of this process that ended and could not remove its lock.
+            return False
         return _began(int(holder["pid"])) == str(holder["began"])
     return age <= DEAD_AFTER_S
 

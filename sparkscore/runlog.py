@@ -6,7 +6,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,12 +51,14 @@ class Manifest:
         quarantined: the same of the quarantine.
         columns: the result's columns with Spark's names of their types.
         commit_info: what is written into the table's history.
+        record: the run's record when that was decided.
     """
 
     files: tuple[StagedFile, ...]
     quarantined: tuple[StagedFile, ...]
     columns: Mapping[str, str]
     commit_info: Mapping[str, object]
+    record: dict[str, Any]
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
@@ -110,22 +113,37 @@ class RunFolder:
         Raises:
             LineageError: it cannot be made.
         """
-        try:
+        with self.writing("Nothing was written."):
             self.script_output.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def writing(self, state: str = "") -> Iterator[None]:
+        """Say that the run's folder cannot be written, whatever the body could not write there.
+
+        Args:
+            state: what that means for the data.
+
+        Raises:
+            LineageError: the body raised an OSError.
+        """
+        try:
+            yield
         except OSError as error:
             raise LineageError(
                 code="RUNS_FOLDER",
                 what=f"run folder '{self.path}'",
                 got=error.strerror or type(error).__name__,
                 expected="a folder that can be written",
-                next_step="Name another place with --runs or SPARKSCORE_RUNS.",
+                state=state or "Nothing was published.",
+                next_step="Mend the cause, or name another place with --runs or SPARKSCORE_RUNS, and run again.",
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:
         """Keep what was asked for, so that the run can be taken up by its id; not where it may hold a secret."""
         text = json.dumps(request, indent=2, default=str)
         if redact(text) == text:
-            write_whole(self.path / "request.json", text + "\n")
+            with self.writing():
+                write_whole(self.path / "request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
         """Read what was asked for, if it was kept."""
@@ -135,14 +153,28 @@ class RunFolder:
         """Read the record, if the run has one."""
         return _read_record(self.path / "record.json")
 
-    def write_record(self, record: dict[str, Any]) -> None:
-        """Replace the record in one step."""
-        write_whole(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    def write_record(self, record: dict[str, Any], check: Callable[[], None] = lambda: None) -> None:
+        """Replace the record in one step.
+
+        Args:
+            record: the record.
+            check: makes sure at the last moment that this driver may.
+
+        Raises:
+            LineageError: it cannot be written.
+        """
+        # Its columns are there from the moment on in which the run begins to publish.
+        state = (
+            "The result may be published: the same run id tells." if (record.get("output") or {}).get("columns") else ""
+        )
+        with self.writing(state):
+            write_whole(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Say what counts. Staged files that the manifest does not name do not exist."""
         content = {"run_id": self.run_id, **asdict(manifest)}
-        write_whole(self.path / _MANIFEST, json.dumps(content, indent=2) + "\n")
+        with self.writing():
+            write_whole(self.path / _MANIFEST, json.dumps(content, indent=2) + "\n")
 
     def read_manifest(self) -> Manifest | None:
         """Read what counts, if that was decided."""
@@ -150,7 +182,9 @@ class RunFolder:
         if content is None:
             return None
         files = {name: tuple(StagedFile(**file) for file in content[name]) for name in ("files", "quarantined")}
-        return Manifest(files["files"], files["quarantined"], content["columns"], content["commit_info"])
+        return Manifest(
+            files["files"], files["quarantined"], content["columns"], content["commit_info"], content["record"]
+        )
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
         """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""
@@ -167,12 +201,14 @@ class RunFolder:
             for number, call in enumerate(report.attempts, 1)
         ]
         unfinished = self.path / ".attempts.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA), unfinished)
-        unfinished.replace(self.path / "attempts.parquet")
+        with self.writing():
+            pq.write_table(pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA), unfinished)
+            unfinished.replace(self.path / "attempts.parquet")
 
     def write_plan(self, mini_batches: pa.Table) -> None:
         """Keep the planned mini-batches of files as ``plan.parquet``."""
-        write_plan(str(self.path / "plan.parquet"), mini_batches)
+        with self.writing():
+            write_plan(str(self.path / "plan.parquet"), mini_batches)
 
 
 def list_records(runs: Path) -> list[dict[str, Any]]:
@@ -207,12 +243,23 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write or replace a file in one step; no reader ever sees half of it."""
+def write_whole(path: Path, text: str, check: Callable[[], None] = lambda: None) -> None:
+    """Write or replace a file in one step; no reader ever sees half of it.
+
+    Args:
+        path: the file.
+        text: its new content.
+        check: called at the last moment; the file stays as it is where this raises.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     # Names of files may hold what UTF-8 cannot; written as an escape, JSON can.
     with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+    try:
+        check()
+    except BaseException:
+        unfinished.unlink()
+        raise
     unfinished.replace(path)

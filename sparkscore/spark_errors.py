@@ -10,15 +10,20 @@ import re
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from sparkscore.errors import ScoringError, SourceError, SparkscoreError
+from sparkscore.errors import ScoringError, SinkError, SourceError, SparkscoreError
 from sparkscore.location import plain_path
 
 #: What a call of Spark may raise: its own exceptions, and what the bridge to the JVM does not translate.
 SPARK_ERRORS = (PySparkException, Py4JError)
 
+#: Codes of errors that processes and hosts make, not the items: trying again may help.
+OF_PROCESSES = frozenset({"SPARK_JOB", "WORKER_DIED", "CHUNK_DIFFERS", "LOAD_PROCESS_ENDED"})
+
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
+_NO_SPACE = ("No space left on device", "Disk quota exceeded")
+_CHUNK_DIFFERS = re.compile(r"\[CHUNK_DIFFERS\] ([^:]*)")
 _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
 
 
@@ -61,6 +66,21 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
             got="no exception: killed from outside, out of memory, or crashed in native code",
             state="Nothing was published.",
             next_step="Look at the end of Spark's log; smaller mini-batches need less memory.",
+        )
+    if any(text in str(error) for text in _NO_SPACE):
+        return SinkError(
+            code="STAGE_NO_SPACE",
+            what="a worker could not write to the stage",
+            got="no space left on the device",
+            state="Nothing was published; what was staged is kept.",
+            next_step="Make room where the output is, or name another 'output.stage', and run the same run id again.",
+        )
+    if found := _CHUNK_DIFFERS.search(str(error)):
+        return ScoringError(
+            code="CHUNK_DIFFERS",
+            what=found[1],
+            state="Nothing was published; these rows are scored anew.",
+            next_step="Run the same run id again.",
         )
     return ScoringError(
         code="SPARK_JOB",

@@ -34,6 +34,7 @@ from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.verdict import Thresholds, decide
+from sparkscore.runlock import RunLock
 from sparkscore.sinks import Published, Sink, Stage, open_sink, staged_in
 from sparkscore.sources import Source, open_failed, open_source
 from sparkscore.worker import MiniBatchReport
@@ -73,43 +74,50 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     Raises:
         SparkscoreError: the run failed; nothing was published, and the error's ``record`` says what happened.
     """
+    folder = prepared.folder
+    folder.create()
+    with RunLock(folder.lock_file, prepared.run_id) as lock:
+        # Under the lock: another driver may have finished the run a moment ago.
+        finished = finished_before(spark, prepared, lambda: _identity(prepared, _plan(spark, prepared)[1]))
+        return finished or _execute(spark, prepared, lock, progress or choose_display())
+
+
+def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display: ProgressDisplay) -> Run:
     deployment, folder = prepared.deployment, prepared.folder
-    if (
-        finished := finished_before(spark, prepared, lambda: _identity(prepared, _plan(spark, prepared)[1]))
-    ) is not None:
-        return finished
+    former = folder.read_manifest()
     record = new_record(prepared.run_id, prepared.source_name, deployment.effective())
-    with recorded(folder, record, deployment.settings.logging_level) as recording:
+    with recorded(folder, lock, record, deployment.settings.logging_level) as recording:
         folder.write_request(prepared.request)
         recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         with recording.timed("plan"):
             source, plan = _plan(spark, prepared)
             identity = _identity(prepared, plan)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
-            sink.check_target()
+            sink.check_target(is_retried=former is not None)
             sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
             _note_plan(recording, prepared, plan, sink, identity)
             recording.note(input=describe_plan(plan) | {"columns": _columns_of(source)})
             feeds = match_input(prepared, source)
+            source.check_contents()
         with staged_in(sink.target, deployment.output.stage, identity, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
                 schema = work.result.schema
                 sink.check_schema(schema)
             with recording.timed("score"):
-                reports = _score(spark, plan, work, progress or choose_display())
+                reports = _score(spark, plan, work, display)
             folder.write_attempts(reports)
             _note_scores(recording, plan, work, reports)
             decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
             source.check_unchanged()
-            manifest = manifest_of(reports, schema, work.spec.result.lineage)
+            manifest = manifest_of(reports, schema, work.spec.result.lineage, recording.content)
             folder.write_manifest(manifest)
             if deployment.publish == "audit":
                 _hold(recording, sink, stage, schema)
                 read: Callable[[], DataFrame] = partial(sink.read_staged, staged_result(manifest, stage.path, schema))
             else:
                 with recording.timed("publish"):
-                    published = publish_manifest(manifest, schema, sinks, stage, recording)
+                    published = publish_manifest(manifest, schema, sinks, stage, recording, former)
                     recording.note(output=describe_output(sink, published))
                 read = partial(sink.read, published)
     return Run(recording.content, read)
@@ -148,7 +156,7 @@ def _columns_of(source: Source) -> dict[str, str] | None:
 
 def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
     snapshot = plan.snapshot
-    with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind):
+    with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind, work.spec.rules.error_threshold):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 

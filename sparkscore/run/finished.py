@@ -16,8 +16,9 @@ from sparkscore.lineage import COMPLETE, HELD, end_record
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
+from sparkscore.run.quarantine import quarantine_location
 from sparkscore.run.recording import refuse_other_run
-from sparkscore.runlock import is_held
+from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of
 
 logger = logging.getLogger("sparkscore")
@@ -52,21 +53,20 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     Raises:
         ConfigError: the id belongs to a finished run of another request, or the finished run's rows are gone.
     """
-    record = prepared.folder.read_record()
-    columns = None if record is None else record["output"]["columns"]
-    if record is None or not columns or is_held(prepared.folder.lock_file):
+    record, manifest = prepared.folder.read_record(), prepared.folder.read_manifest()
+    if record is None or manifest is None:
         return None
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
-    schema = schema_of(columns)
+    schema = schema_of(dict(manifest.columns))
     if record["state"] == HELD:
-        return _held(record, sink, prepared, identity)
+        return _held(record, manifest, sink, prepared, identity)
     is_complete = record["state"] == COMPLETE
     landed = None if is_complete else sink.landed(schema)
     if not is_complete and landed is None:
         return None
-    refuse_other_run(record, identity(), prepared.run_id)
+    refuse_other_run(manifest.record, identity(), prepared.run_id)
     if landed is not None:
-        return _complete(record, sink, landed, prepared)
+        return _complete(manifest, sink, landed, prepared)
     published = Published(record["output"]["version"], record["output"]["rows"], schema)
     if not sink.holds(published):
         raise ConfigError(
@@ -84,19 +84,23 @@ def schema_of(columns: dict[str, str]) -> StructType:
     return StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType
 
 
-def _held(record: dict[str, Any], sink: Sink, prepared: PreparedRun, identity: Callable[[], str]) -> Run | None:
+def _held(
+    record: dict[str, Any], manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
+) -> Run | None:
     stage = stage_of(sink.target, prepared.deployment.output.stage)
-    manifest = prepared.folder.read_manifest()
-    if manifest is None or not stage.is_dir():
+    if not stage.is_dir():
         return None
     refuse_other_run(record, identity(), prepared.run_id)
     logger.info("run '%s' is held already; 'sparkscore publish %s' publishes it", prepared.run_id, prepared.run_id)
     return Run(record, partial(sink.read_staged, staged_result(manifest, stage, schema_of(dict(manifest.columns)))))
 
 
-def _complete(record: dict[str, Any], sink: Sink, published: Published, prepared: PreparedRun) -> Run:
+def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> Run:
     """Complete the record of a driver that died after its result had landed."""
-    record = end_record({**record, "output": describe_output(sink, published)}, COMPLETE)
+    rows = sum(file.rows for file in manifest.quarantined)
+    location = quarantine_location(prepared.deployment) if rows else None
+    found = {"output": describe_output(sink, published), "quarantine": {"location": location, "rows": rows}}
+    record = end_record({**manifest.record, **found}, COMPLETE)
     prepared.folder.write_record(record)
     remove_stage(sink.target, prepared.deployment.output.stage)
     logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)

@@ -17,6 +17,7 @@ from sparkscore.run.finished import Run, schema_of
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
+from sparkscore.runlock import RunLock
 from sparkscore.runlog import Manifest, RunFolder, read_record, runs_folder
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of, staged_in
 
@@ -59,12 +60,13 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     sink, place = held.sinks[0], held.deployment.output.stage
     schema = schema_of(dict(held.manifest.columns))
     with (
-        recorded(held.folder, record, held.deployment.settings.logging_level) as recording,
+        RunLock(held.folder.lock_file, run_id) as lock,
+        recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
         staged_in(sink.target, place, record["identity"], is_moved=sink.lays_out_partitions) as stage,
         recording.timed("publish"),
     ):
         landed = sink.landed(schema)
-        published = landed or publish_manifest(held.manifest, schema, held.sinks, stage, recording)
+        published = landed or publish_manifest(held.manifest, schema, held.sinks, stage, recording, held.manifest)
         recording.note(output=describe_output(sink, published), stage=None)
     return Run(recording.content, partial(sink.read, published))
 
@@ -81,7 +83,10 @@ def discard(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     """
     record = read_record(runs_folder(runs), run_id)
     held = _find(spark, record, RunFolder(runs_folder(runs), run_id))
-    with recorded(held.folder, record, held.deployment.settings.logging_level) as recording:
+    with (
+        RunLock(held.folder.lock_file, run_id) as lock,
+        recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
+    ):
         remove_stage(held.sinks[0].target, held.deployment.output.stage)
         recording.note(stage=None)
         recording.ends_as(ABORT)

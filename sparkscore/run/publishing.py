@@ -15,18 +15,26 @@ from sparkscore.sinks import Published, Sink, Stage, StagedResult
 from sparkscore.worker import LineageValues, MiniBatchReport
 
 
-def manifest_of(reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues) -> Manifest:
+def manifest_of(
+    reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: dict[str, Any]
+) -> Manifest:
     """Name the staged files that count: those of the task attempts whose reports came back."""
     return Manifest(
         files=tuple(file for report in reports for file in report.staged),
         quarantined=tuple(file for report in reports for file in report.quarantined if file.rows),
         columns={field.name: field.dataType.simpleString() for field in schema},
         commit_info={"model_name": lineage.model_name, "model_version": lineage.model_version},
+        record=record,
     )
 
 
 def publish_manifest(
-    manifest: Manifest, schema: StructType, sinks: tuple[Sink, Sink], stage: Stage, recording: Recording
+    manifest: Manifest,
+    schema: StructType,
+    sinks: tuple[Sink, Sink],
+    stage: Stage,
+    recording: Recording,
+    former: Manifest | None,
 ) -> Published:
     """Publish a run: who sees its quarantine, finds its predictions; a commit that landed before is not made again.
 
@@ -36,13 +44,14 @@ def publish_manifest(
         sinks: those of the predictions and of the quarantine.
         stage: where the files are.
         recording: the run's record.
+        former: what an earlier attempt was about to publish.
 
     Raises:
         SinkError: it did not work; the error says what readers see.
     """
     predictions, quarantine = sinks
     stage.check_still_ours()
-    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path))
+    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path, former))
     # With its columns in the record, a commit that lands is recognised even if this process dies now.
     recording.note(output=describe_output(predictions, Published(None, None, schema)))
     return predictions.publish(staged_result(manifest, stage.path, schema))

@@ -10,20 +10,37 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
-from sparkscore.sinks import Sink, StagedResult, open_sink
+from sparkscore.location import local_path
+from sparkscore.runlog import Manifest
+from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.worker import QUARANTINE_SCHEMA, StagedFile
+
+# What tells a failed item from others; position counts within its mini-batch.
+_IDENTITY = ("mini_batch", "position", "source_file", "row")
 
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
     """Give the sink of the quarantine: a table of the output's format, named after it, to which runs append."""
-    output = deployment.output
-    place = f"{str(output.location).rstrip('/')}_quarantine"
-    config = output.model_copy(update={"location": place, "mode": "append", "partition_by": ()})
+    changed = {"location": quarantine_location(deployment), "mode": "append", "partition_by": ()}
+    config = deployment.output.model_copy(update=changed)
     return open_sink(spark, config, run_id, "run_id", part="quarantine")
 
 
-def publish_quarantine(sink: Sink, files: tuple[StagedFile, ...], stage: Path) -> dict[str, Any]:
+def quarantine_location(deployment: Deployment) -> str:
+    """Name the quarantine's place."""
+    return str(local_path(f"{str(deployment.output.location).rstrip('/')}_quarantine"))
+
+
+def publish_quarantine(
+    sink: Sink, files: tuple[StagedFile, ...], stage: Path, former: Manifest | None
+) -> dict[str, Any]:
     """Publish the quarantined items, before the predictions: who sees these, finds the others.
+
+    Args:
+        sink: that of the quarantine.
+        files: the staged files that count.
+        stage: where they are.
+        former: what an earlier attempt was about to publish, whose quarantine may be there.
 
     Returns:
         what the record says of it.
@@ -31,19 +48,27 @@ def publish_quarantine(sink: Sink, files: tuple[StagedFile, ...], stage: Path) -
     Raises:
         SinkError: it did not work; nothing of the run is visible.
     """
-    if not files:
-        return {"location": None, "rows": 0}
     staged = StagedResult(stage, files, from_arrow_schema(QUARANTINE_SCHEMA), {})
-    published = sink.landed(staged.schema)  # by an attempt that died before it had published the predictions
-    if published is None:
+    published = sink.landed(staged.schema) if former is not None else None
+    if former is not None and published is not None:
+        if former.quarantined != files:
+            _refuse_other_items(sink, published, staged)
+    elif not files:
+        return {"location": None, "rows": 0}
+    else:
         sink.check_schema(staged.schema)
         published = sink.publish(staged)
-    elif published.rows != staged.row_count:
-        raise SinkConflictError(
-            code="QUARANTINE_DIFFERS",
-            what=f"the quarantine '{sink.target.path}' holds rows of an earlier attempt at run '{sink.target.run_id}'",
-            got=f"{published.rows} rows",
-            expected=f"{staged.row_count}, as this attempt would publish",
-            next_step="Remove those rows, or choose another --run-id.",
-        )
     return {"location": str(sink.target.path), "rows": published.rows}
+
+
+def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
+    """Refuse to go on where the quarantine that is there names other items than this attempt would publish."""
+    if sink.has_same_rows(published, staged, _IDENTITY):
+        return
+    raise SinkConflictError(
+        code="QUARANTINE_DIFFERS",
+        what=f"the quarantine '{sink.target.path}' holds rows of an earlier attempt at run '{sink.target.run_id}'",
+        got=f"{published.rows} rows",
+        expected=f"{staged.row_count}, of the items that failed in this attempt",
+        next_step="Remove those rows, or choose another --run-id.",
+    )

@@ -6,8 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
@@ -24,15 +23,21 @@ logger = logging.getLogger("sparkscore")
 class Recording:
     """The record of a run in progress."""
 
-    def __init__(self, folder: RunFolder, content: dict[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, lock: RunLock, content: dict[str, Any]) -> None:
         self._folder = folder
+        self._lock = lock
         self._final_state = COMPLETE
         self.content = content
 
     def note(self, **parts: Any) -> None:
-        """Add to the record and write it."""
+        """Add to the record and write it.
+
+        Raises:
+            SinkConflictError: another driver took this one for dead, and the record is its own.
+            LineageError: the record cannot be written.
+        """
         self.content = {**self.content, **parts}
-        self._folder.write_record(self.content)
+        self._folder.write_record(self.content, self._lock.check)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -50,28 +55,32 @@ class Recording:
         self._final_state = state
 
     def end(self, state: str | None = None, error: BaseException | None = None) -> None:
-        """Write the final state."""
+        """Write the final state.
+
+        Raises:
+            SinkConflictError: another driver took this one for dead, and the record is its own.
+            LineageError: the record cannot be written.
+        """
         self.content = end_record(self.content, state or self._final_state, error)
-        self._folder.write_record(self.content)
+        self._folder.write_record(self.content, self._lock.check)
 
 
 @contextmanager
-def recorded(folder: RunFolder, record: dict[str, Any], logging_level: str) -> Iterator[Recording]:
+def recorded(folder: RunFolder, lock: RunLock, record: dict[str, Any], logging_level: str) -> Iterator[Recording]:
     """Record a run: RUNNING at its start, then COMPLETE, FAIL or ABORT, and give the error its record.
 
     Args:
         folder: the run's folder.
+        lock: the run's lock, which is held.
         record: its record so far.
         logging_level: the deployment's.
 
     Raises:
         SparkscoreError: what failed; an error of Spark's comes as one of ours.
-        ConfigError: another driver works on this run.
     """
-    folder.create()
     handled_before = sys.exception()
-    with RunLock(folder.lock_file, folder.run_id), _logging_to(folder.log_file, logging_level):
-        recording = Recording(folder, {**record, "state": RUNNING, "error": None})
+    with _logging_to(folder, logging_level):
+        recording = Recording(folder, lock, {**record, "state": RUNNING, "error": None})
         recording.note()
         try:
             yield recording
@@ -103,7 +112,8 @@ def _unexpected(error: Exception) -> SparkscoreError:
 
 
 def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
-    recording.end(FAIL, error)
+    with suppress(SparkscoreError):  # what made the run fail comes before a record that cannot be written
+        recording.end(FAIL, error)
     return recording.content
 
 
@@ -131,9 +141,10 @@ class _RedactingFormatter(logging.Formatter):
 
 
 @contextmanager
-def _logging_to(file: Path, logging_level: str) -> Iterator[None]:
+def _logging_to(folder: RunFolder, logging_level: str) -> Iterator[None]:
     """Write the run's messages, and the details that only its log gets, to the run's log."""
-    handler = logging.FileHandler(file, encoding="utf-8")
+    with folder.writing():
+        handler = logging.FileHandler(folder.log_file, encoding="utf-8")
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(logging_level.upper())
@@ -145,4 +156,5 @@ def _logging_to(file: Path, logging_level: str) -> Iterator[None]:
         for log in (logger, details):
             log.removeHandler(handler)
         logger.setLevel(level)
-        handler.close()
+        with suppress(OSError):
+            handler.close()

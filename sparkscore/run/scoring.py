@@ -58,6 +58,7 @@ from sparkscore.worker.chunks import ChunkLimit, read_done_units
 from sparkscore.worker.messages import write_stream
 from sparkscore.worker.planned import count_mini_batches, write_plan
 from sparkscore.worker.probe import write_probe_report
+from sparkscore.worker.progress import forget_progress
 
 logger = logging.getLogger("sparkscore")
 
@@ -161,6 +162,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     done = {} if plan_file is None else read_done_units(stage, count_mini_batches(plan_file))
     if done:
         logger.info("%d of %d work units were scored by an earlier attempt", len(done), _unit_count(plan_file))
+    forget_progress(str(stage), done)
     units = None if plan_file is None else tuple(unit for unit in range(_unit_count(plan_file)) if unit not in done)
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)
     spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment), units, chunk)

@@ -65,9 +65,11 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
     if not reports:
         raise nothing_to_score()
     scored = sum(report.scored for report in reports)
-    failed = [report for report in reports if report.failure is not None]
-    passed = _passed_threshold(reports, thresholds)
-    if failed and (passed or not scored):
+    # Where the scorer did not load, the rest of a task was not even tried: no threshold tolerates that.
+    not_loaded = [report for report in reports if not report.is_loaded]
+    failed = not_loaded or [report for report in reports if report.failure is not None]
+    passed = "" if not_loaded else _passed_threshold(reports, thresholds)
+    if failed and (passed or not_loaded or not scored):
         total = "" if planned_items is None else f" of {planned_items}"
         state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
         first = failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
@@ -34,8 +35,11 @@ class Sink(Protocol):
     def target(self) -> Target:
         """Where the result goes and how."""
 
-    def check_target(self) -> None:
+    def check_target(self, *, is_retried: bool = False) -> None:
         """Refuse what is at the output's place already, as far as the mode does. Called before scoring.
+
+        Args:
+            is_retried: whether an earlier attempt at this run, in whose way nothing was, may have begun to publish.
 
         Raises:
             SinkConflictError: something is there.
@@ -64,6 +68,9 @@ class Sink(Protocol):
 
     def holds(self, published: Published) -> bool:
         """Tell whether what this run published earlier is still there: the table is asked, not the record."""
+
+    def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
+        """Tell whether what this run has published is what it would publish, as far as these columns tell."""
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Give the rows that this run would publish."""

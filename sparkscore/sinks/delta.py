@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from shutil import rmtree
 
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
 from pyspark.sql.functions import col
@@ -22,8 +24,12 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.spark_errors import SPARK_ERRORS, condition_of
+from sparkscore.spark_settings import session_setting
 
+_LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "errorifexists"}
+# Spark's own default is a form that other readers take for nanoseconds since 1970, which end in 2262.
+_TIMESTAMPS = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
 # Source: Delta without column mapping refuses these in column names.
 _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
@@ -47,8 +53,10 @@ class DeltaSink:
         """Where the result goes and how."""
         return self._target
 
-    def check_target(self) -> None:
+    def check_target(self, *, is_retried: bool = False) -> None:
         """Refuse anything but a Delta table, and that one too in mode ``error``."""
+        if is_retried and not self._exists():
+            self._remove_uncommitted()
         entries = self._target.entries()
         if self._exists():
             if self._target.mode == "error":
@@ -85,22 +93,32 @@ class DeltaSink:
 
     def publish(self, staged: StagedResult) -> Published:
         """Append or overwrite in one commit, then find that commit in the history and compare its rows."""
+        if self._target.mode == "error" and self._exists():
+            raise output_exists(self._target, "a Delta table that came while the run was scoring")
         try:
-            self._writer(staged).save(str(self._target.path))
+            with session_setting(self._spark, *_TIMESTAMPS):
+                self._writer(staged).save(str(self._target.path))
         except SPARK_ERRORS as error:
-            raise SinkError(
-                code="PUBLISH_FAILED",
-                what=f"publishing to the Delta table '{self._target.path}'",
-                got=condition_of(error),
-                state="The table is as it was before the run.",
-                next_step="Spark's whole message is in the log; mend the cause and run again.",
-            ) from error
+            # The answer may be lost and the commit made: the table is asked.
+            if self.landed(staged.schema) is None:
+                raise SinkError(
+                    code="PUBLISH_FAILED",
+                    what=f"publishing to the Delta table '{self._target.path}'",
+                    got=condition_of(error),
+                    state="The table is as it was before the run.",
+                    next_step="Spark's whole message is in the log; mend the cause and run again.",
+                ) from error
         return self._proof(staged)
 
     def read(self, published: Published) -> DataFrame:
         """Give this run's rows of the version that it committed."""
         table = self._spark.read.format("delta").option("versionAsOf", published.version)
         return table.load(str(self._target.path)).where(col(self._target.run_id_column) == self._target.run_id)
+
+    def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
+        """Compare the rows by Spark."""
+        there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
+        return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Read the staged files."""
@@ -131,8 +149,17 @@ class DeltaSink:
 
     def _commits(self) -> list[Row]:
         """Find this run's commits in the table's history."""
-        history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
-        rows = history.select("version", "userMetadata", "operationMetrics").collect()
+        try:
+            history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
+            rows = history.select("version", "userMetadata", "operationMetrics").collect()
+        except SPARK_ERRORS as error:
+            raise SinkError(
+                code="TABLE_UNREADABLE",
+                what=f"the history of the Delta table '{self._target.path}'",
+                got=condition_of(error),
+                state="It is not known whether it holds rows of this run.",
+                next_step="Spark's whole message is in the log; mend the cause and run the same run id again.",
+            ) from error
         return [row for row in rows if _run_of(row["userMetadata"]) == self._target.run_id]
 
     def _proof(self, staged: StagedResult) -> Published:
@@ -151,7 +178,17 @@ class DeltaSink:
         return Published(int(ours[0]["version"]), rows, staged.schema)
 
     def _exists(self) -> bool:
-        return (self._target.path / "_delta_log").is_dir()
+        """Tell whether there is a table; a first commit that failed leaves a log without any."""
+        return any((self._target.path / _LOG).glob("[0-9]*"))
+
+    def _remove_uncommitted(self) -> None:
+        """Remove what an attempt at this run has left of a table that it had begun to make, where nothing was."""
+        for name in self._target.entries():
+            entry = self._target.path / name
+            if entry.is_dir() and (name == _LOG or "=" in name):
+                rmtree(entry)
+            elif fnmatch(name, "part-*.parquet") or fnmatch(name, ".part-*.crc"):
+                entry.unlink()
 
     def _name(self) -> str:
         return "delta.`{}`".format(str(self._target.path).replace("`", "``"))

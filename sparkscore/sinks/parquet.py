@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from shutil import rmtree
@@ -51,7 +53,7 @@ class ParquetSink:
         """Where the result goes and how."""
         return self._target
 
-    def check_target(self) -> None:
+    def check_target(self, *, is_retried: bool = False) -> None:  # noqa: ARG002 - a rename leaves nothing by halves
         """Refuse an existing output in mode ``error``, and files that runs did not write in mode ``append``."""
         entries = self._target.entries()
         if self._run_folder.exists() and self._target.mode != "error":
@@ -128,23 +130,30 @@ class ParquetSink:
     def publish(self, staged: StagedResult) -> Published:
         """Gather the staged files in one folder and rename it to the run's folder."""
         gathered = staged.stage / f"published-{self._target.part}"
-        rmtree(gathered, ignore_errors=True)  # of an attempt that died here
-        gathered.mkdir()
         try:
+            rmtree(gathered, ignore_errors=True)  # of an attempt that died here
+            gathered.mkdir()
             for file in staged.files:
                 _gather(staged.stage / file.path, staged.stage, gathered)
             if not staged.row_count and not self._target.partition_by:
                 self._write_empty(gathered, staged.schema)
             self._replace_target(gathered, staged.stage)
         except OSError as error:
-            raise SinkError(
-                code="PUBLISH_FAILED",
-                what=f"publishing to '{self._run_folder}'",
-                got=error.strerror or type(error).__name__,
-                state="The output is as it was before the run.",
-                next_step="Mend the cause and run again.",
-            ) from error
+            # A store may lose the answer to a rename that it made: then the folder of the run is there, and ours.
+            if gathered.exists() or not self._run_folder.is_dir():
+                raise SinkError(
+                    code="PUBLISH_FAILED",
+                    what=f"publishing to '{self._run_folder}'",
+                    got=error.strerror or type(error).__name__,
+                    state="The output is as it was before the run.",
+                    next_step="Mend the cause and run again.",
+                ) from error
         return self._proof(staged)
+
+    def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:  # noqa: ARG002
+        """Compare the rows of the files."""
+        there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
+        return there == _count_rows((staged.stage / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Read the staged files, those of each task attempt with the partitions that their folders name."""
@@ -166,6 +175,8 @@ class ParquetSink:
     def _replace_target(self, gathered: Path, stage: Path) -> None:
         """Show the gathered files. With ``overwrite`` the old ones are set aside just before, and back if it fails."""
         self._target.path.mkdir(parents=True, exist_ok=True)
+        if self._target.mode == "error" and (entries := self._target.entries()):
+            raise output_exists(self._target, f"{len(entries)} files or folders that came while the run was scoring")
         if self._target.mode != "overwrite":
             gathered.rename(self._run_folder)
             return
@@ -200,7 +211,16 @@ class ParquetSink:
         return Published(self._run_folder.name, rows, staged.schema)
 
     def _rows(self) -> int:
-        return sum(pq.read_metadata(file).num_rows for file in self._run_folder.rglob("*.parquet"))
+        try:
+            return sum(pq.read_metadata(file).num_rows for file in self._run_folder.rglob("*.parquet"))
+        except OSError as error:
+            raise SinkError(
+                code="TABLE_UNREADABLE",
+                what=f"the published folder '{self._run_folder}'",
+                got=error.strerror or type(error).__name__,
+                state="It is there; how many rows it has could not be read.",
+                next_step="Mend the cause and run the same run id again.",
+            ) from error
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:
         kept = StructType([field for field in schema if field.name not in self._outside_of_files()])
@@ -222,6 +242,11 @@ def _is_of_a_table(entry: Path) -> bool:
         or entry.name in {"_SUCCESS", "_metadata", "_common_metadata"}
         or (entry.name.startswith(".") and entry.suffix == ".crc")
     )
+
+
+def _count_rows(files: Iterable[Path], columns: Sequence[str]) -> Counter[tuple[object, ...]]:
+    tables = (pq.read_table(file, columns=list(columns), partitioning=None) for file in files)
+    return Counter(tuple(row.values()) for table in tables for row in table.to_pylist())
 
 
 def _gather(file: Path, stage: Path, gathered: Path) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from sparkscore.errors import ConfigError, SinkError
-from sparkscore.runlock import RunLock
+from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError
+from sparkscore.runlock import RunLock, remove_litter
 from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import STAGE_FOLDER, Target
-from sparkscore.spark_errors import interrupt_behind
+from sparkscore.spark_errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.worker.chunks import has_chunks
 
 LOCK_ENDING = ".lock"
@@ -77,10 +77,12 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
                 opened = Stage(stage, lock)
                 yield opened
             except BaseException as error:
-                if not _can_be_taken_up(stage, error):
+                if not lock.is_ours():
+                    _remove_unless_in_use(stage)
+                elif not _can_be_taken_up(stage, error):
                     rmtree(stage, ignore_errors=True)
                 raise
-            if not opened.is_kept:
+            if not opened.is_kept and lock.is_ours():
                 rmtree(stage, ignore_errors=True)
     finally:
         _remove_empty(holder, *made_by_us)
@@ -95,8 +97,16 @@ def remove_stage(target: Target, place: str | None) -> None:
     """Remove what a dead driver has left of a run whose result is there."""
     holder = _holder(target, place)
     rmtree(holder / target.run_id, ignore_errors=True)
-    (holder / f"{target.run_id}{LOCK_ENDING}").unlink(missing_ok=True)
+    with suppress(OSError):
+        (holder / f"{target.run_id}{LOCK_ENDING}").unlink(missing_ok=True)
     _remove_empty(holder)
+
+
+def _remove_unless_in_use(stage: Path) -> None:
+    """Remove what a driver that was taken for dead has left, unless the driver that took its place is still at work."""
+    with suppress(ConfigError, LineageError), RunLock(stage.with_name(f"{stage.name}{LOCK_ENDING}"), stage.name):
+        if not (stage / _HELD).exists():
+            rmtree(stage, ignore_errors=True)
 
 
 def _holder(target: Target, place: str | None) -> Path:
@@ -106,9 +116,10 @@ def _holder(target: Target, place: str | None) -> Path:
 def _remove_empty(holder: Path, *made_by_us: Path) -> None:
     """Remove empty folders that are ours: the one for stages in an output, and those that this run has made."""
     for folder in (holder, *made_by_us):
-        is_ours = folder in made_by_us or folder.name == STAGE_FOLDER
-        if is_ours and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        if folder in made_by_us or folder.name == STAGE_FOLDER:
+            # Not empty, or gone already: another run is at work here.
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _open(stage: Path, identity: str, run_id: str) -> None:
@@ -139,12 +150,14 @@ def put_back_replaced(stage: Path, target: Path) -> None:
 
 
 def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
-    """Tell whether work is done, and may yet be published: the run was interrupted, could not publish, or is held."""
+    """Tell whether work is done and may yet be published: the run is held, or what ended it was none of its items."""
     if (stage / _HELD).exists():
         return True
     if not has_chunks(stage):
         return False
-    return interrupt_behind(error) is not None or isinstance(error, SinkError)
+    could_not_write = isinstance(error, (SinkError, LineageError)) and not isinstance(error, SinkConflictError)
+    is_of_spark = isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES
+    return interrupt_behind(error) is not None or could_not_write or is_of_spark
 
 
 def _check_file_system(stage: Path, target: Path) -> None:
@@ -182,11 +195,23 @@ class Removed:
 def clean_stages(holder: Path) -> list[Removed]:
     """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone."""
     removed = []
-    for stage in sorted(holder.iterdir()) if holder.is_dir() else ():
-        if stage.is_dir() and not (stage / _HELD).exists():
+    try:
+        names = sorted({entry.name.partition(LOCK_ENDING)[0] for entry in holder.iterdir()}) if holder.is_dir() else []
+        for name in names:
+            lock = holder / f"{name}{LOCK_ENDING}"
             # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
-            with suppress(ConfigError), RunLock(holder / f"{stage.name}{LOCK_ENDING}", stage.name):
-                removed.append(_remove(stage))
+            with suppress(ConfigError), RunLock(lock, name):
+                remove_litter(lock)
+                if (holder / name).is_dir() and not (holder / name / _HELD).exists():
+                    removed.append(_remove(holder / name))
+    except OSError as error:
+        raise SinkError(
+            code="NOT_CLEANED",
+            what=f"the folder '{holder}' of stages",
+            got=error.strerror or type(error).__name__,
+            state="Some stages of dead runs may be left.",
+            next_step="Mend the cause and clean again.",
+        ) from error
     _remove_empty(holder)
     return removed
 

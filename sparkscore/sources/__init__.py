@@ -38,6 +38,13 @@ class Source(Protocol):
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Count the NULLs of columns as far as the input's metadata tells; no row is read, no job is started."""
 
+    def check_contents(self) -> None:
+        """Refuse contents that would be misread without a word; may read the input. Called before scoring.
+
+        Raises:
+            SourceError: there are such contents.
+        """
+
     def check_unchanged(self) -> None:
         """Compare the input with what was pinned. Called after scoring, before anything is published.
 

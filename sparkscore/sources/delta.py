@@ -51,6 +51,9 @@ class DeltaSource:
         """Know of none."""
         return {}
 
+    def check_contents(self) -> None:
+        """Do nothing: nothing can be misread."""
+
     def check_unchanged(self) -> None:
         """Do nothing: a version of a table does not change, and one that was vacuumed away fails to be read."""
 

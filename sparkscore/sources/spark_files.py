@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -20,10 +19,12 @@ from sparkscore.sources.agreement import (
     refuse_delta_table,
     refuse_patterns_in_names,
 )
+from sparkscore.sources.csv_quotes import refuse_open_quotes
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.listing import EMPTY, HIDDEN, check_files_unchanged, is_hidden, list_files
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark_settings import session_setting
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # The others make Spark read what the files say: all columns of all Parquet files, each CSV file's own header compared
@@ -49,7 +50,9 @@ class SparkFilesSource:
     """Rows of files. The file list is made here and handed to Spark, so files that come later do not get in."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
+        self._spark = spark
         self._format = str(config.format)
+        self._options = _DEFAULT_OPTIONS[self._format] | config.options | _PINNED_OPTIONS
         listing = list_files(config.location)
         readable, skipped = _readable(listing.files, listing.skipped)
         self._files = readable
@@ -77,6 +80,11 @@ class SparkFilesSource:
         """Count what the footers of Parquet files tell."""
         return count_nulls(self._files, columns) if self._format == "parquet" else {}
 
+    def check_contents(self) -> None:
+        """Look for what Spark would misread in CSV files."""
+        if self._format == "csv":
+            refuse_open_quotes(self._spark, self._files, self._options)
+
     def check_unchanged(self) -> None:
         """Compare sizes and times of change with the listing."""
         check_files_unchanged(self._files)
@@ -84,11 +92,11 @@ class SparkFilesSource:
     def _read(self, spark: SparkSession, config: Input, folder: Path | None) -> DataFrame:
         refuse_delta_table(self._files)
         keys = partition_keys(self._files, folder)
-        options = _DEFAULT_OPTIONS[self._format] | config.options | _PINNED_OPTIONS
         try:
-            with _partition_values_as_text(spark):
-                self._compare_with_files(spark, config, options, keys)
-                frame = self._load(spark, options, config.schema_ddl, folder if keys else None)
+            # Spark takes '01', '1' and '1.0' in folders' names for one number.
+            with session_setting(spark, _INFERENCE, "false"):
+                self._compare_with_files(spark, config, self._options, keys)
+                frame = self._load(spark, self._options, config.schema_ddl, folder if keys else None)
             check_column_names(frame.columns, self._format)
             return select_columns(with_source_file(frame), config.columns, self._format)
         except SPARK_ERRORS as error:
@@ -126,20 +134,6 @@ class SparkFilesSource:
             return self._frame.count()
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
-
-
-@contextmanager
-def _partition_values_as_text(spark: SparkSession) -> Iterator[None]:
-    """Keep Spark from guessing types of values in folders' names: it takes '01', '1' and '1.0' for one number."""
-    before = spark.conf.get(_INFERENCE, None)
-    spark.conf.set(_INFERENCE, "false")
-    try:
-        yield
-    finally:
-        if before is None:
-            spark.conf.unset(_INFERENCE)
-        else:
-            spark.conf.set(_INFERENCE, before)
 
 
 def _readable(files: tuple[InputFile, ...], skipped: dict[str, int]) -> tuple[tuple[InputFile, ...], dict[str, int]]:

@@ -8,9 +8,11 @@ import uuid
 from dataclasses import dataclass
 
 from sparkscore.outcome import Failure
-from sparkscore.worker.child import ChildEngine
+from sparkscore.worker.child import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
 from sparkscore.worker.report import WorkerState
+
+_LOADS_TRIED = 3
 
 
 @dataclass
@@ -36,16 +38,22 @@ class LoadedEngine:
     models: tuple[str, ...] = ()
 
     def ensure(self) -> None:
-        """Load the scorer, the first time or after its process has ended; what did not load is not tried again."""
+        """Load the scorer, the first time or after its process has ended; what did not load is not tried again.
+
+        Unless its process ended meanwhile: that may have been killed from outside.
+        """
         if self.engine.is_loaded or self.failure is not None:
             return
-        loaded = self.engine.load()
-        self.loads += 1
+        for _ in range(_LOADS_TRIED):
+            loaded = self.engine.load()
+            self.loads += 1
+            if loaded.failure is None or loaded.failure.code != LOAD_ENDED:
+                break
         self.failure, self.warnings, self.models = loaded.failure, loaded.warnings, loaded.models
 
     def describe(self) -> WorkerState:
         """Describe this process for a report."""
-        return WorkerState(self.worker, self.loads, self.warnings, self.models)
+        return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
 _kept: LoadedEngine | None = None

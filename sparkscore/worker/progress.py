@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = "progress"
+_STOP = "stop"
 _SECONDS_BETWEEN_WRITES = 0.5
 
 
@@ -25,9 +27,15 @@ class ItemsDone:
 
 
 class ProgressFile:
-    """One task's progress file, written at most twice a second and never torn."""
+    """One task's progress file, written at most twice a second and never torn.
+
+    Attributes:
+        is_stopped: whether the driver has asked all tasks to stop, as far as was seen at the last write.
+    """
 
     def __init__(self, stage_folder: str, unit: int) -> None:
+        self.is_stopped = False
+        self._stop = Path(stage_folder) / _STOP
         self._path = Path(stage_folder) / _FOLDER / str(unit)
         self._own = uuid.uuid4().hex  # two attempts at the unit may write at once
         self._items = 0
@@ -53,7 +61,22 @@ class ProgressFile:
             unfinished = self._path.with_name(f".{self._path.name}.{self._own}")
             unfinished.write_text(json.dumps([self._items, self._failed]))
             unfinished.replace(self._path)
+            self.is_stopped = self._stop.exists()
         self._next_write = time.monotonic() + _SECONDS_BETWEEN_WRITES
+
+
+def ask_to_stop(stage_folder: str) -> None:
+    """Let the tasks make no more calls: too many items have failed in all of them together. Runs on the driver."""
+    with suppress(OSError):  # each task still stops by its own failures
+        (Path(stage_folder) / _STOP).touch()
+
+
+def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
+    """Remove what an earlier attempt has said, but of the units that it has done. Runs on the driver."""
+    (Path(stage_folder) / _STOP).unlink(missing_ok=True)
+    for path in (Path(stage_folder) / _FOLDER).glob("[0-9]*"):
+        if int(path.name) not in kept:
+            path.unlink()
 
 
 def read_progress(stage_folder: str) -> ItemsDone:

@@ -57,6 +57,7 @@ class MiniBatchReport:
         loads: how often this process has loaded the model for this run.
         warnings: what the user should know of the worker process, a sentence each.
         models: digests of the models' files, as this process has found them.
+        is_loaded: whether the scorer did load, also after its process had ended; if not, its task went no further.
         failure: why items failed, if any did.
         attempts: the calls, in their order.
         staged: files that this task attempt finished; only on the task's last report.
@@ -77,6 +78,7 @@ class MiniBatchReport:
     loads: int
     warnings: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    is_loaded: bool = True
     failure: Failure | None = None
     attempts: tuple[CallReport, ...] = ()
     staged: tuple[StagedFile, ...] = ()
@@ -113,6 +115,7 @@ REPORT_SCHEMA = pa.schema(
         ("loads", pa.int64()),
         ("warnings", pa.list_(pa.string())),
         ("models", pa.list_(pa.string())),
+        ("is_loaded", pa.bool_()),
         ("failure", FAILURE_TYPE),
         ("attempts", pa.list_(pa.struct(list(CALL_SCHEMA)))),
         ("staged", _STAGED),
@@ -150,12 +153,14 @@ class WorkerState:
         loads: how often it has loaded the model for this run.
         warnings: what the user should know of it, a sentence each.
         models: digests of the models' files, as it has found them.
+        is_loaded: whether the scorer did load.
     """
 
     worker: str
     loads: int
     warnings: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    is_loaded: bool = True
 
 
 def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: WorkerState) -> MiniBatchReport:
@@ -176,6 +181,7 @@ def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: Worke
         loads=state.loads,
         warnings=state.warnings,
         models=state.models,
+        is_loaded=state.is_loaded,
         failure=outcome.failure,
         attempts=attempt.calls,
     )

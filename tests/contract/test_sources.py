@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from sparkscore.config import Input
 from sparkscore.errors import SourceError, SourceNotFoundError, SourceSchemaError
 from sparkscore.location import plain_path
-from sparkscore.minibatch import SOURCE_FILE_COLUMN
+from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.sources import Source, open_source
 
 ROWS = [{"id": number, "name": f"row {number}"} for number in range(25)]
@@ -165,7 +165,7 @@ def test_columns_can_be_chosen_and_unknown_ones_are_named(spark: SparkSession, t
     frame = open_at(spark, tmp_path / "in", columns=["name"]).frame()
 
     assert frame is not None
-    assert frame.columns == ["name", SOURCE_FILE_COLUMN]
+    assert frame.columns == ["name", *HIDDEN_COLUMNS]
     with pytest.raises(SourceSchemaError, match=r"no column 'nam'.*'id', 'name'"):
         open_at(spark, tmp_path / "in", columns=["nam"])
 

@@ -20,6 +20,7 @@ from sparkscore.progress import (
     choose_display,
     follow,
 )
+from sparkscore.worker.progress import ProgressFile, forget_progress, read_progress
 
 
 class RecordingDisplay:
@@ -281,3 +282,31 @@ def test_a_notebook_is_known_by_its_kernel(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
 
     assert isinstance(choose_display(), NotebookDisplay)
+
+
+@pytest.mark.parametrize(("tolerated", "is_asked"), [(4, True), (5, False), (-1, False)])
+def test_tasks_that_fail_too_much_together_are_asked_to_stop(
+    tmp_path: Path,
+    tolerated: int,
+    is_asked: bool,  # noqa: FBT001
+) -> None:
+    for unit in range(5):
+        ProgressFile(str(tmp_path), unit).add(10, 1)
+
+    with follow(RecordingDisplay(), str(tmp_path), 1000, "rows", tolerated):
+        time.sleep(0.6)
+
+    later = ProgressFile(str(tmp_path), 7)
+    later.add(1, 0)
+    assert later.is_stopped == is_asked
+
+
+def test_what_an_earlier_attempt_said_is_forgotten_but_of_what_it_has_done(tmp_path: Path) -> None:
+    for unit in range(3):
+        ProgressFile(str(tmp_path), unit).add(10, 1)
+    (tmp_path / "stop").touch()
+
+    forget_progress(str(tmp_path), {1})
+
+    assert read_progress(str(tmp_path)).items == 10
+    assert not (tmp_path / "stop").exists()

@@ -141,7 +141,7 @@ def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
 
     assert folder.read_manifest() is None
     files, quarantined = StagedFile("attempts/x/part.parquet", 3, 99), StagedFile("quarantine/x/part.parquet", 1, 9)
-    manifest = Manifest((files,), (quarantined,), {"x": "array<double>"}, {"model_name": None})
+    manifest = Manifest((files,), (quarantined,), {"x": "array<double>"}, {"model_name": None}, {"run_id": "a"})
 
     folder.write_manifest(manifest)
 

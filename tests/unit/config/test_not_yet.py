@@ -10,7 +10,6 @@ from sparkscore.errors import ConfigError
 
 _CASES: list[tuple[str, object]] = [
     ("settings.output_action", "summary_only"),
-    ("publish", "audit"),
     ("input.format", "query"),
     ("input.format", "table"),
     ("input.format", "orc"),

@@ -15,6 +15,7 @@ from sparkscore.errors import (
     ScoringScriptError,
     SourceNotFoundError,
     SourceSchemaError,
+    SparkscoreError,
 )
 from sparkscore.outcome import Failure, describe_failure
 from sparkscore.run.verdict import Thresholds, decide, failure_error
@@ -182,3 +183,13 @@ def test_a_failure_without_a_class_of_ours_is_a_scoring_error(name: str) -> None
 
 def test_a_failure_that_was_not_described_is_told_all_the_same() -> None:
     assert "raised unknown in run()" in str(failure_error(None, "score.py", "mini-batch '1'", ""))
+
+
+def test_a_scorer_that_did_not_load_somewhere_fails_the_run_whatever_is_tolerated() -> None:
+    failure = Failure("LOAD_PROCESS_ENDED", "ModelLoadError", "the process ended while loading")
+    lost = replace(DONE, failed=1, scored=0, failure=failure, is_loaded=False)
+
+    with pytest.raises(SparkscoreError) as caught:
+        decide([DONE, lost], 100, "scoring script 'score.py'", Thresholds(-1, -1))
+
+    assert caught.value.code == "LOAD_PROCESS_ENDED"

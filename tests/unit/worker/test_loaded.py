@@ -1,0 +1,51 @@
+"""What a worker process does when its scorer does not load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from sparkscore.outcome import Failure
+from sparkscore.worker.child import LOAD_ENDED
+from sparkscore.worker.engine import Loaded
+from sparkscore.worker.loaded import LoadedEngine
+
+KILLED, RAISED = Failure(LOAD_ENDED, "ModelLoadError", ""), Failure("SCRIPT_INIT", "OSError", "")
+
+
+class LoadingEngine:
+    """An engine whose loads end as a test lined up."""
+
+    def __init__(self, ends: Sequence[Failure | None]) -> None:
+        self.ends = list(ends)
+        self.is_loaded = False
+
+    def load(self) -> Loaded:
+        failure = self.ends.pop(0)
+        self.is_loaded = failure is None
+        return Loaded(failure)
+
+
+@pytest.mark.parametrize(
+    ("ends", "loads", "failure"),
+    [
+        ([None], 1, None),
+        ([KILLED, None], 2, None),
+        ([KILLED, KILLED, None], 3, None),
+        ([KILLED, KILLED, KILLED, None], 3, KILLED),
+        ([RAISED, None], 1, RAISED),
+        ([KILLED, RAISED, None], 2, RAISED),
+    ],
+)
+def test_a_load_whose_process_was_killed_is_tried_again_and_one_that_raised_is_not(
+    ends: list[Failure | None], loads: int, failure: Failure | None
+) -> None:
+    engine = LoadingEngine(ends)
+    loaded = LoadedEngine("key", "worker", engine)  # type: ignore[arg-type]  # as much of an engine as loading takes
+
+    loaded.ensure()
+    loaded.ensure()
+
+    assert (loaded.loads, loaded.failure) == (loads, failure)
+    assert loaded.describe().is_loaded == (failure is None)
