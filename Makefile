@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-torch check format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-simulation storm torture test-torch check format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -11,6 +11,7 @@ BIN := .venv/bin
 # --no-deps: the lock is complete. --no-build-isolation: what builds pyspark (it comes as source) is in the lock, too.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
 BUILD_TOOLS := packaging|pip|setuptools|wheel
+STORM_ARGS = $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 TORCH_NEEDS := 'mlflow-skinny==2.22.0' 'numpy<2' 'packaging' 'pandas<3' 'pyarrow<20'
 
 find_java = $(if $(JAVA_HOME),$(JAVA_HOME)/bin/java,java)
@@ -22,16 +23,25 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo sh
 as_root = $(if $(AS_ROOT),$(AS_ROOT) '$(1)',$(1))
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: preflight java env  ## score two real data sets on this machine and show the result
 	@$(BIN)/sparkscore demo
 
-test: preflight java gomp env  ## run all tests
-	@$(BIN)/python -m pytest -m 'not faults'
+test: preflight java gomp env  ## run the tests; those that take longer have targets of their own
+	@$(BIN)/python -m pytest -m 'not faults' --ignore=tests/simulation
 
 test-faults: preflight java gomp env  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults
+
+test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
+	@$(BIN)/python -m pytest tests/simulation
+
+storm: preflight java gomp env  ## kill drivers, executors, workers 70 times by a seed, 5 to 8 minutes (SEED=1 REPORT=file)
+	@$(BIN)/python -m tests.storm $(STORM_ARGS)
+
+torture: preflight java gomp env  ## the same with 1,300 kills, one to two hours
+	@$(BIN)/python -m tests.storm --long $(STORM_ARGS)
 
 test-torch: preflight java env .venv-torch/.requirements  ## score a PyTorch model, in an interpreter of its own (Debian)
 	@SPARKSCORE_TORCH_PYTHON=$(CURDIR)/.venv-torch/bin/python $(BIN)/python -m pytest tests/models/test_torch.py

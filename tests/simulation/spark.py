@@ -1,0 +1,99 @@
+"""As much of Spark as a run over files needs, in this process: tasks in any order, some of them twice or lost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final
+from unittest import mock
+
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.errors import PySparkRuntimeError, PythonException
+
+ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+_TRIES_OF_A_TASK: Final = 4
+
+
+@dataclass
+class Chances:
+    """How often what Spark may do happens, for each task.
+
+    Attributes:
+        lost: an attempt's reports are lost, and another attempt is made.
+        cut: an attempt is given up after its first record batch, and another attempt is made.
+        failed: the job fails after the task.
+    """
+
+    lost: float = 0.0
+    cut: float = 0.0
+    failed: float = 0.0
+
+
+@dataclass
+class SparkStandIn:
+    """What `sparkscore.run.execute` calls of a session; what it does beyond is an `AttributeError`."""
+
+    rng: random.Random
+    chances: Chances = field(default_factory=Chances)
+
+    @property
+    def conf(self) -> Any:
+        return {"spark.master": "local[1]"}
+
+    def range(self, start: int, end: int, step: int, partitions: int) -> _Range:
+        assert (start, step, partitions) == (0, 1, end), "one row and one partition for each unit"
+        return _Range(self, end)
+
+
+@dataclass
+class _Range:
+    spark: SparkStandIn
+    count: int
+    columns: list[str] = field(default_factory=lambda: ["id"])
+
+    def mapInArrow(self, function: ArrowFunction, schema: object) -> _Mapped:  # noqa: N802 - Spark's name
+        del schema
+        return _Mapped(self.spark, self.count, function)
+
+
+@dataclass
+class _Mapped:
+    spark: SparkStandIn
+    count: int
+    function: ArrowFunction
+
+    def toArrow(self) -> pa.Table:  # noqa: N802 - Spark's name
+        results: dict[int, list[pa.RecordBatch]] = {}
+        rng, chances = self.spark.rng, self.spark.chances
+        for partition in rng.sample(range(self.count), self.count):
+            results[partition] = self._task(partition)
+            if rng.random() < chances.failed:
+                raise PySparkRuntimeError("Job aborted due to stage failure: executor lost")
+        return pa.Table.from_batches([batch for partition in sorted(results) for batch in results[partition]])
+
+    def _task(self, partition: int) -> list[pa.RecordBatch]:
+        rng, chances = self.spark.rng, self.spark.chances
+        if rng.random() < chances.cut:
+            attempt = self._attempt(partition)
+            next(attempt, None)
+            attempt.close()
+        if rng.random() < chances.lost:
+            self._tried(partition)
+        return self._tried(partition)
+
+    def _tried(self, partition: int) -> list[pa.RecordBatch]:
+        for tries in range(1, _TRIES_OF_A_TASK + 1):
+            try:
+                return list(self._attempt(partition))
+            except Exception as error:
+                if tries == _TRIES_OF_A_TASK:
+                    raise PythonException(f"Job aborted due to stage failure: {error!r}") from error
+        raise AssertionError("a loop that ends otherwise")
+
+    def _attempt(self, partition: int) -> Any:
+        context = SimpleNamespace(partitionId=lambda: partition)
+        with mock.patch.object(TaskContext, "get", return_value=context):
+            yield from self.function(iter([pa.RecordBatch.from_pydict({"id": [partition]})]))

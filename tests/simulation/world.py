@@ -1,0 +1,320 @@
+"""Drivers that live and die over one store, and what must be true after each of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import yaml
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from sparkscore.cli import resume_command
+from sparkscore.errors import SparkscoreError
+from sparkscore.progress import SilentDisplay
+from sparkscore.run import PreparedRun, execute, prepare
+from sparkscore.runlog import RunFolder
+from sparkscore.signature import parse_ddl
+from sparkscore.worker import loaded
+from tests.faults.ledger import check_ledger, read_table
+from tests.simulation.spark import SparkStandIn
+from tests.simulation.store import SCORE, Crash, Event, Fault, Process, Store
+
+RUN: Final = "night"
+UNITS: Final = 3
+COMPLETE, ERROR, DEAD, RAW = "complete", "error", "dead", "raw"
+_SCRIPT: Final = """
+from pathlib import Path
+
+from tests.simulation import world
+
+def run(files):
+    world.scored(files)
+    if any(world.is_poison(file) for file in files):
+        raise ValueError("a file that always fails")
+    return [len(Path(file).read_text()) for file in files]
+"""
+_NOTHING: Final = ("Nothing was written", "Nothing was published", "nothing was published", "as it was before the run")
+
+
+class Rule(StrEnum):
+    """What must hold whatever happens."""
+
+    WHOLE = "of a run all rows are visible, or none"
+    ONCE = "each item is in predictions or in quarantine, once, and the record says so"
+    RECORD = "the record that is kept tells of the rows that are there"
+    ENDS = "the same request completes the run over a healthy store, at the second attempt at the latest"
+    ERRORS = "every failure is an error of sparkscore's"
+    CLAIMS = "nobody says that nothing was published when it was"
+    STAGE = "nothing is left of a stage"
+    WORK = "what was done is not done again"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    rule: Rule
+    text: str
+
+
+# Errors that tell of another driver's rows; this one has published nothing.
+_OF_ANOTHER: Final = {"RUN_ID_RUNNING", "RUN_PUBLISHED", "RUN_LOCK_LOST"}
+_now: World | None = None
+
+
+def scored(files: list[str]) -> None:
+    """Count a call of the scoring script; the process may die in it."""
+    assert _now is not None
+    _now.score(files)
+
+
+def is_poison(file: str) -> bool:
+    """Tell the scoring script whether a file fails."""
+    assert _now is not None
+    return _now.is_poison(file)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a life ended.
+
+    Attributes:
+        how: `COMPLETE`, `ERROR` for an error of sparkscore's, `DEAD`, or `RAW` for any other exception.
+    """
+
+    how: str
+    process: Process
+    error: BaseException | None = None
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def code(self) -> str:
+        return getattr(self.error, "code", "")
+
+    def has_published(self, run_id: str) -> bool:
+        """Tell whether this life has moved the run's rows to their place, or was told that it could not."""
+        moves = {f"{op} out/run_id={run_id}" for op in ("rename", "replace")}
+        failed = {str(call) for _, call, event in self.process.hit if event in {Fault.FAILED, Fault.BEFORE}}
+        return self.code not in _OF_ANOTHER and bool({str(call) for call in self.process.calls} & moves - failed)
+
+    def __str__(self) -> str:
+        return f"{self.how}{'' if self.error is None else f': {type(self.error).__name__} {self.error}'}"
+
+
+class World:
+    """A store with an input of six files, an output, a quarantine, a folder of runs, and the drivers that use them."""
+
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.root, self.store, self.rng = folder / "store", Store(folder / "store"), rng
+        self.input, self.output, self.runs = self.root / "in", self.root / "out", self.root / "runs"
+        self.quarantine = self.root / "out_quarantine"
+        self.spark = SparkStandIn(rng)
+        self.alive: set[int] = set()
+        self.calls: list[str] = []
+        self.fails = "poison"
+        self.has_hosts = False
+        self._lives = 0
+        self._prepared: dict[tuple[str, str], PreparedRun] = {}
+        self._deployment = folder / "deployment.yml"
+        self.input.mkdir(parents=True)
+        for unit in range(UNITS):
+            (self.input / f"{unit}-good.txt").write_text("x" * (10 + unit))
+            (self.input / f"{unit}-poison.txt").write_text("y")
+        self.keys = sorted(str(path) for path in self.input.iterdir())
+        self._write_deployment(folder)
+
+    def _write_deployment(self, folder: Path) -> None:
+        (folder / "code").mkdir()
+        (folder / "code" / "score.py").write_text(_SCRIPT)
+        content = {
+            "name": "simulated",
+            "code_configuration": {"code": "code", "scoring_script": "score.py"},
+            "input": {"format": "files", "location": str(self.input)},
+            "output": {"format": "parquet", "location": str(self.output), "schema": "size bigint", "carry": []},
+            "settings": {"mini_batch_size": 2, "error_threshold": -1, "retry_settings": {"max_retries": 0}},
+            "isolation": "none",
+        }
+        self._deployment.write_text(yaml.safe_dump(content))
+
+    def wipe(self) -> None:
+        """Begin anew with the same input."""
+        for place in (self.output, self.quarantine, self.runs):
+            shutil.rmtree(place, ignore_errors=True)
+        self.alive.clear()
+        self.calls.clear()
+        self.fails, self.has_hosts, self._lives = "poison", False, 0
+
+    # ----------------------------------------------------------------------------------------------------------- lives
+
+    def live(self, run_id: str = RUN, events: Mapping[int, Event] | None = None, mode: str = "append") -> Ended:
+        """Let a driver, with its workers, do the run to its end or its death."""
+        prepared = self._prepare(run_id, mode)
+        process = self._new_process(events)
+        kept, loaded._kept = loaded._kept, None  # each process loads the script itself
+        try:
+            ended = self._lived(process, lambda: execute(self.spark, prepared, progress=SilentDisplay()).record)  # type: ignore[arg-type]
+        finally:
+            loaded._kept = kept
+        return ended
+
+    def clean(self, events: Mapping[int, Event] | None = None) -> Ended:
+        """Let `sparkscore clean` remove what the dead have left."""
+        process = self._new_process(events)
+        with mock.patch.object(resume_command, "to_stdout"):
+            return self._lived(process, lambda: resume_command.clean([self.output], self.runs, as_json=False))
+
+    def _lived(self, process: Process, work: Callable[[], Any]) -> Ended:
+        with self.store.lived_by(process):
+            try:
+                ended = Ended(COMPLETE, process, record=work())
+            except Crash:
+                ended = Ended(DEAD, process)
+            except SparkscoreError as error:
+                ended = Ended(ERROR, process, error, error.record)
+            except Exception as error:  # noqa: BLE001 - what a user would see as a traceback
+                ended = Ended(RAW, process, error)
+            self.alive.discard(process.pid)
+            # What the script's call died of is taken for an error of the script, until the next call of the store.
+            return replace(ended, how=DEAD) if process.is_dead else ended
+
+    def _new_process(self, events: Mapping[int, Event] | None) -> Process:
+        self._lives += 1
+        process = Process(1_000_000 + self._lives, dict(events or {}))
+        self.alive.add(process.pid)
+        return process
+
+    def _prepare(self, run_id: str, mode: str) -> PreparedRun:
+        if (run_id, mode) not in self._prepared:
+            self._prepared[run_id, mode] = prepare(self._deployment, run_id=run_id, runs=self.runs, mode=mode)
+        return self._prepared[run_id, mode]
+
+    def score(self, files: list[str]) -> None:
+        def count() -> None:
+            self.calls.extend(files)
+
+        self.store.call(SCORE, files[0], count)
+
+    def host(self) -> str:
+        """Name the host: the same for all, or one for each process, so that its heartbeat alone tells that it lives."""
+        process = self.store.process
+        return f"host-{process.pid if process is not None and self.has_hosts else 0}"
+
+    def is_poison(self, file: str) -> bool:
+        return self.fails in file
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Let time pass: every lock's heartbeat is that much older. A lock that was cut off names no process."""
+        for lock in (*self.runs.glob("*/lock"), *self.output.glob("_sparkscore/*.lock")):
+            then = lock.stat().st_mtime - seconds
+            os.utime(lock, (then, then))
+
+    def finish(self, run_id: str = RUN, attempts: int = 2) -> tuple[list[Ended], list[Wrong]]:
+        """Make attempts over a healthy store until the run is complete; give what went wrong in them and in the end."""
+        ends: list[Ended] = []
+        wrongs: list[Wrong] = []
+        while len(ends) < attempts and (not ends or ends[-1].how != COMPLETE):
+            self.wait()
+            ends.append(self.live(run_id))
+            wrongs += self.wrongs(run_id, ends[-1])
+        if ends[-1].how == COMPLETE:
+            return ends, [*wrongs, *self.check(ends[-1].record, run_id)]
+        return ends, [*wrongs, Wrong(Rule.ENDS, f"not complete after {attempts} attempts: {ends[-1]}")]
+
+    # ------------------------------------------------------------------------------------------------ what must be true
+
+    def visible(self, place: Path) -> dict[str, list[str]]:
+        """Give each run's files that have visible rows, as any reader sees them."""
+        found: dict[str, list[str]] = {}
+        if place.is_dir() and any(place.glob("run_id=*")):
+            for row in read_table(place).to_pylist():
+                found.setdefault(row["run_id"], []).append(row["source_file"])
+        return {run_id: sorted(files) for run_id, files in found.items()}
+
+    def halves(self) -> Iterator[Wrong]:
+        """Name the runs of which a reader sees a part."""
+        failed = [key for key in self.keys if self.is_poison(key)]
+        predictions, quarantine = self.visible(self.output), self.visible(self.quarantine)
+        for found, whole in ((predictions, [key for key in self.keys if key not in failed]), (quarantine, failed)):
+            for run_id, files in found.items():
+                if files != whole:
+                    yield Wrong(Rule.WHOLE, f"{run_id}: {[Path(file).name for file in files]}")
+        for run_id in predictions.keys() - quarantine.keys():
+            yield Wrong(Rule.WHOLE, f"{run_id}: predictions without their quarantine")
+        for run_id, record in self.records():
+            if record["state"] == "COMPLETE" and run_id not in predictions:
+                yield Wrong(Rule.RECORD, f"{run_id}: complete, and no rows are there")
+
+    def wrongs(self, run_id: str, ended: Ended) -> Iterator[Wrong]:
+        """Name what must never be seen after a life, however it ended."""
+        yield from self.halves()
+        if ended.how == RAW and ended.error is not None:
+            frames = [
+                frame for frame in traceback.extract_tb(ended.error.__traceback__) if "/sparkscore/" in frame.filename
+            ]
+            place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[:-4:-1])
+            yield Wrong(Rule.ERRORS, f"{type(ended.error).__name__} at {place}")
+        said = str(ended.error) if ended.how == ERROR else ""
+        if ended.has_published(run_id) and any(text in said for text in _NOTHING):
+            yield Wrong(Rule.CLAIMS, said)
+
+    def check(self, record: Mapping[str, Any] | None, run_id: str = RUN) -> Iterator[Wrong]:
+        """Name what is wrong with a complete run."""
+        try:
+            assert record is not None
+            check_ledger(record, self.runs, self.keys, key=None)
+        except AssertionError as error:
+            text = (str(error) or "no record").splitlines()[0]
+            yield Wrong(Rule.STAGE if "stage" in text else Rule.ONCE, text)
+        if RunFolder(self.runs, run_id).read_record() != record:
+            yield Wrong(Rule.RECORD, "the record on disk is another one")
+
+    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path in self.runs.glob("*/record.json"):
+            if record := RunFolder(self.runs, path.parent.name).read_record():
+                yield path.parent.name, record
+
+
+@contextmanager
+def simulated(folder: Path, seed: int) -> Iterator[World]:
+    """Give a world in which nothing waits, nothing starts a JVM, and random names come from the seed."""
+    global _now  # noqa: PLW0603 - the scoring script finds the world by it
+    rng = random.Random(seed)  # noqa: S311 - the same for the same seed is what it is for
+    before, world = _now, World(folder, rng)
+    _now = world
+    with ExitStack() as stack:
+        patch = mock.patch
+        # The process number is a life's own, so that a dead driver is seen as dead although this process lives on.
+        stack.enter_context(
+            patch("sparkscore.runlock._began", lambda pid: f"life {pid}" if pid in world.alive else None)
+        )
+        stack.enter_context(patch("socket.gethostname", world.host))
+        stack.enter_context(patch("sparkscore.runlock.BEAT_S", 3600.0))
+        stack.enter_context(patch("sparkscore.run.prepare.git_commit_of", lambda _: None))
+        stack.enter_context(patch("uuid.uuid4", lambda: _Uuid(rng) if world.store.process else _REAL_UUID()))
+        stack.enter_context(patch("pyspark.core.context.launch_gateway", side_effect=AssertionError("starts a JVM")))
+        stack.enter_context(patch("sys.dont_write_bytecode", new=True))
+        # Spark parses DDL with the JVM.
+        ddl = classmethod(lambda _, text: from_arrow_schema(parse_ddl(text)))
+        stack.enter_context(patch.object(StructType, "fromDDL", ddl))
+        stack.enter_context(world.store.installed())
+        try:
+            yield world
+        finally:
+            _now = before
+
+
+class _Uuid:
+    def __init__(self, rng: random.Random) -> None:
+        self.hex = f"{rng.getrandbits(128):032x}"
+
+
+_REAL_UUID: Final = uuid.uuid4
