@@ -1,0 +1,69 @@
+"""Somebody who reads the targets all the time, with another reader than Spark, and may see nothing or everything."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final
+
+import pyarrow.dataset
+from deltalake import DeltaTable
+
+_EVERY_S: Final = 0.05
+
+
+class Reader(threading.Thread):
+    """Counts the rows of both tables again and again.
+
+    Attributes:
+        looks: how often it has looked.
+        findings: what nobody may ever see.
+    """
+
+    def __init__(self, predictions: Path, quarantine: Path) -> None:
+        super().__init__(name="storm-reader", daemon=True)
+        self.looks = 0
+        self.findings: list[str] = []
+        self._predictions, self._quarantine = predictions, quarantine
+        self._seen: dict[Path, list[int]] = {predictions: [0], quarantine: [0]}
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(_EVERY_S):
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - whatever a reader stumbles over, it should not
+                self.findings.append(f"a reader failed: {type(error).__name__}: {error}"[:500])
+                return
+
+    def finish(self, predictions: int, quarantined: int) -> list[str]:
+        """Stop, and give what was seen that is neither nothing nor all rows."""
+        self._stopped.set()
+        self.join()
+        for path, rows in ((self._predictions, predictions), (self._quarantine, quarantined)):
+            seen = self._seen[path]
+            if seen not in ([0], [0, rows]):
+                self.findings.append(f"readers of '{path.name}' saw {seen} rows, one after the other, of {rows}")
+        return self.findings
+
+    def _look(self) -> None:
+        self.looks += 1
+        # In this order: who sees predictions must then find what was quarantined.
+        predictions, quarantined = count_rows(self._predictions), count_rows(self._quarantine)
+        for path, rows in ((self._predictions, predictions), (self._quarantine, quarantined)):
+            if rows != self._seen[path][-1]:
+                self._seen[path].append(rows)
+        if predictions and not quarantined and not self.findings:
+            self.findings.append("a reader saw the predictions and no quarantine")
+
+
+def count_rows(place: Path) -> int:
+    """Count the rows that a reader sees; a table that is not there has none."""
+    if any((place / "_delta_log").glob("[0-9]*.json")):
+        return int(DeltaTable(place).to_pyarrow_dataset().count_rows())
+    if (place / "_delta_log").is_dir() or not place.is_dir():
+        return 0
+    try:
+        return int(pyarrow.dataset.dataset(place, partitioning="hive").count_rows())
+    except FileNotFoundError:  # the folder has gone while it was read: it held nothing but a stage
+        return 0
