@@ -10,7 +10,8 @@ import sparkscore
 
 if __name__ == "__main__":
     options = json.loads(Path(sys.argv[1]).read_text())
-    spark = sparkscore.local_session(master="local[2,4]", log_file=Path(sys.argv[1]).with_suffix(".log"))
+    master, conf = options.pop("master", "local[2,4]"), options.pop("conf", {})
+    spark = sparkscore.local_session(master=master, conf=conf, log_file=Path(sys.argv[1]).with_suffix(".log"))
     run = sparkscore.score(spark, options.pop("deployment"), **options)
     sys.stdout.write(json.dumps(run.record))
     spark.stop()
