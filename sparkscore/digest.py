@@ -1,12 +1,33 @@
-"""Take the SHA-256 of a file or a folder; the driver and workers must agree on it (driver and worker)."""
+"""Take the SHA-256 of a file or a folder, on which driver and workers must agree, and the identity of a run."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _READ_BYTES = 1024 * 1024
+
+
+def identity_of(parts: Mapping[str, object]) -> str:
+    """Give the identity of a run: a digest of each part that decides its result, by name.
+
+    >>> identity_of({"model": "a", "input": 1})
+    'input:6b86b273ff34fce1 model:ac8d8342bbb2362d'
+    """
+    texts = {name: json.dumps(part, sort_keys=True, default=str) for name, part in sorted(parts.items())}
+    return " ".join(f"{name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}" for name, text in texts.items())
+
+
+def different_parts(identity: str, other: str) -> list[str]:
+    """Name the parts in which two identities differ.
+
+    >>> different_parts("input:1 model:2", "input:1 model:3")
+    ['model']
+    """
+    ours, theirs = (dict(part.split(":", 1) for part in text.split()) for text in (identity, other))
+    return sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
 
 
 def digest_of_path(path: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from collections import Counter
@@ -114,12 +112,6 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 def _all(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[MiniBatchReport | ProbeReport]:
     return [*reports] if probe is None else [*reports, probe]
-
-
-def identity_of(parts: Mapping[str, object]) -> str:
-    """Give the digest of everything that decides the result: plan, script, model and configuration."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def end_record(record: dict[str, Any], state: str, error: BaseException | None = None) -> dict[str, Any]:

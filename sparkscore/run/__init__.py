@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
+from sparkscore.digest import identity_of
 from sparkscore.driver import input_schema, score_plan, task_slots
 from sparkscore.lineage import (
     HELD,
     counts_of,
     describe_plan,
-    identity_of,
     loads_of,
     new_record,
     verified_models_of,

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sparkscore.errors import ConfigError, ScoringError, SparkscoreError
+from sparkscore.digest import different_parts
+from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
 from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record
 from sparkscore.redaction import redact
 from sparkscore.run.verdict import details
@@ -123,12 +124,13 @@ def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None
     Raises:
         ConfigError: the identities differ.
     """
-    if record.get("identity") != identity:
+    found = str(record.get("identity") or "")
+    if found != identity:
         raise ConfigError(
             code="RUN_ID_USED",
-            what=f"run id '{run_id}'",
-            got="a complete run with another input, script, model or configuration",
-            expected="an id of its own for each run",
+            what=f"run id '{run_id}' belongs to a run that is done",
+            got=f"another {names(different_parts(found, identity))}: {identity}",
+            expected=found,
             next_step="Choose another --run-id, or leave it out.",
         )
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError
+from sparkscore.digest import different_parts
+from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
 from sparkscore.runlock import RunLock, remove_litter
 from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import STAGE_FOLDER, Target
@@ -133,8 +134,8 @@ def _open(stage: Path, identity: str, run_id: str) -> None:
     elif (found := note.read_text(encoding="utf-8")) != identity:
         raise ConfigError(
             code="RUN_ID_USED",
-            what=f"run id '{run_id}' belongs to a run that stopped with another input, script, model or configuration",
-            got=f"identity {identity}",
+            what=f"run id '{run_id}' belongs to a run that stopped",
+            got=f"another {names(different_parts(found, identity))}: {identity}",
             expected=found,
             next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
         )
