@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if sys.platform != "linux":
         parser.error("the storm finds its victims in /proc, which only Linux has")
+    # As with Ctrl-C, whoever is alive then is buried on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     _tell(f"seed {seed}")
     storm = _storm(seed, is_long=options.long)
