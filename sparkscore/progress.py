@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sparkscore.worker.progress import ask_to_stop, read_progress
+from sparkscore.worker.progress import ItemsDone, ask_to_stop, read_progress
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_BETWEEN_READS: Final = 0.25
@@ -256,8 +256,9 @@ def _poll(display: _GuardedDisplay, stage_folder: str, stop: threading.Event, to
     while not is_over:
         # The counts are read once more after the end, so that the last ones are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
-        display.read(stage_folder)
-        if 0 <= tolerated < read_progress(stage_folder).failed:
+        done = read_progress(stage_folder)
+        display.show(done)
+        if 0 <= tolerated < done.failed:
             ask_to_stop(stage_folder)
 
 
@@ -273,8 +274,7 @@ class _GuardedDisplay:
         with self._guard():
             self._display.start(total, kind)
 
-    def read(self, stage_folder: str) -> None:
-        done = read_progress(stage_folder)
+    def show(self, done: ItemsDone) -> None:
         with self._lock, self._guard():
             if self._is_live:
                 self._display.update(done.items, done.failed)

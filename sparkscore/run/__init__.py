@@ -37,6 +37,7 @@ from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.runlock import RunLock
 from sparkscore.sinks import Published, Sink, Stage, open_sink, staged_in
 from sparkscore.sources import Source, open_failed, open_source
+from sparkscore.spark_schema import columns_of
 from sparkscore.worker import MiniBatchReport
 
 __all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]
@@ -91,15 +92,14 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
         recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         with recording.timed("plan"):
             source, plan = _plan(spark, prepared)
-            identity = _identity(prepared, plan)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             sink.check_target(is_retried=former is not None)
             sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
-            _note_plan(recording, prepared, plan, sink, identity)
-            recording.note(input=describe_plan(plan) | {"columns": _columns_of(source)})
+            _note_plan(recording, prepared, source, plan, sink)
             feeds = match_input(prepared, source)
             source.check_contents()
-        with staged_in(sink.target, deployment.output.stage, identity, is_moved=sink.lays_out_partitions) as stage:
+        identity, place = recording.content["identity"], deployment.output.stage
+        with staged_in(sink.target, place, identity, is_moved=sink.lays_out_partitions) as stage:
             with recording.timed("plan"):
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
                 schema = work.result.schema
@@ -151,7 +151,7 @@ def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
 def _columns_of(source: Source) -> dict[str, str] | None:
     """Name the columns of an input of rows, with Spark's names of their types."""
     rows = source.frame()
-    return None if rows is None else {field.name: field.dataType.simpleString() for field in input_schema(rows)}
+    return None if rows is None else columns_of(input_schema(rows))
 
 
 def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
@@ -160,7 +160,7 @@ def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
-def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Sink, identity: str) -> None:
+def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan: Plan, sink: Sink) -> None:
     snapshot = plan.snapshot
     log_choices(prepared.deployment, snapshot.kind)
     for reason, count in snapshot.skipped.items():
@@ -168,7 +168,8 @@ def _note_plan(recording: Recording, prepared: PreparedRun, plan: Plan, sink: Si
     if plan.mini_batches is not None:
         prepared.folder.write_plan(plan.mini_batches)
     recording.note(
-        identity=identity,
+        identity=_identity(prepared, plan),
+        input=describe_plan(plan) | {"columns": _columns_of(source)},
         output=describe_output(sink, None),
         config=prepared.deployment.effective(snapshot.kind),
     )

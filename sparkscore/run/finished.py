@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
 
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import COMPLETE, HELD, end_record
@@ -20,6 +19,7 @@ from sparkscore.run.quarantine import quarantine_location
 from sparkscore.run.recording import refuse_other_run
 from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of
+from sparkscore.spark_schema import schema_of
 
 logger = logging.getLogger("sparkscore")
 
@@ -57,7 +57,7 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     if record is None or manifest is None:
         return None
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
-    schema = schema_of(dict(manifest.columns))
+    schema = schema_of(manifest.columns)
     if record["state"] == HELD:
         return _held(record, manifest, sink, prepared, identity)
     is_complete = record["state"] == COMPLETE
@@ -78,12 +78,6 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     return Run(record, partial(sink.read, published))
 
 
-def schema_of(columns: dict[str, str]) -> StructType:
-    """Give the columns that a record or a manifest names as a schema."""
-    ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in columns.items())
-    return StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType
-
-
 def _held(
     record: dict[str, Any], manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
 ) -> Run | None:
@@ -92,7 +86,7 @@ def _held(
         return None
     refuse_other_run(record, identity(), prepared.run_id)
     logger.info("run '%s' is held already; 'sparkscore publish %s' publishes it", prepared.run_id, prepared.run_id)
-    return Run(record, partial(sink.read_staged, staged_result(manifest, stage, schema_of(dict(manifest.columns)))))
+    return Run(record, partial(sink.read_staged, staged_result(manifest, stage, schema_of(manifest.columns))))
 
 
 def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> Run:

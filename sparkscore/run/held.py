@@ -13,13 +13,14 @@ from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import ABORT, COMPLETE
 from sparkscore.run.columns import run_id_column
-from sparkscore.run.finished import Run, schema_of
+from sparkscore.run.finished import Run
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
 from sparkscore.runlock import RunLock
 from sparkscore.runlog import Manifest, RunFolder, read_record, runs_folder
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of, staged_in
+from sparkscore.spark_schema import schema_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         return Run(record, partial(sink.read, published))
     held = _find(spark, record, RunFolder(runs_folder(runs), run_id))
     sink, place = held.sinks[0], held.deployment.output.stage
-    schema = schema_of(dict(held.manifest.columns))
+    schema = schema_of(held.manifest.columns)
     with (
         RunLock(held.folder.lock_file, run_id) as lock,
         recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,

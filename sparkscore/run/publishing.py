@@ -12,6 +12,7 @@ from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.recording import Recording
 from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, Stage, StagedResult
+from sparkscore.spark_schema import columns_of
 from sparkscore.worker import LineageValues, MiniBatchReport
 
 
@@ -22,7 +23,7 @@ def manifest_of(
     return Manifest(
         files=tuple(file for report in reports for file in report.staged),
         quarantined=tuple(file for report in reports for file in report.quarantined if file.rows),
-        columns={field.name: field.dataType.simpleString() for field in schema},
+        columns=columns_of(schema),
         commit_info={"model_name": lineage.model_name, "model_version": lineage.model_version},
         record=record,
     )
@@ -68,5 +69,4 @@ def describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:
     described = {"format": sink.format, "location": str(target.path), "mode": target.mode}
     if published is None:
         return {**described, "version": None, "rows": None, "columns": None}
-    columns = {field.name: field.dataType.simpleString() for field in published.schema}
-    return {**described, "version": published.version, "rows": published.rows, "columns": columns}
+    return {**described, "version": published.version, "rows": published.rows, "columns": columns_of(published.schema)}

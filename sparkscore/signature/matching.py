@@ -91,8 +91,7 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
         if counts.get(column)
     ]
     if problems:
-        more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-        raise _mismatch("; ".join(problems[:_LISTED]) + more, _NULL_ADVICE)
+        raise _mismatch(problems, _NULL_ADVICE)
 
 
 class _Matcher:
@@ -136,9 +135,7 @@ class _Matcher:
 
     def refuse_problems(self) -> None:
         if self._problems:
-            hidden = len(self._problems) - _LISTED
-            more = f"; and {hidden} more" if hidden > 0 else ""
-            raise _mismatch("; ".join(self._problems[:_LISTED]) + more, self._advice)
+            raise _mismatch(self._problems, self._advice)
 
     def _missing(self, name: str, type_: pa.DataType | None) -> None:
         near = difflib.get_close_matches(name.lower(), [known.lower() for known in self._columns.names], n=1)
@@ -212,14 +209,16 @@ def _feed_of_files(inputs: Sequence[ModelInput]) -> Feed:
         return Feed(one.name, (), one.type)
     taken = ", ".join(_input_text(Feed(each.name, (), each.type, getattr(each, "shape", None))) for each in inputs)
     raise _mismatch(
-        f"the input is files, the model takes {taken}",
+        [f"the input is files, the model takes {taken}"],
         "Say how the files are read with 'input.format', or give the deployment a scoring script.",
     )
 
 
-def _mismatch(problems: str, advice: str) -> SignatureMismatchError:
+def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
+    hidden = len(problems) - _LISTED
+    listed = "; ".join(problems[:_LISTED]) + (f"; and {hidden} more" if hidden > 0 else "")
     return SignatureMismatchError(
-        code="SIGNATURE_MISMATCH", what=f"the input does not fit the model: {problems}", next_step=advice
+        code="SIGNATURE_MISMATCH", what=f"the input does not fit the model: {listed}", next_step=advice
     )
 
 

@@ -24,6 +24,7 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.spark_errors import SPARK_ERRORS, condition_of
+from sparkscore.spark_schema import columns_of
 from sparkscore.spark_settings import session_setting
 
 _LOG = "_delta_log"
@@ -87,7 +88,7 @@ class DeltaSink:
         if not self._exists():
             return
         existing = self._spark.read.format("delta").load(str(self._target.path)).schema
-        check_same_columns(self._target, _types(existing), _types(schema))
+        check_same_columns(self._target, columns_of(existing), columns_of(schema))
         detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns").first()
         check_same_partitioning(self._target, list(detail[0]) if detail is not None else [])
 
@@ -205,10 +206,6 @@ def _all_names(kind: DataType) -> Iterator[str]:
     elif isinstance(kind, MapType):
         yield from _all_names(kind.keyType)
         yield from _all_names(kind.valueType)
-
-
-def _types(schema: StructType) -> dict[str, str]:
-    return {field.name: field.dataType.simpleString() for field in schema}
 
 
 def _run_of(user_metadata: str | None) -> object:

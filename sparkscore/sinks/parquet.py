@@ -26,6 +26,7 @@ from sparkscore.sinks.target import (
     output_exists,
     run_exists,
 )
+from sparkscore.spark_schema import columns_of
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
 _DEPTH_OF_ATTEMPTS = 2
@@ -123,8 +124,8 @@ class ParquetSink:
             return
         folders = earlier.relative_to(self._target.path).parts[1:-1]
         check_same_partitioning(self._target, [folder.partition("=")[0] for folder in folders])
-        existing = {field.name: field.dataType.simpleString() for field in from_arrow_schema(pq.read_schema(earlier))}
-        ours = {f.name: f.dataType.simpleString() for f in schema if f.name not in self._outside_of_files()}
+        existing = columns_of(from_arrow_schema(pq.read_schema(earlier)))
+        ours = columns_of(StructType([field for field in schema if field.name not in self._outside_of_files()]))
         check_same_columns(self._target, existing, ours)
 
     def publish(self, staged: StagedResult) -> Published:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceNotFoundError
@@ -18,6 +17,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark_schema import schema_of
 from sparkscore.worker.quarantine import read_rows
 
 logger = logging.getLogger("sparkscore")
@@ -78,8 +78,7 @@ class FailedRowsSource:
     """Rows from a quarantine, with the types and the files that they had; they come from the driver."""
 
     def __init__(self, spark: SparkSession, failed: FailedItems, rows: list[tuple[str, str | None]]) -> None:
-        ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in (failed.columns or {}).items())
-        columns = StructType(StructType.fromDDL(ddl).fields)  # type: ignore[attr-defined]  # declared as any DataType
+        columns = schema_of(failed.columns or {})
         table = read_rows([text for text, _ in rows], to_arrow_schema(columns, timezone="UTC"))
         whole = columns.add(SOURCE_FILE_COLUMN, "string")
         table = table.append_column(SOURCE_FILE_COLUMN, [[file for _, file in rows]])
