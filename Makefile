@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 LOGS := .make
 BIN := .venv/bin
+ARCHIVE := $(LOGS)/spark.jsa
 # --no-deps: the lock is complete. --no-build-isolation: what builds pyspark (it comes as source) is in the lock, too.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
 BUILD_TOOLS := packaging|pip|setuptools|wheel
@@ -28,10 +29,10 @@ help:  ## list the targets
 demo: preflight java env  ## score two real data sets on this machine and show the result
 	@$(BIN)/sparkscore demo
 
-test: preflight java gomp env  ## run the tests; those that take longer have targets of their own
+test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take longer have targets of their own
 	@$(BIN)/python -m pytest -m 'not faults' --ignore=tests/simulation
 
-test-faults: preflight java gomp env  ## kill, hang and break everything, by the catalogue of docs/reliability.md
+test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
@@ -110,6 +111,10 @@ gomp:  ## install the library that LightGBM needs if it is not there and it may,
 	{ apt-get update && apt-get install -y --no-install-recommends libgomp1; } \
 	  </dev/null >$(LOGS)/gomp.log 2>&1 || { tail -n 3 $(LOGS)/gomp.log; \
 	  echo "libgomp1 could not be installed (log: $(LOGS)/gomp.log)."; exit 1; } >&2
+
+$(ARCHIVE): .venv/.requirements
+	@mkdir -p $(LOGS); $(BIN)/python -m tests.archive $@ >$(LOGS)/archive.log 2>&1 || \
+	  echo "Spark's classes could not be archived (log: $(LOGS)/archive.log); the tests take a little longer."
 
 # PyTorch is the system's own: from the registry of Python packages it brings gigabytes for graphics cards.
 .venv-torch/.requirements: requirements-torch.txt

@@ -20,6 +20,9 @@ hypothesis.settings.register_profile("sparkscore", deadline=None, print_blob=Tru
 hypothesis.settings.load_profile("sparkscore")
 # Every JVM of these tests, subprocesses too, lives for seconds: its second compiler never pays.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+# With the archive of Spark's classes that `make` makes, the start of a driver's JVM costs half.
+if (archive := Path(__file__).parents[1] / ".make" / "spark.jsa").exists():
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", f'-XX:SharedArchiveFile="{archive}" -Xlog:disable')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import deltalake
 import pyarrow.parquet as pq
+import pytest
+
+from sparkscore.cli import run_command_line
 
 Ended = subprocess.CompletedProcess[str]
 
 
+@pytest.mark.usefixtures("spark")
 def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
-    sparkscore: Callable[..., Ended], tmp_path: Path
+    sparkscore: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = sparkscore("demo")
 
@@ -39,12 +43,15 @@ def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
     shown, sevens, _ = [
         line.strip() for line in ended.stdout.splitlines() if line.startswith("  ") and "sparkscore " in line
     ][-3:]
-    assert type_in(sparkscore, shown).returncode == 0
-    assert type_in(sparkscore, sevens).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARKSCORE_RUNS")
+    assert type_in(shown) == 0
+    assert type_in(sevens) == 0
     assert deltalake.DeltaTable(demo / "sevens").to_pyarrow_table().num_rows == 179
 
 
-def type_in(sparkscore: Callable[..., Ended], line: str) -> Ended:
+def type_in(line: str) -> int:
+    """Run a command of the demo in this process, with the session of the tests, and give its exit code."""
     program, *arguments = shlex.split(line)
     assert program in ("sparkscore", str(Path(sys.executable).with_name("sparkscore")))
-    return sparkscore(*arguments)
+    return run_command_line(arguments)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -276,10 +278,12 @@ def test_nothing_is_printed_and_the_files_go_with_the_process() -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
+    """Find a port below those that connections get by chance, so that it is still free when the server is up."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as server, contextlib.suppress(OSError):
+            server.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free")
 
 
 @pytest.fixture(scope="module")
