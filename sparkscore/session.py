@@ -51,7 +51,7 @@ def local_session(
     *,
     master: str = "local[*,4]",
     conf: Mapping[str, str] = _NO_CONF,
-    log_file: Path | None = None,
+    log_file: str | Path | None = None,
     app_name: str = "sparkscore",
 ) -> SparkSession:
     """Start Spark with Delta in this process, or give the session that is already active, unchanged.
@@ -78,11 +78,11 @@ def local_session(
     active = _active_session()
     if active is not None:
         return active
-    log_file = log_file or runs_folder() / "spark.log"
+    log = Path(log_file) if log_file else runs_folder() / "spark.log"
     gateway = _running_gateway()
     settings = _settings(master, {**_submitted(gateway), **conf}, app_name)
-    gateway = gateway or _launch(settings, log_file)
-    return _create_session(settings, gateway, log_file)
+    gateway = gateway or _launch(settings, log)
+    return _create_session(settings, gateway, log)
 
 
 def java_version() -> int | None:

@@ -218,9 +218,11 @@ def publish(
     A held run has been scored and counted. Look at it first: its record names the stage, and the quarantine comes with
     it. Neither the input nor the model is needed any more.
     """
-    from sparkscore.cli.publish_command import publish_run  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.publish_command import discard_run, publish_run  # noqa: PLC0415 - see the module's docstring
 
-    return publish_run(run_id, runs, (master, spark_conf or ()), is_discarded=is_discarded, as_json=as_json)
+    if is_discarded:
+        return discard_run(run_id, runs, as_json=as_json)
+    return publish_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
 
 
 @app.command(cls=ManualCommand)

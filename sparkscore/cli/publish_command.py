@@ -13,16 +13,13 @@ from sparkscore.run import discard, publish
 from sparkscore.runlog import RunFolder, read_record, runs_folder
 
 
-def publish_run(
-    run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, is_discarded: bool, as_json: bool
-) -> int:
-    """Publish or discard a run that was scored.
+def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
+    """Publish a run that was scored.
 
     Args:
         run_id: the run.
         runs: folder of the run records.
         session: Spark's master, and its settings as ``key=value``.
-        is_discarded: whether it is dropped instead.
         as_json: whether the answer is one JSON object.
 
     Returns:
@@ -38,12 +35,14 @@ def publish_run(
         interruptible() as interrupts,
         spark_session(master, parse_spark_conf(conf), folder.spark_log_file, interrupts) as spark,
     ):
-        if is_discarded:
-            with stdout_for_results():
-                record = discard(spark, run_id, runs=runs)
-            print_json(record) if as_json else print_record(record, folder.path, result_console())
-            return OK
         with stdout_for_results():
             run = publish(spark, run_id, runs=runs)
         print_json(run.record) if as_json else print_summary(run, folder.path)
+    return OK
+
+
+def discard_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
+    """Drop a run that was scored and not published; arguments, result and errors are those of `publish_run`."""
+    record = discard(run_id, runs=runs)
+    print_json(record) if as_json else print_record(record, RunFolder(runs_folder(runs), run_id).path, result_console())
     return OK

@@ -19,7 +19,7 @@ from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
 from sparkscore.runlock import RunLock
 from sparkscore.runlog import Manifest, RunFolder, read_record, runs_folder
-from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of, staged_in
+from sparkscore.sinks import Published, Target, open_sink, remove_stage, stage_of, staged_in, target_of
 from sparkscore.spark_schema import schema_of
 
 
@@ -31,7 +31,7 @@ class _Held:
     record: dict[str, Any]
     deployment: Deployment
     manifest: Manifest
-    sinks: tuple[Sink, Sink]
+    target: Target
 
 
 def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
@@ -57,8 +57,9 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
         published = Published(output["version"], output["rows"], schema_of(output["columns"]))
         return Run(record, partial(sink.read, published))
-    held = _find(spark, record, RunFolder(runs_folder(runs), run_id))
-    sink, place = held.sinks[0], held.deployment.output.stage
+    held = _find(record, RunFolder(runs_folder(runs), run_id))
+    sink = open_sink(spark, held.deployment.output, run_id, run_id_column(held.deployment))
+    sinks, place = (sink, open_quarantine(spark, held.deployment, run_id)), held.deployment.output.stage
     schema = schema_of(held.manifest.columns)
     with (
         RunLock(held.folder.lock_file, run_id) as lock,
@@ -67,13 +68,17 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         recording.timed("publish"),
     ):
         landed = sink.landed(schema)
-        published = landed or publish_manifest(held.manifest, schema, held.sinks, stage, recording, held.manifest)
+        published = landed or publish_manifest(held.manifest, schema, sinks, stage, recording, held.manifest)
         recording.note(output=describe_output(sink, published), stage=None)
     return Run(recording.content, partial(sink.read, published))
 
 
-def discard(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
-    """Drop what a held run has staged; its record says ABORT. Runs on the driver.
+def discard(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
+    """Drop what a held run has staged; its record says ABORT. Runs on the driver and needs no Spark.
+
+    Args:
+        run_id: the run.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent.
 
     Returns:
         the record.
@@ -83,26 +88,24 @@ def discard(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         ConfigError: the run has nothing that could be discarded, or another driver works on it.
     """
     record = read_record(runs_folder(runs), run_id)
-    held = _find(spark, record, RunFolder(runs_folder(runs), run_id))
+    held = _find(record, RunFolder(runs_folder(runs), run_id))
     with (
         RunLock(held.folder.lock_file, run_id) as lock,
         recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
     ):
-        remove_stage(held.sinks[0].target, held.deployment.output.stage)
+        remove_stage(held.target, held.deployment.output.stage)
         recording.note(stage=None)
         recording.ends_as(ABORT)
     return recording.content
 
 
-def _find(spark: SparkSession, record: dict[str, Any], folder: RunFolder) -> _Held:
+def _find(record: dict[str, Any], folder: RunFolder) -> _Held:
     deployment = Deployment.model_validate(record["config"]) if record.get("identity") else None
     manifest = folder.read_manifest()
     if deployment is not None and manifest is not None:
-        sink = open_sink(spark, deployment.output, folder.run_id, run_id_column(deployment))
-        if stage_of(sink.target, deployment.output.stage).is_dir():
-            return _Held(
-                folder, record, deployment, manifest, (sink, open_quarantine(spark, deployment, folder.run_id))
-            )
+        target = target_of(deployment.output, folder.run_id, run_id_column(deployment))
+        if stage_of(target, deployment.output.stage).is_dir():
+            return _Held(folder, record, deployment, manifest, target)
     raise ConfigError(
         code="RUN_NOT_HELD",
         what=f"run '{folder.run_id}'",

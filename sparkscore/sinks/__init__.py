@@ -19,7 +19,18 @@ from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.stage import Stage, remove_stage, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
 
-__all__ = ["Published", "Sink", "Stage", "StagedResult", "open_sink", "remove_stage", "stage_of", "staged_in"]
+__all__ = [
+    "Published",
+    "Sink",
+    "Stage",
+    "StagedResult",
+    "Target",
+    "open_sink",
+    "remove_stage",
+    "stage_of",
+    "staged_in",
+    "target_of",
+]
 
 
 class Sink(Protocol):
@@ -92,12 +103,16 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
     Raises:
         ConfigError: no location is given, or it is on a store that cannot be written.
     """
+    target = target_of(config, run_id, run_id_column, part)
+    return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)
+
+
+def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
+    """Say where an output goes, which needs no Spark; arguments and errors are those of `open_sink`."""
     if not config.location:
         raise ConfigError(
             code="OUTPUT_MISSING",
             what="the run has no output",
             next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
         )
-    place, partition_by = local_path(config.location), tuple(config.partition_by)
-    target = Target(place, config.mode, partition_by, run_id, run_id_column, part)
-    return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)
+    return Target(local_path(config.location), config.mode, tuple(config.partition_by), run_id, run_id_column, part)

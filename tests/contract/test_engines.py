@@ -337,11 +337,13 @@ def failure_of_loading(spec: EngineSpec, child: ChildSpec) -> Failure:
     return failure
 
 
-@pytest.mark.parametrize(("init", "code"), [("time.sleep(60)", "LOAD_TIMEOUT"), ("os._exit(1)", "LOAD_PROCESS_ENDED")])
+@pytest.mark.parametrize(
+    ("init", "seconds", "code"), [("time.sleep(60)", 3, "LOAD_TIMEOUT"), ("os._exit(1)", 60, "LOAD_PROCESS_ENDED")]
+)
 def test_an_init_that_hangs_or_ends_the_process_is_told(
-    make_spec: Callable[..., EngineSpec], init: str, code: str
+    make_spec: Callable[..., EngineSpec], init: str, seconds: float, code: str
 ) -> None:
-    assert failure_of_loading(make_spec(init), ChildSpec(load_timeout=3)).code == code
+    assert failure_of_loading(make_spec(init), ChildSpec(load_timeout=seconds)).code == code
 
 
 def test_an_interpreter_that_is_not_there_is_told(make_spec: Callable[..., EngineSpec]) -> None:

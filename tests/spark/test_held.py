@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import sparkscore
+from sparkscore.cli import run_command_line
 from sparkscore.cli.resume_command import clean
-from sparkscore.run import discard
 from tests.faults.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
@@ -78,11 +79,16 @@ def test_a_held_run_is_not_scored_again_nor_cleaned(hold: Callable[..., sparksco
     assert sparkscore.publish(spark, "night").record["counts"] == first.record["counts"]
 
 
-def test_a_held_run_can_be_dropped(hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path) -> None:
+def test_a_held_run_can_be_dropped(
+    hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hold()
+    capsys.readouterr()
 
-    record = discard(spark, "night")
+    code = run_command_line(["publish", "night", "--discard", "--json"])
 
+    record = json.loads(capsys.readouterr().out)
+    assert code == 0
     assert (record["state"], record["stage"]) == ("ABORT", None)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     with pytest.raises(sparkscore.SparkscoreError, match="RUN_NOT_HELD"):

@@ -22,11 +22,10 @@ type_of_run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 FAILING_START = """
 import ast, sys
-from pathlib import Path
 from sparkscore.errors import SparkscoreError
 from sparkscore.session import local_session
 try:
-    local_session(log_file=Path("log", "spark.log"), **ast.literal_eval(sys.argv[1]))
+    local_session(log_file="log/spark.log", **ast.literal_eval(sys.argv[1]))
 except SparkscoreError as error:
     print(type(error).__name__, error)
 """
