@@ -1,4 +1,4 @@
-"""Archive the Java classes that Spark loads, so that JVMs of the tests start faster: python -m tests.archive FILE."""
+"""Archive the Java classes that Spark loads: JVMs start with less work then. python -m tests.archive FILE."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from sparkscore.session import local_session
 
 
 def main(archive: Path) -> None:
+    """Let a JVM write the archive as it ends; it serves those with the same ``SPARK_HOME``, others start as ever."""
     unfinished = archive.with_suffix(".unfinished")
-    os.environ["SPARK_SUBMIT_OPTS"] = f"-XX:ArchiveClassesAtExit={unfinished}"
+    os.environ["SPARK_SUBMIT_OPTS"] = f'-XX:ArchiveClassesAtExit="{unfinished}"'
     with tempfile.TemporaryDirectory() as folder:
-        spark = local_session(master="local[1]", log_file=Path(folder, "spark.log"))
+        spark = local_session(master="local[1]", log_file=f"{folder}/spark.log")
         spark.range(3).mapInArrow(lambda batches: batches, "id bigint").write.format("delta").save(f"{folder}/table")
         spark.read.format("delta").load(f"{folder}/table").count()
-        java = spark.sparkContext._gateway.proc  # type: ignore[union-attr]  # the archive is written when it ends
+        java = spark.sparkContext._gateway.proc  # type: ignore[union-attr]  # there is one: it was just started
         spark.stop()
         java.stdin.close()
-        java.wait(120)
+        java.wait(300)
     unfinished.replace(archive)
 
 

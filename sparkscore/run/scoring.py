@@ -54,7 +54,7 @@ from sparkscore.worker import (
     WorkerSpec,
     read_probe_report,
 )
-from sparkscore.worker.chunks import ChunkLimit, read_done_units
+from sparkscore.worker.chunks import ChunkLimit, count_chunks, read_done_units
 from sparkscore.worker.messages import write_stream
 from sparkscore.worker.planned import count_mini_batches, write_plan
 from sparkscore.worker.probe import write_probe_report
@@ -162,6 +162,8 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     done = {} if plan_file is None else read_done_units(stage, count_mini_batches(plan_file))
     if done:
         logger.info("%d of %d work units were scored by an earlier attempt", len(done), _unit_count(plan_file))
+    elif chunks := count_chunks(stage):
+        logger.info("%d chunks were scored by an earlier attempt; the tasks take them up", chunks)
     forget_progress(str(stage), done)
     units = None if plan_file is None else tuple(unit for unit in range(_unit_count(plan_file)) if unit not in done)
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)

@@ -14,7 +14,7 @@ from sparkscore.runlock import RunLock, remove_litter
 from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import STAGE_FOLDER, Target
 from sparkscore.spark_errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
-from sparkscore.worker.chunks import has_chunks
+from sparkscore.worker.chunks import count_chunks
 
 LOCK_ENDING = ".lock"
 #: Folder of a stage for the rows that an overwriting run replaces, between two renames.
@@ -154,7 +154,7 @@ def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
     """Tell whether work is done and may yet be published: the run is held, or what ended it was none of its items."""
     if (stage / _HELD).exists():
         return True
-    if not has_chunks(stage):
+    if not count_chunks(stage):
         return False
     could_not_write = isinstance(error, (SinkError, LineageError)) and not isinstance(error, SinkConflictError)
     is_of_spark = isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES

@@ -77,9 +77,9 @@ def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
     _path(stage_folder, unit, first).unlink(missing_ok=True)
 
 
-def has_chunks(stage_folder: Path) -> bool:
-    """Tell whether anything is done (driver)."""
-    return any((stage_folder / _FOLDER).glob("[0-9]*"))
+def count_chunks(stage_folder: Path) -> int:
+    """Tell how many chunks are done (driver)."""
+    return sum(1 for _ in (stage_folder / _FOLDER).glob("[0-9]*"))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:

@@ -152,9 +152,11 @@ def test_1_a_driver_killed_while_it_scores_rows_costs_the_chunks_in_flight(
 
     for chunks in (4, 10, 14):
         rig.kill_when(lambda chunks=chunks: rig.done() >= chunks)  # type: ignore[misc]
+    kept = rig.done()
     record, _ = rig.finish()
 
     rig.check(record)
+    assert f"{kept} chunks were scored by an earlier attempt" in rig.record.log_file.read_text()
     # The probe's call, and three times two chunks of two calls that were in flight.
     assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 3 * 4
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import time
+import subprocess
+import sys
 from pathlib import Path
-from typing import Final
 
 import pyspark
 
-from tests.storm.driver import Life
-from tests.storm.processes import wait_until
-from tests.storm.rig import Kind, Rig, SparkHome
+from tests.storm.rig import SparkHome
 
-_LONGEST_S: Final = 300
+_ROOT = Path(__file__).parents[2]
 
 
 def prepare_spark(folder: Path) -> SparkHome:
@@ -36,21 +35,11 @@ def link_spark(home: Path) -> None:
 
 
 def _write_archive(archive: Path, home: Path) -> None:
-    """Let a driver that nobody kills write the archive as it ends; without one, drivers start as fast as ever."""
-    unfinished = archive.with_suffix(".unfinished")
-    shutil.rmtree(archive.parent / "first", ignore_errors=True)
-    spark = SparkHome(home, {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={unfinished}"})
-    life = Life(Rig(archive.parent / "first", Kind("rows", "script", "delta"), 40, spark), 0)
-    try:
-        end = time.monotonic() + _LONGEST_S
-        while life.is_alive and time.monotonic() < end:
-            time.sleep(0.1)
-        has_ended = wait_until(lambda: not life.everything(), _LONGEST_S)
-    finally:
-        life.bury()
-    if has_ended and life.has_ended_well and unfinished.exists():
-        unfinished.rename(archive)
-    shutil.rmtree(archive.parent / "first", ignore_errors=True)
+    """Archive the classes of this home; without an archive, drivers start as slowly as ever."""
+    command = [sys.executable, "-m", "tests.archive", str(archive)]
+    environment = os.environ | {"SPARK_HOME": str(home)}
+    with archive.with_suffix(".log").open("w") as log:
+        subprocess.run(command, cwd=_ROOT, env=environment, stdout=log, stderr=log, check=False)
 
 
 def _options(java: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sparkscore.worker import MiniBatchReport, StagedFile
-from sparkscore.worker.chunks import forget_chunk, has_chunks, read_chunk, read_done_units, write_chunk
+from sparkscore.worker.chunks import count_chunks, forget_chunk, read_chunk, read_done_units, write_chunk
 
 REPORT = MiniBatchReport(
     unit=3, mini_batch="3", place="3", items=2, scored=2, failed=0, rows=2, calls=1, seconds=0.1,
@@ -25,12 +25,12 @@ def stage(folder: Path, text: str = "rows") -> None:
 
 def test_a_chunk_is_found_with_its_reports(tmp_path: Path) -> None:
     stage(tmp_path)
-    assert not has_chunks(tmp_path)
+    assert count_chunks(tmp_path) == 0
     assert read_chunk(str(tmp_path), 3, 0) == []
 
     write_chunk(str(tmp_path), 3, 0, [REPORT])
 
-    assert has_chunks(tmp_path)
+    assert count_chunks(tmp_path) == 1
     assert read_chunk(str(tmp_path), 3, 0) == [REPORT]
     assert (read_chunk(str(tmp_path), 3, 1), read_chunk(str(tmp_path), 30, 0)) == ([], [])
     assert [path.name for path in (tmp_path / "done").iterdir()] == ["3-0"]
@@ -53,7 +53,7 @@ def test_a_chunk_whose_files_are_not_whole_is_not_done(tmp_path: Path, file: Sta
     write_chunk(str(tmp_path), 3, 0, [replace(REPORT, **files)])
 
     assert read_chunk(str(tmp_path), 3, 0) == []
-    assert not has_chunks(tmp_path)
+    assert count_chunks(tmp_path) == 0
 
 
 def test_a_unit_is_done_when_its_chunks_cover_all_its_mini_batches(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_a_chunk_can_be_forgotten(tmp_path: Path) -> None:
     forget_chunk(str(tmp_path), 3, 0)
     forget_chunk(str(tmp_path), 3, 0)
 
-    assert not has_chunks(tmp_path)
+    assert count_chunks(tmp_path) == 0
