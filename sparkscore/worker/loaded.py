@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from dataclasses import dataclass
+from typing import Final
 
 from sparkscore.outcome import Failure
 from sparkscore.worker.child import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
 from sparkscore.worker.report import WorkerState
 
-_LOADS_TRIED = 3
+# A load whose process was killed is tried again after these waits: what killed it, such as others that needed its
+# host's memory, may have passed by then.
+_WAITS_S: Final = (0.0, 1.0, 3.0)
 
 
 @dataclass
@@ -44,7 +48,8 @@ class LoadedEngine:
         """
         if self.engine.is_loaded or self.failure is not None:
             return
-        for _ in range(_LOADS_TRIED):
+        for seconds in _WAITS_S:
+            time.sleep(seconds)
             loaded = self.engine.load()
             self.loads += 1
             if loaded.failure is None or loaded.failure.code != LOAD_ENDED:

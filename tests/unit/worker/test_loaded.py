@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -38,9 +39,11 @@ class LoadingEngine:
         ([KILLED, RAISED, None], 2, RAISED),
     ],
 )
-def test_a_load_whose_process_was_killed_is_tried_again_and_one_that_raised_is_not(
-    ends: list[Failure | None], loads: int, failure: Failure | None
+def test_a_load_whose_process_was_killed_is_tried_again_ever_later_and_one_that_raised_is_not(
+    ends: list[Failure | None], loads: int, failure: Failure | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
     engine = LoadingEngine(ends)
     loaded = LoadedEngine("key", "worker", engine)  # type: ignore[arg-type]  # as much of an engine as loading takes
 
@@ -48,4 +51,5 @@ def test_a_load_whose_process_was_killed_is_tried_again_and_one_that_raised_is_n
     loaded.ensure()
 
     assert (loaded.loads, loaded.failure) == (loads, failure)
+    assert waits == [0, 1, 3][:loads]
     assert loaded.describe().is_loaded == (failure is None)
