@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-simulation storm torture test-torch check format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-simulation storm torture test-torch check format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -30,10 +30,13 @@ demo: preflight java env  ## score two real data sets on this machine and show t
 	@$(BIN)/sparkscore demo
 
 test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take longer have targets of their own
-	@$(BIN)/python -m pytest -m 'not faults' --ignore=tests/simulation
+	@$(BIN)/python -m pytest -m 'not faults' --ignore=tests/simulation --ignore=tests/hostile
 
 test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults
+
+test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile settings, with odd scripts, files and users
+	@$(BIN)/python -m pytest tests/hostile
 
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
 	@$(BIN)/python -m pytest tests/simulation
