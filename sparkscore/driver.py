@@ -9,12 +9,12 @@ from typing import Final
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.plan import Plan
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
+from sparkscore.spark_schema import from_arrow
 from sparkscore.worker import (
     REPORT_SCHEMA,
     MiniBatchReport,
@@ -103,7 +103,7 @@ def input_schema(rows: DataFrame) -> StructType:
 
 def _run(work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:
     try:
-        return work.mapInArrow(function, from_arrow_schema(schema)).toArrow()
+        return work.mapInArrow(function, from_arrow(schema)).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
 

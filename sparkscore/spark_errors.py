@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import re
 
-from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from sparkscore.errors import ScoringError, SinkError, SourceError, SparkscoreError
 from sparkscore.location import plain_path
+
+try:
+    from py4j.protocol import Py4JError
+except ImportError:  # the package pyspark-client, for Spark Connect, has no bridge to a JVM
+
+    class Py4JError(Exception):  # type: ignore[no-redef]
+        """Stand in for an exception that nothing raises there."""
+
 
 #: What a call of Spark may raise: its own exceptions, and what the bridge to the JVM does not translate.
 SPARK_ERRORS = (PySparkException, Py4JError)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -25,6 +24,7 @@ from pyspark.sql.types import (
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, SourceSchemaError, names
+from sparkscore.spark_schema import from_arrow
 from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import LINEAGE_SCHEMA
 
@@ -106,7 +106,7 @@ def decide_columns(
         lineage=lineage,
         partition_by=tuple(deployment.output.partition_by),
     )
-    added = from_arrow_schema(spec.schema(pa.schema([(name, pa.null()) for name in carried])))
+    added = from_arrow(spec.schema(pa.schema([(name, pa.null()) for name in carried])))
     taken = [] if rows is None else [StructField(name, rows[name].dataType) for name in carried]
     schema = StructType([*taken, *(StructField(field.name, field.dataType) for field in added.fields[len(carried) :])])
     _check_clashes(schema.names, carried, deployment)

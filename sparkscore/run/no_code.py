@@ -8,7 +8,6 @@ from typing import Final
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment, Model
@@ -20,6 +19,7 @@ from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed
+from sparkscore.spark_schema import to_arrow
 
 logger = logging.getLogger("sparkscore")
 
@@ -155,7 +155,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
 def arrow_columns(rows: StructType) -> pa.Schema:
     """Give the input's columns in Arrow's types, as workers get them."""
-    return to_arrow_schema(rows, timezone="UTC")
+    return to_arrow(rows)
 
 
 def task_cores(spark: SparkSession) -> int:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path
 from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
+from sparkscore.spark_schema import from_arrow
 from sparkscore.worker import QUARANTINE_SCHEMA, StagedFile
 
 # What tells a failed item from others; position counts within its mini-batch.
@@ -48,7 +48,7 @@ def publish_quarantine(
     Raises:
         SinkError: it did not work; nothing of the run is visible.
     """
-    staged = StagedResult(stage, files, from_arrow_schema(QUARANTINE_SCHEMA), {})
+    staged = StagedResult(stage, files, from_arrow(QUARANTINE_SCHEMA), {})
     published = sink.landed(staged.schema) if former is not None else None
     if former is not None and published is not None:
         if former.quarantined != files:

@@ -28,7 +28,7 @@ from sparkscore.spark_schema import columns_of
 from sparkscore.spark_settings import session_setting
 
 _LOG = "_delta_log"
-_MODES = {"append": "append", "overwrite": "overwrite", "error": "errorifexists"}
+_MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
 # Spark's own default is a form that other readers take for nanoseconds since 1970, which end in 2262.
 _TIMESTAMPS = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
 # Source: Delta without column mapping refuses these in column names.

@@ -11,7 +11,6 @@ from shutil import rmtree
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, lit
-from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
@@ -26,7 +25,7 @@ from sparkscore.sinks.target import (
     output_exists,
     run_exists,
 )
-from sparkscore.spark_schema import columns_of
+from sparkscore.spark_schema import columns_of, from_arrow, to_arrow
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
 _DEPTH_OF_ATTEMPTS = 2
@@ -124,7 +123,7 @@ class ParquetSink:
             return
         folders = earlier.relative_to(self._target.path).parts[1:-1]
         check_same_partitioning(self._target, [folder.partition("=")[0] for folder in folders])
-        existing = columns_of(from_arrow_schema(pq.read_schema(earlier)))
+        existing = columns_of(from_arrow(pq.read_schema(earlier)))
         ours = columns_of(StructType([field for field in schema if field.name not in self._outside_of_files()]))
         check_same_columns(self._target, existing, ours)
 
@@ -225,8 +224,7 @@ class ParquetSink:
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:
         kept = StructType([field for field in schema if field.name not in self._outside_of_files()])
-        arrow = to_arrow_schema(kept, timezone="UTC")
-        pq.write_table(arrow.empty_table(), folder / "part-00000-empty.parquet")
+        pq.write_table(to_arrow(kept).empty_table(), folder / "part-00000-empty.parquet")
 
     def _outside_of_files(self) -> set[str]:
         return {self._target.run_id_column, *self._target.partition_by}

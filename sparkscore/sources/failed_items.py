@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceNotFoundError
@@ -17,7 +16,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_schema import schema_of
+from sparkscore.spark_schema import schema_of, to_arrow
 from sparkscore.worker.quarantine import read_rows
 
 logger = logging.getLogger("sparkscore")
@@ -79,7 +78,7 @@ class FailedRowsSource:
 
     def __init__(self, spark: SparkSession, failed: FailedItems, rows: list[tuple[str, str | None]]) -> None:
         columns = schema_of(failed.columns or {})
-        table = read_rows([text for text, _ in rows], to_arrow_schema(columns, timezone="UTC"))
+        table = read_rows([text for text, _ in rows], to_arrow(columns))
         whole = columns.add(SOURCE_FILE_COLUMN, "string")
         table = table.append_column(SOURCE_FILE_COLUMN, [[file for _, file in rows]])
         self._frame = spark.createDataFrame(table, whole)

@@ -8,12 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 import sparkscore
 from sparkscore.driver import task_slots
 from sparkscore.signature import parse_ddl, to_ddl
+from sparkscore.spark_schema import from_arrow
 
 DDL = [
     "a tinyint, b smallint, c int, d bigint, e float, f double",
@@ -28,7 +28,7 @@ DDL = [
 @pytest.mark.parametrize("ddl", DDL)
 def test_types_are_sparks(spark: SparkSession, ddl: str) -> None:
     del spark  # Spark's parser needs a session
-    ours = from_arrow_schema(parse_ddl(ddl))
+    ours = from_arrow(parse_ddl(ddl))
     assert ours == StructType.fromDDL(ddl)
     assert StructType.fromDDL(to_ddl(parse_ddl(ddl))) == ours
 
