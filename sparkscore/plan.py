@@ -22,11 +22,20 @@ _MOST_UNITS: Final = 2000
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of the input as it was when the run was planned."""
+    """A file of the input as it was when the run was planned.
+
+    Attributes:
+        path, size_bytes, modified_ns: what tells files apart.
+        inode, changed_ns: what changes too when a file is replaced under its old size and time, and not only then.
+        sample: digest of some of its bytes, or of all.
+    """
 
     path: str
     size_bytes: int
     modified_ns: int
+    inode: int = field(default=0, compare=False)
+    changed_ns: int = field(default=0, compare=False)
+    sample: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,10 +119,11 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
 
 
 def digest_of_files(files: Iterable[InputFile]) -> str:
-    """Give a digest of a file list: paths, sizes and times of change; not of the contents."""
+    """Give a digest of a file list: paths, sizes, times of modification, and the samples of the contents."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.path}\0{file.size_bytes}\0{file.modified_ns}\n".encode(errors="surrogateescape"))
+        line = f"{file.path}\0{file.size_bytes}\0{file.modified_ns}\0{file.sample}\n"
+        digest.update(line.encode(errors="surrogateescape"))
     return f"sha256:{digest.hexdigest()}"
 
 

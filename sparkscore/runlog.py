@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from sparkscore.worker.report import CALL_SCHEMA
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
 _MANIFEST = "manifest.json"
+_SUM = "sha256"
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
@@ -174,16 +176,39 @@ class RunFolder:
         """Say what counts. Staged files that the manifest does not name do not exist."""
         content = {"run_id": self.run_id, **asdict(manifest)}
         with self.writing():
-            write_whole(self.path / _MANIFEST, json.dumps(content, indent=2) + "\n")
+            write_whole(self.path / _MANIFEST, json.dumps(content | {_SUM: _sum_of(content)}, indent=2) + "\n")
+
+    def has_manifest(self) -> bool:
+        """Whether it was decided what counts."""
+        return (self.path / _MANIFEST).exists()
 
     def read_manifest(self) -> Manifest | None:
-        """Read what counts, if that was decided."""
-        content = _read_record(self.path / _MANIFEST)
-        if content is None:
+        """Read what counts, if that was decided.
+
+        Raises:
+            LineageError: the manifest is not as it was written.
+        """
+        if not self.has_manifest():
             return None
+        content = _read_record(self.path / _MANIFEST) or {}
+        # An earlier version of sparkscore wrote no checksum, and none of the files either.
+        has_sums = any(file.get("sha256") for name in ("files", "quarantined") for file in content.get(name, ()))
+        written = content.pop(_SUM, None)
+        if not content or (written is None and has_sums) or (written is not None and written != _sum_of(content)):
+            raise self._changed_manifest()
         files = {name: tuple(StagedFile(**file) for file in content[name]) for name in ("files", "quarantined")}
         return Manifest(
             files["files"], files["quarantined"], content["columns"], content["commit_info"], content["record"]
+        )
+
+    def _changed_manifest(self) -> LineageError:
+        return LineageError(
+            code="MANIFEST_CHANGED",
+            what=f"the manifest '{self.path / _MANIFEST}' of run '{self.run_id}'",
+            got="other contents than sparkscore wrote",
+            state="Nothing was published.",
+            next_step=f"Drop what is staged with 'sparkscore publish {self.run_id} --discard' or 'sparkscore clean'; "
+            "score again under another --run-id.",
         )
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
@@ -233,6 +258,11 @@ def read_record(runs: Path, run_id: str) -> dict[str, Any]:
             next_step="See 'sparkscore runs list', or name the folder with --runs.",
         )
     return record
+
+
+def _sum_of(content: Mapping[str, Any]) -> str:
+    """Give the checksum of a manifest's content, however it is laid out in its file."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
+#: Option of Spark's Parquet reader that compares the checksum of each page that has one, whatever the session says.
+#: Source: parquet-hadoop's ParquetInputFormat.PAGE_VERIFY_CHECKSUM_ENABLED; it is off by default.
+VERIFIED_PAGES = ("parquet.page.verify-checksum.enabled", "true")
+
 
 @contextmanager
 def session_setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:

@@ -33,6 +33,7 @@ from sparkscore.run.publishing import describe_output, manifest_of, publish_mani
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
+from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.runlock import RunLock
 from sparkscore.sinks import Published, Sink, Stage, open_sink, staged_in
@@ -117,6 +118,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
                 read: Callable[[], DataFrame] = partial(sink.read_staged, staged_result(manifest, stage.path, schema))
             else:
                 with recording.timed("publish"):
+                    check_staged_files(spark, manifest, stage)
                     published = publish_manifest(manifest, schema, sinks, stage, recording, former)
                     recording.note(output=describe_output(sink, published))
                 read = partial(sink.read, published)

@@ -17,8 +17,9 @@ from sparkscore.run.finished import Run
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
+from sparkscore.run.staged_files import check_staged_files
 from sparkscore.runlock import RunLock
-from sparkscore.runlog import Manifest, RunFolder, read_record, runs_folder
+from sparkscore.runlog import RunFolder, read_record, runs_folder
 from sparkscore.sinks import Published, Target, open_sink, remove_stage, stage_of, staged_in, target_of
 from sparkscore.spark_schema import schema_of
 
@@ -30,7 +31,6 @@ class _Held:
     folder: RunFolder
     record: dict[str, Any]
     deployment: Deployment
-    manifest: Manifest
     target: Target
 
 
@@ -58,9 +58,12 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         published = Published(output["version"], output["rows"], schema_of(output["columns"]))
         return Run(record, partial(sink.read, published))
     held = _find(record, RunFolder(runs_folder(runs), run_id))
+    manifest = held.folder.read_manifest()
+    if manifest is None:
+        raise _nothing_waits(record, run_id)
     sink = open_sink(spark, held.deployment.output, run_id, run_id_column(held.deployment))
     sinks, place = (sink, open_quarantine(spark, held.deployment, run_id)), held.deployment.output.stage
-    schema = schema_of(held.manifest.columns)
+    schema = schema_of(manifest.columns)
     with (
         RunLock(held.folder.lock_file, run_id) as lock,
         recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
@@ -68,7 +71,9 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         recording.timed("publish"),
     ):
         landed = sink.landed(schema)
-        published = landed or publish_manifest(held.manifest, schema, sinks, stage, recording, held.manifest)
+        if landed is None:
+            check_staged_files(spark, manifest, stage)
+        published = landed or publish_manifest(manifest, schema, sinks, stage, recording, manifest)
         recording.note(output=describe_output(sink, published), stage=None)
     return Run(recording.content, partial(sink.read, published))
 
@@ -101,15 +106,18 @@ def discard(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
 
 def _find(record: dict[str, Any], folder: RunFolder) -> _Held:
     deployment = Deployment.model_validate(record["config"]) if record.get("identity") else None
-    manifest = folder.read_manifest()
-    if deployment is not None and manifest is not None:
+    if deployment is not None and folder.has_manifest():
         target = target_of(deployment.output, folder.run_id, run_id_column(deployment))
         if stage_of(target, deployment.output.stage).is_dir():
-            return _Held(folder, record, deployment, manifest, target)
-    raise ConfigError(
+            return _Held(folder, record, deployment, target)
+    raise _nothing_waits(record, folder.run_id)
+
+
+def _nothing_waits(record: dict[str, Any], run_id: str) -> ConfigError:
+    return ConfigError(
         code="RUN_NOT_HELD",
-        what=f"run '{folder.run_id}'",
+        what=f"run '{run_id}'",
         got=f"state {record['state']}, and nothing that waits to be published",
         expected="a run that is held, or whose publishing failed",
-        next_step=f"See 'sparkscore runs show {folder.run_id}', or take it up with 'sparkscore resume'.",
+        next_step=f"See 'sparkscore runs show {run_id}', or take it up with 'sparkscore resume'.",
     )

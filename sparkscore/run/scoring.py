@@ -52,17 +52,17 @@ from sparkscore.worker import (
     ProbeSpec,
     StageSpec,
     WorkerSpec,
-    read_probe_report,
 )
+from sparkscore.worker.checksums import changed_note
 from sparkscore.worker.chunks import ChunkLimit, count_chunks, read_done_units
 from sparkscore.worker.messages import write_stream
-from sparkscore.worker.planned import count_mini_batches, write_plan
-from sparkscore.worker.probe import write_probe_report
+from sparkscore.worker.planned import count_mini_batches, is_plan_of, write_plan
+from sparkscore.worker.probe import read_kept_probe, write_probe_report
 from sparkscore.worker.progress import forget_progress
 
 logger = logging.getLogger("sparkscore")
 
-_PROBE: Final = "probe.parquet"
+_PROBE: Final = "probe"
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,8 @@ def _write_plan(plan: Plan, stage: Path) -> str | None:
     if not file.exists():
         # What an earlier attempt has dealt out to its task slots stays so.
         _write_whole(file, partial(write_plan, rows=plan.mini_batches))
+    elif not is_plan_of(str(file), plan.mini_batches):
+        raise changed_note(file)
     return str(file)
 
 
@@ -258,7 +260,7 @@ def _unit_count(plan_file: str | None) -> int:
 def _kept_probe(stage: Path) -> ProbeReport | None:
     """Give what the probe of an earlier attempt found; it is not made again, so that the columns stay the same."""
     file = stage / _PROBE
-    return read_probe_report(pq.read_table(file)) if file.exists() else None
+    return read_kept_probe(file) if file.exists() else None
 
 
 def _probe(

@@ -25,7 +25,7 @@ from sparkscore.sinks.target import (
 )
 from sparkscore.spark_errors import SPARK_ERRORS, condition_of
 from sparkscore.spark_schema import columns_of
-from sparkscore.spark_settings import session_setting
+from sparkscore.spark_settings import VERIFIED_PAGES, session_setting
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
@@ -126,7 +126,7 @@ class DeltaSink:
         files = [spark_path(staged.stage / file.path) for file in staged.files if file.rows]
         if not files:
             return self._spark.createDataFrame([], staged.schema)
-        return self._spark.read.schema(staged.schema).parquet(*files)
+        return self._spark.read.schema(staged.schema).option(*VERIFIED_PAGES).parquet(*files)
 
     def _writer(self, staged: StagedResult) -> DataFrameWriter:
         writer = self.read_staged(staged).write.format("delta").mode(_MODES[self._target.mode])

@@ -28,11 +28,13 @@ class Stage:
     Attributes:
         path: the folder.
         is_kept: whether it stays when the run ends.
+        is_taken_up: whether files of an earlier attempt may be in it.
     """
 
-    def __init__(self, path: Path, lock: RunLock) -> None:
+    def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
         self.path = path
         self.is_kept = False
+        self.is_taken_up = is_taken_up
         self._lock = lock
 
     def hold(self) -> None:
@@ -71,11 +73,11 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
     _make(holder)
     try:
         with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
-            _open(stage, identity, target.run_id)
+            is_taken_up = _open(stage, identity, target.run_id)
             try:
                 if is_moved:
                     _check_file_system(stage, target.path)
-                opened = Stage(stage, lock)
+                opened = Stage(stage, lock, is_taken_up=is_taken_up)
                 yield opened
             except BaseException as error:
                 if not lock.is_ours():
@@ -123,15 +125,16 @@ def _remove_empty(holder: Path, *made_by_us: Path) -> None:
                 folder.rmdir()
 
 
-def _open(stage: Path, identity: str, run_id: str) -> None:
-    """Make the stage, or find the one that an earlier attempt at the same run has left."""
+def _open(stage: Path, identity: str, run_id: str) -> bool:
+    """Make the stage, or find the one that an earlier attempt at the same run has left, and tell which it was."""
     note = stage / "identity"
     if not note.is_file():
         # An attempt that ended before it had begun.
         rmtree(stage, ignore_errors=True)
         _make(stage)
         write_whole(note, identity)
-    elif (found := note.read_text(encoding="utf-8")) != identity:
+        return False
+    if (found := note.read_text(encoding="utf-8")) != identity:
         raise ConfigError(
             code="RUN_ID_USED",
             what=f"run id '{run_id}' belongs to a run that stopped",
@@ -139,6 +142,7 @@ def _open(stage: Path, identity: str, run_id: str) -> None:
             expected=found,
             next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
         )
+    return True
 
 
 def put_back_replaced(stage: Path, target: Path) -> None:

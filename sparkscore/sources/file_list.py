@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.config import Input
 from sparkscore.plan import Snapshot, digest_of_files
-from sparkscore.sources.listing import Listing, check_files_unchanged, list_files
+from sparkscore.sources.listing import Listing, list_files
+from sparkscore.sources.samples import check_files_unchanged, with_samples
 
 
 class FileListSource:
@@ -27,14 +28,15 @@ class FileListSource:
         """
         del spark
         listing = listing or list_files(config.location)
+        files = with_samples(listing.files)
         named = config.location[0] if len(config.location) == 1 else list(config.location)
         self._snapshot = Snapshot(
             format="files",
             location=location or named,
-            version=digest_of_files(listing.files),
-            size_bytes=sum(file.size_bytes for file in listing.files),
-            items=len(listing.files),
-            files=listing.files,
+            version=digest_of_files(files),
+            size_bytes=sum(file.size_bytes for file in files),
+            items=len(files),
+            files=files,
             skipped=listing.skipped,
         )
 
@@ -55,5 +57,5 @@ class FileListSource:
         """Do nothing: nothing can be misread."""
 
     def check_unchanged(self) -> None:
-        """Compare sizes and times of change with the listing."""
+        """Compare the files with the listing."""
         check_files_unchanged(self._snapshot.files)

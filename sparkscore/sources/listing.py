@@ -152,28 +152,4 @@ def _input_file(path: Path) -> InputFile:
             got="a name whose bytes are not UTF-8 text, which no table can hold",
             next_step="Rename the file.",
         )
-    return InputFile(str(path), status.st_size, status.st_mtime_ns)
-
-
-def check_files_unchanged(files: Iterable[InputFile]) -> None:
-    """Compare files with the listing that was pinned.
-
-    Raises:
-        SourceError: a file is gone, or has another size or time of change.
-    """
-    changed = [file.path for file in files if _now(file.path) != (file.size_bytes, file.modified_ns)]
-    if changed:
-        raise SourceError(
-            code="INPUT_CHANGED",
-            what=f"{len(changed)} input files, among them '{changed[0]}', changed while the run read them",
-            expected="files that stay as they were when the run began",
-            next_step="Run again when the input is complete.",
-        )
-
-
-def _now(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+    return InputFile(str(path), status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)

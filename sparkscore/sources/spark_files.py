@@ -21,10 +21,11 @@ from sparkscore.sources.agreement import (
 )
 from sparkscore.sources.csv_quotes import refuse_open_quotes
 from sparkscore.sources.footers import count_nulls
-from sparkscore.sources.listing import EMPTY, HIDDEN, check_files_unchanged, is_hidden, list_files
+from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
 from sparkscore.sources.rows import select_columns, with_source_file
+from sparkscore.sources.samples import check_files_unchanged, with_samples
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_settings import session_setting
+from sparkscore.spark_settings import VERIFIED_PAGES, session_setting
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # The others make Spark read what the files say: all columns of all Parquet files, each CSV file's own header compared
@@ -43,7 +44,7 @@ _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
 }
 _INFERENCE = "spark.sql.sources.partitionColumnTypeInference.enabled"
 # A corrupt or missing file must never be passed over, whatever the session says.
-_PINNED_OPTIONS = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+_PINNED_OPTIONS = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false", **dict([VERIFIED_PAGES])}
 
 
 class SparkFilesSource:
@@ -55,6 +56,7 @@ class SparkFilesSource:
         self._options = _DEFAULT_OPTIONS[self._format] | config.options | _PINNED_OPTIONS
         listing = list_files(config.location)
         readable, skipped = _readable(listing.files, listing.skipped)
+        readable = with_samples(readable)
         self._files = readable
         self._frame = self._read(spark, config, listing.folder) if readable else None
         self._snapshot = Snapshot(
@@ -86,7 +88,7 @@ class SparkFilesSource:
             refuse_open_quotes(self._spark, self._files, self._options)
 
     def check_unchanged(self) -> None:
-        """Compare sizes and times of change with the listing."""
+        """Compare the files with the listing."""
         check_files_unchanged(self._files)
 
     def _read(self, spark: SparkSession, config: Input, folder: Path | None) -> DataFrame:

@@ -6,10 +6,11 @@ file into the stage. Whoever tries the unit again, another attempt at the task o
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,11 @@ from typing import Final
 
 import pyarrow as pa
 
+from sparkscore.errors import SinkError
+from sparkscore.worker.checksums import read_sealed, sealed
 from sparkscore.worker.report import REPORT_SCHEMA, MiniBatchReport, read_reports, write_reports
+
+logger = logging.getLogger("sparkscore")
 
 _FOLDER: Final = "done"
 _NAME: Final = re.compile(r"(\d+)-(\d+)")
@@ -48,9 +53,11 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
     path = _path(stage_folder, unit, first)
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, REPORT_SCHEMA) as writer:
+        writer.write_batch(write_reports(reports))
     with unfinished.open("wb") as file:
-        with pa.ipc.new_file(file, REPORT_SCHEMA) as writer:
-            writer.write_batch(write_reports(reports))
+        file.write(sealed(buffer.getvalue().to_pybytes()))
         file.flush()
         os.fsync(file.fileno())
     with suppress(FileExistsError):
@@ -59,17 +66,39 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
 
 
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
-    """Give the reports of the chunk that begins there, as long as its files are; nothing where there is none."""
+    """Give the reports of the chunk that begins there, as long as its files are; nothing where there is none.
+
+    Raises:
+        SinkError: the reports are not as they were written; the chunk is forgotten, so that it is scored again.
+    """
     path = _path(stage_folder, unit, first)
     if not path.exists():
         return []
-    with pa.ipc.open_file(path) as reader:
-        reports = read_reports(reader.read_all())
+    reports = _read(path)
     files = [file for report in reports for file in (*report.staged, *report.quarantined)]
     if all(_is_whole(Path(stage_folder) / file.path, file.size_bytes) for file in files):
         return reports
     path.unlink(missing_ok=True)
     return []
+
+
+def _read(path: Path) -> list[MiniBatchReport]:
+    try:
+        with pa.ipc.open_file(read_sealed(path)) as reader:
+            return read_reports(reader.read_all())
+    except SinkError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
+    """Forget the chunks that name one of these staged files: their mini-batches are scored again (driver)."""
+    for path in (stage_folder / _FOLDER).glob("[0-9]*"):
+        with suppress(SinkError):
+            reports = _read(path)
+            named = {file.path for report in reports for file in (*report.staged, *report.quarantined)}
+            if named & set(files):
+                path.unlink(missing_ok=True)
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
@@ -96,8 +125,11 @@ def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int,
 
 def _from_its_start(stage_folder: Path, unit: int) -> list[MiniBatchReport]:
     reports: list[MiniBatchReport] = []
-    while chunk := read_chunk(str(stage_folder), unit, len(reports)):
-        reports += chunk
+    try:
+        while chunk := read_chunk(str(stage_folder), unit, len(reports)):
+            reports += chunk
+    except SinkError as error:
+        logger.warning("%s; its mini-batches are scored again", error.sentence)
     return reports
 
 

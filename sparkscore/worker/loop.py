@@ -10,7 +10,7 @@ from itertools import chain
 
 import pyarrow as pa
 
-from sparkscore.errors import ScoringError
+from sparkscore.errors import ScoringError, SinkError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.worker.attempts import Attempts, FailureRules
 from sparkscore.worker.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
@@ -96,6 +96,7 @@ class _Task:
         self._unit = unit
         self._done = self._failed = self._failed_mini_batches = 0
         self._progress = ProgressFile(spec.stage.folder, unit)
+        self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Say the last of the progress."""
@@ -108,7 +109,11 @@ class _Task:
             ScoringError: its other mini-batches are not those that come; it is forgotten, so trying again helps.
         """
         folder = self._spec.stage.folder
-        reports = read_chunk(folder, self._unit, self._done)
+        try:
+            reports = read_chunk(folder, self._unit, self._done)
+        except SinkError as error:
+            self._warnings = (f"{error.sentence}; its mini-batches were scored again",)
+            return []
         if not reports or first.place is None or reports[0].place != first.place:
             return []
         for report in reports[1:]:
@@ -133,7 +138,9 @@ class _Task:
                 is_full = time.monotonic() - began >= spec.chunk.seconds or items >= (spec.chunk.items or items + 1)
                 if is_full or self.is_hopeless:
                     break
-            reports[-1] = replace(reports[-1], staged=writer.finish(), quarantined=quarantine.finish())
+            warnings, self._warnings = (*reports[-1].warnings, *self._warnings), ()
+            files = writer.finish(), quarantine.finish()
+            reports[-1] = replace(reports[-1], staged=files[0], quarantined=files[1], warnings=warnings)
         if not self.is_hopeless and first.place is not None:
             write_chunk(spec.stage.folder, self._unit, start, reports)
         return reports

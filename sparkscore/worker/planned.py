@@ -19,10 +19,31 @@ PLAN_SCHEMA = pa.schema([("unit", pa.int64()), ("mini_batch", pa.string()), ("pa
 
 def write_plan(path: str, rows: pa.Table) -> None:
     """Write the planned files, ordered by work unit, as one row group for each unit. Runs on the driver."""
-    with pq.ParquetWriter(path, PLAN_SCHEMA) as writer:
+    with pq.ParquetWriter(path, PLAN_SCHEMA, write_page_checksum=True) as writer:
         for unit in range(1 + max(rows.column("unit").to_pylist(), default=-1)):
             own = rows.filter(pa.compute.equal(rows.column("unit"), unit))
             writer.write_table(own, row_group_size=max(1, own.num_rows))
+
+
+def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
+    """Whether a written plan has the planned files in the planned mini-batches. Runs on the driver.
+
+    Which work unit a mini-batch belongs to may differ: that depends on the number of task slots.
+    """
+    try:
+        plan = pq.ParquetFile(plan_file, page_checksum_verification=True)
+        units = [plan.read_row_group(group, columns=["unit"]).column("unit") for group in range(plan.num_row_groups)]
+        kept = plan.read()
+    except (OSError, pa.ArrowException):
+        return False
+    is_in_order = all(set(found.to_pylist()) == {group} for group, found in enumerate(units))
+    return is_in_order and kept.schema.equals(PLAN_SCHEMA) and _by_mini_batch(kept) == _by_mini_batch(rows)
+
+
+def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
+    """Give the files of each mini-batch, whatever its work unit; one that is torn apart is there twice."""
+    groups = groupby(plan.to_pylist(), key=lambda row: (row["unit"], row["mini_batch"]))
+    return sorted((mini_batch, [row["path"] for row in rows]) for (_, mini_batch), rows in groups)
 
 
 def count_mini_batches(plan_file: str) -> dict[int, int]:
@@ -36,7 +57,7 @@ def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[
     """Give the mini-batches of work units, in the plan's order."""
     plan: pq.ParquetFile | None = None
     for unit in units:
-        plan = plan or pq.ParquetFile(plan_file)
+        plan = plan or pq.ParquetFile(plan_file, page_checksum_verification=True)
         rows = plan.read_row_group(unit).to_pylist()
         for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
             yield MiniBatch(mini_batch, tuple(file["path"] for file in files), place=mini_batch)

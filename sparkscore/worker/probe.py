@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
+from sparkscore.worker.checksums import read_sealed, sealed
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.report import FAILURE_TYPE
@@ -122,4 +123,17 @@ def _probe(loaded: LoadedEngine, spec: ProbeSpec) -> tuple[Probed, int]:
 
 def write_probe_report(path: str, report: ProbeReport) -> None:
     """Keep on the driver what a probe found, so that a run that is taken up again has the same columns."""
-    pq.write_table(pa.Table.from_batches([_row_of(report)]), path)
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
+        writer.write_batch(_row_of(report))
+    Path(path).write_bytes(sealed(buffer.getvalue().to_pybytes()))
+
+
+def read_kept_probe(path: Path) -> ProbeReport:
+    """Read on the driver what `write_probe_report` kept.
+
+    Raises:
+        SinkError: the file is not as it was written.
+    """
+    with pa.ipc.open_file(read_sealed(path)) as reader:
+        return read_probe_report(reader.read_all())

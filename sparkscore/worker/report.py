@@ -14,11 +14,18 @@ from sparkscore.outcome import Failure, Outcome
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A finished file of the stage: path relative to the stage, rows and bytes."""
+    """A finished file of the stage.
+
+    Attributes:
+        path: relative to the stage.
+        rows, size_bytes: rows and bytes that were written.
+        sha256: checksum of the bytes; empty where an earlier version of sparkscore wrote the file.
+    """
 
     path: str
     rows: int
     size_bytes: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,9 @@ CALL_SCHEMA = pa.schema(
         ("error_class", pa.string()),
     ]
 )
-_STAGED = pa.list_(pa.struct([("path", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())]))
+_STAGED = pa.list_(
+    pa.struct([("path", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64()), ("sha256", pa.string())])
+)
 
 REPORT_SCHEMA = pa.schema(
     [

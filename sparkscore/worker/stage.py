@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparkscore.errors import OutputContractError
+from sparkscore.worker.checksums import HashingFile
 from sparkscore.worker.report import StagedFile
 
 #: What Spark's writers put for a NULL in the path of a partition.
@@ -73,7 +74,7 @@ class StageWriter:
     def __exit__(self, *_: object) -> None:
         """Close the files that `finish` has not closed, without naming them: none of them counts."""
         for file in self._open.values():
-            file.writer.close()
+            file.close()
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
@@ -122,18 +123,22 @@ class _OpenFile:
 
     def __init__(self, stage: Path, path: str, schema: pa.Schema) -> None:
         self._path = path
-        self._target = stage / path
-        self._target.parent.mkdir(parents=True, exist_ok=True)
+        target = stage / path
+        target.parent.mkdir(parents=True, exist_ok=True)
         self._rows = 0
-        self.writer = pq.ParquetWriter(self._target, schema)
+        self._file = HashingFile(target)
+        self.writer = pq.ParquetWriter(self._file, schema, write_page_checksum=True)
 
     def write(self, rows: pa.Table) -> None:
         self.writer.write_table(rows)
         self._rows += rows.num_rows
 
     def close(self) -> StagedFile:
-        self.writer.close()
-        return StagedFile(self._path, self._rows, self._target.stat().st_size)
+        try:
+            self.writer.close()
+        finally:
+            self._file.close()
+        return StagedFile(self._path, self._rows, self._file.size_bytes, self._file.sha256)
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:

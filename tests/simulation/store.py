@@ -261,11 +261,16 @@ class Store:
             return _REAL_OPEN(path, mode, *args, **kwargs)
         return self.call("open", ours, lambda: _WrittenFile(self, ours, _REAL_OPEN(path, mode, *args, **kwargs)))
 
+    def _path_of(self, where: Any) -> str | None:
+        """Give the path that a Parquet writer opens; a file that is open already has calls of its own."""
+        return self._ours(where) if isinstance(where, (str, os.PathLike)) else None
+
     def _parquet_open(self) -> Callable[..., None]:
         def init(writer: Any, where: Any, *args: Any, **kwargs: Any) -> None:
             writer.opened_by = self.process
             try:
-                self.call("parquet open", self._ours(where), lambda: _REAL_PARQUET_OPEN(writer, where, *args, **kwargs))
+                path = self._path_of(where)
+                self.call("parquet open", path, lambda: _REAL_PARQUET_OPEN(writer, where, *args, **kwargs))
             except BaseException:
                 writer.is_open = False  # else it would be closed when it is forgotten
                 raise
@@ -279,7 +284,7 @@ class Store:
             try:
                 # One that a dead process has left open is closed by nobody, also when it is forgotten later.
                 if writer.opened_by is self.process:
-                    self.call("parquet close", self._ours(writer.where), lambda: _REAL_PARQUET_CLOSE(writer))
+                    self.call("parquet close", self._path_of(writer.where), lambda: _REAL_PARQUET_CLOSE(writer))
             finally:
                 writer.is_open = False
 

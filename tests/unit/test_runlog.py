@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -148,7 +149,39 @@ def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
     assert folder.read_manifest() == manifest
     content = json.loads((folder.path / "manifest.json").read_text())
     assert content["run_id"] == "a"
-    assert content["files"] == [{"path": "attempts/x/part.parquet", "rows": 3, "size_bytes": 99}]
+    assert content["files"] == [{"path": "attempts/x/part.parquet", "rows": 3, "size_bytes": 99, "sha256": ""}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda _: "",
+        lambda text: text.replace('"rows": 3', '"rows": 4'),
+        lambda text: text.replace("part.parquet", "port.parquet"),
+        lambda text: json.dumps({name: part for name, part in json.loads(text).items() if name != "sha256"}),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused_by_name(tmp_path: Path, change: Callable[[str], str]) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    folder.write_manifest(Manifest((StagedFile("attempts/x/part.parquet", 3, 99, "ab"),), (), {}, {}, {}))
+    path = folder.path / "manifest.json"
+    path.write_text(change(path.read_text()))
+
+    with pytest.raises(LineageError, match="MANIFEST_CHANGED") as caught:
+        folder.read_manifest()
+
+    assert str(path) in caught.value.what
+
+
+def test_a_manifest_of_a_version_without_checksums_is_read(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    content = {"run_id": "a", "files": [{"path": "x", "rows": 3, "size_bytes": 9}], "quarantined": [], "columns": {}}
+    (folder.path / "manifest.json").write_text(json.dumps(content | {"commit_info": {}, "record": {}}))
+
+    assert folder.read_manifest() == Manifest((StagedFile("x", 3, 9),), (), {}, {}, {})
 
 
 def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from sparkscore.sources.listing import (
     NAMED_TWICE,
     NOT_A_FILE,
     Listing,
-    check_files_unchanged,
     is_hidden,
     list_files,
 )
@@ -164,27 +163,3 @@ def test_a_name_that_no_table_can_hold_is_refused(location: str, folder: Path) -
 @given(st.text("ab_.=", min_size=1, max_size=6))
 def test_hidden_is_what_spark_passes_over(name: str) -> None:
     assert is_hidden(name) == (name[0] == "." or (name[0] == "_" and "=" not in name))
-
-
-def test_files_that_stay_as_they_were_pass(folder: Path) -> None:
-    check_files_unchanged(list_files([str(folder)]).files)
-
-
-def change_size(path: Path) -> None:
-    status = path.stat()
-    path.write_text("longer than before")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-@pytest.mark.parametrize(
-    "change", [Path.unlink, change_size, lambda path: os.utime(path, ns=(1, 1))], ids=["gone", "size", "time"]
-)
-def test_a_file_that_changed_stops_the_run(change: object, folder: Path) -> None:
-    files = list_files([str(folder)]).files
-    change(folder / "b.csv")  # type: ignore[operator]
-
-    with pytest.raises(SourceError) as caught:
-        check_files_unchanged(files)
-
-    assert caught.value.code == "INPUT_CHANGED"
-    assert f"1 input files, among them '{folder / 'b.csv'}'" in caught.value.what

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sparkscore.errors import SourceError
+from sparkscore.plan import InputFile, digest_of_files
+from sparkscore.sources import samples
+from sparkscore.sources.listing import list_files
+from sparkscore.sources.samples import check_files_unchanged, with_samples
+
+SHARE = 1024 * 1024
+LARGE = SHARE + 100_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv", "empty.csv"):
+        (folder / name).write_text("" if name == "empty.csv" else f"{name} and what is in it")
+    return folder
+
+
+def pinned(folder: Path) -> tuple[InputFile, ...]:
+    return with_samples(list_files([str(folder)]).files)
+
+
+def test_files_that_stay_as_they_were_pass(folder: Path) -> None:
+    check_files_unchanged(pinned(folder))
+
+
+def change_size(path: Path) -> None:
+    status = path.stat()
+    path.write_text("longer than before")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change", [Path.unlink, change_size, lambda path: os.utime(path, ns=(1, 1))], ids=["gone", "size", "time"]
+)
+def test_a_file_that_changed_stops_the_run(change: object, folder: Path) -> None:
+    files = pinned(folder)
+    change(folder / "b.csv")  # type: ignore[operator]
+
+    with pytest.raises(SourceError) as caught:
+        check_files_unchanged(files)
+
+    assert caught.value.code == "INPUT_CHANGED"
+    assert f"1 input files, among them '{folder / 'b.csv'}'" in caught.value.what
+
+
+def replace_in_place(path: Path, content: bytes) -> None:
+    status = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replace_by_rename(path: Path, content: bytes) -> None:
+    other = path.with_name("other")
+    other.write_bytes(content)
+    status = path.stat()
+    other.replace(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+REPLACE = [replace_in_place, replace_by_rename]
+
+
+@pytest.mark.parametrize("replace", REPLACE)
+def test_other_contents_under_the_old_size_and_time_stop_the_run(
+    replace: Callable[[Path, bytes], None], folder: Path
+) -> None:
+    files = pinned(folder)
+    content = (folder / "b.csv").read_bytes()
+    replace(folder / "b.csv", content[:10] + b"X" + content[11:])
+    assert (folder / "b.csv").stat().st_mtime_ns == files[1].modified_ns
+
+    with pytest.raises(SourceError, match=r"\[INPUT_CHANGED\].*b\.csv"):
+        check_files_unchanged(files)
+    # A run that is taken up must not go on with it either.
+    assert digest_of_files(pinned(folder)) != digest_of_files(files)
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda path: path.chmod(0o600),
+        lambda path: (path.parent.parent / "link").hardlink_to(path),
+        lambda path: path.rename(path.with_name("x")) and path.with_name("x").rename(path),
+        lambda path: replace_in_place(path, path.read_bytes()),
+        lambda path: replace_by_rename(path, path.read_bytes()),
+    ],
+    ids=["chmod", "link", "renamed and back", "written again", "restored from a copy"],
+)
+def test_the_same_contents_pass_whatever_else_changed(touch: Callable[[Path], object], folder: Path) -> None:
+    files = pinned(folder)
+    touch(folder / "b.csv")
+    status = (folder / "b.csv").stat()
+    assert (status.st_ino, status.st_ctime_ns) != (files[1].inode, files[1].changed_ns)
+
+    check_files_unchanged(files)
+
+    assert digest_of_files(pinned(folder)) == digest_of_files(files)
+
+
+@pytest.mark.parametrize("replace", REPLACE)
+@pytest.mark.parametrize("place", [0, LARGE // 63 + 100, LARGE - 1], ids=["start", "between", "end"])
+def test_of_a_large_file_the_sample_reaches_from_start_to_end(
+    replace: Callable[[Path, bytes], None], place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "_ALL_BYTES", SHARE)
+    path = tmp_path / "large.bin"
+    path.write_bytes(bytes(LARGE))
+    files = pinned(tmp_path)
+    content = bytearray(LARGE)
+    content[place] = 1
+    replace(path, bytes(content))
+
+    with pytest.raises(SourceError, match="INPUT_CHANGED"):
+        check_files_unchanged(files)
+
+
+def test_a_file_that_cannot_be_read_is_its_readers_business(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(os, "open", refuse)
+        files = pinned(folder)
+
+    check_files_unchanged(files)
+    assert [file.sample for file in files] == ["", "", ""]
+
+
+@pytest.mark.parametrize("slow_s", [0.001, 0.0], ids=["local", "behind a network"])
+def test_many_files_are_sampled_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float) -> None:
+    monkeypatch.setattr(samples, "_SLOW_S", slow_s)
+    for number in range(2000):
+        (tmp_path / f"{number}.txt").write_bytes(b"x" * 20)
+    files = list_files([str(tmp_path)]).files
+    start = time.perf_counter()
+
+    sampled = with_samples(files)
+
+    assert time.perf_counter() - start < 5
+    assert sampled == files
+    assert len({file.sample for file in sampled}) == 1
