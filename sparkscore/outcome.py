@@ -103,7 +103,8 @@ def describe_failure(error: BaseException, code: str = "SCRIPT_RUN", code_folder
 
 def _storable(text: str) -> str:
     """Escape what UTF-8, and so Arrow, cannot hold: characters in the names of files whose bytes are not text."""
-    return text.encode(errors="backslashreplace").decode()
+    # Not the text's own method: its class may be the user's, and is not known to who reads this.
+    return str.encode(text, errors="backslashreplace").decode()
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -117,7 +118,7 @@ def _traceback_of(error: BaseException) -> str:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - the user's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - the user's __str__ may raise anything
         return "(the exception's own text could not be read)"
 
 

@@ -16,16 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from types import ModuleType
+from typing import Final
 
 from sparkscore.errors import ModelError, ScoringScriptError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
 from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
+from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import to_pandas
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
+
+# What was loaded before any script: a script of that name would take its place.
+_TAKEN: Final = frozenset(sys.modules)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class ScriptScorer:
         self._module: ModuleType | None = None
         self._scripts_own: _Surroundings | None = None
         self._azure: AzureModules | None = None
+        self._contained = Contained()
 
     def load(self) -> None:
         """Unpack the code, import the script and call its ``init()``, if it has one.
@@ -91,13 +97,15 @@ class ScriptScorer:
         self._azure = self._azure_modules(self._link_models())
         with self._surroundings():
             with self._reporting("SCRIPT_IMPORT"):
-                self._module = self._import_script()
+                self._module = self._find_script()
+                with self._contained:
+                    self._execute(self._module)
             run = getattr(self._module, "run", None)
             if not callable(run):
                 raise missing_run(self._spec.script)
             init = getattr(self._module, "init", None)
             if callable(init):
-                with self._reporting("SCRIPT_INIT"):
+                with self._reporting("SCRIPT_INIT"), self._contained:
                     init()
         self._run = run
 
@@ -117,15 +125,19 @@ class ScriptScorer:
         else:
             argument = to_pandas(mini_batch.rows, arrow_dtypes=self._spec.arrow_dtypes)
         with self._surroundings(), self._reporting("SCRIPT_RUN"):
-            returned = self._run(argument)
-            return list(returned) if isinstance(returned, Iterator) else returned
+            with self._contained:
+                returned = self._run(argument)
+            if isinstance(returned, Iterator):
+                with self._contained:
+                    returned = [*returned]
+            return returned
 
     def close(self) -> None:
         """Call the script's ``shutdown()``, if it has one, forget its modules and remove its copy."""
         shutdown = getattr(self._module, "shutdown", None)
         if self._run is not None and callable(shutdown):
             # The result is complete without it, so a failing clean-up must not fail the run.
-            with suppress(Exception, SystemExit), self._surroundings():
+            with suppress(BaseException), self._surroundings(), self._contained:
                 shutdown()
         self._run = self._module = None
         if self._azure is not None:
@@ -159,16 +171,21 @@ class ScriptScorer:
         logs = Path(self._spec.log_folder or self._home / "logs") / socket.gethostname()
         return AzureModules(lookup.find, ScriptPlaces(Path(self._spec.output_folder), logs, self._folder))
 
-    def _import_script(self) -> ModuleType:
+    def _find_script(self) -> ModuleType:
         path = self._folder / self._spec.script
+        if path.stem in _TAKEN:
+            raise taken_name(self._spec.script)
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None:
             raise ImportError(f"{path.name} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
+        return importlib.util.module_from_spec(spec)
+
+    @staticmethod
+    def _execute(module: ModuleType) -> None:
         # Registered before it runs, as an import does: pickles and dataclasses look their module up by name.
-        sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
-        return module
+        sys.modules[module.__name__] = module
+        if module.__spec__ is not None and module.__spec__.loader is not None:
+            module.__spec__.loader.exec_module(module)
 
     @contextmanager
     def _reporting(self, code: str) -> Iterator[None]:
@@ -194,7 +211,7 @@ class ScriptScorer:
                 yield
             self._scripts_own = _Surroundings.of_this_process()
         finally:
-            workers_own.enter()
+            workers_own.enter_again()
 
     def _first_surroundings(self, workers: _Surroundings) -> _Surroundings:
         script = self._folder / self._spec.script
@@ -204,24 +221,57 @@ class ScriptScorer:
         environment["AZUREML_MODEL_DIR"] = str(self._home / "model")
         environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
         path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
-        return _Surroundings(environment, str(self._folder), path, [str(script), *self._spec.arguments])
+        arguments = [str(script), *self._spec.arguments]
+        return _Surroundings(environment, str(self._folder), path, arguments, workers.modules)
 
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What a script takes from the process around it: environment variables, directory, import path, arguments."""
+    """What a script takes from the process around it, and what it may change of it.
+
+    Attributes:
+        environment: the environment variables.
+        folder: the working directory; empty where it was removed.
+        path: the import path.
+        arguments: the arguments of the process.
+        modules: the modules that are loaded.
+    """
 
     environment: dict[str, str]
     folder: str
     path: list[str]
     arguments: list[str]
+    modules: dict[str, ModuleType]
 
     @classmethod
     def of_this_process(cls) -> _Surroundings:
-        return cls(os.environ.copy(), str(Path.cwd()), sys.path.copy(), sys.argv)
+        try:
+            folder = str(Path.cwd())
+        except FileNotFoundError:
+            folder = ""
+        return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
 
     def enter(self) -> None:
-        os.chdir(self.folder)
+        """Make them those of this process.
+
+        Raises:
+            ScoringScriptError: the working directory is gone.
+        """
+        try:
+            os.chdir(self.folder)
+        except OSError as error:
+            raise _lost_folder(self.folder) from error
+        self._enter()
+
+    def enter_again(self) -> None:
+        """Take them back from a script, also where the folder or the modules are gone."""
+        with suppress(OSError):
+            os.chdir(self.folder)
+        self._enter()
+        if "builtins" not in sys.modules:  # a script called sys.modules.clear()
+            sys.modules.update({**self.modules, **sys.modules})
+
+    def _enter(self) -> None:
         sys.argv, sys.path[:] = self.arguments, self.path
         os.environ.clear()
         os.environ.update(self.environment)
@@ -235,6 +285,25 @@ def missing_run(script: str) -> ScoringScriptError:
         got="no function 'run'",
         expected="run(mini_batch), and optionally init()",
         next_step="Define run(mini_batch) at the top level of the script.",
+    )
+
+
+def taken_name(script: str) -> ScoringScriptError:
+    """Make the error for a scoring script that would take the place of a module that is in use."""
+    return ScoringScriptError(
+        code="SCRIPT_NAME",
+        what=f"scoring script '{script}'",
+        got=f"the name of the module '{Path(script).stem}', which Python or sparkscore needs",
+        next_step="Give the file another name, such as score.py, also in 'code_configuration.scoring_script'.",
+    )
+
+
+def _lost_folder(folder: str) -> ScoringScriptError:
+    return ScoringScriptError(
+        code="SCRIPT_FOLDER",
+        what="the working directory that the scoring script was last in is gone",
+        got=folder or "a folder that was removed",
+        next_step="Let the script leave a folder before it removes it, and keep the folder that it runs in.",
     )
 
 

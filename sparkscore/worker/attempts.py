@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
-from sparkscore.worker.child import ENDED, TIMEOUT
+from sparkscore.worker.child import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.loaded import LoadedEngine
 from sparkscore.worker.report import CallReport, tries_of
 from sparkscore.worker.result import ResultSpec
 
 # What ended the process would end it again, at the price of a timeout or of loading the model anew.
-_NEVER_HALVED: Final = frozenset({TIMEOUT, ENDED})
+_NEVER_HALVED: Final = frozenset({TIMEOUT, ENDED, BROKEN})
 
 
 @dataclass(frozen=True)

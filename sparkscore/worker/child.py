@@ -25,26 +25,31 @@ import pyarrow as pa
 from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, ScoringError, SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
+from sparkscore.worker.child_main import CONNECTION_BROKEN
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.interpreter import find_interpreter
-from sparkscore.worker.messages import Connection, ConnectionLostError
+from sparkscore.worker.messages import TOKEN_BYTES, Connection, ConnectionLostError, ForeignMessageError
 from sparkscore.worker.result import ResultSpec
 
 TIMEOUT: Final = "MINI_BATCH_TIMEOUT"
 ENDED: Final = "PROCESS_ENDED"
+BROKEN: Final = "PROCESS_BROKEN"
 LOAD_TIMEOUT: Final = "LOAD_TIMEOUT"
 LOAD_ENDED: Final = "LOAD_PROCESS_ENDED"
 
 _BOOT: Final = (
-    "import json, os, sys\n"
+    "import sys\n"
+    # The working directory is no place for modules: a json.py that lies there is not the one that is meant.
+    "sys.path[:] = [path for path in sys.path if path]\n"
+    "import json, os\n"
     "sys.path[:0] = json.loads(sys.argv[1])\n"
-    "end, trace, worker = map(int, sys.argv[2:])\n"
+    "end, trace, worker = map(int, sys.argv[2:5])\n"
     "try:\n"
     "    from sparkscore.worker.child_main import main\n"
     "except ImportError as error:\n"
     "    os.write(trace, str(error).encode())\n"
     "    sys.exit(3)\n"
-    "main(end, trace, worker)"
+    "main(end, trace, worker, sys.argv[5])"
 )
 _IMPORT_FAILED: Final = 3
 _TRACE_SECONDS: Final = 1.0
@@ -53,19 +58,21 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class ChildEndedError(Exception):
-    """The child is gone, or was killed because it took too long.
+    """The child is gone, or was killed because it took too long or did not answer as it must.
 
     Attributes:
         is_timeout: whether it took too long.
         code: its exit code, as `subprocess` has it; None where it had to be killed.
         trace: where its threads were, as far as that is known.
+        broken: what the user's code broke in it; empty where it broke nothing.
     """
 
-    def __init__(self, code: int | None, trace: str, *, is_timeout: bool) -> None:
+    def __init__(self, code: int | None, trace: str, *, is_timeout: bool = False, broken: str = "") -> None:
         super().__init__(code)
         self.code = code
         self.trace = trace
         self.is_timeout = is_timeout
+        self.broken = broken
 
 
 class Child:
@@ -80,12 +87,14 @@ class Child:
         """
         paths = sys.path if only_path is None else [only_path]
         ours, theirs = socket.socketpair()
-        self._connection = Connection(ours)
+        token = os.urandom(TOKEN_BYTES)
+        self._connection = Connection(ours, token, is_other_alive=lambda: self.is_alive)
+        self._calls = 0
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         inherited = theirs.fileno(), self._trace.fileno()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the deployment's own interpreter
-                [python, "-c", _BOOT, json.dumps(paths), *map(str, inherited), str(os.getpid())],
+                [python, "-c", _BOOT, json.dumps(paths), *map(str, inherited), str(os.getpid()), token.hex()],
                 stdin=subprocess.DEVNULL,
                 pass_fds=inherited,
                 start_new_session=True,
@@ -107,22 +116,26 @@ class Child:
         return self._process.poll() is None
 
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
-        """Send a request and wait for the reply.
+        """Send a request and wait for its answer.
 
         Raises:
-            ChildEndedError: the child ended, or was killed because it did not reply in time.
+            ChildEndedError: the child ended, or was killed because it did not answer in time, or not as it must.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        self._calls += 1
         try:
-            self._connection.send(request, timeout)
-            reply = self._connection.receive(None if deadline is None else max(deadline - time.monotonic(), 0.001))
+            self._connection.send(request, self._calls, timeout)
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
+            kind, answer = self._connection.receive(self._calls, self.pid, left)
         except TimeoutError:
             raise self._end(is_timeout=True) from None
         except ConnectionLostError:
-            raise self._end(is_timeout=False) from None
-        if isinstance(reply, BaseException):
-            raise reply
-        return reply
+            raise self._end() from None
+        except ForeignMessageError:
+            raise self._end(broken="something else than its answer came from it") from None
+        if kind == "broken":
+            raise self._end(broken=f"it could not answer ({answer.strip().splitlines()[-1][:500]})", trace=answer)
+        return answer
 
     def stop(self) -> None:
         """Let the child end by itself, then kill it."""
@@ -132,18 +145,23 @@ class Child:
         self._kill()
         self._close()
 
-    def _end(self, *, is_timeout: bool) -> ChildEndedError:
+    def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
+        if broken:
+            self._kill()
         if is_timeout:
             # The handler of this signal writes where every thread is, also of one that holds the interpreter's lock.
             self._process.send_signal(signal.SIGABRT)
+            self._process.send_signal(signal.SIGCONT)  # it may have stopped itself
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_TRACE_SECONDS)
         code = self._process.poll()
         self._kill()
         self._trace.seek(0)
-        trace = self._trace.read(_SHOWN_TRACE).decode(errors="backslashreplace")
+        trace = trace or self._trace.read(_SHOWN_TRACE).decode(errors="backslashreplace")
         self._close()
-        return ChildEndedError(code, trace, is_timeout=is_timeout)
+        if code == CONNECTION_BROKEN:
+            broken = "its connection to the worker was closed or written to"
+        return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -155,27 +173,33 @@ class Child:
         self._trace.close()
 
 
-# A child that has ended its script and waits for the next: starting Python and importing pandas takes most of a second.
-_waiting: list[Child] = []
+class _Spare:
+    """Keeps a child ready that has run no code of the user's: what one script changes must not reach the next run.
 
+    Only in a worker process that has served several runs: starting Python and importing pandas takes most of a second,
+    and memory as long as it waits.
+    """
 
-def _take_waiting() -> Child | None:
-    child = _waiting.pop() if _waiting else None
-    if child is None or child.is_alive:
-        return child
-    child.stop()
-    return None
+    def __init__(self) -> None:
+        self.runs = 0
+        self.child: Child | None = None
 
-
-def _end_script(child: Child, *, is_kept: bool) -> None:
-    try:
-        child.ask(("close",), _STOP_SECONDS)
-    except ChildEndedError:
-        return
-    if is_kept and not _waiting:
-        _waiting.append(child)
-    else:
+    def take(self) -> Child | None:
+        """Give the child that waits, if there is one that is still alive."""
+        child, self.child = self.child, None
+        if child is None or child.is_alive:
+            return child
         child.stop()
+        return None
+
+    def renew(self) -> None:
+        """Start the next one, which imports while the present one scores."""
+        if self.runs > 1 and self.child is None:
+            with suppress(OSError):
+                self.child = Child(sys.executable)
+
+
+_spare: Final = _Spare()
 
 
 class ChildEngine:
@@ -186,6 +210,7 @@ class ChildEngine:
         self._child_spec = child
         self._child: Child | None = None
         self._local: LocalEngine | None = None
+        _spare.runs += child.is_own_python
 
     @property
     def is_loaded(self) -> bool:
@@ -194,7 +219,7 @@ class ChildEngine:
 
     def load(self) -> Loaded:
         """Start the child and load the scorer there; where no child can start, score in this process."""
-        waited = bool(_waiting)
+        waited = _spare.child is not None
         try:
             self._child = self._start()
             loaded: Loaded = self._child.ask(("load", self._spec, self._paths()), self._child_spec.load_timeout)
@@ -212,6 +237,8 @@ class ChildEngine:
             return Loaded(self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", self._child_spec.load_timeout))
         if loaded.failure is not None:
             self.close()
+        elif self._child_spec.is_own_python:
+            _spare.renew()
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
@@ -229,9 +256,11 @@ class ChildEngine:
         return Probed(failure=probed) if isinstance(probed, Failure) else probed
 
     def close(self) -> None:
-        """Let the script end; the child of the worker's own interpreter waits for the next one."""
+        """Let the script end, and its process with it."""
         if self._child is not None:
-            _end_script(self._child, is_kept=self._child_spec.is_own_python)
+            with suppress(ChildEndedError):
+                self._child.ask(("close",), _STOP_SECONDS)
+                self._child.stop()
             self._child = None
         if self._local is not None:
             self._local.close()
@@ -242,7 +271,7 @@ class ChildEngine:
 
     def _start(self) -> Child:
         if self._child_spec.is_own_python:
-            return _take_waiting() or Child(sys.executable)
+            return _spare.take() or Child(sys.executable)
         return Child(find_interpreter(self._child_spec), _own_package().name)
 
     def _load_here(self, error: OSError) -> Loaded:
@@ -263,6 +292,8 @@ class ChildEngine:
             return self._failure(ended, TIMEOUT, ENDED, "the mini-batch", self._child_spec.timeout)
 
     def _failure(self, ended: ChildEndedError, timeout_code: str, ended_code: str, what: str, limit: Any) -> Failure:
+        if ended.broken:
+            return _broke(ended, what)
         if ended.is_timeout:
             return Failure(
                 timeout_code,
@@ -290,6 +321,17 @@ def _how_ended(code: int | None) -> str:
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     hint = ", possibly for lack of memory" if -code == signal.SIGKILL else ""
     return f"was ended by {name}{hint}"
+
+
+def _broke(ended: ChildEndedError, what: str) -> Failure:
+    return Failure(
+        BROKEN,
+        ScoringError.__name__,
+        f"the code broke the process that scores, during {what}: {ended.broken}",
+        traceback_text=ended.trace,
+        next_step="Let the code leave alone the descriptors that it did not open (os.close, os.closerange, os.write), "
+        "and the modules, built-in functions and limits of its process.",
+    )
 
 
 def _lacks_package(ended: ChildEndedError) -> Failure:

@@ -16,6 +16,7 @@ from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
+from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.model_files import ModelFiles, noting_verified
@@ -134,9 +135,9 @@ class LocalEngine:
         os.environ.update(self._variables)
         try:
             differences = () if self._environment is None else check_environment(self._environment)
-            with noting_verified() as verified:
+            with noting_verified() as verified, Contained():
                 self._scorer = load_scorer(self._spec)
-        except _OF_THE_USERS_CODE as error:
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, sys.exit() included
             self.close()
             return Loaded(_failure_of(error, "SCRIPT_INIT"))
         models = tuple(sorted(verified))
@@ -147,28 +148,34 @@ class LocalEngine:
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
         """Score one mini-batch and make its rows of the result."""
+        returned = self._call(mini_batch)
+        if isinstance(returned, Failure):
+            return failed_outcome(mini_batch.item_count, returned)
         try:
-            return make_outcome(self._require().score(mini_batch), mini_batch, spec, scored_at)
-        except _OF_THE_USERS_CODE as error:
-            return failed_outcome(mini_batch.item_count, _failure_of(error, "SCRIPT_RUN"))
+            return make_outcome(returned, mini_batch, spec, scored_at)
+        except BaseException as error:  # noqa: BLE001 - what was returned may be objects of the user's
+            return failed_outcome(mini_batch.item_count, _failure_of(error, "OUTPUT_UNREADABLE"))
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
         """Score one mini-batch and give the shape of the result."""
+        returned = self._call(mini_batch)
+        if isinstance(returned, Failure):
+            return Probed(failure=returned)
         try:
-            returned = self._require().score(mini_batch)
             if isinstance(returned, PartlyScored):
                 if len(returned.failures) == mini_batch.item_count:
                     return Probed(failure=returned.failures[0].failure)
                 returned = returned.returned
             result = read_returned(returned, declared)
-        except _OF_THE_USERS_CODE as error:
-            return Probed(failure=_failure_of(error, "SCRIPT_RUN"))
+        except BaseException as error:  # noqa: BLE001 - as in `score`
+            return Probed(failure=_failure_of(error, "OUTPUT_UNREADABLE"))
         return Probed(result.table.schema, result.is_frame)
 
     def close(self) -> None:
         """Close the scorer, and give the variables of the process back."""
         if self._scorer is not None:
-            self._scorer.close()
+            with Contained():
+                self._scorer.close()
             self._scorer = None
         for name, value in self._before.items():
             if value is None:
@@ -177,13 +184,17 @@ class LocalEngine:
                 os.environ[name] = value
         self._before = {}
 
-    def _require(self) -> Scorer:
+    def _call(self, mini_batch: MiniBatch) -> object:
         if self._scorer is None:
             raise RuntimeError("the engine is not loaded")
-        return self._scorer
+        try:
+            with Contained():
+                return self._scorer.score(mini_batch)
+        except _OF_THE_USERS_CODE as error:
+            return _failure_of(error, "SCRIPT_RUN")
 
 
-# What the user's code can end with: sys.exit() and a KeyboardInterrupt of its own are failures like any other.
+# What a scorer ends with because of the user's code: sys.exit() and a KeyboardInterrupt are failures like any other.
 _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
 
 

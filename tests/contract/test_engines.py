@@ -55,8 +55,9 @@ IMPLEMENTATIONS: dict[str, Callable[[EngineSpec, ChildSpec], Engine]] = {
 @pytest.fixture(autouse=True)
 def _no_child_waits() -> Iterator[None]:
     yield
-    while child_module._waiting:
-        child_module._waiting.pop().stop()
+    if (child := child_module._spare.take()) is not None:
+        child.stop()
+    child_module._spare.runs = 0
 
 
 @pytest.fixture
@@ -287,19 +288,26 @@ def test_a_death_fails_its_mini_batch_and_a_new_process_scores_the_next(
     assert score(child, "").scored == 1
 
 
-def test_a_waiting_child_is_used_again_and_one_that_has_died_is_not(make_spec: Callable[..., EngineSpec]) -> None:
+def test_each_run_has_a_child_that_has_run_no_other_code(make_spec: Callable[..., EngineSpec]) -> None:
     spec = make_spec()
-    pids = []
-    for kills in (False, True, False):
+    child_module._spare.runs = 0
+    pids, spares = [], []
+    for kills in (False, False, False, True, False):
         engine = ChildEngine(spec, ChildSpec(load_timeout=30.0))
         assert engine.load().failure is None
         pids.append(pid_of(engine))
+        spares.append(child_module._spare.child and child_module._spare.child.pid)
         engine.close()
-        if kills:
-            os.kill(pids[-1], signal.SIGKILL)
-            wait_until_gone(pids[-1])
+        assert not is_alive(pids[-1])
+        if kills and spares[-1]:
+            os.kill(spares[-1], signal.SIGKILL)
+            wait_until_gone(spares[-1])
 
-    assert pids[0] == pids[1] != pids[2]
+    assert len(set(pids)) == 5
+    # The first run may be the only one: nothing waits for a second. The spare of the fourth was killed.
+    assert spares[0] is None
+    assert pids[2:4] == spares[1:3]
+    assert pids[4] != spares[3]
 
 
 def test_what_the_child_started_goes_with_it(child: ChildEngine) -> None:

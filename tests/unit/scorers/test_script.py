@@ -197,7 +197,7 @@ def test_a_copy_that_was_removed_under_the_scorer_leaves_the_process_as_it_was(l
     for home in (tmp_path / "work").iterdir():
         home.rename(tmp_path / "gone")
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ScoringScriptError, match="SCRIPT_FOLDER"):
         scorer.score(FILES)
 
 
