@@ -40,6 +40,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
         "quarantine": {"location": None, "rows": 0},
         "stage": None,
+        "only_failed": None,
         "model": dict.fromkeys(("name", "version", "sha256")),
         "models": [],
         "script": dict.fromkeys(("path", "sha256")),

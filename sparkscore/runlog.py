@@ -25,6 +25,7 @@ from sparkscore.worker.report import CALL_SCHEMA
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
 _MANIFEST = "manifest.json"
+_SCORED_AGAIN = "scored_again.json"
 _SUM = "sha256"
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
@@ -61,6 +62,31 @@ class Manifest:
     columns: Mapping[str, str]
     commit_info: Mapping[str, object]
     record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScoredAgain:
+    """A run over failed items that was about to publish.
+
+    Attributes:
+        run_id: the run.
+        origin: the run in whose quarantine its items were.
+        items: their number.
+        quarantined: how many of them failed again.
+        quarantine: the table in which those are.
+        format: the tables' format.
+        output: the table of the others.
+        run_id_column: name of the column there that holds the run id.
+    """
+
+    run_id: str
+    origin: str
+    items: int
+    quarantined: int
+    quarantine: str
+    format: str
+    output: str
+    run_id_column: str
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
@@ -210,6 +236,31 @@ class RunFolder:
             next_step=f"Drop what is staged with 'sparkscore publish {self.run_id} --discard' or 'sparkscore clean'; "
             "score again under another --run-id.",
         )
+
+    def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
+        """Note the runs over failed items of this run, in the order in which they published."""
+        content = {"runs": [asdict(run) for run in runs]}
+        with self.writing():
+            write_whole(self.path / _SCORED_AGAIN, json.dumps(content | {_SUM: _sum_of(content)}, indent=2) + "\n")
+
+    def read_scored_again(self) -> list[ScoredAgain]:
+        """Read which runs over failed items of this run were about to publish.
+
+        Raises:
+            LineageError: the note is not as it was written.
+        """
+        path = self.path / _SCORED_AGAIN
+        if not path.exists():
+            return []
+        content = _read_record(path) or {}
+        if content.pop(_SUM, None) != _sum_of(content):
+            raise LineageError(
+                code="ONLY_FAILED_UNKNOWN",
+                what=f"the note '{path}' of the runs over failed items of run '{self.run_id}'",
+                got="other contents than sparkscore wrote",
+                next_step="Bring the file back, or score the whole input again, into another --output.",
+            )
+        return [ScoredAgain(**run) for run in content["runs"]]
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
         """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""

@@ -131,6 +131,9 @@ def _input(source: Mapping[str, Any]) -> str:
 
 def _items(record: Mapping[str, Any]) -> str:
     counts = record.get("counts") or {}
+    origin = (record.get("only_failed") or {}).get("run_id")
+    if origin and not counts["items"] and record["state"] == "COMPLETE":
+        return f"nothing to do: later runs have scored all that failed in {origin}"
     kind = "files" if (record.get("input") or {}).get("format") == "files" else "rows"
     numbers = f"{counts['items']:,} {kind}: {counts['scored']:,} scored, {counts['failed']:,} failed"
     return numbers if counts["items"] else ""
@@ -163,7 +166,7 @@ def _seconds(record: Mapping[str, Any]) -> str:
 
 
 def _table(output: Mapping[str, Any]) -> str:
-    if output.get("rows") is None:
+    if output.get("rows") is None or output.get("version") is None:
         return ""
     place, version = shown_path(output["location"]), output.get("version")
     if isinstance(version, str):  # a version of a folder of Parquet files is the folder in it

@@ -32,6 +32,13 @@ from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import Recording, recorded
+from sparkscore.run.scored_again import (
+    describe_failed,
+    family_locked,
+    has_nothing_left,
+    leave_out_scored,
+    note_publishing,
+)
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.verdict import Thresholds, decide
@@ -78,9 +85,13 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     """
     folder = prepared.folder
     folder.create()
-    with RunLock(folder.lock_file, prepared.run_id) as lock:
+    first = None if prepared.failed is None else prepared.failed.first
+    with RunLock(folder.lock_file, prepared.run_id) as lock, family_locked(folder.path.parent, first):
+        prepared = leave_out_scored(spark, prepared)
         # Under the lock: another driver may have finished the run a moment ago.
         finished = finished_before(spark, prepared, lambda: _identity(prepared, _plan(spark, prepared)[1]))
+        if finished is None and has_nothing_left(prepared):
+            return _nothing_to_do(spark, prepared, lock)
         return finished or _execute(spark, prepared, lock, progress or choose_display())
 
 
@@ -119,10 +130,28 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
             else:
                 with recording.timed("publish"):
                     check_staged_files(spark, manifest, stage)
+                    note_publishing(folder.path.parent, recording.content, deployment, manifest)
                     published = publish_manifest(manifest, schema, sinks, stage, recording, former)
                     recording.note(output=describe_output(sink, published))
                 read = partial(sink.read, published)
     return Run(recording.content, read)
+
+
+def _nothing_to_do(spark: SparkSession, prepared: PreparedRun, lock: RunLock) -> Run:
+    """Record a run over failed items of which none is left."""
+    failed, folder, deployment = prepared.failed, prepared.folder, prepared.deployment
+    record = new_record(prepared.run_id, prepared.source_name, deployment.effective())
+    with recorded(folder, lock, record, deployment.settings.logging_level) as recording:
+        sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
+        place = {"format": "quarantine", "location": failed and failed.location, "version": failed and failed.version}
+        columns = columns_of(StructType([]))
+        recording.note(
+            input={**record["input"], **place, "items": 0},
+            output={**describe_output(sink, None), "rows": 0, "columns": columns},
+            only_failed=describe_failed(failed, 0),
+        )
+        logger.info("nothing to do: later runs have scored all that failed in run '%s'", failed and failed.run_id)
+    return Run(recording.content, lambda: spark.createDataFrame([], StructType([])))
 
 
 def _hold(recording: Recording, sink: Sink, stage: Stage, schema: StructType) -> None:
@@ -171,6 +200,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
         prepared.folder.write_plan(plan.mini_batches)
     recording.note(
         identity=_identity(prepared, plan),
+        only_failed=describe_failed(prepared.failed, snapshot.items),
         input=describe_plan(plan) | {"columns": _columns_of(source)},
         output=describe_output(sink, None),
         config=prepared.deployment.effective(snapshot.kind),

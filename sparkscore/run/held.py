@@ -17,6 +17,7 @@ from sparkscore.run.finished import Run
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
+from sparkscore.run.scored_again import check_still_left, family_locked, note_publishing
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.runlock import RunLock
 from sparkscore.runlog import RunFolder, read_record, runs_folder
@@ -66,13 +67,16 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     schema = schema_of(manifest.columns)
     with (
         RunLock(held.folder.lock_file, run_id) as lock,
+        family_locked(held.folder.path.parent, (record.get("only_failed") or {}).get("first")),
         recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
         staged_in(sink.target, place, record["identity"], is_moved=sink.lays_out_partitions) as stage,
         recording.timed("publish"),
     ):
         landed = sink.landed(schema)
         if landed is None:
+            check_still_left(spark, held.folder.path.parent, record)
             check_staged_files(spark, manifest, stage)
+            note_publishing(held.folder.path.parent, record, held.deployment, manifest)
         published = landed or publish_manifest(manifest, schema, sinks, stage, recording, manifest)
         recording.note(output=describe_output(sink, published), stage=None)
     return Run(recording.content, partial(sink.read, published))

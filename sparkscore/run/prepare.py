@@ -137,7 +137,7 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         ScoringScriptError: the script is not there, or cannot work.
     """
     output, reference, runs = options.get("output"), options.get("model"), runs_folder(options.get("runs"))
-    failed = _failed_items(runs, options.get("only_failed"))
+    failed = _failed_items(runs, options.get("only_failed"), options.get("run_id"))
     overrides = {
         "model.path": None if reference is None else str(reference),
         "input.location": _texts(options.get("input")),
@@ -171,15 +171,23 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     )
 
 
-def _failed_items(runs: Path, run_id: str | None) -> FailedItems | None:
+def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
     """Find where the failed items of a run are.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: it has no published quarantine.
+        ConfigError: it has no published quarantine, or is this run itself.
     """
     if run_id is None:
         return None
+    if run_id == own_id:
+        raise ConfigError(
+            code="RUN_ID_USED",
+            what=f"run id '{run_id}'",
+            got="the run whose failed items are to be scored",
+            expected="an id of its own",
+            next_step="Choose another --run-id, or leave it out.",
+        )
     record = read_record(runs, run_id)
     location = record["quarantine"]["location"]
     if location is None:
@@ -190,7 +198,7 @@ def _failed_items(runs: Path, run_id: str | None) -> FailedItems | None:
             expected="a run whose failed items were tolerated and quarantined",
             next_step="Look at it with 'sparkscore runs show'; a run that failed is run again as a whole.",
         )
-    return FailedItems(run_id, location, record["output"]["format"], record["input"]["columns"])
+    return FailedItems.of(record)
 
 
 def _texts(value: OneOrMore | None) -> list[str] | None:

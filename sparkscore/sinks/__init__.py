@@ -77,6 +77,9 @@ class Sink(Protocol):
             schema: the columns that it published.
         """
 
+    def shows_rows(self) -> bool:
+        """Whether readers see rows of this run in the table now, whatever was done to it since."""
+
     def holds(self, published: Published) -> bool:
         """Tell whether what this run published earlier is still there: the table is asked, not the record."""
 

@@ -144,6 +144,16 @@ class DeltaSink:
         metrics = commits[0]["operationMetrics"] or {}
         return Published(int(commits[0]["version"]), int(metrics.get("numOutputRows", 0)), schema)
 
+    def shows_rows(self) -> bool:
+        """Whether readers see rows of this run in the table now."""
+        if not self._exists():
+            return False
+        try:
+            table = self._spark.read.format("delta").load(str(self._target.path))
+            return not table.where(col(self._target.run_id_column) == self._target.run_id).isEmpty()
+        except SPARK_ERRORS as error:
+            raise self._unreadable(error) from error
+
     def holds(self, published: Published) -> bool:
         """Tell whether the table still has this run's commit."""
         return self._exists() and any(row["version"] == published.version for row in self._commits())
@@ -154,14 +164,17 @@ class DeltaSink:
             history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
             rows = history.select("version", "userMetadata", "operationMetrics").collect()
         except SPARK_ERRORS as error:
-            raise SinkError(
-                code="TABLE_UNREADABLE",
-                what=f"the history of the Delta table '{self._target.path}'",
-                got=condition_of(error),
-                state="It is not known whether it holds rows of this run.",
-                next_step="Spark's whole message is in the log; mend the cause and run the same run id again.",
-            ) from error
+            raise self._unreadable(error) from error
         return [row for row in rows if _run_of(row["userMetadata"]) == self._target.run_id]
+
+    def _unreadable(self, error: Exception) -> SinkError:
+        return SinkError(
+            code="TABLE_UNREADABLE",
+            what=f"the history of the Delta table '{self._target.path}'",
+            got=condition_of(error),
+            state="It is not known whether it holds rows of this run.",
+            next_step="Spark's whole message is in the log; mend the cause and run the same run id again.",
+        )
 
     def _proof(self, staged: StagedResult) -> Published:
         """Read this run's commit back from the table's history."""

@@ -96,6 +96,10 @@ class ParquetSink:
         """Find this run's folder, which is there with all its rows or not at all."""
         return Published(self._run_folder.name, self._rows(), schema) if self._run_folder.is_dir() else None
 
+    def shows_rows(self) -> bool:
+        """Whether readers see rows of this run: its folder has them all, or is not there."""
+        return self._run_folder.is_dir()
+
     def holds(self, published: Published) -> bool:
         """Tell whether the folder of this run is still there."""
         return published.version == self._run_folder.name and self._run_folder.is_dir()

@@ -14,12 +14,12 @@ from sparkscore.config import Input
 from sparkscore.errors import ConfigError, SourceNotFoundError
 from sparkscore.plan import Snapshot
 from sparkscore.sources.delta import DeltaSource
-from sparkscore.sources.failed_items import FailedItems, open_failed
+from sparkscore.sources.failed_items import FailedItems, items_of, open_failed
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.formats import detect_format
 from sparkscore.sources.spark_files import SparkFilesSource
 
-__all__ = ["FailedItems", "Source", "open_failed", "open_source"]
+__all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
 
 
 class Source(Protocol):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.functions import col
 
 from sparkscore.config import Input
@@ -31,12 +34,30 @@ class FailedItems:
         location: its quarantine table.
         table_format: the table's format.
         columns: columns of the input with Spark's names of their types; None where the items were files.
+        first: the run in which they failed at first, where that run itself was over failed items of another.
+        since: runs that have scored some of them, which are left out.
+        left: how often each item that is left is there; None where none is left out.
     """
 
     run_id: str
     location: str
     table_format: str
     columns: Mapping[str, str] | None
+    first: str
+    since: tuple[str, ...] = ()
+    left: Counter[str | None] | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> FailedItems:
+        """Find the failed items of a run by its record."""
+        first = (record.get("only_failed") or {}).get("first", record["run_id"])
+        place, columns = record["quarantine"]["location"], record["input"]["columns"]
+        return cls(record["run_id"], place, record["output"]["format"], columns, first)
+
+    @property
+    def version(self) -> str:
+        """What tells these items from others: the run, and the runs since that have scored some of them."""
+        return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
 def open_failed(spark: SparkSession, failed: FailedItems) -> FileListSource | FailedRowsSource:
@@ -46,12 +67,8 @@ def open_failed(spark: SparkSession, failed: FailedItems) -> FileListSource | Fa
         SourceNotFoundError: none of them has a name, or a file is gone.
         SourceError: the quarantine cannot be read.
     """
-    named = "source_file" if failed.columns is None else "row"
-    try:
-        table = spark.read.format(failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
-        found = table.select("source_file", "row").collect()
-    except SPARK_ERRORS as error:
-        raise explain_read_error(error, "quarantine") from error
+    found = _quarantined(spark, failed)
+    named = _name_of(failed)
     items = [row for row in found if row[named] is not None]
     if len(items) < len(found):
         logger.warning(
@@ -67,10 +84,47 @@ def open_failed(spark: SparkSession, failed: FailedItems) -> FileListSource | Fa
             expected="items that can be scored again",
             next_step="Score the whole input again.",
         )
+    items = _left_of(items, named, failed.left)
     if failed.columns is None:
         files = sorted({str(row["source_file"]) for row in items})
         return FileListSource(spark, Input(format="files"), files_named(files), failed.location)
     return FailedRowsSource(spark, failed, [(row["row"], row["source_file"]) for row in items])
+
+
+def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
+    """Count the failed items that have a name, by it: a file's path, or a row as JSON.
+
+    Raises:
+        SourceError: the quarantine cannot be read.
+    """
+    named = _name_of(failed)
+    counts = Counter(row[named] for row in _quarantined(spark, failed) if row[named] is not None)
+    return Counter(dict.fromkeys(counts, 1)) if failed.columns is None else counts
+
+
+def _name_of(failed: FailedItems) -> str:
+    return "source_file" if failed.columns is None else "row"
+
+
+def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
+    try:
+        table = spark.read.format(failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
+        return table.select("source_file", "row").collect()
+    except SPARK_ERRORS as error:
+        raise explain_read_error(error, "quarantine") from error
+
+
+def _left_of(items: Sequence[Row], named: str, left: Counter[str | None] | None) -> list[Row]:
+    """Keep each item as often as it is left; rows that are equal are the same item."""
+    if left is None:
+        return list(items)
+    rest = Counter(left)
+    kept = []
+    for item in items:
+        rest[item[named]] -= 1
+        if rest[item[named]] >= 0:
+            kept.append(item)
+    return kept
 
 
 class FailedRowsSource:
@@ -80,9 +134,9 @@ class FailedRowsSource:
         columns = schema_of(failed.columns or {})
         table = read_rows([text for text, _ in rows], to_arrow(columns))
         whole = columns.add(SOURCE_FILE_COLUMN, "string")
-        table = table.append_column(SOURCE_FILE_COLUMN, [[file for _, file in rows]])
+        table = table.append_column(SOURCE_FILE_COLUMN, pa.array([file for _, file in rows], pa.string()))
         self._frame = spark.createDataFrame(table, whole)
-        self._snapshot = Snapshot("quarantine", failed.location, failed.run_id, table.nbytes, table.num_rows)
+        self._snapshot = Snapshot("quarantine", failed.location, failed.version, table.nbytes, table.num_rows)
 
     @property
     def snapshot(self) -> Snapshot:
