@@ -188,8 +188,8 @@ def _left(
                 what=f"what run '{entry.run_id}' has scored of the failed items of run '{first.run_id}'",
                 got=f"{taken.total()} items and {again.total()} that failed again, by the quarantines",
                 expected=f"{entry.items} and {entry.quarantined}, as that run noted",
-                next_step="A quarantine was changed since, or a script returned fewer elements than files. Score the whole "
-                "input again, into another --output.",
+                next_step="A quarantine was changed since, or a script returned fewer elements than files. Score the "
+                "whole input again, into another --output.",
             )
         left = left - taken + again
     return left & failed_in(failed.run_id)
