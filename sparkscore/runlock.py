@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import socket
 import threading
 import uuid
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError
+from sparkscore.removal import move_new, remove_file
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
@@ -20,6 +22,9 @@ BEAT_S: Final = 2.0
 DEAD_AFTER_S: Final = 30.0
 
 
+# What a driver that takes a lock puts beside it for a moment.
+_LITTER: Final = re.compile(r"\.(clock-)?[0-9a-f]{32}")
+_BEGIN: Final = b'{"token": "'
 _held_here: set[str] = set()
 
 
@@ -72,7 +77,7 @@ class RunLock:
         # A lock that stays is that of a dead process: it stops nobody.
         with suppress(OSError):
             if self.is_ours():
-                self._path.unlink(missing_ok=True)
+                remove_file(self._path)
 
     def check(self) -> None:
         """Make sure that the lock is still held: a driver that slept too long may have been taken for dead.
@@ -100,6 +105,8 @@ class RunLock:
         return True
 
     def _take_from_the_dead(self) -> None:
+        if not is_lock(self._path):
+            raise _not_a_lock(self._path, self._run_id)
         holder = _read(self._path)
         age = self._age()
         if age is None:  # it has gone meanwhile
@@ -115,12 +122,12 @@ class RunLock:
             )
         aside = self._path.with_name(f"{self._path.name}.{self._token}")
         with suppress(FileNotFoundError):
-            self._path.rename(aside)
+            move_new(self._path, aside)
             # Another driver may have taken the dead one's place between the two steps: then that one is put back.
             if _read(aside).get("token") != holder.get("token"):
                 with suppress(FileExistsError):
                     os.link(aside, self._path)
-            aside.unlink()
+            remove_file(aside)
 
     def _age(self) -> float | None:
         """Give the seconds since the last heartbeat, by the store's clock."""
@@ -132,7 +139,7 @@ class RunLock:
             return None
         finally:
             with suppress(OSError):
-                clock.unlink(missing_ok=True)
+                remove_file(clock)
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
@@ -152,10 +159,45 @@ def is_held(path: Path) -> bool:
     return age is not None and _is_alive(_read(path), age)
 
 
+def is_lock(path: Path) -> bool:
+    """Tell whether a file is a lock, or the beginning of one whose writer died; where nothing is, one may be made."""
+    if path.is_symlink() or path.is_dir():
+        return False
+    try:
+        with path.open("rb") as file:
+            return _BEGIN.startswith(file.read(len(_BEGIN)))
+    except FileNotFoundError:
+        return True
+
+
+def remove_lock(path: Path) -> None:
+    """Remove the lock of a dead driver; any other file stays."""
+    if is_lock(path):
+        remove_file(path)
+
+
+def _not_a_lock(path: Path, run_id: str) -> ConfigError:
+    return ConfigError(
+        code="RUN_LOCK_FOREIGN",
+        what=f"the lock of run '{run_id}' cannot be made at '{path}'",
+        got="a file that sparkscore has not made",
+        expected="nothing there, or a lock",
+        next_step="Choose another --run-id or another folder, or move that file away. It was not touched.",
+    )
+
+
+def run_of_litter(name: str, ending: str) -> str | None:
+    """Give the run's part of a file's name that a driver which looked at its lock has left; None for other names."""
+    found = _LITTER.search(name)
+    lock = name[: found.start()] if found is not None and found.end() == len(name) else ""
+    return lock.removesuffix(ending) if lock.endswith(ending) else None
+
+
 def remove_litter(path: Path) -> None:
     """Remove what drivers that died while they looked at a lock have left beside it; the caller holds the lock."""
     for litter in path.parent.glob(f"{glob.escape(path.name)}.*"):
-        litter.unlink(missing_ok=True)
+        if _LITTER.fullmatch(litter.name.removeprefix(path.name)):
+            remove_file(litter)
 
 
 def _is_alive(holder: dict[str, Any], age: float) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.redaction import redact
+from sparkscore.removal import put_in_place, remove_file
 from sparkscore.worker import MiniBatchReport, StagedFile
 from sparkscore.worker.planned import write_plan
 from sparkscore.worker.report import CALL_SCHEMA
@@ -279,7 +280,7 @@ class RunFolder:
         unfinished = self.path / ".attempts.parquet"
         with self.writing():
             pq.write_table(pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA), unfinished)
-            unfinished.replace(self.path / "attempts.parquet")
+            put_in_place(unfinished, self.path / "attempts.parquet")
 
     def write_plan(self, mini_batches: pa.Table) -> None:
         """Keep the planned mini-batches of files as ``plan.parquet``."""
@@ -341,6 +342,6 @@ def write_whole(path: Path, text: str, check: Callable[[], None] = lambda: None)
     try:
         check()
     except BaseException:
-        unfinished.unlink()
+        remove_file(unfinished)
         raise
-    unfinished.replace(path)
+    put_in_place(unfinished, path)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sparkscore.errors import MissingDependencyError
+from sparkscore.removal import remove_file
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 
 # The first part trains, the rest shows how well the model does on what it has not seen. The digits of the second half
@@ -69,8 +69,8 @@ def register_diabetes(folder: Path, diabetes: DemoData) -> str:
     """
     store = f"sqlite:///{folder / 'mlflow.db'}"
     if diabetes.is_new or not (folder / "mlflow.db").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        remove_file(folder / "mlflow.db")  # models that an older one tells of stay, and nobody finds them
+        folder.mkdir(parents=True, exist_ok=True)
         with quiet_mlflow():
             _register(store, folder / "models", diabetes)
     return store
@@ -103,7 +103,6 @@ def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
     made_with = {"scikit-learn": _sklearn_version()}
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:
         return data
-    shutil.rmtree(data.folder / "images", ignore_errors=True)
     data.folder.mkdir(parents=True, exist_ok=True)
     write(data)
     marker.write_text(json.dumps(made_with), encoding="utf-8")
@@ -132,7 +131,7 @@ def _write_digits(data: DemoData) -> None:
 
     digits: Any = load_digits()
     for label in set(digits.target):
-        (data.input / str(label)).mkdir(parents=True)
+        (data.input / str(label)).mkdir(parents=True, exist_ok=True)
     for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         grey = np.rint(pixels * _WHITE / _BRIGHTEST).astype("uint8")
         Image.fromarray(grey).save(data.input / str(label) / f"{number:04}.png")

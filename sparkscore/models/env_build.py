@@ -11,7 +11,6 @@ import logging
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from sparkscore.errors import ConfigError, MissingDependencyError
+from sparkscore.removal import put_in_place, temporary_folder
 from sparkscore.scorers.environment import EnvironmentSpec
 
 logger = logging.getLogger("sparkscore")
@@ -53,8 +53,8 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
         logger.info("the environment was built before")
         return archive
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sparkscore-env-") as place:
-        environment = Path(place) / "environment"
+    with temporary_folder("sparkscore-env-") as place:
+        environment = place / "environment"
         _make(environment)
         _install(environment, requirements, wheels)
         _pack(environment, archive)
@@ -127,7 +127,7 @@ def _pack(environment: Path, archive: Path) -> None:
     with tarfile.open(unfinished, "w:gz", compresslevel=4) as packed:
         for name in ("pyvenv.cfg", "lib"):
             packed.add(environment / name, name, filter=_without_caches)
-    unfinished.rename(archive)
+    put_in_place(unfinished, archive)
 
 
 def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

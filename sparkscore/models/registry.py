@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from urllib.parse import unquote
 
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 from sparkscore.redaction import redact
+from sparkscore.removal import make_folder, remove_file
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 
 if TYPE_CHECKING:
@@ -166,18 +164,16 @@ def _download(uri: str, name: str, registry: str) -> Path:
     """Copy the model's files here, from a local store too: MLflow writes into the folder that it gives."""
     import mlflow  # noqa: PLC0415 - takes three seconds
 
-    folder = Path(tempfile.mkdtemp(dir=_download_folder())) / name
+    folder = make_folder("", _download_folder()) / name
     registry_uri = registry if uri.startswith("models:/") else None
     path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), registry_uri=registry_uri))
-    (path / _DOWNLOAD_NOTE).unlink(missing_ok=True)
+    remove_file(path / _DOWNLOAD_NOTE)
     return path
 
 
 @cache
 def _download_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="sparkscore-models-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return make_folder("sparkscore-models-", ends_with_process=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+from sparkscore.stage_names import ARCHIVES
 from sparkscore.worker import ChildSpec, EngineSpec
 
 # A model may be large, and come over a network.
@@ -57,6 +58,6 @@ def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
             next_step="Correct the path; 'sparkscore env build' makes such an archive.",
         )
     sha256 = digest_of_path(archive)
-    place = stage / "python" / archive.name
+    place = stage / ARCHIVES / archive.name
     copy_once(archive, place)
     return ModelFiles(archive.stem, "", str(place), sha256)

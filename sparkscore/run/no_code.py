@@ -20,6 +20,7 @@ from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSp
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed
 from sparkscore.spark_schema import to_arrow
+from sparkscore.stage_names import MODELS
 
 logger = logging.getLogger("sparkscore")
 
@@ -106,7 +107,7 @@ def match_model(
 
 def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
     """Copy a model to where workers reach it; a path of the driver's may mean nothing on their hosts."""
-    place = stage / "models" / model.sha256 / model.path.name
+    place = stage / MODELS / model.sha256 / model.path.name
     copy_once(model.path, place)
     return ModelFiles(model.name, model.version, str(place), model.sha256)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.registry import stores_for_workers
 from sparkscore.plan import Plan
+from sparkscore.removal import put_in_place
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.engine import engine_spec
 from sparkscore.run.no_code import (
@@ -43,6 +43,7 @@ from sparkscore.signature.matching import columns_without_null, refuse_known_nul
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink, Stage
 from sparkscore.sources import Source
+from sparkscore.stage_names import PLAN, PROBE
 from sparkscore.worker import (
     EngineSpec,
     FailureRules,
@@ -61,8 +62,6 @@ from sparkscore.worker.probe import read_kept_probe, write_probe_report
 from sparkscore.worker.progress import forget_progress
 
 logger = logging.getLogger("sparkscore")
-
-_PROBE: Final = "probe"
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
         probe = _kept_probe(stage)
         if probe is None:
             probe = _probe(request.spark, prepared, engine, first(), predictions)
-            _write_whole(stage / _PROBE, partial(write_probe_report, report=probe))
+            _write_whole(stage / PROBE, partial(write_probe_report, report=probe))
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
@@ -237,7 +236,7 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 def _write_plan(plan: Plan, stage: Path) -> str | None:
     if plan.mini_batches is None:
         return None
-    file = stage / "plan.parquet"
+    file = stage / PLAN
     if not file.exists():
         # What an earlier attempt has dealt out to its task slots stays so.
         _write_whole(file, partial(write_plan, rows=plan.mini_batches))
@@ -250,7 +249,7 @@ def _write_whole(file: Path, write: Callable[[str], None]) -> None:
     """Write a file that the next attempt finds whole or not at all, whenever this driver dies."""
     unfinished = file.with_suffix(".unfinished")
     write(str(unfinished))
-    unfinished.rename(file)
+    put_in_place(unfinished, file)
 
 
 def _unit_count(plan_file: str | None) -> int:
@@ -259,7 +258,7 @@ def _unit_count(plan_file: str | None) -> int:
 
 def _kept_probe(stage: Path) -> ProbeReport | None:
     """Give what the probe of an earlier attempt found; it is not made again, so that the columns stay the same."""
-    file = stage / _PROBE
+    file = stage / PROBE
     return read_kept_probe(file) if file.exists() else None
 
 

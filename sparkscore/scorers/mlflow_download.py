@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from sparkscore.errors import ModelError, ModelNotFoundError
 from sparkscore.redaction import redact
+from sparkscore.removal import remove_file
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_files import fetch_once
 
@@ -66,7 +67,7 @@ def _download(name: str, version: str, path: Path) -> None:
     import mlflow  # noqa: PLC0415 - as above
 
     mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(path))
-    (path / _DOWNLOAD_NOTE).unlink(missing_ok=True)
+    remove_file(path / _DOWNLOAD_NOTE)
 
 
 def _exists(place: str) -> bool:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.errors import ModelError
+from sparkscore.removal import mark_made, move_new, remove_below, remove_listed, remove_made
+from sparkscore.stage_names import UNFINISHED, copied_files, list_copied
 
 _KEPT_SECONDS = 7 * 24 * 3600
 _verified: set[str] = set()
@@ -54,7 +56,7 @@ def fetch_model(files: ModelFiles) -> Path:
         if not copy.exists() or digest_of_path(copy) != files.sha256:
             _replace(copy, lambda unfinished: copy_model(source, unfinished))
             if (found := digest_of_path(copy)) != files.sha256:
-                _remove(copy)
+                remove_below(folder, copy)
                 raise _changed(files, found)
     _verified.add(files.sha256)
     return copy
@@ -97,9 +99,16 @@ def copy_model(source: Path, target: Path) -> None:
 
 def copy_once(source: Path, target: Path) -> None:
     """Copy a file or folder to where nothing is yet; a copy that is there is whole, whoever was killed before."""
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, lambda unfinished: copy_model(source, unfinished))
+    if target.exists():
+        return
+    folder, unfinished = target.parent, target.with_name(UNFINISHED)
+    folder.mkdir(parents=True, exist_ok=True)
+    # A process that was killed here may have left some of it.
+    remove_listed(folder, [name for name in copied_files(folder) if name.startswith(UNFINISHED)])
+    files = [file.relative_to(source).as_posix() for file in files_of_model(source)] if source.is_dir() else [""]
+    list_copied(folder, (f"{target.name}/{file}".rstrip("/") for file in files))
+    copy_model(source, unfinished)
+    move_new(unfinished, target)
 
 
 @contextmanager
@@ -109,6 +118,7 @@ def _entry(name: str) -> Iterator[Path]:
     folder = cache / name
     with _locked(cache, name):
         folder.mkdir(exist_ok=True)
+        mark_made(folder)
         os.utime(folder)
         yield folder
     _remove_old(cache)
@@ -116,22 +126,15 @@ def _entry(name: str) -> Iterator[Path]:
 
 def _replace(copy: Path, make: Callable[[Path], None]) -> None:
     """Make a copy anew; nobody sees it before it is whole."""
-    unfinished = copy.with_name(".unfinished")
+    folder, unfinished = copy.parent, copy.with_name(UNFINISHED)
     try:
         # A process that was killed here may have left some of it.
-        _remove(unfinished)
+        remove_below(folder, unfinished)
         make(unfinished)
-        _remove(copy)
-        unfinished.rename(copy)
+        remove_below(folder, copy)
+        move_new(unfinished, copy)
     finally:
-        _remove(unfinished)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove_below(folder, unfinished)
 
 
 def _cache_folder() -> Path:
@@ -167,7 +170,7 @@ def _remove_old(cache: Path) -> None:
             if _is_older(entry, limit):
                 with _locked(cache, entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     if _is_older(entry, limit):
-                        shutil.rmtree(entry)
+                        remove_made(entry)
 
 
 def _is_older(entry: Path, limit: float) -> bool:

@@ -8,19 +8,18 @@ import os
 import re
 import socket
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from types import ModuleType
 from typing import Final
 
 from sparkscore.errors import ModelError, ScoringScriptError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
+from sparkscore.removal import make_folder, remove_made
 from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
 from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.failed import ScorerFailedError
@@ -28,6 +27,7 @@ from sparkscore.scorers.frames import to_pandas
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
+from sparkscore.stage_names import SCRIPTS
 
 # What was loaded before any script: a script of that name would take its place.
 _TAKEN: Final = frozenset(sys.modules)
@@ -77,7 +77,7 @@ class ScriptScorer:
     def __init__(self, spec: ScriptSpec) -> None:
         self._spec = spec
         # Resolved, because scripts ask for their folder in ways that resolve links, and modules are known by it.
-        self._home = Path(tempfile.mkdtemp(prefix="sparkscore-script-", dir=spec.work_folder or None)).resolve()
+        self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
         self._folder = self._home / "code"
         self._run: Callable[[object], object] | None = None
         self._module: ModuleType | None = None
@@ -144,7 +144,7 @@ class ScriptScorer:
             self._azure.close()
         for name in _modules_from(self._folder):
             del sys.modules[name]
-        rmtree(self._home, ignore_errors=True)
+        remove_made(self._home)
 
     def _link_models(self) -> list[DeployedModel]:
         """Make the folder that *holds* the model under its own name: scripts join that name to AZUREML_MODEL_DIR."""

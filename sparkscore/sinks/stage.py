@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
-from sparkscore.runlock import RunLock, remove_litter
+from sparkscore.removal import Removal, move_new, remove_empty, remove_file, remove_known
+from sparkscore.runlock import RunLock, is_lock, remove_litter, remove_lock, run_of_litter
 from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import STAGE_FOLDER, Target
 from sparkscore.spark_errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
+from sparkscore.stage_names import HELD, IDENTITY, MARKER, known_in
 from sparkscore.worker.chunks import count_chunks
+
+logger = logging.getLogger("sparkscore")
 
 LOCK_ENDING = ".lock"
 #: Folder of a stage for the rows that an overwriting run replaces, between two renames.
 REPLACED = "replaced"
-_HELD = "held"
 
 
 class Stage:
@@ -39,7 +43,7 @@ class Stage:
 
     def hold(self) -> None:
         """Keep the stage when the run ends: somebody will publish or discard it, and `clean_stages` leaves it alone."""
-        (self.path / _HELD).touch()
+        (self.path / HELD).touch()
         self.is_kept = True
 
     def check_still_ours(self) -> None:
@@ -83,10 +87,10 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
                 elif not _can_be_taken_up(stage, error):
-                    rmtree(stage, ignore_errors=True)
+                    remove_stage_folder(stage)
                 raise
             if not opened.is_kept and lock.is_ours():
-                rmtree(stage, ignore_errors=True)
+                remove_stage_folder(stage)
     finally:
         _remove_empty(holder, *made_by_us)
 
@@ -99,17 +103,17 @@ def stage_of(target: Target, place: str | None) -> Path:
 def remove_stage(target: Target, place: str | None) -> None:
     """Remove what a dead driver has left of a run whose result is there."""
     holder = _holder(target, place)
-    rmtree(holder / target.run_id, ignore_errors=True)
+    remove_stage_folder(holder / target.run_id)
     with suppress(OSError):
-        (holder / f"{target.run_id}{LOCK_ENDING}").unlink(missing_ok=True)
+        remove_lock(holder / f"{target.run_id}{LOCK_ENDING}")
     _remove_empty(holder)
 
 
 def _remove_unless_in_use(stage: Path) -> None:
     """Remove what a driver that was taken for dead has left, unless the driver that took its place is still at work."""
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(f"{stage.name}{LOCK_ENDING}"), stage.name):
-        if not (stage / _HELD).exists():
-            rmtree(stage, ignore_errors=True)
+        if not (stage / HELD).exists():
+            remove_stage_folder(stage)
 
 
 def _holder(target: Target, place: str | None) -> Path:
@@ -120,18 +124,19 @@ def _remove_empty(holder: Path, *made_by_us: Path) -> None:
     """Remove empty folders that are ours: the one for stages in an output, and those that this run has made."""
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
-            # Not empty, or gone already: another run is at work here.
-            with suppress(OSError):
-                folder.rmdir()
+            # Where it is not empty, or gone already, another run is at work here.
+            remove_empty(folder)
 
 
 def _open(stage: Path, identity: str, run_id: str) -> bool:
     """Make the stage, or find the one that an earlier attempt at the same run has left, and tell which it was."""
-    note = stage / "identity"
+    note = stage / IDENTITY
+    _refuse_foreign(stage, run_id)
     if not note.is_file():
         # An attempt that ended before it had begun.
-        rmtree(stage, ignore_errors=True)
+        remove_stage_folder(stage)
         _make(stage)
+        (stage / MARKER).touch()
         write_whole(note, identity)
         return False
     if (found := note.read_text(encoding="utf-8")) != identity:
@@ -145,18 +150,60 @@ def _open(stage: Path, identity: str, run_id: str) -> bool:
     return True
 
 
+def _refuse_foreign(stage: Path, run_id: str) -> None:
+    """Refuse a folder at the stage's place that sparkscore has not made; an empty one holds nothing of anybody's."""
+    if not os.path.lexists(stage) or is_stage(stage) or _is_empty(stage):
+        return
+    raise ConfigError(
+        code="STAGE_NOT_OURS",
+        what=f"stage '{stage}'",
+        got="a file, a link, or a folder that sparkscore has not made",
+        expected="nothing there, or what an earlier attempt at the run has left",
+        next_step=f"Choose another --run-id than '{run_id}', name another folder with 'output.stage', or move what is "
+        "there away. Nothing there was touched.",
+    )
+
+
+def is_stage(folder: Path) -> bool:
+    """Tell whether a folder is a stage that sparkscore has made."""
+    return folder.is_dir() and not folder.is_symlink() and (folder / MARKER).is_file()
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and next(folder.iterdir(), None) is None
+
+
+def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
+    """Remove a stage that sparkscore has made, file by file; what else lies there is left and named in a warning."""
+    if not is_stage(stage):
+        return Removal()
+    known = known_in(stage)
+    removal = Removal()
+    with suppress(OSError):
+        # The mark goes last: what is left is still known as a stage.
+        removal = remove_known(stage, lambda name: name != MARKER and known(name), is_dry=is_dry)
+        removal.left = [path for path in removal.left if path != stage / MARKER]
+        if not is_dry and not removal.left:
+            remove_file(stage / MARKER)
+            remove_empty(stage)
+    if removal.left and not is_dry:
+        found = names(path.relative_to(stage) for path in removal.left)
+        logger.warning("left in '%s', because sparkscore has not made it: %s", stage, found)
+    return removal
+
+
 def put_back_replaced(stage: Path, target: Path) -> None:
     """Put back the old rows that a driver set aside and then died, before it had renamed the new ones."""
     aside = stage / REPLACED
     for entry in aside.iterdir() if aside.is_dir() else ():
-        entry.rename(target / entry.name)
+        move_new(entry, target / entry.name)
     if aside.is_dir():
-        aside.rmdir()
+        remove_empty(aside)
 
 
 def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
     """Tell whether work is done and may yet be published: the run is held, or what ended it was none of its items."""
-    if (stage / _HELD).exists():
+    if (stage / HELD).exists():
         return True
     if not count_chunks(stage):
         return False
@@ -201,13 +248,12 @@ def clean_stages(holder: Path) -> list[Removed]:
     """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone."""
     removed = []
     try:
-        names = sorted({entry.name.partition(LOCK_ENDING)[0] for entry in holder.iterdir()}) if holder.is_dir() else []
-        for name in names:
+        for name in _runs_in(holder):
             lock = holder / f"{name}{LOCK_ENDING}"
             # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
             with suppress(ConfigError), RunLock(lock, name):
                 remove_litter(lock)
-                if (holder / name).is_dir() and not (holder / name / _HELD).exists():
+                if is_stage(holder / name) and not (holder / name / HELD).exists():
                     removed.append(_remove(holder / name))
     except OSError as error:
         raise SinkError(
@@ -221,9 +267,19 @@ def clean_stages(holder: Path) -> list[Removed]:
     return removed
 
 
+def _runs_in(holder: Path) -> list[str]:
+    """Name the runs that have a stage or a lock in a folder, which may be a folder of the user's with other things."""
+    if not holder.is_dir():
+        return []
+    stages = {entry.name for entry in holder.iterdir() if is_stage(entry)}
+    locks = {entry.name.removesuffix(LOCK_ENDING) for entry in holder.glob(f"*{LOCK_ENDING}") if is_lock(entry)}
+    litter = {name for entry in holder.iterdir() if (name := run_of_litter(entry.name, LOCK_ENDING))}
+    return sorted(stages | locks | litter)
+
+
 def _remove(stage: Path) -> Removed:
     size = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
     if stage.parent.name == STAGE_FOLDER:
         put_back_replaced(stage, stage.parent.parent)
-    rmtree(stage, ignore_errors=True)
+    remove_stage_folder(stage)
     return Removed(stage, size)

@@ -25,6 +25,7 @@ import pyarrow as pa
 from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, ScoringError, SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
+from sparkscore.removal import make_folder
 from sparkscore.worker.child_main import CONNECTION_BROKEN
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.interpreter import find_interpreter
@@ -272,7 +273,7 @@ class ChildEngine:
     def _start(self) -> Child:
         if self._child_spec.is_own_python:
             return _spare.take() or Child(sys.executable)
-        return Child(find_interpreter(self._child_spec), _own_package().name)
+        return Child(find_interpreter(self._child_spec), _own_package())
 
     def _load_here(self, error: OSError) -> Loaded:
         if not self._child_spec.is_own_python:
@@ -354,9 +355,9 @@ def _no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
 
 
 @cache
-def _own_package() -> tempfile.TemporaryDirectory[str]:
+def _own_package() -> str:
     """Make a folder that holds this package and nothing else: the worker's other packages are not the child's."""
-    folder = tempfile.TemporaryDirectory(prefix="sparkscore-child-")
+    folder = make_folder("sparkscore-child-", ends_with_process=True)
     package = Path(__file__).parents[1]
-    (Path(folder.name) / package.name).symlink_to(package, target_is_directory=True)
-    return folder
+    (folder / package.name).symlink_to(package, target_is_directory=True)
+    return str(folder)

@@ -19,12 +19,13 @@ from typing import Final
 import pyarrow as pa
 
 from sparkscore.errors import SinkError
+from sparkscore.removal import remove_file
+from sparkscore.stage_names import CHUNKS
 from sparkscore.worker.checksums import read_sealed, sealed
 from sparkscore.worker.report import REPORT_SCHEMA, MiniBatchReport, read_reports, write_reports
 
 logger = logging.getLogger("sparkscore")
 
-_FOLDER: Final = "done"
 _NAME: Final = re.compile(r"(\d+)-(\d+)")
 
 
@@ -62,7 +63,7 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
         os.fsync(file.fileno())
     with suppress(FileExistsError):
         os.link(unfinished, path)
-    unfinished.unlink()
+    remove_file(unfinished)
 
 
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
@@ -78,7 +79,7 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
     files = [file for report in reports for file in (*report.staged, *report.quarantined)]
     if all(_is_whole(Path(stage_folder) / file.path, file.size_bytes) for file in files):
         return reports
-    path.unlink(missing_ok=True)
+    remove_file(path)
     return []
 
 
@@ -87,28 +88,28 @@ def _read(path: Path) -> list[MiniBatchReport]:
         with pa.ipc.open_file(read_sealed(path)) as reader:
             return read_reports(reader.read_all())
     except SinkError:
-        path.unlink(missing_ok=True)
+        remove_file(path)
         raise
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
     """Forget the chunks that name one of these staged files: their mini-batches are scored again (driver)."""
-    for path in (stage_folder / _FOLDER).glob("[0-9]*"):
+    for path in (stage_folder / CHUNKS).glob("[0-9]*"):
         with suppress(SinkError):
             reports = _read(path)
             named = {file.path for report in reports for file in (*report.staged, *report.quarantined)}
             if named & set(files):
-                path.unlink(missing_ok=True)
+                remove_file(path)
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
     """Remove a chunk that does not belong to the rows that came: they are scored when the task is tried again."""
-    _path(stage_folder, unit, first).unlink(missing_ok=True)
+    remove_file(_path(stage_folder, unit, first))
 
 
 def count_chunks(stage_folder: Path) -> int:
     """Tell how many chunks are done (driver)."""
-    return sum(1 for _ in (stage_folder / _FOLDER).glob("[0-9]*"))
+    return sum(1 for _ in (stage_folder / CHUNKS).glob("[0-9]*"))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
@@ -118,7 +119,7 @@ def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int,
         stage_folder: the run's stage.
         planned: number of mini-batches by unit.
     """
-    begun = {int(name[1]) for path in (stage_folder / _FOLDER).glob("[0-9]*") if (name := _NAME.fullmatch(path.name))}
+    begun = {int(name[1]) for path in (stage_folder / CHUNKS).glob("[0-9]*") if (name := _NAME.fullmatch(path.name))}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}
     return {unit: reports for unit, reports in units.items() if len(reports) == planned[unit]}
 
@@ -134,7 +135,7 @@ def _from_its_start(stage_folder: Path, unit: int) -> list[MiniBatchReport]:
 
 
 def _path(stage_folder: str, unit: int, first: int) -> Path:
-    return Path(stage_folder) / _FOLDER / f"{unit}-{first}"
+    return Path(stage_folder) / CHUNKS / f"{unit}-{first}"
 
 
 def _is_whole(path: Path, size_bytes: int) -> bool:

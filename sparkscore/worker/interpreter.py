@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparkscore.errors import EnvironmentMismatchError
+from sparkscore.removal import remove_file
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, fetch_once
 from sparkscore.worker.engine import ChildSpec
 
@@ -66,7 +67,7 @@ def _use_interpreter_of_this_host(place: Path) -> None:
     (place / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     (place / "bin").mkdir(exist_ok=True)
     python = place / "bin" / "python"
-    python.unlink(missing_ok=True)
+    remove_file(python)
     python.symlink_to(base)
 
 

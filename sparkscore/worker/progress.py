@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_FOLDER = "progress"
-_STOP = "stop"
+from sparkscore.removal import put_in_place, remove_file
+from sparkscore.stage_names import PROGRESS, STOP
+
 _SECONDS_BETWEEN_WRITES = 0.5
 
 
@@ -35,8 +36,8 @@ class ProgressFile:
 
     def __init__(self, stage_folder: str, unit: int) -> None:
         self.is_stopped = False
-        self._stop = Path(stage_folder) / _STOP
-        self._path = Path(stage_folder) / _FOLDER / str(unit)
+        self._stop = Path(stage_folder) / STOP
+        self._path = Path(stage_folder) / PROGRESS / str(unit)
         self._own = uuid.uuid4().hex  # two attempts at the unit may write at once
         self._items = 0
         self._failed = 0
@@ -60,7 +61,7 @@ class ProgressFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = self._path.with_name(f".{self._path.name}.{self._own}")
             unfinished.write_text(json.dumps([self._items, self._failed]))
-            unfinished.replace(self._path)
+            put_in_place(unfinished, self._path)
             self.is_stopped = self._stop.exists()
         self._next_write = time.monotonic() + _SECONDS_BETWEEN_WRITES
 
@@ -68,21 +69,21 @@ class ProgressFile:
 def ask_to_stop(stage_folder: str) -> None:
     """Let the tasks make no more calls: too many items have failed in all of them together. Runs on the driver."""
     with suppress(OSError):  # each task still stops by its own failures
-        (Path(stage_folder) / _STOP).touch()
+        (Path(stage_folder) / STOP).touch()
 
 
 def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
     """Remove what an earlier attempt has said, but of the units that it has done. Runs on the driver."""
-    (Path(stage_folder) / _STOP).unlink(missing_ok=True)
-    for path in (Path(stage_folder) / _FOLDER).glob("[0-9]*"):
+    remove_file(Path(stage_folder) / STOP)
+    for path in (Path(stage_folder) / PROGRESS).glob("[0-9]*"):
         if int(path.name) not in kept:
-            path.unlink()
+            remove_file(path)
 
 
 def read_progress(stage_folder: str) -> ItemsDone:
     """Add up the progress of all tasks. Runs on the driver, while the tasks write."""
     items = failed = 0
-    for path in (Path(stage_folder) / _FOLDER).glob("[0-9]*"):
+    for path in (Path(stage_folder) / PROGRESS).glob("[0-9]*"):
         with suppress(OSError, ValueError):
             done = json.loads(path.read_text())
             items, failed = items + done[0], failed + done[1]

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparkscore.errors import OutputContractError
+from sparkscore.stage_names import ATTEMPTS, QUARANTINE
 from sparkscore.worker.checksums import HashingFile
 from sparkscore.worker.report import StagedFile
 
@@ -42,11 +43,11 @@ class StageSpec:
     folder: str
     partition_by: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    kind: str = "attempts"
+    kind: str = ATTEMPTS
 
     def for_quarantine(self) -> StageSpec:
         """Give the place of the quarantined rows; where folders tell the run of a result, they do so there too."""
-        return replace(self, kind="quarantine", partition_by=(), left_out=("run_id",) if self.left_out else ())
+        return replace(self, kind=QUARANTINE, partition_by=(), left_out=("run_id",) if self.left_out else ())
 
 
 class StageWriter:

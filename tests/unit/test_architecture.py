@@ -14,7 +14,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
 # The session builder starts the JVM; the progress display reads the classic status tracker where there is one.
 MAY_USE_CLASSIC = {"session", "progress"}
-WORKER_AND_BELOW = ("worker", "scorers", "outcome", "minibatch", "signature", "location", "redaction", "errors")
+WORKER_AND_BELOW = (
+    "worker",
+    "scorers",
+    "outcome",
+    "minibatch",
+    "signature",
+    "location",
+    "redaction",
+    "errors",
+    "removal",
+    "stage_names",
+)
+REMOVES = {"rmtree", "unlink", "rmdir", "removedirs", "TemporaryDirectory", "mkdtemp"}
+MAY_REMOVE = {"removal.py", "sinks/parquet.py", "sinks/delta.py"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
@@ -55,6 +68,58 @@ def test_only_the_session_builder_and_the_progress_display_touch_the_jvm(path: P
 
     if path.relative_to(PACKAGE).with_suffix("").parts[0] not in MAY_USE_CLASSIC:
         assert uses == []
+
+
+def removals(source: str) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found += [f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in REMOVES]
+        elif isinstance(node, ast.Attribute) and node.attr in REMOVES:
+            found.append(f"{node.lineno}: {node.attr}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _renames(node, node.func):
+            found.append(f"{node.lineno}: {node.func.attr}")
+    return found
+
+
+def _renames(call: ast.Call, function: ast.Attribute) -> bool:
+    """Tell a rename of files from `str.replace`, `datetime.replace` and `list.remove`."""
+    if isinstance(function.value, ast.Name) and function.value.id in {"os", "shutil"}:
+        return function.attr in {"remove", "rename", "replace", "renames", "move"}
+    return function.attr in {"rename", "replace"} and len(call.args) == 1 and not call.keywords
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "shutil.rmtree(x)",
+        "from shutil import rmtree",
+        "path.unlink()",
+        "os.unlink(path)",
+        "from os import unlink as drop",
+        "path.rmdir()",
+        "os.remove(path)",
+        "a.rename(b)",
+        "a.replace(b)",
+        "os.replace(a, b)",
+        "shutil.move(a, b)",
+        "tempfile.TemporaryDirectory()",
+        "tempfile.mkdtemp()",
+        "atexit.register(shutil.rmtree, folder)",
+    ],
+)
+def test_the_search_finds_what_removes(source: str) -> None:
+    assert removals(source)
+
+
+def test_the_search_for_what_removes_leaves_other_words_alone() -> None:
+    assert removals("text.replace('a', 'b'); day.replace(tzinfo=None); names.remove(1); replace(spec, kind='x')") == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_one_module_alone_removes_and_replaces_files(path: Path) -> None:
+    if name_of(path) not in MAY_REMOVE:
+        assert removals(path.read_text(encoding="utf-8")) == []
 
 
 def test_worker_code_imports_without_spark_and_configuration_libraries() -> None:

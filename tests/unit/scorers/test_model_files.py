@@ -69,9 +69,8 @@ def files_of(path: Path, name: str = "churn") -> ModelFiles:
 
 
 def copies(cache: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"
-    )
+    files = (path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return sorted(str(path.relative_to(cache)) for path in files if path.name != ".made-by-sparkscore")
 
 
 def test_a_file_is_copied_under_its_own_name_and_only_once(file: Path, cache: Path) -> None:
