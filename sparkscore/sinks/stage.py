@@ -184,7 +184,8 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
         removal = remove_known(stage, lambda name: name != MARKER and known(name), is_dry=is_dry)
         removal.left = [path for path in removal.left if path != stage / MARKER]
         if not is_dry and not removal.left:
-            remove_file(stage / MARKER)
+            with suppress(OSError):  # a store may lose the answer
+                remove_file(stage / MARKER)
             remove_empty(stage)
     if removal.left and not is_dry:
         found = names(path.relative_to(stage) for path in removal.left)
@@ -255,6 +256,9 @@ def clean_stages(holder: Path) -> list[Removed]:
                 remove_litter(lock)
                 if is_stage(holder / name) and not (holder / name / HELD).exists():
                     removed.append(_remove(holder / name))
+                elif holder.name == STAGE_FOLDER:
+                    # A driver died between the mark of the stage and its folder.
+                    remove_empty(holder / name)
     except OSError as error:
         raise SinkError(
             code="NOT_CLEANED",
@@ -271,7 +275,8 @@ def _runs_in(holder: Path) -> list[str]:
     """Name the runs that have a stage or a lock in a folder, which may be a folder of the user's with other things."""
     if not holder.is_dir():
         return []
-    stages = {entry.name for entry in holder.iterdir() if is_stage(entry)}
+    is_ours = holder.name == STAGE_FOLDER
+    stages = {entry.name for entry in holder.iterdir() if is_stage(entry) or (is_ours and _is_empty(entry))}
     locks = {entry.name.removesuffix(LOCK_ENDING) for entry in holder.glob(f"*{LOCK_ENDING}") if is_lock(entry)}
     litter = {name for entry in holder.iterdir() if (name := run_of_litter(entry.name, LOCK_ENDING))}
     return sorted(stages | locks | litter)
