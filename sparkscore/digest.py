@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _READ_BYTES = 1024 * 1024
+# What a file system keeps at its root, for its administrator alone, is no part of a model.
+_NO_MODEL = frozenset({"__pycache__", "lost+found"})
 
 
 def identity_of(parts: Mapping[str, object]) -> str:
@@ -33,9 +37,14 @@ def different_parts(identity: str, other: str) -> list[str]:
 def digest_of_path(path: Path) -> str:
     """Give the SHA-256 of a file, or of a folder: of its files' relative paths and digests, in the paths' order.
 
-    Folders that are links belong to it; a link that leads in a circle is passed over, and so are caches of Python.
+    Folders that are links belong to it; a link that leads in a circle or nowhere is passed over, and so are caches
+    of Python and ``lost+found``.
+
+    Raises:
+        OSError: it cannot be read, or there is something in it that has no content, such as a pipe.
     """
-    if path.is_file():
+    if not path.is_dir():
+        _refuse_without_content(path)
         return _digest_of_file(path)
     digest = hashlib.sha256()
     for file in sorted(files_of_model(path)):
@@ -46,13 +55,29 @@ def digest_of_path(path: Path) -> str:
 
 
 def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Give the files that a folder's digest covers, in no order."""
+    """Give the files that a folder's digest covers, in no order.
+
+    Raises:
+        OSError: as `digest_of_path`.
+    """
     above |= {folder.resolve()}
     for entry in folder.iterdir():
-        if entry.is_file():
+        if entry.is_dir():
+            if entry.name not in _NO_MODEL and entry.resolve() not in above:
+                yield from files_of_model(entry, above)
+        elif not _leads_nowhere(entry):
+            _refuse_without_content(entry)
             yield entry
-        elif entry.is_dir() and entry.name != "__pycache__" and entry.resolve() not in above:
-            yield from files_of_model(entry, above)
+
+
+def _leads_nowhere(entry: Path) -> bool:
+    return entry.is_symlink() and not entry.exists()
+
+
+def _refuse_without_content(path: Path) -> None:
+    """Refuse a pipe, which would be waited for without end, a socket and a device."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))
 
 
 def _digest_of_file(path: Path) -> str:

@@ -178,6 +178,18 @@ class RunFolder:
         """Read what was asked for, if it was kept."""
         return _read_record(self.path / "request.json")
 
+    def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
+        """Keep the digests of the code folder's files, to name those that differ when the run is taken up."""
+        text = json.dumps({"files": dict(files), "left_out": dict(left_out)}, indent=2)
+        with self.writing():
+            write_whole(self.path / "code.json", text + "\n")
+
+    def read_code(self) -> dict[str, dict[str, str]]:
+        """Read what `write_code` kept, two empty parts if there is nothing."""
+        found = _read_record(self.path / "code.json") or {}
+        parts = {name: found.get(name) for name in ("files", "left_out")}
+        return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
+
     def read_record(self) -> dict[str, Any] | None:
         """Read the record, if the run has one."""
         return _read_record(self.path / "record.json")

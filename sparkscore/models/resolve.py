@@ -49,8 +49,11 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     """
     if model is None:
         return None
-    found = _find(model.path)
-    sha256 = digest_of_path(found.path)
+    try:
+        found = _find(model.path)
+        sha256 = digest_of_path(found.path)
+    except OSError as error:
+        raise _unreadable(model.path, error) from error
     if model.sha256 and sha256 != model.sha256.lower():
         raise ModelError(
             code="MODEL_DIGEST",
@@ -91,6 +94,16 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
             )
     named = {name: model.model_copy(update={"name": name}) for name, model in models.items()}
     return tuple(resolved for model in named.values() if (resolved := resolve_model(model)) is not None)
+
+
+def _unreadable(reference: str, error: OSError) -> ModelError:
+    return ModelError(
+        code="MODEL_UNREADABLE",
+        what=f"model '{reference}'",
+        got=f"{error.strerror or type(error).__name__}: '{error.filename}'" if error.filename else str(error),
+        expected="files that can be read",
+        next_step="Correct --model or 'model.path', give the files back or remove what is none, or allow reading them.",
+    )
 
 
 def _find(reference: str) -> Found:

@@ -112,6 +112,8 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
             source.check_contents()
         identity, place = recording.content["identity"], deployment.output.stage
         with staged_in(sink.target, place, identity, is_moved=sink.lays_out_partitions) as stage:
+            if prepared.script is not None:
+                folder.write_code(prepared.script.files, prepared.script.left_out)
             with recording.timed("plan"):
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
                 schema = work.result.schema

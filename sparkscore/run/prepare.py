@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from sparkscore.config import Deployment, load_deployment
 from sparkscore.errors import ConfigError
@@ -18,10 +18,12 @@ from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, re
 from sparkscore.run.no_code import check_model
 from sparkscore.runlog import RunFolder, make_run_id, read_record, runs_folder
 from sparkscore.scorers.script_check import check_script
-from sparkscore.scorers.script_package import PackedScript, pack_script
+from sparkscore.scorers.script_package import LOG, PackedScript, different_files, pack_script
 from sparkscore.sources import FailedItems
 
 logger = logging.getLogger("sparkscore")
+
+_SHOWN: Final = 5
 
 OneOrMore = str | Path | Sequence[str | Path]
 
@@ -238,9 +240,31 @@ def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript | None
                 next_step="Name a model with --model, or give a deployment file ('sparkscore new DIR' writes one).",
             )
         return None
-    packed = pack_script(Path(code.code), code.scoring_script, _data_places(deployment, folder))
+    before = folder.read_code()
+    logs = [name for name, why in before["left_out"].items() if why == LOG]
+    packed = pack_script(Path(code.code), code.scoring_script, _data_places(deployment, folder), logs)
     check_script(packed.path)
+    _tell_code(packed, before["files"], folder.run_id)
     return packed
+
+
+def _tell_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
+    """Say what of the code folder does not travel, and what in it is another than when the run began."""
+    if packed.left_out:
+        told = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])
+        logger.warning("code folder: left out: %s%s", told, _more(packed.left_out))
+    if before and (changed := different_files(packed.files, before)):
+        logger.warning(
+            "code folder: %s%s not as when run '%s' began. What changes while a run goes on, such as a log, belongs "
+            "elsewhere or under a name that begins with a dot",
+            ", ".join(f"'{name}'" for name in changed[:_SHOWN]),
+            _more(changed),
+            run_id,
+        )
+
+
+def _more(names: Collection[str]) -> str:
+    return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
 
 
 def _data_places(deployment: Deployment, folder: RunFolder) -> list[Path]:
