@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkscore.errors import SourceSchemaError
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """A DataFrame that user code got and may have changed, and the rows that it was made of.
+
+    Attributes:
+        frame: the DataFrame, as it is now.
+        rows: the rows as they were.
+    """
+
+    frame: pd.DataFrame
+    rows: pa.Table
 
 
 def to_pandas(rows: pa.Table, *, arrow_dtypes: bool) -> pd.DataFrame:

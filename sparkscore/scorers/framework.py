@@ -8,13 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
 import pyarrow as pa
 
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError, names
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.feed import feed_columns
-from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.model_code import methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
@@ -34,6 +33,7 @@ class FrameworkScorer:
     """
 
     def __init__(self, spec: FrameworkSpec) -> None:
+        self.handed_over: HandedOver | None = None
         self._spec = spec
         self._features: tuple[str, ...] | None = None
         self._methods: dict[str, Callable[..., Any]] = {}
@@ -66,7 +66,9 @@ class FrameworkScorer:
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
-        frame = self._frame_of(mini_batch.rows)
+        rows = self._rows_of(mini_batch.rows)
+        frame = to_pandas(rows, arrow_dtypes=False)
+        self.handed_over = HandedOver(frame, rows)
         params = dict(self._spec.params)
         with reporting("MODEL_PREDICT"):
             outputs = {name: method(frame, **params) for name, method in self._methods.items()}
@@ -74,19 +76,19 @@ class FrameworkScorer:
 
     def close(self) -> None:
         """Forget the model."""
-        self._methods = {}
+        self._methods, self.handed_over = {}, None
 
-    def _frame_of(self, rows: pa.Table | None) -> pd.DataFrame:
+    def _rows_of(self, rows: pa.Table | None) -> pa.Table:
         if rows is None:
             raise _mismatch(self._spec, "files", "rows: the model takes columns")
         if self._spec.feeds is not None:
-            return to_pandas(feed_columns(rows, self._spec.feeds), arrow_dtypes=False)
+            return feed_columns(rows, self._spec.feeds)
         if self._features is None:
-            return to_pandas(rows, arrow_dtypes=False)
+            return rows
         missing = [name for name in self._features if name not in rows.column_names]
         if missing:
             raise _mismatch(self._spec, f"the columns {names(rows.column_names)}", f"also {names(missing)}")
-        return to_pandas(rows.select(list(self._features)), arrow_dtypes=False)
+        return rows.select(list(self._features))
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:

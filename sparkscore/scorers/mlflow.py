@@ -14,7 +14,7 @@ from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.feed import feed_columns, feed_tensor
-from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.images import feed_images
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_code import ImportPath, forget_modules, methods_of, reporting
@@ -28,6 +28,7 @@ class MlflowScorer:
     """An MLflow model in the worker process. Nothing of MLflow's tracking is asked or written."""
 
     def __init__(self, spec: MlflowSpec) -> None:
+        self.handed_over: HandedOver | None = None
         self._spec = spec
         self._folder: Path | None = None
         self._path = ImportPath()
@@ -59,13 +60,20 @@ class MlflowScorer:
         """
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
+        self.handed_over = None
         if mini_batch.rows is None:
             return self._score_files(mini_batch.files)
-        return self._predict(self._data_of(mini_batch.rows))
+        rows = mini_batch.rows
+        if self._spec.feeds is not None and all(feed.shape is None for feed in self._spec.feeds):
+            rows = feed_columns(rows, self._spec.feeds)
+        data = self._data_of(rows)
+        if isinstance(data, pd.DataFrame) and list(data.columns) == rows.column_names:
+            self.handed_over = HandedOver(data, rows)
+        return self._predict(data)
 
     def close(self) -> None:
         """Forget the model and the modules that it brought along."""
-        self._model, self._methods = None, {}
+        self._model, self._methods, self.handed_over = None, {}, None
         if self._folder is not None:
             forget_modules(self._folder)
 
@@ -106,7 +114,7 @@ class MlflowScorer:
             return to_pandas(rows, arrow_dtypes=False)
         if any(feed.shape is not None for feed in feeds):
             return self._tensors({feed.name: feed_tensor(rows, feed) for feed in feeds})
-        return self._frame(feed_columns(rows, feeds))
+        return self._frame(rows)
 
     def _frame(self, table: pa.Table) -> Any:
         """Give the form that the signature asks for: a list where ``predict`` has type hints, else a DataFrame."""

@@ -24,25 +24,33 @@ def plain_output(returned: Any) -> Any:
     if isinstance(returned, pd.DataFrame):
         return _columns_of_frame(returned)
     if isinstance(returned, Mapping):
-        return NamedColumns({str(name): _values(values) for name, values in returned.items()})
+        return NamedColumns({str(name): _values(values) for name, values in returned.items()}, _labels_of(returned))
     return _values(returned)
 
 
 def named_outputs(returned: Mapping[str, Any]) -> NamedColumns:
     """Give a column for each of several methods; what has columns of its own becomes a column of structs."""
-    return NamedColumns({name: _one_column(plain_output(values)) for name, values in returned.items()})
+    return NamedColumns(
+        {name: _one_column(plain_output(values)) for name, values in returned.items()}, _labels_of(returned)
+    )
+
+
+def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
+    """Give the labels of the first output that has labels of its own: a fresh index from 0 says nothing."""
+    found = [values.index for values in returned.values() if isinstance(values, (pd.Series, pd.DataFrame))]
+    return next((labels for labels in found if not labels.equals(pd.RangeIndex(len(labels)))), None)
 
 
 def _columns_of_frame(frame: pd.DataFrame) -> Any:
     if not frame.columns.is_unique:
         return frame.reset_index(drop=True)  # refused by name, further on
-    columns = [frame.iloc[:, position].reset_index(drop=True) for position in range(frame.shape[1])]
+    columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
     names = list(frame.columns)
     if not all(isinstance(name, (int, np.integer)) for name in names):
-        return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)})
+        return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)}, frame.index)
     if len(columns) == 1:
         return columns[0]
-    return NamedColumns({f"c{position}": column for position, column in enumerate(columns)})
+    return NamedColumns({f"c{position}": column for position, column in enumerate(columns)}, frame.index)
 
 
 def _one_column(returned: Any) -> Any:
@@ -58,8 +66,6 @@ def _values(returned: Any) -> Any:
     # SciPy's sparse matrices and arrays; SciPy itself may not be installed.
     if hasattr(returned, "toarray") and hasattr(returned, "nnz"):
         return returned.toarray()
-    if isinstance(returned, pd.Series):
-        return returned.reset_index(drop=True)
     if isinstance(returned, list):
         return [item.model_dump() if hasattr(item, "model_dump") else item for item in returned]
     return returned

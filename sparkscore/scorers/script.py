@@ -23,7 +23,7 @@ from sparkscore.removal import make_folder, remove_made
 from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
 from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.failed import ScorerFailedError
-from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
@@ -72,9 +72,13 @@ class ScriptScorer:
     The script runs in an unpacked copy of its code folder: that is its working directory, the first entry of
     ``sys.path`` and the folder of its ``__file__``. Environment, directory, path and arguments are the script's only
     while its code runs, and the modules that it imported from its folder go when the scorer is closed.
+
+    Attributes:
+        handed_over: the DataFrame that the last call of ``run()`` got.
     """
 
     def __init__(self, spec: ScriptSpec) -> None:
+        self.handed_over: HandedOver | None = None
         self._spec = spec
         # Resolved, because scripts ask for their folder in ways that resolve links, and modules are known by it.
         self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
@@ -120,10 +124,12 @@ class ScriptScorer:
         """
         if self._run is None:
             raise RuntimeError("the scorer is not loaded")
+        self.handed_over = None
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
-            argument = to_pandas(mini_batch.rows, arrow_dtypes=self._spec.arrow_dtypes)
+            argument = frame = to_pandas(mini_batch.rows, arrow_dtypes=self._spec.arrow_dtypes)
+            self.handed_over = HandedOver(frame, mini_batch.rows)
         with self._surroundings(), self._reporting("SCRIPT_RUN"):
             with self._contained:
                 returned = self._run(argument)
@@ -139,7 +145,7 @@ class ScriptScorer:
             # The result is complete without it, so a failing clean-up must not fail the run.
             with suppress(BaseException), self._surroundings(), self._contained:
                 shutdown()
-        self._run = self._module = None
+        self._run = self._module = self.handed_over = None
         if self._azure is not None:
             self._azure.close()
         for name in _modules_from(self._folder):

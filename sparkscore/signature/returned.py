@@ -36,9 +36,11 @@ class NamedColumns:
 
     Attributes:
         columns: the values by the output's name; a list of dicts is a map where the schema says so.
+        labels: labels of the rows, where they came as pandas rows.
     """
 
     columns: Mapping[str, Any]
+    labels: pd.Index[Any] | None = None
 
 
 @dataclass(frozen=True)

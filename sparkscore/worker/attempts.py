@@ -20,8 +20,9 @@ from sparkscore.worker.loaded import LoadedEngine
 from sparkscore.worker.report import CallReport, tries_of
 from sparkscore.worker.result import ResultSpec
 
-# What ended the process would end it again, at the price of a timeout or of loading the model anew.
-_NEVER_HALVED: Final = frozenset({TIMEOUT, ENDED, BROKEN})
+# What ended the process would end it again, at the price of a timeout or of loading the model anew; a single row is
+# always in order, which would hide that the code mixes rows.
+_NEVER_HALVED: Final = frozenset({TIMEOUT, ENDED, BROKEN, "OUTPUT_ORDER"})
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class LocalEngine:
         if isinstance(returned, Failure):
             return failed_outcome(mini_batch.item_count, returned)
         try:
-            return make_outcome(returned, mini_batch, spec, scored_at)
+            return make_outcome(returned, mini_batch, spec, scored_at, getattr(self._scorer, "handed_over", None))
         except BaseException as error:  # noqa: BLE001 - what was returned may be objects of the user's
             return failed_outcome(mini_batch.item_count, _failure_of(error, "OUTPUT_UNREADABLE"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import pandas as pd
 import pyarrow as pa
 
 from sparkscore.errors import OutputContractError
@@ -13,7 +12,9 @@ from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.scorers.failed import PartlyScored
+from sparkscore.scorers.frames import HandedOver
 from sparkscore.signature import Returned, tabulate
+from sparkscore.worker.row_order import refuse_other_order
 from sparkscore.worker.stage import check_partition_values
 
 #: The lineage columns, in their order, before any renaming.
@@ -67,11 +68,18 @@ class ResultSpec:
         return pa.schema([*carried, *(column.with_name(new_names.get(column.name, column.name)) for column in added)])
 
 
-def make_outcome(returned: object, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+def make_outcome(
+    returned: object,
+    mini_batch: MiniBatch,
+    spec: ResultSpec,
+    scored_at: datetime,
+    handed: HandedOver | None = None,
+) -> Outcome:
     """Judge what ``run()`` returned for a mini-batch and make its rows of the result.
 
     Runs on the worker. An element that is missing counts as a failed item (Azure's rule); for rows, where the carried
-    columns are joined by position, any other number of elements fails the mini-batch.
+    columns are joined by position, any other number of elements fails the mini-batch, and so does another order. The
+    DataFrame that was ``handed`` over is looked at for that.
 
     Raises:
         OutputContractError: the value cannot become rows of the promised types.
@@ -80,10 +88,10 @@ def make_outcome(returned: object, mini_batch: MiniBatch, spec: ResultSpec, scor
         return _outcome_of_part(returned, mini_batch, spec, scored_at)
     result = read_returned(returned, spec.predictions)
     items = mini_batch.item_count
-    if spec.carried:
-        _refuse_other_order(returned)
     if spec.carried and result.elements != items:
         raise _wrong_count(spec.caller, mini_batch, result.elements)
+    if spec.carried:
+        refuse_other_order(returned, mini_batch.rows, handed, spec.caller)
     rows = _join(result, mini_batch, spec, scored_at)
     check_partition_values(rows, spec.partition_by)
     scored = min(items, result.elements)
@@ -144,24 +152,6 @@ def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Ar
     if files and mini_batch.rows is None and len(files) == count and not is_frame:
         return pa.array(files, pa.string())
     return pa.nulls(count, pa.string())
-
-
-def _refuse_other_order(returned: object) -> None:
-    """Refuse pandas rows whose index says that they are in another order than the input's.
-
-    Carried columns are joined by position, and a script that sorted its rows meant the index.
-    """
-    if not isinstance(returned, (pd.Series, pd.DataFrame)) or not pd.api.types.is_integer_dtype(returned.index.dtype):
-        return
-    index = returned.index
-    if not index.is_monotonic_increasing and index.sort_values().equals(pd.RangeIndex(len(index))):
-        raise OutputContractError(
-            code="OUTPUT_ORDER",
-            what="run() returned pandas rows in another order",
-            got="an index that is that of the mini-batch, mixed",
-            expected="the order of the mini-batch, since input columns are carried into the result by position",
-            next_step="Return result.sort_index(), or result.reset_index(drop=True) if the order is right.",
-        )
 
 
 def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> OutputContractError:

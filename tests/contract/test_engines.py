@@ -388,3 +388,15 @@ def test_where_no_process_can_start_the_worker_itself_scores_and_says_so(
     assert "cannot start processes (Operation not permitted)" in warning
     assert pid_of(engine) == os.getpid()
     engine.close()
+
+
+def test_rows_that_were_sorted_in_place_are_refused_where_the_frame_is(make: Make) -> None:
+    engine = make()
+    engine.load()
+
+    outcome = score(engine, "pass", "pass", "rows.sort_values('x', ascending=False, inplace=True, ignore_index=True)")
+    assert outcome.failure is None
+    outcome = score(engine, "rows.sort_values('x', ascending=False, inplace=True, ignore_index=True)", "pass", "pass")
+
+    assert outcome.failure is not None
+    assert outcome.failure.code == "OUTPUT_ORDER"

@@ -186,4 +186,5 @@ def test_rows_that_the_script_sorted_are_not_joined_by_position(*, is_frame: boo
 
     with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*sort_index"):
         make_outcome(returned, mini_batch, spec, AT)
-    assert make_outcome(pd.Series([1.0, 2.0, 3.0], index=[7, 5, 9]), mini_batch, spec, AT).scored == 3
+    with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*reset_index"):
+        make_outcome(pd.Series([1.0, 2.0, 3.0], index=[7, 5, 9]), mini_batch, spec, AT)
