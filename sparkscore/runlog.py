@@ -25,6 +25,8 @@ from sparkscore.worker.planned import write_plan
 from sparkscore.worker.report import CALL_SCHEMA
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
+#: File that tells a folder of runs from others, so that no input takes its files for items.
+RUNS_MARKER = ".sparkscore-runs"
 _MANIFEST = "manifest.json"
 _SCORED_AGAIN = "scored_again.json"
 _SUM = "sha256"
@@ -144,6 +146,7 @@ class RunFolder:
         """
         with self.writing("Nothing was written."):
             self.script_output.mkdir(parents=True, exist_ok=True)
+            (self.path.parent / RUNS_MARKER).touch()
 
     @contextmanager
     def writing(self, state: str = "") -> Iterator[None]:

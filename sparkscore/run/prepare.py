@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
@@ -210,16 +211,26 @@ def _texts(value: OneOrMore | None) -> list[str] | None:
 
 
 def _refuse_overlap(deployment: Deployment) -> None:
-    """Refuse an output inside the input, which the next run would score, and an input that the run would replace."""
+    """Refuse an output inside the input, which the next run would score, and an input that the run would replace.
+
+    The quarantine is an output as well.
+    """
     output = deployment.output.location
-    for location in deployment.input.location:
-        if output and not is_remote(location) and not is_remote(output) and _overlap(location, local_path(output)):
+    places = (output, quarantine_place(output)) if output and not is_remote(output) else ()
+    for location, place in product(deployment.input.location, places):
+        if not is_remote(location) and _overlap(location, local_path(place)):
+            kind = "output" if place == output else "quarantine"
             raise ConfigError(
                 code="INPUT_OUTPUT_OVERLAP",
-                what=f"input '{location}' and output '{output}' lie in each other",
+                what=f"input '{location}' and {kind} '{place}' lie in each other",
                 expected="places apart from each other",
                 next_step="Name another --output.",
             )
+
+
+def quarantine_place(output: str) -> str:
+    """Name the quarantine's place: beside the output."""
+    return f"{output.rstrip('/')}_quarantine"
 
 
 def _overlap(location: str, output: Path) -> bool:

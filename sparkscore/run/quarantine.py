@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path
+from sparkscore.run.prepare import quarantine_place
 from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.spark_schema import from_arrow
@@ -28,7 +29,7 @@ def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) ->
 
 def quarantine_location(deployment: Deployment) -> str:
     """Name the quarantine's place."""
-    return str(local_path(f"{str(deployment.output.location).rstrip('/')}_quarantine"))
+    return str(local_path(quarantine_place(str(deployment.output.location))))
 
 
 def publish_quarantine(

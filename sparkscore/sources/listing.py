@@ -12,6 +12,7 @@ from pathlib import Path
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import local_path
 from sparkscore.plan import InputFile
+from sparkscore.sources.own_files import OWN, is_own_file, is_own_folder, refuse_own
 
 HIDDEN = "hidden: the name begins with '_' or '.'"
 EMPTY = "empty: 0 bytes"
@@ -42,7 +43,7 @@ def list_files(locations: Iterable[str]) -> Listing:
 
     Raises:
         SourceNotFoundError: a location names nothing.
-        SourceError: a folder cannot be read, or a file's name is not text.
+        SourceError: a folder cannot be read, a file's name is not text, or a location names files of sparkscore's own.
     """
     named = list(locations)
     skipped: Counter[str] = Counter()
@@ -93,6 +94,7 @@ def _absolute(location: str) -> Path:
 def _matches(location: str, skipped: Counter[str]) -> list[Path]:
     path = _absolute(location)
     if path.exists():
+        refuse_own(path)
         return [path]
     # Path.glob() wants a pattern relative to a folder; here the whole location is one.
     matches = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []  # noqa: PTH207
@@ -106,7 +108,14 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
     shown = [Path(match) for match in matches if not is_hidden(Path(match).name)]
     if len(shown) < len(matches):
         skipped[HIDDEN] += len(matches) - len(shown)
-    return shown
+    items = [path for path in shown if not _is_own(path)]
+    if len(items) < len(shown):
+        skipped[OWN] += len(shown) - len(items)
+    return items
+
+
+def _is_own(path: Path) -> bool:
+    return is_own_folder(path) if path.is_dir() else is_own_file(path)
 
 
 def _nearest_folder(path: Path) -> Path:
@@ -135,8 +144,12 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
     for entry in entries:
         if is_hidden(entry.name):
             skipped[HIDDEN] += 1
+        elif entry.is_dir(follow_symlinks=False) and is_own_folder(Path(entry.path)):
+            skipped[OWN] += 1
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), skipped)
+        elif ".lock" in entry.name and is_own_file(Path(entry.path)):
+            skipped[OWN] += 1
         elif entry.is_file():
             yield _input_file(Path(entry.path))
         else:
