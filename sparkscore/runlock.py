@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import threading
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -31,8 +32,10 @@ _held_here: set[str] = set()
 class RunLock:
     """A lock file that its holder touches again and again; times are those of the store, not of any host.
 
-    Made by one exclusive create, so of two drivers at once one wins. A holder on this host is alive as long as its
-    process is; one on another host as long as its heartbeat is not older than `DEAD_AFTER_S`.
+    Made by one exclusive create, so of two drivers at once one wins. A holder whose process this one can see (the same
+    host, boot and pid namespace) is alive as long as its process is; any other, as in another container, as long as
+    its heartbeat is not older than `DEAD_AFTER_S`. A heartbeat in the future, of a clock that was set back since, is
+    watched: what changes is alive.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -95,7 +98,9 @@ class RunLock:
 
     def _create(self) -> bool:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
+        pid = os.getpid()
+        content = {"token": self._token, "host": socket.gethostname(), "namespace": _namespace(), "pid": pid}
+        content["began"] = _began(pid)
         try:
             with self._path.open("x", encoding="utf-8") as file:
                 json.dump(content, file)
@@ -111,12 +116,12 @@ class RunLock:
         age = self._age()
         if age is None:  # it has gone meanwhile
             return
-        if _is_alive(holder, age):
+        if _is_alive(self._path, holder, age):
             raise ConfigError(
                 code="RUN_ID_RUNNING",
                 what=f"run id '{self._run_id}'",
                 got=f"a run that process {holder.get('pid', '?')} on host '{holder.get('host', '?')}' works on, with a "
-                f"heartbeat {age:.0f} s old",
+                f"heartbeat {max(age, 0):.0f} s old",
                 expected="an id that no living run has",
                 next_step="Wait for that run, or choose another --run-id.",
             )
@@ -156,7 +161,7 @@ def is_held(path: Path) -> bool:
     """Tell whether a living driver holds a lock; for those who only look."""
     lock = RunLock(path, "")
     age = lock._age()  # noqa: SLF001 - the same module
-    return age is not None and _is_alive(_read(path), age)
+    return age is not None and _is_alive(path, _read(path), age)
 
 
 def is_lock(path: Path) -> bool:
@@ -200,14 +205,53 @@ def remove_litter(path: Path) -> None:
             remove_file(litter)
 
 
-def _is_alive(holder: dict[str, Any], age: float) -> bool:
-    # Without /proc, as on macOS, only the heartbeat tells.
-    if holder.get("host") == socket.gethostname() and holder.get("began") is not None:
-        if holder["pid"] == os.getpid() and holder["token"] not in _held_here:
+def _is_alive(path: Path, holder: dict[str, Any], age: float) -> bool:
+    if _is_visible(holder):
+        if holder["pid"] == os.getpid() and holder.get("token") not in _held_here:
             # A run of this process that ended and could not remove its lock.
             return False
         return _began(int(holder["pid"])) == str(holder["began"])
-    return age <= DEAD_AFTER_S
+    return age <= DEAD_AFTER_S if age >= -BEAT_S else _beats(path, holder)
+
+
+def _is_visible(holder: dict[str, Any]) -> bool:
+    """Whether this process would see the holder's process; a number means nothing in another pid namespace.
+
+    Containers may have the same host name and the same boot, and each its own processes. Without /proc, as on macOS,
+    only the heartbeat tells.
+    """
+    is_complete = isinstance(holder.get("pid"), int) and isinstance(holder.get("began"), str)
+    here = (socket.gethostname(), _namespace())
+    return is_complete and here[1] is not None and (holder.get("host"), holder.get("namespace")) == here
+
+
+def _beats(path: Path, holder: dict[str, Any]) -> bool:
+    """Whether a heartbeat in the future changes; its age says nothing, since a clock was set back."""
+    first, end = _beat_of(path), time.monotonic() + DEAD_AFTER_S
+    while time.monotonic() < end:
+        time.sleep(BEAT_S / 4)
+        # Reading the file makes a network file system ask for its times again.
+        if _read(path).get("token") != holder.get("token") or _beat_of(path) != first:
+            return True
+    return False
+
+
+def _beat_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _namespace() -> str | None:
+    """Name the boot and the pid namespace of this process; None where /proc does not show this process's namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        if str(Path("/proc/self").readlink()) != str(os.getpid()):
+            return None
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except (OSError, ValueError):
+        return None
 
 
 def _began(pid: int) -> str | None:
@@ -222,6 +266,6 @@ def _began(pid: int) -> str | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

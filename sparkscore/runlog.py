@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -18,11 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.record_shape import is_record, read_json
 from sparkscore.redaction import redact
 from sparkscore.removal import put_in_place, remove_file
 from sparkscore.worker import MiniBatchReport, StagedFile
 from sparkscore.worker.planned import write_plan
 from sparkscore.worker.report import CALL_SCHEMA
+
+logger = logging.getLogger("sparkscore")
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
 #: File that tells a folder of runs from others, so that no input takes its files for items.
@@ -33,6 +37,9 @@ _SUM = "sha256"
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
+# What lies beside the folders of runs and of stages: Spark's own files, and locks.
+_TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
+_LONGEST_RECORD = 64 * 1024 * 1024
 
 
 #: Columns of the run table.
@@ -110,18 +117,24 @@ def check_run_id(run_id: str) -> str:
     """Refuse a run id that cannot name a folder, or that a reader of partitions would take for a number.
 
     Raises:
-        ConfigError: the id does not start with a letter, has other characters than letters, digits, ``_ . -``, or is
-            a name of a number, like ``NaN``.
+        ConfigError: the id does not start with a letter, has other characters than letters, digits, ``_ . -``, ends
+            with a full stop, which some stores drop, is a name of a number, like ``NaN``, or a name that is taken.
     """
-    if not _RUN_ID.fullmatch(run_id) or run_id.lower() in _NUMBERS:
+    if not _is_run_id(run_id):
         raise ConfigError(
             code="RUN_ID",
             what="the run id",
             got=f"'{run_id[:140]}'",
-            expected="a letter, then up to 127 letters, digits, '_', '.' or '-'",
+            expected="a letter, then up to 127 letters, digits, '_', '.' or '-', without a full stop or '.lock' at the "
+            "end, and no name of a number or of Spark's own files",
             next_step="Choose another --run-id, or leave it out.",
         )
     return run_id
+
+
+def _is_run_id(run_id: str) -> bool:
+    is_taken = run_id.lower() in _NUMBERS or _TAKEN.fullmatch(run_id) is not None
+    return _RUN_ID.fullmatch(run_id) is not None and not run_id.endswith(".") and not is_taken
 
 
 class RunFolder:
@@ -147,6 +160,16 @@ class RunFolder:
         with self.writing("Nothing was written."):
             self.script_output.mkdir(parents=True, exist_ok=True)
             (self.path.parent / RUNS_MARKER).touch()
+            found = os.listdir(self.path.parent)  # noqa: PTH208 - names alone
+        twin = next((name for name in found if name.lower() == self.run_id.lower()), self.run_id)
+        if self.run_id not in found and twin != self.run_id:
+            raise ConfigError(
+                code="RUN_ID",
+                what=f"the run id '{self.run_id}'",
+                got=f"a run '{twin}' in a store that takes both names for one",
+                expected="an id that differs in more than upper and lower case",
+                next_step="Choose another --run-id.",
+            )
 
     @contextmanager
     def writing(self, state: str = "") -> Iterator[None]:
@@ -179,7 +202,7 @@ class RunFolder:
 
     def read_request(self) -> dict[str, Any] | None:
         """Read what was asked for, if it was kept."""
-        return _read_record(self.path / "request.json")
+        return read_json(self.path / "request.json")
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
         """Keep the digests of the code folder's files, to name those that differ when the run is taken up."""
@@ -189,13 +212,14 @@ class RunFolder:
 
     def read_code(self) -> dict[str, dict[str, str]]:
         """Read what `write_code` kept, two empty parts if there is nothing."""
-        found = _read_record(self.path / "code.json") or {}
+        found = read_json(self.path / "code.json") or {}
         parts = {name: found.get(name) for name in ("files", "left_out")}
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
     def read_record(self) -> dict[str, Any] | None:
         """Read the record, if the run has one."""
-        return _read_record(self.path / "record.json")
+        record = read_json(self.path / "record.json", _LONGEST_RECORD)
+        return record if record is not None and is_record(record, self.run_id) else None
 
     def write_record(self, record: dict[str, Any], check: Callable[[], None] = lambda: None) -> None:
         """Replace the record in one step.
@@ -232,7 +256,7 @@ class RunFolder:
         """
         if not self.has_manifest():
             return None
-        content = _read_record(self.path / _MANIFEST) or {}
+        content = read_json(self.path / _MANIFEST) or {}
         # An earlier version of sparkscore wrote no checksum, and none of the files either.
         has_sums = any(file.get("sha256") for name in ("files", "quarantined") for file in content.get(name, ()))
         written = content.pop(_SUM, None)
@@ -268,7 +292,7 @@ class RunFolder:
         path = self.path / _SCORED_AGAIN
         if not path.exists():
             return []
-        content = _read_record(path) or {}
+        content = read_json(path) or {}
         if content.pop(_SUM, None) != _sum_of(content):
             raise LineageError(
                 code="ONLY_FAILED_UNKNOWN",
@@ -304,9 +328,15 @@ class RunFolder:
 
 
 def list_records(runs: Path) -> list[dict[str, Any]]:
-    """Read the records of all runs, the newest first; folders without a readable record are passed over."""
-    records = [record for path in runs.glob("*/record.json") if (record := _read_record(path)) is not None]
-    return sorted(records, key=lambda record: str(record.get("started_at")), reverse=True)
+    """Read the records of all runs, the newest first; what is no record is named in a warning and passed over."""
+    records = []
+    for path in sorted(runs.glob("*/record.json")):
+        record = read_json(path, _LONGEST_RECORD)
+        if record is not None and _is_run_id(path.parent.name) and is_record(record, path.parent.name):
+            records.append(record)
+        else:
+            logger.warning("'%s' is not the record of a run; it is passed over", path)
+    return sorted(records, key=lambda record: str(record["started_at"]), reverse=True)
 
 
 def read_record(runs: Path, run_id: str) -> dict[str, Any]:
@@ -330,14 +360,6 @@ def read_record(runs: Path, run_id: str) -> dict[str, Any]:
 def _sum_of(content: Mapping[str, Any]) -> str:
     """Give the checksum of a manifest's content, however it is laid out in its file."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def write_whole(path: Path, text: str, check: Callable[[], None] = lambda: None) -> None:

@@ -51,9 +51,10 @@ def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool) -> int:
     """
     folder = runs_folder(runs)
     records = list_records(folder)
-    recorded = [Path(record["output"]["location"]) for record in records if record["output"].get("location")]
+    recorded = [Path(place) for record in records if (place := _text_in(record.get("output"), "location"))]
     holders = {place / STAGE_FOLDER for place in (outputs or recorded)}
-    holders |= {Path(stage) for record in records if (stage := record["config"].get("output", {}).get("stage"))}
+    configs = [(record.get("config") or {}).get("output") for record in records]
+    holders |= {Path(place) for output in configs if (place := _text_in(output, "stage"))}
     removed = [stage for holder in sorted(holders) for stage in clean_stages(holder)]
     ended = [record["run_id"] for record in records if _end_dead(RunFolder(folder, record["run_id"]))]
     if as_json:
@@ -67,6 +68,12 @@ def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool) -> int:
     if not removed and not ended:
         to_stdout("nothing to clean")
     return OK
+
+
+def _text_in(part: object, name: str) -> str | None:
+    """Give a text of a part of a record, which others may have changed."""
+    value = part.get(name) if isinstance(part, dict) else None
+    return value if isinstance(value, str) and value else None
 
 
 def _end_dead(folder: RunFolder) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import COMPLETE, HELD, end_record
+from sparkscore.location import local_path
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
@@ -57,6 +58,7 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     if record is None or manifest is None:
         return None
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
+    _refuse_other_output(record, sink, prepared)
     schema = schema_of(manifest.columns)
     if record["state"] == HELD:
         return _held(record, manifest, sink, prepared, identity)
@@ -78,13 +80,35 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     return Run(record, partial(sink.read, published))
 
 
+def _refuse_other_output(record: Mapping[str, Any], sink: Sink, prepared: PreparedRun) -> None:
+    """Refuse to forget where the rows wait that a run of this id has scored: another output has another stage.
+
+    Raises:
+        ConfigError: rows of the run wait elsewhere.
+    """
+    place, former = prepared.deployment.output.stage, record["config"].get("output") or {}
+    if not (location := record["output"].get("location")):
+        return
+    target = replace(sink.target, path=local_path(str(location)))
+    stage, ours = stage_of(target, former.get("stage")), stage_of(sink.target, place)
+    if record["state"] != COMPLETE and stage.is_dir() and (stage != ours or target.path != sink.target.path):
+        raise ConfigError(
+            code="RUN_ID_USED",
+            what=f"run id '{prepared.run_id}' belongs to a run whose rows are scored and wait in '{stage}'",
+            got=f"another output '{sink.target.path}'",
+            expected=f"'{target.path}'",
+            next_step=f"Publish them with 'sparkscore publish {prepared.run_id}' or drop them with 'sparkscore publish "
+            f"{prepared.run_id} --discard' first, or choose another --run-id.",
+        )
+
+
 def _held(
     record: dict[str, Any], manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
 ) -> Run | None:
     stage = stage_of(sink.target, prepared.deployment.output.stage)
     if not stage.is_dir():
         return None
-    refuse_other_run(record, identity(), prepared.run_id)
+    refuse_other_run(record, identity(), prepared.run_id, waits=True)
     logger.info("run '%s' is held already; 'sparkscore publish %s' publishes it", prepared.run_id, prepared.run_id)
     return Run(record, partial(sink.read_staged, staged_result(manifest, stage, schema_of(manifest.columns))))
 

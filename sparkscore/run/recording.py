@@ -118,8 +118,14 @@ def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
     return recording.content
 
 
-def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None:
+def refuse_other_run(record: dict[str, Any], identity: str, run_id: str, *, waits: bool = False) -> None:
     """Refuse a run id that belongs to a complete run with another input, script, model or configuration.
+
+    Args:
+        record: the record of that run.
+        identity: the identity of this request.
+        run_id: the id.
+        waits: whether its rows are scored and wait to be published.
 
     Raises:
         ConfigError: the identities differ.
@@ -128,10 +134,13 @@ def refuse_other_run(record: dict[str, Any], identity: str, run_id: str) -> None
     if found != identity:
         raise ConfigError(
             code="RUN_ID_USED",
-            what=f"run id '{run_id}' belongs to a run that is done",
+            what=f"run id '{run_id}' belongs to a run that is {'held' if waits else 'done'}",
             got=f"another {names(different_parts(found, identity))}: {identity}",
             expected=found,
-            next_step="Choose another --run-id, or leave it out.",
+            next_step=f"Publish it with 'sparkscore publish {run_id}' or drop it with 'sparkscore publish {run_id} "
+            "--discard' first, or choose another --run-id."
+            if waits
+            else "Choose another --run-id, or leave it out.",
         )
 
 

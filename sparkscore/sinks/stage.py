@@ -145,7 +145,8 @@ def _open(stage: Path, identity: str, run_id: str) -> bool:
             what=f"run id '{run_id}' belongs to a run that stopped",
             got=f"another {names(different_parts(found, identity))}: {identity}",
             expected=found,
-            next_step="Choose another --run-id, or remove what that run has left with 'sparkscore clean'.",
+            next_step="Choose another --run-id, or remove what that run has left with "
+            + (f"'sparkscore publish {run_id} --discard'." if (stage / HELD).exists() else "'sparkscore clean'."),
         )
     return True
 

@@ -296,6 +296,7 @@ def simulated(folder: Path, seed: int) -> Iterator[World]:
         stack.enter_context(
             patch("sparkscore.runlock._began", lambda pid: f"life {pid}" if pid in world.alive else None)
         )
+        stack.enter_context(patch("sparkscore.runlock._namespace", lambda: "of all lives"))
         stack.enter_context(patch("socket.gethostname", world.host))
         stack.enter_context(patch("sparkscore.runlock.BEAT_S", 3600.0))
         stack.enter_context(patch("sparkscore.run.prepare.git_commit_of", lambda _: None))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -137,3 +139,79 @@ def test_a_lock_that_is_not_written_yet_is_alive_as_long_as_it_is_young(path: Pa
 
     with pytest.raises(ConfigError, match="RUN_ID_RUNNING"), RunLock(path, "run-1"):
         pass
+
+
+def in_the_future(path: Path, seconds: float) -> None:
+    of_another_host(path, -seconds)
+
+
+def test_a_dead_heartbeat_in_the_future_is_taken_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlock, "BEAT_S", 0.04)
+    monkeypatch.setattr(runlock, "DEAD_AFTER_S", 0.3)
+    in_the_future(path, 86_400)
+
+    assert not is_held(path)
+    with RunLock(path, "run-1"):
+        assert is_held(path)
+
+
+def test_a_heartbeat_in_the_future_that_changes_is_alive(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlock, "BEAT_S", 0.04)
+    in_the_future(path, 86_400)
+    stop = threading.Event()
+
+    def beat() -> None:
+        number = 0
+        while not stop.wait(0.02):
+            number += 1
+            os.utime(path, (time.time() + 86_400, time.time() + 86_400 - number))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(ConfigError, match="RUN_ID_RUNNING"), RunLock(path, "run-1"):
+            pass
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"namespace": "another boot pid:[1]"}, {"namespace": None}, {"pid": "1"}, {"began": None}, {"host": "elsewhere"}],
+)
+@pytest.mark.parametrize(("age", "is_alive"), [(2, True), (31, False)])
+def test_where_the_process_cannot_be_seen_the_heartbeat_decides(
+    path: Path, change: dict[str, object], age: float, *, is_alive: bool
+) -> None:
+    path.parent.mkdir()
+    holder = {"token": "t", "host": socket.gethostname(), "namespace": runlock._namespace(), "pid": 1, "began": "no"}
+    path.write_text(json.dumps(holder | change))
+    os.utime(path, (time.time() - age, time.time() - age))
+
+    assert is_held(path) is is_alive
+
+
+def test_a_process_of_this_namespace_that_is_gone_is_dead_at_once(path: Path) -> None:
+    path.parent.mkdir()
+    holder = {"token": "t", "host": socket.gethostname(), "namespace": runlock._namespace(), "pid": 1, "began": "no"}
+    path.write_text(json.dumps(holder))
+
+    assert not is_held(path)
+
+
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode != 0,
+    reason="needs the right to make a pid namespace",
+)
+def test_a_container_with_the_same_host_name_does_not_take_a_living_run_for_dead(path: Path) -> None:
+    code = f"from pathlib import Path; from sparkscore.runlock import is_held; print(is_held(Path({str(path)!r})))"
+
+    with RunLock(path, "run-1"):
+        seen = subprocess.run([*UNSHARE, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert seen.stdout.split() == ["True"]

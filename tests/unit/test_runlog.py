@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkscore import runlog
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.lineage import new_record
 from sparkscore.runlog import Manifest, RunFolder, check_run_id, list_records, make_run_id, read_record, runs_folder
 from sparkscore.worker import StagedFile
 from sparkscore.worker.planned import PLAN_SCHEMA
+
+
+def record_of(run_id: str, **more: Any) -> dict[str, Any]:
+    return {**new_record(run_id, None, {}), "started_at": "2026-01-01", **more}
 
 
 def test_the_folder_of_runs_is_the_named_one_then_the_variable_then_the_working_directory(
@@ -37,7 +45,10 @@ def test_made_ids_are_valid_differ_and_sort_by_time() -> None:
     assert check_run_id(make_run_id()) != make_run_id()
 
 
-@pytest.mark.parametrize("run_id", ["a", "A.b-c_d", "run-1", "e5", "x" * 128, "Nano", "information"])
+@pytest.mark.parametrize(
+    "run_id",
+    ["a", "A.b-c_d", "run-1", "e5", "x" * 128, "Nano", "information", "lock", "a.locked", "record.json"],
+)
 def test_an_id_starts_with_a_letter(run_id: str) -> None:
     assert check_run_id(run_id) == run_id
 
@@ -62,6 +73,13 @@ def test_an_id_starts_with_a_letter(run_id: str) -> None:
         "nan",
         "Infinity",
         "inf",
+        "a.",
+        "a.lock",
+        "A.LOCK",
+        "a.lock.0f",
+        "spark-warehouse",
+        "spark.log",
+        "Metastore_DB",
     ],
 )
 def test_what_cannot_name_a_folder_or_reads_as_a_number_is_no_id(run_id: str) -> None:
@@ -105,9 +123,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_record_comes_back_as_it_was_written(text: str, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "a")
     folder.create()
-    record = {"run_id": "a", "text": text, "nothing": None, "number": 0.1}
+    record = record_of("a", text=text, nothing=None, number=0.1)
 
-    folder.write_record({"run_id": "older"})
+    folder.write_record(record_of("a", text="older"))
     folder.write_record(record)
 
     assert folder.read_record() == record
@@ -117,7 +135,7 @@ def test_a_record_comes_back_as_it_was_written(text: str, tmp_path: Path) -> Non
 def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "a")
     folder.create()
-    folder.write_record({"n": 0})
+    folder.write_record(record_of("a", n=0))
     stop, wrong = threading.Event(), []
 
     def read() -> None:
@@ -129,7 +147,7 @@ def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(30):
-        folder.write_record({"n": number, "filling": [number] * 5000})
+        folder.write_record(record_of("a", n=number, filling=[number] * 5000))
     stop.set()
     reader.join()
 
@@ -198,14 +216,14 @@ def test_records_are_listed_newest_first_and_what_cannot_be_read_is_passed_over(
     for run_id, started_at in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
         folder = RunFolder(tmp_path, run_id)
         folder.create()
-        folder.write_record({"run_id": run_id, "started_at": started_at})
+        folder.write_record(record_of(run_id, started_at=started_at))
     for name, text in (("torn", "{"), ("list", "[]"), ("binary", "\x00")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(text)
 
     assert [record["run_id"] for record in list_records(tmp_path)] == ["b", "c", "a"]
     assert list_records(tmp_path / "nowhere") == []
-    assert read_record(tmp_path, "a") == {"run_id": "a", "started_at": "2026-01-01"}
+    assert read_record(tmp_path, "a") == record_of("a", started_at="2026-01-01")
 
 
 @pytest.mark.parametrize("run_id", ["unknown", "torn"])
@@ -218,3 +236,57 @@ def test_an_unknown_run_is_a_wrong_request(run_id: str, tmp_path: Path) -> None:
 
     assert (caught.value.code, caught.value.exit_code) == ("RUN_NOT_FOUND", 2)
     assert isinstance(caught.value, LineageError)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"{}",
+        b'{"a": 1}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        json.dumps(record_of("another")).encode(),
+        json.dumps(record_of("theirs", state=None)).encode(),
+        json.dumps(record_of("theirs", started_at="yesterday")).encode(),
+        json.dumps(record_of("theirs", output=[])).encode(),
+        json.dumps(record_of("theirs", counts={"items": "many"})).encode(),
+        json.dumps(record_of("theirs", config=None)).encode(),
+    ],
+)
+def test_what_is_no_record_is_named_and_passed_over(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ours", "theirs"):
+        RunFolder(tmp_path, name).create()
+    RunFolder(tmp_path, "ours").write_record(record_of("ours"))
+    (tmp_path / "theirs" / "record.json").write_bytes(content)
+
+    assert [record["run_id"] for record in list_records(tmp_path)] == ["ours"]
+    assert f"'{tmp_path / 'theirs' / 'record.json'}' is not the record of a run" in caplog.text
+    with pytest.raises(RunNotFoundError):
+        read_record(tmp_path, "theirs")
+
+
+def test_a_folder_a_pipe_and_a_huge_file_are_no_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder" / "record.json").mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "record.json")
+    RunFolder(tmp_path, "huge").create()
+    RunFolder(tmp_path, "huge").write_record(record_of("huge"))
+    monkeypatch.setattr(runlog, "_LONGEST_RECORD", 100)
+
+    assert list_records(tmp_path) == []
+
+
+def test_two_ids_that_the_store_takes_for_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RunFolder(tmp_path, "Night").create()
+    RunFolder(tmp_path, "night").create()  # this store tells them apart
+    monkeypatch.setattr(os, "listdir", lambda _: ["Night"])
+
+    with pytest.raises(ConfigError, match=r"\[RUN_ID\].*'Night' in a store that takes both names for one"):
+        RunFolder(tmp_path, "night").create()

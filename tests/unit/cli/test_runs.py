@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,22 @@ def test_an_unknown_run_is_a_wrong_request(sparkscore: Callable[..., Any], run_i
     assert answer.exit_code == 2
     assert set(answer.json) == {"error"}
     assert run_id in answer.err
+
+
+@pytest.mark.parametrize("folder", ["theirs", "1 theirs", "theirs.lock"])
+@pytest.mark.parametrize("command", [("runs", "list"), ("clean",)])
+@pytest.mark.parametrize("content", ["[]", '{"state": "RUNNING"}', None])
+def test_json_of_others_in_the_folder_of_runs_is_named_and_left_alone(
+    sparkscore: Callable[..., Any], runs: Path, command: tuple[str, ...], content: str | None, folder: str
+) -> None:
+    (runs / folder).mkdir()
+    if content is None:
+        content = json.dumps({**new_record(folder, None, {}), "started_at": "long ago"})
+    (runs / folder / "record.json").write_text(content)
+
+    answer = sparkscore(*command)
+
+    assert answer.exit_code == 0
+    assert "theirs" not in answer.out
+    assert f"{folder}/record.json' is not the record of a run" in answer.err
+    assert (runs / folder / "record.json").read_text() == content

@@ -1,0 +1,43 @@
+"""Whether a file in the folder of runs is what sparkscore wrote there, or something of others (driver)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+def is_record(content: Mapping[str, Any], run_id: str) -> bool:
+    """Whether a JSON object is the record of the run in whose folder it lies, as far as it is read again."""
+    counts = content.get("counts")
+    return (
+        content.get("run_id") == run_id
+        and isinstance(content.get("state"), str)
+        and _is_time(content.get("started_at"))
+        and (content.get("ended_at") is None or _is_time(content["ended_at"]))
+        and all(isinstance(content.get(name), dict) for name in ("config", "input", "output", "counts"))
+        and all(isinstance(content.get(name) or {}, dict) for name in ("quarantine", "model", "seconds", "error"))
+        and isinstance(counts, dict)
+        and all(isinstance(counts.get(name), int) for name in ("items", "scored", "failed"))
+    )
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:
+    """Read a JSON object; None for anything else, such as a folder, a pipe, or half a file."""
+    try:
+        if not path.is_file() or path.stat().st_size > longest:
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
