@@ -16,6 +16,7 @@ from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, spli
 from sparkscore.plan import Plan
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark_schema import from_arrow
+from sparkscore.spark_settings import pinned_settings
 from sparkscore.worker import (
     REPORT_SCHEMA,
     MiniBatchReport,
@@ -29,6 +30,7 @@ from sparkscore.worker import (
     score_task,
 )
 from sparkscore.worker.checksums import find_changed
+from sparkscore.worker.intake import settle_types
 from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.probe import PROBE_SCHEMA
 
@@ -62,10 +64,10 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
         if not count:
             return []
         work = spark.range(0, count, 1, count)
-        return read_reports(_run(work, _score_function(spec, work.columns), REPORT_SCHEMA))
+        return read_reports(_run(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
     # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
-    return read_reports(_run(numbered, _score_function(spec, rows.columns), REPORT_SCHEMA))
+    return read_reports(_run(spark, numbered, _score_function(spec, rows.columns), REPORT_SCHEMA))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
@@ -74,7 +76,7 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
     Raises:
         ScoringError: the Spark job failed, for example because the worker process died.
     """
-    return read_probe_report(_run(spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
+    return read_probe_report(_run(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
 
 
 def find_changed_files(
@@ -98,7 +100,7 @@ def find_changed_files(
         return find_changed(stage, files, reads_all=reads_all)
     count = min(len(files), _TASKS_OF_A_CHECK)
     function = _check_function(stage, tuple(files), count, reads_all=reads_all)
-    found = _run(spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
+    found = _run(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
     return [(row["path"], row["difference"]) for row in found]
 
 
@@ -113,10 +115,11 @@ def first_mini_batch(
     if rows is None:
         return next(iter(read_planned_mini_batches(str(plan_file), [0] if plan.unit_count else [])), None)
     try:
-        sample = rows.limit(limit.items or _SAMPLE_ROWS).toArrow()
+        with pinned_settings(rows.sparkSession):
+            sample = rows.limit(limit.items or _SAMPLE_ROWS).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
-    return next(split_into_mini_batches(sample.to_batches(), limit, unit=0), None)
+    return next(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0), None)
 
 
 def task_slots(spark: SparkSession) -> int:
@@ -133,9 +136,10 @@ def input_schema(rows: DataFrame) -> StructType:
     return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
-def _run(work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:
+def _run(spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:
     try:
-        return work.mapInArrow(function, from_arrow(schema)).toArrow()
+        with pinned_settings(spark):
+            return work.mapInArrow(function, from_arrow(schema)).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
 
@@ -147,7 +151,7 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
         from pyspark import TaskContext  # noqa: PLC0415
 
         context = TaskContext.get()
-        named = (batch.rename_columns(columns) for batch in batches)
+        named = (settle_types(batch, columns) for batch in batches)
         yield from score_task(named, spec, context.partitionId() if context else 0)
 
     return score

@@ -11,6 +11,7 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import DataFrame
 
 from sparkscore.errors import ModelLoadError
+from sparkscore.spark_settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:
@@ -20,8 +21,9 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
         ModelLoadError: Spark cannot load the pipeline, or it does not take these rows.
     """
     try:
-        pipeline = PipelineModel.load((model / _data_folder(model)).as_uri())
-        scored = pipeline.transform(rows)
+        with pinned_settings(rows.sparkSession):
+            pipeline = PipelineModel.load((model / _data_folder(model)).as_uri())
+            scored = pipeline.transform(rows)
     except Exception as error:
         raise ModelLoadError(
             code="MODEL_LOAD",

@@ -25,12 +25,10 @@ from sparkscore.sinks.target import (
 )
 from sparkscore.spark_errors import SPARK_ERRORS, condition_of
 from sparkscore.spark_schema import columns_of
-from sparkscore.spark_settings import VERIFIED_PAGES, session_setting
+from sparkscore.spark_settings import pinned_settings, read_from, write_to_delta
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
-# Spark's own default is a form that other readers take for nanoseconds since 1970, which end in 2262.
-_TIMESTAMPS = ("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
 # Source: Delta without column mapping refuses these in column names.
 _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
@@ -85,11 +83,13 @@ class DeltaSink:
                 next_step="Rename them under 'columns', leave them out with 'output.carry', or write Parquet.",
             )
         refuse_binary_partitions(self._target, schema)
-        if not self._exists():
-            return
-        existing = self._spark.read.format("delta").load(str(self._target.path)).schema
-        check_same_columns(self._target, columns_of(existing), columns_of(schema))
-        detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns").first()
+        # Also for a table that is not there yet: what the session forbids is said before anything is scored.
+        with pinned_settings(self._spark, for_writing=True):
+            if not self._exists():
+                return
+            existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
+            check_same_columns(self._target, columns_of(existing), columns_of(schema))
+            detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns").first()
         check_same_partitioning(self._target, list(detail[0]) if detail is not None else [])
 
     def publish(self, staged: StagedResult) -> Published:
@@ -97,7 +97,7 @@ class DeltaSink:
         if self._target.mode == "error" and self._exists():
             raise output_exists(self._target, "a Delta table that came while the run was scoring")
         try:
-            with session_setting(self._spark, *_TIMESTAMPS):
+            with pinned_settings(self._spark, for_writing=True):
                 self._writer(staged).save(str(self._target.path))
         except SPARK_ERRORS as error:
             # The answer may be lost and the commit made: the table is asked.
@@ -113,27 +113,29 @@ class DeltaSink:
 
     def read(self, published: Published) -> DataFrame:
         """Give this run's rows of the version that it committed."""
-        table = self._spark.read.format("delta").option("versionAsOf", published.version)
+        table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)})
         return table.load(str(self._target.path)).where(col(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
         """Compare the rows by Spark."""
-        there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
-        return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
+        with pinned_settings(self._spark):
+            there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
+            return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Read the staged files."""
         files = [spark_path(staged.stage / file.path) for file in staged.files if file.rows]
         if not files:
             return self._spark.createDataFrame([], staged.schema)
-        return self._spark.read.schema(staged.schema).option(*VERIFIED_PAGES).parquet(*files)
+        return read_from(self._spark, "parquet").schema(staged.schema).load(files)
 
     def _writer(self, staged: StagedResult) -> DataFrameWriter:
-        writer = self.read_staged(staged).write.format("delta").mode(_MODES[self._target.mode])
-        writer = writer.option("txnAppId", f"sparkscore:{self._target.run_id}:{self._target.part}").option(
-            "txnVersion", 1
-        )
-        writer = writer.option("userMetadata", json.dumps({"run_id": self._target.run_id, **staged.commit_info}))
+        options = {
+            "txnAppId": f"sparkscore:{self._target.run_id}:{self._target.part}",
+            "txnVersion": "1",
+            "userMetadata": json.dumps({"run_id": self._target.run_id, **staged.commit_info}),
+        }
+        writer = write_to_delta(self.read_staged(staged), options).mode(_MODES[self._target.mode])
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType) -> Published | None:
@@ -149,8 +151,9 @@ class DeltaSink:
         if not self._exists():
             return False
         try:
-            table = self._spark.read.format("delta").load(str(self._target.path))
-            return not table.where(col(self._target.run_id_column) == self._target.run_id).isEmpty()
+            with pinned_settings(self._spark):
+                table = read_from(self._spark, "delta").load(str(self._target.path))
+                return not table.where(col(self._target.run_id_column) == self._target.run_id).isEmpty()
         except SPARK_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -161,8 +164,9 @@ class DeltaSink:
     def _commits(self) -> list[Row]:
         """Find this run's commits in the table's history."""
         try:
-            history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
-            rows = history.select("version", "userMetadata", "operationMetrics").collect()
+            with pinned_settings(self._spark):
+                history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
+                rows = history.select("version", "userMetadata", "operationMetrics").collect()
         except SPARK_ERRORS as error:
             raise self._unreadable(error) from error
         return [row for row in rows if _run_of(row["userMetadata"]) == self._target.run_id]

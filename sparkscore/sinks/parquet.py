@@ -26,7 +26,7 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.spark_schema import columns_of, from_arrow, to_arrow
-from sparkscore.spark_settings import VERIFIED_PAGES
+from sparkscore.spark_settings import read_from
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
 _DEPTH_OF_ATTEMPTS = 2
@@ -166,17 +166,17 @@ class ParquetSink:
         rows = self._spark.createDataFrame([], stored)
         attempts = groupby(staged.files, key=lambda file: "/".join(file.path.split("/")[:_DEPTH_OF_ATTEMPTS]))
         for attempt, files in attempts:
-            reader = self._spark.read.schema(stored).option("basePath", spark_path(staged.stage / attempt))
-            reader = reader.option(*VERIFIED_PAGES)
-            rows = rows.unionByName(reader.parquet(*(spark_path(staged.stage / file.path) for file in files)))
+            place = {"basePath": spark_path(staged.stage / attempt)}
+            paths = [spark_path(staged.stage / file.path) for file in files]
+            rows = rows.unionByName(read_from(self._spark, "parquet", place).schema(stored).load(paths))
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
             *map(col, staged.schema.names)
         )
 
     def read(self, published: Published) -> DataFrame:
         """Give this run's rows. Types come from the run, so that partition columns keep theirs."""
-        reader = self._spark.read.schema(published.schema).option("basePath", str(self._target.path))
-        return reader.option(*VERIFIED_PAGES).parquet(spark_path(self._run_folder))
+        reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
+        return reader.load(spark_path(self._run_folder))
 
     def _replace_target(self, gathered: Path, stage: Path) -> None:
         """Show the gathered files. With ``overwrite`` the old ones are set aside just before, and back if it fails."""

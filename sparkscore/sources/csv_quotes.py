@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 from pyspark.sql.functions import col, length, lit, replace
 from pyspark.sql.functions import sum as total
 
 from sparkscore.errors import SourceError
 from sparkscore.location import plain_path, spark_path
 from sparkscore.plan import InputFile
+from sparkscore.spark_settings import pinned_settings, read_from
 
 _WIDE_ENCODINGS = ("utf-16", "utf-32")
 
@@ -29,11 +30,8 @@ def refuse_open_quotes(spark: SparkSession, files: Sequence[InputFile], options:
     can_tell = options.get("multiLine") == "true" and options.get("escape") == quote != ""
     if not can_tell or encoding.startswith(_WIDE_ENCODINGS):
         return
-    lines = spark.read.text([spark_path(file.path) for file in files])
-    quotes = length(col("value")) - length(replace(col("value"), lit(quote), lit("")))
-    place = lines.metadataColumn("_metadata").getField("file_path")
-    by_file = lines.select(place.alias("file"), quotes.alias("quotes")).groupBy("file").agg(total("quotes").alias("n"))
-    found = by_file.where(col("n") % 2 == 1).orderBy("file").first()
+    with pinned_settings(spark):
+        found = _first_open_quote(spark, files, quote)
     if found is not None:
         raise SourceError(
             code="INPUT_OPEN_QUOTE",
@@ -43,3 +41,11 @@ def refuse_open_quotes(spark: SparkSession, files: Sequence[InputFile], options:
             next_step="Mend the file; if quotes are part of values and no value holds a line end, set "
             "'input.options: {multiLine: \"false\"}'.",
         )
+
+
+def _first_open_quote(spark: SparkSession, files: Sequence[InputFile], quote: str) -> Row | None:
+    lines = read_from(spark, "text").load([spark_path(file.path) for file in files])
+    quotes = length(col("value")) - length(replace(col("value"), lit(quote), lit("")))
+    place = lines.metadataColumn("_metadata").getField("file_path")
+    by_file = lines.select(place.alias("file"), quotes.alias("quotes")).groupBy("file").agg(total("quotes").alias("n"))
+    return by_file.where(col("n") % 2 == 1).orderBy("file").first()

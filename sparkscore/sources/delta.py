@@ -13,6 +13,7 @@ from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark_settings import pinned_settings, read_from
 
 
 class DeltaSource:
@@ -29,11 +30,12 @@ class DeltaSource:
         location = config.location[0]
         self._path = location if is_remote(location) else str(local_path(location))
         try:
-            version = self._find_version(spark, config.version)
-            frame = spark.read.format("delta").option("versionAsOf", version).load(self._path)
-            check_column_names(frame.columns, "Delta")
-            self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
-            items, size_bytes = _measure(frame)
+            with pinned_settings(spark):
+                version = self._find_version(spark, config.version)
+                frame = read_from(spark, "delta", {"versionAsOf": str(version)}).load(self._path)
+                check_column_names(frame.columns, "Delta")
+                self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
+                items, size_bytes = _measure(frame)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
         self._snapshot = Snapshot("delta", location, version, size_bytes, items)

@@ -20,6 +20,7 @@ from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark_schema import schema_of, to_arrow
+from sparkscore.spark_settings import pinned_settings, read_from
 from sparkscore.worker.quarantine import read_rows
 
 logger = logging.getLogger("sparkscore")
@@ -108,8 +109,9 @@ def _name_of(failed: FailedItems) -> str:
 
 def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
     try:
-        table = spark.read.format(failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
-        return table.select("source_file", "row").collect()
+        with pinned_settings(spark):
+            table = read_from(spark, failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
+            return table.select("source_file", "row").collect()
     except SPARK_ERRORS as error:
         raise explain_read_error(error, "quarantine") from error
 

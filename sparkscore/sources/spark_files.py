@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceError
@@ -25,7 +25,7 @@ from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged, with_samples
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_settings import VERIFIED_PAGES, session_setting
+from sparkscore.spark_settings import pinned_settings, read_from
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # The others make Spark read what the files say: all columns of all Parquet files, each CSV file's own header compared
@@ -42,9 +42,6 @@ _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
     },
     "json": {"mode": "FAILFAST"},
 }
-_INFERENCE = "spark.sql.sources.partitionColumnTypeInference.enabled"
-# A corrupt or missing file must never be passed over, whatever the session says.
-_PINNED_OPTIONS = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false", **dict([VERIFIED_PAGES])}
 
 
 class SparkFilesSource:
@@ -53,7 +50,7 @@ class SparkFilesSource:
     def __init__(self, spark: SparkSession, config: Input) -> None:
         self._spark = spark
         self._format = str(config.format)
-        self._options = _DEFAULT_OPTIONS[self._format] | config.options | _PINNED_OPTIONS
+        self._options = _DEFAULT_OPTIONS[self._format] | config.options
         listing = list_files(config.location)
         readable, skipped = _readable(listing.files, listing.skipped)
         readable = with_samples(readable)
@@ -95,36 +92,40 @@ class SparkFilesSource:
         refuse_delta_table(self._files)
         keys = partition_keys(self._files, folder)
         try:
-            # Spark takes '01', '1' and '1.0' in folders' names for one number.
-            with session_setting(spark, _INFERENCE, "false"):
-                self._compare_with_files(spark, config, self._options, keys)
-                frame = self._load(spark, self._options, config.schema_ddl, folder if keys else None)
-            check_column_names(frame.columns, self._format)
-            return select_columns(with_source_file(frame), config.columns, self._format)
+            with pinned_settings(spark):
+                schema = self._schema(spark, config.schema_ddl, keys)
+                frame = self._load(spark, schema, folder if keys else None)
+                check_column_names(frame.columns, self._format)
+                return select_columns(with_source_file(frame), config.columns, self._format)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
 
-    def _load(
-        self, spark: SparkSession, options: dict[str, str], schema: str | None, partitioned: Path | None
-    ) -> DataFrame:
-        reader = spark.read.format(self._format).options(**options)
-        if not schema and options.get("multiLine") == "true":
-            refuse_patterns_in_names(self._files)
-        if schema:
-            reader = reader.option("inferSchema", "false").schema(schema)
-        if partitioned is not None:
-            reader = reader.option("basePath", str(partitioned))
-        return reader.load([spark_path(file.path) for file in self._files])
+    def _schema(self, spark: SparkSession, declared: str | None, keys: tuple[str, ...]) -> StructType:
+        """Decide the columns: as declared, or as the files have them, and the folders' keys, which are texts.
 
-    def _compare_with_files(
-        self, spark: SparkSession, config: Input, options: dict[str, str], keys: tuple[str, ...]
-    ) -> None:
+        The rows are then read with that schema, so that nothing is guessed a second time: Spark Connect would guess
+        again at each action, and takes '01', '1' and '1.0' in folders' names for one number.
+        """
+        told = StructType(StructType.fromDDL(declared).fields if declared else [])  # type: ignore[attr-defined]
         # A CSV file's header is compared with the declared columns while it is read.
-        is_declared = config.schema_ddl is not None and self._format != "csv"
-        if keys or is_declared:
-            declared = StructType.fromDDL(config.schema_ddl) if is_declared and config.schema_ddl else StructType([])
-            of_files = self._load(spark, options, None, None)
-            check_against_files(keys, StructType(declared.fields).names, of_files, self._format)  # type: ignore[attr-defined]
+        is_compared = bool(declared) and self._format != "csv"
+        if keys or is_compared or not declared:
+            of_files = self._load(spark, None, None)
+            check_against_files(keys, told.names if is_compared else None, of_files, self._format)
+            if not declared:
+                told = of_files.schema
+        folders = [StructField(key, StringType()) for key in keys if key not in told.names]
+        return StructType([*told.fields, *folders])
+
+    def _load(self, spark: SparkSession, schema: StructType | None, partitioned: Path | None) -> DataFrame:
+        if schema is None and self._options.get("multiLine") == "true":
+            refuse_patterns_in_names(self._files)
+        places = {} if partitioned is None else {"basePath": str(partitioned)}
+        guess = {} if schema is None else {"inferSchema": "false"}
+        reader = read_from(spark, self._format, self._options | guess | places)
+        if schema is not None:
+            reader = reader.schema(schema)
+        return reader.load([spark_path(file.path) for file in self._files])
 
     def _count(self) -> int | None:
         """Count the rows where the files' footers tell them."""
@@ -133,7 +134,8 @@ class SparkFilesSource:
         if self._format != "parquet":
             return None
         try:
-            return self._frame.count()
+            with pinned_settings(self._spark):
+                return self._frame.count()
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
 

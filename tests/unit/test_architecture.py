@@ -150,3 +150,53 @@ def test_files_and_functions_stay_small_and_names_say_something(path: Path) -> N
 def body_lines(function: ast.FunctionDef) -> int:
     statements = function.body[1:] if ast.get_docstring(function, clean=False) else function.body
     return (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
+
+
+def settings_uses(source: str) -> list[str]:
+    """Find what reads or writes by Spark, sets an option of that, or changes a session's settings."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+            is_of_session = name in {"spark", "_spark", "sparkSession"} and node.attr in {"read", "readStream"}
+            if is_of_session or (name == "conf" and node.attr in {"set", "unset"}) or name in {"write", "writeStream"}:
+                found.append((node.lineno, f"{name}.{node.attr}"))
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Attribute) and called.attr in {"option", "options", "writeTo", "saveAsTable"}:
+            found.append((called.lineno, called.attr))
+    return [f"{line}: {name}" for line, name in sorted(found)]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "spark.read.parquet('a')",
+        "self._spark.read.format('delta')",
+        "frame.sparkSession.read",
+        "spark.conf.set('a', 'b')",
+        "self._spark.conf.unset('a')",
+        "rows().write.format('delta').save('a')",
+        "reader.option('a', 'b')",
+        "reader.options(**more)",
+        "frame.writeTo('t').append()",
+    ],
+)
+def test_the_search_finds_what_depends_on_a_sessions_settings(source: str) -> None:
+    assert settings_uses(source)
+
+
+def test_the_search_leaves_other_readers_and_writers_alone() -> None:
+    assert settings_uses("file.write(text)\nsink.read(published)\nx = request.options\nself.conf = 1") == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_one_module_reads_and_writes_by_spark_and_changes_settings(path: Path) -> None:
+    uses = settings_uses(path.read_text(encoding="utf-8"))
+
+    if name_of(path) != "spark_settings.py":
+        assert uses == []
+
+
+def test_no_module_uses_pysparks_private_conversions() -> None:
+    assert [name_of(path) for path in FILES if "pyspark.sql.pandas" in path.read_text(encoding="utf-8")] == []
