@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -53,12 +53,15 @@ class MiniBatch:
             return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
         return replace(self, rows=self.rows.slice(0, middle)), replace(self, rows=self.rows.slice(middle))
 
+    def only(self, positions: Sequence[int]) -> MiniBatch:
+        """Give the items at some positions, under the same name."""
+        if self.rows is None:
+            return replace(self, files=tuple(self.files[position] for position in positions))
+        return replace(self, rows=self.rows.take(pa.array(positions, pa.int64())))
+
     def without(self, positions: Collection[int]) -> MiniBatch:
         """Give the mini-batch without the items at some positions."""
-        kept = [position for position in range(self.item_count) if position not in positions]
-        if self.rows is None:
-            return replace(self, files=tuple(self.files[position] for position in kept))
-        return replace(self, rows=self.rows.take(pa.array(kept, pa.int64())))
+        return self.only([position for position in range(self.item_count) if position not in positions])
 
 
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:

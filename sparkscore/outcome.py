@@ -59,6 +59,10 @@ class Outcome:
         table: the rows of the result; None when the mini-batch failed.
         failure: why items failed, the first reason if there are several; None when all were scored.
         failures: the items that failed alone, where they are known.
+        elements: how many elements came back; None where that is not known, for example because nothing did.
+        scored_in_parts: items whose values come from calls with a part of the mini-batch.
+        is_contract_broken: whether the mini-batch failed because the scorer broke its contract, and no single item.
+        is_final: whether more calls are of no use, because the scorer cannot be loaded.
     """
 
     items: int
@@ -66,6 +70,10 @@ class Outcome:
     table: pa.Table | None = None
     failure: Failure | None = None
     failures: tuple[ItemFailure, ...] = ()
+    elements: int | None = None
+    scored_in_parts: int = 0
+    is_contract_broken: bool = False
+    is_final: bool = False
 
     @property
     def failed(self) -> int:

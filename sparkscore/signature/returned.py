@@ -28,6 +28,9 @@ from sparkscore.signature.shapes import (
 
 _FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
 _LISTS: Final = (list, tuple, pd.Series, pd.Index, pa.Array, pa.ChunkedArray, Iterator)
+_LENGTHS: Final = frozenset(
+    kind.__len__ for kind in (list, tuple, pd.DataFrame, pd.Series, pd.Index, pa.Array, pa.ChunkedArray)
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ class Returned:
     table: pa.Table
     elements: int
     is_frame: bool
+
+
+def count_elements(returned: Any) -> int | None:
+    """Count what came back without looking into it; None where only `tabulate` can tell."""
+    if isinstance(returned, (pa.Table, pa.RecordBatch)):
+        return int(returned.num_rows)
+    if isinstance(returned, np.ndarray):
+        return len(returned) if returned.ndim else None
+    # A length of the user's own making may raise, or lie.
+    return len(returned) if getattr(type(returned), "__len__", None) in _LENGTHS else None
 
 
 def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:

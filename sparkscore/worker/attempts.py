@@ -1,4 +1,4 @@
-"""Try a mini-batch until it is scored, then halve it until the items that fail stand alone (worker).
+"""Try a mini-batch until it is scored; where that fails, halve it until the items that fail stand alone (worker).
 
 Source of the tries: Azure's `retry_settings`, which try a whole mini-batch again. Halving is our own.
 """
@@ -6,46 +6,29 @@ Source of the tries: Azure's `retry_settings`, which try a whole mini-batch agai
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
 
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
-from sparkscore.worker.child import BROKEN, ENDED, TIMEOUT
+from sparkscore.worker.halving import (
+    WRONG_COUNT,
+    BrokenContractError,
+    Halving,
+    Part,
+    broken_contract,
+    can_be_halved,
+    failed_whole,
+    flag_broken,
+    is_proof,
+)
 from sparkscore.worker.loaded import LoadedEngine
 from sparkscore.worker.report import CallReport, tries_of
 from sparkscore.worker.result import ResultSpec
-
-# What ended the process would end it again, at the price of a timeout or of loading the model anew; a single row is
-# always in order, which would hide that the code mixes rows.
-_NEVER_HALVED: Final = frozenset({TIMEOUT, ENDED, BROKEN, "OUTPUT_ORDER"})
-
-
-@dataclass(frozen=True)
-class FailureRules:
-    """What happens to what fails; -1 tolerates any number.
-
-    Attributes:
-        tries: how often a mini-batch is tried as a whole.
-        error_threshold: failed items that the run tolerates.
-        mini_batch_error_threshold: mini-batches with failed items that the run tolerates.
-    """
-
-    tries: int = 1
-    error_threshold: int = 0
-    mini_batch_error_threshold: int = -1
-
-    def are_broken_by(self, items: int, mini_batches: int) -> bool:
-        """Tell whether so many failures end the run; those of one task are reason enough."""
-        return _is_passed(self.error_threshold, items) or _is_passed(self.mini_batch_error_threshold, mini_batches)
-
-
-def _is_passed(threshold: int, failed: int) -> bool:
-    return 0 <= threshold < failed
+from sparkscore.worker.rules import FailureRules
 
 
 class Attempts:
@@ -65,13 +48,15 @@ class Attempts:
     def score(self, mini_batch: MiniBatch) -> Outcome:
         """Score a mini-batch as far as it can be scored; every failed item is named, where it can be."""
         outcome = self._call(mini_batch)
-        while _failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
+        while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
             outcome = self._call(mini_batch)
-        if _failed_whole(outcome) and self._can_be_halved(mini_batch, outcome):
-            pieces = list(self._halve(mini_batch, outcome.failure, 0))
-            joined = _joined(pieces, mini_batch.item_count)
-            return replace(joined, failure=outcome.failure) if joined.failed else joined
-        return _with_every_item(outcome)
+        if not can_be_halved(mini_batch, outcome):
+            checked = self._check_ambiguous(mini_batch, outcome)
+            return _with_every_item(checked if checked.failure is None else flag_broken(checked))
+        try:
+            return self._score_parts(Part(0, mini_batch, outcome))
+        except BrokenContractError as error:
+            return _with_every_item(self._broken(outcome, str(error)))
 
     @property
     def tries(self) -> int:
@@ -81,60 +66,87 @@ class Attempts:
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
         self._loaded.ensure()
         if self._loaded.failure is not None:
-            return failed_outcome(mini_batch.item_count, self._loaded.failure)
+            return replace(failed_outcome(mini_batch.item_count, self._loaded.failure), is_final=True)
         start = time.perf_counter()
         outcome = self._loaded.engine.score(mini_batch, self._spec, self._scored_at)
         seconds = time.perf_counter() - start
         why = (outcome.failure.code, outcome.failure.error_class) if outcome.failure is not None else ("", "")
         self.calls.append(CallReport(outcome.items, outcome.scored, is_part, seconds, *why))
+        self._loaded.is_proven |= self._spec.is_proven or is_proof(outcome, self._spec.columns)
+        return replace(outcome, is_final=True) if self._loaded.failure is not None else outcome
+
+    def _call_part(self, mini_batch: MiniBatch, is_kept: bool) -> Outcome:  # noqa: FBT001 - always named in words
+        outcome = self._call(mini_batch, is_part=True)
+        if not is_kept:
+            self._drop_rows_of_last_call()
         return outcome
 
-    def _can_be_halved(self, mini_batch: MiniBatch, outcome: Outcome) -> bool:
-        is_whole = outcome.failure is None or outcome.failure.code in _NEVER_HALVED
-        return mini_batch.item_count > 1 and not is_whole and self._loaded.failure is None
+    def _drop_rows_of_last_call(self) -> None:
+        self.calls[-1:] = [replace(call, scored=0) for call in self.calls[-1:]]
 
-    def _halve(self, mini_batch: MiniBatch, failure: Failure | None, failed: int) -> Iterator[tuple[int, Outcome]]:
-        """Score the halves of what failed, and the halves of those that fail.
+    def _score_parts(self, whole: Part) -> Outcome:
+        """Score the parts of what failed as a whole.
 
-        Yields:
-            pieces in the items' order, each with the number of items before it.
+        Raises:
+            BrokenContractError: no single item is to blame.
         """
-        before = 0
-        for half in mini_batch.halves():
-            if self._rules.are_broken_by(failed, 0):  # no more calls: the run cannot succeed
-                yield before, _with_every_item(failed_outcome(half.item_count, failure or Failure("", "", "")))
-                before += half.item_count
-                continue
-            outcome = self._call(half, is_part=True)
-            if _failed_whole(outcome) and self._can_be_halved(half, outcome):
-                for start, piece in self._halve(half, outcome.failure, failed):
-                    failed += piece.failed
-                    yield before + start, piece
-            else:
-                failed += outcome.failed
-                yield before, _with_every_item(outcome)
-            before += half.item_count
+        halving = Halving(self._call_part, self._rules, self._spec.columns)
+        parts = halving.score(whole)
+        joined = _joined(parts, whole.mini_batch.item_count)
+        if not joined.failed:
+            # No item is bad. In parts, a script that looks at the whole mini-batch gives other values: try that again.
+            again = self._call(whole.mini_batch)
+            if again.failure is None:
+                self.calls[:-1] = [replace(call, scored=0) for call in self.calls[:-1]]
+                return again
+            self._drop_rows_of_last_call()
+        if not self._loaded.is_proven:
+            halving.prove(whole.mini_batch, parts)
+        return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
+    def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
+        """Look at a half, once in a process, where as many elements came back as there are rows, and columns."""
+        is_clear = self._loaded.is_proven or outcome.failure is not None or mini_batch.item_count == 1
+        if is_clear or not self._spec.carried:
+            return outcome
+        half, _ = mini_batch.halves()
+        tried = self._call_part(half, is_kept=False)
+        if tried.failure is None:
+            self._loaded.is_proven = True
+            return outcome
+        if tried.failure.code != WRONG_COUNT:
+            return outcome
+        self.calls[:] = [replace(call, scored=0) for call in self.calls]
+        failure = broken_contract(
+            tried.failure, f"{mini_batch.item_count} for {mini_batch.item_count} rows are a chance"
+        )
+        return replace(failed_outcome(mini_batch.item_count, failure), is_contract_broken=True)
 
-def _failed_whole(outcome: Outcome) -> bool:
-    return outcome.failure is not None and outcome.scored == 0 and not outcome.failures
+    def _broken(self, whole: Outcome, why: str) -> Outcome:
+        """Fail a mini-batch as a whole; what parts of it gave is dropped."""
+        self.calls[:] = [replace(call, scored=0) for call in self.calls]
+        failure = broken_contract(whole.failure or Failure("", "", ""), why)
+        return replace(failed_outcome(whole.items, failure), is_contract_broken=True)
 
 
 def _with_every_item(outcome: Outcome) -> Outcome:
     """Name every item of a mini-batch that failed as a whole."""
-    if not _failed_whole(outcome) or outcome.failure is None:
+    if not failed_whole(outcome) or outcome.failure is None:
         return outcome
     return replace(outcome, failures=tuple(ItemFailure(number, outcome.failure) for number in range(outcome.items)))
 
 
-def _joined(pieces: list[tuple[int, Outcome]], items: int) -> Outcome:
-    tables = [piece.table for _, piece in pieces if piece.table is not None]
+def _joined(parts: Sequence[Part], items: int) -> Outcome:
+    outcomes = [(part.before, _with_every_item(part.outcome)) for part in parts]
+    tables = [outcome.table for _, outcome in outcomes if outcome.table is not None]
     failures = tuple(
-        replace(item, position=before + item.position) for before, piece in pieces for item in piece.failures
+        replace(item, position=before + item.position) for before, outcome in outcomes for item in outcome.failures
     )
+    scored = sum(outcome.scored for _, outcome in outcomes)
     return Outcome(
         items=items,
-        scored=sum(piece.scored for _, piece in pieces),
+        scored=scored,
         table=pa.concat_tables(tables) if tables else None,
         failures=failures,
+        scored_in_parts=scored,
     )

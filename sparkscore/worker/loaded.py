@@ -31,6 +31,7 @@ class LoadedEngine:
         loads: how often this process has loaded it.
         warnings: what loading had to say.
         models: digests of the models' files, as this process has found them.
+        is_proven: whether a call with several items gave an element for each.
     """
 
     key: str
@@ -40,6 +41,7 @@ class LoadedEngine:
     loads: int = 0
     warnings: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    is_proven: bool = False
 
     def ensure(self) -> None:
         """Load the scorer, the first time or after its process has ended; what did not load is not tried again.

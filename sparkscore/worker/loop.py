@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from sparkscore.errors import ScoringError, SinkError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
-from sparkscore.worker.attempts import Attempts, FailureRules
+from sparkscore.worker.attempts import Attempts
 from sparkscore.worker.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
@@ -21,6 +21,7 @@ from sparkscore.worker.progress import ProgressFile
 from sparkscore.worker.quarantine import quarantined_rows
 from sparkscore.worker.report import Attempt, MiniBatchReport, make_report, write_reports
 from sparkscore.worker.result import ResultSpec
+from sparkscore.worker.rules import FailureRules
 from sparkscore.worker.stage import StageSpec, StageWriter
 
 

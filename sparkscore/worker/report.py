@@ -33,7 +33,7 @@ class CallReport:
     """One call of the model: an attempt at a mini-batch, or at a part of it after that had failed.
 
     Attributes:
-        items, scored: items that went in, and of these the scored ones.
+        items, scored: items that went in, and of these the ones whose values were kept.
         is_part: whether it was a part of the mini-batch.
         seconds: wall time.
         error_code, error_class: why it failed; empty when it did not.
@@ -66,6 +66,8 @@ class MiniBatchReport:
         models: digests of the models' files, as this process has found them.
         is_loaded: whether the scorer did load, also after its process had ended; if not, its task went no further.
         failure: why items failed, if any did.
+        scored_in_parts: items whose values come from calls with a part of the mini-batch.
+        is_contract_broken: whether it failed because the scorer broke its contract, and no single item.
         attempts: the calls, in their order.
         staged: files that this task attempt finished; only on the task's last report.
         quarantined: the same of the quarantine.
@@ -87,6 +89,8 @@ class MiniBatchReport:
     models: tuple[str, ...] = ()
     is_loaded: bool = True
     failure: Failure | None = None
+    scored_in_parts: int = 0
+    is_contract_broken: bool = False
     attempts: tuple[CallReport, ...] = ()
     staged: tuple[StagedFile, ...] = ()
     quarantined: tuple[StagedFile, ...] = ()
@@ -126,6 +130,8 @@ REPORT_SCHEMA = pa.schema(
         ("models", pa.list_(pa.string())),
         ("is_loaded", pa.bool_()),
         ("failure", FAILURE_TYPE),
+        ("scored_in_parts", pa.int64()),
+        ("is_contract_broken", pa.bool_()),
         ("attempts", pa.list_(pa.struct(list(CALL_SCHEMA)))),
         ("staged", _STAGED),
         ("quarantined", _STAGED),
@@ -192,6 +198,8 @@ def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: Worke
         models=state.models,
         is_loaded=state.is_loaded,
         failure=outcome.failure,
+        scored_in_parts=outcome.scored_in_parts,
+        is_contract_broken=outcome.is_contract_broken,
         attempts=attempt.calls,
     )
 

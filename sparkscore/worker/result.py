@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,10 +11,10 @@ import pyarrow as pa
 from sparkscore.errors import OutputContractError
 from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch
-from sparkscore.outcome import Failure, Outcome
+from sparkscore.outcome import Failure, Outcome, describe_failure
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.frames import HandedOver
-from sparkscore.signature import Returned, tabulate
+from sparkscore.signature import Returned, count_elements, tabulate
 from sparkscore.worker.row_order import refuse_other_order
 from sparkscore.worker.stage import check_partition_values
 
@@ -50,6 +51,8 @@ class ResultSpec:
         partition_by: partition columns of the result.
         caller: what returned the value, in words.
         is_per_item: whether a DataFrame has a row for each item, in their order: a model's has, a script's may not.
+        columns: number of columns that are handed over; as many elements may be one for each column, not for each row.
+        is_proven: whether the scorer has shown that it gives an element for each of several rows.
     """
 
     predictions: pa.Schema
@@ -59,6 +62,8 @@ class ResultSpec:
     partition_by: tuple[str, ...] = ()
     caller: str = "run()"
     is_per_item: bool = False
+    columns: int = 0
+    is_proven: bool = False
 
     def schema(self, carried_types: pa.Schema) -> pa.Schema:
         """Give the whole result's schema: carried columns, predictions, lineage columns."""
@@ -78,7 +83,7 @@ def make_outcome(
     """Judge what ``run()`` returned for a mini-batch and make its rows of the result.
 
     Runs on the worker. An element that is missing counts as a failed item (Azure's rule); for rows, where the carried
-    columns are joined by position, any other number of elements fails the mini-batch, and so does another order. The
+    columns are joined by position, any other number of elements fails the mini-batch, whatever their types, and so does another order. The
     DataFrame that was ``handed`` over is looked at for that.
 
     Raises:
@@ -86,17 +91,22 @@ def make_outcome(
     """
     if isinstance(returned, PartlyScored):
         return _outcome_of_part(returned, mini_batch, spec, scored_at)
-    result = read_returned(returned, spec.predictions)
     items = mini_batch.item_count
+    returned = in_memory(returned)
+    elements = count_elements(returned)
+    # Before the types: what does not fit for many rows may fit for one.
+    if spec.carried and elements not in {None, items}:
+        return _wrong_count(spec.caller, mini_batch, elements or 0)
+    result = read_returned(returned, spec.predictions)
     if spec.carried and result.elements != items:
-        raise _wrong_count(spec.caller, mini_batch, result.elements)
+        return _wrong_count(spec.caller, mini_batch, result.elements)
     if spec.carried:
         refuse_other_order(returned, mini_batch.rows, handed, spec.caller)
     rows = _join(result, mini_batch, spec, scored_at)
     check_partition_values(rows, spec.partition_by)
     scored = min(items, result.elements)
     shortfall = _shortfall(spec.caller, items, result.elements) if scored < items else None
-    return Outcome(items=items, scored=scored, table=rows, failure=shortfall)
+    return Outcome(items=items, scored=scored, table=rows, failure=shortfall, elements=result.elements)
 
 
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
@@ -104,8 +114,24 @@ def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec
     if not rest.item_count:
         return Outcome(mini_batch.item_count, 0, failure=part.failures[0].failure, failures=part.failures)
     outcome = make_outcome(part.returned, rest, spec, scored_at)
+    if outcome.table is None:
+        return replace(outcome, items=mini_batch.item_count)
     failure = outcome.failure or part.failures[0].failure
     return replace(outcome, items=mini_batch.item_count, failure=failure, failures=part.failures)
+
+
+def in_memory(returned: object) -> object:
+    """Take everything out of an iterator; give anything else as it is.
+
+    Raises:
+        OutputContractError: the iterator raised.
+    """
+    if not isinstance(returned, Iterator):
+        return returned
+    try:
+        return list(returned)
+    except Exception as error:
+        raise _unreadable(error) from error
 
 
 def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
@@ -119,12 +145,16 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
     except OutputContractError:
         raise
     except Exception as error:
-        raise OutputContractError(
-            code="OUTPUT_UNREADABLE",
-            what="what run() returned cannot be read",
-            got=type(error).__name__,
-            next_step="Return plain numbers, texts and arrays; the whole traceback is in the log.",
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> OutputContractError:
+    return OutputContractError(
+        code="OUTPUT_UNREADABLE",
+        what="what run() returned cannot be read",
+        got=type(error).__name__,
+        next_step="Return plain numbers, texts and arrays; the whole traceback is in the log.",
+    )
 
 
 def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> pa.Table:
@@ -154,14 +184,15 @@ def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Ar
     return pa.nulls(count, pa.string())
 
 
-def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> OutputContractError:
-    return OutputContractError(
+def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> Outcome:
+    error = OutputContractError(
         code="OUTPUT_ROWS",
         what=caller,
         got=f"{elements} elements for {mini_batch.item_count} rows",
         expected="one element per row, since input columns are carried into the result by position",
         next_step="Return one element per row, or set 'output.carry: []'.",
     )
+    return Outcome(mini_batch.item_count, 0, failure=describe_failure(error), elements=elements)
 
 
 def _shortfall(caller: str, items: int, elements: int) -> Failure:

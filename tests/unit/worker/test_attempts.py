@@ -81,7 +81,8 @@ def test_all_but_the_bad_rows_are_scored_in_order_within_the_bound_of_calls(item
     assert [item.position for item in outcome.failures] == sorted(bad)
     assert (outcome.items, outcome.scored, outcome.failed) == (items, items - len(bad), len(bad))
     extra = 2 * len(bad) * math.ceil(math.log2(items)) if items > 1 else 0
-    assert len(attempts.calls) == len(engine.asked) <= 1 + extra
+    # One more where no two items have been scored together.
+    assert len(attempts.calls) == len(engine.asked) <= 1 + extra + bool(bad)
     assert sum(call.scored for call in attempts.calls) == outcome.scored
     assert (outcome.failure is None) is not bool(bad)
 
@@ -98,10 +99,25 @@ def test_a_mini_batch_is_tried_again_as_a_whole_before_it_is_halved() -> None:
     ]  # fmt: skip
 
 
-def test_what_fails_whole_and_not_in_halves_is_scored() -> None:
-    outcome, _ = attempt(FakeEngine(lambda values, _: RAISED if len(values) == 4 else None), 4)
+def test_what_fails_whole_and_not_in_halves_is_tried_again_and_stands_in_parts() -> None:
+    engine = FakeEngine(lambda values, _: RAISED if len(values) == 4 else None)
+
+    outcome, attempts = attempt(engine, 4)
 
     assert (outcome.scored, outcome.failure, outcome.failures) == (4, None, ())
+    assert (outcome.scored_in_parts, outcome.is_contract_broken) == (4, False)
+    assert engine.asked == [[0, 1, 2, 3], [0, 1], [2, 3], [0, 1, 2, 3]]
+    assert [call.scored for call in attempts.calls] == [0, 2, 2, 0]
+
+
+def test_a_fault_that_passes_leaves_the_values_of_the_whole() -> None:
+    engine = FakeEngine(lambda _, call: RAISED if call == 1 else None)
+
+    outcome, attempts = attempt(engine, 4)
+
+    assert (outcome.scored, outcome.failure, outcome.scored_in_parts) == (4, None, 0)
+    assert engine.asked == [[0, 1, 2, 3], [0, 1], [2, 3], [0, 1, 2, 3]]
+    assert [call.scored for call in attempts.calls] == [0, 0, 0, 4]
 
 
 def test_a_clean_mini_batch_is_called_once() -> None:
@@ -139,9 +155,9 @@ def test_no_call_is_made_that_cannot_save_the_run() -> None:
 
     outcome, _ = attempt(engine, 8, FailureRules(error_threshold=0))
 
-    # The first bad row is found, and then no more.
-    assert engine.asked == [list(range(8)), [0, 1, 2, 3], [0, 1], [0]]
-    assert (outcome.scored, outcome.failed) == (0, 8)
+    # The first bad row is found, and then no more; what fails in every half comes first.
+    assert engine.asked == [list(range(8)), [0, 1, 2, 3], [4, 5, 6, 7], [0, 1], [2, 3], [4, 5], [6, 7], [0]]
+    assert (outcome.scored, outcome.failed) == (4, 4)
 
 
 @pytest.mark.parametrize("when", [0, 1])

@@ -209,7 +209,7 @@ def test_the_first_failure_stops_the_task(loads: Loads, spec: WorkerSpec) -> Non
 
     assert [report.failed for report in reports] == [0, 10]
     assert reports[-1].failure == Failure("SCRIPT_RUN", "ValueError", "x", "score.py, line 3", "tb", "")
-    assert [batch.item_count for batch in scorer.called] == [10, 10, 5, 2, 1]
+    assert [batch.item_count for batch in scorer.called] == [10, 10, 5, 5, 2, 3, 2, 3, 1]
     assert read_progress(spec.stage.folder) == ItemsDone(20, 10)
 
 
@@ -227,7 +227,7 @@ def test_what_is_tolerated_does_not_stop_the_task_and_is_quarantined(loads: Load
     assert [report.failed for report in reports] == [0, 1, 0, 0, 0]
     assert [[call.items for call in report.attempts] for report in reports[:2]] == [
         [10],
-        [10, 10, 5, 2, 3, 1, 2, 1, 1, 5],
+        [10, 10, 5, 5, 2, 3, 1, 2, 1, 1],
     ]
     assert staged_rows(reports, spec) == 49
     (file,) = reports[-1].quarantined

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -93,11 +94,23 @@ def test_items_without_an_element_count_as_failed(items: int, elements: int) -> 
 
 @pytest.mark.parametrize("elements", [0, 2, 4])
 def test_beside_carried_columns_there_is_exactly_one_element_per_row(elements: int) -> None:
-    with pytest.raises(OutputContractError) as caught:
-        make_outcome(list(range(elements)), MiniBatch("4-2", (), ROWS), spec(carried=("id",)), AT)
+    made = make_outcome(list(range(elements)), MiniBatch("4-2", (), ROWS), spec(carried=("id",)), AT)
 
-    assert caught.value.code == "OUTPUT_ROWS"
-    assert caught.value.got == f"{elements} elements for 3 rows"
+    assert made.failure is not None
+    assert (made.scored, made.table, made.elements, made.failure.code) == (0, None, elements, "OUTPUT_ROWS")
+    assert f"got {elements} elements for 3 rows" in made.failure.message
+    assert "'output.carry: []'" in made.failure.next_step
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [["a"], ("a", "b"), iter(["a"]), np.array(["a"]), pd.Series(["a"]), pd.DataFrame({"x": ["a"]}), pa.array(["a"])],
+)
+def test_a_wrong_number_of_elements_is_found_before_their_types(returned: object) -> None:
+    made = make_outcome(returned, MiniBatch("4-2", (), ROWS), spec(carried=("id",)), AT)
+
+    assert made.failure is not None
+    assert (made.failure.code, made.elements) == ("OUTPUT_ROWS", 2 if isinstance(returned, tuple) else 1)
 
 
 @pytest.mark.parametrize("elements", [0, 2, 3, 5])
