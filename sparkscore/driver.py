@@ -38,6 +38,8 @@ ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 # A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
 _SAMPLE_ROWS: Final = 10_000
+# So that small files with one row each are passed over.
+_LEAST_ROWS: Final = 100
 _LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
 _SLOTS_OF_A_CLUSTER: Final = 32
 _CHANGED_SCHEMA: Final = pa.schema([("path", pa.string()), ("difference", pa.string())])
@@ -109,6 +111,8 @@ def first_mini_batch(
 ) -> MiniBatch | None:
     """Give the first mini-batch of the plan, or one made of the input's first rows; None if there is none.
 
+    Of the first rows, one with several: one element for one row says nothing.
+
     Raises:
         SourceError: Spark could not read the input.
     """
@@ -116,10 +120,11 @@ def first_mini_batch(
         return next(iter(read_planned_mini_batches(str(plan_file), [0] if plan.unit_count else [])), None)
     try:
         with pinned_settings(rows.sparkSession):
-            sample = rows.limit(limit.items or _SAMPLE_ROWS).toArrow()
+            sample = rows.limit(max(limit.items or _SAMPLE_ROWS, _LEAST_ROWS)).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
-    return next(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0), None)
+    mini_batches = list(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0))
+    return next((each for each in mini_batches if each.item_count > 1), next(iter(mini_batches), None))
 
 
 def task_slots(spark: SparkSession) -> int:

@@ -17,7 +17,17 @@ from sparkscore.redaction import redact
 from sparkscore.worker import MiniBatchReport, ProbeReport
 
 RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "ABORT"
-_COUNTS = ("items", "scored", "failed", "skipped", "mini_batches", "attempts", "probe_calls")
+_COUNTS = (
+    "items",
+    "scored",
+    "scored_in_parts",
+    "failed",
+    "skipped",
+    "mini_batches",
+    "broken_contracts",
+    "attempts",
+    "probe_calls",
+)
 
 
 def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> dict[str, Any]:
@@ -84,9 +94,11 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
     return {
         "items": total,
         "scored": scored,
+        "scored_in_parts": sum(report.scored_in_parts for report in done),
         "failed": failed,
         "skipped": total - scored - failed,
         "mini_batches": len(done),
+        "broken_contracts": sum(report.is_contract_broken for report in done),
         "attempts": sum(report.calls for report in done),
         "probe_calls": 0 if probe is None else probe.calls,
     }
@@ -107,8 +119,36 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 
 
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
-    """Give what worker processes warned of, each sentence once."""
-    return sorted({warning for report in _all(reports, probe) for warning in report.warnings})
+    """Give what worker processes warned of, each sentence once, and what the calls themselves give reason to."""
+    done = list(reports)
+    told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
+    return [*told, *_of_parts(done), *_of_broken_contracts(done)]
+
+
+def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
+    """Warn of mini-batches without a bad item whose values stand only in parts."""
+    parts = [report for report in reports if report.scored_in_parts and not report.failed]
+    if not parts:
+        return []
+    items = sum(report.items for report in parts)
+    told = (
+        f"{len(parts):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole and were scored in parts: "
+        "no item of them is bad, but a script that looks at its whole mini-batch (a mean, a rank) gives other values in "
+        "parts; with a smaller 'mini_batch_size' they may be scored whole"
+    )
+    return [told]
+
+
+def _of_broken_contracts(reports: list[MiniBatchReport]) -> list[str]:
+    broken = [report for report in reports if report.is_contract_broken]
+    if not broken:
+        return []
+    items = sum(report.items for report in broken)
+    told = (
+        f"{len(broken):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole by a broken contract: "
+        f"what came back is no value for each item, and no single item is to blame; the first is '{broken[0].mini_batch}'"
+    )
+    return [told]
 
 
 def _all(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[MiniBatchReport | ProbeReport]:

@@ -135,13 +135,17 @@ def _items(record: Mapping[str, Any]) -> str:
     if origin and not counts["items"] and record["state"] == "COMPLETE":
         return f"nothing to do: later runs have scored all that failed in {origin}"
     kind = "files" if (record.get("input") or {}).get("format") == "files" else "rows"
-    numbers = f"{counts['items']:,} {kind}: {counts['scored']:,} scored, {counts['failed']:,} failed"
+    in_parts = counts.get("scored_in_parts") or 0
+    told = f" ({in_parts:,} in parts of their mini-batches)" if in_parts else ""
+    numbers = f"{counts['items']:,} {kind}: {counts['scored']:,} scored{told}, {counts['failed']:,} failed"
     return numbers if counts["items"] else ""
 
 
 def _mini_batches(counts: Mapping[str, Any]) -> str:
     number = counts.get("mini_batches") or 0
-    return f"{number:,}" if number else ""
+    broken = counts.get("broken_contracts") or 0
+    told = f", {broken:,} of them with a broken contract" if broken else ""
+    return f"{number:,}{told}" if number else ""
 
 
 def _model(record: Mapping[str, Any]) -> str:

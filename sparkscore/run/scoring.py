@@ -51,6 +51,7 @@ from sparkscore.worker import (
     MiniBatchReport,
     ProbeReport,
     ProbeSpec,
+    ResultSpec,
     StageSpec,
     WorkerSpec,
 )
@@ -148,7 +149,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
         first = partial(first_mini_batch, plan, plan_file, rows, limit)
         probe = _kept_probe(stage)
         if probe is None:
-            probe = _probe(request.spark, prepared, engine, first(), predictions)
+            probe = _probe(request, engine, first(), predictions)
             _write_whole(stage / PROBE, partial(write_probe_report, report=probe))
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
@@ -156,7 +157,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     carried = choose_carried(prepared.deployment, request.columns, is_frame=is_frame)
     lineage = LineageValues(prepared.run_id, *prepared.lineage_model)
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
-    rules = result.spec if prepared.script else replace(result.spec, caller=prepared.scorer_name, is_per_item=True)
+    rules = _result_spec(request, result.spec, probe)
     layout = _stage_spec(sink, stage)
     done = {} if plan_file is None else read_done_units(stage, count_mini_batches(plan_file))
     if done:
@@ -168,6 +169,16 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)
     spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment), units, chunk)
     return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
+
+
+def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
+    """Say whose result it is, and how far it is known that there is an element for each row."""
+    prepared = request.prepared
+    # An ONNX graph computes with whole columns, and Spark keeps the rows of a pyspark.ml model.
+    is_known = prepared.description is not None and prepared.description.kind in {"onnx", "spark"}
+    is_proven = is_known or (probe is not None and probe.is_proven)
+    spec = replace(spec, columns=len(request.columns or ()), is_proven=is_proven)
+    return spec if prepared.script else replace(spec, caller=prepared.scorer_name, is_per_item=True)
 
 
 def _failure_rules(deployment: Deployment) -> FailureRules:
@@ -262,19 +273,25 @@ def _kept_probe(stage: Path) -> ProbeReport | None:
     return read_kept_probe(file) if file.exists() else None
 
 
-def _probe(
-    spark: SparkSession,
-    prepared: PreparedRun,
-    engine: EngineSpec,
-    first: MiniBatch | None,
-    declared: pa.Schema | None,
-) -> ProbeReport:
+def _probe(request: Request, engine: EngineSpec, first: MiniBatch | None, declared: pa.Schema | None) -> ProbeReport:
     if first is None:
         raise nothing_to_score()
+    prepared = request.prepared
+    output, settings = prepared.deployment.output, prepared.deployment.settings
     rows = None if first.rows is None else bytes(write_stream(first.rows))
-    is_tolerant = prepared.deployment.settings.error_threshold != 0
-    spec = ProbeSpec(engine, first.mini_batch_id, first.files, rows, declared, is_tolerant)
-    report = run_probe(spark, spec)
+    # Without a script each row gets its element, also in a DataFrame.
+    is_joined = bool(output.carry) if output.carry is not None else None if prepared.script else True
+    spec = ProbeSpec(
+        engine,
+        first.mini_batch_id,
+        first.files,
+        rows,
+        declared,
+        is_tolerant=settings.error_threshold != 0,
+        is_joined=is_joined,
+        columns=len(request.columns or ()),
+    )
+    report = run_probe(request.spark, spec)
     if report.failure is not None:
         raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
     if not report.predictions:

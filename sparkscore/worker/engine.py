@@ -87,11 +87,13 @@ class Probed:
         predictions: the columns; None when it failed.
         is_frame: whether a DataFrame came back.
         failure: why it failed.
+        elements: how many elements came back.
     """
 
     predictions: pa.Schema | None = None
     is_frame: bool = False
     failure: Failure | None = None
+    elements: int = 0
 
 
 class Engine(Protocol):
@@ -169,7 +171,7 @@ class LocalEngine:
             result = read_returned(returned, declared)
         except BaseException as error:  # noqa: BLE001 - as in `score`
             return Probed(failure=_failure_of(error, "OUTPUT_UNREADABLE"))
-        return Probed(result.table.schema, result.is_frame)
+        return Probed(result.table.schema, result.is_frame, elements=result.elements)
 
     def close(self) -> None:
         """Close the scorer, and give the variables of the process back."""

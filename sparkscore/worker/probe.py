@@ -1,4 +1,4 @@
-"""Call the scorer once, before the run, to learn what it returns (worker)."""
+"""Call the scorer before the run, to learn what it returns: once, and again where the count may be chance (worker)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
 from sparkscore.worker.checksums import read_sealed, sealed
@@ -28,6 +29,7 @@ PROBE_SCHEMA = pa.schema(
         ("calls", pa.int64()),
         ("warnings", pa.list_(pa.string())),
         ("failure", FAILURE_TYPE),
+        ("is_proven", pa.bool_()),
     ]
 )
 
@@ -43,6 +45,8 @@ class ProbeSpec:
         rows: its rows as an Arrow stream; None for a mini-batch of files.
         declared: the columns that the deployment declares.
         is_tolerant: whether the run tolerates failed items; the shape is then learned from others.
+        is_joined: whether what comes back is joined to input columns, row by row; None: unless it is a DataFrame.
+        columns: number of columns that are handed over.
     """
 
     engine: EngineSpec
@@ -51,6 +55,8 @@ class ProbeSpec:
     rows: bytes | None
     declared: pa.Schema | None
     is_tolerant: bool = False
+    is_joined: bool | None = None
+    columns: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class ProbeReport:
         calls: calls of ``run()``.
         warnings: what the user should know of the worker process, a sentence each.
         failure: why it failed.
+        is_proven: whether it gave an element for each of several rows, and not by chance.
     """
 
     predictions: pa.Schema | None
@@ -74,6 +81,7 @@ class ProbeReport:
     calls: int
     warnings: tuple[str, ...]
     failure: Failure | None
+    is_proven: bool = False
 
 
 def probe(spec: ProbeSpec) -> pa.RecordBatch:
@@ -82,11 +90,24 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
     Runs on the worker. Like the run itself it raises for no failure of the user's code.
     """
     loaded = engine_of_this_process(spec.engine)
-    probed, calls = (Probed(failure=loaded.failure), 0) if loaded.failure is not None else _probe(loaded, spec)
-    report = ProbeReport(
-        probed.predictions, probed.is_frame, loaded.worker, loaded.loads, calls, loaded.warnings, probed.failure
+    calls = _Calls(loaded, spec.declared)
+    probed, is_proven = Probed(failure=loaded.failure), False
+    if loaded.failure is None:
+        probed, part = _probe(calls, spec)
+        if part is not None and _is_counted(probed, part, spec):
+            probed, is_proven = _check_count(calls, probed, part, spec.columns)
+    return _row_of(
+        ProbeReport(
+            probed.predictions,
+            probed.is_frame,
+            loaded.worker,
+            loaded.loads,
+            calls.count,
+            loaded.warnings,
+            probed.failure,
+            is_proven,
+        )
     )
-    return _row_of(report)
 
 
 def _row_of(report: ProbeReport) -> pa.RecordBatch:
@@ -105,20 +126,76 @@ def read_probe_report(table: pa.Table) -> ProbeReport:
     return ProbeReport(**{**row, "predictions": schema, "failure": failure, "warnings": warnings})
 
 
-def _probe(loaded: LoadedEngine, spec: ProbeSpec) -> tuple[Probed, int]:
+class _Calls:
+    """Calls the scorer and counts the calls."""
+
+    def __init__(self, loaded: LoadedEngine, declared: pa.Schema | None) -> None:
+        self.loaded = loaded
+        self.count = 0
+        self._declared = declared
+
+    def probe(self, part: MiniBatch) -> Probed:
+        self.loaded.ensure()
+        if self.loaded.failure is not None:
+            return Probed(failure=self.loaded.failure)
+        self.count += 1
+        return self.loaded.engine.probe(part, self._declared)
+
+
+def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
+    """Call until something is scored; give it with the part of the mini-batch that it comes from."""
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
-    first = probed = Probed()
-    calls = 0
-    while parts and calls < (_MOST_CALLS if spec.is_tolerant else 1) and loaded.failure is None:
+    first: Probed | None = None
+    while parts and calls.count < (_MOST_CALLS if spec.is_tolerant else 1) and calls.loaded.failure is None:
         part = parts.popleft()
-        probed, calls = loaded.engine.probe(part, spec.declared), calls + 1
+        probed = calls.probe(part)
         if probed.failure is None:
-            return probed, calls
-        first = probed if calls == 1 else first
+            return probed, part
+        first = first or probed
         parts.extend(part.halves() if part.item_count > 1 else ())
-        loaded.ensure()
-    return first, calls
+        calls.loaded.ensure()
+    return first or Probed(), None
+
+
+def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
+    is_joined = spec.is_joined if spec.is_joined is not None else not probed.is_frame
+    return is_joined and part.rows is not None and part.item_count > 1
+
+
+def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
+    """Call with another size where one element came back, or as many as there are columns: that may be chance.
+
+    Any other wrong number is left to the run, which finds the rows that are missing.
+
+    Returns:
+        What came back, or why it cannot be the result; and whether there is an element for each row.
+    """
+    items = part.item_count
+    if probed.elements not in {1, columns}:
+        return probed, probed.elements == items
+    halves = part.halves()
+    counts = []
+    for half in halves:
+        tried = calls.probe(half)
+        if tried.failure is not None:
+            return probed, False
+        counts.append(tried.elements)
+        if probed.elements == items and tried.elements == half.item_count:
+            return probed, True
+    if sum(counts) == probed.elements:
+        return probed, False
+    told = (
+        f"run() returned {probed.elements} elements for {items} rows, and {counts[0]} and {counts[1]} for their halves"
+    )
+    failure = Failure(
+        "OUTPUT_ROWS",
+        OutputContractError.__name__,
+        f"broken contract: {told}; expected one element per row, since input columns are carried into the result by "
+        "position",
+        next_step="Return one element per row, or set 'output.carry: []'.",
+    )
+    return Probed(failure=failure), False
 
 
 def write_probe_report(path: str, report: ProbeReport) -> None:

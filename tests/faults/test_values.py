@@ -79,7 +79,6 @@ REFUSED = [
     Case(31, "5", "OUTPUT_KIND", "int"),
     Case(31, "'cat'", "OUTPUT_KIND", "str"),
     Case(31, "{'prediction': [1] * count}", "OUTPUT_KIND", "dict"),
-    Case(32, "[]", "OUTPUT_ROWS", "0 elements for 1 rows"),
     Case(33, "Odd([1])", "OUTPUT_UNREADABLE", "RuntimeError"),
     Case(34, "[{'other': 1}] * count", "OUTPUT_COLUMNS", "other"),
     Case(34, "[{'prediction': 1, 'more': 2}] * count", "OUTPUT_COLUMNS", "more"),
@@ -146,6 +145,22 @@ def assert_matches(case: Case, row: dict[str, Any]) -> None:
     assert re.fullmatch(case.code, row["error_code"]), row
     assert re.search(case.told, row["message"]), row
     assert len(row["message"]) <= 2000
+
+
+def test_32_nothing_for_a_mini_batch_is_not_put_down_to_single_rows(
+    spark: SparkSession, tmp_path: Path, rows: Path, make_deployment: MakeDeployment
+) -> None:
+    script = script_of("[]", "(frame['id'] * 2).tolist()")
+    deployment = make_deployment(script, settings=SETTINGS, output={"schema": "prediction bigint", "carry": ["id"]})
+
+    run = sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
+
+    check_ledger(run.record, tmp_path / "runs", IDS)
+    assert (run.record["counts"]["failed"], run.record["counts"]["attempts"]) == (30, 21)
+    quarantine = read_table(tmp_path / "out_quarantine").to_pylist()
+    assert {(row["error_code"], "0 elements for 10 rows" in row["message"]) for row in quarantine} == {
+        ("OUTPUT_ROWS", True)
+    }
 
 
 def test_33_any_of_the_documented_forms_may_come_from_one_script(

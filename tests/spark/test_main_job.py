@@ -69,6 +69,7 @@ def test_files_give_what_a_plain_loop_gives(
     assert table.column("prediction").to_pylist() == predictions_of_a_plain_loop(deployment, [files])
     assert run.record["counts"] == {
         "items": 57, "scored": 57, "failed": 0, "skipped": 0, "mini_batches": 12, "attempts": 12, "probe_calls": 1,
+        "scored_in_parts": 0, "broken_contracts": 0,
     }  # fmt: skip
 
 

@@ -75,6 +75,7 @@ def test_rows_come_back_to_the_bit_and_join_those_that_were_scored(
     third = sparkscore.score(spark, deployment, **options, only_failed=second.record["run_id"])
     assert third.record["counts"] | {"attempts": 0, "probe_calls": 0} == {
         "items": 1, "scored": 1, "failed": 0, "skipped": 0, "mini_batches": 1, "attempts": 0, "probe_calls": 0,
+        "scored_in_parts": 0, "broken_contracts": 0,
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from sparkscore.lineage import (
     loads_of,
     new_record,
     verified_models_of,
+    warnings_of,
 )
 from sparkscore.plan import InputFile, Plan, Snapshot
 from sparkscore.worker import MiniBatchReport, ProbeReport
@@ -164,3 +165,18 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert git_commit_of(tmp_path) is None
+
+
+def test_what_stands_only_in_parts_and_broken_contracts_are_counted_and_warned_of() -> None:
+    in_parts = replace(REPORT, scored_in_parts=10)
+    with_bad_items = replace(REPORT, scored=9, failed=1, scored_in_parts=9)
+    broken = replace(REPORT, mini_batch="0-7", scored=0, failed=10, is_contract_broken=True)
+
+    counts = counts_of([REPORT, in_parts, with_bad_items, broken], None, None)
+    parts, contract = warnings_of([REPORT, in_parts, with_bad_items, broken], None)
+
+    assert (counts["scored_in_parts"], counts["broken_contracts"]) == (19, 1)
+    assert parts.startswith("1 of 4 mini-batches (10 items) failed as a whole and were scored in parts")
+    assert contract.startswith("1 of 4 mini-batches (10 items) failed as a whole by a broken contract")
+    assert "'0-7'" in contract
+    assert warnings_of([REPORT, with_bad_items], None) == []
