@@ -132,9 +132,9 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
         return []
     items = sum(report.items for report in parts)
     told = (
-        f"{len(parts):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole and were scored in parts: "
-        "no item of them is bad, but a script that looks at its whole mini-batch (a mean, a rank) gives other values in "
-        "parts; with a smaller 'mini_batch_size' they may be scored whole"
+        f"{len(parts):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole and were scored in "
+        "parts: no item of them is bad, but a script that looks at its whole mini-batch (a mean, a rank) gives other "
+        "values in parts; with a smaller 'mini_batch_size' they may be scored whole"
     )
     return [told]
 
@@ -146,7 +146,7 @@ def _of_broken_contracts(reports: list[MiniBatchReport]) -> list[str]:
     items = sum(report.items for report in broken)
     told = (
         f"{len(broken):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole by a broken contract: "
-        f"what came back is no value for each item, and no single item is to blame; the first is '{broken[0].mini_batch}'"
+        f"what came back is no value for each item, and no single item is to blame; first: '{broken[0].mini_batch}'"
     )
     return [told]
 
