@@ -83,7 +83,7 @@ def make_outcome(
     """Judge what ``run()`` returned for a mini-batch and make its rows of the result.
 
     Runs on the worker. An element that is missing counts as a failed item (Azure's rule); for rows, where the carried
-    columns are joined by position, any other number of elements fails the mini-batch, whatever their types, and so does another
+    columns are joined by position, any other number of elements fails the mini-batch, and so does another
     order. The DataFrame that was ``handed`` over is looked at for that.
 
     Raises:
