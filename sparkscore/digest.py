@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import hmac
 import json
 import stat
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,11 @@ def identity_of(parts: Mapping[str, object]) -> str:
     """
     texts = {name: json.dumps(part, sort_keys=True, default=str) for name, part in sorted(parts.items())}
     return " ".join(f"{name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}" for name, text in texts.items())
+
+
+def keyed_digest(secrets: object, key: bytes) -> str:
+    """Give a digest of secrets that tells nothing to those who lack the key, not even by trying all short passwords."""
+    return hmac.new(key, json.dumps(secrets, sort_keys=True, default=str).encode(), hashlib.sha256).hexdigest()
 
 
 def different_parts(identity: str, other: str) -> list[str]:

@@ -50,6 +50,7 @@ class Snapshot:
         items: files or rows; None where rows can only be counted by reading them.
         files: the files, sorted by path; empty for a table.
         skipped: number of files left out, by the reason.
+        table_id: a table's own id, which a table that is removed and made again under its name does not have.
     """
 
     format: str
@@ -59,6 +60,7 @@ class Snapshot:
     items: int | None
     files: tuple[InputFile, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    table_id: str | None = None
 
     @property
     def kind(self) -> Literal["files", "rows"]:

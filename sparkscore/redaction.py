@@ -1,61 +1,119 @@
 """Take secrets out of text and of mappings before they are shown or stored; runs on the driver and on workers.
 
-The patterns know what a secret looks like (a SAS signature, a token with a known prefix) and where one stands
-(``password=``, a key of a mapping that is called like one). Everything else is left as it is: a redactor that eats
-container names and sentences makes messages useless.
+A secret is known by its form (a SAS signature, a token with a known prefix), by the name that stands beside it
+(``password=``, a key of a mapping that is called like one), or by its value, where a setting or an environment
+variable has told it. Everything else is left as it is: a redactor that eats container names and
+sentences makes messages useless.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
 from typing import Final
+
+from sparkscore.secret_names import is_counted, is_secret_key
+
+__all__ = ["MASK", "is_secret_key", "redact", "redact_mapping", "remember_secrets", "remember_values", "secrets_among"]
 
 MASK: Final = "***"
 
-_TELLING_WORDS: Final = r"(?:secret|password|passwd|pwd|token(?!iz)|access.?key|account.?key|api.?key|credential)"
-_SECRET_KEY: Final = re.compile(_TELLING_WORDS, re.IGNORECASE)
-_VALUE: Final = r"""(?:"[^"]*"|'[^']*'|(?:[^\s;&,"']|,(?!\s))+)"""
+_NAME: Final = r"(?P<name>[\w.-]{1,160})"
+_VALUE: Final = r"""(?P<value>"[^"]*"|'[^']*'|(?:[^\s;&,"']|,(?!\s))+)"""
+# What stands where a secret would, and is none.
+_NO_SECRETS: Final = frozenset({"", "none", "null", "true", "false", "yes", "no", MASK})
 
 # Each pattern keeps what stands in its group 'kept' (the setting's name, the URL's scheme) and masks the rest.
-_PATTERNS: Final = tuple(
+_FORMS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # keys and certificates in PEM form; a key that was cut off is masked to the end of the text
         r"(?P<kept>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
         # Azure SAS, also inside an encoded URL
         r"""(?P<kept>(?:(?<![a-z0-9])|(?<=%[0-9a-f]{2}))sig(?:=|%3d))[^&\s"';,]+""",
+        # signatures of presigned URLs of Amazon and Google, and the key of an Azure function
+        r"""(?P<kept>(?:x-(?:amz|goog)-signature|[?&](?:signature|code))(?:=|%3d))[^&\s"';,]{8,}""",
         # Azure connection strings; base64 values end in '='
         r"""(?P<kept>\b(?:AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;&\s"']+""",
-        # password=… in JDBC URLs and connection strings
-        rf"(?P<kept>\b(?:pwd|passwd|password)\s{{0,3}}=\s{{0,3}}){_VALUE}",
-        # other settings named like a secret, name=value without spaces; a short number is a count (max_tokens=512)
-        rf"(?P<kept>(?<![\w.-])[\w.-]{{0,80}}?{_TELLING_WORDS}[\w.-]{{0,80}}=)(?!\d{{1,6}}\.?(?:[\s;&,)]|\Z)){_VALUE}",
-        # the same as an entry of a printed mapping
-        rf"""(?P<kept>["'][^"'\s]{{0,80}}?{_TELLING_WORDS}[^"'\s]{{0,80}}["']\s{{0,3}}:\s{{0,3}})(?:"[^"]*"|'[^']*')""",
+        # headers
+        (
+            r"(?P<kept>\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:basic|bearer|digest|token|apikey|negotiate|"
+            r"sharedkey(?:lite)?)\s{1,3})[^\s\"',;]+"
+        ),
+        r"""(?P<kept>\b(?:set-)?cookie["']?:\s{0,3}["']?)(?=[^\s"';]{1,200}=)[^\r\n"']+""",
         # user:password@ in a URL, and a bare token where no storage container can stand (abfss://container@account)
         r"""(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://)[^/\s?#@:"']*:[^/\s?#"']*(?=@)""",
         r"""(?P<kept>\b(?:https?|ftp|git|ssh)://)[^/\s?#@:"']+(?=@)""",
         r"(?P<kept>\bBearer\s{1,3})(?=[a-z0-9._~+/=-]*[0-9]|[a-z0-9._~+/=-]{20})[a-z0-9._~+/-]{8,}=*",
+        # tokens that begin in a way of their own
         r"(?P<kept>)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*",
         r"(?P<kept>)\bdapi[0-9a-f]{32,}(?:-\d+)?",
         r"(?P<kept>)\b(?-i:AKIA|ASIA)(?-i:[0-9A-Z]{16})\b",
-        r"(?P<kept>)\bgh[pousr]_[a-z0-9]{36,}",
-        r"(?P<kept>)\bgithub_pat_\w{22,}",
+        r"(?P<kept>)\b(?-i:gh[pousr]_[A-Za-z0-9]{36,})",
+        r"(?P<kept>)\b(?-i:github_pat_)\w{22,}",
+        r"(?P<kept>)(?<![\w-])(?-i:sk|rk)[-_](?=[\w-]*\d|[\w-]{32})(?:[a-z]+[-_])*[\w-]{16,}",
+        r"(?P<kept>)(?<![\w-])(?-i:hf_[A-Za-z]{8,}|hf_[A-Za-z0-9]{16,})",
+        (
+            r"(?P<kept>)(?<![\w-])(?-i:xox[a-z]-|xapp-|glpat-|gldt-|glrt-|npm_|pypi-|shpat_|dop_v1_|dckr_pat_|nvapi-)"
+            r"[\w-]{10,}"
+        ),
+        r"(?P<kept>)(?<![\w-])(?-i:AIza[\w-]{35}|ya29\.[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,})",
     )
 )
+_BASIC: Final = re.compile(r"(?P<kept>\bBasic\s{1,3})(?P<value>[a-z0-9+/]{4,}={0,2})", re.IGNORECASE)
+_AWS_SECRET: Final = re.compile(
+    r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9+][A-Za-z0-9/+]{39})(?![A-Za-z0-9/+=_-]|\.\w)"
+)
+_FEWEST_CHANGES: Final = 15
+
+# Settings beside their names. A folder such as '/token=abc/' is a place in a table, not a setting.
+_NAMED: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?P<kept>(?<![\w./-]){_NAME}(?:=|%3[dD])){_VALUE}",
+        # the same with blanks, in connection strings
+        rf"(?P<kept>(?<![\w./-])(?P<name>(?i:pwd|passwd|password))\s{{0,3}}=\s{{0,3}}){_VALUE}",
+        # an entry of a printed mapping, also of one that is JSON inside JSON
+        (
+            r"""(?P<kept>(?P<quote>\\?["'])(?P<name>[^"'\s\\]{1,160})(?P=quote)\s{0,3}[:=]\s{0,3})"""
+            r"""(?P<value>\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"',;:}\])\\{\[]+)"""
+        ),
+        # a flag of a command line, an element of XML
+        rf"(?P<kept>(?<![\w-])--{_NAME}\s{{1,3}})(?!-)(?P<value>[^\s\"']+)",
+        rf"(?P<kept><{_NAME}>)(?P<value>[^<>]+)(?=<)",
+        # a line of YAML or a header: a name in capitals, or a value alone on its line
+        (
+            r"(?P<kept>(?<![\w./-])(?P<name>[A-Z](?:[\w.-]{0,158}[_-][\w.-]{1,80}|[A-Z0-9]{2,80})):[ \t]{1,3})"
+            rf"{_VALUE}"
+        ),
+        rf"(?P<kept>(?<![\w./-]){_NAME}:[ \t]{{1,3}}){_VALUE}(?=[ \t]*(?:[\r\n}},;]|\Z))",
+    )
+)
+_COUNT: Final = re.compile(r"\d{1,6}\.?")
 
 
 def redact(text: str) -> str:
-    """Replace every secret in a text by ``***``.
+    """Replace every secret in a text by ``***``, also those that `remember_secrets` was told.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'
     >>> redact("abfss://container@account.dfs.core.windows.net/in")
     'abfss://container@account.dfs.core.windows.net/in'
     """
-    for pattern in _PATTERNS:
+    return _redact_forms(_known.masked(text))
+
+
+def _redact_forms(text: str) -> str:
+    for pattern in _FORMS:
         text = pattern.sub(_masked, text)
+    text = _BASIC.sub(lambda match: _masked(match) if _is_user_and_password(match["value"]) else match[0], text)
+    text = _AWS_SECRET.sub(lambda match: MASK if _is_random(match["value"]) else match[0], text)
+    for pattern in _NAMED:
+        text = pattern.sub(_masked_if_named_so, text)
     return text
 
 
@@ -63,38 +121,135 @@ def _masked(match: re.Match[str]) -> str:
     return f"{match['kept']}{MASK}"
 
 
-def is_secret_key(key: str) -> bool:
-    """Tell whether the name of a setting says that its value is a secret.
+def _masked_if_named_so(match: re.Match[str]) -> str:
+    name, value = match["name"], match["value"].strip("\\\"'")
+    if not is_secret_key(name) or value.lower() in _NO_SECRETS or (is_counted(name) and _COUNT.fullmatch(value)):
+        return match[0]
+    # The mask of another pattern stays as it is, with what it keeps.
+    return match[0] if MASK in value else _masked(match)
 
-    >>> is_secret_key("DB_PASSWORD"), is_secret_key("TOKENIZERS_PARALLELISM")
-    (True, False)
+
+def _is_user_and_password(text: str) -> bool:
+    try:
+        return b":" in base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return False
+
+
+def _is_random(text: str) -> bool:
+    """Tell a secret key of AWS from a path and a digest: it changes between the kinds of characters all the time."""
+    kinds = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
+    changes = sum(one != other for one, other in pairwise(kinds))
+    return {"a", "A", "0"} <= set(kinds) and changes >= _FEWEST_CHANGES
+
+
+class _KnownValues:
+    """Values that are secrets because a setting with such a name has them."""
+
+    _LONG, _SHORTEST = 8, 4
+
+    def __init__(self) -> None:
+        self._values: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, values: Iterable[str]) -> None:
+        found = self._values | {value for value in values if len(value) >= self._SHORTEST}
+        if found != self._values:
+            self._values = found
+            # The longest first: one may be the beginning of another.
+            longest_first = sorted(found, key=lambda value: (-len(value), value))
+            self._pattern = re.compile("|".join(self._as_pattern(value) for value in longest_first))
+
+    def _as_pattern(self, value: str) -> str:
+        """Match a long value anywhere, a short one as a word only."""
+        escaped = re.escape(value)
+        return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
+
+    def masked(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+
+_known: Final = _KnownValues()
+
+
+def remember_secrets(settings: object) -> None:
+    """Let `redact` mask the values of those settings or environment variables whose names say that they are secrets.
+
+    Values that are numbers, words such as ``true``, or places that exist are not remembered, and a short value is
+    masked as a word only.
     """
-    return _SECRET_KEY.search(key) is not None
+    _known.add(secrets_among(settings))
 
 
-def _is_secret_flag(argument: object) -> bool:
-    return isinstance(argument, str) and argument.startswith("-") and "=" not in argument and is_secret_key(argument)
+def remember_values(values: Iterable[str]) -> None:
+    """Let `redact` mask these values, which `secrets_among` has found."""
+    _known.add(values)
+
+
+def secrets_among(tree: object) -> list[str]:
+    """Give the texts of a tree of mappings and lists that stand under a secret's name, or after such a flag."""
+    return [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
+
+
+def _is_telling(text: str) -> bool:
+    if text.lower() in _NO_SECRETS or _COUNT.fullmatch(text):
+        return False
+    try:
+        return not (text.startswith("/") and Path(text).exists())
+    except (OSError, ValueError):
+        return True
+
+
+def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
+    if isinstance(value, str) and is_secret:
+        yield value
+    else:
+        for item, is_secret_item in _items(value, is_secret=is_secret):
+            yield from _secret_texts(item, is_secret=is_secret_item)
 
 
 def redact_mapping(value: object) -> object:
-    """Copy a tree of mappings and lists with its secrets masked.
+    """Copy a tree of mappings and lists with its secrets masked; the same tree gives the same copy everywhere.
 
-    Strings pass through `redact`; what stands under a key that is called like a secret is masked whole.
+    Strings lose what looks like a secret, and the tree's own secrets; what stands under a key that is called like a
+    secret is masked whole.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}
     """
-    return _redacted(value, is_secret=False)
+    known = _KnownValues()
+    known.add(secrets_among(value))
+    return _redacted(value, lambda text: _redact_forms(known.masked(text)), is_secret=False)
 
 
-def _redacted(value: object, *, is_secret: bool) -> object:
+def _redacted(value: object, redact_text: Callable[[str], str], *, is_secret: bool) -> object:
     if isinstance(value, Mapping):
-        return {key: _redacted(item, is_secret=is_secret or is_secret_key(str(key))) for key, item in value.items()}
+        items = _items(value, is_secret=is_secret)
+        return {
+            key: _redacted(item, redact_text, is_secret=is_key)
+            for key, (item, is_key) in zip(value, items, strict=True)
+        }
     if isinstance(value, (list, tuple)):
-        # Arguments of a command line: what follows '--api-key' is the key.
-        after_flag = [False, *(_is_secret_flag(item) for item in value)]
-        pairs = zip(value, after_flag, strict=False)
-        return [_redacted(item, is_secret=is_secret or is_argument) for item, is_argument in pairs]
+        return [_redacted(item, redact_text, is_secret=is_key) for item, is_key in _items(value, is_secret=is_secret)]
     if is_secret and value is not None and not isinstance(value, bool):
         return MASK
-    return redact(value) if isinstance(value, str) else value
+    return redact_text(value) if isinstance(value, str) else value
+
+
+def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
+    """Give the items of a mapping or list, each with whether it is a secret."""
+    if isinstance(value, Mapping):
+        # Kubernetes writes a variable as {name: DB_PASS, value: …}.
+        names_one = {str(key).lower(): item for key, item in value.items()}.get("name")
+        is_variable = isinstance(names_one, str) and is_secret_key(names_one)
+        for key, item in value.items():
+            yield item, is_secret or is_secret_key(str(key)) or (is_variable and str(key).lower() == "value")
+    elif isinstance(value, (list, tuple)):
+        # Arguments of a command line: what follows '--api-key' is the key.
+        after_flag = [False, *(_is_secret_flag(item) for item in value)]
+        for item, is_argument in zip(value, after_flag, strict=False):
+            yield item, is_secret or is_argument
+
+
+def _is_secret_flag(argument: object) -> bool:
+    return isinstance(argument, str) and argument.startswith("-") and "=" not in argument and is_secret_key(argument)

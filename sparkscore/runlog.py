@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record_shape import is_record, read_json
-from sparkscore.redaction import redact
 from sparkscore.removal import put_in_place, remove_file
 from sparkscore.worker import MiniBatchReport, StagedFile
 from sparkscore.worker.planned import write_plan
@@ -194,11 +193,14 @@ class RunFolder:
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Keep what was asked for, so that the run can be taken up by its id; not where it may hold a secret."""
-        text = json.dumps(request, indent=2, default=str)
-        if redact(text) == text:
-            with self.writing():
-                write_whole(self.path / "request.json", text + "\n")
+        """Keep what was asked for, so that the run can be taken up by its id.
+
+        Args:
+            request: what was asked for; nothing where it holds a secret, and then no older request is left either.
+        """
+        text = json.dumps(request, indent=2, default=str) if request else "null"
+        with self.writing():
+            write_whole(self.path / "request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
         """Read what was asked for, if it was kept."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sparkscore.cli.reply import to_stderr, warning_label
+from sparkscore.redaction import redact
 
 
 class _TerminalHandler(logging.Handler):
@@ -15,7 +16,7 @@ class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             mark = f"{warning_label()} " if record.levelno >= logging.WARNING else ""
-            to_stderr(f"{mark}{record.getMessage()}")
+            to_stderr(f"{mark}{redact(record.getMessage())}")
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 
 from sparkscore.cli.interrupts import InterruptedRunError
 from sparkscore.errors import SparkscoreError
+from sparkscore.redaction import redact
 
 OK: Final = 0
 FAILED: Final = 1
@@ -40,7 +41,7 @@ def print_json(answer: Mapping[str, Any]) -> None:
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
     """Write one message about a failure to stderr, with the log that holds the rest."""
-    to_stderr(f"{coloured('error', _RED, sys.stderr)} {message}")
+    to_stderr(f"{coloured('error', _RED, sys.stderr)} {redact(message)}")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
 
@@ -72,7 +73,7 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
         code = error.code
     else:
         code = "INTERRUPTED" if isinstance(error, InterruptedRunError) else type(error).__name__
-    return {**more, "error": {"code": code, "message": str(error)}}
+    return {**more, "error": {"code": code, "message": redact(str(error))}}
 
 
 def _write_traceback(error: BaseException, runs: Path) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sparkscore.config.deployment import Deployment
 from sparkscore.config.json_schema import deployment_json_schema
-from sparkscore.config.load import load_deployment, parse_assignment
+from sparkscore.config.load import hold_secrets, load_deployment, parse_assignment
 from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize
+from sparkscore.config.recorded import hidden_values, refuse_secret_places
 from sparkscore.config.sections import (
     CodeConfiguration,
     Environment,
@@ -32,6 +33,9 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "deployment_json_schema",
+    "hidden_values",
+    "hold_secrets",
     "load_deployment",
     "parse_assignment",
+    "refuse_secret_places",
 ]

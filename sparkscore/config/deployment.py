@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from sparkscore.config.field_types import Recorded, Section, Text, VariableName, Written
 from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize, default_mini_batch_size
 from sparkscore.config.not_yet import UNAPPLIED, unapplied
+from sparkscore.config.recorded import open_part, without_secrets
 from sparkscore.config.sections import (
     CodeConfiguration,
     Environment,
@@ -21,7 +22,7 @@ from sparkscore.config.sections import (
     Resources,
     Settings,
 )
-from sparkscore.redaction import redact_mapping
+from sparkscore.redaction import secrets_among
 
 AZURE_SCHEMA: Final = re.compile(r"azuremlschemas", re.IGNORECASE)
 
@@ -160,17 +161,25 @@ class Deployment(Section):
     def effective(self, kind: ItemKind | None = None) -> dict[str, object]:
         """Give the whole deployment with its defaults as a plain mapping that a deployment file may hold.
 
-        Secrets are masked, in values that look like one and under keys that are called like one.
+        Secrets are masked, in values that look like one and under keys that are called like one; places, names of
+        columns and all else that a later command reads from the record is exact.
 
         Args:
             kind: what the input turned out to be; the default size of a mini-batch depends on it.
         """
+        return without_secrets(self.whole(kind))
+
+    def whole(self, kind: ItemKind | None = None) -> dict[str, object]:
+        """Give the same with its secrets: what decides a run's identity, and is stored nowhere."""
         whole = self
         if kind is not None:
             settings = self.settings.model_copy(update={"mini_batch_size": self.mini_batch_size_for(kind)})
             whole = self.model_copy(update={"settings": settings})
-        redacted = redact_mapping(whole.model_dump(mode="json", by_alias=True, exclude_none=True))
-        return dict(redacted) if isinstance(redacted, Mapping) else {}
+        return whole.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def secrets(self) -> list[str]:
+        """Give the values that the deployment passes under a secret's name, which no message or log may show."""
+        return secrets_among(open_part(self.whole()))
 
     def _value(self, key: str) -> object:
         value: object = self

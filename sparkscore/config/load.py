@@ -16,6 +16,7 @@ from sparkscore.config.foreign import refuse_other_files
 from sparkscore.config.json_schema import known_keys
 from sparkscore.config.not_yet import refuse_what_is_not_there
 from sparkscore.config.problems import Origin, Problem, config_error, problems_of
+from sparkscore.config.recorded import hidden_values, without_secrets
 from sparkscore.config.yaml_file import Document, KeyPath, parse_value, read_document
 from sparkscore.errors import ConfigError
 
@@ -75,6 +76,15 @@ def parse_assignment(assignment: str) -> tuple[str, object]:
     if value is None:
         raise _assignment_error(key, "no value", "a value; '' is the empty text")
     return key, value
+
+
+def hold_secrets(overrides: Mapping[str, object]) -> bool:
+    """Tell whether single settings, by dotted key, hold a secret, so that they cannot be kept with the run."""
+    tree: Tree = {}
+    for key, value in overrides.items():
+        if value is not None:
+            tree = merge(tree, canonical(_nested(split_key(key), value), Path.cwd())[0])
+    return hidden_values(tree, without_secrets(tree)) is not None
 
 
 def split_key(key: str) -> tuple[str, ...]:

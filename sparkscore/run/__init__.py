@@ -12,7 +12,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
-from sparkscore.digest import identity_of
 from sparkscore.driver import input_schema, score_plan, task_slots
 from sparkscore.lineage import (
     HELD,
@@ -25,9 +24,11 @@ from sparkscore.lineage import (
 )
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
+from sparkscore.redaction import redact
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.finished import Run, finished_before
 from sparkscore.run.held import discard, publish
+from sparkscore.run.identity import identity_of_run
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import open_quarantine
@@ -89,7 +90,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     with RunLock(folder.lock_file, prepared.run_id) as lock, family_locked(folder.path.parent, first):
         prepared = leave_out_scored(spark, prepared)
         # Under the lock: another driver may have finished the run a moment ago.
-        finished = finished_before(spark, prepared, lambda: _identity(prepared, _plan(spark, prepared)[1]))
+        finished = finished_before(spark, prepared, lambda: identity_of_run(prepared, _plan(spark, prepared)[1]))
         if finished is None and has_nothing_left(prepared):
             return _nothing_to_do(spark, prepared, lock)
         return finished or _execute(spark, prepared, lock, progress or choose_display())
@@ -201,7 +202,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
     if plan.mini_batches is not None:
         prepared.folder.write_plan(plan.mini_batches)
     recording.note(
-        identity=_identity(prepared, plan),
+        identity=identity_of_run(prepared, plan),
         only_failed=describe_failed(prepared.failed, snapshot.items),
         input=describe_plan(plan) | {"columns": _columns_of(source)},
         output=describe_output(sink, None),
@@ -212,20 +213,10 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
 def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
     counts = counts_of(reports, work.probe, plan.snapshot.items)
     items = recording.content["input"] | {"items": counts["items"]}
-    warnings = warnings_of(reports, work.probe)
+    warnings = [redact(warning) for warning in warnings_of(reports, work.probe)]
     for warning in warnings:
         logger.warning("%s", warning)
     verified = verified_models_of(reports)
     recording.note(
         counts=counts, input=items, warnings=warnings, verified_models=verified, **loads_of(reports, work.probe)
-    )
-
-
-def _identity(prepared: PreparedRun, plan: Plan) -> str:
-    return identity_of(
-        {
-            "input": plan.snapshot.version,
-            **prepared.digests(),
-            "config": prepared.deployment.effective(plan.snapshot.kind),
-        }
     )

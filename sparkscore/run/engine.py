@@ -29,8 +29,9 @@ def engine_spec(prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: Path
     if isinstance(scorer, RowsSpec):  # Spark has scored already
         return EngineSpec(key, scorer)
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
+    secrets = tuple(prepared.deployment.secrets())
     variables = () if isinstance(scorer, ScriptSpec) else tuple(prepared.deployment.environment_variables.items())
-    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables)
+    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables, secrets)
 
 
 def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: Path) -> ChildSpec | None:

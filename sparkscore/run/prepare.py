@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -11,11 +12,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
-from sparkscore.config import Deployment, load_deployment
+from sparkscore.config import Deployment, hold_secrets, load_deployment, refuse_secret_places
 from sparkscore.errors import ConfigError
 from sparkscore.lineage import git_commit_of
 from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
+from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.no_code import check_model
 from sparkscore.runlog import RunFolder, make_run_id, read_record, runs_folder
 from sparkscore.scorers.script_check import check_script
@@ -152,6 +154,9 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         **(options.get("settings") or {}),
     }
     loaded = load_deployment(None if deployment is None else Path(deployment), overrides)
+    remember_secrets(dict(os.environ))
+    remember_values(loaded.secrets())
+    refuse_secret_places(loaded.chosen())
     _refuse_overlap(loaded)
     folder = RunFolder(runs, options.get("run_id") or make_run_id())
     script = _script_of(loaded, folder)
@@ -165,13 +170,20 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         description=None if script is not None or model is None else check_model(loaded, model),
         folder=folder,
         git_commit=None if script is None else git_commit_of(script.path.parent),
-        request={
-            "working_directory": str(Path.cwd()),
-            "deployment": None if deployment is None else str(deployment),
-            "options": {**options, "run_id": folder.run_id, "runs": str(folder.path.parent)},
-        },
+        request=_request_of(deployment, options, folder),
         failed=failed,
     )
+
+
+def _request_of(deployment: str | Path | None, options: RunOptions, folder: RunFolder) -> dict[str, Any]:
+    """Give what is kept of the request, so that 'resume' can make it again; nothing where it holds a secret."""
+    if hold_secrets(options.get("settings") or {}):
+        return {}
+    return {
+        "working_directory": str(Path.cwd()),
+        "deployment": None if deployment is None else str(deployment),
+        "options": {**options, "run_id": folder.run_id, "runs": str(folder.path.parent)},
+    }
 
 
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:

@@ -36,9 +36,11 @@ class DeltaSource:
                 check_column_names(frame.columns, "Delta")
                 self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
                 items, size_bytes = _measure(frame)
+                table_id = self._find_id(spark)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
-        self._snapshot = Snapshot("delta", location, version, size_bytes, items)
+        self._spark = spark
+        self._snapshot = Snapshot("delta", location, version, size_bytes, items, table_id=table_id)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -57,7 +59,27 @@ class DeltaSource:
         """Do nothing: nothing can be misread."""
 
     def check_unchanged(self) -> None:
-        """Do nothing: a version of a table does not change, and one that was vacuumed away fails to be read."""
+        """Refuse a table that was removed and made again: its versions have the numbers of those that were pinned.
+
+        A version does not change, and one that was vacuumed away fails to be read.
+        """
+        try:
+            found = self._find_id(self._spark)
+        except SPARK_ERRORS as error:
+            raise explain_read_error(error, "Delta") from error
+        if found != self._snapshot.table_id:
+            raise SourceError(
+                code="INPUT_CHANGED",
+                what=f"Delta table '{self._path}'",
+                got="another table under this name, made while the run was at work",
+                expected=f"the table with id {self._snapshot.table_id}",
+                next_step="Run again under another run id.",
+            )
+
+    def _find_id(self, spark: SparkSession) -> str:
+        quoted = self._path.replace("`", "``")
+        found = spark.sql(f"DESCRIBE DETAIL delta.`{quoted}`").select("id").first()
+        return "" if found is None else str(found[0])
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
         quoted = self._path.replace("`", "``")

@@ -15,6 +15,7 @@ import pyarrow as pa
 from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
+from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
 from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
@@ -55,6 +56,7 @@ class EngineSpec:
         environment: what the interpreter must have; None where nothing says it.
         child: the child process that scores; None where the worker itself does.
         variables: environment variables of a model without a script; a script has its own.
+        secrets: values that no message may show.
     """
 
     key: str
@@ -62,6 +64,12 @@ class EngineSpec:
     environment: EnvironmentSpec | None = None
     child: ChildSpec | None = None
     variables: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    def remember_secrets(self) -> None:
+        """Let every message of this process mask the run's secrets, and those in the process's own environment."""
+        remember_values(self.secrets)
+        remember_secrets(dict(os.environ))
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ class LocalEngine:
     """Scores in this process."""
 
     def __init__(self, spec: EngineSpec) -> None:
+        spec.remember_secrets()
         self._spec = spec.scorer
         self._environment = spec.environment
         self._variables = dict(spec.variables)

@@ -76,6 +76,7 @@ def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
         _kept.engine.close()
         _kept = None
     if _kept is None:
+        spec.remember_secrets()
         worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         engine = LocalEngine(spec) if spec.child is None else ChildEngine(spec, spec.child)
         _kept = LoadedEngine(spec.key, worker, engine)

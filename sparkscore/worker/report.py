@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
+from sparkscore.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -197,11 +198,16 @@ def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: Worke
         warnings=state.warnings,
         models=state.models,
         is_loaded=state.is_loaded,
-        failure=outcome.failure,
+        failure=None if outcome.failure is None else _without_secrets(outcome.failure),
         scored_in_parts=outcome.scored_in_parts,
         is_contract_broken=outcome.is_contract_broken,
         attempts=attempt.calls,
     )
+
+
+def _without_secrets(failure: Failure) -> Failure:
+    """Copy a failure for the report, which is kept in the stage."""
+    return replace(failure, message=redact(failure.message), traceback_text=redact(failure.traceback_text))
 
 
 def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:

@@ -22,6 +22,7 @@ WORKER_AND_BELOW = (
     "signature",
     "location",
     "redaction",
+    "secret_names",
     "errors",
     "removal",
     "stage_names",

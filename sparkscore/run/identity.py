@@ -1,0 +1,53 @@
+"""The identity of a run: a digest of all that decides its result, secrets included (driver)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from sparkscore.config import hidden_values
+from sparkscore.digest import identity_of, keyed_digest
+from sparkscore.plan import Plan
+from sparkscore.removal import put_in_place
+from sparkscore.run.prepare import PreparedRun
+from sparkscore.runlog import RunFolder
+
+
+def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
+    """Give the digest of the values themselves; that of secrets is taken with a key of the run.
+
+    Raises:
+        LineageError: the key cannot be read or written.
+    """
+    snapshot, deployment = plan.snapshot, prepared.deployment
+    shown = deployment.effective(snapshot.kind)
+    hidden = hidden_values(deployment.whole(snapshot.kind), shown)
+    return identity_of(
+        {
+            "input": snapshot.version if snapshot.table_id is None else [snapshot.version, snapshot.table_id],
+            **prepared.digests(),
+            "config": shown,
+            **({} if hidden is None else {"secrets": keyed_digest(hidden, _key_of(prepared.folder))}),
+        }
+    )
+
+
+def _key_of(folder: RunFolder) -> bytes:
+    """Give the run's key; made once, and only its owner can read it.
+
+    A plain digest of a short password would tell it to anyone who tries them all; the record is read by many.
+    """
+    file = folder.path / "identity.key"
+    with folder.writing():
+        if not file.exists():
+            unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+            with open(unfinished, "w", opener=_for_owner) as stream:
+                stream.write(secrets.token_hex(32))
+                stream.flush()
+                os.fsync(stream.fileno())
+            put_in_place(unfinished, file)
+        return bytes.fromhex(file.read_text(encoding="ascii"))
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
