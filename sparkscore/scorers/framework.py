@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError, names
 from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.feed import feed_columns
 from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.model_code import methods_of, reporting
@@ -36,6 +37,7 @@ class FrameworkScorer:
         self.handed_over: HandedOver | None = None
         self._spec = spec
         self._features: tuple[str, ...] | None = None
+        self._is_estimator = False
         self._methods: dict[str, Callable[..., Any]] = {}
 
     def load(self) -> None:
@@ -53,6 +55,8 @@ class FrameworkScorer:
         with reporting("MODEL_LOAD"):
             model = _load(path, self._spec.framework, wanted)
             _use_one_thread(model)
+            hand_over_texts(model)
+            self._is_estimator = is_estimator(model)
             self._features = _features_of(model)
             methods = methods_of(model, wanted, self._spec.files.name)
             self._methods = {name: _taking_frames(model, method) for name, method in methods.items()}
@@ -72,7 +76,9 @@ class FrameworkScorer:
         params = dict(self._spec.params)
         with reporting("MODEL_PREDICT"):
             outputs = {name: method(frame, **params) for name, method in self._methods.items()}
-            return named_outputs(outputs) if len(outputs) > 1 else plain_output(*outputs.values())
+            if len(outputs) > 1:
+                return named_outputs(outputs, is_of_estimator=self._is_estimator)
+            return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def close(self) -> None:
         """Forget the model."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.feed import feed_columns, feed_tensor
 from sparkscore.scorers.frames import HandedOver, to_pandas
@@ -33,6 +34,7 @@ class MlflowScorer:
         self._folder: Path | None = None
         self._path = ImportPath()
         self._model: Any = None
+        self._is_estimator = False
         self._methods: dict[str, Callable[..., Any]] = {}
 
     def load(self) -> None:
@@ -49,6 +51,7 @@ class MlflowScorer:
 
             # The workers' packages are compared with the model's requirements elsewhere, once for a run.
             self._model = pyfunc.load_model(str(self._folder), suppress_warnings=True)
+            self._prepare_estimator()
             self._methods = self._find_methods()
 
     def score(self, mini_batch: MiniBatch) -> object:
@@ -77,6 +80,12 @@ class MlflowScorer:
         if self._folder is not None:
             forget_modules(self._folder)
 
+    def _prepare_estimator(self) -> None:
+        if "sklearn" in self._model.metadata.flavors:
+            estimator = self._model.get_raw_model()
+            hand_over_texts(estimator)
+            self._is_estimator = is_estimator(estimator)
+
     def _find_methods(self) -> dict[str, Callable[..., Any]]:
         """Look for the methods in the model that the pyfunc wraps; ``predict`` is always the pyfunc's own."""
         wanted = [name for name in self._spec.predict_fn if name != "predict"]
@@ -97,7 +106,9 @@ class MlflowScorer:
             if not self._methods:
                 return self._conform(self._model.predict(data, params=params or None))
             outputs = {name: method(data, **params) for name, method in self._methods.items()}
-            return named_outputs(outputs) if len(outputs) > 1 else plain_output(*outputs.values())
+            if len(outputs) > 1:
+                return named_outputs(outputs, is_of_estimator=self._is_estimator)
+            return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def _conform(self, returned: Any) -> object:
         """Give a matrix where the signature promises one: some flavors answer a DataFrame with an unnamed DataFrame."""
@@ -106,7 +117,7 @@ class MlflowScorer:
             (spec, *others) = outputs.inputs
             if spec.name is None and not others and len(spec.shape) > 1:
                 return returned.to_numpy()
-        return plain_output(returned)
+        return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _data_of(self, rows: pa.Table) -> Any:
         feeds = self._spec.feeds

@@ -8,17 +8,22 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from sparkscore.scorers.estimators import outputs_of_estimator
 from sparkscore.signature import NamedColumns
 
 _PREDICTION: Final = "prediction"
 
 
-def plain_output(returned: Any) -> Any:
+def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
     """Turn the return value of a model's method into values, arrays, lists or named columns.
 
     A DataFrame's columns keep their names; columns that nobody named (numbers) are ``c0, c1 …``, or the values alone if
-    there is one. A dict of arrays gives a column per key. Sparse matrices become dense, pydantic objects dicts.
+    there is one. A dict of arrays gives a column per key. Sparse matrices become dense, pydantic objects dicts. A list
+    of matrices is a column for each where an estimator gave it, whatever number of rows there are; else it is rows.
     """
+    outputs = outputs_of_estimator(returned) if is_of_estimator else None
+    if outputs is not None:
+        return NamedColumns(outputs)
     if isinstance(returned, Iterator):
         returned = list(returned)
     if isinstance(returned, pd.DataFrame):
@@ -28,11 +33,12 @@ def plain_output(returned: Any) -> Any:
     return _values(returned)
 
 
-def named_outputs(returned: Mapping[str, Any]) -> NamedColumns:
+def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
     """Give a column for each of several methods; what has columns of its own becomes a column of structs."""
-    return NamedColumns(
-        {name: _one_column(plain_output(values)) for name, values in returned.items()}, _labels_of(returned)
-    )
+    columns = {
+        name: _one_column(plain_output(values, is_of_estimator=is_of_estimator)) for name, values in returned.items()
+    }
+    return NamedColumns(columns, _labels_of(returned))
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
