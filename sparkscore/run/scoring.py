@@ -290,6 +290,7 @@ def _probe(request: Request, engine: EngineSpec, first: MiniBatch | None, declar
         is_tolerant=settings.error_threshold != 0,
         is_joined=is_joined,
         columns=len(request.columns or ()),
+        tries=settings.retry_settings.max_retries + 1,
     )
     report = run_probe(request.spark, spec)
     if report.failure is not None:

@@ -47,6 +47,7 @@ class ProbeSpec:
         is_tolerant: whether the run tolerates failed items; the shape is then learned from others.
         is_joined: whether what comes back is joined to input columns, row by row; None: unless it is a DataFrame.
         columns: number of columns that are handed over.
+        tries: how often the mini-batch is tried as a whole.
     """
 
     engine: EngineSpec
@@ -57,6 +58,7 @@ class ProbeSpec:
     is_tolerant: bool = False
     is_joined: bool | None = None
     columns: int = 0
+    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,13 @@ class _Calls:
         self.count += 1
         return self.loaded.engine.probe(part, self._declared)
 
+    def try_first(self, part: MiniBatch, tries: int) -> Probed:
+        """Probe the first part, again if it fails: what the run's own mini-batches may survive must not end it here."""
+        probed = self.probe(part)
+        while probed.failure is not None and self.count < tries and self.loaded.failure is None:
+            probed = self.probe(part)
+        return probed
+
 
 def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     """Call until something is scored; give it with the part of the mini-batch that it comes from."""
@@ -149,7 +158,7 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     first: Probed | None = None
     while parts and calls.count < (_MOST_CALLS if spec.is_tolerant else 1) and calls.loaded.failure is None:
         part = parts.popleft()
-        probed = calls.probe(part)
+        probed = calls.probe(part) if calls.count else calls.try_first(part, spec.tries)
         if probed.failure is None:
             return probed, part
         first = first or probed
