@@ -97,7 +97,9 @@ class Deployment(Section):
         default="auto", description="auto: a successful result is published. audit: it is held until you publish it."
     )
     isolation: Literal["process", "none"] | None = Field(
-        default=None, description="process: the script runs in a supervised child process. none: in Spark's worker."
+        default=None,
+        description="process: the script runs in a supervised child process of its run. none: in Spark's worker, which "
+        "what the script changes, breaks or forks can reach, and the next run with it: not protected.",
     )
     chunk_size: int | None = Field(
         default=None,

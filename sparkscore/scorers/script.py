@@ -31,6 +31,10 @@ from sparkscore.stage_names import SCRIPTS
 
 # What was loaded before any script: a script of that name would take its place.
 _TAKEN: Final = frozenset(sys.modules)
+_NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
+# With this variable workers of a local session find no modules in the working directory; it is not for the script.
+# Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH (any text will do).
+SAFE_PATH: Final = ("PYTHONSAFEPATH", "sparkscore")
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,8 @@ class ScriptScorer:
         mlflow = {"MLFLOW_TRACKING_URI": self._spec.tracking_uri, "MLFLOW_REGISTRY_URI": self._spec.registry_uri}
         drivers = {name: uri for name, uri in mlflow.items() if uri}
         environment = {**workers.environment, **drivers, **dict(self._spec.environment)}
+        if environment.get(SAFE_PATH[0]) == SAFE_PATH[1]:
+            del environment[SAFE_PATH[0]]
         environment["AZUREML_MODEL_DIR"] = str(self._home / "model")
         environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
         path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
@@ -292,6 +298,11 @@ def missing_run(script: str) -> ScoringScriptError:
         expected="run(mini_batch), and optionally init()",
         next_step="Define run(mini_batch) at the top level of the script.",
     )
+
+
+def is_certainly_taken(name: str) -> bool:
+    """Tell on the driver whether a module of this name is loaded wherever scripts run."""
+    return name in _TAKEN and name in _NEEDED
 
 
 def taken_name(script: str) -> ScoringScriptError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from sparkscore.errors import ScoringScriptError
-from sparkscore.scorers.script import missing_run
+from sparkscore.scorers.script import is_certainly_taken, missing_run, taken_name
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -27,6 +27,9 @@ def check_script(path: Path) -> None:
     run = _definition_of_run(tree)
     if run is None and not _may_define_run_elsewhere(tree):
         raise missing_run(path.name)
+    if is_certainly_taken(path.stem):
+        raise taken_name(path.name)
+    _check_neighbours(tree, path)
     reason = _online_reason(tree, run)
     if reason:
         raise ScoringScriptError(
@@ -49,6 +52,21 @@ def _parse(path: Path) -> ast.Module:
             got=getattr(error, "msg", str(error)),
             next_step="Correct the script and run again.",
         ) from error
+
+
+def _check_neighbours(tree: ast.Module, path: Path) -> None:
+    """Refuse the import of a file beside the script that has the name of a loaded module: that one would come."""
+    for node in ast.walk(tree):
+        imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        imported += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for name in {module.partition(".")[0] for module in imported}:
+            if is_certainly_taken(name) and (path.parent / f"{name}.py").is_file():
+                raise ScoringScriptError(
+                    code="SCRIPT_NAME",
+                    what=f"scoring script '{path.name}' imports '{name}'",
+                    got=f"a file '{name}.py' beside the script, and the module of that name that Python needs",
+                    next_step=f"Give '{name}.py' another name: which of the two is meant cannot be known.",
+                )
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:

@@ -26,6 +26,7 @@ from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, S
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.removal import make_folder
+from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.child_main import CONNECTION_BROKEN
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.interpreter import find_interpreter
@@ -97,6 +98,7 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 - the deployment's own interpreter
                 [python, "-c", _BOOT, json.dumps(paths), *map(str, inherited), str(os.getpid()), token.hex()],
                 stdin=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH},
                 pass_fds=inherited,
                 start_new_session=True,
             )
