@@ -44,6 +44,12 @@ def condition_of(error: Exception) -> str:
     return condition or (in_text[1] if in_text else type(error).__name__)
 
 
+def file_behind(error: Exception) -> str:
+    """Name the file that Spark could not read, as far as its text tells."""
+    path = _READ_FILE.search(str(error))
+    return plain_path(path[1]) if path else ""
+
+
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Make the error for an input that Spark cannot read, with the file if Spark tells it.
 
@@ -51,8 +57,8 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
         error: what Spark raised.
         what: kind of input, for example ``Delta``.
     """
-    path = _READ_FILE.search(str(error))
-    place = f"input file '{plain_path(path[1])}'" if path else "input"
+    path = file_behind(error)
+    place = f"input file '{path}'" if path else "input"
     return SourceError(
         code="INPUT_UNREADABLE",
         what=" ".join(word for word in ("Spark cannot read the", what, place) if word),

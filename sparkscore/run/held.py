@@ -54,6 +54,8 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     record = read_record(runs_folder(runs), run_id)
     if record["state"] == COMPLETE:
         output = record["output"]
+        if output["version"] is None:  # a run over failed items of which none was left
+            return Run(record, partial(spark.createDataFrame, [], schema_of(output["columns"])))
         deployment = Deployment.model_validate(record["config"])
         sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
         published = Published(output["version"], output["rows"], schema_of(output["columns"]))

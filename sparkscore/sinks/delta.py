@@ -23,7 +23,7 @@ from sparkscore.sinks.target import (
     refuse_binary_partitions,
     run_exists,
 )
-from sparkscore.spark_errors import SPARK_ERRORS, condition_of
+from sparkscore.spark_errors import SPARK_ERRORS, condition_of, file_behind
 from sparkscore.spark_schema import columns_of
 from sparkscore.spark_settings import pinned_settings, read_from, write_to_delta
 
@@ -102,10 +102,11 @@ class DeltaSink:
         except SPARK_ERRORS as error:
             # The answer may be lost and the commit made: the table is asked.
             if self.landed(staged.schema) is None:
+                unread = file_behind(error)
                 raise SinkError(
                     code="PUBLISH_FAILED",
                     what=f"publishing to the Delta table '{self._target.path}'",
-                    got=condition_of(error),
+                    got=f"{condition_of(error)} for '{unread}'" if unread else condition_of(error),
                     state="The table is as it was before the run.",
                     next_step="Spark's whole message is in the log; mend the cause and run again.",
                 ) from error

@@ -250,7 +250,9 @@ def _is_of_a_table(entry: Path) -> bool:
 
 
 def _count_rows(files: Iterable[Path], columns: Sequence[str]) -> Counter[tuple[object, ...]]:
-    tables = (pq.read_table(file, columns=list(columns), partitioning=None) for file in files)
+    tables = (
+        pq.read_table(file, columns=list(columns), partitioning=None, page_checksum_verification=True) for file in files
+    )
     return Counter(tuple(row.values()) for table in tables for row in table.to_pylist())
 
 

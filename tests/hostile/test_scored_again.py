@@ -77,6 +77,7 @@ def test_the_same_command_twice_adds_nothing_twice(scene: Scene, output_format: 
         0,
     )
     assert third.predictions().count() == 0
+    assert sparkscore.publish(scene.spark, third.record["run_id"]).predictions().count() == 0
 
 
 def test_what_failed_again_is_what_is_left_and_equal_rows_are_counted(scene: Scene) -> None:
