@@ -48,8 +48,6 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.parquet.respectSummaryFiles": "false",
         "spark.sql.sources.useV1SourceList": DEFAULT,
         "spark.sql.sources.validatePartitionColumns": "true",
-        # Delta's reader hands on no option of Parquet's.
-        **_VERIFIED_PAGES,
         # Days and instants.
         "spark.sql.legacy.csv.enableDateTimeParsingFallback": DEFAULT,
         "spark.sql.legacy.json.enableDateTimeParsingFallback": DEFAULT,
