@@ -202,7 +202,9 @@ class Input(Section):
         description="Columns and types of CSV or JSON files in Spark's DDL: 'id bigint, x double'.",
     )
     options: dict[str, Written] = Field(
-        default_factory=dict, description="Options of Spark's reader, for example {header: true, sep: ';'}."
+        default_factory=dict,
+        description="Options of Spark's reader, for example {header: true, sep: ';'}. Times without a zone are in UTC "
+        "unless {timeZone: Europe/Berlin} or so says otherwise.",
     )
     dtypes: Literal["numpy", "arrow"] = Field(
         default="numpy",
