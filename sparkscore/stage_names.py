@@ -12,6 +12,8 @@ from typing import Final
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"
 HELD: Final = "held"
+#: Beginning of the note that a run makes a table where nothing was.
+FIRST_COMMIT: Final = "first-commit-"
 PLAN: Final = "plan.parquet"
 PROBE: Final = "probe"
 STOP: Final = "stop"
@@ -38,6 +40,7 @@ _FILES = re.compile(
     "|".join(
         (
             rf"{re.escape(MARKER)}|{IDENTITY}|\.{IDENTITY}\.[0-9]+|{HELD}|{STOP}",
+            rf"\.?{FIRST_COMMIT}[a-z]+(\.[0-9]+)?",
             r"plan\.(parquet|unfinished)|probe(\.unfinished)?",
             rf"{CHUNKS}/([0-9]+-[0-9]+|\.[0-9]+-[0-9]+\.{_HEX})",
             rf"{PROGRESS}/([0-9]+|\.[0-9]+\.{_HEX})",

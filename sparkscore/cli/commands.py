@@ -236,16 +236,17 @@ def clean(
         ),
     ] = None,
     *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
     """Remove what dead runs have left in the folders of their outputs; living and held runs are left alone.
 
-    A run that is cleaned cannot be taken up any more.
+    A run that is cleaned cannot be taken up any more. What sparkscore has not made is left.
     """
     from sparkscore.cli.resume_command import clean as clean_stages  # noqa: PLC0415 - see the module's docstring
 
-    return clean_stages(outputs or (), runs, as_json=as_json)
+    return clean_stages(outputs or (), runs, as_json=as_json, is_dry=dry_run)
 
 
 @runs_app.command("list", cls=ManualCommand)

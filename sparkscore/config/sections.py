@@ -221,6 +221,11 @@ class Output(Section):
     mode: Literal["append", "overwrite", "error"] = Field(
         default="error", description="What happens when the output exists: add rows, replace it, or refuse the run."
     )
+    replace: Literal["own", "foreign"] = Field(
+        default="own",
+        description="What overwrite may replace in a folder of Parquet files. own: what earlier runs have published; "
+        "foreign: also what others have written, which is moved into a folder '_replaced_by_RUN_ID' there.",
+    )
     partition_by: Names = Field(default=(), description="Column or columns that the table is partitioned by.")
     schema_ddl: Ddl | None = Field(
         default=None,

@@ -44,7 +44,7 @@ from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.runlock import RunLock
-from sparkscore.sinks import Published, Sink, Stage, open_sink, staged_in
+from sparkscore.sinks import Published, Sink, Stage, first_commit_began, open_sink, stage_of, staged_in
 from sparkscore.sources import Source, open_failed, open_source
 from sparkscore.spark_schema import columns_of
 from sparkscore.worker import MiniBatchReport
@@ -106,7 +106,8 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
         with recording.timed("plan"):
             source, plan = _plan(spark, prepared)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
-            sink.check_target(is_retried=former is not None)
+            begun = stage_of(sink.target, deployment.output.stage)
+            sink.check_target(is_retried=first_commit_began(begun, sink.target))
             sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
             _note_plan(recording, prepared, source, plan, sink)
             feeds = match_input(prepared, source)

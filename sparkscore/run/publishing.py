@@ -69,4 +69,6 @@ def describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:
     described = {"format": sink.format, "location": str(target.path), "mode": target.mode}
     if published is None:
         return {**described, "version": None, "rows": None, "columns": None}
+    if published.moved_to is not None:
+        described["moved_to"] = published.moved_to
     return {**described, "version": published.version, "rows": published.rows, "columns": columns_of(published.schema)}

@@ -16,7 +16,7 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.stage import Stage, remove_stage, stage_of, staged_in
+from sparkscore.sinks.stage import Stage, first_commit_began, remove_stage, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Stage",
     "StagedResult",
     "Target",
+    "first_commit_began",
     "open_sink",
     "remove_stage",
     "stage_of",
@@ -50,7 +51,7 @@ class Sink(Protocol):
         """Refuse what is at the output's place already, as far as the mode does. Called before scoring.
 
         Args:
-            is_retried: whether an earlier attempt at this run, in whose way nothing was, may have begun to publish.
+            is_retried: whether an earlier attempt at this run, in whose way nothing was, has begun to publish.
 
         Raises:
             SinkConflictError: something is there.
@@ -118,4 +119,12 @@ def target_of(config: Output, run_id: str, run_id_column: str, part: str = "pred
             what="the run has no output",
             next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
         )
-    return Target(local_path(config.location), config.mode, tuple(config.partition_by), run_id, run_id_column, part)
+    return Target(
+        local_path(config.location),
+        config.mode,
+        tuple(config.partition_by),
+        run_id,
+        run_id_column,
+        part,
+        replaces_foreign=config.replace == "foreign",
+    )

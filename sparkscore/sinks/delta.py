@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
-from shutil import rmtree
+from pathlib import Path
 
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
 from pyspark.sql.functions import col
@@ -13,6 +12,7 @@ from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
+from sparkscore.sinks.stage import first_commit_began, note_first_commit
 from sparkscore.sinks.target import (
     Published,
     StagedResult,
@@ -54,22 +54,14 @@ class DeltaSink:
 
     def check_target(self, *, is_retried: bool = False) -> None:
         """Refuse anything but a Delta table, and that one too in mode ``error``."""
-        if is_retried and not self._exists():
-            self._remove_uncommitted()
         entries = self._target.entries()
         if self._exists():
             if self._target.mode == "error":
                 raise output_exists(self._target, "a Delta table")
             if self._commits():
                 raise run_exists(self._target)
-        elif entries:
-            raise SinkConflictError(
-                code="OUTPUT_NOT_A_TABLE",
-                what=f"output '{self._target.path}'",
-                got=f"{len(entries)} files or folders that are no Delta table",
-                expected="a Delta table, or nothing",
-                next_step="Name another --output.",
-            )
+        elif entries and not is_retried:
+            raise self._not_a_table()
 
     def check_schema(self, schema: StructType) -> None:
         """Refuse column names that Delta cannot store, and columns that differ from an existing table's."""
@@ -96,6 +88,7 @@ class DeltaSink:
         """Append or overwrite in one commit, then find that commit in the history and compare its rows."""
         if self._target.mode == "error" and self._exists():
             raise output_exists(self._target, "a Delta table that came while the run was scoring")
+        self._check_first_commit(staged.stage)
         try:
             with pinned_settings(self._spark, for_writing=True):
                 self._writer(staged).save(str(self._target.path))
@@ -200,14 +193,25 @@ class DeltaSink:
         """Tell whether there is a table; a first commit that failed leaves a log without any."""
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
-    def _remove_uncommitted(self) -> None:
-        """Remove what an attempt at this run has left of a table that it had begun to make, where nothing was."""
-        for name in self._target.entries():
-            entry = self._target.path / name
-            if entry.is_dir() and (name == _LOG or "=" in name):
-                rmtree(entry)
-            elif fnmatch(name, "part-*.parquet") or fnmatch(name, ".part-*.crc"):
-                entry.unlink()
+    def _check_first_commit(self, stage: Path) -> None:
+        """Note before the first commit that nothing was there; what came meanwhile is refused, and stays.
+
+        A first commit that fails leaves files which no log names. They stay as well: Delta passes over them.
+        """
+        if self._exists() or first_commit_began(stage, self._target):
+            return
+        if self._target.entries():
+            raise self._not_a_table()
+        note_first_commit(stage, self._target)
+
+    def _not_a_table(self) -> SinkConflictError:
+        return SinkConflictError(
+            code="OUTPUT_NOT_A_TABLE",
+            what=f"output '{self._target.path}'",
+            got=f"{names(self._target.entries())}, and no Delta table",
+            expected="a Delta table, or nothing",
+            next_step="Name another --output, or move those files away.",
+        )
 
     def _name(self) -> str:
         return "delta.`{}`".format(str(self._target.path).replace("`", "``"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from shutil import rmtree
 
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
@@ -15,7 +15,9 @@ from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, S
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
-from sparkscore.sinks.stage import REPLACED, put_back_replaced
+from sparkscore.removal import move_new, remove_empty, remove_known
+from sparkscore.sinks.replacing import is_of_a_run, list_files, recover, refuse_rival, replace_entries
+from sparkscore.sinks.stage import LOCK_ENDING
 from sparkscore.sinks.target import (
     Published,
     StagedResult,
@@ -27,6 +29,7 @@ from sparkscore.sinks.target import (
 )
 from sparkscore.spark_schema import columns_of, from_arrow, to_arrow
 from sparkscore.spark_settings import read_from
+from sparkscore.stage_names import known_in
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
 _DEPTH_OF_ATTEMPTS = 2
@@ -47,6 +50,7 @@ class ParquetSink:
     def __init__(self, spark: SparkSession, target: Target) -> None:
         self._spark = spark
         self._target = target
+        self._replaced: Path | None = None
         self._run_folder = target.path / f"{target.run_id_column}={target.run_id}"
 
     @property
@@ -56,6 +60,7 @@ class ParquetSink:
 
     def check_target(self, *, is_retried: bool = False) -> None:  # noqa: ARG002 - a rename leaves nothing by halves
         """Refuse an existing output in mode ``error``, and files that runs did not write in mode ``append``."""
+        self._recover()
         entries = self._target.entries()
         if self._run_folder.exists() and self._target.mode != "error":
             raise run_exists(self._target)
@@ -69,7 +74,8 @@ class ParquetSink:
                 expected="a folder of Parquet files",
                 next_step="Use --output-format delta, or name another --output.",
             )
-        self._refuse_precious(entries)
+        if self._target.mode == "overwrite":
+            self._refuse_foreign(entries)
         foreign = [name for name in entries if not name.startswith(f"{self._target.run_id_column}=")]
         if foreign and self._target.mode == "append":
             raise SinkConflictError(
@@ -80,20 +86,31 @@ class ParquetSink:
                 next_step="Name another --output, or move those files away.",
             )
 
-    def _refuse_precious(self, entries: list[str]) -> None:
-        """Refuse to replace what is no part of a table of Parquet files, such as code, models, logs."""
-        precious = [name for name in entries if not _is_of_a_table(self._target.path / name)]
-        if precious and self._target.mode == "overwrite":
-            raise SinkConflictError(
-                code="OUTPUT_FOREIGN_FILES",
-                what=f"output '{self._target.path}'",
-                got=f"{names(precious)}, which 'overwrite' would remove",
-                expected="a folder of Parquet files and nothing else",
-                next_step="Name another --output, or move those files away.",
-            )
+    def _refuse_foreign(self, entries: list[str]) -> None:
+        """Refuse to replace what sparkscore has not written: always what is no part of a table, such as code or models.
+
+        Raises:
+            SinkConflictError: it is there, and nobody has consented.
+        """
+        foreign = [name for name in entries if not self._is_own(name)]
+        precious = [name for name in foreign if not _is_of_a_table(self._target.path / name)]
+        if not foreign or (self._target.replaces_foreign and not precious):
+            return
+        consent = "Name another --output, or set 'output.replace: foreign' to have them moved aside."
+        raise SinkConflictError(
+            code="OUTPUT_FOREIGN_FILES",
+            what=f"output '{self._target.path}'",
+            got=f"{names(precious or foreign)}, which no run of sparkscore's has listed as its own",
+            expected="what earlier runs have published, which 'overwrite' replaces",
+            next_step="Name another --output, or move those files away." if precious else consent,
+        )
+
+    def _is_own(self, name: str) -> bool:
+        return name.startswith(f"{self._target.run_id_column}=") and is_of_a_run(self._target.path / name)
 
     def landed(self, schema: StructType) -> Published | None:
         """Find this run's folder, which is there with all its rows or not at all."""
+        self._recover()
         return Published(self._run_folder.name, self._rows(), schema) if self._run_folder.is_dir() else None
 
     def shows_rows(self) -> bool:
@@ -136,13 +153,16 @@ class ParquetSink:
         """Gather the staged files in one folder and rename it to the run's folder."""
         gathered = staged.stage / f"published-{self._target.part}"
         try:
-            rmtree(gathered, ignore_errors=True)  # of an attempt that died here
+            known = known_in(staged.stage)
+            remove_known(gathered, lambda name: known(f"{gathered.name}/{name}"))  # of an attempt that died here
+            remove_empty(gathered)
             gathered.mkdir()
             for file in staged.files:
                 _gather(staged.stage / file.path, staged.stage, gathered)
             if not staged.row_count and not self._target.partition_by:
                 self._write_empty(gathered, staged.schema)
-            self._replace_target(gathered, staged.stage)
+            list_files(gathered)
+            self._replaced = self._show(gathered, staged.stage)
         except OSError as error:
             # A store may lose the answer to a rename that it made: then the folder of the run is there, and ours.
             if gathered.exists() or not self._run_folder.is_dir():
@@ -178,29 +198,34 @@ class ParquetSink:
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))
 
-    def _replace_target(self, gathered: Path, stage: Path) -> None:
-        """Show the gathered files. With ``overwrite`` the old ones are set aside just before, and back if it fails."""
+    def _show(self, gathered: Path, stage: Path) -> Path | None:
+        """Show the gathered files; give the folder to which others' files were moved, if there were any."""
         self._target.path.mkdir(parents=True, exist_ok=True)
         if self._target.mode == "error" and (entries := self._target.entries()):
             raise output_exists(self._target, f"{len(entries)} files or folders that came while the run was scoring")
         if self._target.mode != "overwrite":
-            gathered.rename(self._run_folder)
-            return
-        put_back_replaced(stage, self._target.path)
-        aside = stage / REPLACED
-        aside.mkdir()
-        moved = []
+            move_new(gathered, self._run_folder)
+            return None
+        self._recover()
+        refuse_rival(self._target.path, self._run_folder.name)
+        entries = self._target.entries()
+        self._refuse_foreign(entries)
+        lock = stage.with_name(f"{stage.name}{LOCK_ENDING}")
+        show = partial(move_new, gathered, self._run_folder)
+        return replace_entries(self._target.path, entries, self._run_folder, lock, show)
+
+    def _recover(self) -> None:
+        """Take up what a driver has left that died while it replaced rows, also this run's own."""
         try:
-            for name in self._target.entries():
-                (self._target.path / name).rename(aside / name)
-                moved.append(name)
-            gathered.rename(self._run_folder)
-        # An interrupt as well: the readers' old rows come before everything.
-        except BaseException:
-            for name in moved:
-                (aside / name).rename(self._target.path / name)
-            raise
-        rmtree(aside, ignore_errors=True)
+            recover(self._target.path, self._run_folder.name)
+        except OSError as error:
+            raise SinkError(
+                code="OUTPUT_UNRECOVERED",
+                what=f"the output '{self._target.path}', whose rows a driver that died was replacing",
+                got=error.strerror or type(error).__name__,
+                state="Its rows are there or in its folder '_replaced_by_…'.",
+                next_step="Mend the cause and run 'sparkscore clean'.",
+            ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
         """Count the published rows from the files' footers."""
@@ -214,7 +239,9 @@ class ParquetSink:
                 state="The folder holds this run's rows as counted.",
                 next_step="Remove the folder and run again.",
             )
-        return Published(self._run_folder.name, rows, staged.schema)
+        return Published(
+            self._run_folder.name, rows, staged.schema, None if self._replaced is None else str(self._replaced)
+        )
 
     def _rows(self) -> int:
         try:

@@ -11,19 +11,17 @@ from pathlib import Path
 
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
-from sparkscore.removal import Removal, move_new, remove_empty, remove_file, remove_known
-from sparkscore.runlock import RunLock, is_lock, remove_litter, remove_lock, run_of_litter
+from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
+from sparkscore.runlock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
 from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import STAGE_FOLDER, Target
 from sparkscore.spark_errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
-from sparkscore.stage_names import HELD, IDENTITY, MARKER, known_in
+from sparkscore.stage_names import FIRST_COMMIT, HELD, IDENTITY, MARKER, known_in
 from sparkscore.worker.chunks import count_chunks
 
 logger = logging.getLogger("sparkscore")
 
 LOCK_ENDING = ".lock"
-#: Folder of a stage for the rows that an overwriting run replaces, between two renames.
-REPLACED = "replaced"
 
 
 class Stage:
@@ -98,6 +96,19 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
 def stage_of(target: Target, place: str | None) -> Path:
     """Name the folder of a run's stage, which may not be there."""
     return _holder(target, place) / target.run_id
+
+
+def note_first_commit(stage: Path, target: Target) -> None:
+    """Note that a run is about to make a table where nothing was: what a failed attempt leaves there is its own."""
+    write_whole(stage / f"{FIRST_COMMIT}{target.part}", str(target.path.absolute()))
+
+
+def first_commit_began(stage: Path, target: Target) -> bool:
+    """Tell whether an earlier attempt at this run has begun to make the table where nothing was."""
+    try:
+        return is_stage(stage) and (stage / f"{FIRST_COMMIT}{target.part}").read_text() == str(target.path.absolute())
+    except OSError:
+        return False
 
 
 def remove_stage(target: Target, place: str | None) -> None:
@@ -194,15 +205,6 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     return removal
 
 
-def put_back_replaced(stage: Path, target: Path) -> None:
-    """Put back the old rows that a driver set aside and then died, before it had renamed the new ones."""
-    aside = stage / REPLACED
-    for entry in aside.iterdir() if aside.is_dir() else ():
-        move_new(entry, target / entry.name)
-    if aside.is_dir():
-        remove_empty(aside)
-
-
 def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
     """Tell whether work is done and may yet be published: the run is held, or what ended it was none of its items."""
     if (stage / HELD).exists():
@@ -246,20 +248,18 @@ class Removed:
     size_bytes: int
 
 
-def clean_stages(holder: Path) -> list[Removed]:
-    """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone."""
-    removed = []
+def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
+    """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone.
+
+    Args:
+        holder: the folder, in which other things may lie.
+        is_dry: only look.
+
+    Raises:
+        SinkError: something cannot be listed or removed.
+    """
     try:
-        for name in _runs_in(holder):
-            lock = holder / f"{name}{LOCK_ENDING}"
-            # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
-            with suppress(ConfigError), RunLock(lock, name):
-                remove_litter(lock)
-                if is_stage(holder / name) and not (holder / name / HELD).exists():
-                    removed.append(_remove(holder / name))
-                elif holder.name == STAGE_FOLDER:
-                    # A driver died between the mark of the stage and its folder.
-                    remove_empty(holder / name)
+        removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]
     except OSError as error:
         raise SinkError(
             code="NOT_CLEANED",
@@ -268,8 +268,26 @@ def clean_stages(holder: Path) -> list[Removed]:
             state="Some stages of dead runs may be left.",
             next_step="Mend the cause and clean again.",
         ) from error
-    _remove_empty(holder)
+    if not is_dry:
+        _remove_empty(holder)
     return removed
+
+
+def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
+    stage, lock = holder / name, holder / f"{name}{LOCK_ENDING}"
+    is_dead = is_stage(stage) and not (stage / HELD).exists()
+    if is_dry:
+        if is_dead and not is_held(lock):
+            yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
+        return
+    # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
+    with suppress(ConfigError), RunLock(lock, name):
+        remove_litter(lock)
+        if is_stage(stage) and not (stage / HELD).exists():
+            yield Removed(stage, remove_stage_folder(stage).size_bytes)
+        elif holder.name == STAGE_FOLDER:
+            # A driver died between the mark of the stage and its folder.
+            remove_empty(stage)
 
 
 def _runs_in(holder: Path) -> list[str]:
@@ -281,11 +299,3 @@ def _runs_in(holder: Path) -> list[str]:
     locks = {entry.name.removesuffix(LOCK_ENDING) for entry in holder.glob(f"*{LOCK_ENDING}") if is_lock(entry)}
     litter = {name for entry in holder.iterdir() if (name := run_of_litter(entry.name, LOCK_ENDING))}
     return sorted(stages | locks | litter)
-
-
-def _remove(stage: Path) -> Removed:
-    size = sum(file.stat().st_size for file in stage.rglob("*") if file.is_file())
-    if stage.parent.name == STAGE_FOLDER:
-        put_back_replaced(stage, stage.parent.parent)
-    remove_stage_folder(stage)
-    return Removed(stage, size)

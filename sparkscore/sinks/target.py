@@ -12,6 +12,8 @@ from sparkscore.errors import SinkConflictError, SinkSchemaError, names
 from sparkscore.worker import StagedFile
 
 STAGE_FOLDER = "_sparkscore"
+#: Beginning of the folder that keeps what a run replaces.
+ASIDE = "_replaced_by_"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Target:
         run_id: the run that writes.
         run_id_column: name of the column that holds the run id.
         part: which part of the run's result goes there.
+        replaces_foreign: whether ``overwrite`` may move aside what sparkscore has not written.
     """
 
     path: Path
@@ -33,12 +36,14 @@ class Target:
     run_id: str
     run_id_column: str
     part: str = "predictions"
+    replaces_foreign: bool = False
 
     def entries(self) -> list[str]:
         """Name what is at the target, apart from stages."""
         if not self.path.is_dir():
             return [self.path.name] if self.path.exists() else []
-        return sorted(entry.name for entry in self.path.iterdir() if entry.name != STAGE_FOLDER)
+        found = (entry.name for entry in self.path.iterdir())
+        return sorted(name for name in found if name != STAGE_FOLDER and not name.startswith(ASIDE))
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,13 @@ class StagedResult:
 class Published:
     """What was published: the version (a table's, or the run's folder), and the rows as read back.
 
-    Both are None as long as it is on its way.
+    Both are None as long as it is on its way. ``moved_to`` is the folder of what others had written and it replaced.
     """
 
     version: int | str | None
     rows: int | None
     schema: StructType
+    moved_to: str | None = None
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:

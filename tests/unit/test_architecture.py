@@ -28,7 +28,7 @@ WORKER_AND_BELOW = (
     "stage_names",
 )
 REMOVES = {"rmtree", "unlink", "rmdir", "removedirs", "TemporaryDirectory", "mkdtemp"}
-MAY_REMOVE = {"removal.py", "sinks/parquet.py", "sinks/delta.py"}
+MAY_REMOVE = {"removal.py"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
