@@ -66,12 +66,15 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
         is_moved: whether publishing renames the staged files, which works within one file system only.
 
     Raises:
-        ConfigError: another driver works on this run, or an earlier attempt was another request.
+        ConfigError: another driver works on this run, an earlier attempt was another request, or something else is at
+            the stage's place.
         SinkError: the folder cannot be made, or is on another file system than the target.
     """
     holder = _holder(target, place)
     made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
     stage = holder / target.run_id
+    if place:
+        _refuse_overlap(stage, target.path)
     _make(holder)
     try:
         with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
@@ -160,6 +163,21 @@ def _open(stage: Path, identity: str, run_id: str) -> bool:
             + (f"'sparkscore publish {run_id} --discard'." if (stage / HELD).exists() else "'sparkscore clean'."),
         )
     return True
+
+
+def _refuse_overlap(stage: Path, output: Path) -> None:
+    """Refuse a stage that is an output, holds one, or lies in one where readers would see it."""
+    stage = stage.resolve()
+    for place in (output.resolve(), output.resolve().with_name(f"{output.resolve().name}_quarantine")):
+        inside = stage.relative_to(place).parts if stage.is_relative_to(place) else None
+        is_hidden = inside is not None and any(part.startswith(("_", ".")) for part in inside)
+        if (inside is not None and not is_hidden) or place.is_relative_to(stage):
+            raise ConfigError(
+                code="STAGE_OVERLAP",
+                what=f"stage '{stage}' and output '{place}' lie in each other",
+                expected="places apart from each other",
+                next_step="Leave 'output.stage' out, or name a folder elsewhere on the output's file system.",
+            )
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sparkscore.errors import ConfigError
-from sparkscore.sinks.stage import clean_stages, staged_in
+from sparkscore.sinks.stage import Removed, clean_stages, staged_in
 from sparkscore.sinks.target import Target
 from sparkscore.stage_names import MARKER
 
@@ -22,8 +22,9 @@ def write(path: Path) -> Path:
 
 
 def dead_stage(holder: Path, run_id: str = "dead") -> Path:
-    for name in (MARKER, "identity", "done/0-0", f"attempts/00000-{'a' * 32}/day=1/part-00000-{'a' * 32}-0001.parquet"):
+    for name in ("identity", "done/0-0", f"attempts/00000-{'a' * 32}/day=1/part-00000-{'a' * 32}-0001.parquet"):
         write(holder / run_id / name)
+    (holder / run_id / MARKER).touch()
     return holder / run_id
 
 
@@ -97,3 +98,72 @@ def test_a_folder_for_stages_may_be_new_or_the_users(tmp_path: Path, is_new: boo
 
     assert (tmp_path / "scratch").exists() == (not is_new)
     assert kept is None or kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "stage", "run_id"),
+    [
+        ("results/pred", "results", "pred"),
+        ("results/pred", "results", "pred_quarantine"),
+        ("results", "results", "march"),
+        ("results", "results/stage", "march"),
+        ("results/march/pred", "results", "march"),
+    ],
+)
+def test_a_stage_that_is_or_holds_an_output_is_refused(tmp_path: Path, output: str, stage: str, run_id: str) -> None:
+    with (
+        pytest.raises(ConfigError, match="STAGE_OVERLAP"),
+        staged_in(target_of(tmp_path / output, run_id), str(tmp_path / stage), "id", is_moved=True),
+    ):
+        pytest.fail("the run began")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "stage"), [("results/pred", "results"), ("results", "results/_stage"), ("results", "runs/stage")]
+)
+def test_a_stage_beside_an_output_is_allowed_and_clean_leaves_the_output(
+    tmp_path: Path, output: str, stage: str
+) -> None:
+    kept = write(tmp_path / output / "run_id=one" / "part-0.parquet")
+
+    with staged_in(target_of(tmp_path / output), str(tmp_path / stage), "id", is_moved=True):
+        pass
+
+    dead_stage(tmp_path / stage)
+    assert len(clean_stages(tmp_path / stage)) == 1
+    assert kept.exists()
+
+
+def test_a_folder_for_stages_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "scratch").symlink_to(tmp_path / "real", target_is_directory=True)
+
+    with staged_in(target_of(tmp_path / "out"), str(tmp_path / "scratch"), "id", is_moved=True) as stage:
+        assert (tmp_path / "real" / "march" / MARKER).is_file()
+        assert stage.path.is_dir()
+
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+def test_what_the_user_has_in_a_folder_named_like_ours_stays(tmp_path: Path) -> None:
+    kept = write(tmp_path / "out" / "_sparkscore" / "march" / "data.csv")
+
+    with (
+        pytest.raises(ConfigError, match="STAGE_NOT_OURS"),
+        staged_in(target_of(tmp_path / "out"), None, "id", is_moved=True),
+    ):
+        pytest.fail("the run began")
+    assert clean_stages(tmp_path / "out" / "_sparkscore") == []
+    assert kept.exists()
+
+
+def test_a_dry_clean_names_what_would_go_and_its_size_and_removes_nothing(tmp_path: Path) -> None:
+    stage = dead_stage(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    looked = clean_stages(tmp_path, is_dry=True)
+
+    assert sorted(tmp_path.rglob("*")) == before
+    assert looked == [Removed(stage, sum(path.stat().st_size for path in stage.rglob("*") if path.is_file()))]
+    assert clean_stages(tmp_path) == looked
