@@ -1,0 +1,102 @@
+"""What the probe makes of the number of elements that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import describe_failure
+from sparkscore.scorers.failed import ScorerFailedError
+from sparkscore.worker import ProbeReport, ProbeSpec, probe, read_probe_report
+from sparkscore.worker import probe as probe_function
+from sparkscore.worker.engine import EngineSpec, LocalEngine
+from sparkscore.worker.loaded import LoadedEngine
+from sparkscore.worker.messages import write_stream
+
+
+class Scorer:
+    def __init__(self, run: Callable[[pd.DataFrame], Any]) -> None:
+        self._run = run
+        self.sizes: list[int] = []
+
+    def load(self) -> None: ...
+
+    def score(self, mini_batch: MiniBatch) -> object:
+        assert mini_batch.rows is not None
+        self.sizes.append(mini_batch.item_count)
+        try:
+            return self._run(mini_batch.rows.to_pandas())
+        except Exception as error:  # noqa: BLE001 - as a script's own errors
+            raise ScorerFailedError(describe_failure(error)) from None
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[ProbeReport, list[int]]]:
+    def call(run: Callable[[pd.DataFrame], Any], rows: int, columns: int, **spec: Any) -> tuple[ProbeReport, list[int]]:
+        scorer = Scorer(run)
+        engine = LocalEngine(EngineSpec("k", scorer=None))  # type: ignore[arg-type]  # the scorer is put in its place
+        engine._scorer = scorer
+        loaded = LoadedEngine("k", "w", engine)
+        monkeypatch.setitem(probe_function.__globals__, "engine_of_this_process", lambda _: loaded)
+        table = pa.table({name: pa.array(range(rows), pa.float64()) for name in "xabcdefg"[:columns]})
+        asked = ProbeSpec(EngineSpec("k", None), "0", (), bytes(write_stream(table)), None, columns=columns, **spec)  # type: ignore[arg-type]  # see above
+        return read_probe_report(pa.Table.from_batches([probe(asked)])), scorer.sizes
+
+    return call
+
+
+def each(frame: pd.DataFrame) -> list[float]:
+    return frame["x"].tolist()
+
+
+def names(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame]
+
+
+@pytest.mark.parametrize(
+    ("run", "rows", "columns", "is_proven", "sizes"),
+    [
+        (each, 10, 3, True, [10]),
+        (each, 2, 1, True, [2]),
+        (each, 3, 3, True, [3, 1]),
+        (each, 1, 1, False, [1]),
+        (lambda frame: frame["x"][frame["x"] > 0].tolist(), 2, 2, False, [2, 1, 1]),
+        (lambda frame: frame["x"][frame["x"] > 3].tolist(), 9, 2, False, [9]),
+        (lambda frame: pd.DataFrame({"y": [frame["x"].sum()]}), 9, 2, False, [9]),
+    ],
+)
+def test_a_count_that_may_be_chance_is_asked_for_again(
+    run: Any, rows: int, columns: int, *, is_proven: bool, sizes: list[int], probed: Any
+) -> None:
+    report, called = probed(run, rows, columns)
+
+    assert report.failure is None
+    assert (report.is_proven, called, report.calls) == (is_proven, sizes, len(sizes))
+
+
+@pytest.mark.parametrize(
+    ("run", "rows", "columns", "spec"),
+    [
+        (names, 3, 3, {}),
+        (names, 2, 2, {}),
+        (names, 100, 2, {}),
+        (lambda frame: [frame["x"].sum()], 2, 3, {}),
+        (lambda frame: [frame["x"].sum()], 100, 1, {"is_tolerant": True}),
+        (lambda frame: pd.DataFrame({"y": [frame["x"].sum()]}), 9, 2, {"is_joined": True}),
+    ],
+)
+def test_one_sum_and_one_value_for_each_column_are_refused_before_the_run(
+    run: Any, rows: int, columns: int, spec: dict[str, Any], probed: Any
+) -> None:
+    report, called = probed(run, rows, columns, **spec)
+
+    assert report.failure is not None
+    assert (report.failure.code, report.failure.message[:16]) == ("OUTPUT_ROWS", "broken contract:")
+    assert len(called) <= 3
