@@ -13,6 +13,7 @@ from sparkscore.cli.commands import app
 from sparkscore.cli.interrupts import InterruptedRunError, interruptible
 from sparkscore.cli.logs import log_on_stderr
 from sparkscore.cli.reply import FAILED, OK, describe_failure, one_object_on_stdout, print_bug, print_error, print_json
+from sparkscore.cli.streams import exit_code_of, guard_streams
 from sparkscore.errors import ConfigError, SparkscoreError
 
 __all__ = ["main", "run_command_line"]
@@ -23,7 +24,10 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    sys.exit(run_command_line(sys.argv[1:]))
+    stdout = guard_streams()
+    code = run_command_line(sys.argv[1:])
+    stdout.flush()
+    sys.exit(exit_code_of(code, next(iter(sys.argv[1:]), ""), stdout))
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
