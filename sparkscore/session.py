@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from sparkscore.errors import ConfigError, MissingDependencyError, names
+from sparkscore.rotating_log import PipedLog
 from sparkscore.runlog import runs_folder
+from sparkscore.scorers.script import SAFE_PATH
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaGateway
@@ -44,6 +46,8 @@ _IN_SPARK_ALREADY = (
     "org.slf4j:slf4j-api",
     "org.xerial.snappy:snappy-java",
 )
+# Each lives as long as its JVM, and this process does not wait for it.
+_logs: list[PipedLog] = []
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
 
 
@@ -186,6 +190,8 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     settings = {
         "spark.app.name": app_name,
         "spark.databricks.delta.snapshotPartitions": "2",
+        # A file of the user's called json.py or typing.py must not be the workers' module.
+        f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1],
         "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",
@@ -222,18 +228,23 @@ def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     if settings["spark.master"].startswith("local"):
         os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH would lack this one's packages
     spark_conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
-    with _opened(log_file) as log:
-        start = log.tell()
-        try:
-            return launch_gateway(spark_conf, {"stdout": log, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
-        except (OSError, RuntimeError) as error:
-            raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
+    start = _length_of(log_file)
+    log = PipedLog(log_file)
+    try:
+        return launch_gateway(spark_conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError) as error:
+        log.drain()
+        raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
+    finally:
+        log.close()
+        _logs.append(log)
 
 
-def _opened(log_file: Path) -> BinaryIO:
+def _length_of(log_file: Path) -> int:
     try:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        return log_file.open("ab")
+        with log_file.open("ab") as log:
+            return log.tell()
     except OSError as error:
         raise ConfigError(
             code="LOG_FILE",
@@ -295,7 +306,8 @@ def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
 
 def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependencyError:
     with log_file.open("rb") as log:
-        log.seek(start)
+        # Unless the log was moved aside meanwhile.
+        log.seek(start if start <= log_file.stat().st_size else 0)
         lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
     unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
     if unfetched:

@@ -16,6 +16,7 @@ from typing import Any, Final, TextIO
 from sparkscore.cli.interrupts import InterruptedRunError
 from sparkscore.errors import SparkscoreError
 from sparkscore.redaction import redact
+from sparkscore.rotating_log import make_room
 
 OK: Final = 0
 FAILED: Final = 1
@@ -81,6 +82,7 @@ def _write_traceback(error: BaseException, runs: Path) -> Path:
     text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{''.join(traceback.format_exception(error))}\n"
     try:
         runs.mkdir(parents=True, exist_ok=True)
+        make_room(runs / "sparkscore.log")
         with (runs / "sparkscore.log").open("a", encoding="utf-8", errors="replace") as log:
             log.write(text)
             return Path(log.name)

@@ -13,6 +13,7 @@ from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
 from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record
 from sparkscore.redaction import redact
+from sparkscore.rotating_log import rotating_handler
 from sparkscore.run.verdict import details
 from sparkscore.runlock import RunLock
 from sparkscore.runlog import RunFolder
@@ -155,7 +156,7 @@ class _RedactingFormatter(logging.Formatter):
 def _logging_to(folder: RunFolder, logging_level: str) -> Iterator[None]:
     """Write the run's messages, and the details that only its log gets, to the run's log."""
     with folder.writing():
-        handler = logging.FileHandler(folder.log_file, encoding="utf-8")
+        handler = rotating_handler(folder.log_file)
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(logging_level.upper())

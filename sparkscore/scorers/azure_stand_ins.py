@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Final, Self
 
 from sparkscore.redaction import redact
+from sparkscore.rotating_log import rotating_handler
 
 FindModel = Callable[[str, object], Path]
 
@@ -86,7 +87,7 @@ class EntryScript(metaclass=_HasOnly):
             # One from logging.getLogger() would outlive the script.
             self._logger = logging.Logger("ParallelRunStep", logging.DEBUG)  # noqa: LOG001
             self._logger.parent = logging.getLogger()
-            handler = logging.FileHandler(Path(self.log_dir) / f"{self.agent_name}.txt", encoding="utf-8", delay=True)
+            handler = rotating_handler(Path(self.log_dir) / f"{self.agent_name}.txt", delay=True)
             handler.setFormatter(_Redacting("%(asctime)s|%(name)s|%(levelname)s|%(message)s"))
             self._logger.addHandler(handler)
         return self._logger

@@ -25,6 +25,7 @@ WORKER_AND_BELOW = (
     "secret_names",
     "errors",
     "removal",
+    "rotating_log",
     "stage_names",
 )
 REMOVES = {"rmtree", "unlink", "rmdir", "removedirs", "TemporaryDirectory", "mkdtemp"}
