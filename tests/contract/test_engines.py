@@ -152,6 +152,29 @@ def test_what_the_script_raises_fails_its_mini_batch_alone(make: Make, order: st
     assert (after.scored, engine.is_loaded) == (1, True)
 
 
+@pytest.mark.parametrize(
+    "order",
+    ["os.fork()", "if not os.fork(): raise ValueError", "if not os.fork(): sys.exit(3)", "ctypes.CDLL(None).fork()"],
+)
+def test_a_copy_that_the_script_forks_is_no_second_scorer(make: Make, order: str) -> None:
+    engine = make(order)
+    assert engine.load().failure is None
+
+    assert [score(engine, order, "").scored for _ in range(3)] == [2, 2, 2]
+    time.sleep(0.1)
+    assert score(engine, "").scored == 1
+
+
+def test_built_in_functions_that_the_script_replaces_are_its_own(make: Make) -> None:
+    engine = make()
+    engine.load()
+
+    first = score(engine, "import builtins; builtins.ascii = len; builtins.mine = 1", "")
+    second = score(engine, "assert mine == 1 and ascii('ab') == 2", "")
+
+    assert (first.scored, first.failure, second.failure, ascii("ab")) == (2, None, None, "'ab'")
+
+
 def test_an_init_that_raises_is_told(make: Make) -> None:
     engine = make("raise OSError('no weights')")
 
