@@ -229,7 +229,10 @@ def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH would lack this one's packages
     spark_conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
     start = _length_of(log_file)
-    log = PipedLog(log_file)
+    try:
+        log = PipedLog(log_file)
+    except OSError as error:
+        raise _start_error(log_file, error.strerror or type(error).__name__) from error
     try:
         return launch_gateway(spark_conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
     except (OSError, RuntimeError) as error:
