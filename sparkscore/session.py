@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from sparkscore.errors import ConfigError, MissingDependencyError, names
 from sparkscore.rotating_log import PipedLog
 from sparkscore.runlog import runs_folder
-from sparkscore.scorers.script import SAFE_PATH
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaGateway
@@ -190,8 +189,6 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     settings = {
         "spark.app.name": app_name,
         "spark.databricks.delta.snapshotPartitions": "2",
-        # A file of the user's called json.py or typing.py must not be the workers' module.
-        f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1],
         "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",

@@ -143,12 +143,15 @@ def spark_session(
     """
     from pyspark.sql import SparkSession  # noqa: PLC0415 - see _prepare
 
+    from sparkscore.scorers.script import SAFE_PATH  # noqa: PLC0415 - see _prepare
     from sparkscore.session import local_session  # noqa: PLC0415 - see _prepare
 
     is_ours = SparkSession.getActiveSession() is None
     if is_ours:
         # The JVM of spark-submit is there already, and logs where spark-submit was told to.
         logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
+    # A file in the working directory called json.py or typing.py must not be the workers' module.
+    conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **conf}
     with stdout_for_results():
         session = local_session(conf=conf, log_file=log_file, **({} if master is None else {"master": master}))
     interrupts.watch(session)

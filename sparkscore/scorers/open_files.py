@@ -19,7 +19,7 @@ _PROCESSES: Final = Path("/proc")
 def files_being_written() -> frozenset[tuple[int, int]]:
     """Give device and inode of each file to which something appends: the log of this command, if it has one.
 
-    A shell's ``>`` and ``tee`` open a log for writing only. A database that is open for reading, too, is no log.
+    A shell's ``>`` and ``tee`` open a log for writing only, others for appending. A database is open for reading, too.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _neighbours() for link in _opened_for_writing(process)}
@@ -62,5 +62,5 @@ def _opened_for_writing(process: Path) -> Iterator[Path]:
         for link in (process / "fd").iterdir():
             with suppress(OSError, ValueError):
                 flags = (process / "fdinfo" / link.name).read_text().partition("flags:")[2].split()[0]
-                if int(flags, 8) & os.O_ACCMODE == os.O_WRONLY:
+                if int(flags, 8) & os.O_ACCMODE == os.O_WRONLY or int(flags, 8) & os.O_APPEND:
                     yield link

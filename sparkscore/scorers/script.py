@@ -32,7 +32,7 @@ from sparkscore.stage_names import SCRIPTS
 # What was loaded before any script: a script of that name would take its place.
 _TAKEN: Final = frozenset(sys.modules)
 _NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
-# With this variable workers of a local session find no modules in the working directory; it is not for the script.
+# With this variable workers of the command line find no modules in the working directory; it is not for the script.
 # Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH (any text will do).
 SAFE_PATH: Final = ("PYTHONSAFEPATH", "sparkscore")
 
