@@ -7,6 +7,7 @@ action and given back. A lazy frame must not rely on that: Spark Connect analyse
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSessio
 
 from sparkscore.errors import ConfigError
 from sparkscore.spark_errors import SPARK_ERRORS
+
+logger = logging.getLogger("sparkscore")
 
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 # A deployment's 'input.options' may say otherwise; a session may not.
@@ -131,6 +134,7 @@ class _Change:
 
 _lock = threading.Lock()
 _changes: WeakKeyDictionary[SparkSession, dict[str, _Change]] = WeakKeyDictionary()
+_defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -174,6 +178,14 @@ def _setting(spark: SparkSession, key: str) -> str | None:
         return None
 
 
+def _default(spark: SparkSession, key: str) -> str | None:
+    """Give what a setting is in this session as long as nobody sets it; asked once, since Connect asks a server."""
+    known = _defaults.setdefault(spark, {})
+    if key not in known:
+        known[key] = _setting(spark, key)
+    return known[key]
+
+
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
     """Change a setting, or share the change with another action; tell whether it must be given back."""
     changes = _changes.setdefault(spark, {})
@@ -181,7 +193,7 @@ def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str,
         changes[key].users += 1
         return True
     before = given.get(key)
-    now = before if before is not None or wanted is None else _setting(spark, key)
+    now = before if before is not None or wanted is None else _default(spark, key)
     if now is None or (wanted is not None and now.lower() == wanted.lower()):
         return False
     try:
@@ -195,9 +207,13 @@ def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str,
 def _give_back(spark: SparkSession, key: str) -> None:
     change = _changes[spark][key]
     change.users -= 1
-    if not change.users:
-        del _changes[spark][key]
+    if change.users:
+        return
+    del _changes[spark][key]
+    try:
         _set(spark, key, change.before)
+    except (*SPARK_ERRORS, OSError):  # the session is gone; what ended it is on its way already
+        logger.warning("the session's setting '%s' could not be given back its value", key)
 
 
 def _set(spark: SparkSession, key: str, value: str | None) -> None:

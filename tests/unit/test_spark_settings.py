@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 from pyspark.errors import AnalysisException
@@ -98,6 +99,17 @@ def test_a_failure_gives_the_settings_back() -> None:
         raise ValueError("broken")
 
     assert conf.given == {CASE: "true"}
+
+
+def test_a_session_that_ends_under_an_action_does_not_hide_what_ended_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = Conf({CASE: "true", PARSER: "LEGACY"})
+
+    def end() -> None:
+        monkeypatch.setattr(conf, "set", Mock(side_effect=ConnectionRefusedError))
+        raise ValueError("the cause")
+
+    with pytest.raises(ValueError, match="the cause"), pinned_settings(session_with(conf)):
+        end()
 
 
 def test_a_session_that_forbids_the_change_is_refused_and_stays_as_it_was() -> None:
