@@ -46,7 +46,9 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "deployment": deployment,
         "config": dict(config),
         "identity": None,
-        "input": dict.fromkeys(("format", "location", "version", "items", "bytes", "files", "skipped", "columns")),
+        "input": dict.fromkeys(
+            ("format", "location", "version", "items", "bytes", "files", "skipped", "order_doubt", "columns")
+        ),
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
         "quarantine": {"location": None, "rows": 0},
         "stage": None,
@@ -77,6 +79,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "bytes": snapshot.size_bytes,
         "files": len(snapshot.files) or None,
         "skipped": dict(snapshot.skipped),
+        "order_doubt": snapshot.order_doubt or None,
     }
 
 

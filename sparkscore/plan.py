@@ -51,6 +51,7 @@ class Snapshot:
         files: the files, sorted by path; empty for a table.
         skipped: number of files left out, by the reason.
         table_id: a table's own id, which a table that is removed and made again under its name does not have.
+        order_doubt: why the order of the columns is not known; empty where it is.
     """
 
     format: str
@@ -61,6 +62,7 @@ class Snapshot:
     files: tuple[InputFile, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     table_id: str | None = None
+    order_doubt: str = ""
 
     @property
     def kind(self) -> Literal["files", "rows"]:

@@ -200,6 +200,8 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
     log_choices(prepared.deployment, snapshot.kind)
     for reason, count in snapshot.skipped.items():
         logger.warning("input: %d left out (%s)", count, reason)
+    if snapshot.order_doubt:
+        logger.warning("input: columns go by name only: %s", snapshot.order_doubt)
     if plan.mini_batches is not None:
         prepared.folder.write_plan(plan.mini_batches)
     recording.note(

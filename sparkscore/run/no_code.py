@@ -72,7 +72,11 @@ def section_of(deployment: Deployment) -> Model:
 
 
 def match_model(
-    description: ModelDescription, section: Model, model: ResolvedModel, rows: StructType | None
+    description: ModelDescription,
+    section: Model,
+    model: ResolvedModel,
+    rows: StructType | None,
+    order_doubt: str = "",
 ) -> tuple[Feed, ...] | None:
     """Decide which input columns the model gets, and refuse an input that it cannot take; no job is started.
 
@@ -81,6 +85,7 @@ def match_model(
         section: the deployment's words about it.
         model: the model.
         rows: the input's columns; None where the items are files.
+        order_doubt: why the order of the columns is not known; empty where it is.
 
     Returns:
         the model's inputs; None where it does not say what it takes, and gets all columns.
@@ -99,7 +104,7 @@ def match_model(
     if inputs is None:
         return None
     columns = None if rows is None else arrow_columns(rows)
-    feeds = match_inputs(inputs, columns, section.inputs, rounds=section.round_inputs)
+    feeds = match_inputs(inputs, columns, section.inputs, rounds=section.round_inputs, order_doubt=order_doubt)
     for line in describe_feeds(feeds):
         logger.info("model '%s' gets %s", model.name, line)
     return feeds
@@ -113,7 +118,12 @@ def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
 
 
 def no_code_spec(
-    description: ModelDescription, section: Model, files: ModelFiles, feeds: tuple[Feed, ...] | None, threads: int
+    description: ModelDescription,
+    section: Model,
+    files: ModelFiles,
+    feeds: tuple[Feed, ...] | None,
+    threads: int,
+    order_doubt: str = "",
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
     """Tell workers how to score the model."""
     params = tuple(section.params.items())
@@ -128,8 +138,8 @@ def no_code_spec(
             threads=threads,
         )
     if description.kind == "mlflow" or description.kind == "spark":  # noqa: PLR1714 - mypy narrows this form only
-        return MlflowSpec(files, feeds, section.predict_fn, params)
-    return FrameworkSpec(files, description.kind, feeds, section.predict_fn, params)
+        return MlflowSpec(files, feeds, section.predict_fn, params, order_doubt)
+    return FrameworkSpec(files, description.kind, feeds, section.predict_fn, params, order_doubt)
 
 
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:

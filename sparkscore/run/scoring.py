@@ -122,7 +122,13 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
         check_input_types(columns)
     if prepared.description is None or prepared.model is None:
         return None
-    feeds = match_model(prepared.description, section_of(prepared.deployment), prepared.model, columns)
+    feeds = match_model(
+        prepared.description,
+        section_of(prepared.deployment),
+        prepared.model,
+        columns,
+        source.snapshot.order_doubt,
+    )
     if feeds and prepared.deployment.settings.error_threshold == 0:
         refuse_known_nulls(feeds, source.count_nulls(columns_without_null(feeds)))
     return feeds
@@ -204,7 +210,9 @@ def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec
     files = stage_model(prepared.model, stage)
     if description.kind == "spark" and rows is not None:
         return transformed_rows(rows, files, _declared_names(prepared.deployment))
-    return rows, no_code_spec(description, section, files, request.feeds, task_cores(request.spark))
+    return rows, no_code_spec(
+        description, section, files, request.feeds, task_cores(request.spark), request.plan.snapshot.order_doubt
+    )
 
 
 def _script_spec(prepared: PreparedRun, script: PackedScript, stage: Path) -> ScriptSpec:

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from sparkscore.errors import MissingDependencyError, SignatureMismatchError, names
+from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
+from sparkscore.scorers.feature_names import columns_by_name
 from sparkscore.scorers.feed import feed_columns
 from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.model_code import methods_of, reporting
@@ -36,7 +37,7 @@ class FrameworkScorer:
     def __init__(self, spec: FrameworkSpec) -> None:
         self.handed_over: HandedOver | None = None
         self._spec = spec
-        self._features: tuple[str, ...] | None = None
+        self._model: Any = None
         self._is_estimator = False
         self._methods: dict[str, Callable[..., Any]] = {}
 
@@ -57,7 +58,7 @@ class FrameworkScorer:
             _use_one_thread(model)
             hand_over_texts(model)
             self._is_estimator = is_estimator(model)
-            self._features = _features_of(model)
+            self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
             self._methods = {name: _taking_frames(model, method) for name, method in methods.items()}
 
@@ -82,19 +83,14 @@ class FrameworkScorer:
 
     def close(self) -> None:
         """Forget the model."""
-        self._methods, self.handed_over = {}, None
+        self._methods, self._model, self.handed_over = {}, None, None
 
     def _rows_of(self, rows: pa.Table | None) -> pa.Table:
         if rows is None:
             raise _mismatch(self._spec, "files", "rows: the model takes columns")
         if self._spec.feeds is not None:
             return feed_columns(rows, self._spec.feeds)
-        if self._features is None:
-            return rows
-        missing = [name for name in self._features if name not in rows.column_names]
-        if missing:
-            raise _mismatch(self._spec, f"the columns {names(rows.column_names)}", f"also {names(missing)}")
-        return rows.select(list(self._features))
+        return columns_by_name(rows, self._model, self._spec.order_doubt)
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
@@ -127,11 +123,6 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
     model = xgboost.XGBClassifier() if "classifier" in (booster.attr("scikit_learn") or "") else xgboost.XGBRegressor()
     model.load_model(path)
     return model
-
-
-def _features_of(model: Any) -> tuple[str, ...] | None:
-    found = getattr(model, "feature_names_in_", None)
-    return None if found is None else tuple(str(name) for name in found)
 
 
 def _use_one_thread(model: Any) -> None:

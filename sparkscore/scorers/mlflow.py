@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.failed import PartlyScored
+from sparkscore.scorers.feature_names import columns_by_name
 from sparkscore.scorers.feed import feed_columns, feed_tensor
 from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.images import feed_images
@@ -69,6 +71,8 @@ class MlflowScorer:
         rows = mini_batch.rows
         if self._spec.feeds is not None and all(feed.shape is None for feed in self._spec.feeds):
             rows = feed_columns(rows, self._spec.feeds)
+        elif self._spec.feeds is None:
+            rows = columns_by_name(rows, self._raw_model(), self._spec.order_doubt)
         data = self._data_of(rows)
         if isinstance(data, pd.DataFrame) and list(data.columns) == rows.column_names:
             self.handed_over = HandedOver(data, rows)
@@ -99,6 +103,12 @@ class MlflowScorer:
             return self._model.unwrap_python_model()
         except MlflowException:  # so it is no PythonModel
             return self._model.get_raw_model()
+
+    def _raw_model(self) -> Any:
+        """Give the library's own model; None where there is none, as behind a PythonModel."""
+        with suppress(Exception):  # flavors raise what they like
+            return self._model.get_raw_model()
+        return None
 
     def _predict(self, data: Any) -> object:
         params = dict(self._spec.params)

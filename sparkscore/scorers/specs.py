@@ -20,12 +20,14 @@ class MlflowSpec:
         feeds: its inputs; None where the model has no signature and gets all columns as they are.
         predict_fn: methods to call instead of the pyfunc's ``predict``, each giving a column if there are several.
         params: parameters of ``predict``, as pairs.
+        order_doubt: why the columns must not be taken by position; empty where they may.
     """
 
     files: ModelFiles
     feeds: tuple[Feed, ...] | None
     predict_fn: tuple[str, ...] = ()
     params: tuple[tuple[str, object], ...] = ()
+    order_doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class FrameworkSpec:
         feeds: its inputs; None where the file does not name them.
         predict_fn: methods to call, each giving a column if there are several; ``predict`` when empty.
         params: arguments of the methods, as pairs.
+        order_doubt: why the columns must not be taken by position; empty where they may.
     """
 
     files: ModelFiles
@@ -45,6 +48,7 @@ class FrameworkSpec:
     feeds: tuple[Feed, ...] | None
     predict_fn: tuple[str, ...] = ()
     params: tuple[tuple[str, object], ...] = ()
+    order_doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,12 @@ _NULL_ADVICE: Final = (
 
 
 def match_inputs(
-    inputs: Sequence[ModelInput], columns: pa.Schema | None, chosen: Mapping[str, Sequence[str]], *, rounds: bool
+    inputs: Sequence[ModelInput],
+    columns: pa.Schema | None,
+    chosen: Mapping[str, Sequence[str]],
+    *,
+    rounds: bool,
+    order_doubt: str = "",
 ) -> tuple[Feed, ...]:
     """Decide which columns each input of the model gets.
 
@@ -36,6 +41,7 @@ def match_inputs(
         columns: the input's columns; None where the items are files.
         chosen: columns by the name of the model's input; ``input`` stands for one that has no name.
         rounds: whether numbers may be rounded to the model's floats.
+        order_doubt: why the order of the columns is not known, so that none may be taken by position.
 
     Returns:
         the model's inputs in their order; optional ones that the input does not have are left out.
@@ -43,7 +49,7 @@ def match_inputs(
     Raises:
         SignatureMismatchError: with every column that does not fit: what it is and what the model expects.
     """
-    matcher = _Matcher(columns or pa.schema([]), rounds=rounds)
+    matcher = _Matcher(columns or pa.schema([]), order_doubt, rounds=rounds)
     matcher.check_chosen(chosen, inputs)
     if columns is None:
         feeds = [_feed_of_files(inputs)]
@@ -53,6 +59,11 @@ def match_inputs(
         feeds = [feed for one in inputs if (feed := matcher.feed(one, chosen, is_only=len(inputs) == 1)) is not None]
     matcher.refuse_problems()
     return tuple(feeds)
+
+
+def order_advice(columns: Sequence[str]) -> str:
+    """Give the line that puts columns in an order."""
+    return f"Name the columns in the model's order: 'input.columns: [{', '.join(columns[:_LISTED])}]'."
 
 
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
@@ -97,8 +108,9 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
 class _Matcher:
     """The columns of an input, and what is wrong with them so far."""
 
-    def __init__(self, columns: pa.Schema, *, rounds: bool) -> None:
+    def __init__(self, columns: pa.Schema, order_doubt: str, *, rounds: bool) -> None:
         self._columns = columns
+        self._order_doubt = order_doubt
         self._rounds = rounds
         self._problems: list[str] = []
         self._advice = "Correct the input, or cast its columns."
@@ -117,7 +129,14 @@ class _Matcher:
             self._advice = "Choose the columns, in the model's order, with 'input.columns'."
             self._problems.append(f"got {len(found)} columns, expected {len(inputs)} without names")
             return []
+        if not wanted:
+            self._refuse_doubtful_order(found, _UNNAMED)
         return [self._column(name, one) for name, one in zip(found, inputs, strict=True)]
+
+    def _refuse_doubtful_order(self, found: Sequence[str], name: str) -> None:
+        if self._order_doubt and len(found) > 1:
+            self._problems.append(f"input '{name}' takes columns by position: {self._order_doubt}")
+            self._advice = order_advice(found)
 
     def feed(self, one: ModelInput, chosen: Mapping[str, Sequence[str]], *, is_only: bool) -> Feed | None:
         wanted = chosen.get(one.name or _UNNAMED)
@@ -174,6 +193,7 @@ class _Matcher:
             wanted = [str(one.name)]
         elif is_only:
             wanted = found
+            self._refuse_doubtful_order(found, one.name or _UNNAMED)
         else:
             self._missing(one.name or "", one.type)
             return None

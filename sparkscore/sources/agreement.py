@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 from pyspark.sql import DataFrame
 
@@ -11,6 +12,19 @@ from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
+
+
+def fold(name: str) -> str:
+    """Give equal texts for names that Spark takes for one, since it does not regard case.
+
+    Source: Java's ``String.equalsIgnoreCase``, which compares sign by sign: dotless i and long s are i and s.
+    """
+    return "".join(_fold_sign(sign) for sign in name)
+
+
+def _fold_sign(sign: str) -> str:
+    upper = sign.upper()
+    return (upper if len(upper) == 1 else sign).lower()[0]
 
 
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
@@ -24,7 +38,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
     examples: dict[tuple[str, ...], str] = {}
     for file in files:
         parts = Path(file.path).relative_to(folder).parts[:-1]
-        examples.setdefault(tuple(part.partition("=")[0] for part in parts if "=" in part), file.path)
+        examples.setdefault(tuple(unquote(part.partition("=")[0]) for part in parts if "=" in part), file.path)
     if len(examples) > 1:
         raise SourceSchemaError(
             code="INPUT_PARTITIONS",
@@ -33,7 +47,16 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
             expected="the same 'key=value' folders above all files",
             next_step="Score the parts one by one, or name the files by a glob: folders are then no columns.",
         )
-    return next(iter(examples), ())
+    keys = next(iter(examples), ())
+    if len({fold(key) for key in keys}) < len(keys):
+        raise SourceSchemaError(
+            code="INPUT_PARTITIONS",
+            what=f"folders of '{folder}' within each other have the same key",
+            got=names(keys),
+            expected="keys that differ in more than case",
+            next_step="Rename the folders, or name the files by a glob, so that folders are no columns.",
+        )
+    return keys
 
 
 def refuse_delta_table(files: Iterable[InputFile]) -> None:
@@ -96,11 +119,13 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, of_
             take the folder's value for the one, and NULL for the other.
     """
     present = set(of_files.columns)
-    if doubled := present & set(keys):
+    folded = {fold(key): key for key in keys}
+    if doubled := [name for name in of_files.columns if fold(name) in folded]:
         raise SourceSchemaError(
             code="INPUT_PARTITIONS",
             what=f"{names(doubled)} is a column of the files and the key of their folders",
-            expected="one place for each value",
+            got=f"folders named {names(f'{folded[fold(name)]}=…' for name in doubled)}",
+            expected="one place for each value; upper and lower case are the same",
             next_step="Name the files by a glob, so that folders are no columns, or rename one of the two.",
         )
     if missing := set(declared or ()) - present - set(keys):

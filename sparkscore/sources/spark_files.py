@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.config import Input
-from sparkscore.errors import SourceError
+from sparkscore.errors import SourceError, names
 from sparkscore.location import spark_path
 from sparkscore.plan import InputFile, Snapshot, digest_of_files
 from sparkscore.sources.agreement import (
@@ -19,6 +19,7 @@ from sparkscore.sources.agreement import (
     refuse_delta_table,
     refuse_patterns_in_names,
 )
+from sparkscore.sources.column_order import doubt_of_parquet, order_of_json
 from sparkscore.sources.csv_quotes import refuse_open_quotes
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
@@ -55,6 +56,7 @@ class SparkFilesSource:
         readable, skipped = _readable(listing.files, listing.skipped)
         readable = with_samples(readable)
         self._files = readable
+        self._order_doubt = ""
         self._frame = self._read(spark, config, listing.folder) if readable else None
         self._snapshot = Snapshot(
             format=self._format,
@@ -64,6 +66,7 @@ class SparkFilesSource:
             items=self._count(),
             files=readable,
             skipped=skipped,
+            order_doubt=self._order_doubt,
         )
 
     @property
@@ -96,9 +99,28 @@ class SparkFilesSource:
                 schema = self._schema(spark, config.schema_ddl, keys)
                 frame = self._load(spark, schema, folder if keys else None)
                 check_column_names(frame.columns, self._format)
-                return select_columns(with_source_file(frame), config.columns, self._format)
+                wanted = config.columns or self._order(frame.columns, config, keys)
+                return select_columns(with_source_file(frame), wanted, self._format)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
+
+    def _order(self, present: list[str], config: Input, keys: tuple[str, ...]) -> tuple[str, ...]:
+        """Give the columns in the order that the user or the files give them, and note where there is none."""
+        order = of_files = [name for name in present if name not in keys]
+        if config.schema_ddl:
+            # Spark moves the keys of folders behind all others.
+            declared = StructType(StructType.fromDDL(config.schema_ddl).fields).names  # type: ignore[attr-defined]
+            order = [name for name in declared if name in present]
+        elif self._format == "json":
+            order, self._order_doubt = order_of_json(self._files, self._options, of_files)
+        elif self._format == "parquet":
+            self._order_doubt = doubt_of_parquet(self._files)
+        elif self._options.get("enforceSchema") == "true" and len(self._files) > 1:
+            self._order_doubt = "the option 'enforceSchema' leaves the headers of the files uncompared"
+        if behind := [name for name in present if name not in order]:
+            told = f"{names(behind)} is the key of folders, which has no place among the columns of the files"
+            self._order_doubt = self._order_doubt or told
+        return (*order, *behind)
 
     def _schema(self, spark: SparkSession, declared: str | None, keys: tuple[str, ...]) -> StructType:
         """Decide the columns: as declared, or as the files have them, and the folders' keys, which are texts.

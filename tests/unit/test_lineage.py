@@ -101,6 +101,7 @@ def test_the_pinned_input_is_described(files: tuple[InputFile, ...], described: 
     assert describe_plan(Plan(snapshot)) == {
         "format": "delta", "location": "/in", "version": 4, "items": None, "bytes": 3, "files": described,
         "skipped": {"hidden": 2},
+        "order_doubt": None,
     }  # fmt: skip
 
 

@@ -487,3 +487,36 @@ def test_known_nulls_are_refused_where_they_have_no_value(feed: Feed, is_refused
         refuse_known_nulls([feed], {"n": 1200})
     assert "column 'n': got 1,200 NULLs" in caught.value.what
     assert "settings.error_threshold" in caught.value.next_step
+
+
+DOUBT = "the files 'a' and 'b' do not have the same columns in the same order"
+POSITIONS: list[list[ColumnInput] | list[TensorInput]] = [
+    [ColumnInput(None, pa.float64()), ColumnInput(None, pa.float64())],
+    [TensorInput(None, pa.float64(), (-1, 2))],
+    [TensorInput("t", pa.float64(), (-1, -1))],
+]
+
+
+@pytest.mark.parametrize("inputs", POSITIONS)
+def test_columns_without_an_order_do_not_go_by_position(inputs: list[ColumnInput] | list[TensorInput]) -> None:
+    columns = pa.schema([("x", pa.float64()), ("y", pa.float64())])
+
+    with pytest.raises(SignatureMismatchError, match=r"by position: the files 'a'.*'input\.columns: \[x, y\]'"):
+        match_inputs(inputs, columns, {}, rounds=False, order_doubt=DOUBT)
+
+    chosen = {inputs[0].name or "input": ["y", "x"]}
+    feeds = match_inputs(inputs, columns, chosen, rounds=False, order_doubt=DOUBT)
+    assert [column for feed in feeds for column in feed.columns] == ["y", "x"]
+    assert match_inputs(inputs, columns, {}, rounds=False)
+
+
+def test_columns_without_an_order_go_by_name_and_one_column_has_no_other() -> None:
+    columns = pa.schema([("x", pa.float64()), ("y", pa.float64())])
+    named = [ColumnInput("y", pa.float64()), ColumnInput("x", pa.float64())]
+
+    assert [feed.columns for feed in match_inputs(named, columns, {}, rounds=False, order_doubt=DOUBT)] == [
+        ("y",),
+        ("x",),
+    ]
+    alone = [TensorInput(None, pa.float64(), (-1, 1))]
+    assert match_inputs(alone, pa.schema([("x", pa.float64())]), {}, rounds=False, order_doubt=DOUBT)

@@ -1,0 +1,117 @@
+"""Find out whether the columns of files have an order, for models that take columns by position (driver).
+
+Spark sorts the fields of JSON records by name, and merges Parquet schemas: the order of what it gives need not be that
+of any file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparkscore.plan import InputFile
+
+Names = tuple[str, ...]
+
+_THREADS: Final = 16
+# A first record longer than the last of these is not looked at.
+_PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
+_OPENERS: Final[Mapping[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+def order_of_json(
+    files: Sequence[InputFile], options: Mapping[str, str], columns: Iterable[str]
+) -> tuple[list[str], str]:
+    """Give the columns of JSON files in the order of the first record, and why that order is in doubt.
+
+    Reads the first record of each file. Columns that it lacks come last, as Spark has them.
+
+    Returns:
+        the columns, and a part of a sentence that is empty where nothing is in doubt.
+    """
+    encoding = options.get("encoding", options.get("charset"))
+    firsts = _of_each(files, lambda path: _names_of_first_record(path, encoding))
+    present = list(columns)
+    if firsts[0] is None:
+        return present, f"the first record of '{files[0].path}' cannot be read for their order"
+    leading = [name for name in firsts[0] if name in set(present)]
+    rest = [name for name in present if name not in set(leading)]
+    for file, found in zip(files, firsts, strict=True):
+        if found is None:
+            return leading + rest, f"the first record of '{file.path}' cannot be read for their order"
+        if not _agree(leading, found):
+            return leading + rest, _differ(files[0], file)
+    doubt = f"the first record of '{files[0].path}' lacks {_some(rest)}" if rest else ""
+    return leading + rest, doubt
+
+
+def doubt_of_parquet(files: Sequence[InputFile]) -> str:
+    """Say which Parquet files do not have the same columns in the same order; reads their footers."""
+    found = _of_each(files, _names_of_footer) if len(files) > 1 else []
+    other = next((file for file, order in zip(files, found, strict=False) if order != found[0]), None)
+    return "" if other is None else _differ(files[0], other)
+
+
+def _some(found: Sequence[str]) -> str:
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"'{found[0]}'{more}"
+
+
+def _differ(first: InputFile, other: InputFile) -> str:
+    return f"the files '{first.path}' and '{other.path}' do not have the same columns in the same order"
+
+
+def _agree(order: Sequence[str], other: Names) -> bool:
+    """Tell whether the names that two records share come in the same order."""
+    shared = set(order) & set(other)
+    return [name for name in order if name in shared] == [name for name in other if name in shared]
+
+
+def _of_each(files: Sequence[InputFile], read: Callable[[str], Names | None]) -> list[Names | None]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(read, [file.path for file in files]))
+
+
+def _names_of_footer(path: str) -> Names | None:
+    try:
+        return tuple(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):  # Spark says what is wrong with it
+        return None
+
+
+def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
+    opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
+    try:
+        with open(path, "rb") if opener is None else opener(path) as file:  # noqa: PTH123 - one way to open them all
+            return _names_in(file, encoding)
+    except (OSError, EOFError, LookupError):
+        return None
+
+
+def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
+    data = b""
+    for size in _PREFIXES:
+        data += file.read(size - len(data))
+        text = data.decode(encoding or json.detect_encoding(data), errors="ignore").lstrip("\ufeff \t\r\n[")
+        try:
+            pairs, _ = _DECODER.raw_decode(text)
+        except ValueError:
+            if len(data) < size:
+                return None
+            continue
+        return tuple(dict.fromkeys(name for name, _ in pairs)) if isinstance(pairs, _Pairs) else None
+    return None
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The fields of a JSON object, in their order."""
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)

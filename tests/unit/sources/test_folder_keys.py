@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sparkscore.errors import SourceSchemaError
+from sparkscore.plan import InputFile
+from sparkscore.sources.agreement import check_against_files, fold, partition_keys
+
+
+@pytest.mark.parametrize(
+    ("key", "column"),
+    [
+        ("ID", "id"),
+        ("id", "Id"),
+        ("id", "id"),
+        ("\u0130d", "id"),
+        ("\u0131d", "ID"),
+        ("\u017fex", "sex"),
+        ("\u212a", "k"),
+    ],
+)
+def test_a_key_that_is_a_column_of_the_files_is_refused_whatever_its_case(key: str, column: str) -> None:
+    of_files: Any = SimpleNamespace(columns=["x", column])
+
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_PARTITIONS\].*case"):
+        check_against_files([key], None, of_files, "parquet")
+
+
+@pytest.mark.parametrize(("key", "column"), [("id", "ids"), ("stra\u00dfe", "strasse"), ("\u00e9", "e")])
+def test_other_names_are_other_columns(key: str, column: str) -> None:
+    of_files: Any = SimpleNamespace(columns=["x", column])
+
+    check_against_files([key], None, of_files, "parquet")
+    assert fold(key) != fold(column)
+
+
+@pytest.mark.parametrize("folders", ["ID=1/id=2", "id=1/id=2", "a=1/I=2/\u0131=3"])
+def test_a_key_within_the_same_key_is_refused(folders: str) -> None:
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_PARTITIONS\].*same key"):
+        partition_keys([InputFile(f"/in/{folders}/a.csv", 1, 1)], Path("/in"))
+
+
+def test_keys_are_named_as_spark_reads_them() -> None:
+    assert partition_keys([InputFile("/in/a%3Fb=1/c=2/a.csv", 1, 1)], Path("/in")) == ("a?b", "c")
