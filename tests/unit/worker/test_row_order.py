@@ -14,6 +14,7 @@ from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
 from sparkscore.scorers.frames import HandedOver, to_pandas
+from sparkscore.scorers.model_output import plain_output
 from sparkscore.signature import NamedColumns
 from sparkscore.worker.result import LineageValues, ResultSpec, make_outcome
 
@@ -247,3 +248,19 @@ def test_labels_do_not_matter_where_nothing_is_joined() -> None:
     spec = ResultSpec(pa.schema([("prediction", pa.float64())]), (), (), LineageValues("r", None, None))
 
     assert make_outcome(labelled(OWN[::-1]), MiniBatch("0", (), ROWS), spec, AT).scored == COUNT
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda frame: frame["x"],
+        lambda frame: frame[["x"]].rename(columns={"x": "prediction"}),
+        lambda frame: {"prediction": frame["x"]},
+    ],
+)
+def test_a_models_answer_keeps_the_labels_of_its_rows(answer: Callable[[pd.DataFrame], Any]) -> None:
+    frame = to_pandas(ROWS, arrow_dtypes=False).fillna({"x": 0.0})
+
+    assert judge(plain_output(answer(frame))).scored == COUNT
+    with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\]"):
+        judge(plain_output(answer(frame.sort_values("x"))))
