@@ -104,8 +104,11 @@ class SparkFilesSource:
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
 
-    def _order(self, present: list[str], config: Input, keys: tuple[str, ...]) -> tuple[str, ...]:
-        """Give the columns in the order that the user or the files give them, and note where there is none."""
+    def _order(self, present: list[str], config: Input, keys: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Give the columns in the order that the user or the files give them, and note where there is none.
+
+        None where Spark has them in that order.
+        """
         order = of_files = [name for name in present if name not in keys]
         if config.schema_ddl:
             # Spark moves the keys of folders behind all others.
@@ -120,7 +123,7 @@ class SparkFilesSource:
         if behind := [name for name in present if name not in order]:
             told = f"{names(behind)} is the key of folders, which has no place among the columns of the files"
             self._order_doubt = self._order_doubt or told
-        return (*order, *behind)
+        return None if [*order, *behind] == present else (*order, *behind)
 
     def _schema(self, spark: SparkSession, declared: str | None, keys: tuple[str, ...]) -> StructType:
         """Decide the columns: as declared, or as the files have them, and the folders' keys, which are texts.
