@@ -206,6 +206,9 @@ def _is_empty(folder: Path) -> bool:
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     """Remove a stage that sparkscore has made, file by file; what else lies there is left and named in a warning."""
     if not is_stage(stage):
+        if stage.parent.name == STAGE_FOLDER and not is_dry:
+            # A driver died between the mark of the stage and its folder.
+            remove_empty(stage)
         return Removal()
     known = known_in(stage)
     removal = Removal()
@@ -216,7 +219,9 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
         if not is_dry and not removal.left:
             with suppress(OSError):  # a store may lose the answer
                 remove_file(stage / MARKER)
-            remove_empty(stage)
+            if not remove_empty(stage) and stage.is_dir():
+                # A store did not show or not remove a file: the stage stays one, for 'clean'.
+                (stage / MARKER).touch()
     if removal.left and not is_dry:
         found = names(path.relative_to(stage) for path in removal.left)
         logger.warning("left in '%s', because sparkscore has not made it: %s", stage, found)

@@ -32,7 +32,7 @@ class Chances:
     failed: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class SparkStandIn:
     """What `sparkscore.run.execute` calls of a session; what it does beyond is an `AttributeError`."""
 
@@ -41,11 +41,19 @@ class SparkStandIn:
 
     @property
     def conf(self) -> Any:
-        return {"spark.master": "local[1]"}
+        return _Conf({"spark.master": "local[1]"})
 
     def range(self, start: int, end: int, step: int, partitions: int) -> _Range:
         assert (start, step, partitions) == (0, 1, end), "one row and one partition for each unit"
         return _Range(self, end)
+
+
+class _Conf(dict[str, str]):
+    """The session's settings."""
+
+    @property
+    def getAll(self) -> dict[str, str]:  # noqa: N802 - Spark's name
+        return dict(self)
 
 
 @dataclass
