@@ -18,6 +18,7 @@ from sparkscore.config import Input
 from sparkscore.errors import SignatureMismatchError, SourceSchemaError
 from sparkscore.sources import Source, open_source
 
+SKLEARN = {"trust": "code", "model.framework": "sklearn"}
 WEIGHTS = [[1.0], [10.0], [100.0]]
 RECORD = {"z": 1.0, "m": 2.0, "a": 3.0}  # 1 + 20 + 300
 
@@ -51,9 +52,10 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def score(spark: SparkSession, model: Path, place: Path, tmp_path: Path, **settings: object) -> list[float]:
+    kind = {} if model.suffix == ".onnx" else SKLEARN
     sparkscore.score(
         spark, None, model=model, input=place, input_format="json", output=tmp_path / "out", output_format="parquet",
-        runs=tmp_path / "runs", settings={"trust": "code", "isolation": "none", **settings},
+        runs=tmp_path / "runs", settings={"isolation": "none", **kind, **settings},
     )  # fmt: skip
     table = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "out").rglob("*.parquet")))
     found: list[float] = np.ravel(table.column("prediction").to_pylist()).tolist()
