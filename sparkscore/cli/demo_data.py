@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sparkscore.errors import MissingDependencyError
-from sparkscore.removal import remove_file
+from sparkscore.errors import ConfigError, MissingDependencyError
+from sparkscore.removal import remove_file, remove_known
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 
 # The first part trains, the rest shows how well the model does on what it has not seen. The digits of the second half
@@ -18,6 +19,8 @@ DIGITS_FOR_TRAINING: Final = 899
 PATIENTS_FOR_TRAINING: Final = 300
 REGISTERED: Final = "models:/diabetes@champion"
 _BRIGHTEST: Final = 16
+# Names that the demo gives to images and their folders.
+_IMAGE: Final = re.compile(r"[0-9]/([0-9]{4}\.png)?")
 _WHITE: Final = 255
 
 
@@ -129,6 +132,7 @@ def _write_digits(data: DemoData) -> None:
     from sklearn.datasets import load_digits  # noqa: PLC0415 - see above
     from sklearn.svm import SVC  # noqa: PLC0415 - see above
 
+    _remove_images(data.input)
     digits: Any = load_digits()
     for label in set(digits.target):
         (data.input / str(label)).mkdir(parents=True, exist_ok=True)
@@ -137,6 +141,23 @@ def _write_digits(data: DemoData) -> None:
         Image.fromarray(grey).save(data.input / str(label) / f"{number:04}.png")
     model = SVC(gamma=0.001).fit(digits.data[:DIGITS_FOR_TRAINING], digits.target[:DIGITS_FOR_TRAINING])
     joblib.dump(model, data.model)
+
+
+def _remove_images(folder: Path) -> None:
+    """Remove the images of an earlier demo.
+
+    Raises:
+        ConfigError: the folder has something that the demo did not make, and that it would score.
+    """
+    left = remove_known(folder, lambda name: _IMAGE.fullmatch(name) is not None).left
+    if left:
+        raise ConfigError(
+            code="DEMO_FOLDER",
+            what=f"folder '{folder}'",
+            got=f"'{left[0].name}', which the demo did not make",
+            expected="the demo's own images only",
+            next_step="Move it away, or name another --folder.",
+        )
 
 
 def _write_diabetes(data: DemoData) -> None:

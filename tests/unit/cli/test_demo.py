@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from sparkscore.cli import demo
 from sparkscore.cli.demo_data import DIGITS_FOR_TRAINING, DemoData, make_diabetes, make_digits
+from sparkscore.errors import ConfigError
 
 DEPLOYMENTS = Path(demo.__file__).parents[2] / "conf" / "deployments"
 
@@ -91,12 +92,23 @@ def test_what_is_there_is_used_again(digits: DemoData, diabetes: DemoData) -> No
 def test_what_was_made_by_halves_or_by_another_scikit_learn_is_made_again(tmp_path: Path) -> None:
     data = make_digits(tmp_path / "digits")
     (data.folder / "made_with.json").write_text('{"scikit-learn": "0.1"}', encoding="utf-8")
-    (data.input / "0" / "left-over.png").touch()
+    (data.input / "0" / "9999.png").touch()
 
     again = make_digits(tmp_path / "digits")
 
     assert again.is_new
     assert len(list(again.input.glob("*/*.png"))) == 1797
+
+
+def test_what_the_demo_did_not_make_is_neither_removed_nor_scored(tmp_path: Path) -> None:
+    mine = tmp_path / "digits" / "images" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"\[DEMO_FOLDER\] .*'mine.png', which the demo did not make"):
+        make_digits(tmp_path / "digits")
+
+    assert mine.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize("package", ["sklearn", "PIL"])
