@@ -31,6 +31,7 @@ def run(rows):
     assert "PYTHONSAFEPATH" not in os.environ
     return [int(x) * 10 for x in rows["x"]]
 """
+DEPLOYMENT = "code_configuration: {code: code, scoring_script: score.py}\n"
 PATCHES = """
 import builtins, decimal, json, os, random, signal, sys, warnings
 import numpy, pandas
@@ -50,8 +51,11 @@ SEEN = {
 }
 ORIGINAL = getattr(pandas.DataFrame, "first_sum", pandas.DataFrame.sum)
 
-def run(rows):
+def init():
+    global seen
     seen = json.dumps({name: ask() for name, ask in SEEN.items()})
+
+def run(rows):
     pandas.set_option("display.max_rows", 7)
     pandas.DataFrame.first_sum, pandas.DataFrame.sum = ORIGINAL, lambda *_: 0
     decimal.getcontext().prec = 3
@@ -65,6 +69,12 @@ def run(rows):
     warnings.simplefilter("error")
     return [seen] * len(rows)
 """
+
+
+def command_for(deployment: Path, rows: Path, output: Path) -> list[str]:
+    command = Path(sys.executable).with_name("sparkscore")
+    places = ["--input", str(rows), "--output", str(output), "--output-format", "parquet"]
+    return [str(command), "run", str(deployment), "--run-id", deployment.stem, *places]
 
 
 def table_of(folder: Path, column: str) -> list[object]:
@@ -85,10 +95,8 @@ def test_forks_floods_and_neighbours_change_no_row_and_logs_are_bounded(tmp_path
     (code / "score.py").write_text(ODD)
     for name in ("typing", "copy", "pandas", "socket"):
         (code / f"{name}.py").write_text("raise SystemExit(9)")
-    settings = ("code_configuration.code=.", "code_configuration.scoring_script=score.py", "settings.mini_batch_size=7")
-    command = [str(Path(sys.executable).with_name("sparkscore")), "run", "--input", str(rows), "--run-id", "odd",
-               "--output", str(tmp_path / "out"), "--output-format", "parquet",
-               *(word for setting in settings for word in ("--set", setting))]  # fmt: skip
+    (tmp_path / "odd.yml").write_text(DEPLOYMENT + "settings: {mini_batch_size: 7}\n")
+    command = command_for(tmp_path / "odd.yml", rows, tmp_path / "out")
     with (code / "log.txt").open("w") as log:
         ended = subprocess.run(command, cwd=code, stdout=log, stderr=log, timeout=200, check=False)
 
@@ -119,16 +127,14 @@ def test_a_killed_run_whose_log_lies_in_the_code_folder_is_taken_up(tmp_path: Pa
     code.mkdir()
     slow = "import time\ndef run(rows):\n    time.sleep(1)\n    return [int(x) * 10 for x in rows['x']]\n"
     (code / "score.py").write_text(slow)
-    command = [str(Path(sys.executable).with_name("sparkscore")), "run", "--input", str(rows), "--run-id", "killed",
-               "--output", str(tmp_path / "out"), "--output-format", "parquet", "--set", "code_configuration.code=.",
-               "--set", "code_configuration.scoring_script=score.py", "--set", "settings.mini_batch_size=10",
-               "--set", "chunk_size=10"]  # fmt: skip
+    (tmp_path / "slow.yml").write_text(DEPLOYMENT + "settings: {mini_batch_size: 10}\nchunk_size: 10\n")
+    command = command_for(tmp_path / "slow.yml", rows, tmp_path / "out")
     with (
         (code / "log.txt").open("w") as log,
         subprocess.Popen(command, cwd=code, stdout=log, stderr=log, start_new_session=True) as first,
     ):
         end = time.monotonic() + 100
-        while not (tmp_path / "runs" / "killed" / "code.json").exists():
+        while not (tmp_path / "runs" / "slow" / "code.json").exists():
             assert time.monotonic() < end
             assert first.poll() is None, (code / "log.txt").read_text()
             time.sleep(0.1)
