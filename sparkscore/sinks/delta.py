@@ -202,7 +202,16 @@ class DeltaSink:
             return
         if self._target.entries():
             raise self._not_a_table()
-        note_first_commit(stage, self._target)
+        try:
+            note_first_commit(stage, self._target)
+        except OSError as error:
+            raise SinkError(
+                code="PUBLISH_FAILED",
+                what=f"publishing to the Delta table '{self._target.path}'",
+                got=error.strerror or type(error).__name__,
+                state="The table is as it was before the run.",
+                next_step="Mend the cause and run again.",
+            ) from error
 
     def _not_a_table(self) -> SinkConflictError:
         return SinkConflictError(

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +30,18 @@ _LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
 def list_files(folder: Path) -> None:
-    """Write the list of the files in a folder that is about to be published."""
+    """Write the list of the files in a folder that is about to be published.
+
+    A full disk does not stop a rename, so it does not stop publishing either: without the list a later run that
+    replaces this one needs consent.
+    """
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.parquet")}
-    (folder / FILES).write_text(json.dumps({"files": files}), encoding="utf-8")
+    try:
+        (folder / FILES).write_text(json.dumps({"files": files}), encoding="utf-8")
+    except OSError as error:
+        logger.warning("the list '%s' of a run's files cannot be written: %s", FILES, error.strerror)
+        with suppress(OSError):
+            remove_file(folder / FILES)
 
 
 def is_of_a_run(folder: Path) -> bool:

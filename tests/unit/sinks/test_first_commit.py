@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkscore.errors import SinkConflictError
+from sparkscore.errors import SinkConflictError, SinkError
 from sparkscore.sinks import StagedResult, Target, first_commit_began, staged_in
 from sparkscore.sinks.delta import DeltaSink
 
@@ -53,3 +53,16 @@ def test_what_a_failed_first_commit_left_stays_and_does_not_stop_the_next_attemp
 
     assert all(file.exists() for file in files)
     assert not (tmp_path / "scratch").exists()
+
+
+def test_a_full_disk_before_the_first_commit_is_a_failure_to_publish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    sink = sink_of(tmp_path / "out")
+    with staged_in(sink.target, str(tmp_path / "scratch"), "id", is_moved=False) as stage:
+        monkeypatch.setattr("sparkscore.sinks.delta.note_first_commit", full)
+        with pytest.raises(SinkError, match=r"\[PUBLISH_FAILED\].*No space left.*as it was before the run"):
+            sink._check_first_commit(stage.path)

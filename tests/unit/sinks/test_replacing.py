@@ -201,3 +201,22 @@ def test_rows_that_a_living_run_is_replacing_are_left_to_it(tmp_path: Path) -> N
     assert recover(tmp_path / "out", is_dry=True) == [aside]
     assert recover(tmp_path / "out") == [aside]
     assert rows(tmp_path / "out") == [1]
+
+
+def test_a_disk_that_is_too_full_for_the_list_does_not_stop_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_text = Path.write_text
+
+    def full(self: Path, *args: Any, **kwargs: Any) -> int:
+        if self.name == "_sparkscore.json":
+            raise OSError(28, "No space left on device")
+        return write_text(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    publish(sink_of(tmp_path / "out", "one", mode="append"), [1])
+
+    assert rows(tmp_path / "out") == [1]
+    assert "No space left" in caplog.text
+    with pytest.raises(SinkConflictError, match=r"output\.replace: foreign"):
+        sink_of(tmp_path / "out", "two").check_target()
