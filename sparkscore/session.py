@@ -92,16 +92,21 @@ def java_version() -> int | None:
     """Give the major version of the Java that Spark would start, nothing if there is none."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
-    if java is None:
-        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")
+    return int(found[1]) if found else None
+
+
+def _answer_of(java: str) -> str:
+    """Give what Java says of itself, or why it does not start; nothing where there is none."""
     try:
         answer = subprocess.run(  # noqa: S603 - the program that Spark itself would start
-            [java, "-version"], capture_output=True, text=True, timeout=60, check=False
+            [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
-    return int(found[1]) if found else None
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return answer.stderr + answer.stdout or f"exit code {answer.returncode}"
 
 
 def delta_coordinate() -> str:
@@ -280,6 +285,17 @@ def check_java() -> None:
         return
     home = os.environ.get("JAVA_HOME")
     place = f"in JAVA_HOME '{home}'" if home else "on the PATH"
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if version is None and java and (answer := _answer_of(java)):
+        spoken = [
+            line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:"))
+        ]
+        raise MissingDependencyError(
+            code="JAVA_FAILED",
+            what=f"Java '{java}' does not start",
+            got=". ".join(spoken[:2]),
+            next_step="Mend that cause; where memory is short, raise the limit ('ulimit -v', the container's memory).",
+        )
     raise MissingDependencyError(
         code="JAVA_MISSING" if version is None else "JAVA_VERSION",
         what="Spark needs Java",
