@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sparkscore.errors import ConfigError, MissingDependencyError, names
+from sparkscore.jvm_launch import SHOWN_WITHOUT, launching
 from sparkscore.rotating_log import PipedLog
 from sparkscore.runlog import runs_folder
 
@@ -45,6 +47,7 @@ _IN_SPARK_ALREADY = (
     "org.slf4j:slf4j-api",
     "org.xerial.snappy:snappy-java",
 )
+_ONE_PROCESS = re.compile(r"local(?:\[|$)")
 # Each lives as long as its JVM, and this process does not wait for it.
 _logs: list[PipedLog] = []
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
@@ -197,6 +200,7 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
         "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",
+        "spark.redaction.regex": SHOWN_WITHOUT,
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # A folder's name such as day=007 stays the text that it is.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
@@ -209,6 +213,9 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     }
     if given.get("spark.master", master).startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    if _ONE_PROCESS.match(given.get("spark.master", master)):
+        # Other users of this machine reach Spark's ports. Spark makes the secret itself and keeps it in its memory.
+        settings["spark.authenticate"] = "true"
     return {**settings, **given, **_with_delta(given)}
 
 
@@ -229,15 +236,21 @@ def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     check_java()
     if settings["spark.master"].startswith("local"):
         os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH would lack this one's packages
-    spark_conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
+    is_local = settings["spark.master"].startswith("local")
     start = _length_of(log_file)
     try:
         log = PipedLog(log_file)
     except OSError as error:
         raise _start_error(log_file, error.strerror or type(error).__name__) from error
     try:
-        return launch_gateway(spark_conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
-    except (OSError, RuntimeError) as error:
+        with launching(settings, is_local=is_local) as shown:
+            conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))
+            return launch_gateway(conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
+    except OSError as error:
+        log.drain()
+        place = error.filename or tempfile.gettempdir()
+        raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {place}") from error
+    except RuntimeError as error:
         log.drain()
         raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
     finally:

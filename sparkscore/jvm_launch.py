@@ -1,0 +1,116 @@
+"""Start the JVM of a session so that no setting shows on its command line, and names in UTF-8 are found (driver)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sparkscore.errors import ConfigError
+from sparkscore.redaction import is_secret_key, redact
+from sparkscore.removal import remove_file
+
+_SUBMIT_ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
+_PROPERTIES: Final = "--properties-file"
+# What java is started with: everybody on this machine can read it, wherever it comes from.
+_JAVA_OPTIONS: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
+#: Names and values that Spark masks in its event log and its pages; its own default knows four words.
+SHOWN_WITHOUT: Final = (
+    r"(?i)secret|passw|passphrase|passcode|pwd|pass$|token|credential|key$|[._-]key[._-]|access.?key|api.?key"
+    r"|[._-](sas|pat|dsn|jwt|otp)$|cookie|authorization|connection.?string|://[^/\s@]*:[^/\s@]+@|[?&]sig="
+    r"|\bsk-\w{8}|\bhf_\w{8}|\bxox\w-|\bglpat-|\bgh[pousr]_\w{16}|\beyJ[\w-]{8}"
+)
+
+
+@contextmanager
+def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[str, str]]:
+    """Let PySpark start a JVM with settings while the body runs, and take back what that needs.
+
+    Args:
+        settings: Spark's settings; they travel in a file that only this user can read and that is removed afterwards.
+        is_local: whether all of Spark is on this machine.
+
+    Yields:
+        the settings that have to be on the command line all the same; none of them is a secret.
+
+    Raises:
+        ConfigError: an option of java holds a secret, or the user that this process runs as has no name.
+    """
+    _refuse_secret_options(settings)
+    _refuse_user_without_name()
+    given = os.environ.get(_SUBMIT_ARGUMENTS, "pyspark-shell")
+    handle, name = tempfile.mkstemp(prefix="sparkscore-", suffix=".conf")
+    file = Path(name)
+    changed = _environment_of_jvm(is_local=is_local)
+    # A file that the user names wins over this one: then the settings go the old way, without secrets.
+    has_own_file = _PROPERTIES in given
+    if not has_own_file:
+        changed[_SUBMIT_ARGUMENTS] = f"{_PROPERTIES} {shlex.quote(name)} --load-spark-defaults {given}"
+    before = {key: os.environ.get(key) for key in changed}
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.writelines(f"{_escaped(key)}={_escaped(value)}\n" for key, value in settings.items())
+        os.environ.update(changed)
+        yield {key: value for key, value in settings.items() if has_own_file and not _is_secret(key, value)}
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        remove_file(file)
+
+
+def _environment_of_jvm(*, is_local: bool) -> dict[str, str]:
+    changed = {}
+    locale = next((found for name in ("LC_ALL", "LC_CTYPE", "LANG") if (found := os.environ.get(name))), "C")
+    # Source: Java takes the encoding of file names from the locale alone; Python reads UTF-8 also under LC_ALL=C.
+    if sys.getfilesystemencoding() == "utf-8" and not re.search(r"utf-?8", locale, re.IGNORECASE):
+        changed["LC_ALL"] = "C.UTF-8"
+    if is_local:
+        # Source: without these, Spark looks up the name of this host, which a container need not have.
+        changed |= {name: value for name, value in _LOOPBACK.items() if name not in os.environ}
+    return changed
+
+
+_LOOPBACK: Final = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "localhost"}
+
+
+def _escaped(text: str) -> str:
+    """Write a text as Java reads it in a file of properties, whatever characters it has."""
+    units = text.encode("utf-16-be", errors="surrogatepass")
+    codes = (int.from_bytes(units[place : place + 2], "big") for place in range(0, len(units), 2))
+    return "".join(chr(code) if chr(code).isalnum() and code < 128 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004 - ASCII
+
+
+def _is_secret(key: str, value: str) -> bool:
+    return is_secret_key(key) or redact(value) != value
+
+
+def _refuse_secret_options(settings: Mapping[str, str]) -> None:
+    for key in _JAVA_OPTIONS:
+        if redact(settings.get(key, "")) != settings.get(key, ""):
+            raise ConfigError(
+                code="SECRET_ON_COMMAND_LINE",
+                what=f"setting '{key}' has a secret in it, and every user of this machine can read java's command line",
+                next_step="Give the secret as a Spark setting, or put the option into the variable JDK_JAVA_OPTIONS.",
+            )
+
+
+def _refuse_user_without_name() -> None:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise ConfigError(
+            code="USER_WITHOUT_NAME",
+            what=f"user id {os.getuid()} has no entry in /etc/passwd, and Spark asks for the user's name",
+            next_step="In the image, as root: "
+            f"echo 'spark:x:{os.getuid()}:{os.getgid()}::/tmp:/bin/sh' >> /etc/passwd; or run as a user that is there.",
+        ) from None
