@@ -94,7 +94,7 @@ def test_a_delta_table_that_was_removed_and_made_again_is_another_input(
 
     shutil.rmtree(table)
     deltalake.write_deltalake(str(table), pa.table({"id": [8, 9]}))
-    with pytest.raises(ConfigError, match="another input") as caught:
+    with pytest.raises(ConfigError, match="another 'input'") as caught:
         sparkscore.score(spark, deployment, **options)
 
     assert caught.value.code == "RUN_ID_USED"
