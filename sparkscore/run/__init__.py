@@ -13,6 +13,7 @@ from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
 from sparkscore.driver import input_schema, score_plan, task_slots
+from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.lineage import (
     HELD,
     counts_of,
@@ -104,6 +105,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
         folder.write_request(prepared.request)
         recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         with recording.timed("plan"):
+            refuse_unreadable_names(spark, filter(None, (deployment.output.location, deployment.output.stage)))
             source, plan = _plan(spark, prepared)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             begun = stage_of(sink.target, deployment.output.stage)

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession, functions
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceError, SourceNotFoundError
+from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import is_remote, local_path
 from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
@@ -29,6 +30,7 @@ class DeltaSource:
             )
         location = config.location[0]
         self._path = location if is_remote(location) else str(local_path(location))
+        refuse_unreadable_names(spark, [self._path])
         try:
             with pinned_settings(spark):
                 version = self._find_version(spark, config.version)

@@ -10,6 +10,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceError, names
+from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import spark_path
 from sparkscore.plan import InputFile, Snapshot, digest_of_files
 from sparkscore.sources.agreement import (
@@ -54,6 +55,7 @@ class SparkFilesSource:
         self._options = _DEFAULT_OPTIONS[self._format] | config.options
         listing = list_files(config.location)
         readable, skipped = _readable(listing.files, listing.skipped)
+        refuse_unreadable_names(spark, (file.path for file in readable))
         readable = with_samples(readable)
         self._files = readable
         self._order_doubt = ""

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sparkscore.errors import ConfigError
+from sparkscore.jvm_names import refuse_unreadable_names
+
+
+def _session(encoding: str) -> Any:
+    system = SimpleNamespace(getProperty=lambda _: encoding)
+    return SimpleNamespace(_jvm=SimpleNamespace(java=SimpleNamespace(lang=SimpleNamespace(System=system))))
+
+
+def test_a_jvm_of_ascii_is_refused_names_beyond_it_with_the_line_that_helps() -> None:
+    with pytest.raises(ConfigError, match=r"LC_ALL=C\.UTF-8") as caught:
+        refuse_unreadable_names(_session("ANSI_X3.4-1968"), ["/in/a.csv", "/in/ü.csv"])
+
+    assert caught.value.code == "NAME_ENCODING"
+    assert "ü.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("session", "names"),
+    [(_session("ANSI_X3.4-1968"), ["/in/a b.csv"]), (_session("UTF-8"), ["/in/ü.csv"]), (object(), ["/in/ü.csv"])],
+)
+def test_other_names_and_sessions_are_taken(session: Any, names: list[str]) -> None:
+    refuse_unreadable_names(session, names)
