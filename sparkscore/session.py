@@ -197,6 +197,8 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     settings = {
         "spark.app.name": app_name,
         "spark.databricks.delta.snapshotPartitions": "2",
+        # Compares the checksums of Parquet's pages in Delta tables too, whose reader hands on no option of Parquet's.
+        "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
         "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",

@@ -51,6 +51,25 @@ def test_a_flipped_byte_of_a_parquet_input_is_found(
     assert not list((tmp_path / "out").glob("run_id=*"))
 
 
+def test_a_flipped_byte_of_a_delta_input_is_found(
+    spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
+) -> None:
+    frame = spark.createDataFrame(ROWS).coalesce(1)
+    frame.write.format("delta").option("compression", "none").option("parquet.enable.dictionary", "false").save(
+        str(tmp_path / "in")
+    )
+    path = next((tmp_path / "in").glob("part-*.parquet"))
+    flip(path)
+    for crc in path.parent.glob(".*.crc"):
+        crc.unlink()
+
+    with pytest.raises(sparkscore.SparkscoreError, match=r"\[INPUT_UNREADABLE\]") as caught:
+        sparkscore.score(
+            spark, make_deployment(DOUBLES), input=tmp_path / "in", output=tmp_path / "out", output_format="parquet"
+        )
+    assert path.name in str(caught.value)
+
+
 @pytest.mark.parametrize("has_checksums", [False, True])
 def test_whole_files_are_read_with_checksums_and_without(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment, *, has_checksums: bool
