@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import ConfigDict, Field
 
 from sparkscore.config.field_types import Recorded, Section, Text, VariableName, Written
-from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize, default_mini_batch_size
+from sparkscore.config.mini_batch_size import MAX_INT, ItemKind, MiniBatchSize, default_mini_batch_size
 from sparkscore.config.not_yet import UNAPPLIED, unapplied
 from sparkscore.config.recorded import open_part, without_secrets
 from sparkscore.config.sections import (
@@ -104,6 +104,7 @@ class Deployment(Section):
     chunk_size: int | None = Field(
         default=None,
         ge=1,
+        le=MAX_INT,
         description="Items that a work unit scores until it says so durably, so that a crash costs no more; "
         "it does so every 30 seconds in any case.",
     )

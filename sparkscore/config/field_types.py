@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
-from sparkscore.config.mini_batch_size import PATTERN, MiniBatchSize, parse_mini_batch_size
+from sparkscore.config.mini_batch_size import MAX_INT, PATTERN, MiniBatchSize, parse_mini_batch_size
 from sparkscore.signature import parse_ddl
 
 _TEXT: Final[JsonSchemaValue] = {"type": "string"}
@@ -112,7 +112,9 @@ Size: TypeAlias = Annotated[
     MiniBatchSize,
     PlainValidator(parse_mini_batch_size),
     PlainSerializer(lambda size: size.items or str(size), return_type=int | str),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": PATTERN}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_INT}, {"type": "string", "pattern": PATTERN}]}
+    ),
 ]
 
 Recorded: TypeAlias = dict[str, Any]

@@ -9,7 +9,12 @@ from typing import Final, Literal, TypeAlias
 ItemKind: TypeAlias = Literal["files", "rows"]
 
 PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])?$"
-EXPECTED: Final = "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB')"
+#: The largest integer of Spark's and of Arrow's record batches, and of Azure's schema.
+MAX_INT: Final = 2**31 - 1
+EXPECTED: Final = (
+    "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB'), up to 2147483647 items or 1024GB"
+)
+_MAX_BYTES: Final = 1024**4
 _BYTES_PER_UNIT: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
@@ -46,9 +51,10 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
         raise ValueError(EXPECTED)
     unit = match[1]
     number = int(match[0].removesuffix(unit or ""))
-    if unit is None:
-        return MiniBatchSize(items=number)
-    return MiniBatchSize(size_bytes=number * _BYTES_PER_UNIT[unit.upper()])
+    size_bytes = None if unit is None else number * _BYTES_PER_UNIT[unit.upper()]
+    if number > MAX_INT if size_bytes is None else size_bytes > _MAX_BYTES:
+        raise ValueError(EXPECTED)
+    return MiniBatchSize(items=number if size_bytes is None else None, size_bytes=size_bytes)
 
 
 def default_mini_batch_size(kind: ItemKind, *, is_azure: bool) -> MiniBatchSize:

@@ -18,6 +18,7 @@ from sparkscore.config.field_types import (
     Text,
     Written,
 )
+from sparkscore.config.mini_batch_size import MAX_INT
 
 
 class Model(Section):
@@ -118,8 +119,12 @@ class Environment(Section):
 class Resources(Section):
     """Azure's machines of a job."""
 
-    instance_count: int | None = Field(default=None, ge=1, description="Number of machines; not applied yet.")
-    max_instance_count: int | None = Field(default=None, ge=1, description="Largest number of machines; recorded.")
+    instance_count: int | None = Field(
+        default=None, ge=1, le=MAX_INT, description="Number of machines; not applied yet."
+    )
+    max_instance_count: int | None = Field(
+        default=None, ge=1, le=MAX_INT, description="Largest number of machines; recorded."
+    )
     instance_type: Any = Field(default=None, description="Kind of machine; recorded.")
     locations: Any = Field(default=None, description="Where the machines are; recorded.")
     shm_size: Text | None = Field(default=None, description="Shared memory of the container; recorded.")
@@ -133,6 +138,7 @@ class RetrySettings(Section):
     max_retries: int = Field(
         default=1,
         ge=0,
+        le=MAX_INT,
         description="How often a failed mini-batch is tried again. 3 when absent in a file with Azure's $schema.",
     )
     timeout: int = Field(
@@ -154,12 +160,14 @@ class Settings(Section):
     error_threshold: int = Field(
         default=0,
         ge=-1,
+        le=MAX_INT,
         description="Failed items that the whole run tolerates; -1 tolerates all. -1 when absent in a file with "
         "Azure's $schema.",
     )
     mini_batch_error_threshold: int = Field(
         default=-1,
         ge=-1,
+        le=MAX_INT,
         description="Mini-batches with failed items that the run tolerates; -1 tolerates all.",
     )
     allowed_failed_percent: float | None = Field(
@@ -177,6 +185,7 @@ class Settings(Section):
     max_concurrency_per_instance: int | None = Field(
         default=None,
         ge=1,
+        le=MAX_INT,
         description="Largest number of run() calls at a time on one machine; one per task slot when absent.",
     )
 
@@ -194,7 +203,9 @@ class Input(Section):
         description="Folder, glob or file, or a list of them; relative to the deployment file. A Delta table may "
         "also be the URI of a store that Spark reads.",
     )
-    version: int | None = Field(default=None, ge=0, description="Version of the Delta table; the newest when absent.")
+    version: int | None = Field(
+        default=None, ge=0, le=2**63 - 1, description="Version of the Delta table; the newest when absent."
+    )
     columns: NameList | None = Field(default=None, description="The columns that are read; all when absent.")
     schema_ddl: Text | None = Field(
         default=None,

@@ -26,13 +26,13 @@ from sparkscore.lineage import (
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.redaction import redact
-from sparkscore.run.columns import run_id_column
+from sparkscore.run.columns import refuse_missing_not_null, run_id_column
 from sparkscore.run.finished import Run, finished_before
 from sparkscore.run.held import discard, publish
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
-from sparkscore.run.quarantine import open_quarantine
+from sparkscore.run.quarantine import check_quarantine, open_quarantine
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.scored_again import (
     describe_failed,
@@ -111,6 +111,8 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
             begun = stage_of(sink.target, deployment.output.stage)
             sink.check_target(is_retried=first_commit_began(begun, sink.target))
             sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
+            if deployment.settings.error_threshold and former is None:
+                check_quarantine(sinks[1])
             _note_plan(recording, prepared, source, plan, sink)
             feeds = match_input(prepared, source)
             source.check_contents()
@@ -122,6 +124,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
                 schema = work.result.schema
                 sink.check_schema(schema)
+                refuse_missing_not_null(sink.columns_without_null(), work.result)
             with recording.timed("score"):
                 reports = _score(spark, plan, work, display)
             folder.write_attempts(reports)

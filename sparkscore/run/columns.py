@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -23,7 +22,9 @@ from pyspark.sql.types import (
 )
 
 from sparkscore.config import Deployment
-from sparkscore.errors import ConfigError, SourceSchemaError, names
+from sparkscore.errors import ConfigError, SinkSchemaError, SourceSchemaError, names
+from sparkscore.signature.naming import to_ddl
+from sparkscore.signature.same_name import doubled_names, keys_of
 from sparkscore.spark_schema import from_arrow
 from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import LINEAGE_SCHEMA
@@ -114,6 +115,31 @@ def decide_columns(
     return ResultColumns(spec, schema)
 
 
+def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None:
+    """Refuse predictions that may be NULL where the table says NOT NULL: its commit would fail as a whole.
+
+    What the input brings is left to the commit: whether it holds a NULL is known to nobody before it is read.
+
+    Raises:
+        SinkSchemaError: with the columns and the line that makes an item without a value fail alone.
+    """
+    names_of = dict(result.spec.renamed)
+    wrong = [
+        field for field in result.spec.predictions if field.nullable and names_of.get(field.name, field.name) in table
+    ]
+    if wrong:
+        declared = to_ddl(
+            pa.schema([field.with_nullable(field not in wrong and field.nullable) for field in result.spec.predictions])
+        )
+        raise SinkSchemaError(
+            code="OUTPUT_NOT_NULL",
+            what=f"columns {names(field.name for field in wrong)} of the result",
+            got="predictions that may be NULL",
+            expected="NOT NULL, as the table has them",
+            next_step=f"Set 'output.schema: {declared}'; an item without a value then fails alone.",
+        )
+
+
 def _is_carriable(kind: DataType) -> bool:
     if isinstance(kind, ArrayType):
         return _is_carriable(kind.elementType)
@@ -137,12 +163,12 @@ def _check_renames(deployment: Deployment, predictions: pa.Schema) -> None:
 
 
 def _check_clashes(result: list[str], carried: tuple[str, ...], deployment: Deployment) -> None:
-    """Names are compared as Spark does, without regard to case."""
-    counts = Counter(name.lower() for name in result)
-    clashing = [name for name in dict.fromkeys(result[len(carried) :]) if counts[name.lower()] > 1]
+    """Refuse names that Spark may take for one."""
+    doubled = set(doubled_names(result))
+    clashing = [name for name in dict.fromkeys(result[len(carried) :]) if name in doubled]
     if clashing:
         original = {new: old for old, new in deployment.columns.items()}
-        mend = ", ".join(f"{original.get(name, name)}: {_free_name(name, counts)}" for name in clashing)
+        mend = ", ".join(f"{original.get(name, name)}: {_free_name(name, result)}" for name in clashing)
         raise ConfigError(
             code="COLUMN_CLASH",
             what=f"the result would have two columns {names(clashing)}",
@@ -150,9 +176,10 @@ def _check_clashes(result: list[str], carried: tuple[str, ...], deployment: Depl
         )
 
 
-def _free_name(name: str, taken: Iterable[str]) -> str:
+def _free_name(name: str, taken: Sequence[str]) -> str:
     candidates = [f"sparkscore_{name}", *(f"sparkscore_{name}_{number}" for number in range(2, 100))]
-    return next(candidate for candidate in candidates if candidate.lower() not in set(taken))
+    keys = frozenset[str]().union(*map(keys_of, taken))
+    return next(candidate for candidate in candidates if not keys & keys_of(candidate))
 
 
 def _check_partition_columns(partition_by: tuple[str, ...], result: list[str]) -> None:

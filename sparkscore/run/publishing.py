@@ -52,6 +52,8 @@ def publish_manifest(
     """
     predictions, quarantine = sinks
     stage.check_still_ours()
+    # Here for the sake of the quarantine, which comes first; the sink asks again when it commits.
+    predictions.check_again(schema)
     recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path, former))
     # With its columns in the record, a commit that lands is recognised even if this process dies now.
     recording.note(output=describe_output(predictions, Published(None, None, schema)))

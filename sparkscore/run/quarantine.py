@@ -32,6 +32,16 @@ def quarantine_location(deployment: Deployment) -> str:
     return str(local_path(quarantine_place(str(deployment.output.location))))
 
 
+def check_quarantine(sink: Sink) -> None:
+    """Refuse before scoring what is at the quarantine's place and could not be appended to.
+
+    Raises:
+        SinkError: something else is there, or it cannot be written.
+    """
+    sink.check_target()
+    sink.check_schema(from_arrow(QUARANTINE_SCHEMA))
+
+
 def publish_quarantine(
     sink: Sink, files: tuple[StagedFile, ...], stage: Path, former: Manifest | None
 ) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from sparkscore.errors import ConfigError
 from sparkscore.signature.lexer import END, Token, tokenize, unquote
 from sparkscore.signature.naming import MAX_DECIMAL_DIGITS, SCALAR_NAMES
+from sparkscore.signature.same_name import keys_of
 
 MAX_DEPTH: Final = 50
 
@@ -86,13 +87,13 @@ class _Parser:
 
     def _fields(self) -> list[pa.Field]:
         fields = [self._field()]
-        seen = {fields[0].name.lower()}
+        seen = set(keys_of(fields[0].name))
         while self._accept(","):
             start = self._peek()
             field = self._field()
-            if field.name.lower() in seen:
+            if seen & keys_of(field.name):
                 self._fail(f"column '{field.name}' twice (Spark ignores case)", "each name once", start)
-            seen.add(field.name.lower())
+            seen |= keys_of(field.name)
             fields.append(field)
         return fields
 

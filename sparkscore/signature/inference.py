@@ -15,6 +15,7 @@ from sparkscore.signature.kinds import class_name, describe, is_missing, is_nan,
 from sparkscore.signature.naming import MAX_DECIMAL_DIGITS
 from sparkscore.signature.objects import Runs, convert_objects, flatten, keys_difference
 from sparkscore.signature.refusal import STATE, Refusal, raised_for
+from sparkscore.signature.same_name import doubled_names
 
 _STORABLE: Final = "a value that a column can hold"
 _DECLARE_IN_SCHEMA: Final = "Return one kind of value per column, or declare the column's type in output.schema."
@@ -148,7 +149,7 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
             raise Refusal(
                 f"a dict with a key of {class_name(key)}", expected="text keys, or integers alone", position=start
             )
-    if not wanted or len({key.lower() for key in wanted}) < len(wanted):
+    if not wanted or doubled_names(wanted):
         raise Refusal("a dict without keys, or with keys that Spark takes for one", expected="keys", position=start)
     for index, item in enumerate(items):
         if not is_missing(item) and item.keys() != wanted:

@@ -15,6 +15,7 @@ from sparkscore.signature.forms import Form, Objects, Vector
 from sparkscore.signature.kinds import class_name, describe, is_missing, is_nan, kind_of_class
 from sparkscore.signature.objects import keys_difference
 from sparkscore.signature.refusal import STATE
+from sparkscore.signature.same_name import keys_of
 
 PREDICTION: Final = "prediction"
 _SCALAR: Final = "a scalar"
@@ -182,13 +183,13 @@ def check_names(found: Iterable[Any]) -> None:
                 expected="a text",
                 next_step="Name every column, for example frame.columns = ['label', 'score'].",
             )
-        if name.lower() in seen:
+        if seen & keys_of(name):
             raise column_error(
                 f"column '{name}'",
                 got="the name twice (Spark ignores case)",
                 expected="each name once",
                 next_step="Rename one of the columns in the scoring script.",
             )
-        seen.add(name.lower())
+        seen |= keys_of(name)
     if not seen:
         raise column_error("the result", got="no column", expected="at least one")

@@ -64,6 +64,16 @@ class Sink(Protocol):
             SinkSchemaError: columns, types or partition columns differ.
         """
 
+    def columns_without_null(self) -> list[str]:
+        """Name the columns of what is there that are NOT NULL."""
+
+    def check_again(self, schema: StructType) -> None:
+        """Refuse what came since `check_target` and `check_schema` were called. Called before anything is published.
+
+        Raises:
+            SinkError: what the two raise.
+        """
+
     def publish(self, staged: StagedResult) -> Published:
         """Make the staged rows visible in one step, and read the proof back.
 

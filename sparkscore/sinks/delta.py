@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from sparkscore.sinks.target import (
     Target,
     check_same_columns,
     check_same_partitioning,
+    check_writable,
+    nothing_published,
     output_exists,
     refuse_binary_partitions,
     run_exists,
@@ -29,6 +34,13 @@ from sparkscore.spark_settings import pinned_settings, read_from, write_to_delta
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
+# Source: the conflicts of https://docs.delta.io/latest/concurrency-control.html that are over when the other commit is.
+_CURED_BY_A_RETRY = re.compile(
+    "DELTA_(PROTOCOL_CHANGED|METADATA_CHANGED|CONCURRENT_WRITE|CONCURRENT_APPEND|PATH_EXISTS)"
+    "|(ProtocolChanged|MetadataChanged|ConcurrentWrite|ConcurrentAppend)Exception"
+)
+_TRIES = 5
+_PAUSE_S = 0.5
 # Source: Delta without column mapping refuses these in column names.
 _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
@@ -54,14 +66,10 @@ class DeltaSink:
 
     def check_target(self, *, is_retried: bool = False) -> None:
         """Refuse anything but a Delta table, and that one too in mode ``error``."""
-        entries = self._target.entries()
-        if self._exists():
-            if self._target.mode == "error":
-                raise output_exists(self._target, "a Delta table")
-            if self._commits():
-                raise run_exists(self._target)
-        elif entries and not is_retried:
-            raise self._not_a_table()
+        foreign = [] if is_retried else self._target.entries()
+        if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
+            raise run_exists(self._target)
+        check_writable(self._target, self._target.path / _LOG)
 
     def check_schema(self, schema: StructType) -> None:
         """Refuse column names that Delta cannot store, and columns that differ from an existing table's."""
@@ -81,29 +89,84 @@ class DeltaSink:
                 return
             existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
             check_same_columns(self._target, columns_of(existing), columns_of(schema))
-            detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns").first()
-        check_same_partitioning(self._target, list(detail[0]) if detail is not None else [])
+            detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns", "properties").first()
+        partitions, properties = (detail[0], detail[1]) if detail is not None else ([], {})
+        check_same_partitioning(self._target, list(partitions))
+        if self._target.mode == "overwrite" and (properties or {}).get("delta.appendOnly", "").lower() == "true":
+            raise SinkConflictError(
+                code="OUTPUT_APPEND_ONLY",
+                what=f"the Delta table '{self._target.path}'",
+                got="mode 'overwrite', and the table's property delta.appendOnly",
+                expected="mode 'append'",
+                next_step="Use --mode append, or set the table's property to false.",
+            )
+
+    def columns_without_null(self) -> list[str]:
+        """Name the columns of the table that are NOT NULL."""
+        if not self._exists():
+            return []
+        existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
+        return [field.name for field in existing if not field.nullable]
+
+    def check_again(self, schema: StructType) -> None:
+        """Refuse a table, or other columns, that came since."""
+        with nothing_published():
+            self._refuse_what_is_there("a Delta table that came while the run was scoring", self._foreign())
+            self.check_schema(schema)
+
+    def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
+        """Refuse what the mode does not take, and tell whether there is a table."""
+        if self._exists():
+            if self._target.mode == "error":
+                raise output_exists(self._target, what)
+            return True
+        if foreign:
+            raise self._not_a_table()
+        return False
+
+    def _foreign(self) -> list[str]:
+        """Name what is no part of a table: another run's first commit has files, and a log without a commit yet."""
+        entries = self._target.entries()
+        return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
-        """Append or overwrite in one commit, then find that commit in the history and compare its rows."""
-        if self._target.mode == "error" and self._exists():
-            raise output_exists(self._target, "a Delta table that came while the run was scoring")
-        self._check_first_commit(staged.stage)
-        try:
-            with pinned_settings(self._spark, for_writing=True):
-                self._writer(staged).save(str(self._target.path))
-        except SPARK_ERRORS as error:
-            # The answer may be lost and the commit made: the table is asked.
-            if self.landed(staged.schema) is None:
-                unread = file_behind(error)
-                raise SinkError(
-                    code="PUBLISH_FAILED",
-                    what=f"publishing to the Delta table '{self._target.path}'",
-                    got=f"{condition_of(error)} for '{unread}'" if unread else condition_of(error),
-                    state="The table is as it was before the run.",
-                    next_step="Spark's whole message is in the log; mend the cause and run again.",
-                ) from error
+        """Append or overwrite in one commit, then find that commit in the history and compare its rows.
+
+        What another commit at the same moment has refused is tried again, after the same checks.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            # Asked before the checks: where there was no table, none may be there at the commit.
+            is_first = not self._exists()
+            self.check_again(staged.schema)
+            if is_first:
+                self._check_first_commit(staged.stage)
+            try:
+                with pinned_settings(self._spark, for_writing=True):
+                    self._writer(staged, is_first=is_first).save(str(self._target.path))
+                break
+            except SPARK_ERRORS as error:
+                # The answer may be lost and the commit made: the table is asked.
+                if self.landed(staged.schema) is not None:
+                    break
+                if not tries_left or not self._is_cured_by_a_retry(error, is_first=is_first):
+                    raise self._publish_failed(error) from error
+                time.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not meet again
         return self._proof(staged)
+
+    def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
+        """Whether another commit came first, and this one does not replace rows that it has not seen."""
+        is_conflict = _CURED_BY_A_RETRY.search(f"{condition_of(error)} {type(error).__name__} {error}") is not None
+        return is_conflict and (is_first or self._target.mode != "overwrite")
+
+    def _publish_failed(self, error: Exception) -> SinkError:
+        unread = file_behind(error)
+        return SinkError(
+            code="PUBLISH_FAILED",
+            what=f"publishing to the Delta table '{self._target.path}'",
+            got=f"{condition_of(error)} for '{unread}'" if unread else condition_of(error),
+            state="The table is as it was before the run.",
+            next_step="Spark's whole message is in the log; correct the cause and run again.",
+        )
 
     def read(self, published: Published) -> DataFrame:
         """Give this run's rows of the version that it committed."""
@@ -123,13 +186,14 @@ class DeltaSink:
             return self._spark.createDataFrame([], staged.schema)
         return read_from(self._spark, "parquet").schema(staged.schema).load(files)
 
-    def _writer(self, staged: StagedResult) -> DataFrameWriter:
+    def _writer(self, staged: StagedResult, *, is_first: bool) -> DataFrameWriter:
+        mode = "error" if is_first else _MODES[self._target.mode]
         options = {
             "txnAppId": f"sparkscore:{self._target.run_id}:{self._target.part}",
             "txnVersion": "1",
             "userMetadata": json.dumps({"run_id": self._target.run_id, **staged.commit_info}),
         }
-        writer = write_to_delta(self.read_staged(staged), options).mode(_MODES[self._target.mode])
+        writer = write_to_delta(self.read_staged(staged), options).mode(mode)
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType) -> Published | None:
@@ -200,7 +264,7 @@ class DeltaSink:
         """
         if self._exists() or first_commit_began(stage, self._target):
             return
-        if self._target.entries():
+        if self._foreign():
             raise self._not_a_table()
         try:
             note_first_commit(stage, self._target)
@@ -224,6 +288,10 @@ class DeltaSink:
 
     def _name(self) -> str:
         return "delta.`{}`".format(str(self._target.path).replace("`", "``"))
+
+
+def _is_of_delta(name: str) -> bool:
+    return name == _LOG or "=" in name or name.startswith("part-") or name.endswith(".crc")
 
 
 def _all_names(kind: DataType) -> Iterator[str]:

@@ -24,12 +24,16 @@ from sparkscore.sinks.target import (
     Target,
     check_same_columns,
     check_same_partitioning,
+    check_writable,
+    nothing_published,
     output_exists,
     run_exists,
 )
+from sparkscore.sinks.turns import forget_dead_turn, turn_at
 from sparkscore.spark_schema import columns_of, from_arrow, to_arrow
 from sparkscore.spark_settings import read_from
 from sparkscore.stage_names import known_in
+from sparkscore.worker.stage import unescape_path
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
 _DEPTH_OF_ATTEMPTS = 2
@@ -61,11 +65,25 @@ class ParquetSink:
     def check_target(self, *, is_retried: bool = False) -> None:  # noqa: ARG002 - a rename leaves nothing by halves
         """Refuse an existing output in mode ``error``, and files that runs did not write in mode ``append``."""
         self._recover()
-        entries = self._target.entries()
         if self._run_folder.exists() and self._target.mode != "error":
             raise run_exists(self._target)
+        self._refuse_what_is_there("files or folders")
+        check_writable(self._target)
+
+    def columns_without_null(self) -> list[str]:
+        """Name no columns: those of the files all take NULL."""
+        return []
+
+    def check_again(self, schema: StructType) -> None:
+        """Refuse what came since; under the output's lock it stays refused or true until the rows are shown."""
+        with nothing_published():
+            self._refuse_what_is_there("files or folders that came while the run was scoring")
+            self.check_schema(schema)
+
+    def _refuse_what_is_there(self, what: str) -> None:
+        entries = self._target.entries()
         if entries and self._target.mode == "error":
-            raise output_exists(self._target, f"{len(entries)} files or folders")
+            raise output_exists(self._target, f"{len(entries)} {what}")
         if "_delta_log" in entries:
             raise SinkConflictError(
                 code="OUTPUT_NOT_PARQUET",
@@ -111,7 +129,10 @@ class ParquetSink:
     def landed(self, schema: StructType) -> Published | None:
         """Find this run's folder, which is there with all its rows or not at all."""
         self._recover()
-        return Published(self._run_folder.name, self._rows(), schema) if self._run_folder.is_dir() else None
+        if not self._run_folder.is_dir():
+            return None
+        forget_dead_turn(self._target)
+        return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
         """Whether readers see rows of this run: its folder has them all, or is not there."""
@@ -144,7 +165,7 @@ class ParquetSink:
         if earlier is None or self._target.mode != "append":
             return
         folders = earlier.relative_to(self._target.path).parts[1:-1]
-        check_same_partitioning(self._target, [folder.partition("=")[0] for folder in folders])
+        check_same_partitioning(self._target, [unescape_path(folder.partition("=")[0]) for folder in folders])
         existing = columns_of(from_arrow(pq.read_schema(earlier)))
         ours = columns_of(StructType([field for field in schema if field.name not in self._outside_of_files()]))
         check_same_columns(self._target, existing, ours)
@@ -162,7 +183,10 @@ class ParquetSink:
             if not staged.row_count and not self._target.partition_by:
                 self._write_empty(gathered, staged.schema)
             list_files(gathered)
-            self._replaced = self._show(gathered, staged.stage)
+            with turn_at(self._target) as check_turn:
+                self.check_again(staged.schema)
+                check_turn()
+                self._replaced = self._show(gathered, staged.stage)
         except OSError as error:
             # A store may lose the answer to a rename that it made: then the folder of the run is there, and ours.
             if gathered.exists() or not self._run_folder.is_dir():
@@ -201,8 +225,6 @@ class ParquetSink:
     def _show(self, gathered: Path, stage: Path) -> Path | None:
         """Show the gathered files; give the folder to which others' files were moved, if there were any."""
         self._target.path.mkdir(parents=True, exist_ok=True)
-        if self._target.mode == "error" and (entries := self._target.entries()):
-            raise output_exists(self._target, f"{len(entries)} files or folders that came while the run was scoring")
         if self._target.mode != "overwrite":
             move_new(gathered, self._run_folder)
             return None

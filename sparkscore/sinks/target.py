@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql.types import BinaryType, StructType
 
-from sparkscore.errors import SinkConflictError, SinkSchemaError, names
+from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.worker import StagedFile
 
 STAGE_FOLDER = "_sparkscore"
@@ -79,6 +81,39 @@ class Published:
     rows: int | None
     schema: StructType
     moved_to: str | None = None
+
+
+@contextmanager
+def nothing_published() -> Iterator[None]:
+    """Say of what is refused after scoring what it means for the data."""
+    try:
+        yield
+    except SinkError as error:
+        error.state = "The output is as it was before the run."
+        raise
+
+
+def check_writable(target: Target, *folders: Path) -> None:
+    """Refuse before scoring what could not be published: places that this user cannot write to.
+
+    Args:
+        target: where the result goes.
+        folders: further folders, which are there, in which publishing makes files.
+
+    Raises:
+        SinkError: with the folder.
+    """
+    nearest = next(folder for folder in (target.path, *target.path.parents) if folder.exists())
+    effective = os.access in os.supports_effective_ids
+    for folder in (nearest, *folders):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
+            raise SinkError(
+                code="OUTPUT_NOT_WRITABLE",
+                what=f"folder '{folder}'",
+                got="no right to write there, or a file system that is read-only",
+                expected="a folder in which the result can be published",
+                next_step="Give the user that runs sparkscore the right to write there, or name another --output.",
+            )
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:

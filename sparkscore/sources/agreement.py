@@ -12,6 +12,7 @@ from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
+from sparkscore.signature.same_name import doubled_names
 
 
 def fold(name: str) -> str:
@@ -99,8 +100,9 @@ def check_column_names(found: Iterable[str], what: str) -> None:
     Raises:
         SourceSchemaError: with the names.
     """
-    seen = [name.lower() for name in found]
-    wrong = {name for name in seen if seen.count(name) > 1 or name in HIDDEN_COLUMNS}
+    columns = list(found)
+    doubled = doubled_names(columns)
+    wrong = {*doubled, *(name for name in columns if name.lower() in HIDDEN_COLUMNS)}
     if wrong:
         raise SourceSchemaError(
             code="INPUT_COLUMN_NAMES",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -197,3 +198,12 @@ def escape_path(text: str) -> str:
     'a%2Fb%3Dc é'
     """
     return "".join(f"%{ord(character):02X}" if character in _ESCAPED else character for character in text)
+
+
+def unescape_path(text: str) -> str:
+    """Undo `escape_path`, as readers do.
+
+    >>> unescape_path("a%2Fb%3Dc é"), unescape_path("100%")
+    ('a/b=c é', '100%')
+    """
+    return re.sub("%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)

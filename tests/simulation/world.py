@@ -213,7 +213,8 @@ class World:
 
     def wait(self, seconds: float = 60.0) -> None:
         """Let time pass: every lock's heartbeat is that much older. A lock that was cut off names no process."""
-        for lock in (*self.runs.glob("*/lock"), *self.output.glob("_sparkscore/*.lock")):
+        of_outputs = [lock for place in (self.output, self.quarantine) for lock in place.glob("_sparkscore/*.lock")]
+        for lock in (*self.runs.glob("*/lock"), *of_outputs):
             then = lock.stat().st_mtime - seconds
             os.utime(lock, (then, then))
 
@@ -299,6 +300,7 @@ def simulated(folder: Path, seed: int) -> Iterator[World]:
         stack.enter_context(patch("sparkscore.runlock._namespace", lambda: "of all lives"))
         stack.enter_context(patch("socket.gethostname", world.host))
         stack.enter_context(patch("sparkscore.runlock.BEAT_S", 3600.0))
+        stack.enter_context(patch("sparkscore.sinks.turns.WAIT_S", 0.0))
         stack.enter_context(patch("sparkscore.run.prepare.git_commit_of", lambda _: None))
         stack.enter_context(patch("uuid.uuid4", lambda: _Uuid(rng) if world.store.process else _REAL_UUID()))
         stack.enter_context(patch("pyspark.core.context.launch_gateway", side_effect=AssertionError("starts a JVM")))

@@ -1,0 +1,71 @@
+"""Let one run at a time look at an output and change it, where the store has no commits of its own (driver)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Final
+
+from sparkscore.errors import ConfigError, LineageError, SinkError
+from sparkscore.removal import remove_empty
+from sparkscore.runlock import RunLock
+from sparkscore.sinks.target import STAGE_FOLDER, Target
+
+#: Seconds that a run waits for another one's look and rename; a dead one on another host counts as dead before.
+WAIT_S: Final = 120.0
+_PAUSE_S: Final = 0.2
+# No run has this id: ids begin with a letter.
+_LOCK: Final = "_target.lock"
+
+
+@contextmanager
+def turn_at(target: Target) -> Iterator[Callable[[], None]]:
+    """Hold the output's lock, so that what is checked under it is true until the rename.
+
+    Gives a check that the lock is still held, for the last moment: a process that slept may have lost it.
+
+    Raises:
+        SinkError: other runs hold it for too long, or it cannot be written.
+    """
+    holder = target.path / STAGE_FOLDER
+    with ExitStack() as stack:
+        stack.callback(remove_empty, holder)  # unless another run is at work here
+        end = time.monotonic() + WAIT_S
+        while True:
+            lock = RunLock(holder / _LOCK, target.run_id)
+            try:
+                stack.enter_context(lock)
+                break
+            except ConfigError as error:
+                if time.monotonic() >= end:
+                    raise _busy(target, error.got) from error
+                time.sleep(_PAUSE_S)
+            except LineageError as error:
+                raise _busy(target, error.got) from error
+
+        def check() -> None:
+            if not lock.is_ours():
+                raise _busy(target, "another run, which took this one for dead")
+
+        yield check
+
+
+def forget_dead_turn(target: Target) -> None:
+    """Remove the lock of a driver that died after it had shown its rows; a living one's stays."""
+    holder = target.path / STAGE_FOLDER
+    if (holder / _LOCK).exists():
+        with suppress(ConfigError, LineageError), RunLock(holder / _LOCK, target.run_id):
+            pass
+    remove_empty(holder)
+
+
+def _busy(target: Target, got: str) -> SinkError:
+    return SinkError(
+        code="OUTPUT_BUSY",
+        what=f"the output '{target.path}'",
+        got=got,
+        expected="a lock on the output that can be taken",
+        state="The output is as it was before the run.",
+        next_step=f"Run the same run id again, or 'sparkscore publish {target.run_id}'; nothing is scored again.",
+    )
