@@ -127,11 +127,14 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
                 refuse_missing_not_null(sink.columns_without_null(), work.result)
             with recording.timed("score"):
                 reports = _score(spark, plan, work, display)
+            # A driver that slept meanwhile may have lost the run: what the other one wrote stays.
+            stage.check_still_ours()
             folder.write_attempts(reports)
             _note_scores(recording, plan, work, reports)
             decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
             source.check_unchanged()
             manifest = manifest_of(reports, schema, work.spec.result.lineage, recording.content)
+            stage.check_still_ours()
             folder.write_manifest(manifest)
             if deployment.publish == "audit":
                 _hold(recording, sink, stage, schema)

@@ -127,7 +127,14 @@ def _remove_unless_in_use(stage: Path) -> None:
     """Remove what a driver that was taken for dead has left, unless the driver that took its place is still at work."""
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(f"{stage.name}{LOCK_ENDING}"), stage.name):
         if not (stage / HELD).exists():
+            _mark_if_made_again(stage)
             remove_stage_folder(stage)
+
+
+def _mark_if_made_again(stage: Path) -> None:
+    """Mark a stage that tasks of this driver made again after the driver that took its place had removed it."""
+    if stage.is_dir() and not is_stage(stage) and not remove_known(stage, known_in(stage), is_dry=True).left:
+        (stage / MARKER).touch()
 
 
 def _holder(target: Target, place: str | None) -> Path:
