@@ -88,8 +88,15 @@ def _left_behind(rig: Rig) -> list[str]:
     for place in (rig.output, rig.quarantine):
         there = {path for path in place.rglob("*.parquet") if "_delta_log" not in path.parts}
         if rig.kind.output_format == "delta":
-            named = {Path(uri.removeprefix("file://")) for uri in DeltaTable(place).file_uris()}
+            named = _of_delta(place)
         else:
             named = set((place / f"run_id={rig.record.run_id}").rglob("*.parquet"))
         found += [f"'{path}' is in no commit" for path in sorted(there - named)]
     return found
+
+
+def _of_delta(place: Path) -> set[Path]:
+    """Name the files of a table's commits, and what VACUUM removes: Spark's, of a driver killed before its commit."""
+    table = DeltaTable(place)
+    vacuumed = table.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False, full=True)
+    return {Path(uri.removeprefix("file://")) for uri in table.file_uris()} | {place / name for name in vacuumed}
