@@ -271,7 +271,7 @@ def test_a_death_at_import_is_told(start: MakeEngine, order: str, how: str) -> N
 
 
 def test_a_process_that_stops_itself_is_ended_at_its_timeout(start: MakeEngine) -> None:
-    engine = start("def run(rows):\n    os.kill(os.getpid(), signal.SIGSTOP)\n", timeout=1.0)
+    engine = start("def run(rows):\n    os.kill(os.getpid(), signal.SIGSTOP)\n", timeout=5.0)
     assert engine.load().failure is None
 
     failure = score(engine, 1).failure
