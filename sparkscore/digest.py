@@ -51,12 +51,10 @@ def digest_of_path(path: Path) -> str:
     """
     if not path.is_dir():
         _refuse_without_content(path)
-        return _digest_of_file(path)
+        return sha256_of_file(path)
     digest = hashlib.sha256()
     for file in sorted(files_of_model(path)):
-        digest.update(
-            f"{file.relative_to(path).as_posix()}\0{_digest_of_file(file)}\n".encode(errors="surrogateescape")
-        )
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -86,7 +84,8 @@ def _refuse_without_content(path: Path) -> None:
         raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))
 
 
-def _digest_of_file(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
+    """Take the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_READ_BYTES):

@@ -16,7 +16,7 @@ def keys_of(name: str) -> frozenset[str]:
     >>> keys_of("ID") & keys_of("id"), keys_of("id") & keys_of("idx")
     (frozenset({'id'}), frozenset())
     """
-    return frozenset((name.lower(), "".join(map(_folded, name))))
+    return frozenset((name.lower(), folded(name)))
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
@@ -28,6 +28,11 @@ def doubled_names(found: Iterable[str]) -> list[str]:
     names = list(found)
     counts = Counter(key for name in names for key in keys_of(name))
     return [name for name in names if any(counts[key] > 1 for key in keys_of(name))]
+
+
+def folded(name: str) -> str:
+    """Give equal texts for names that Java's ``String.equalsIgnoreCase`` takes for one, which compares sign by sign."""
+    return "".join(map(_folded, name))
 
 
 def _folded(character: str) -> str:

@@ -12,20 +12,7 @@ from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
-from sparkscore.signature.same_name import doubled_names
-
-
-def fold(name: str) -> str:
-    """Give equal texts for names that Spark takes for one, since it does not regard case.
-
-    Source: Java's ``String.equalsIgnoreCase``, which compares sign by sign: dotless i and long s are i and s.
-    """
-    return "".join(_fold_sign(sign) for sign in name)
-
-
-def _fold_sign(sign: str) -> str:
-    upper = sign.upper()
-    return (upper if len(upper) == 1 else sign).lower()[0]
+from sparkscore.signature.same_name import doubled_names, folded
 
 
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
@@ -49,7 +36,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
             next_step="Score the parts one by one, or name the files by a glob: folders are then no columns.",
         )
     keys = next(iter(examples), ())
-    if len({fold(key) for key in keys}) < len(keys):
+    if len({folded(key) for key in keys}) < len(keys):
         raise SourceSchemaError(
             code="INPUT_PARTITIONS",
             what=f"folders of '{folder}' within each other have the same key",
@@ -121,12 +108,12 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, of_
             take the folder's value for the one, and NULL for the other.
     """
     present = set(of_files.columns)
-    folded = {fold(key): key for key in keys}
-    if doubled := [name for name in of_files.columns if fold(name) in folded]:
+    by_folded = {folded(key): key for key in keys}
+    if doubled := [name for name in of_files.columns if folded(name) in by_folded]:
         raise SourceSchemaError(
             code="INPUT_PARTITIONS",
             what=f"{names(doubled)} is a column of the files and the key of their folders",
-            got=f"folders named {names(f'{folded[fold(name)]}=…' for name in doubled)}",
+            got=f"folders named {names(f'{by_folded[folded(name)]}=…' for name in doubled)}",
             expected="one place for each value; upper and lower case are the same",
             next_step="Name the files by a glob, so that folders are no columns, or rename one of the two.",
         )

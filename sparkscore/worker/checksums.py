@@ -13,10 +13,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.digest import sha256_of_file
 from sparkscore.errors import SinkError
 from sparkscore.worker.report import StagedFile
 
-_READ_BYTES: Final = 1024 * 1024
 _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 
 
@@ -98,15 +98,6 @@ def _other_sum(path: Path, sha256: str) -> str:
     if not sha256:
         return "no checksum: a version of sparkscore that took none has staged it"
     return "" if sha256_of_file(path) == sha256 else "other contents than were written"
-
-
-def sha256_of_file(path: Path) -> str:
-    """Take the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def sealed(content: bytes) -> bytes:

@@ -8,7 +8,8 @@ import pytest
 
 from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
-from sparkscore.sources.agreement import check_against_files, fold, partition_keys
+from sparkscore.signature.same_name import folded
+from sparkscore.sources.agreement import check_against_files, partition_keys
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_other_names_are_other_columns(key: str, column: str) -> None:
     of_files: Any = SimpleNamespace(columns=["x", column])
 
     check_against_files([key], None, of_files, "parquet")
-    assert fold(key) != fold(column)
+    assert folded(key) != folded(column)
 
 
 @pytest.mark.parametrize("folders", ["ID=1/id=2", "id=1/id=2", "a=1/I=2/\u0131=3"])
