@@ -6,18 +6,14 @@ alone. The child dies with its worker.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -25,13 +21,12 @@ import pyarrow as pa
 from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, ScoringError, SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
-from sparkscore.removal import make_folder
-from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.child_main import CONNECTION_BROKEN
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.interpreter import find_interpreter
 from sparkscore.worker.messages import TOKEN_BYTES, Connection, ConnectionLostError, ForeignMessageError
 from sparkscore.worker.result import ResultSpec
+from sparkscore.worker.template import IMPORT_FAILED, ChildEndedError, Templates
 
 TIMEOUT: Final = "MINI_BATCH_TIMEOUT"
 ENDED: Final = "PROCESS_ENDED"
@@ -39,84 +34,46 @@ BROKEN: Final = "PROCESS_BROKEN"
 LOAD_TIMEOUT: Final = "LOAD_TIMEOUT"
 LOAD_ENDED: Final = "LOAD_PROCESS_ENDED"
 
-_BOOT: Final = (
-    "import sys\n"
-    # The working directory is no place for modules: a json.py that lies there is not the one that is meant.
-    "sys.path[:] = [path for path in sys.path if path]\n"
-    "import json, os\n"
-    "sys.path[:0] = json.loads(sys.argv[1])\n"
-    "end, trace, worker = map(int, sys.argv[2:5])\n"
-    "try:\n"
-    "    from sparkscore.worker.child_main import main\n"
-    "except ImportError as error:\n"
-    "    os.write(trace, str(error).encode())\n"
-    "    sys.exit(3)\n"
-    "main(end, trace, worker, sys.argv[5])"
-)
-_IMPORT_FAILED: Final = 3
+#: Those of this worker process.
+templates: Final = Templates()
 _TRACE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 5.0
 _SHOWN_TRACE: Final = 20_000
 
 
-class ChildEndedError(Exception):
-    """The child is gone, or was killed because it took too long or did not answer as it must.
-
-    Attributes:
-        is_timeout: whether it took too long.
-        code: its exit code, as `subprocess` has it; None where it had to be killed.
-        trace: where its threads were, as far as that is known.
-        broken: what the user's code broke in it; empty where it broke nothing.
-    """
-
-    def __init__(self, code: int | None, trace: str, *, is_timeout: bool = False, broken: str = "") -> None:
-        super().__init__(code)
-        self.code = code
-        self.trace = trace
-        self.is_timeout = is_timeout
-        self.broken = broken
-
-
 class Child:
     """One child process, in a session of its own, so that what it starts is killed with it."""
 
-    def __init__(self, python: str, only_path: str | None = None) -> None:
+    def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
         """Start it.
 
         Args:
             python: its interpreter.
-            only_path: where it finds this package; the worker's own path when None.
+            is_own_python: whether that is the worker's own; modules are then found where the worker finds them.
+            timeout: seconds that its start may take; without end if None.
+
+        Raises:
+            OSError: no process can be started.
+            ChildEndedError: it ended before it could begin, or its start took too long.
         """
-        paths = sys.path if only_path is None else [only_path]
+        self._calls = 0
+        self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         ours, theirs = socket.socketpair()
         token = os.urandom(TOKEN_BYTES)
         self._connection = Connection(ours, token, is_other_alive=lambda: self.is_alive)
-        self._calls = 0
-        self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        inherited = theirs.fileno(), self._trace.fileno()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the deployment's own interpreter
-                [python, "-c", _BOOT, json.dumps(paths), *map(str, inherited), str(os.getpid()), token.hex()],
-                stdin=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH},
-                pass_fds=inherited,
-                start_new_session=True,
-            )
-        except OSError:
+            self._template = templates.take(python, is_own_python=is_own_python)
+            self.pid: Final = self._template.copy(theirs, self._trace, token, timeout)
+        except (OSError, ChildEndedError):
             self._close()
             raise
         finally:
             theirs.close()
 
     @property
-    def pid(self) -> int:
-        """The child's process id."""
-        return self._process.pid
-
-    @property
     def is_alive(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        return self._template.wait_for_child(0) is None
 
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
         """Send a request and wait for its answer.
@@ -143,8 +100,7 @@ class Child:
     def stop(self) -> None:
         """Let the child end by itself, then kill it."""
         self._connection.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_SECONDS)
+        self._template.wait_for_child(_STOP_SECONDS)
         self._kill()
         self._close()
 
@@ -153,11 +109,9 @@ class Child:
             self._kill()
         if is_timeout:
             # The handler of this signal writes where every thread is, also of one that holds the interpreter's lock.
-            self._process.send_signal(signal.SIGABRT)
-            self._process.send_signal(signal.SIGCONT)  # it may have stopped itself
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_TRACE_SECONDS)
-        code = self._process.poll()
+            os.kill(self.pid, signal.SIGABRT)
+            os.kill(self.pid, signal.SIGCONT)  # it may have stopped itself
+        code = self._template.wait_for_child(_TRACE_SECONDS)
         self._kill()
         self._trace.seek(0)
         trace = trace or self._trace.read(_SHOWN_TRACE).decode(errors="backslashreplace")
@@ -168,41 +122,17 @@ class Child:
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)  # it may have no session of its own yet
+        if self._template.forget_child():
+            templates.give_back(self._template)
+        else:
+            self._template.stop()
 
     def _close(self) -> None:
         self._connection.close()
         self._trace.close()
-
-
-class _Spare:
-    """Keeps a child ready that has run no code of the user's: what one script changes must not reach the next run.
-
-    Only in a worker process that has served several runs: starting Python and importing pandas takes most of a second,
-    and memory as long as it waits.
-    """
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.child: Child | None = None
-
-    def take(self) -> Child | None:
-        """Give the child that waits, if there is one that is still alive."""
-        child, self.child = self.child, None
-        if child is None or child.is_alive:
-            return child
-        child.stop()
-        return None
-
-    def renew(self) -> None:
-        """Start the next one, which imports while the present one scores."""
-        if self.runs > 1 and self.child is None:
-            with suppress(OSError):
-                self.child = Child(sys.executable)
-
-
-_spare: Final = _Spare()
 
 
 class ChildEngine:
@@ -213,7 +143,6 @@ class ChildEngine:
         self._child_spec = child
         self._child: Child | None = None
         self._local: LocalEngine | None = None
-        _spare.runs += child.is_own_python
 
     @property
     def is_loaded(self) -> bool:
@@ -222,7 +151,6 @@ class ChildEngine:
 
     def load(self) -> Loaded:
         """Start the child and load the scorer there; where no child can start, score in this process."""
-        waited = _spare.child is not None
         try:
             self._child = self._start()
             loaded: Loaded = self._child.ask(("load", self._spec, self._paths()), self._child_spec.load_timeout)
@@ -232,16 +160,11 @@ class ChildEngine:
             return self._load_here(error)
         except ChildEndedError as ended:
             self._child = None
-            if waited and self._child_spec.is_own_python and not ended.is_timeout:
-                # It may have died while it waited; a new one tells.
-                return self.load()
-            if not self._child_spec.is_own_python and ended.code == _IMPORT_FAILED:
+            if not self._child_spec.is_own_python and ended.code == IMPORT_FAILED:
                 return Loaded(_lacks_package(ended))
             return Loaded(self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", self._child_spec.load_timeout))
         if loaded.failure is not None:
             self.close()
-        elif self._child_spec.is_own_python:
-            _spare.renew()
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
@@ -273,9 +196,8 @@ class ChildEngine:
         return list(sys.path) if self._child_spec.is_own_python else []
 
     def _start(self) -> Child:
-        if self._child_spec.is_own_python:
-            return _spare.take() or Child(sys.executable)
-        return Child(find_interpreter(self._child_spec), _own_package())
+        spec = self._child_spec
+        return Child(find_interpreter(spec), is_own_python=spec.is_own_python, timeout=spec.load_timeout)
 
     def _load_here(self, error: OSError) -> Loaded:
         if not self._child_spec.is_own_python:
@@ -354,12 +276,3 @@ def _no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
         f"{error.strerror}",
         next_step="Correct 'python.path'; it is a path on the workers' hosts.",
     )
-
-
-@cache
-def _own_package() -> str:
-    """Make a folder that holds this package and nothing else: the worker's other packages are not the child's."""
-    folder = make_folder("sparkscore-child-", ends_with_process=True)
-    package = Path(__file__).parents[1]
-    (folder / package.name).symlink_to(package, target_is_directory=True)
-    return str(folder)

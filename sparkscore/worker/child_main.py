@@ -1,4 +1,6 @@
-"""What runs in a worker's child process: load the scorer, score what the worker sends, until it closes its end (child).
+"""What runs in a worker's child process, and in the template that it is a copy of (child).
+
+A child loads the scorer and scores what the worker sends, until that closes its end.
 
 It runs in the interpreter that the deployment names, which needs PyArrow, NumPy, pandas and packaging, and no Spark.
 """
@@ -7,14 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import os
 import resource
 import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from os import _exit
 from typing import Any, Final
+
+import numpy as np
 
 from sparkscore.worker.engine import LocalEngine
 from sparkscore.worker.messages import Connection, ConnectionLostError, DescriptorLostError, ForeignMessageError
@@ -24,34 +30,71 @@ _PR_SET_PDEATHSIG: Final = 1
 CONNECTION_BROKEN: Final = 121
 
 
-def main(end: int, trace: int, worker: int, token: str) -> None:
-    """Answer requests until the worker closes its end.
+def main(end: int, worker: int, token: str) -> None:
+    """Start a child whenever the worker asks for one, until the worker closes its end (template).
 
     Args:
         end: file descriptor of this process's end of the socket.
-        trace: file descriptor of the file for tracebacks of a crash.
         worker: process id of the worker.
         token: what each message begins with, in hexadecimal digits.
     """
     _die_with(worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    control = socket.socket(fileno=end)
+    connection = Connection(control, bytes.fromhex(token))
+    # A collection in a child then leaves alone what it shares with this process; else each page would be copied.
+    gc.freeze()
+    number, template = 0, os.getpid()
+    with suppress(ConnectionLostError):
+        while True:
+            number += 1
+            child_token = connection.receive(number, worker)
+            _, (child_end, trace), *_ = socket.recv_fds(control, 1, 2)
+            child = os.fork()
+            if not child:
+                connection.close()
+                _be_child(child_end, trace, template, worker, child_token)
+                return
+            os.close(child_end)
+            os.close(trace)
+            connection.send(child, number)
+            connection.send(_wait_for(child), number)
+            number += 1
+            connection.receive(number, worker)
+            os.waitpid(child, 0)
+
+
+def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
+    """Answer the worker's requests, as a process that nothing connects to the one that it is a copy of."""
+    os.setsid()
+    _die_with(template)
     faulthandler.enable(trace)
-    os.set_inheritable(end, False)
-    os.set_inheritable(trace, False)
-    connection = Connection(socket.socket(fileno=end), bytes.fromhex(token))
+    np.random.seed()  # noqa: NPY002 - what it draws without a seed is not what the next child draws
+    connection = Connection(socket.socket(fileno=end), token)
     # A process that the user's code forks cannot answer, and does not keep the connection open.
     os.register_at_fork(after_in_child=connection.close)
     _serve(connection, worker)
 
 
-def _die_with(worker: int) -> None:
-    """Let the kernel kill this process when the worker ends, however that ends; only Linux can.
+def _wait_for(child: int) -> int:
+    """Wait for a child's end, and give its exit code as `subprocess` does: a signal is a negative number.
+
+    Its process id stays taken, so that the worker cannot signal another process.
+    """
+    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    if ended is None:  # never, without WNOHANG
+        raise ChildProcessError(child)
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
+def _die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends, however that ends; only Linux can.
 
     Elsewhere it ends when it next listens to the worker.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != worker:  # it has ended meanwhile
+    if os.getppid() != parent:  # it has ended meanwhile
         os._exit(1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import select
 import socket
 import struct
 import time
@@ -98,6 +99,12 @@ class Connection:
         sizes = [_SIZE.unpack(self._read(_SIZE.size, deadline))[0] for _ in range(count)]
         message, *buffers = [self._read(size, deadline) for size in sizes]
         return pickle.loads(message, buffers=buffers)  # noqa: S301 - see the class
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something can be read, a message or the end of the connection; tell whether it can."""
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
+        return bool(ready.poll(seconds * 1000))
 
     def close(self) -> None:
         """Close this end; the other one then reads nothing more."""

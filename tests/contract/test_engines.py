@@ -53,11 +53,9 @@ IMPLEMENTATIONS: dict[str, Callable[[EngineSpec, ChildSpec], Engine]] = {
 
 
 @pytest.fixture(autouse=True)
-def _no_child_waits() -> Iterator[None]:
+def _no_template_waits() -> Iterator[None]:
     yield
-    if (child := child_module._spare.take()) is not None:
-        child.stop()
-    child_module._spare.runs = 0
+    child_module.templates.stop()
 
 
 @pytest.fixture
@@ -311,26 +309,76 @@ def test_a_death_fails_its_mini_batch_and_a_new_process_scores_the_next(
     assert score(child, "").scored == 1
 
 
+def template_of_this_process() -> int:
+    template = child_module.templates._waiting
+    assert template is not None
+    return template._process.pid
+
+
 def test_each_run_has_a_child_that_has_run_no_other_code(make_spec: Callable[..., EngineSpec]) -> None:
     spec = make_spec()
-    child_module._spare.runs = 0
-    pids, spares = [], []
-    for kills in (False, False, False, True, False):
+    pids, templates = [], []
+    for kills in (False, False, True, False):
         engine = ChildEngine(spec, ChildSpec(load_timeout=30.0))
         assert engine.load().failure is None
         pids.append(pid_of(engine))
-        spares.append(child_module._spare.child and child_module._spare.child.pid)
         engine.close()
         assert not is_alive(pids[-1])
-        if kills and spares[-1]:
-            os.kill(spares[-1], signal.SIGKILL)
-            wait_until_gone(spares[-1])
+        templates.append(template_of_this_process())
+        if kills:
+            os.kill(templates[-1], signal.SIGKILL)
+            wait_until_gone(templates[-1])
 
-    assert len(set(pids)) == 5
-    # The first run may be the only one: nothing waits for a second. The spare of the fourth was killed.
-    assert spares[0] is None
-    assert pids[2:4] == spares[1:3]
-    assert pids[4] != spares[3]
+    assert len({*pids, *templates}) == 6
+    assert templates[0] == templates[1] == templates[2] != templates[3]
+
+
+def test_what_a_script_changes_in_its_process_is_not_in_the_next_runs(make_spec: Callable[..., EngineSpec]) -> None:
+    spec = make_spec()
+    change = (
+        "import decimal, pandas as pd; pd.DataFrame.sum = None; decimal.getcontext().prec = 3; os.umask(0);"
+        "signal.signal(signal.SIGUSR1, signal.SIG_IGN); os.environ['LEFT'] = '1'; os.chdir('/'); sys.path.append('/x')"
+    )
+    check = (
+        "import decimal, pandas as pd; assert pd.DataFrame.sum is not None; assert decimal.getcontext().prec == 28;"
+        "assert os.umask(0o22) == 0o22; assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL;"
+        "assert 'LEFT' not in os.environ and '/x' not in sys.path"
+    )
+    for order in (change, check):
+        engine = ChildEngine(spec, ChildSpec(load_timeout=30.0))
+        assert engine.load().failure is None
+        assert score(engine, order).failure is None
+        engine.close()
+
+
+def test_children_draw_different_numbers(make_spec: Callable[..., EngineSpec]) -> None:
+    spec = make_spec()
+    drawn = []
+    for number in range(2):
+        engine = ChildEngine(spec, ChildSpec(load_timeout=30.0))
+        engine.load()
+        place = Path(spec.scorer.work_folder) / str(number)  # type: ignore[union-attr]
+        outcome = score(
+            engine,
+            f"import numpy, random; Path({str(place)!r}).write_text(f'{{numpy.random.rand()}} {{random.random()}}')",
+        )
+        assert outcome.failure is None
+        drawn += place.read_text().split()
+        engine.close()
+
+    assert len(set(drawn)) == 4
+
+
+def test_another_environment_of_the_worker_is_the_childs_too(
+    make_spec: Callable[..., EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec()
+    for value in ("a", "b"):
+        monkeypatch.setenv("OF_THE_WORKER", value)
+        engine = ChildEngine(spec, ChildSpec(load_timeout=30.0))
+        assert engine.load().failure is None
+        assert score(engine, f"assert os.environ['OF_THE_WORKER'] == {value!r}").failure is None
+        engine.close()
 
 
 def test_what_the_child_started_goes_with_it(child: ChildEngine) -> None:
@@ -400,10 +448,10 @@ def test_an_interpreter_without_what_sparkscore_needs_is_told(
 def test_where_no_process_can_start_the_worker_itself_scores_and_says_so(
     make_spec: Callable[..., EngineSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("sparkscore.worker.child.Child", refuse)
+    monkeypatch.setattr("subprocess.Popen", refuse)
     engine = ChildEngine(make_spec(), ChildSpec())
 
     (warning,) = engine.load().warnings

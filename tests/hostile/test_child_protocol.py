@@ -17,7 +17,6 @@ from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.script_package import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
-from sparkscore.worker import child as child_module
 from sparkscore.worker.child import ChildEngine
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +34,6 @@ MakeEngine = Callable[..., ChildEngine]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[MakeEngine]:
     made: list[ChildEngine] = []
-    child_module._spare.runs = -100  # no spare
 
     def start_one(script: str, *, timeout: float = 20.0) -> ChildEngine:
         folder = tmp_path / f"code{len(made)}"
@@ -49,7 +47,6 @@ def start(tmp_path: Path) -> Iterator[MakeEngine]:
     yield start_one
     for engine in made:
         engine.close()
-    child_module._spare.runs = 0
 
 
 def score(engine: ChildEngine, *values: int) -> Outcome:

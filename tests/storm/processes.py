@@ -76,10 +76,11 @@ def with_role(role: Role, processes: Iterable[Process]) -> list[Process]:
     """Keep the executors' JVMs, the Python workers that Spark's daemon has forked, or the scoring children."""
     all_of_them = list(processes)
     daemons = {process.pid for process in all_of_them if "pyspark.daemon" in process.command}
+    scoring = {process.pid for process in all_of_them if "sparkscore.worker.child_main" in process.command}
     tests: dict[Role, Callable[[Process], bool]] = {
         "executor": lambda process: "CoarseGrainedExecutorBackend" in process.command,
         "worker": lambda process: process.pid in daemons and process.parent in daemons,
-        "child": lambda process: "sparkscore.worker.child_main" in process.command,
+        "child": lambda process: process.pid in scoring and process.parent in scoring,  # a copy of its parent
     }
     return [process for process in all_of_them if tests[role](process)]
 
