@@ -138,8 +138,12 @@ def _replace(copy: Path, make: Callable[[Path], None]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Give this user's folder of models on this host; another user must not be able to put files there."""
-    folder = Path(tempfile.gettempdir()) / f"sparkscore-models-{os.getuid()}"
+    """Give this user's folder of models on this host; another user must not be able to put files there.
+
+    It lies in the folder of Spark's own for this application, which goes with the application; where Spark names none,
+    among the system's temporary files.
+    """
+    folder = Path(_folder_of_application() or tempfile.gettempdir()) / f"sparkscore-models-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
@@ -149,9 +153,15 @@ def _cache_folder() -> Path:
             what=f"folder '{folder}' for copies of models",
             got="a link or a file, another owner, or permissions for other users",
             expected="a folder that only this user can enter",
-            next_step=f"Remove '{folder}' on the worker's host, or set TMPDIR for the workers.",
+            next_step=f"Remove '{folder}' on the worker's host.",
         )
     return folder
+
+
+def _folder_of_application() -> str | None:
+    """Give the first folder of this executor's for local data, which Spark names to its Python workers."""
+    folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
+    return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), None)
 
 
 @contextmanager

@@ -379,3 +379,16 @@ def test_files_travel(file: Path) -> None:
     files = files_of(file)
 
     assert pickle.loads(pickle.dumps(files)) == files  # noqa: S301 - our own
+
+
+def test_under_spark_the_copies_lie_in_the_folder_that_goes_with_the_application(
+    file: Path, host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "blockmgr-1"
+    local.mkdir()
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"/nowhere,{local}")
+
+    copy = fetch_model(files_of(file))
+
+    assert copy.is_relative_to(local)
+    assert list(host.iterdir()) == []
