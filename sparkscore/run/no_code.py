@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,14 +12,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment, Model
-from sparkscore.errors import ConfigError, SignatureMismatchError
+from sparkscore.errors import ConfigError, SignatureMismatchError, names
 from sparkscore.minibatch import BLOCK_COLUMNS
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
+from sparkscore.scorers.feature_names import find_columns
 from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
-from sparkscore.signature.model_signature import Feed
+from sparkscore.signature.model_signature import Feed, ModelInput
 from sparkscore.spark_schema import to_arrow
 from sparkscore.stage_names import MODELS
 
@@ -104,10 +106,38 @@ def match_model(
     if inputs is None:
         return None
     columns = None if rows is None else arrow_columns(rows)
-    feeds = match_inputs(inputs, columns, section.inputs, rounds=section.round_inputs, order_doubt=order_doubt)
+    chosen: Mapping[str, Sequence[str]] = section.inputs
+    if description.kind == "lightgbm" and columns is not None:
+        chosen = _as_lightgbm_writes(inputs, columns.names, chosen)
+    feeds = match_inputs(inputs, columns, chosen, rounds=section.round_inputs, order_doubt=order_doubt)
     for line in describe_feeds(feeds):
         logger.info("model '%s' gets %s", model.name, line)
     return feeds
+
+
+def _as_lightgbm_writes(
+    inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
+) -> Mapping[str, Sequence[str]]:
+    """Add to the chosen columns those whose names LightGBM's file writes otherwise: an underscore for a blank.
+
+    Raises:
+        SignatureMismatchError: two columns of the input may be one of the model's.
+    """
+    features = [one.name or f"Column_{position}" for position, one in enumerate(inputs)]
+    if all(one.name is None for one in inputs):  # the library's own names count where the input has them all
+        return {"input": features, **chosen} if set(features) <= set(columns) else chosen
+    found = dict(zip(features, find_columns(features, columns, has_blanks=True), strict=True))
+    doubled = [name for name in features if found[name] is None and name in columns and name not in chosen]
+    if doubled:
+        raise SignatureMismatchError(
+            code="SIGNATURE_MISMATCH",
+            what=f"the model's columns {names(doubled)}",
+            got="two columns of the input for one of them, since LightGBM writes an underscore for a blank",
+            expected="one each",
+            next_step=f"Say which it is: 'model.inputs: {{{doubled[0]}: [COLUMN]}}', or leave one out with "
+            "'input.columns'.",
+        )
+    return {**{name: [column] for name, column in found.items() if column not in {None, name}}, **chosen}
 
 
 def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
