@@ -28,6 +28,14 @@ LINK = (
     "def link(n):\n    try:\n        return os.readlink(f'/proc/self/fd/{n}')\n    except OSError:\n        return ''\n"
 )
 
+# Runs the order whose number the first row has, each with names of its own; a child serves many orders.
+BY_NUMBER = """
+def run(rows):
+    answer = [int(x) * 10 for x in rows['x']]
+    exec(ORDERS[int(rows['x'][0])], names := {**globals(), 'answer': answer})
+    return names['answer']
+"""
+
 MakeEngine = Callable[..., ChildEngine]
 
 
@@ -49,6 +57,11 @@ def start(tmp_path: Path) -> Iterator[MakeEngine]:
         engine.close()
 
 
+def ordering(*orders: str) -> str:
+    """Write a script that runs one of the orders in each call."""
+    return f"ORDERS = {list(orders)!r}\n{BY_NUMBER}"
+
+
 def score(engine: ChildEngine, *values: int) -> Outcome:
     return engine.score(MiniBatch("0-0", ("/in/a",), pa.table({"x": list(values)})), RESULT, AT)
 
@@ -61,27 +74,28 @@ def scored(outcome: Outcome) -> list[int]:
 
 
 FORKS = {
-    "returns twice": "    os.fork()\n",
-    "four of them": "    os.fork()\n    os.fork()\n",
-    "without Python's hooks": "    ctypes.CDLL(None).fork()\n",
-    "os.getpid replaced": "    os.getpid = lambda: 1\n    ctypes.CDLL(None).fork()\n",
-    "the copy raises": "    if not os.fork():\n        raise ValueError('copy')\n",
-    "the copy exits": "    if not os.fork():\n        sys.exit(3)\n",
-    "the copy is late": "    if not os.fork():\n        time.sleep(0.3)\n",
-    "in a thread": "    t = threading.Thread(target=os.fork)\n    t.start()\n    t.join()\n",
-    "a pool": "    import multiprocessing\n    with multiprocessing.get_context('fork').Pool(2) as pool:\n"
-    "        assert pool.map(abs, [-1, 2]) == [1, 2]\n",
-    "a pool of futures": "    from concurrent.futures import ProcessPoolExecutor\n"
-    "    with ProcessPoolExecutor(2) as pool:\n        assert list(pool.map(abs, [-1, 2])) == [1, 2]\n",
+    "returns twice": "os.fork()",
+    "four of them": "os.fork()\nos.fork()",
+    "without Python's hooks": "ctypes.CDLL(None).fork()",
+    "the copy raises": "if not os.fork():\n    raise ValueError('copy')",
+    "the copy exits": "if not os.fork():\n    sys.exit(3)",
+    "the copy is late": "if not os.fork():\n    time.sleep(0.3)",
+    "in a thread": "t = threading.Thread(target=os.fork)\nt.start()\nt.join()",
+    "a pool": "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as pool:\n"
+    "    assert pool.map(abs, [-1, 2]) == [1, 2]",
+    "a pool of futures": "from concurrent.futures import ProcessPoolExecutor\n"
+    "with ProcessPoolExecutor(2) as pool:\n    assert list(pool.map(abs, [-1, 2])) == [1, 2]",
+    "os.getpid replaced": "os.getpid = lambda: 1\nctypes.CDLL(None).fork()",
 }
 
 
-@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-def test_a_copy_of_the_process_answers_nothing(start: MakeEngine, fork: str) -> None:
-    engine = start(f"def run(rows):\n{fork}    return [int(x) * 10 for x in rows['x']]\n")
+def test_a_copy_of_the_process_answers_nothing(start: MakeEngine) -> None:
+    engine = start(ordering(*FORKS.values()))
     assert engine.load().failure is None
 
-    assert [scored(score(engine, n, n + 1)) for n in range(5)] == [[n * 10, n * 10 + 10] for n in range(5)]
+    for number, name in enumerate(FORKS):
+        for n in range(5):
+            assert scored(score(engine, number, n, n + 1)) == [number * 10, n * 10, n * 10 + 10], name
 
 
 @pytest.mark.parametrize("place", ["at import", "in init()"])
@@ -138,47 +152,51 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize("order", BREAKS.values(), ids=BREAKS)
-def test_a_script_that_breaks_its_connection_is_told_by_name_at_once(start: MakeEngine, order: str) -> None:
-    engine = start(f"def run(rows):\n    {order}\n    return [1] * len(rows)\n")
+def test_a_script_that_breaks_its_connection_is_told_by_name_at_once(start: MakeEngine) -> None:
+    engine = start(ordering(*BREAKS.values()))
     assert engine.load().failure is None
-    began = time.monotonic()
 
-    outcome = score(engine, 1, 2)
+    for number, name in enumerate(BREAKS):
+        began = time.monotonic()
+        outcome = score(engine, number, 2)
+        seconds = time.monotonic() - began
 
-    assert (outcome.scored, outcome.table, engine.is_loaded) == (0, None, False)
-    assert outcome.failure is not None
-    assert (outcome.failure.code, time.monotonic() - began < 5) == ("PROCESS_BROKEN", True)
-    assert engine.load().failure is None
+        assert (outcome.scored, outcome.table, engine.is_loaded) == (0, None, False), name
+        assert outcome.failure is not None
+        assert (outcome.failure.code, seconds < 5) == ("PROCESS_BROKEN", True), name
+        assert engine.load().failure is None
 
 
 HARMLESS = {
-    "standard output closed": "os.close(1)",
-    "all standard ones closed": "os.closerange(0, 3)",
-    "no sys.stdout": "sys.stdout = sys.stderr = sys.stdin = None",
-    "modules cleared": "sys.modules.clear()",
-    "pandas forgotten": "[sys.modules.pop(n) for n in list(sys.modules) if n.startswith(('pandas', 'pyarrow'))]",
-    "len() replaced": "import builtins; builtins.len = lambda _: 0",
-    "isinstance() replaced": "import builtins; builtins.isinstance = lambda *_: True",
-    "print() removed": "import builtins; del builtins.print",
-    "an alarm that comes never": "signal.alarm(1000)",
-    "signals ignored": "[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 3, 14, 15)]",
-    "descriptors used up": "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
-    "an open file limit of its own": "global kept; kept = [open('/dev/null') for _ in range(200)]",
-    "few digits": "import decimal; decimal.getcontext().prec = 1",
-    "NumPy raises": "import numpy; numpy.seterr(all='raise')",
-    "recursion": "sys.setrecursionlimit(150)",
-    "umask": "os.umask(0o777)",
-    "a thread that does not end": "threading.Thread(target=time.sleep, args=(30,)).start()",
+    "streams, signals, numbers and rights": {
+        "standard output closed": "os.close(1)",
+        "all standard ones closed": "os.closerange(0, 3)",
+        "no sys.stdout": "sys.stdout = sys.stderr = sys.stdin = None",
+        "an alarm that comes never": "signal.alarm(1000)",
+        "signals ignored": "[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 3, 14, 15)]",
+        "an open file limit of its own": "global kept; kept = [open('/dev/null') for _ in range(200)]",
+        "few digits": "import decimal; decimal.getcontext().prec = 1",
+        "NumPy raises": "import numpy; numpy.seterr(all='raise')",
+        "umask": "os.umask(0o777)",
+        "a thread that does not end": "threading.Thread(target=time.sleep, args=(30,)).start()",
+    },
+    "modules cleared": {"": "sys.modules.clear()"},
+    "pandas forgotten": {"": "[sys.modules.pop(n) for n in list(sys.modules) if n.startswith(('pandas', 'pyarrow'))]"},
+    "len() replaced": {"": "import builtins; builtins.len = lambda _: 0"},
+    "isinstance() replaced": {"": "import builtins; builtins.isinstance = lambda *_: True"},
+    "print() removed": {"": "import builtins; del builtins.print"},
+    "descriptors used up": {"": "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))"},
+    "recursion": {"": "sys.setrecursionlimit(150)"},
 }
 
 
-@pytest.mark.parametrize("order", HARMLESS.values(), ids=HARMLESS)
-def test_what_a_script_does_to_its_process_changes_no_value(start: MakeEngine, order: str) -> None:
-    engine = start(f"def run(rows):\n    answer = [int(x) * 10 for x in rows['x']]\n    {order}\n    return answer\n")
+@pytest.mark.parametrize("orders", HARMLESS.values(), ids=HARMLESS)
+def test_what_a_script_does_to_its_process_changes_no_value(start: MakeEngine, orders: dict[str, str]) -> None:
+    engine = start(ordering(*orders.values()))
     assert engine.load().failure is None
 
-    assert scored(score(engine, 1, 2)) == [10, 20]
+    for number, name in enumerate(orders):
+        assert scored(score(engine, number, 2)) == [number * 10, 20], name
 
 
 ODD = """
@@ -205,18 +223,16 @@ FAILS = {
 }
 
 
-@pytest.mark.parametrize(("head", "order", "name"), FAILS.values(), ids=FAILS)
-def test_whatever_a_script_raises_fails_its_mini_batch_by_name(
-    start: MakeEngine, head: str, order: str, name: str
-) -> None:
-    engine = start(f"{head}def run(rows):\n    if rows['x'][0]:\n        {order}\n    return [0] * len(rows)\n")
+def test_whatever_a_script_raises_fails_its_mini_batch_by_name(start: MakeEngine) -> None:
+    engine = start(ordering("", *(head + order for head, order, _ in FAILS.values())))
     assert engine.load().failure is None
 
-    failure = score(engine, 1).failure
+    for number, (case, (_, _, name)) in enumerate(FAILS.items(), start=1):
+        failure = score(engine, number).failure
 
-    assert failure is not None
-    assert (failure.code, failure.error_class) == ("SCRIPT_RUN", name)
-    assert scored(score(engine, 0)) == [0]
+        assert failure is not None, case
+        assert (failure.code, failure.error_class) == ("SCRIPT_RUN", name), case
+        assert scored(score(engine, 0)) == [0], case
 
 
 RETURNS = {
@@ -227,17 +243,17 @@ RETURNS = {
 }
 
 
-@pytest.mark.parametrize("source", RETURNS.values(), ids=RETURNS)
-def test_what_cannot_be_read_fails_its_mini_batch_by_name(start: MakeEngine, source: str) -> None:
-    engine = start(f"{source}def run(rows):\n    return R() if rows['x'][0] else [0]\n")
+def test_what_cannot_be_read_fails_its_mini_batch_by_name(start: MakeEngine) -> None:
+    engine = start(ordering("", *(f"{source}answer = R()" for source in RETURNS.values())))
     assert engine.load().failure is None
 
-    failure = score(engine, 1).failure
+    for number, case in enumerate(RETURNS, start=1):
+        failure = score(engine, number).failure
 
-    assert failure is not None
-    assert failure.code.startswith(("OUTPUT_", "SCRIPT_", "PROCESS_ENDED"))
-    assert engine.is_loaded or engine.load().failure is None
-    assert scored(score(engine, 0)) == [0]
+        assert failure is not None, case
+        assert failure.code.startswith(("OUTPUT_", "SCRIPT_", "PROCESS_ENDED")), case
+        assert engine.is_loaded or engine.load().failure is None
+        assert scored(score(engine, 0)) == [0], case
 
 
 def test_a_folder_that_a_script_went_to_and_removed_is_named(start: MakeEngine) -> None:
