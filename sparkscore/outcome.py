@@ -63,6 +63,7 @@ class Outcome:
         scored_in_parts: items whose values come from calls with a part of the mini-batch.
         is_contract_broken: whether the mini-batch failed because the scorer broke its contract, and no single item.
         is_final: whether more calls are of no use, because the scorer cannot be loaded.
+        columns: how many columns the scorer's code was handed, which may be fewer than the input has; 0: not known.
     """
 
     items: int
@@ -74,6 +75,7 @@ class Outcome:
     scored_in_parts: int = 0
     is_contract_broken: bool = False
     is_final: bool = False
+    columns: int = 0
 
     @property
     def failed(self) -> int:

@@ -90,7 +90,7 @@ class Attempts:
         Raises:
             BrokenContractError: no single item is to blame.
         """
-        halving = Halving(self._call_part, self._rules, self._spec.columns)
+        halving = Halving(self._call_part, self._rules, {self._spec.columns, whole.outcome.columns})
         parts = halving.score(whole)
         joined = _joined(parts, whole.mini_batch.item_count)
         if not joined.failed:

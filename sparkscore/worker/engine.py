@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
 from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
+from sparkscore.scorers.frames import HandedOver
 from sparkscore.scorers.model_files import ModelFiles, noting_verified
 from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
@@ -96,12 +97,14 @@ class Probed:
         is_frame: whether a DataFrame came back.
         failure: why it failed.
         elements: how many elements came back.
+        columns: how many columns the scorer's code was handed; 0: not known.
     """
 
     predictions: pa.Schema | None = None
     is_frame: bool = False
     failure: Failure | None = None
     elements: int = 0
+    columns: int = 0
 
 
 class Engine(Protocol):
@@ -163,7 +166,8 @@ class LocalEngine:
         if isinstance(returned, Failure):
             return failed_outcome(mini_batch.item_count, returned)
         try:
-            return make_outcome(returned, mini_batch, spec, scored_at, getattr(self._scorer, "handed_over", None))
+            outcome = make_outcome(returned, mini_batch, spec, scored_at, self._handed_over)
+            return replace(outcome, columns=self._columns)
         except BaseException as error:  # noqa: BLE001 - what was returned may be objects of the user's
             return failed_outcome(mini_batch.item_count, _failure_of(error, "OUTPUT_UNREADABLE"))
 
@@ -180,7 +184,7 @@ class LocalEngine:
             result = read_returned(returned, declared)
         except BaseException as error:  # noqa: BLE001 - as in `score`
             return Probed(failure=_failure_of(error, "OUTPUT_UNREADABLE"))
-        return Probed(result.table.schema, result.is_frame, elements=result.elements)
+        return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
 
     def close(self) -> None:
         """Close the scorer, and give the variables of the process back."""
@@ -194,6 +198,14 @@ class LocalEngine:
             else:
                 os.environ[name] = value
         self._before = {}
+
+    @property
+    def _handed_over(self) -> HandedOver | None:
+        return getattr(self._scorer, "handed_over", None)
+
+    @property
+    def _columns(self) -> int:
+        return 0 if self._handed_over is None else self._handed_over.rows.num_columns
 
     def _call(self, mini_batch: MiniBatch) -> object:
         if self._scorer is None:

@@ -6,7 +6,7 @@ of elements add up, and as the scorer has shown that it can score more than one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -46,13 +46,15 @@ class BrokenContractError(Exception):
 class Halving:
     """Calls the scorer with parts of one mini-batch."""
 
-    def __init__(self, call: Callable[[MiniBatch, bool], Outcome], rules: FailureRules, columns: int) -> None:
+    def __init__(
+        self, call: Callable[[MiniBatch, bool], Outcome], rules: FailureRules, columns: Collection[int]
+    ) -> None:
         """Prepare.
 
         Args:
             call: calls the scorer; told whether the rows are kept.
             rules: what the run tolerates; no call is made that cannot save it.
-            columns: number of input columns; as many elements may be one for each column.
+            columns: numbers of columns, the input's and the scorer's; as many elements may be one for each column.
         """
         self._call = call
         self._rules = rules
@@ -96,7 +98,7 @@ class Halving:
     @property
     def _telling_count(self) -> int:
         """Give the smallest number of items that cannot be taken for one, nor for the number of columns."""
-        return 3 if self._columns == 2 else 2  # noqa: PLR2004 - see above
+        return 3 if 2 in self._columns else 2  # noqa: PLR2004 - see above
 
     def _split(self, part: Part) -> list[Part]:
         """Score the halves of a part that failed; give any other part as it is."""
@@ -160,7 +162,7 @@ def failed_whole(outcome: Outcome) -> bool:
 
 def is_proof(outcome: Outcome, columns: int) -> bool:
     """Tell whether a call has shown that there is an element for each item, and not one in all or one for a column."""
-    return outcome.failure is None and outcome.items > 1 and outcome.items != columns
+    return outcome.failure is None and outcome.items > 1 and outcome.items not in {columns, outcome.columns}
 
 
 def flag_broken(outcome: Outcome) -> Outcome:

@@ -181,7 +181,7 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
         What came back, or why it cannot be the result; and whether there is an element for each row.
     """
     items = part.item_count
-    if probed.elements not in {1, columns}:
+    if probed.elements not in {1, columns, probed.columns}:
         return probed, probed.elements == items
     halves = part.halves()
     counts = []

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.scorers.failed import ScorerFailedError
+from sparkscore.scorers.frames import HandedOver
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import FailureRules, LineageValues, ResultSpec
 from sparkscore.worker.attempts import Attempts
@@ -31,8 +32,10 @@ Run = Callable[[pd.DataFrame], Any]
 class Scorer:
     """A scorer around a function of a DataFrame, as a script has it."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, given: int = 0) -> None:
         self._run = run
+        self._given = given
+        self.handed_over: HandedOver | None = None
         self.sizes: list[int] = []
 
     def load(self) -> None: ...
@@ -40,6 +43,10 @@ class Scorer:
     def score(self, mini_batch: MiniBatch) -> object:
         frame = pd.DataFrame({"files": mini_batch.files}) if mini_batch.rows is None else mini_batch.rows.to_pandas()
         self.sizes.append(len(frame))
+        if self._given and mini_batch.rows is not None:  # a model gets the columns that it names
+            rows = mini_batch.rows.select(range(self._given))
+            frame = rows.to_pandas()
+            self.handed_over = HandedOver(frame, rows)
         try:
             return self._run(frame)
         except Exception as error:  # noqa: BLE001 - as a script's own errors
@@ -49,9 +56,15 @@ class Scorer:
 
 
 def attempt(
-    run: Run, rows: int, columns: int = 1, ddl: str = "y double", rules: FailureRules = TOLERANT, **spec: Any
+    run: Run,
+    rows: int,
+    columns: int = 1,
+    ddl: str = "y double",
+    rules: FailureRules = TOLERANT,
+    given: int = 0,
+    **spec: Any,
 ) -> tuple[Outcome, list[int], Attempts]:
-    scorer = Scorer(run)
+    scorer = Scorer(run, given)
     engine = LocalEngine(EngineSpec("k", scorer=None))  # type: ignore[arg-type]  # the scorer is put in its place
     engine._scorer = scorer
     table = pa.table({name: pa.array(range(rows), pa.float64()) for name in "xabcdefgh"[:columns]})
@@ -143,6 +156,15 @@ def test_as_many_columns_as_rows_are_looked_at_once_in_a_process() -> None:
 
     assert (outcome.scored, outcome.is_contract_broken, sizes) == (0, True, [4, 2])
     assert (clean.scored, again.scored, twice, proven) == (4, 4, [4, 2, 4], [4])
+
+
+@pytest.mark.parametrize(("rows", "given"), [(2, 2), (3, 3), (4, 4), (7, 7)])
+def test_a_value_for_each_column_that_a_model_takes_is_none_for_each_row(rows: int, given: int) -> None:
+    outcome, sizes, _ = attempt(names_as_texts, rows, columns=9, given=given)
+    clean, called, _ = attempt(lambda frame: frame["x"].tolist(), rows, columns=9, given=given)
+
+    assert (outcome.scored, outcome.is_contract_broken, len(sizes)) == (0, True, 2)
+    assert (clean.scored, clean.failure, len(called)) == (rows, None, 2)
 
 
 # ------------------------------------------------------------------------------------------------------------- allowed

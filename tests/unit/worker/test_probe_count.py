@@ -12,6 +12,7 @@ import pytest
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
 from sparkscore.scorers.failed import ScorerFailedError
+from sparkscore.scorers.frames import HandedOver
 from sparkscore.worker import ProbeReport, ProbeSpec, probe, read_probe_report
 from sparkscore.worker import probe as probe_function
 from sparkscore.worker.engine import EngineSpec, LocalEngine
@@ -20,8 +21,12 @@ from sparkscore.worker.messages import write_stream
 
 
 class Scorer:
-    def __init__(self, run: Callable[[pd.DataFrame], Any]) -> None:
+    """A scorer around a function of a DataFrame, which may get fewer columns than the input has, as a model does."""
+
+    def __init__(self, run: Callable[[pd.DataFrame], Any], given: int) -> None:
         self._run = run
+        self._given = given
+        self.handed_over: HandedOver | None = None
         self.sizes: list[int] = []
 
     def load(self) -> None: ...
@@ -29,8 +34,10 @@ class Scorer:
     def score(self, mini_batch: MiniBatch) -> object:
         assert mini_batch.rows is not None
         self.sizes.append(mini_batch.item_count)
+        rows = mini_batch.rows.select(range(self._given))
+        self.handed_over = HandedOver(rows.to_pandas(), rows)
         try:
-            return self._run(mini_batch.rows.to_pandas())
+            return self._run(self.handed_over.frame)
         except Exception as error:  # noqa: BLE001 - as a script's own errors
             raise ScorerFailedError(describe_failure(error)) from None
 
@@ -39,17 +46,29 @@ class Scorer:
 
 @pytest.fixture
 def probed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[ProbeReport, list[int]]]:
-    def call(run: Callable[[pd.DataFrame], Any], rows: int, columns: int, **spec: Any) -> tuple[ProbeReport, list[int]]:
-        scorer = Scorer(run)
+    def call(
+        run: Callable[[pd.DataFrame], Any], rows: int, columns: int, given: int = 0, **spec: Any
+    ) -> tuple[ProbeReport, list[int]]:
+        scorer = Scorer(run, given or columns)
         engine = LocalEngine(EngineSpec("k", scorer=None))  # type: ignore[arg-type]  # the scorer is put in its place
         engine._scorer = scorer
         loaded = LoadedEngine("k", "w", engine)
         monkeypatch.setitem(probe_function.__globals__, "engine_of_this_process", lambda _: loaded)
         table = pa.table({name: pa.array(range(rows), pa.float64()) for name in "xabcdefg"[:columns]})
-        asked = ProbeSpec(EngineSpec("k", None), "0", (), bytes(write_stream(table)), None, columns=columns, **spec)  # type: ignore[arg-type]  # see above
+        engine_spec = EngineSpec("k", None)  # type: ignore[arg-type]  # see above
+        asked = ProbeSpec(engine_spec, "0", (), bytes(write_stream(table)), None, columns=columns, **spec)
         return read_probe_report(pa.Table.from_batches([probe(asked)])), scorer.sizes
 
     return call
+
+
+@pytest.mark.parametrize(("columns", "given", "sizes"), [(5, 3, [3, 1]), (5, 4, [3]), (3, 3, [3, 1]), (3, 2, [3, 1])])
+def test_a_model_may_get_fewer_columns_than_the_input_has(
+    columns: int, given: int, sizes: list[int], probed: Any
+) -> None:
+    report, called = probed(each, 3, columns, given)
+
+    assert (report.failure, report.is_proven, called) == (None, True, sizes)
 
 
 def each(frame: pd.DataFrame) -> list[float]:
@@ -90,6 +109,9 @@ def test_a_count_that_may_be_chance_is_asked_for_again(
         (lambda frame: [frame["x"].sum()], 2, 3, {}),
         (lambda frame: [frame["x"].sum()], 100, 1, {"is_tolerant": True}),
         (lambda frame: pd.DataFrame({"y": [frame["x"].sum()]}), 9, 2, {"is_joined": True}),
+        (names, 3, 5, {"given": 3}),
+        (names, 2, 5, {"given": 2}),
+        (names, 9, 5, {"given": 3}),
     ],
 )
 def test_one_sum_and_one_value_for_each_column_are_refused_before_the_run(
