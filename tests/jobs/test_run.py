@@ -40,9 +40,7 @@ def assert_quiet(err: str) -> None:
         assert word not in err
 
 
-def test_the_example_runs_at_once_and_its_run_is_listed(
-    sparkscore: SparkscoreCommand, tmp_path: Path, temporary: Path
-) -> None:
+def test_the_example_runs_at_once_and_its_run_is_listed(sparkscore: SparkscoreCommand, tmp_path: Path) -> None:
     sparkscore("new", "first")
 
     ended = sparkscore("run", "first/deployment.yml")
@@ -59,25 +57,6 @@ def test_the_example_runs_at_once_and_its_run_is_listed(
     assert folder.name in ended.stdout
     assert folder.name in sparkscore("runs", "list").stdout
     assert "COMPLETE" in sparkscore("runs", "show", folder.name).stdout
-    wait_until_empty(temporary)
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files of Python and Java, empty."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setenv("JDK_JAVA_OPTIONS", f"-Djava.io.tmpdir={folder}")
-    return folder
-
-
-def wait_until_empty(folder: Path) -> None:
-    """Wait for the JVM, which ends after the command that started it."""
-    end = time.monotonic() + 20
-    while left := sorted(path.name for path in folder.rglob("*")):
-        assert time.monotonic() < end, left
-        time.sleep(0.1)
 
 
 def test_options_reach_the_run_and_the_answer_is_its_record(sparkscore: SparkscoreCommand, tmp_path: Path) -> None:
