@@ -31,6 +31,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 NOTHING_WRITTEN = "Nothing was written."
+#: How the system says that a disk is full.
+NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _LISTED_NAMES = 5
 
 

@@ -18,7 +18,16 @@ from typing import Final
 
 from sparkscore.secret_names import is_counted, is_secret_key
 
-__all__ = ["MASK", "is_secret_key", "redact", "redact_mapping", "remember_secrets", "remember_values", "secrets_among"]
+__all__ = [
+    "MASK",
+    "is_secret_key",
+    "redact",
+    "redact_mapping",
+    "remember_secrets",
+    "remember_values",
+    "secrets_among",
+    "tell_secrets",
+]
 
 MASK: Final = "***"
 
@@ -152,6 +161,10 @@ class _KnownValues:
         self._values: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
 
+    @property
+    def values(self) -> frozenset[str]:
+        return self._values
+
     def add(self, values: Iterable[str]) -> None:
         found = self._values | {value for value in values if len(value) >= self._SHORTEST}
         if found != self._values:
@@ -170,6 +183,7 @@ class _KnownValues:
 
 
 _known: Final = _KnownValues()
+_listeners: Final[list[Callable[[Iterable[str]], None]]] = []
 
 
 def remember_secrets(settings: object) -> None:
@@ -178,12 +192,22 @@ def remember_secrets(settings: object) -> None:
     Values that are numbers, words such as ``true``, or places that exist are not remembered, and a short value is
     masked as a word only.
     """
-    _known.add(secrets_among(settings))
+    remember_values(secrets_among(settings))
 
 
 def remember_values(values: Iterable[str]) -> None:
     """Let `redact` mask these values, which `secrets_among` has found."""
+    before = _known.values
     _known.add(values)
+    if _known.values != before:
+        for listener in _listeners:
+            listener(_known.values)
+
+
+def tell_secrets(listener: Callable[[Iterable[str]], None]) -> None:
+    """Call a function with all values that `redact` masks, now and whenever there are more."""
+    _listeners.append(listener)
+    listener(_known.values)
 
 
 def secrets_among(tree: object) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import stat
 import threading
 import time
 import uuid
@@ -166,9 +167,10 @@ def is_held(path: Path) -> bool:
 
 def is_lock(path: Path) -> bool:
     """Tell whether a file is a lock, or the beginning of one whose writer died; where nothing is, one may be made."""
-    if path.is_symlink() or path.is_dir():
-        return False
     try:
+        # Another user's pipe would keep a reader waiting for ever.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
         with path.open("rb") as file:
             return _BEGIN.startswith(file.read(len(_BEGIN)))
     except FileNotFoundError:
@@ -265,6 +267,8 @@ def _began(pid: int) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return {}
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sparkscore.errors import ConfigError, MissingDependencyError, names
+from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError, names
 from sparkscore.jvm_launch import SHOWN_WITHOUT, launching
+from sparkscore.redaction import remember_secrets, tell_secrets
 from sparkscore.rotating_log import PipedLog
 from sparkscore.runlog import runs_folder
 
@@ -244,6 +245,9 @@ def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         log = PipedLog(log_file)
     except OSError as error:
         raise _start_error(log_file, error.strerror or type(error).__name__) from error
+    # What a script prints goes to this log, and so do settings that Spark does not take for secrets.
+    remember_secrets(settings)
+    tell_secrets(log.mask)
     try:
         with launching(settings, is_local=is_local) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))
@@ -303,7 +307,7 @@ def check_java() -> None:
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     if version is None and java and (answer := _answer_of(java)):
         spoken = [
-            line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:"))
+            line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:", "["))
         ]
         raise MissingDependencyError(
             code="JAVA_FAILED",
@@ -360,8 +364,14 @@ def _telling_line(lines: list[str]) -> str:
 
 
 def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
+    step = "Check the master and the Spark settings"
+    if any(text in cause for text in NO_SPACE):
+        step = f"Make room in '{tempfile.gettempdir()}'"
+    elif "/.ivy2" in cause:
+        # Its place is the home that the system knows of this user, whatever HOME says.
+        step = "Name a folder for Ivy's files that can be written with --spark-conf spark.jars.ivy=DIR"
     return MissingDependencyError(
         code="SPARK_START",
         what=f"Spark did not start ({cause.rstrip('.')})",
-        next_step=f"Check the master and the Spark settings. Details: '{log_file}'.",
+        next_step=f"{step}. Details: '{log_file}'.",
     )

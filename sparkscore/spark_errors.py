@@ -9,7 +9,7 @@ import re
 
 from pyspark.errors import PySparkException
 
-from sparkscore.errors import ScoringError, SinkError, SourceError, SparkscoreError
+from sparkscore.errors import NO_SPACE, ScoringError, SinkError, SourceError, SourceSchemaError, SparkscoreError
 from sparkscore.location import plain_path
 
 try:
@@ -28,8 +28,8 @@ OF_PROCESSES = frozenset({"SPARK_JOB", "WORKER_DIED", "CHUNK_DIFFERS", "LOAD_PRO
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
+_COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
-_NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _CHUNK_DIFFERS = re.compile(r"\[CHUNK_DIFFERS\] ([^:]*)")
 _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
 
@@ -57,6 +57,8 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
         error: what Spark raised.
         what: kind of input, for example ``Delta``.
     """
+    if condition_of(error) == "COLUMN_ALREADY_EXISTS":
+        return _doubled_column(error, what)
     path = file_behind(error)
     place = f"input file '{path}'" if path else "input"
     return SourceError(
@@ -65,6 +67,19 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
         got=condition_of(error),
         next_step="Repair or remove what cannot be read: a file that is cut off, a row with too many or few values, a "
         "header unlike the other files'. Spark's whole message is in the log.",
+    )
+
+
+def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
+    found = _COLUMN.search(str(error))
+    return SourceSchemaError(
+        code="INPUT_COLUMN_NAMES",
+        what=f"the {what} input has a column name that cannot be told from another".replace("  ", " "),
+        got=f"'{found[1]}', in upper and lower case, or written with another letter that Java takes for the same"
+        if found
+        else "",
+        expected="names that differ in more than case",
+        next_step="Rename the columns in the input.",
     )
 
 
@@ -80,7 +95,7 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
             state="Nothing was published.",
             next_step="Look at the end of Spark's log; smaller mini-batches need less memory.",
         )
-    if any(text in str(error) for text in _NO_SPACE):
+    if any(text in str(error) for text in NO_SPACE):
         return SinkError(
             code="STAGE_NO_SPACE",
             what="a worker could not write to the stage",

@@ -12,6 +12,7 @@ from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import is_remote, local_path
 from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
+from sparkscore.sources.partition_times import refuse_times_of_a_session
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark_settings import pinned_settings, read_from
@@ -38,9 +39,10 @@ class DeltaSource:
                 check_column_names(frame.columns, "Delta")
                 self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
                 items, size_bytes = _measure(frame)
-                table_id = self._find_id(spark)
+                table_id, partitions = self._find_detail(spark)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
+        refuse_times_of_a_session(spark, frame, partitions, self._path, config.options)
         self._spark = spark
         self._snapshot = Snapshot("delta", location, version, size_bytes, items, table_id=table_id)
 
@@ -66,7 +68,7 @@ class DeltaSource:
         A version does not change, and one that was vacuumed away fails to be read.
         """
         try:
-            found = self._find_id(self._spark)
+            found, _ = self._find_detail(self._spark)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
         if found != self._snapshot.table_id:
@@ -78,10 +80,11 @@ class DeltaSource:
                 next_step="Run again under another run id.",
             )
 
-    def _find_id(self, spark: SparkSession) -> str:
+    def _find_detail(self, spark: SparkSession) -> tuple[str, list[str]]:
+        """Give the table's id and the names of its partition columns."""
         quoted = self._path.replace("`", "``")
-        found = spark.sql(f"DESCRIBE DETAIL delta.`{quoted}`").select("id").first()
-        return "" if found is None else str(found[0])
+        found = spark.sql(f"DESCRIBE DETAIL delta.`{quoted}`").select("id", "partitionColumns").first()
+        return ("", []) if found is None else (str(found[0]), list(found[1]))
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
         quoted = self._path.replace("`", "``")

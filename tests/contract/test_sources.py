@@ -413,3 +413,12 @@ def test_names_that_spark_cannot_tell_apart_are_refused(spark: SparkSession, tmp
 
     with pytest.raises(SourceSchemaError, match=r"\[INPUT_COLUMN_NAMES\]"):
         open_at(spark, tmp_path / "in")
+
+
+@pytest.mark.parametrize(("one", "other"), [("id", "ID"), ("k", "\u212a")])
+def test_columns_that_spark_takes_for_one_are_named(spark: SparkSession, tmp_path: Path, one: str, other: str) -> None:
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({one: [1], other: [2]}), tmp_path / "in" / "a.parquet")
+
+    with pytest.raises(SourceSchemaError, match=rf"\[INPUT_COLUMN_NAMES\].*'{one}'"):
+        open_at(spark, tmp_path / "in")

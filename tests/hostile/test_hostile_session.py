@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,7 @@ def run(frame):
 """
 AUTUMN = [dt.datetime(2026, 10, 25, hour, 30, tzinfo=dt.UTC) for hour in (0, 1)]
 AUTUMN += [dt.datetime(2026, 11, 1, hour, 30, tzinfo=dt.UTC) for hour in (5, 6)]
+NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
 MOMENTS = [*AUTUMN, dt.datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC), dt.datetime(1500, 3, 1, 12, tzinfo=dt.UTC), None]
 
 
@@ -262,6 +264,30 @@ def test_a_frame_of_a_source_does_not_depend_on_settings_when_it_runs(
         kinds = {field.name: field.dataType.simpleString() for field in frame.schema}
         assert (kinds["store"], kinds["moment"], kinds["day"]) == ("string", "timestamp", "date")
         assert {row[0] for row in frame.select("store").collect()} == {"007", "7", "010"}
+
+
+def test_times_that_partition_a_delta_table_are_not_those_of_the_session(
+    spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path]
+) -> None:
+    script = "def run(frame): return frame['id'].tolist()"
+    deployment = make_deployment(script, input={"columns": ["id", "moment"]})
+    table = rows().slice(0, 4).select(["id", "moment"])
+    # The log of the one has times without a zone, that of the other in UTC, with a Z.
+    deltalake.write_deltalake(str(tmp_path / "without"), table, partition_by=["moment"])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    source: dict[str, Any] = {"input": tmp_path / "rows.parquet", "partition_by": ["moment"]}
+    sparkscore.score(spark, deployment, output=tmp_path / "with", **source)
+
+    with settings(spark, {"spark.sql.session.timeZone": "America/New_York"}):
+        sparkscore.score(spark, deployment, input=tmp_path / "with", output=tmp_path / "a")
+        with pytest.raises(sparkscore.SparkscoreError, match=r"INPUT_TIME_ZONE.*spark.sql.session.timeZone=UTC"):
+            sparkscore.score(spark, deployment, input=tmp_path / "without", output=tmp_path / "b")
+        own = {"input.options": {"timeZone": "America/New_York"}}
+        sparkscore.score(spark, deployment, input=tmp_path / "without", output=tmp_path / "c", settings=own)
+    sparkscore.score(spark, deployment, input=tmp_path / "without", output=tmp_path / "d")
+
+    found = {name: {row["moment"] for row in cells(tmp_path / name, "delta")[1:]} for name in "acd"}
+    assert found == {"a": set(AUTUMN), "c": {each.replace(tzinfo=NEW_YORK) for each in AUTUMN}, "d": set(AUTUMN)}
 
 
 IN_A_ZONE = """

@@ -24,6 +24,7 @@ def init():
         sys.exit(0)
     for number in range(30_000):
         print(f"{number} " + "x" * 1000)
+    print("login", os.environ["DB_PASS"], file=sys.stderr, flush=True)
     print("the last line", flush=True)
 
 def run(rows):
@@ -95,7 +96,9 @@ def test_forks_floods_and_neighbours_change_no_row_and_logs_are_bounded(tmp_path
     (code / "score.py").write_text(ODD)
     for name in ("typing", "copy", "pandas", "socket"):
         (code / f"{name}.py").write_text("raise SystemExit(9)")
-    (tmp_path / "odd.yml").write_text(DEPLOYMENT + "settings: {mini_batch_size: 7}\n")
+    (tmp_path / "odd.yml").write_text(
+        DEPLOYMENT + "settings: {mini_batch_size: 7}\nenvironment_variables: {DB_PASS: tr0ub4dor}\n"
+    )
     command = command_for(tmp_path / "odd.yml", rows, tmp_path / "out")
     with (code / "log.txt").open("w") as log:
         ended = subprocess.run(command, cwd=code, stdout=log, stderr=log, timeout=200, check=False)
@@ -106,6 +109,8 @@ def test_forks_floods_and_neighbours_change_no_row_and_logs_are_bounded(tmp_path
     logs = list((tmp_path / "runs" / "odd").glob("spark.log*"))
     assert sum(path.stat().st_size for path in logs) <= 2 * 10 * 1024**2
     assert any(b"the last line" in path.read_bytes() for path in logs)
+    assert any(b"login ***" in path.read_bytes() for path in logs)
+    assert not any(b"tr0ub4dor" in path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
 
 
 def test_what_one_script_changes_does_not_reach_the_next_run(
@@ -122,7 +127,9 @@ def test_what_one_script_changes_does_not_reach_the_next_run(
     assert len(set(found)) == 1
 
 
-def test_a_killed_run_whose_log_lies_in_the_code_folder_is_taken_up(tmp_path: Path, rows: Path) -> None:
+def test_a_killed_run_whose_log_lies_in_the_code_folder_is_taken_up_though_stdout_is_full(
+    tmp_path: Path, rows: Path
+) -> None:
     code = tmp_path / "code"
     code.mkdir()
     slow = "import time\ndef run(rows):\n    time.sleep(1)\n    return [int(x) * 10 for x in rows['x']]\n"
@@ -141,8 +148,22 @@ def test_a_killed_run_whose_log_lies_in_the_code_folder_is_taken_up(tmp_path: Pa
         time.sleep(2)
         os.killpg(first.pid, signal.SIGKILL)
 
-    again = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=200, check=False)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    java = f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -Djava.io.tmpdir={temporary}"
+    environment = {**os.environ, "TMPDIR": str(temporary), "JDK_JAVA_OPTIONS": java}
+    with Path("/dev/full").open("w") as full:
+        again = subprocess.run(
+            command, cwd=code, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=200, check=False
+        )
 
     assert again.returncode == 0, again.stderr
     assert "left out: 'log.txt'" in again.stderr
+    assert again.stderr.endswith("warning the answer was not written to stdout: No space left on device\n")
+    assert "Traceback" not in again.stderr
     assert sorted(table_of(tmp_path / "out", "prediction"), key=str) == sorted((x * 10 for x in range(40)), key=str)
+    # The JVM removes its folders while it ends, after this process.
+    end = time.monotonic() + 20
+    while left := [path.name for path in temporary.iterdir()]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)

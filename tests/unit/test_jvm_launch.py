@@ -9,7 +9,7 @@ import pytest
 
 from sparkscore.errors import ConfigError, MissingDependencyError
 from sparkscore.jvm_launch import _escaped, launching
-from sparkscore.session import check_java
+from sparkscore.session import _start_error, check_java
 
 _SETTINGS = {"spark.master": "local[2]", "spark.hadoop.a.password": "tr0ub4dor=ü\n", "spark.app.name": "a b"}
 
@@ -113,3 +113,15 @@ def test_a_java_that_does_not_start_is_not_called_missing(monkeypatch: pytest.Mo
 
     assert caught.value.code == "JAVA_FAILED"
     assert "Error occurred during initialization of VM. No memory" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cause", "step"),
+    [
+        ("/root/a.jar -> /tmp/spark-1/a.jar: No space left on device", "Make room in '/"),
+        ("basedir must be absolute: ?/.ivy2.5.2/local", "spark.jars.ivy=DIR"),
+        ("Could not parse Master URL: 'x'", "Check the master"),
+    ],
+)
+def test_a_start_that_failed_says_what_helps(cause: str, step: str) -> None:
+    assert step in str(_start_error(Path("spark.log"), cause))

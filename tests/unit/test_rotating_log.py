@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_a_flood_through_the_pipe_is_bounded_and_its_end_is_kept(tmp_path: Path,
     lines = kept(log).splitlines()
     assert lines[1:] == [str(n) for n in range(300_000 - len(lines) + 1, 300_000)]
     assert len(kept(log)) >= small / 2
+
+
+def test_a_secret_that_is_known_is_masked_wherever_a_piece_of_the_stream_ends(tmp_path: Path) -> None:
+    log = tmp_path / "spark.log"
+    piped = PipedLog(log)
+    piped.mask(["hunter2", "correct-horse-battery", "correct-horse", "ü\n'quoted'", "\udcff"])
+    text = "a correct-horse-battery, hunter22 hunter2\nü\n'quoted' correct-horse. hunter2"
+    for byte in text.encode():
+        piped.pipe.write(bytes([byte]))
+        piped.pipe.flush()
+        time.sleep(0.002)
+    piped.mask(["told later"])
+    piped.pipe.write(b"\n" + b"told later" * 50_000)
+    piped.drain()
+
+    assert log.read_text() == "a ***, hunter22 ***\n*** ***. ***\n" + "***" * 50_000
 
 
 def test_a_disk_that_takes_nothing_stops_nobody_who_writes() -> None:

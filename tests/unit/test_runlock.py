@@ -38,6 +38,19 @@ def test_a_lock_is_there_while_it_is_held_and_nothing_is_left(path: Path) -> Non
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_pipe_at_the_place_of_a_lock_is_refused_and_not_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+
+    with pytest.raises(ConfigError, match="RUN_LOCK_FOREIGN"), RunLock(path, "run-1"):
+        pass
+
+    assert is_held(path)
+    os.utime(path, (0, 0))
+    assert not is_held(path)
+    assert path.is_fifo()
+
+
 def test_a_second_driver_is_refused_with_the_name_of_the_first(path: Path) -> None:
     with RunLock(path, "run-1"):
         with (
