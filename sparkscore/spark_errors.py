@@ -93,7 +93,8 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
             what="a worker process ended while it scored",
             got="no exception: killed from outside, out of memory, or crashed in native code",
             state="Nothing was published.",
-            next_step="Look at the end of Spark's log; smaller mini-batches need less memory.",
+            next_step="Look at the end of Spark's log; smaller mini-batches need less memory. With 'isolation: none' "
+            "a script that ends its process does this: with 'isolation: process' it costs its own mini-batch only.",
         )
     if any(text in str(error) for text in NO_SPACE):
         return SinkError(

@@ -99,7 +99,8 @@ class Deployment(Section):
     isolation: Literal["process", "none"] | None = Field(
         default=None,
         description="process: the script runs in a supervised child process of its run. none: in Spark's worker, which "
-        "what the script changes, breaks or forks can reach, and the next run with it: not protected.",
+        "what the script changes, breaks or forks can reach, and the next run with it: not protected. A script that "
+        "ends that process, or closes its descriptors, ends the run as WORKER_DIED; a hang has no timeout.",
     )
     chunk_size: int | None = Field(
         default=None,

@@ -282,6 +282,7 @@ def test_a_worker_process_that_dies_is_said_so(
     error = error_of(spark, deployment, input=rows, output=tmp_path / "out")
 
     assert error.code == "WORKER_DIED"
+    assert "'isolation: process'" in error.next_step
     assert not (tmp_path / "out").exists()
 
 
