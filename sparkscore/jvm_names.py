@@ -7,6 +7,28 @@ from collections.abc import Iterable
 from pyspark.sql import SparkSession
 
 from sparkscore.errors import ConfigError
+from sparkscore.location import local_path, spark_path
+
+
+def refuse_colons_in_patterns(places: Iterable[str]) -> None:
+    """Refuse places of files that Spark writes to and could not read again.
+
+    Source: tried with Spark 4.2. Its readers take every path for a pattern, and where a path has signs of one, Hadoop
+    takes what stands before a colon in a folder's name for the name of a store (``URISyntaxException``).
+
+    Raises:
+        ConfigError: code ``NAME_COLON``.
+    """
+    for place in places:
+        path = str(local_path(place).absolute())
+        if ":" in path and path != spark_path(path):
+            raise ConfigError(
+                code="NAME_COLON",
+                what=f"Spark cannot read files below '{path}'",
+                got="a colon beside one of []{}*?\\ in the names of folders",
+                expected="one or the other",
+                next_step="Name another folder.",
+            )
 
 
 def refuse_unreadable_names(spark: SparkSession, names: Iterable[str]) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
+from pyspark.sql import Column
+from pyspark.sql.functions import col
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -55,6 +57,11 @@ _SIMPLE: Final[tuple[tuple[type[DataType], pa.DataType], ...]] = (
 _BY_ARROW: Final = {arrow: kind for kind, arrow in _SIMPLE}
 # Other widths of the same values.
 _NARROWED: Final = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
+
+
+def column(name: str) -> Column:
+    """Give the column with exactly this name; Spark takes ``a.b`` for the field of a struct."""
+    return col("`{}`".format(name.replace("`", "``")))
 
 
 def columns_of(schema: StructType) -> dict[str, str]:

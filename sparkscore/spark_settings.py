@@ -79,6 +79,7 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.storeAssignmentPolicy": "ANSI",
         # Names.
         "spark.sql.caseSensitive": "false",
+        "spark.sql.parser.escapedStringLiterals": "false",
         "spark.sql.parser.quotedRegexColumnNames": "false",
         "spark.sql.timeTravelVersionKey": DEFAULT,
         # Which version of a Delta table is the newest, and what its log says.

@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
 from sparkscore.driver import input_schema, score_plan, task_slots
-from sparkscore.jvm_names import refuse_unreadable_names
+from sparkscore.jvm_names import refuse_colons_in_patterns, refuse_unreadable_names
 from sparkscore.lineage import (
     HELD,
     counts_of,
@@ -30,6 +30,7 @@ from sparkscore.run.columns import refuse_missing_not_null, run_id_column
 from sparkscore.run.finished import Run, finished_before
 from sparkscore.run.held import discard, publish
 from sparkscore.run.identity import identity_of_run
+from sparkscore.run.known_rows import check_known_rows
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
@@ -105,7 +106,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
         folder.write_request(prepared.request)
         recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
         with recording.timed("plan"):
-            refuse_unreadable_names(spark, filter(None, (deployment.output.location, deployment.output.stage)))
+            _check_places(spark, deployment)
             source, plan = _plan(spark, prepared)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
             begun = stage_of(sink.target, deployment.output.stage)
@@ -125,6 +126,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
                 schema = work.result.schema
                 sink.check_schema(schema)
                 refuse_missing_not_null(sink.columns_without_null(), work.result)
+                check_known_rows(spark, sink, source, work.result, deployment.settings.error_threshold)
             with recording.timed("score"):
                 reports = _score(spark, plan, work, display)
             # A driver that slept meanwhile may have lost the run: what the other one wrote stays.
@@ -147,6 +149,12 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
                     recording.note(output=describe_output(sink, published))
                 read = partial(sink.read, published)
     return Run(recording.content, read)
+
+
+def _check_places(spark: SparkSession, deployment: Deployment) -> None:
+    places = [place for place in (deployment.output.location, deployment.output.stage) if place]
+    refuse_unreadable_names(spark, places)
+    refuse_colons_in_patterns(places)
 
 
 def _nothing_to_do(spark: SparkSession, prepared: PreparedRun, lock: RunLock) -> Run:

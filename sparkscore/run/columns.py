@@ -190,6 +190,8 @@ def _check_partition_columns(partition_by: tuple[str, ...], result: list[str]) -
         problem = f"{names(hidden)}: readers pass over folders that begin with '_'"
     elif len(set(partition_by)) < len(partition_by):
         problem = "a column twice"
+    elif len(partition_by) == len(result):
+        problem = "all columns, so that none is left for the files"
     if problem:
         raise ConfigError(
             code="PARTITION_COLUMNS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,12 @@ def publish_manifest(
     stage.check_still_ours()
     # Here for the sake of the quarantine, which comes first; the sink asks again when it commits.
     predictions.check_again(schema)
+    staged = staged_result(manifest, stage.path, schema)
+    predictions.check_rows(partial(predictions.read_staged, staged), schema)
     recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path, former))
     # With its columns in the record, a commit that lands is recognised even if this process dies now.
     recording.note(output=describe_output(predictions, Published(None, None, schema)))
-    return predictions.publish(staged_result(manifest, stage.path, schema))
+    return predictions.publish(staged)
 
 
 def staged_result(manifest: Manifest, stage: Path, schema: StructType) -> StagedResult:

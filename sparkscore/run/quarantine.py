@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def publish_quarantine(
         return {"location": None, "rows": 0}
     else:
         sink.check_schema(staged.schema)
+        sink.check_rows(partial(sink.read_staged, staged), staged.schema)
         published = sink.publish(staged)
     return {"location": str(sink.target.path), "rows": published.rows}
 

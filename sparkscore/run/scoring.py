@@ -43,6 +43,7 @@ from sparkscore.signature.matching import columns_without_null, refuse_known_nul
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink, Stage
 from sparkscore.sources import Source
+from sparkscore.spark_schema import column
 from sparkscore.stage_names import PLAN, PROBE
 from sparkscore.worker import (
     EngineSpec,
@@ -241,7 +242,7 @@ def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: Sc
     if declared:
         return parse_ddl(declared)
     if isinstance(scorer, RowsSpec) and rows is not None:
-        return arrow_columns(rows.select(*scorer.columns).schema)
+        return arrow_columns(rows.select(*map(column, scorer.columns)).schema)
     if prepared.description is None:
         return None
     return outputs_of(prepared.description, section_of(prepared.deployment))

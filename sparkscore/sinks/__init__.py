@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
@@ -66,6 +66,18 @@ class Sink(Protocol):
 
     def columns_without_null(self) -> list[str]:
         """Name the columns of what is there that are NOT NULL."""
+
+    def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
+        """Refuse rows that break a rule of what is there. Called before scoring and before anything is published.
+
+        Args:
+            rows: gives them, with all of the result's columns or with those whose values are known; asked where there
+                are rules.
+            schema: the result's columns.
+
+        Raises:
+            SinkSchemaError: with the rules, and how many rows break them.
+        """
 
     def check_again(self, schema: StructType) -> None:
         """Refuse what came since `check_target` and `check_schema` were called. Called before anything is published.

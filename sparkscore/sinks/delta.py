@@ -6,22 +6,22 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
-from pyspark.sql.functions import col
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
+from sparkscore.delta_statements import describe
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
+from sparkscore.sinks.delta_rules import TableRules
 from sparkscore.sinks.stage import first_commit_began, note_first_commit
 from sparkscore.sinks.target import (
     Published,
     StagedResult,
     Target,
     check_same_columns,
-    check_same_partitioning,
     check_writable,
     nothing_published,
     output_exists,
@@ -29,7 +29,7 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.spark_errors import SPARK_ERRORS, condition_of, file_behind
-from sparkscore.spark_schema import columns_of
+from sparkscore.spark_schema import column, columns_of
 from sparkscore.spark_settings import pinned_settings, read_from, write_to_delta
 
 _LOG = "_delta_log"
@@ -89,17 +89,17 @@ class DeltaSink:
                 return
             existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
             check_same_columns(self._target, columns_of(existing), columns_of(schema))
-            detail = self._spark.sql(f"DESCRIBE DETAIL {self._name()}").select("partitionColumns", "properties").first()
-        partitions, properties = (detail[0], detail[1]) if detail is not None else ([], {})
-        check_same_partitioning(self._target, list(partitions))
-        if self._target.mode == "overwrite" and (properties or {}).get("delta.appendOnly", "").lower() == "true":
-            raise SinkConflictError(
-                code="OUTPUT_APPEND_ONLY",
-                what=f"the Delta table '{self._target.path}'",
-                got="mode 'overwrite', and the table's property delta.appendOnly",
-                expected="mode 'append'",
-                next_step="Use --mode append, or set the table's property to false.",
-            )
+            self._rules().check(schema)
+
+    def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
+        """Refuse rows that break a NOT NULL, a CHECK or another rule of the table."""
+        if self._exists():
+            with pinned_settings(self._spark):
+                self._rules().check_rows(rows, schema)
+
+    def _rules(self) -> TableRules:
+        detail = describe(self._spark, "DETAIL", str(self._target.path)).first()
+        return TableRules(self._spark, self._target, detail or Row())
 
     def columns_without_null(self) -> list[str]:
         """Name the columns of the table that are NOT NULL."""
@@ -171,7 +171,7 @@ class DeltaSink:
     def read(self, published: Published) -> DataFrame:
         """Give this run's rows of the version that it committed."""
         table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)})
-        return table.load(str(self._target.path)).where(col(self._target.run_id_column) == self._target.run_id)
+        return table.load(str(self._target.path)).where(column(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
         """Compare the rows by Spark."""
@@ -211,7 +211,7 @@ class DeltaSink:
         try:
             with pinned_settings(self._spark):
                 table = read_from(self._spark, "delta").load(str(self._target.path))
-                return not table.where(col(self._target.run_id_column) == self._target.run_id).isEmpty()
+                return not table.where(column(self._target.run_id_column) == self._target.run_id).isEmpty()
         except SPARK_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -223,7 +223,7 @@ class DeltaSink:
         """Find this run's commits in the table's history."""
         try:
             with pinned_settings(self._spark):
-                history = self._spark.sql(f"DESCRIBE HISTORY {self._name()}")
+                history = describe(self._spark, "HISTORY", str(self._target.path))
                 rows = history.select("version", "userMetadata", "operationMetrics").collect()
         except SPARK_ERRORS as error:
             raise self._unreadable(error) from error
@@ -285,9 +285,6 @@ class DeltaSink:
             expected="a Delta table, or nothing",
             next_step="Name another --output, or move those files away.",
         )
-
-    def _name(self) -> str:
-        return "delta.`{}`".format(str(self._target.path).replace("`", "``"))
 
 
 def _is_of_delta(name: str) -> bool:

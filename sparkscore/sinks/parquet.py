@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import col, lit
+from pyspark.sql.functions import lit
 from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.removal import move_new, remove_empty, remove_known
-from sparkscore.sinks.replacing import is_of_a_run, list_files, recover, refuse_rival, replace_entries
+from sparkscore.sinks.replacing import (
+    is_of_a_run,
+    list_files,
+    partition_types,
+    recover,
+    refuse_rival,
+    replace_entries,
+)
 from sparkscore.sinks.stage import LOCK_ENDING
 from sparkscore.sinks.target import (
     Published,
@@ -30,7 +37,7 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.sinks.turns import forget_dead_turn, turn_at
-from sparkscore.spark_schema import columns_of, from_arrow, to_arrow
+from sparkscore.spark_schema import column, columns_of, from_arrow, to_arrow
 from sparkscore.spark_settings import read_from
 from sparkscore.stage_names import known_in
 from sparkscore.worker.stage import unescape_path
@@ -73,6 +80,9 @@ class ParquetSink:
     def columns_without_null(self) -> list[str]:
         """Name no columns: those of the files all take NULL."""
         return []
+
+    def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
+        """Refuse no rows: files have no rules."""
 
     def check_again(self, schema: StructType) -> None:
         """Refuse what came since; under the output's lock it stays refused or true until the rows are shown."""
@@ -164,11 +174,12 @@ class ParquetSink:
         earlier = next((file for file in self._files_of_runs()), None)
         if earlier is None or self._target.mode != "append":
             return
-        folders = earlier.relative_to(self._target.path).parts[1:-1]
+        run, *folders, _ = earlier.relative_to(self._target.path).parts
         check_same_partitioning(self._target, [unescape_path(folder.partition("=")[0]) for folder in folders])
-        existing = columns_of(from_arrow(pq.read_schema(earlier)))
-        ours = columns_of(StructType([field for field in schema if field.name not in self._outside_of_files()]))
-        check_same_columns(self._target, existing, ours)
+        keys = partition_types(self._target.path / run)
+        existing = {**columns_of(from_arrow(pq.read_schema(earlier))), **keys}
+        ours = [field for field in schema if field.name in keys or field.name not in self._outside_of_files()]
+        check_same_columns(self._target, existing, columns_of(StructType(ours)))
 
     def publish(self, staged: StagedResult) -> Published:
         """Gather the staged files in one folder and rename it to the run's folder."""
@@ -182,7 +193,9 @@ class ParquetSink:
                 _gather(staged.stage / file.path, staged.stage, gathered)
             if not staged.row_count and not self._target.partition_by:
                 self._write_empty(gathered, staged.schema)
-            list_files(gathered)
+            list_files(
+                gathered, {name: staged.schema[name].dataType.simpleString() for name in self._target.partition_by}
+            )
             with turn_at(self._target) as check_turn:
                 self.check_again(staged.schema)
                 check_turn()
@@ -214,7 +227,7 @@ class ParquetSink:
             paths = [spark_path(staged.stage / file.path) for file in files]
             rows = rows.unionByName(read_from(self._spark, "parquet", place).schema(stored).load(paths))
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
-            *map(col, staged.schema.names)
+            *map(column, staged.schema.names)
         )
 
     def read(self, published: Published) -> DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -29,15 +29,17 @@ _JOURNAL: Final = "_journal.json"
 _LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
-def list_files(folder: Path) -> None:
-    """Write the list of the files in a folder that is about to be published.
+def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
+    """Write the list of the files in a folder that is about to be published, and the types of its partition columns.
+
+    The names of folders do not tell whether ``day=7`` is a number or a text.
 
     A full disk does not stop a rename, so it does not stop publishing either: without the list a later run that
     replaces this one needs consent.
     """
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.parquet")}
     try:
-        (folder / FILES).write_text(json.dumps({"files": files}), encoding="utf-8")
+        (folder / FILES).write_text(json.dumps({"files": files, "partitions": partitions}), encoding="utf-8")
     except OSError as error:
         logger.warning("the list '%s' of a run's files cannot be written: %s", FILES, error.strerror)
         with suppress(OSError):
@@ -47,6 +49,12 @@ def list_files(folder: Path) -> None:
 def is_of_a_run(folder: Path) -> bool:
     """Tell whether sparkscore has published a folder, and has left the list of its files there."""
     return folder.is_dir() and not folder.is_symlink() and _listed(folder) is not None
+
+
+def partition_types(folder: Path) -> dict[str, str]:
+    """Give the types of the partition columns in a run's folder; none where an earlier version wrote it."""
+    found = (_read(folder / FILES) or {}).get("partitions")
+    return {str(name): str(kind) for name, kind in found.items()} if isinstance(found, dict) else {}
 
 
 def _listed(folder: Path) -> dict[str, Any] | None:

@@ -94,7 +94,7 @@ def nothing_published() -> Iterator[None]:
 
 
 def check_writable(target: Target, *folders: Path) -> None:
-    """Refuse before scoring what could not be published: places that this user cannot write to.
+    """Refuse before scoring what could not be published: places that this user cannot write to, full file systems.
 
     Args:
         target: where the result goes.
@@ -114,6 +114,20 @@ def check_writable(target: Target, *folders: Path) -> None:
                 expected="a folder in which the result can be published",
                 next_step="Give the user that runs sparkscore the right to write there, or name another --output.",
             )
+    if _is_full(nearest):
+        raise SinkError(
+            code="OUTPUT_NO_SPACE",
+            what=f"the file system of folder '{nearest}'",
+            got="no free space, or no room for another file",
+            expected="room for the result",
+            next_step="Make room there, or name another --output.",
+        )
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a file system says that it is full; one that does not count says 0 of 0."""
+    found = os.statvfs(folder)
+    return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from sparkscore.config import Input
+from sparkscore.delta_statements import describe
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import is_remote, local_path
@@ -82,12 +83,10 @@ class DeltaSource:
 
     def _find_detail(self, spark: SparkSession) -> tuple[str, list[str]]:
         """Give the table's id and the names of its partition columns."""
-        quoted = self._path.replace("`", "``")
-        found = spark.sql(f"DESCRIBE DETAIL delta.`{quoted}`").select("id", "partitionColumns").first()
+        found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns").first()
         return ("", []) if found is None else (str(found[0]), list(found[1]))
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
-        quoted = self._path.replace("`", "``")
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
             raise SourceNotFoundError(
                 code="INPUT_NOT_FOUND",
@@ -95,7 +94,7 @@ class DeltaSource:
                 got="no Delta table",
                 next_step="Correct --input, or name its format with --input-format.",
             )
-        history = spark.sql(f"DESCRIBE HISTORY delta.`{quoted}`").select("version")
+        history = describe(spark, "HISTORY", self._path).select("version")
         bounds = history.agg(functions.min("version"), functions.max("version")).first()
         oldest, newest = (int(bounds[0]), int(bounds[1])) if bounds is not None else (0, 0)
         if wanted is None:

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
+from sparkscore.spark_schema import column
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
@@ -33,4 +34,4 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
             got=names(present),
             next_step="Correct 'input.columns'.",
         )
-    return frame.select(*(f"`{name.replace('`', '``')}`" for name in (*wanted, *HIDDEN_COLUMNS)))
+    return frame.select(*map(column, (*wanted, *HIDDEN_COLUMNS)))

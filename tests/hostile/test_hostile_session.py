@@ -163,17 +163,31 @@ def cells(place: Path, table_format: str) -> list[dict[str, Any]]:
     return [types, *sorted(found, key=lambda row: (str(row["source_file"]), row["id"]))]
 
 
-def score_all(spark: SparkSession, deployment: Path, inputs: dict[str, Path], place: Path) -> dict[str, Any]:
+CARRIED = {
+    "csv": ["id", "moment", "day", "text", "store"],
+    "json": ["id", "text", "d", "m", "store"],
+    "parquet": [*rows().column_names, "store"],
+    "delta": rows().column_names,
+}
+
+
+def score_all(
+    spark: SparkSession, deployment: Path, inputs: dict[str, Path], place: Path, *, is_quick: bool = False
+) -> dict[str, Any]:
+    """Score every input into tables of both formats; quickly: without a probe and without a process of its own."""
     found: dict[str, Any] = {}
     for kind, source in inputs.items():
         for table_format in ("delta", "parquet"):
             output = place / f"{kind}-{table_format}"
             options: dict[str, Any] = {"input": source, "output": output, "output_format": table_format}
             options["partition_by"] = ["store"] if kind != "delta" else ["moment"] if table_format == "delta" else []
-            sparkscore.score(spark, deployment, **options)
+            quick = {"isolation": "none", "output.schema": "prediction string", "output.carry": CARRIED[kind]}
+            settings = quick if is_quick else {}
+            sparkscore.score(spark, deployment, **options, settings=settings)
             if kind == "delta":
                 # Fewer rows than before: the others' partitions must go.
-                sparkscore.score(spark, deployment, **options, mode="overwrite", settings={"input.version": 0})
+                settings = settings | {"input.version": 0}
+                sparkscore.score(spark, deployment, **options, mode="overwrite", settings=settings)
             found[output.name] = cells(output, table_format)
     return found
 
@@ -188,7 +202,7 @@ def test_a_hostile_session_gives_cell_by_cell_what_a_tame_one_gives(
     spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path], inputs: dict[str, Path]
 ) -> None:
     deployment = make_deployment(SCRIPT, input={"dtypes": "arrow"})
-    tame = score_all(spark, deployment, inputs, tmp_path / "tame")
+    tame = score_all(spark, deployment, inputs, tmp_path / "tame", is_quick=True)
 
     with settings(spark, HOSTILE):
         before = kept_settings(spark)
@@ -206,7 +220,7 @@ def test_a_hostile_session_gives_cell_by_cell_what_a_tame_one_gives(
 def test_a_user_sees_times_in_their_own_zone(
     spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path], inputs: dict[str, Path]
 ) -> None:
-    deployment = make_deployment(SCRIPT, input={"dtypes": "arrow"})
+    deployment = make_deployment(SCRIPT, input={"dtypes": "arrow"}, isolation="none")
     with settings(spark, {"spark.sql.session.timeZone": "Asia/Tokyo"}):
         run = sparkscore.score(spark, deployment, input=inputs["delta"], output=tmp_path / "out")
         shown = {row[0] for row in run.predictions().where("id = 0").selectExpr("string(moment)").collect()}

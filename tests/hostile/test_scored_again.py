@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MakeDeployment = Callable[..., Path]
 Score = Callable[..., sparkscore.Run]
 SETTINGS = {"error_threshold": -1, "mini_batch_size": 5, "retry_settings": {"max_retries": 0}}
+# What is tested is what a run keeps in mind: no process for each script, and no probe, since they cost the most.
+QUICK: dict[str, Any] = {
+    "settings": SETTINGS,
+    "isolation": "none",
+    "output": {"schema": "prediction bigint", "carry": ["id"]},
+}
 
 
 def script(*poison: int) -> str:
@@ -39,7 +45,7 @@ class Scene:
     def __init__(self, spark: SparkSession, folder: Path, make_deployment: MakeDeployment) -> None:
         self.spark, self.folder = spark, folder
         pq.write_table(pa.table({"id": [0, 1, 2, 3, 3, 4, 5]}), folder / "rows.parquet")
-        self.deployment = make_deployment(script(1, 2, 3), settings=SETTINGS)
+        self.deployment = make_deployment(script(1, 2, 3), **QUICK)
         self.options: dict[str, Any] = {"output": folder / "out", "output_format": "parquet"}
 
     def fails(self, *poison: int) -> None:
@@ -234,7 +240,7 @@ def test_files_and_the_command_line_say_that_there_is_nothing_to_do(
     for number in range(4):
         (tmp_path / "in" / f"{number}.txt").write_text("x" * number)
     fails = "def run(files):\n    assert not any('2.' in file for file in files)\n    return [1] * len(files)"
-    deployment = make_deployment(fails, settings=SETTINGS)
+    deployment = make_deployment(fails, settings=SETTINGS, isolation="none")
     command = [
         "run",
         str(deployment),

@@ -37,7 +37,7 @@ def score(spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment) 
     made = iter(range(100))
 
     def run(script: str, run_id: str, publish: str = "auto", **options: Any) -> sparkscore.Run:
-        deployment = make_deployment(script, f"deployment-{next(made)}", publish=publish)
+        deployment = make_deployment(script, f"deployment-{next(made)}", publish=publish, isolation="none")
         request: dict[str, Any] = {
             "input": tmp_path / "rows.parquet",
             "output": tmp_path / "out",

@@ -13,7 +13,7 @@ PACKAGE = Path(sparkscore.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
 # The session builder starts the JVM; the progress display reads the classic status tracker where there is one.
-MAY_USE_CLASSIC = {"session", "progress", "jvm_names"}
+MAY_USE_CLASSIC = {"session", "progress", "jvm_delta", "jvm_names"}
 WORKER_AND_BELOW = (
     "worker",
     "scorers",

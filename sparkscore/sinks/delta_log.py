@@ -1,0 +1,59 @@
+"""Read from a Delta table's log what no statement tells: the properties of its columns (driver)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_METADATA: Final = "metaData"
+_DIGITS: Final = 20
+
+
+def read_columns(log: Path) -> list[dict[str, Any]]:
+    """Give the columns of a table's newest version as its log has them, with their properties.
+
+    Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Change Metadata' and 'Schema Serialization
+    Format'.
+
+    Returns:
+        the columns; none where the log cannot be read in this way, such as one that a catalog keeps in part.
+    """
+    try:
+        for file in sorted(_files(log), key=_newest_first):
+            found = _in_commit(file) if file.suffix == ".json" else _in_checkpoint(file)
+            if found is not None:
+                return list(json.loads(found["schemaString"])["fields"])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return []
+    return []
+
+
+def _files(log: Path) -> Iterator[Path]:
+    for file in log.iterdir():
+        parts = file.name.split(".")
+        is_commit = parts[1:] == ["json"] or parts[1:2] == ["checkpoint"]
+        if is_commit and parts[0].isdigit() and len(parts[0]) == _DIGITS and parts[-1] in {"json", "parquet"}:
+            yield file
+
+
+def _newest_first(file: Path) -> tuple[int, bool]:
+    return -int(file.name[:_DIGITS]), "checkpoint" in file.name
+
+
+def _in_commit(file: Path) -> Mapping[str, Any] | None:
+    with file.open(encoding="utf-8") as lines:
+        # A line is an action, which begins with its name.
+        found = [json.loads(line)[_METADATA] for line in lines if _METADATA in line[:_DIGITS]]
+    return found[-1] if found else None
+
+
+def _in_checkpoint(file: Path) -> Mapping[str, Any] | None:
+    actions = pq.read_table(file, columns=[_METADATA], partitioning=None, page_checksum_verification=True)[_METADATA]
+    found = actions.filter(pc.is_valid(actions)).to_pylist()
+    return found[-1] if found else None

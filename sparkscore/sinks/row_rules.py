@@ -1,0 +1,109 @@
+"""Find rows that a Delta table would refuse: NOT NULL, CHECK, lengths, generated columns (driver)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyspark.sql import DataFrame
+from pyspark.sql.functions import coalesce, count_if, expr, lit
+
+from sparkscore.spark_errors import SPARK_ERRORS
+
+_CHECKS: Final = "delta.constraints."
+_LENGTH: Final = re.compile(r"(?:var)?char\((\d+)\)")
+# Source: the names that Delta's own code gives to the properties of a column; its protocol has all but the length.
+_GENERATED, _INVARIANT, _KIND = "delta.generationExpression", "delta.invariants", "__CHAR_VARCHAR_TYPE_STRING"
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """What a table says of each of its rows.
+
+    Attributes:
+        name: the rule, in words.
+        condition: in Spark SQL; a row for which it is NULL is refused, too.
+        change: what ends the rule, after ``ALTER TABLE``; empty where nothing does.
+    """
+
+    name: str
+    condition: str
+    change: str = ""
+
+
+def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
+    """Give the rules of a table.
+
+    Args:
+        columns: as the table's log has them.
+        properties: the table's.
+    """
+    rules = [
+        RowRule(f"CHECK constraint '{key.removeprefix(_CHECKS)}'", condition, _drop(key.removeprefix(_CHECKS)))
+        for key, condition in properties.items()
+        if key.startswith(_CHECKS)
+    ]
+    return [*rules, *(rule for column in columns for rule in _rules_of_column(column, ()))]
+
+
+def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
+    """Give the rules that name none of the columns whose values are not known yet."""
+    return [rule for rule in rules if not any(_may_name(rule.condition, name) for name in unknown)]
+
+
+def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRule, int]]:
+    """Count the rows that break a rule, in one job."""
+    if not rules:
+        return []
+    broken = (count_if(~coalesce(expr(rule.condition), lit(False))) for rule in rules)
+    counts = rows.agg(*(count.alias(str(number)) for number, count in enumerate(broken))).first()
+    return [(rule, count) for rule, count in zip(rules, counts or (), strict=False) if count]
+
+
+def is_valid(rows: DataFrame, rule: RowRule) -> bool:
+    """Whether a rule can be evaluated over these columns; no row is read."""
+    try:
+        return bool(rows.where(rule.condition).columns)
+    except SPARK_ERRORS:
+        return False
+
+
+def is_identity_without_values(column: Mapping[str, Any]) -> bool:
+    """Whether the table numbers a column's rows itself and takes no values."""
+    return column["metadata"].get("delta.identity.allowExplicitInsert") is False
+
+
+def _rules_of_column(column: Mapping[str, Any], parents: tuple[str, ...]) -> Iterator[RowRule]:
+    path = (*parents, _quoted(column["name"]))
+    name, kind, about = ".".join(path), column["type"], column["metadata"]
+    if not column["nullable"]:
+        # A struct that is NULL as a whole may stand where a field of it may not be NULL.
+        whole = "".join(f"{'.'.join(path[:end])} IS NULL OR " for end in range(1, len(path)))
+        change = f"ALTER COLUMN {name} DROP NOT NULL"
+        yield RowRule(f"column {name} NOT NULL", f"{whole}{name} IS NOT NULL", change)
+    if length := _LENGTH.fullmatch(str(about.get(_KIND, ""))):
+        longest = f"{name} IS NULL OR length({name}) <= {length[1]}"
+        yield RowRule(f"column {name} {length[0]}", longest)
+    if generated := about.get(_GENERATED):
+        yield RowRule(f"column {name} GENERATED ALWAYS AS ({generated})", f"{name} <=> ({generated})")
+    if invariant := about.get(_INVARIANT):
+        condition = json.loads(invariant)["expression"]["expression"]
+        yield RowRule(f"invariant of column {name}", condition)
+    if isinstance(kind, dict) and kind.get("type") == "struct":
+        for field in kind["fields"]:
+            yield from _rules_of_column(field, path)
+
+
+def _may_name(condition: str, column: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", condition.replace("``", "`"), re.IGNORECASE) is not None
+
+
+def _drop(name: str) -> str:
+    return f"DROP CONSTRAINT {_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
