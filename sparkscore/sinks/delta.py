@@ -23,6 +23,7 @@ from sparkscore.sinks.target import (
     Target,
     check_same_columns,
     check_writable,
+    how_to_publish,
     nothing_published,
     output_exists,
     refuse_binary_partitions,
@@ -165,7 +166,7 @@ class DeltaSink:
             what=f"publishing to the Delta table '{self._target.path}'",
             got=f"{condition_of(error)} for '{unread}'" if unread else condition_of(error),
             state="The table is as it was before the run.",
-            next_step="Spark's whole message is in the log; correct the cause and run again.",
+            next_step=f"Spark's whole message is in the log. {how_to_publish(self._target)}",
         )
 
     def read(self, published: Published) -> DataFrame:
@@ -274,7 +275,7 @@ class DeltaSink:
                 what=f"publishing to the Delta table '{self._target.path}'",
                 got=error.strerror or type(error).__name__,
                 state="The table is as it was before the run.",
-                next_step="Mend the cause and run again.",
+                next_step=how_to_publish(self._target),
             ) from error
 
     def _not_a_table(self) -> SinkConflictError:

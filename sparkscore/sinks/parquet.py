@@ -32,6 +32,7 @@ from sparkscore.sinks.target import (
     check_same_columns,
     check_same_partitioning,
     check_writable,
+    how_to_publish,
     nothing_published,
     output_exists,
     run_exists,
@@ -208,7 +209,7 @@ class ParquetSink:
                     what=f"publishing to '{self._run_folder}'",
                     got=error.strerror or type(error).__name__,
                     state="The output is as it was before the run.",
-                    next_step="Mend the cause and run again.",
+                    next_step=how_to_publish(self._target),
                 ) from error
         return self._proof(staged)
 

@@ -130,6 +130,11 @@ def _is_full(folder: Path) -> bool:
     return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
 
 
+def how_to_publish(target: Target) -> str:
+    """Say what to do after publishing failed: what was scored is kept."""
+    return f"Correct the cause and run 'sparkscore publish {target.run_id}': nothing is scored again."
+
+
 def output_exists(target: Target, found: str) -> SinkConflictError:
     """Make the error for an output that is there already."""
     return SinkConflictError(

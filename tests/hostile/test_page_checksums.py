@@ -40,10 +40,11 @@ def test_a_flipped_byte_of_a_parquet_input_is_found(
     layout: dict[str, Any] = {"data_page_version": version, "use_dictionary": has_dictionary, "compression": "none"}
     pq.write_table(ROWS, path, write_page_checksum=True, **layout)
     options: dict[str, Any] = {"input": tmp_path / "in", "output": tmp_path / "out", "output_format": "parquet"}
-    deployment = make_deployment(DOUBLES)
+    deployment = make_deployment(DOUBLES, isolation="none")
     flip(path)
     assert pq.read_table(path)["id"].to_pylist() != ROWS["id"].to_pylist()
 
+    deployment = make_deployment(DOUBLES, isolation="none")
     with pytest.raises(sparkscore.SparkscoreError, match=r"\[INPUT_UNREADABLE\]") as caught:
         sparkscore.score(spark, deployment, **options)
 
@@ -63,10 +64,9 @@ def test_a_flipped_byte_of_a_delta_input_is_found(
     for crc in path.parent.glob(".*.crc"):
         crc.unlink()
 
+    deployment = make_deployment(DOUBLES, isolation="none")
     with pytest.raises(sparkscore.SparkscoreError, match=r"\[INPUT_UNREADABLE\]") as caught:
-        sparkscore.score(
-            spark, make_deployment(DOUBLES), input=tmp_path / "in", output=tmp_path / "out", output_format="parquet"
-        )
+        sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out", output_format="parquet")
     assert path.name in str(caught.value)
 
 
@@ -76,7 +76,8 @@ def test_whole_files_are_read_with_checksums_and_without(
 ) -> None:
     pq.write_table(ROWS, tmp_path / "rows.parquet", write_page_checksum=has_checksums)
 
-    sparkscore.score(spark, make_deployment(DOUBLES), input=tmp_path / "rows.parquet", output=tmp_path / "out")
+    deployment = make_deployment(DOUBLES, isolation="none")
+    sparkscore.score(spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out")
 
     table = read_table(tmp_path / "out")
     assert table["prediction"].to_pylist() == [number * 2 for number in table["id"].to_pylist()]

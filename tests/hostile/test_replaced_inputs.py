@@ -67,7 +67,7 @@ def test_a_run_is_not_taken_up_with_other_contents(
     options: dict[str, Any] = {
         "input": path.parent, "output": tmp_path / "out", "output_format": "parquet", "run_id": "night",
     }  # fmt: skip
-    deployment = make_deployment(SUMS)
+    deployment = make_deployment(SUMS, isolation="none")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

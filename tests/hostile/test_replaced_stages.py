@@ -31,7 +31,7 @@ def run(frame):
 def hold(tmp_path: Path, spark: SparkSession, make_deployment: MakeDeployment) -> Callable[..., sparkscore.Run]:
     pq.write_table(pa.table({"id": range(100)}), tmp_path / "rows.parquet")
     settings = {"error_threshold": 1, "mini_batch_size": 20, "retry_settings": {"max_retries": 0}}
-    deployment = make_deployment(SCRIPT, publish="audit", settings=settings)
+    deployment = make_deployment(SCRIPT, publish="audit", settings=settings, isolation="none")
     options: dict[str, Any] = {"input": tmp_path / "rows.parquet", "output": tmp_path / "out", "run_id": "night"}
     return lambda **more: sparkscore.score(spark, deployment, **options, **more)
 
