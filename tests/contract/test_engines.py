@@ -205,6 +205,17 @@ def test_the_script_is_told_when_it_is_over(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / "over").read_text() == "over"
 
 
+@pytest.mark.parametrize("order", ["raise KeyboardInterrupt", "sys.exit(3)", "1 / 0"])
+def test_whatever_a_shutdown_raises_is_the_scripts_own(make: Make, order: str) -> None:
+    engine = make(f"def raises(): {order}\n    globals()['shutdown'] = raises")
+    engine.load()
+    assert score(engine, "").scored == 1
+
+    engine.close()
+
+    assert not engine.is_loaded
+
+
 def test_other_packages_than_those_asked_for_are_told(make: Make) -> None:
     asked = EnvironmentSpec("'req.txt'", ("numpy==0.1", "nothing-of-that-name>=2", "pandas>=2"), "2.7")
     engine = make("pass", asked)

@@ -127,10 +127,9 @@ def test_the_end_of_a_child_whose_copy_goes_on_is_seen_at_once(start: MakeEngine
 
 
 def test_a_daemon_that_keeps_all_descriptors_is_not_waited_for(start: MakeEngine) -> None:
-    daemon = "import subprocess\n    subprocess.Popen(['sleep', '3'], close_fds=False, start_new_session=True)\n"
-    engine = start(
-        f"def run(rows):\n    {daemon}    [os.set_inheritable(n, True) for n in {SOCKETS}]\n    os._exit(7)\n"
-    )
+    keep = f"[os.set_inheritable(n, True) for n in {SOCKETS}]"
+    daemon = "import subprocess; subprocess.Popen(['sleep', '3'], close_fds=False, start_new_session=True)"
+    engine = start(f"def run(rows):\n    {keep}\n    {daemon}\n    os._exit(7)\n")
     assert engine.load().failure is None
     began = time.monotonic()
 
