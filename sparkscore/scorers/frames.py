@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +20,20 @@ class HandedOver:
     Attributes:
         frame: the DataFrame, as it is now.
         rows: the rows as they were.
+        columns: the names of its columns as they were, to see at once whether they are still the same.
+        before: a DataFrame with the Python objects that the columns of texts and days had; None where there are none.
     """
 
     frame: pd.DataFrame
     rows: pa.Table
+    columns: pd.Index[Any] | None = None
+    before: pd.DataFrame | None = None
+
+
+def hand_over(rows: pa.Table, *, arrow_dtypes: bool = False) -> HandedOver:
+    """Make a DataFrame as `to_pandas` does, and keep what tells later whether its rows were moved."""
+    frame, before = _make(rows, arrow_dtypes=arrow_dtypes)
+    return HandedOver(frame, rows, frame.columns, before if np.dtype(object) in set(before.dtypes) else None)
 
 
 def to_pandas(rows: pa.Table, *, arrow_dtypes: bool) -> pd.DataFrame:
@@ -32,16 +44,20 @@ def to_pandas(rows: pa.Table, *, arrow_dtypes: bool) -> pd.DataFrame:
     Raises:
         SourceSchemaError: an integer column with NULLs holds a value that float64 cannot hold exactly.
     """
+    return _make(rows, arrow_dtypes=arrow_dtypes)[0]
+
+
+def _make(rows: pa.Table, *, arrow_dtypes: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make a DataFrame for the user's code, and another one with the same Python objects, where it has any."""
     plain = rows.replace_schema_metadata(None)
-    frame: pd.DataFrame
     if arrow_dtypes:
-        frame = plain.to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
+        frame: pd.DataFrame = plain.to_pandas(types_mapper=pd.ArrowDtype)
+        return frame, frame.iloc[:, :0]
     for name, column in zip(plain.column_names, plain.columns, strict=True):
         _refuse_inexact_integers(name, column)
-    frame = plain.to_pandas()
+    made: pd.DataFrame = plain.to_pandas()
     # A column without NULLs can be a read-only view of Arrow's memory, in which scripts could not assign.
-    return frame.copy()
+    return made.copy(), made
 
 
 def _parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:

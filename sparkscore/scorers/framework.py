@@ -15,7 +15,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.feature_names import columns_by_name
 from sparkscore.scorers.feed import feed_columns
-from sparkscore.scorers.frames import HandedOver, to_pandas
+from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.model_code import methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
@@ -72,8 +72,8 @@ class FrameworkScorer:
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
         rows = self._rows_of(mini_batch.rows)
-        frame = to_pandas(rows, arrow_dtypes=False)
-        self.handed_over = HandedOver(frame, rows)
+        self.handed_over = hand_over(rows)
+        frame = self.handed_over.frame
         params = dict(self._spec.params)
         with reporting("MODEL_PREDICT"):
             outputs = {name: method(frame, **params) for name, method in self._methods.items()}

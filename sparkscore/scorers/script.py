@@ -23,7 +23,7 @@ from sparkscore.removal import make_folder, remove_made
 from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
 from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.failed import ScorerFailedError
-from sparkscore.scorers.frames import HandedOver, to_pandas
+from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
@@ -132,8 +132,8 @@ class ScriptScorer:
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
-            argument = frame = to_pandas(mini_batch.rows, arrow_dtypes=self._spec.arrow_dtypes)
-            self.handed_over = HandedOver(frame, mini_batch.rows)
+            self.handed_over = hand_over(mini_batch.rows, arrow_dtypes=self._spec.arrow_dtypes)
+            argument = self.handed_over.frame
         with self._surroundings(), self._reporting("SCRIPT_RUN"):
             with self._contained:
                 returned = self._run(argument)

@@ -13,29 +13,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+from pandas.arrays import DatetimeArray, TimedeltaArray
+
+from sparkscore.scorers.frames import HandedOver
 
 Codes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
-# Rows that are looked at first: where two of them are equal, the others need not be.
-_SAMPLE: Final = 64
+# Numbers of rows that are looked at first: where two of them are equal, the others need not be.
+_SAMPLES: Final = (64, 1024)
 # Spreads the bits of the columns before; a number that is there twice by chance costs a later look, nothing else.
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _TWO: Final = 2
 
 
-def moved_how(frame: pd.DataFrame, rows: pa.Table) -> str | None:
-    """Say how the rows of a frame that was made of ``rows`` have moved; None where nothing shows that they have.
+def moved_how(handed: HandedOver) -> str | None:
+    """Say how the rows of a frame that user code got have moved; None where nothing shows that they have.
 
     An index of the same labels in another order shows it, and another number of rows. So do columns whose values are
     all there but in other rows, if one permutation explains them. A column that is as it was and has no value twice
     settles that no row has moved. Columns that were overwritten with other values, dropped or added say nothing.
     """
+    frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
         return f"{len(frame)} rows in the DataFrame that it was given, which had {rows.num_rows}"
     if _is_mixed(frame.index):
         return "the DataFrame that it was given with its index in another order"
-    if _are_moved(frame, rows):
+    if _are_moved(handed):
         return "the DataFrame that it was given with its rows in another order"
     return None
 
@@ -50,18 +54,35 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A column as it was, and as it is now."""
+    """A column as it was, and as it is now.
+
+    Attributes:
+        was: its values as they were.
+        now: its values now.
+        objects: the Python objects that it had; None where it had none.
+    """
 
     was: pa.ChunkedArray
     now: Any
+    objects: npt.NDArray[Any] | None
 
 
-def _are_moved(frame: pd.DataFrame, rows: pa.Table) -> bool:
+def _are_moved(handed: HandedOver) -> bool:
+    """Compare bits and references first, which usually settles it; values only where these are not as they were."""
     kept: list[_Pair] = []
+    other: list[_Pair] = []
+    fingerprint = _Fingerprint(handed.rows.num_rows)
+    for pair in _pairs(handed):
+        numbers = _numbers_if_untouched(pair)
+        if numbers is None:
+            other.append(pair)
+            continue
+        kept.append(pair)
+        if fingerprint.tells_rows_apart_with(numbers):
+            return False
     changed: list[_Pair] = []
-    fingerprint = _Fingerprint(rows.num_rows)
-    for pair in _pairs(frame, rows):
-        numbers = _numbers_if_same(pair)
+    for pair in other:
+        numbers = None if _has_other_numbers(pair) else _numbers_if_same(pair)
         if numbers is None:
             changed.append(pair)
             continue
@@ -77,17 +98,17 @@ class _Fingerprint:
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
         self._columns = 0
-        self._next_look = 1
+        self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
         """Add a column, and tell whether no number is there twice. That takes time, so it is not done every time."""
         self._numbers *= _ODD
         self._numbers += column
         self._columns += 1
-        if self._columns < self._next_look:
+        if any(_has_repeats(self._numbers[:count]) for count in _SAMPLES) or self._columns < self._next_look:
             return False
-        self._next_look *= 2
-        return not _has_repeats(self._numbers[:_SAMPLE]) and not _has_repeats(self._numbers)
+        self._next_look = self._columns + 1 + self._columns // 8
+        return not _has_repeats(self._numbers)
 
 
 def _has_repeats(numbers: Numbers) -> bool:
@@ -95,58 +116,114 @@ def _has_repeats(numbers: Numbers) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _pairs(frame: pd.DataFrame, rows: pa.Table) -> Iterator[_Pair]:
+def _pairs(handed: HandedOver) -> Iterator[_Pair]:
     """Give the columns that are still there, those that are cheap to compare first."""
-    places = _places(frame, rows)
-    types = dict(zip(rows.column_names, rows.schema.types, strict=True))
-    has_unique_names = frame.columns.is_unique
-    for name in sorted(places, key=lambda name: _cost(types[name])):
-        place = places[name]
-        if place is None:
-            yield _Pair(rows.column(name), frame.index.get_level_values(name))
-        else:
-            now = frame[frame.columns[place]] if has_unique_names else frame.iloc[:, place]
-            yield _Pair(rows.column(name), now)
+    frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
+    places = None if frame.columns is handed.columns else _places(frame, rows.column_names)
+    for are_numbers in (True, False):
+        for position in range(rows.num_columns):
+            type_ = schema.field(position).type
+            if _is_number(type_) is not are_numbers or (places is not None and position not in places):
+                continue
+            place = position if places is None else places[position]
+            now = frame.index.get_level_values(place).array if isinstance(place, str) else _values_of(frame, place)
+            before = handed.before is not None and not pa.types.is_nested(type_) and _values_of(handed.before, position)
+            objects = before if isinstance(before, np.ndarray) and before.dtype == object else None
+            yield _Pair(rows.column(position), now, objects)
 
 
-def _places(frame: pd.DataFrame, rows: pa.Table) -> dict[str, int | None]:
-    """Find each column by its name, also in the index; one that was renamed stands where it stood."""
+def _values_of(frame: pd.DataFrame, position: int) -> Any:
+    """Give the array behind a column. A Series of each column would take most of the time of the comparison."""
+    return frame._get_column_array(position)  # type: ignore[operator]  # noqa: SLF001 - see above
+
+
+def _places(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
+    """Find each column by its name, also in the index; one that was renamed stands where it stood.
+
+    Returns:
+        by its position in the rows, the position in the DataFrame, or the name of the index's level.
+    """
     labels: list[Hashable] = list(frame.columns)
-    found = rows.column_names
-    if labels == found:
-        return dict(zip(found, range(len(found)), strict=True))
-    by_name: dict[Hashable, int | None] = dict(zip(labels, range(len(labels)), strict=True))
-    by_name |= {name: None for name in frame.index.names if name not in by_name}
+    by_name: dict[Hashable, int | str] = dict(zip(labels, range(len(labels)), strict=True))
+    by_name |= {name: name for name in frame.index.names if isinstance(name, str) and name not in by_name}
     known = set(found)
-    places: dict[str, int | None] = {}
+    places: dict[int, int | str] = {}
     for position, name in enumerate(found):
         if name in by_name:
-            places[name] = by_name[name]
+            places[position] = by_name[name]
         elif position < len(labels) and labels[position] not in known:
-            places[name] = position
+            places[position] = position
     return places
 
 
-def _cost(type_: pa.DataType) -> int:
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_):
-        return 0
-    return 2 if pa.types.is_nested(type_) else 1
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_))
+
+
+def _numbers_if_untouched(pair: _Pair) -> Numbers | None:
+    """Give numbers that stand for the values of a column whose bits, or whose objects, are those that it had.
+
+    None where they are not, or where that takes time to know.
+    """
+    before, after = _raw(pair)
+    if before is None or after is None or before.dtype != after.dtype:
+        return None
+    before, after = _bits(before), _bits(after)
+    return before.astype(np.uint64, copy=False) if bool((before == after).all()) else None
+
+
+def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    """Give a column as it was and as it is now in arrays of one kind, which are views where there are any."""
+    now = pair.now
+    if pair.objects is not None:
+        is_object = isinstance(now, np.ndarray) and now.dtype == object
+        return (_addresses(pair.objects), _addresses(now)) if is_object else (None, None)
+    if isinstance(now, (DatetimeArray, TimedeltaArray)):  # the times in UTC, whatever the zone
+        kind = "M8" if isinstance(now, DatetimeArray) else "m8"
+        return _array_of(pair.was), getattr(now, "asi8").view(f"{kind}[{now.unit}]")  # noqa: B009 - the stubs lack it
+    return (_array_of(pair.was), now) if isinstance(now, np.ndarray) and now.dtype.kind in "iufb" else (None, None)
+
+
+def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    is_whole = column.num_chunks == 1
+    array: npt.NDArray[Any] = column.chunk(0).to_numpy(zero_copy_only=False) if is_whole else column.to_numpy()
+    return array
+
+
+class _References:
+    """Shows the references of an array of Python objects as numbers."""
+
+    def __init__(self, objects: npt.NDArray[Any]) -> None:
+        self._objects = objects
+        shown = objects.__array_interface__
+        self.__array_interface__ = {**shown, "typestr": np.dtype(np.uintp).str, "descr": [("", np.dtype(np.uintp).str)]}
+
+
+def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give a number for each object: the same number is the same object."""
+    return np.asarray(_References(objects))
+
+
+def _has_other_numbers(pair: _Pair) -> bool:
+    """Whether the least or the largest number of a column is another: then none of its values need be compared."""
+    if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
+        return False
+    if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
+        return False
+    before, after = _array_of(pair.was), pair.now
+    # These pass over NaN.
+    limits = ((reduce(before), reduce(after)) for reduce in (np.fmin.reduce, np.fmax.reduce))
+    return any(was != now and not (np.isnan(was) and np.isnan(now)) for was, now in limits)
 
 
 def _numbers_if_same(pair: _Pair) -> Numbers | None:
     """Give numbers that stand for the values of a column that is as it was; None where it is not."""
-    was, now = pair.was, pair.now
-    is_number = pa.types.is_integer(was.type) or pa.types.is_floating(was.type)
-    if is_number and isinstance(now.dtype, np.dtype) and now.dtype.kind in "iuf":
-        before, after = _bits(was.to_numpy()), _bits(now.to_numpy())
-        if before.dtype == after.dtype and bool((before == after).all()):
-            return before.astype(np.uint64, copy=False)
-    before_arrow, after_arrow = _without_nan(was), _to_arrow(now, was.type)
-    if after_arrow is None or not after_arrow.equals(before_arrow):
+    before, after = _without_nan(pair.was), _to_arrow(pair.now, pair.was.type)
+    if after is None or not after.equals(before):
         return None
-    if pa.types.is_nested(was.type):
-        return np.zeros(len(was), np.uint64)
-    return _number(before_arrow)[0].astype(np.uint64)
+    if pa.types.is_nested(pair.was.type):
+        return np.zeros(len(pair.was), np.uint64)
+    return _number(before)[0].astype(np.uint64)
 
 
 def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -41,7 +41,7 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
     current = None if handed is None else handed.frame.index
     if labels is not None and rows is not None and _prove_order(labels, rows, current, caller):
         return
-    how = None if handed is None else moved_how(handed.frame, handed.rows)
+    how = None if handed is None else moved_how(handed)
     if how is not None:
         raise OutputContractError(
             code="OUTPUT_ORDER",

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ import pytest
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
-from sparkscore.scorers.frames import HandedOver, to_pandas
+from sparkscore.scorers.frames import HandedOver, hand_over, to_pandas
 from sparkscore.scorers.model_output import plain_output
 from sparkscore.signature import NamedColumns
+from sparkscore.worker.moved_rows import moved_how
 from sparkscore.worker.result import LineageValues, ResultSpec, make_outcome
 
 AT = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -45,9 +48,12 @@ def judge(returned: object, rows: pa.Table = ROWS, frame: pd.DataFrame | None = 
 
 
 def after(edit: Edit, rows: pa.Table, *, arrow_dtypes: bool = False) -> Outcome:
-    frame = to_pandas(rows, arrow_dtypes=arrow_dtypes)
-    edit(frame)
-    return judge([0.5] * rows.num_rows, rows, frame)
+    handed = hand_over(rows, arrow_dtypes=arrow_dtypes)
+    edit(handed.frame)
+    spec = ResultSpec(
+        pa.schema([("prediction", pa.float64())]), (rows.column_names[0],), (), LineageValues("r", None, None)
+    )
+    return make_outcome([0.5] * rows.num_rows, MiniBatch("0", (), rows), spec, AT, handed)
 
 
 def sort(frame: pd.DataFrame, by: str = "x", **more: Any) -> object:
@@ -116,6 +122,63 @@ def test_one_column_alone_shows_that_its_rows_were_moved(name: str, values: list
 
     with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\]"):
         after(edit, rows)
+
+
+KINDS: dict[str, Callable[[int], Any]] = {
+    "flag": lambda number: number % 2,
+    "truth": lambda number: number % 2 == 0,
+    "number": lambda number: number,
+    "number or NULL": lambda number: None if number % 3 == 0 else number / 7,
+    "text": lambda number: f"t{number}",
+    "few texts": lambda number: ["a", None, "b"][number % 3],
+    "bytes": lambda number: b"x%d" % number,
+    "price": lambda number: Decimal(number) / 4,
+    "day": lambda number: dt.date(2026, 1, 1) + dt.timedelta(number),
+    "moment": lambda number: dt.datetime(2026, 1, 1, number % 24),  # noqa: DTZ001 - without a zone on purpose
+    "moment in a zone": lambda number: dt.datetime(2026, 1, 1, number % 24, tzinfo=dt.UTC),
+    "span": lambda number: dt.timedelta(seconds=number),
+    "structure": lambda number: {"a": number % 4},
+}
+
+
+@pytest.mark.parametrize("arrow_dtypes", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_exchanged_rows_are_seen_in_columns_of_every_kind(kind: str, *, arrow_dtypes: bool) -> None:
+    rows = pa.table({name: [KINDS[kind](number * step) for number in range(30)] for name, step in (("x", 1), ("y", 7))})
+
+    def exchange(frame: pd.DataFrame) -> None:
+        order = [1, 0, *range(2, 30)]
+        for name in frame:
+            frame[name] = frame[name].iloc[order].reset_index(drop=True)
+
+    assert after(len, rows, arrow_dtypes=arrow_dtypes).scored == 30
+    with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\]"):
+        after(exchange, rows, arrow_dtypes=arrow_dtypes)
+
+
+@pytest.mark.parametrize("name", ["flag", "text", "day"])
+def test_equal_values_in_other_objects_are_the_same_values(name: str) -> None:
+    rows = pa.table({name: [KINDS[name](number) for number in range(30)]})
+
+    def make_again(frame: pd.DataFrame) -> None:
+        frame[name] = rows.to_pandas()[name]
+
+    assert after(make_again, rows).scored == 30
+
+
+def test_whether_rows_moved_costs_little_of_a_mini_batch() -> None:
+    """In CPU seconds, of what handing over alone takes; each call of `run()` and its result come on top."""
+    random = np.random.default_rng(1)
+    for make in (random.normal, lambda size: random.integers(0, 100, size), lambda size: random.integers(0, 2, size)):
+        rows = pa.table({f"c{number}": make(size=5_000) for number in range(200)})
+        spent = []
+        for _ in range(5):
+            start = time.thread_time()
+            handed = hand_over(rows)
+            between = time.thread_time()
+            assert moved_how(handed) is None
+            spent.append((time.thread_time() - between) / (between - start))
+        assert min(spent) < 0.3
 
 
 def of(frame: pd.DataFrame, name: str, values: Any) -> None:
