@@ -111,7 +111,7 @@ class DeltaSink:
 
     def check_again(self, schema: StructType) -> None:
         """Refuse a table, or other columns, that came since."""
-        with nothing_published():
+        with nothing_published(self._target.run_id):
             self._refuse_what_is_there("a Delta table that came while the run was scoring", self._foreign())
             self.check_schema(schema)
 

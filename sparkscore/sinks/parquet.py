@@ -87,7 +87,7 @@ class ParquetSink:
 
     def check_again(self, schema: StructType) -> None:
         """Refuse what came since; under the output's lock it stays refused or true until the rows are shown."""
-        with nothing_published():
+        with nothing_published(self._target.run_id):
             self._refuse_what_is_there("files or folders that came while the run was scoring")
             self.check_schema(schema)
 

@@ -84,12 +84,16 @@ class Published:
 
 
 @contextmanager
-def nothing_published() -> Iterator[None]:
-    """Say of what is refused after scoring what it means for the data."""
+def nothing_published(run_id: str) -> Iterator[None]:
+    """Say of what is refused after scoring what it means for the data, and what becomes of the staged rows."""
     try:
         yield
     except SinkError as error:
-        error.state = "The output is as it was before the run."
+        error.state = "The output is as it was before the run; what was scored is staged."
+        error.next_step = (
+            f"Make the output what it was when the run began, then 'sparkscore publish {run_id}'; or drop what is "
+            f"staged with --discard, and for a new run: {error.next_step}"
+        )
         raise
 
 

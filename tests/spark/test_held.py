@@ -38,7 +38,7 @@ def hold(tmp_path: Path, spark: SparkSession, make_deployment: MakeDeployment) -
         settings={"error_threshold": 1, "mini_batch_size": 20, "retry_settings": {"max_retries": 0}},
     )
     options: dict[str, Any] = {"input": tmp_path / "rows.parquet", "output": tmp_path / "out", "run_id": "night"}
-    return lambda **more: sparkscore.score(spark, deployment, **options, **more)
+    return lambda **more: sparkscore.score(spark, deployment, **(options | more))
 
 
 DELTA: dict[str, Any] = {"output_format": "delta"}
@@ -125,3 +125,26 @@ def test_a_run_that_is_not_there_or_has_nothing_staged_is_not_published(
         hold()
     with pytest.raises(sparkscore.SparkscoreError, match="RUN_NOT_HELD"):
         sparkscore.publish(spark, "night")
+
+
+def test_a_held_run_whose_output_changed_is_published_once_that_is_undone(
+    hold: Callable[..., sparkscore.Run], spark: SparkSession, tmp_path: Path
+) -> None:
+    table = tmp_path / "out"
+    hold(run_id="first")
+    sparkscore.publish(spark, "first")
+    hold(mode="append")
+    rows = spark.read.format("delta").load(str(table))
+    rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").partitionBy("prediction").save(
+        str(table)
+    )
+
+    with pytest.raises(sparkscore.SparkscoreError, match="OUTPUT_PARTITIONS_DIFFER") as refused:
+        sparkscore.publish(spark, "night")
+
+    assert "what was scored is staged" in str(refused.value)
+    assert "then 'sparkscore publish night'" in str(refused.value)
+    spark.sql(f"RESTORE TABLE delta.`{table}` TO VERSION AS OF 0")
+    run = sparkscore.publish(spark, "night")
+    assert (run.record["state"], run.predictions().count()) == ("COMPLETE", 99)
+    assert read_table(table).num_rows == 198
