@@ -67,7 +67,7 @@ class RunLock:
                 what=f"the lock '{self._path}' of run '{self._run_id}'",
                 got=error.strerror or type(error).__name__,
                 expected="a file that can be written",
-                next_step="Mend the cause and run again.",
+                next_step="Correct the cause and run again.",
             ) from error
         self._thread = threading.Thread(target=self._beat, name="sparkscore-heartbeat", daemon=True)
         self._thread.start()

@@ -189,7 +189,7 @@ class RunFolder:
                 got=error.strerror or type(error).__name__,
                 expected="a folder that can be written",
                 state=state or "Nothing was published.",
-                next_step="Mend the cause, or name another place with --runs or SPARKSCORE_RUNS, and run again.",
+                next_step="Correct the cause, or name another place with --runs or SPARKSCORE_RUNS, and run again.",
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:

@@ -313,7 +313,7 @@ def check_java() -> None:
             code="JAVA_FAILED",
             what=f"Java '{java}' does not start",
             got=". ".join(spoken[:2]),
-            next_step="Mend that cause; where memory is short, raise the limit ('ulimit -v', the container's memory).",
+            next_step="Where memory is short, raise the limit ('ulimit -v', the container's memory).",
         )
     raise MissingDependencyError(
         code="JAVA_MISSING" if version is None else "JAVA_VERSION",

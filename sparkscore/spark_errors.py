@@ -108,7 +108,7 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
         return ScoringError(
             code="CHUNK_DIFFERS",
             what=found[1],
-            state="Nothing was published; these rows are scored anew.",
+            state="Nothing was published; these rows are scored again.",
             next_step="Run the same run id again.",
         )
     return ScoringError(

@@ -94,7 +94,7 @@ def _take_up_replacing(place: Path, *, is_dry: bool) -> list[Path]:
             what=f"the output '{place}', whose rows a driver that died was replacing",
             got=error.strerror or type(error).__name__,
             state="Its rows are there or in its folder '_replaced_by_…'.",
-            next_step="Mend the cause and clean again.",
+            next_step="Correct the cause and clean again.",
         ) from error
 
 

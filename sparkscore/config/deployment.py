@@ -91,7 +91,7 @@ class Deployment(Section):
     input: Input = Field(default_factory=Input, description="What is scored.")
     output: Output = Field(default_factory=Output, description="Where the result goes.")
     columns: dict[str, Text] = Field(
-        default_factory=dict, description="New names of result columns, {old: new}; mends a clash of names."
+        default_factory=dict, description="New names of result columns, {old: new}; resolves a clash of names."
     )
     publish: Literal["auto", "audit"] = Field(
         default="auto", description="auto: a successful result is published. audit: it is held until you publish it."

@@ -1,4 +1,4 @@
-"""Say which types hold every value of another type; a model's input is never changed without a word (driver)."""
+"""Say which types hold every value of another type; a model's input is never changed without warning (driver)."""
 
 from __future__ import annotations
 

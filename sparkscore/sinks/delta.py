@@ -236,7 +236,7 @@ class DeltaSink:
             what=f"the history of the Delta table '{self._target.path}'",
             got=condition_of(error),
             state="It is not known whether it holds rows of this run.",
-            next_step="Spark's whole message is in the log; mend the cause and run the same run id again.",
+            next_step="Spark's whole message is in the log; correct the cause and run the same run id again.",
         )
 
     def _proof(self, staged: StagedResult) -> Published:

@@ -110,7 +110,7 @@ class ParquetSink:
             raise SinkConflictError(
                 code="OUTPUT_FOREIGN_FILES",
                 what=f"output '{self._target.path}'",
-                got=f"{names(foreign)} beside the folders of runs, which readers would then pass over without a word",
+                got=f"{names(foreign)} beside the folders of runs, which readers would then pass over without warning",
                 expected=f"only folders '{self._target.run_id_column}=…'",
                 next_step="Name another --output, or move those files away.",
             )
@@ -260,7 +260,7 @@ class ParquetSink:
                 what=f"the output '{self._target.path}', whose rows a driver that died was replacing",
                 got=error.strerror or type(error).__name__,
                 state="Its rows are there or in its folder '_replaced_by_…'.",
-                next_step="Mend the cause and run 'sparkscore clean'.",
+                next_step="Correct the cause and run 'sparkscore clean'.",
             ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
@@ -288,7 +288,7 @@ class ParquetSink:
                 what=f"the published folder '{self._run_folder}'",
                 got=error.strerror or type(error).__name__,
                 state="It is there; how many rows it has could not be read.",
-                next_step="Mend the cause and run the same run id again.",
+                next_step="Correct the cause and run the same run id again.",
             ) from error
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:

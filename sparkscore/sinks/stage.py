@@ -296,7 +296,7 @@ def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
             what=f"the folder '{holder}' of stages",
             got=error.strerror or type(error).__name__,
             state="Some stages of dead runs may be left.",
-            next_step="Mend the cause and clean again.",
+            next_step="Correct the cause and clean again.",
         ) from error
     if not is_dry:
         _remove_empty(holder)

@@ -39,7 +39,7 @@ class Source(Protocol):
         """Count the NULLs of columns as far as the input's metadata tells; no row is read, no job is started."""
 
     def check_contents(self) -> None:
-        """Refuse contents that would be misread without a word; may read the input. Called before scoring.
+        """Refuse contents that would be misread without warning; may read the input. Called before scoring.
 
         Raises:
             SourceError: there are such contents.

@@ -1,4 +1,4 @@
-"""Refuse files that Spark would read together without a word and get wrong (driver)."""
+"""Refuse files that Spark would read together without warning and get wrong (driver)."""
 
 from __future__ import annotations
 

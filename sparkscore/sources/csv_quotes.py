@@ -38,7 +38,7 @@ def refuse_open_quotes(spark: SparkSession, files: Sequence[InputFile], options:
             what=f"input file '{plain_path(found['file'])}'",
             got=f"an odd number of quotes ({found['n']:,}), so that one is not closed and takes the rows behind it",
             expected="each quote closed, and doubled inside a value",
-            next_step="Mend the file; if quotes are part of values and no value holds a line end, set "
+            next_step="Correct the file; if quotes are part of values and no value holds a line end, set "
             "'input.options: {multiLine: \"false\"}'.",
         )
 

@@ -168,7 +168,7 @@ class SparkFilesSource:
 
 
 def _readable(files: tuple[InputFile, ...], skipped: dict[str, int]) -> tuple[tuple[InputFile, ...], dict[str, int]]:
-    """Set aside what Spark would pass over without a word, and refuse what it cannot open."""
+    """Set aside what Spark would pass over without warning, and refuse what it cannot open."""
     hidden = {file.path for file in files if is_hidden(Path(file.path).name)}
     empty = {file.path for file in files if not file.size_bytes} - hidden
     left = tuple(file for file in files if file.path not in hidden | empty)

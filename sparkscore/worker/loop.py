@@ -183,6 +183,6 @@ def _other_order(unit: int) -> ScoringError:
         code="CHUNK_DIFFERS",
         what=f"the rows of work unit {unit} come in another order than to an earlier attempt at the run",
         expected="the same files in the same order, as from the same settings of Spark",
-        state="Nothing was published; what was scored before is scored anew.",
+        state="Nothing was published; what was scored before is scored again.",
         next_step="Run the same run id again.",
     )
