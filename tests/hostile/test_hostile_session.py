@@ -181,8 +181,10 @@ def score_all(
             output = place / f"{kind}-{table_format}"
             options: dict[str, Any] = {"input": source, "output": output, "output_format": table_format}
             options["partition_by"] = ["store"] if kind != "delta" else ["moment"] if table_format == "delta" else []
-            quick = {"isolation": "none", "output.schema": "prediction string", "output.carry": CARRIED[kind]}
-            settings = quick if is_quick else {}
+            # To start a process takes longer than what it does: one of the formats does without.
+            settings: dict[str, Any] = {"isolation": "none"} if is_quick or table_format == "parquet" else {}
+            if is_quick:
+                settings |= {"output.schema": "prediction string", "output.carry": CARRIED[kind]}
             sparkscore.score(spark, deployment, **options, settings=settings)
             if kind == "delta":
                 # Fewer rows than before: the others' partitions must go.
