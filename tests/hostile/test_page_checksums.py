@@ -44,7 +44,6 @@ def test_a_flipped_byte_of_a_parquet_input_is_found(
     flip(path)
     assert pq.read_table(path)["id"].to_pylist() != ROWS["id"].to_pylist()
 
-    deployment = make_deployment(DOUBLES, isolation="none")
     with pytest.raises(sparkscore.SparkscoreError, match=r"\[INPUT_UNREADABLE\]") as caught:
         sparkscore.score(spark, deployment, **options)
 
