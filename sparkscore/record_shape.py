@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+# What lies in the folder of a run before its record does.
+_BEFORE_THE_RECORD: Final = re.compile(
+    r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|\.?identity\.key(\.[0-9]+)?|\.record\.json\.[0-9]+"
+)
+
+
+def is_run_folder(folder: Path, run_id: str) -> bool:
+    """Whether sparkscore has made a folder for a run of this name, or the folder is empty."""
+    if not folder.is_dir():
+        return False
+    record, request = read_json(folder / "record.json"), (read_json(folder / "request.json") or {}).get("options")
+    if record is not None and is_record(record, run_id):
+        return True
+    if isinstance(request, dict) and request.get("run_id") == run_id:
+        return True
+    with os.scandir(folder) as entries:
+        return all(_BEFORE_THE_RECORD.fullmatch(entry.name) for entry in entries)
 
 
 def is_record(content: Mapping[str, Any], run_id: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError
 from sparkscore.removal import move_new, remove_file
+from sparkscore.stage_names import STAGE_FOLDER
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
@@ -111,7 +112,7 @@ class RunLock:
         return True
 
     def _take_from_the_dead(self) -> None:
-        if not is_lock(self._path):
+        if _beginning_of(self._path) is None:
             raise _not_a_lock(self._path, self._run_id)
         holder = _read(self._path)
         age = self._age()
@@ -126,6 +127,8 @@ class RunLock:
                 expected="an id that no living run has",
                 next_step="Wait for that run, or choose another --run-id.",
             )
+        if not is_lock(self._path):
+            raise _not_a_lock(self._path, self._run_id)
         aside = self._path.with_name(f"{self._path.name}.{self._token}")
         with suppress(FileNotFoundError):
             move_new(self._path, aside)
@@ -166,15 +169,30 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Tell whether a file is a lock, or the beginning of one whose writer died; where nothing is, one may be made."""
+    """Tell whether a file is a lock, or the beginning of one whose writer died; where nothing is, one may be made.
+
+    In a folder that may be the user's, an empty file is not taken for a beginning.
+    """
+    found = _beginning_of(path)
+    return found == _BEGIN or (_is_own_place(path) and found is not None)
+
+
+def _beginning_of(path: Path) -> bytes | None:
+    """Give the first bytes of what is, or may become, a lock, all of them where nothing is; None for other files."""
     try:
         # Another user's pipe would keep a reader waiting for ever.
         if not stat.S_ISREG(path.lstat().st_mode):
-            return False
+            return None
         with path.open("rb") as file:
-            return _BEGIN.startswith(file.read(len(_BEGIN)))
+            found = file.read(len(_BEGIN))
     except FileNotFoundError:
-        return True
+        return _BEGIN
+    return found if _BEGIN.startswith(found) else None
+
+
+def _is_own_place(path: Path) -> bool:
+    """Whether a lock lies where nothing but sparkscore's files are: among an output's stages, or in a run's folder."""
+    return path.parent.name == STAGE_FOLDER or path.name == "lock"
 
 
 def remove_lock(path: Path) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
-from sparkscore.record_shape import is_record, read_json
+from sparkscore.record_shape import is_record, is_run_folder, read_json
 from sparkscore.removal import put_in_place, remove_file
 from sparkscore.worker import MiniBatchReport, StagedFile
 from sparkscore.worker.planned import write_plan
@@ -37,8 +37,8 @@ _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
 # What lies beside the folders of runs and of stages: Spark's own files, and locks.
-_TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
 _LONGEST_RECORD = 64 * 1024 * 1024
+_TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
 
 
 #: Columns of the run table.
@@ -150,13 +150,27 @@ class RunFolder:
         #: Where Azure's ``EntryScript`` keeps the script's own logs, a folder for each host; made by the script.
         self.script_logs = self.path / "script_logs"
 
+    def refuse_foreign(self) -> None:
+        """Raise a ConfigError for a folder of the user's that has the run's name: its files would be written over."""
+        if not os.path.lexists(self.path) or is_run_folder(self.path, self.run_id):
+            return
+        raise ConfigError(
+            code="RUN_FOLDER_NOT_OURS",
+            what=f"run folder '{self.path}'",
+            got="a file, or a folder with files that sparkscore has not made",
+            expected="nothing there, or what an earlier attempt at the run has left",
+            state="Nothing was written.",
+            next_step=f"Choose another --run-id than '{self.run_id}', or name another place with --runs.",
+        )
+
     def create(self) -> None:
         """Make the folder.
 
         Raises:
-            LineageError: it cannot be made.
+            ConfigError, LineageError: something of the user's is there; it cannot be made.
         """
         with self.writing("Nothing was written."):
+            self.refuse_foreign()
             self.script_output.mkdir(parents=True, exist_ok=True)
             (self.path.parent / RUNS_MARKER).touch()
             found = os.listdir(self.path.parent)  # noqa: PTH208 - names alone

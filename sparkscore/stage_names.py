@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+#: Folder of an output that holds stages and their locks.
+STAGE_FOLDER: Final = "_sparkscore"
 #: File of a stage that sparkscore made; a folder without it is somebody else's.
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"

@@ -14,7 +14,7 @@ from sparkscore.runlock import is_held
 from sparkscore.runlog import RunFolder, list_records, runs_folder
 from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.stage import clean_stages
-from sparkscore.sinks.target import STAGE_FOLDER
+from sparkscore.stage_names import STAGE_FOLDER
 
 
 def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:

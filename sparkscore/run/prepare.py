@@ -159,6 +159,7 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     refuse_secret_places(loaded.chosen())
     _refuse_overlap(loaded)
     folder = RunFolder(runs, options.get("run_id") or make_run_id())
+    folder.refuse_foreign()
     script = _script_of(loaded, folder)
     model = resolve_model(loaded.model)
     return PreparedRun(

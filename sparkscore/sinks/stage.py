@@ -14,9 +14,9 @@ from sparkscore.errors import ConfigError, LineageError, SinkConflictError, Sink
 from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
 from sparkscore.runlock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
 from sparkscore.runlog import write_whole
-from sparkscore.sinks.target import STAGE_FOLDER, Target
+from sparkscore.sinks.target import Target
 from sparkscore.spark_errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
-from sparkscore.stage_names import FIRST_COMMIT, HELD, IDENTITY, MARKER, known_in
+from sparkscore.stage_names import FIRST_COMMIT, HELD, IDENTITY, MARKER, STAGE_FOLDER, known_in
 from sparkscore.worker.chunks import count_chunks
 
 logger = logging.getLogger("sparkscore")

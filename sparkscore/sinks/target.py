@@ -11,9 +11,9 @@ from pathlib import Path
 from pyspark.sql.types import BinaryType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.stage_names import STAGE_FOLDER
 from sparkscore.worker import StagedFile
 
-STAGE_FOLDER = "_sparkscore"
 #: Beginning of the folder that keeps what a run replaces.
 ASIDE = "_replaced_by_"
 

@@ -10,7 +10,8 @@ from typing import Final
 from sparkscore.errors import ConfigError, LineageError, SinkError
 from sparkscore.removal import remove_empty
 from sparkscore.runlock import RunLock
-from sparkscore.sinks.target import STAGE_FOLDER, Target
+from sparkscore.sinks.target import Target
+from sparkscore.stage_names import STAGE_FOLDER
 
 #: Seconds that a run waits for another one's look and rename; a dead one on another host counts as dead before.
 WAIT_S: Final = 120.0

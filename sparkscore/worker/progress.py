@@ -58,7 +58,7 @@ class ProgressFile:
     def _write(self) -> None:
         # Progress is a courtesy: a full disk here must not fail a mini-batch that was scored.
         with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(exist_ok=True)
             unfinished = self._path.with_name(f".{self._path.name}.{self._own}")
             unfinished.write_text(json.dumps([self._items, self._failed]))
             put_in_place(unfinished, self._path)

@@ -126,7 +126,7 @@ class _OpenFile:
     def __init__(self, stage: Path, path: str, schema: pa.Schema) -> None:
         self._path = path
         target = stage / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_below(stage, target.parent)
         self._rows = 0
         self._file = HashingFile(target)
         self.writer = pq.ParquetWriter(self._file, schema, write_page_checksum=True)
@@ -141,6 +141,12 @@ class _OpenFile:
         finally:
             self._file.close()
         return StagedFile(self._path, self._rows, self._file.size_bytes, self._file.sha256)
+
+
+def _make_below(stage: Path, folder: Path) -> None:
+    """Make a folder below the stage. The stage itself is the driver's: without it the run is over."""
+    for parent in reversed([folder, *(place for place in folder.parents if stage in place.parents)]):
+        parent.mkdir(exist_ok=True)
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:

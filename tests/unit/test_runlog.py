@@ -110,6 +110,46 @@ def test_a_folder_is_made_once_or_twice_with_room_for_the_scripts_files(tmp_path
     assert folder.read_record() is None
 
 
+@pytest.mark.parametrize("kind", ["code", "record", "manifest", "file", "link"])
+def test_a_folder_of_the_users_with_the_runs_name_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
+    """Such as `--runs .` with the run id `march` beside a folder `march`."""
+    kept = tmp_path / "march"
+    if kind != "file":
+        (tmp_path / "theirs").mkdir()
+        kept = tmp_path / "theirs" / {"code": "score.py", "link": "x"}.get(kind, f"{kind}.json")
+        (tmp_path / "march").symlink_to("theirs") if kind == "link" else (tmp_path / "theirs").rename(
+            tmp_path / "march"
+        )
+        kept = kept if kind == "link" else tmp_path / "march" / kept.name
+    kept.write_text('{"run_id": "march", "mine": 1}')
+    before = sorted(tmp_path.rglob("*"))
+    folder = RunFolder(tmp_path, "march")
+
+    for look in (folder.refuse_foreign, folder.create):
+        with pytest.raises(ConfigError, match=r"\[RUN_FOLDER_NOT_OURS\].*Nothing was written.*--run-id"):
+            look()
+
+    assert sorted(tmp_path.rglob("*")) == before
+    assert kept.read_text() == '{"run_id": "march", "mine": 1}'
+
+
+def test_the_folder_of_an_earlier_attempt_or_version_is_the_runs_own(tmp_path: Path) -> None:
+    for name in ("again", "damaged"):
+        folder = RunFolder(tmp_path, name)
+        folder.create()
+        folder.write_record(record_of(name))
+        folder.write_request({"options": {"run_id": name}})
+        (folder.path / "anything").touch()
+    (tmp_path / "damaged" / "record.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "begun" / "script_output").mkdir(parents=True)
+    for name in ("lock", "spark.log", "spark.log.1"):
+        (tmp_path / "begun" / name).touch()
+
+    for name in ("again", "damaged", "empty", "begun", "new"):
+        RunFolder(tmp_path, name).create()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
 

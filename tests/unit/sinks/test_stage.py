@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,33 @@ def test_a_file_named_like_the_runs_lock_is_refused_and_stays(tmp_path: Path) ->
     ):
         pytest.fail("the run began")
     assert kept.read_text() == "the user's"
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"tok'])
+def test_a_file_that_may_be_the_beginning_of_a_lock_stays_in_a_folder_of_the_users(
+    tmp_path: Path, content: str
+) -> None:
+    kept, other = write(tmp_path / "scratch" / "poetry.lock"), write(tmp_path / "scratch" / "notes.lock")
+    for file in (kept, other):
+        file.write_text(content)
+        os.utime(file, (0, 0))
+
+    with (
+        pytest.raises(ConfigError, match="RUN_LOCK_FOREIGN"),
+        staged_in(target_of(tmp_path / "out", "poetry"), str(kept.parent), "id", is_moved=True),
+    ):
+        pytest.fail("the run began")
+    assert clean_stages(kept.parent) == []
+    assert [file.read_text() for file in (kept, other)] == [content, content]
+
+
+def test_a_beginning_of_a_lock_among_our_own_stops_nobody(tmp_path: Path) -> None:
+    torn = write(tmp_path / "out" / "_sparkscore" / "march.lock")
+    torn.write_text("")
+    os.utime(torn, (0, 0))
+
+    with staged_in(target_of(tmp_path / "out"), None, "id", is_moved=True) as stage:
+        assert stage.path.is_dir()
 
 
 @pytest.mark.parametrize("is_new", [True, False])

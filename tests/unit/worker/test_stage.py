@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from sparkscore.errors import OutputContractError
 from sparkscore.worker import stage
+from sparkscore.worker.chunks import write_chunk
+from sparkscore.worker.progress import ProgressFile
 from sparkscore.worker.report import StagedFile
 from sparkscore.worker.stage import NULL_PARTITION, StageSpec, StageWriter, check_partition_values, escape_path
 
@@ -268,3 +270,19 @@ def test_other_partition_values_pass_and_can_be_written(value: str | None, tmp_p
 
 def test_a_value_of_another_column_may_be_anything() -> None:
     check_partition_values(pa.table({"key": ["a"], "text": [""]}), ("key",))
+
+
+def test_a_task_that_outlives_its_run_makes_no_stage_again(tmp_path: Path) -> None:
+    gone = tmp_path / "stage"
+
+    writer = StageWriter(StageSpec(str(gone)), 0)
+    writer.write(pa.table({"x": [1]}))
+    with pytest.raises(FileNotFoundError):
+        writer.finish()
+    progress = ProgressFile(str(gone), 0)
+    progress.add(1, 0)
+    progress.close()
+    with pytest.raises(FileNotFoundError):
+        write_chunk(str(gone), 0, 0, [])
+
+    assert not gone.exists()
