@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -12,8 +15,13 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sparkscore.digest import digest_of_path
 from sparkscore.errors import SignatureMismatchError
+from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers import load_scorer
 from sparkscore.scorers.feature_names import columns_by_name
+from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec
 
 RANDOM = np.random.default_rng(1)
 X = pd.DataFrame({"b c": RANDOM.normal(size=80), "a": RANDOM.normal(size=80)})
@@ -82,3 +90,30 @@ def test_default_names_count_where_the_input_has_them() -> None:
 
     assert columns_by_name(rows, model, "").column_names == ["f0", "f1"]
     assert columns_by_name(GIVEN, model, "").column_names == GIVEN.column_names
+
+
+@pytest.mark.parametrize(
+    ("flavor", "make"), [("lightgbm", of_lightgbm), ("xgboost", of_xgboost), ("sklearn", in_a_pipeline)]
+)
+@pytest.mark.parametrize("is_of_mlflow", [False, True])
+def test_a_file_that_knows_its_columns_scores_them_in_any_order(
+    flavor: Any, make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_of_mlflow: bool
+) -> None:
+    import mlflow  # noqa: PLC0415 - it takes seconds
+
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    model, path = make(X), tmp_path / "model.pkl"
+    if is_of_mlflow:
+        path = tmp_path / "logged"
+        getattr(mlflow, flavor).save_model(model, path, pip_requirements=["mlflow"])
+    else:
+        path.write_bytes(pickle.dumps(model))
+    files = ModelFiles("m", "1", str(path), digest_of_path(path))
+    scorer = load_scorer(MlflowSpec(files, None, ()) if is_of_mlflow else FrameworkSpec(files, flavor, None, ()))
+    given, right = X.head(5), xgboost.DMatrix(X.head(5)) if flavor == "xgboost" else X.head(5)
+
+    scored: Any = scorer.score(MiniBatch("0", (), pa.Table.from_pandas(given[["a", "b c"]], preserve_index=False)))
+    scorer.close()
+
+    assert np.ravel(scored).tolist() == pytest.approx(np.ravel(model.predict(right)).tolist())
