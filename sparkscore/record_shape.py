@@ -21,10 +21,12 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
     """Whether sparkscore has made a folder for a run of this name, or the folder is empty."""
     if not folder.is_dir():
         return False
-    record, request = read_json(folder / "record.json"), (read_json(folder / "request.json") or {}).get("options")
-    if record is not None and is_record(record, run_id):
+    record, request = (read_json(folder / name) or {} for name in ("record.json", "request.json"))
+    # Earlier versions kept other parts.
+    if record.get("run_id") == run_id and isinstance(record.get("state"), str):
         return True
-    if isinstance(request, dict) and request.get("run_id") == run_id:
+    options = request.get("options")
+    if isinstance(options, dict) and options.get("run_id") == run_id:
         return True
     with os.scandir(folder) as entries:
         return all(_BEFORE_THE_RECORD.fullmatch(entry.name) for entry in entries)
