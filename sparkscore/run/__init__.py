@@ -192,7 +192,7 @@ def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
     # Without a script, Azure's deployments too read tables as tables.
     is_files = prepared.deployment.is_azure and prepared.script is not None
     if prepared.failed is not None:
-        source: Source = open_failed(spark, prepared.failed)
+        source: Source = open_failed(spark, prepared.failed, prepared.deployment.input.columns)
     else:
         source = open_source(spark, prepared.deployment.input, is_files_by_default=is_files)
     size = prepared.deployment.mini_batch_size_for(source.snapshot.kind)

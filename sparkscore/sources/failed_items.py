@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +38,7 @@ class FailedItems:
         first: the run in which they failed at first, where that run itself was over failed items of another.
         since: runs that have scored some of them, which are left out.
         left: how often each item that is left is there; None where none is left out.
+        order_doubt: why the order of the columns was not known in that run; empty where it was.
     """
 
     run_id: str
@@ -47,13 +48,15 @@ class FailedItems:
     first: str
     since: tuple[str, ...] = ()
     left: Counter[str | None] | None = None
+    order_doubt: str = ""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> FailedItems:
         """Find the failed items of a run by its record."""
         first = (record.get("only_failed") or {}).get("first", record["run_id"])
         place, columns = record["quarantine"]["location"], record["input"]["columns"]
-        return cls(record["run_id"], place, record["output"]["format"], columns, first)
+        doubt = str(record["input"].get("order_doubt") or "")
+        return cls(record["run_id"], place, record["output"]["format"], columns, first, order_doubt=doubt)
 
     @property
     def version(self) -> str:
@@ -61,8 +64,15 @@ class FailedItems:
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
-def open_failed(spark: SparkSession, failed: FailedItems) -> FileListSource | FailedRowsSource:
+def open_failed(
+    spark: SparkSession, failed: FailedItems, columns: Sequence[str] | None = None
+) -> FileListSource | FailedRowsSource:
     """Find the failed items in the quarantine.
+
+    Args:
+        spark: the session.
+        failed: the items.
+        columns: the user's order of the columns of rows, if there is one.
 
     Raises:
         SourceNotFoundError: none of them has a name, or a file is gone.
@@ -89,7 +99,16 @@ def open_failed(spark: SparkSession, failed: FailedItems) -> FileListSource | Fa
     if failed.columns is None:
         files = sorted({str(row["source_file"]) for row in items})
         return FileListSource(spark, Input(format="files"), files_named(files), failed.location)
-    return FailedRowsSource(spark, failed, [(row["row"], row["source_file"]) for row in items])
+    rows = [(row["row"], row["source_file"]) for row in items]
+    return FailedRowsSource(spark, _in_order_of(failed, columns or ()), rows)
+
+
+def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
+    """Give the columns the user's order, where it names all of them."""
+    found = failed.columns or {}
+    if sorted(columns) != sorted(found):
+        return failed
+    return replace(failed, columns={name: found[name] for name in columns}, order_doubt="")
 
 
 def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
@@ -138,7 +157,14 @@ class FailedRowsSource:
         whole = columns.add(SOURCE_FILE_COLUMN, "string")
         table = table.append_column(SOURCE_FILE_COLUMN, pa.array([file for _, file in rows], pa.string()))
         self._frame = spark.createDataFrame(table, whole)
-        self._snapshot = Snapshot("quarantine", failed.location, failed.version, table.nbytes, table.num_rows)
+        self._snapshot = Snapshot(
+            "quarantine",
+            failed.location,
+            failed.version,
+            table.nbytes,
+            table.num_rows,
+            order_doubt=failed.order_doubt,
+        )
 
     @property
     def snapshot(self) -> Snapshot:

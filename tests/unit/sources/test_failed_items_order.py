@@ -1,0 +1,45 @@
+"""What failed keeps the doubt about the order of its columns, which a model that takes them by position asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyspark.sql.types import StructType
+
+from sparkscore.sources.failed_items import FailedItems, FailedRowsSource, _in_order_of
+
+
+class Session:
+    """What is asked of a Spark session here."""
+
+    def createDataFrame(self, _: object, schema: StructType) -> StructType:  # noqa: N802 - Spark's name
+        return schema
+
+
+def failed(doubt: str | None) -> FailedItems:
+    record: dict[str, Any] = {
+        "run_id": "night",
+        "quarantine": {"location": "/out_quarantine"},
+        "output": {"format": "delta"},
+        "input": {"columns": {"z": "double", "a": "double"}, "order_doubt": doubt},
+    }
+    return FailedItems.of(record)
+
+
+def open_rows(items: FailedItems) -> FailedRowsSource:
+    return FailedRowsSource(Session(), items, [('{"a": 1.0, "z": 2.0}', "f.json")])  # type: ignore[arg-type]  # see above
+
+
+@pytest.mark.parametrize("doubt", [None, "", "a.json and b.json have other orders"])
+def test_the_doubt_of_the_first_run_is_that_of_the_next(doubt: str | None) -> None:
+    assert open_rows(failed(doubt)).snapshot.order_doubt == (doubt or "")
+
+
+def test_the_users_order_counts_where_it_names_all_columns() -> None:
+    whole = open_rows(_in_order_of(failed("two orders"), ["a", "z"]))
+    part = open_rows(_in_order_of(failed("two orders"), ["a"]))
+
+    assert [field.name for field in whole.frame()][:2] == ["a", "z"]  # type: ignore[union-attr]  # see Session
+    assert whole.snapshot.order_doubt == ""
+    assert part.snapshot.order_doubt == "two orders"
