@@ -28,7 +28,11 @@ WORKER_AND_BELOW = (
     "rotating_log",
     "stage_names",
 )
-REMOVES = {"rmtree", "unlink", "rmdir", "removedirs", "TemporaryDirectory", "mkdtemp"}
+REMOVES = {
+    *("rmtree", "unlink", "rmdir", "removedirs", "truncate", "TemporaryDirectory", "mkdtemp"),
+    *("delete_dir", "delete_dir_contents", "delete_file"),
+}
+RENAMES = {"remove", "rename", "replace", "renames", "move", "system"}
 MAY_REMOVE = {"removal.py"}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools"}
 LONGEST_FILE = 400
@@ -76,7 +80,21 @@ def removals(source: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            found += [f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in REMOVES]
+            names = REMOVES | RENAMES if node.module in {"os", "shutil"} else REMOVES
+            found += [f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in names]
+        elif isinstance(node, ast.Import):
+            # Under another name its functions would not be found.
+            found += [
+                f"{node.lineno}: {alias.name}"
+                for alias in node.names
+                if alias.name in {"os", "shutil"} and alias.asname
+            ]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            found += [
+                f"{node.lineno}: {part.value}"
+                for part in node.args
+                if isinstance(part, ast.Constant) and part.value in REMOVES
+            ]
         elif isinstance(node, ast.Attribute) and node.attr in REMOVES:
             found.append(f"{node.lineno}: {node.attr}")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _renames(node, node.func):
@@ -87,8 +105,9 @@ def removals(source: str) -> list[str]:
 def _renames(call: ast.Call, function: ast.Attribute) -> bool:
     """Tell a rename of files from `str.replace`, `datetime.replace` and `list.remove`."""
     if isinstance(function.value, ast.Name) and function.value.id in {"os", "shutil"}:
-        return function.attr in {"remove", "rename", "replace", "renames", "move"}
-    return function.attr in {"rename", "replace"} and len(call.args) == 1 and not call.keywords
+        return function.attr in RENAMES
+    is_target = [keyword.arg for keyword in call.keywords] == ["target"] and not call.args
+    return function.attr in {"rename", "replace"} and (is_target or (len(call.args) == 1 and not call.keywords))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +124,16 @@ def _renames(call: ast.Call, function: ast.Attribute) -> bool:
         "a.replace(b)",
         "os.replace(a, b)",
         "shutil.move(a, b)",
+        "from os import remove as drop",
+        "from os import replace",
+        "from shutil import move",
+        "import os as o; o.remove(x)",
+        "import shutil as s; s.move(a, b)",
+        "a.rename(target=b)",
+        "os.truncate(path, 0)",
+        "os.system('rm -r x')",
+        "getattr(os, 'unlink')(x)",
+        "fs.delete_dir(x)",
         "tempfile.TemporaryDirectory()",
         "tempfile.mkdtemp()",
         "atexit.register(shutil.rmtree, folder)",
