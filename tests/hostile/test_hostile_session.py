@@ -44,7 +44,7 @@ HOSTILE = {
     "spark.sql.execution.arrow.useLargeVarTypes": "true",
     "spark.sql.files.ignoreCorruptFiles": "true",
     "spark.sql.files.ignoreMissingFiles": "true",
-    "spark.sql.files.maxPartitionBytes": "1000",
+    "spark.sql.files.maxPartitionBytes": "3000",
     "spark.sql.json.enableExactStringParsing": "false",
     "spark.sql.json.enablePartialResults": "false",
     "spark.sql.legacy.charVarcharAsString": "true",
