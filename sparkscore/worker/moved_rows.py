@@ -117,19 +117,27 @@ def _has_repeats(numbers: Numbers) -> bool:
 
 
 def _pairs(handed: HandedOver) -> Iterator[_Pair]:
-    """Give the columns that are still there, those that are cheap to compare first."""
+    """Give the columns that are still there: first those that are cheap to compare and that tell many rows apart."""
     frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
     places = None if frame.columns is handed.columns else _places(frame, rows.column_names)
-    for are_numbers in (True, False):
-        for position in range(rows.num_columns):
-            type_ = schema.field(position).type
-            if _is_number(type_) is not are_numbers or (places is not None and position not in places):
-                continue
-            place = position if places is None else places[position]
-            now = frame.index.get_level_values(place).array if isinstance(place, str) else _values_of(frame, place)
-            before = handed.before is not None and not pa.types.is_nested(type_) and _values_of(handed.before, position)
-            objects = before if isinstance(before, np.ndarray) and before.dtype == object else None
-            yield _Pair(rows.column(position), now, objects)
+    integers: list[int] = []
+    others: list[int] = []
+    for position in range(rows.num_columns) if places is None else places:
+        type_ = schema.field(position).type
+        if pa.types.is_floating(type_):
+            yield _pair(handed, position, position if places is None else places[position])
+        else:
+            (integers if pa.types.is_integer(type_) else others).append(position)
+    for position in (*integers, *others):
+        yield _pair(handed, position, position if places is None else places[position])
+
+
+def _pair(handed: HandedOver, position: int, place: int | str) -> _Pair:
+    was, frame, before = handed.rows.column(position), handed.frame, None
+    now = frame.index.get_level_values(place).array if isinstance(place, str) else _values_of(frame, place)
+    if handed.before is not None and not pa.types.is_nested(was.type):
+        before = _values_of(handed.before, position)
+    return _Pair(was, now, before if isinstance(before, np.ndarray) and before.dtype == object else None)
 
 
 def _values_of(frame: pd.DataFrame, position: int) -> Any:
@@ -154,10 +162,6 @@ def _places(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
         elif position < len(labels) and labels[position] not in known:
             places[position] = position
     return places
-
-
-def _is_number(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_))
 
 
 def _numbers_if_untouched(pair: _Pair) -> Numbers | None:
