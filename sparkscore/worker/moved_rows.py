@@ -82,7 +82,9 @@ def _are_moved(handed: HandedOver) -> bool:
             return False
     changed: list[_Pair] = []
     for pair in other:
-        numbers = None if _has_other_numbers(pair) else _numbers_if_same(pair)
+        if _has_other_numbers(pair):
+            continue  # it was overwritten, and says nothing
+        numbers = _numbers_if_same(pair)
         if numbers is None:
             changed.append(pair)
             continue
@@ -209,15 +211,20 @@ def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _has_other_numbers(pair: _Pair) -> bool:
-    """Whether the least or the largest number of a column is another: then none of its values need be compared."""
+    """Whether the least number of a column is another, the largest, or how many are missing: it was overwritten."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
         return False
     before, after = _array_of(pair.was), pair.now
-    # These pass over NaN.
-    limits = ((reduce(before), reduce(after)) for reduce in (np.fmin.reduce, np.fmax.reduce))
-    return any(was != now and not (np.isnan(was) and np.isnan(now)) for was, now in limits)
+    # The first two pass over NaN.
+    measures = (np.fmin.reduce, np.fmax.reduce, _count_nan)
+    found = ((measure(before), measure(after)) for measure in measures)
+    return any(was != now and not (np.isnan(was) and np.isnan(now)) for was, now in found)
+
+
+def _count_nan(values: npt.NDArray[Any]) -> int:
+    return int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
 
 
 def _numbers_if_same(pair: _Pair) -> Numbers | None:
