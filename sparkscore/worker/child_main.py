@@ -68,6 +68,9 @@ def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) ->
     """Answer the worker's requests, as a process that nothing connects to the one that it is a copy of."""
     os.setsid()
     _die_with(template)
+    for descriptor in (end, trace):
+        # Source: those that come through a socket are inheritable; another program must not keep them.
+        os.set_inheritable(descriptor, False)
     faulthandler.enable(trace)
     np.random.seed()  # noqa: NPY002 - what it draws without a seed is not what the next child draws
     connection = Connection(socket.socket(fileno=end), token)

@@ -139,6 +139,17 @@ def test_a_daemon_that_keeps_all_descriptors_is_not_waited_for(start: MakeEngine
     assert (failure.code, time.monotonic() - began < 2) == ("PROCESS_ENDED", True)
 
 
+def test_a_child_that_becomes_another_program_is_not_waited_for(start: MakeEngine) -> None:
+    engine = start("def run(rows):\n    os.execv('/bin/sleep', ['sleep', '10'])\n")
+    assert engine.load().failure is None
+    began = time.monotonic()
+
+    failure = score(engine, 1).failure
+
+    assert failure is not None
+    assert (failure.code, time.monotonic() - began < 5) == ("PROCESS_ENDED", True)
+
+
 BREAKS = {
     "garbage before the answer": f"for n in {SOCKETS}: os.write(n, b'garbage' * 100)",
     "a little garbage": f"for n in {SOCKETS}: os.write(n, b'x')",
