@@ -73,17 +73,15 @@ def _are_moved(handed: HandedOver) -> bool:
     other: list[_Pair] = []
     fingerprint = _Fingerprint(handed.rows.num_rows)
     for pair in _pairs(handed):
-        numbers = _numbers_if_untouched(pair)
-        if numbers is None:
+        is_overwritten, numbers = _look_at(pair)
+        if numbers is not None:
+            kept.append(pair)
+            if fingerprint.tells_rows_apart_with(numbers):
+                return False
+        elif not is_overwritten:  # which says nothing
             other.append(pair)
-            continue
-        kept.append(pair)
-        if fingerprint.tells_rows_apart_with(numbers):
-            return False
     changed: list[_Pair] = []
-    for pair in other:
-        if _has_other_numbers(pair):
-            continue  # it was overwritten, and says nothing
+    for pair in (pair for pair in other if not _has_other_numbers(pair)):
         numbers = _numbers_if_same(pair)
         if numbers is None:
             changed.append(pair)
@@ -104,6 +102,9 @@ class _Fingerprint:
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
         """Add a column, and tell whether no number is there twice. That takes time, so it is not done every time."""
+        first = column[: _SAMPLES[0]]
+        if (first == first[:1]).all():
+            return len(column) <= 1  # it seems to tell no rows apart
         self._numbers *= _ODD
         self._numbers += column
         self._columns += 1
@@ -166,16 +167,39 @@ def _places(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
     return places
 
 
-def _numbers_if_untouched(pair: _Pair) -> Numbers | None:
-    """Give numbers that stand for the values of a column whose bits, or whose objects, are those that it had.
+def _look_at(pair: _Pair) -> tuple[bool, Numbers | None]:
+    """Compare the bits of a column, or the references of its objects, with those that it had.
 
-    None where they are not, or where that takes time to know.
+    Returns:
+        whether it was overwritten with other values, and numbers that stand for its values if it is as it was; False
+        and None where that takes more time to know.
     """
+    if _has_lost_nan(pair):
+        return True, None
     before, after = _raw(pair)
     if before is None or after is None or before.dtype != after.dtype:
-        return None
-    before, after = _bits(before), _bits(after)
-    return before.astype(np.uint64, copy=False) if bool((before == after).all()) else None
+        return False, None
+    bits, bits_now = _bits(before), _bits(after)
+    if pa.py_buffer(bits).equals(pa.py_buffer(bits_now)):
+        return False, bits.astype(np.uint64, copy=False)
+    first = slice(_SAMPLES[0])
+    changed = after[first][bits[first] != bits_now[first]]
+    return pair.objects is None and _has_new_value(before, changed), None
+
+
+def _has_lost_nan(pair: _Pair) -> bool:
+    """Whether values are missing in fewer rows than before, as after `fillna`."""
+    now = pair.now
+    if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
+        return False
+    return bool(np.isnan(now).sum() < pair.was.null_count)
+
+
+def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
+    """Whether the largest or the least of some values that changed is one that the column did not have."""
+    if not len(changed) or (changed.dtype.kind in "fMm" and np.isnan(changed).any()):  # NaN is not equal to itself
+        return False
+    return not all(bool((before == value).any()) for value in (changed.max(), changed.min()))
 
 
 def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
