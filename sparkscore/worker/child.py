@@ -26,7 +26,7 @@ from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine,
 from sparkscore.worker.interpreter import find_interpreter
 from sparkscore.worker.messages import TOKEN_BYTES, Connection, ConnectionLostError, ForeignMessageError
 from sparkscore.worker.result import ResultSpec
-from sparkscore.worker.template import IMPORT_FAILED, ChildEndedError, Templates
+from sparkscore.worker.template import IMPORT_FAILED, ChildEndedError, ChildStart, Templates
 
 TIMEOUT: Final = "MINI_BATCH_TIMEOUT"
 ENDED: Final = "PROCESS_ENDED"
@@ -62,8 +62,8 @@ class Child:
         token = os.urandom(TOKEN_BYTES)
         self._connection = Connection(ours, token, is_other_alive=lambda: self.is_alive)
         try:
-            self._template = templates.take(python, is_own_python=is_own_python)
-            self.pid: Final = self._template.copy(theirs, self._trace, token, timeout)
+            start = ChildStart(theirs, self._trace, token, timeout)
+            self._template, self.pid = templates.start_child(python, start, is_own_python=is_own_python)
         except (OSError, ChildEndedError):
             self._close()
             raise

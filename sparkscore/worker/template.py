@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -65,6 +66,23 @@ class ChildEndedError(Exception):
         self.broken = broken
 
 
+@dataclass(frozen=True)
+class ChildStart:
+    """What a child begins with.
+
+    Attributes:
+        end: its end of its connection.
+        trace: its file for the traceback of a crash.
+        token: what each message of its connection begins with.
+        timeout: seconds that its start may take; without end if None.
+    """
+
+    end: socket.socket
+    trace: IO[bytes]
+    token: bytes
+    timeout: float | None
+
+
 class Template:
     """A process that has one child at a time. Both end with the worker."""
 
@@ -106,14 +124,8 @@ class Template:
         """Whether it is alive, and was started as one for this interpreter would be started now."""
         return self._is_alive and self._made_for == (python, _environment())
 
-    def copy(self, end: socket.socket, trace: IO[bytes], token: bytes, timeout: float | None) -> int:
+    def copy(self, start: ChildStart) -> int:
         """Start a child, and give its process id.
-
-        Args:
-            end: the child's end of its connection.
-            trace: its file for the traceback of a crash.
-            token: what each message of its connection begins with.
-            timeout: seconds to wait; without end if None.
 
         Raises:
             ChildEndedError: this process has ended or took too long; it is gone.
@@ -121,9 +133,9 @@ class Template:
         self._calls += 1
         self._code = None
         try:
-            self._connection.send(token, self._calls, timeout)
-            socket.send_fds(self._end, [b"."], [end.fileno(), trace.fileno()])
-            pid: int = self._connection.receive(self._calls, self._process.pid, timeout)
+            self._connection.send(start.token, self._calls, start.timeout)
+            socket.send_fds(self._end, [b"."], [start.end.fileno(), start.trace.fileno()])
+            pid: int = self._connection.receive(self._calls, self._process.pid, start.timeout)
         except TimeoutError:
             raise self._ended(is_timeout=True) from None
         except (ConnectionLostError, OSError):
@@ -188,18 +200,28 @@ class Templates:
     def __init__(self) -> None:
         self._waiting: Template | None = None
 
-    def take(self, python: str, *, is_own_python: bool) -> Template:
-        """Give the one that waits if it is for this interpreter, else start one.
+    def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, int]:
+        """Start a child from the one that waits if it is for this interpreter, else from another one.
+
+        Returns:
+            the template, and the child's process id.
 
         Raises:
             OSError: no process can be started.
+            ChildEndedError: the template ended, or took too long.
         """
-        template, self._waiting = self._waiting, None
-        if template is not None:
-            if template.fits(python):
-                return template
-            template.stop()
-        return Template(python, is_own_python=is_own_python)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting.fits(python):
+            try:
+                return waiting, waiting.copy(start)
+            except ChildEndedError as ended:
+                if ended.is_timeout:
+                    raise
+                # It died while it waited.
+        elif waiting is not None:
+            waiting.stop()
+        template = Template(python, is_own_python=is_own_python)
+        return template, template.copy(start)
 
     def give_back(self, template: Template) -> None:
         """Keep a template for the next run; another one that waits is stopped."""
