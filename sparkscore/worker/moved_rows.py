@@ -24,6 +24,7 @@ Numbers = npt.NDArray[np.uint64]
 _SAMPLES: Final = (64, 1024)
 # Spreads the bits of the columns before; a number that is there twice by chance costs a later look, nothing else.
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_HALF: Final = np.uint64(32)
 _TWO: Final = 2
 
 
@@ -105,8 +106,9 @@ class _Fingerprint:
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
             return len(column) <= 1  # it seems to tell no rows apart
-        self._numbers *= _ODD
         self._numbers += column
+        self._numbers *= _ODD
+        self._numbers ^= self._numbers >> _HALF  # small whole numbers as doubles have high bits only
         self._columns += 1
         if any(_has_repeats(self._numbers[:count]) for count in _SAMPLES) or self._columns < self._next_look:
             return False
