@@ -201,6 +201,7 @@ def test_what_changed_since_the_run_began_is_named(
     first = prepare(None, run_id="r", runs=tmp_path / "runs", settings=settings)
     assert first.script is not None
     first.folder.create()
+    first.folder.write_request(first.request)
     first.folder.write_code(first.script.files, first.script.left_out)
     (folder / name).write_text("def run(b): return 1")
 
