@@ -10,7 +10,7 @@ from typing import Final
 from sparkscore.errors import ConfigError, LineageError, SinkError
 from sparkscore.removal import remove_empty
 from sparkscore.runlock import RunLock
-from sparkscore.sinks.target import Target
+from sparkscore.sinks.target import Target, how_to_publish
 from sparkscore.stage_names import STAGE_FOLDER
 
 #: Seconds that a run waits for another one's look and rename; a dead one on another host counts as dead before.
@@ -43,7 +43,14 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
                     raise _busy(target, error.got) from error
                 time.sleep(_PAUSE_S)
             except LineageError as error:
-                raise _busy(target, error.got) from error
+                raise SinkError(
+                    code="PUBLISH_FAILED",
+                    what=f"the lock of the output '{target.path}'",
+                    got=error.got,
+                    expected="a file that can be written",
+                    state="The output is as it was before the run.",
+                    next_step=how_to_publish(target),
+                ) from error
 
         def check() -> None:
             if not lock.is_ours():
