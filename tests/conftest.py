@@ -60,6 +60,20 @@ def make_deployment(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _templates_serve_several_tests() -> Iterator[None]:
+    """Leave out what differs from test to test: a worker starts another template where its environment has changed."""
+    from sparkscore.worker import template  # noqa: PLC0415 - imports pandas
+
+    environment = template._environment
+    of_a_test = {"PYTEST_CURRENT_TEST", "SPARKSCORE_RUNS"}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            template, "_environment", lambda: {k: v for k, v in environment().items() if k not in of_a_test}
+        )
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _runs_in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARKSCORE_RUNS", str(tmp_path / "runs"))

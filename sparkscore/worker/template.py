@@ -96,7 +96,7 @@ class Template:
         Raises:
             OSError: no process can be started.
         """
-        self._made_for = python, _environment()
+        self._made_for = python, is_own_python, _environment()
         self._code: int | None = None
         self._calls = 0
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
@@ -110,7 +110,7 @@ class Template:
             self._process = subprocess.Popen(  # noqa: S603 - the deployment's own interpreter
                 [python, "-c", _BOOT, argument],
                 stdin=subprocess.DEVNULL,
-                env=self._made_for[1],
+                env=self._made_for[-1],
                 pass_fds=inherited,
                 start_new_session=True,
             )
@@ -120,9 +120,9 @@ class Template:
         finally:
             theirs.close()
 
-    def fits(self, python: str) -> bool:
+    def fits(self, python: str, *, is_own_python: bool) -> bool:
         """Whether it is alive, and was started as one for this interpreter would be started now."""
-        return self._is_alive and self._made_for == (python, _environment())
+        return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
     def copy(self, start: ChildStart) -> int:
         """Start a child, and give its process id.
@@ -211,7 +211,7 @@ class Templates:
             ChildEndedError: the template ended, or took too long.
         """
         waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting.fits(python):
+        if waiting is not None and waiting.fits(python, is_own_python=is_own_python):
             try:
                 return waiting, waiting.copy(start)
             except ChildEndedError as ended:

@@ -52,7 +52,7 @@ IMPLEMENTATIONS: dict[str, Callable[[EngineSpec, ChildSpec], Engine]] = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _no_template_waits() -> Iterator[None]:
     yield
     child_module.templates.stop()
@@ -71,12 +71,20 @@ def make_spec(tmp_path: Path) -> Callable[..., EngineSpec]:
     return make
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-def make(request: pytest.FixtureRequest, make_spec: Callable[..., EngineSpec]) -> Iterator[Make]:
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def implementation(request: pytest.FixtureRequest) -> Callable[[EngineSpec, ChildSpec], Engine]:
+    """One after the other: a worker keeps the template of one interpreter."""
+    return IMPLEMENTATIONS[request.param]
+
+
+@pytest.fixture
+def make(
+    implementation: Callable[[EngineSpec, ChildSpec], Engine], make_spec: Callable[..., EngineSpec]
+) -> Iterator[Make]:
     made: list[Engine] = []
 
     def make_one(*arguments: object, **limits: float) -> Engine:
-        made.append(IMPLEMENTATIONS[request.param](make_spec(*arguments), ChildSpec(**limits)))  # type: ignore[arg-type]
+        made.append(implementation(make_spec(*arguments), ChildSpec(**limits)))  # type: ignore[arg-type]
         return made[-1]
 
     yield make_one
@@ -362,6 +370,24 @@ def test_what_a_script_changes_in_its_process_is_not_in_the_next_runs(make_spec:
         engine.close()
 
 
+def test_another_interpreter_does_not_find_the_workers_modules(
+    make_spec: Callable[..., EngineSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_the_worker.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec, failures = make_spec(), []
+    for child in (ChildSpec(load_timeout=30.0), ChildSpec(python=sys.executable, load_timeout=30.0)):
+        engine = ChildEngine(spec, child)
+        assert engine.load().failure is None
+        failures.append(score(engine, "import of_the_worker").failure)
+        engine.close()
+
+    own, other = failures
+    assert own is None
+    assert other is not None
+    assert "of_the_worker" in other.message
+
+
 def test_children_draw_different_numbers(make_spec: Callable[..., EngineSpec]) -> None:
     spec = make_spec()
     drawn = []
@@ -462,6 +488,7 @@ def test_where_no_process_can_start_the_worker_itself_scores_and_says_so(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
+    child_module.templates.stop()
     monkeypatch.setattr("subprocess.Popen", refuse)
     engine = ChildEngine(make_spec(), ChildSpec())
 
