@@ -268,7 +268,7 @@ def is_alive(pid: int) -> bool:
     try:
         # A zombie is no living process.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before or while it was read
         return False
 
 
