@@ -61,7 +61,12 @@ _NARROWED: Final = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary
 
 def column(name: str) -> Column:
     """Give the column with exactly this name; Spark takes ``a.b`` for the field of a struct."""
-    return col("`{}`".format(name.replace("`", "``")))
+    return col(quoted(name))
+
+
+def quoted(name: str) -> str:
+    """Quote a name for Spark SQL, whatever characters it has."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def columns_of(schema: StructType) -> dict[str, str]:

@@ -22,6 +22,7 @@ from sparkscore.sinks.row_rules import (
     rules_of,
 )
 from sparkscore.sinks.target import Target, check_same_partitioning
+from sparkscore.spark_schema import quoted
 
 # Source: table features exist since version 7 of the writer's protocol, the last; delta-io/delta, PROTOCOL.md.
 _LAST_WRITER_VERSION = 7
@@ -154,4 +155,4 @@ class TableRules:
 
     @property
     def _name(self) -> str:
-        return "delta.`{}`".format(str(self.target.path).replace("`", "``"))
+        return f"delta.{quoted(str(self.target.path))}"

@@ -34,8 +34,8 @@ def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
 
     The names of folders do not tell whether ``day=7`` is a number or a text.
 
-    A full disk does not stop a rename, so it does not stop publishing either: without the list a later run that
-    replaces this one needs consent.
+    A full disk does not stop here what is about to be published: without the list a later run that replaces this one
+    needs consent.
     """
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.parquet")}
     try:

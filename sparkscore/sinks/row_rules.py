@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.functions import coalesce, count_if, expr, lit
 
 from sparkscore.spark_errors import SPARK_ERRORS
+from sparkscore.spark_schema import quoted
 
 _CHECKS: Final = "delta.constraints."
 _LENGTH: Final = re.compile(r"(?:var)?char\((\d+)\)")
@@ -77,7 +78,7 @@ def is_identity_without_values(column: Mapping[str, Any]) -> bool:
 
 
 def _rules_of_column(column: Mapping[str, Any], parents: tuple[str, ...]) -> Iterator[RowRule]:
-    path = (*parents, _quoted(column["name"]))
+    path = (*parents, quoted(column["name"]))
     name, kind, about = ".".join(path), column["type"], column["metadata"]
     if not column["nullable"]:
         # A struct that is NULL as a whole may stand where a field of it may not be NULL.
@@ -102,8 +103,4 @@ def _may_name(condition: str, column: str) -> bool:
 
 
 def _drop(name: str) -> str:
-    return f"DROP CONSTRAINT {_quoted(name)}"
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    return f"DROP CONSTRAINT {quoted(name)}"

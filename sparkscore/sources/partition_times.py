@@ -13,6 +13,7 @@ from pyspark.sql.types import TimestampType
 
 from sparkscore.errors import SourceError, names
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark_schema import column
 from sparkscore.spark_settings import pinned_settings
 
 _ZONE = "spark.sql.session.timeZone"
@@ -59,6 +60,5 @@ def refuse_times_of_a_session(
 
 
 def _instants(frame: DataFrame, columns: Sequence[str]) -> set[tuple[int | None, ...]]:
-    quoted = [functions.col("`" + name.replace("`", "``") + "`") for name in columns]
-    found = frame.select(*(functions.unix_micros(column) for column in quoted)).distinct().collect()
+    found = frame.select(*(functions.unix_micros(column(name)) for name in columns)).distinct().collect()
     return {tuple(row) for row in found}

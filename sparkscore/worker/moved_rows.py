@@ -194,7 +194,7 @@ def _has_lost_nan(pair: _Pair) -> bool:
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False
-    return bool(np.isnan(now).sum() < pair.was.null_count)
+    return bool(_count_nan(now) < pair.was.null_count)
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
