@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -28,6 +29,7 @@ DEAD_AFTER_S: Final = 30.0
 # What a driver that takes a lock puts beside it for a moment.
 _LITTER: Final = re.compile(r"\.(clock-)?[0-9a-f]{32}")
 _BEGIN: Final = b'{"token": "'
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _held_here: set[str] = set()
 
 
@@ -37,13 +39,14 @@ class RunLock:
     Made by one exclusive create, so of two drivers at once one wins. A holder whose process this one can see (the same
     host, boot and pid namespace) is alive as long as its process is; any other, as in another container, as long as
     its heartbeat is not older than `DEAD_AFTER_S`. A heartbeat in the future, of a clock that was set back since, is
-    watched: what changes is alive.
+    watched: what changes is alive. Where a disk is full, an empty file holds the lock, and only its heartbeat tells.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
         self._path = path
         self._run_id = run_id
         self._token = uuid.uuid4().hex
+        self._empty: int | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -83,6 +86,9 @@ class RunLock:
         with suppress(OSError):
             if self.is_ours():
                 remove_file(self._path)
+        if self._empty is not None:
+            os.close(self._empty)
+            self._empty = None
 
     def check(self) -> None:
         """Make sure that the lock is still held: a driver that slept too long may have been taken for dead.
@@ -104,12 +110,27 @@ class RunLock:
         content = {"token": self._token, "host": socket.gethostname(), "namespace": _namespace(), "pid": pid}
         content["began"] = _began(pid)
         try:
-            with self._path.open("x", encoding="utf-8") as file:
-                json.dump(content, file)
+            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         except (FileExistsError, FileNotFoundError):
             # Another run may just have removed a folder for stages that was empty.
             return False
+        self._write(descriptor, json.dumps(content).encode())
         return True
+
+    def _write(self, descriptor: int, content: bytes) -> None:
+        """Write who holds the lock. On a full disk it stays empty, and open, so that its inode gets no other file."""
+        try:
+            while content:
+                content = content[os.write(descriptor, content) :]
+        except OSError as error:
+            if error.errno in _FULL and _is_own_place(self._path):
+                os.ftruncate(descriptor, 0)
+                self._empty = descriptor
+                return
+            os.close(descriptor)
+            remove_file(self._path)
+            raise
+        os.close(descriptor)
 
     def _take_from_the_dead(self) -> None:
         if _beginning_of(self._path) is None:
@@ -158,6 +179,11 @@ class RunLock:
 
     def is_ours(self) -> bool:
         """Tell whether the lock is still held."""
+        if self._empty is not None:
+            try:
+                return os.path.samestat(os.fstat(self._empty), self._path.stat())
+            except OSError:
+                return False
         return bool(_read(self._path).get("token") == self._token)
 
 

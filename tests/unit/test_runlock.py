@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from sparkscore import runlock
-from sparkscore.errors import ConfigError, SinkConflictError
+from sparkscore.errors import ConfigError, LineageError, SinkConflictError
 from sparkscore.runlock import RunLock, is_held
+from sparkscore.stage_names import STAGE_FOLDER
 
 
 @pytest.fixture
@@ -228,3 +230,46 @@ def test_a_container_with_the_same_host_name_does_not_take_a_living_run_for_dead
         seen = subprocess.run([*UNSHARE, sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert seen.stdout.split() == ["True"]
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which files can be made and nothing can be written into them."""
+
+    def write(_descriptor: int, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_on_a_full_disk_an_empty_file_is_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = path.parent / STAGE_FOLDER / path.name
+    monkeypatch.setattr(runlock, "BEAT_S", 0.05)
+    with RunLock(path, "run-1") as lock:
+        assert path.read_bytes() == b""
+        lock.check()
+        with pytest.raises(ConfigError, match=r"\[RUN_ID_RUNNING\]"), RunLock(path, "run-1"):
+            pass
+        os.utime(path, (0, 0))
+        time.sleep(0.3)
+        assert is_held(path), "its heart beats"
+
+        path.rename(path.with_name("aside"))
+        path.touch()
+        with pytest.raises(SinkConflictError, match=r"\[RUN_LOCK_LOST\]"):
+            lock.check()
+
+    assert path.exists(), "the lock of another driver is not removed"
+    os.utime(path, (0, 0))
+    with RunLock(path, "run-1"):
+        pass
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_on_a_full_disk_no_empty_file_is_left_in_a_folder_of_the_users(path: Path) -> None:
+    with pytest.raises(LineageError, match=r"\[RUN_LOCK\].*No space left"), RunLock(path, "run-1"):
+        pass
+
+    assert list(path.parent.iterdir()) == []
