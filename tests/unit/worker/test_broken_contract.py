@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -273,3 +274,14 @@ def test_a_model_that_cannot_be_loaded_any_more_is_no_broken_contract() -> None:
     outcome = Attempts(loaded, result, TOLERANT, AT).score(MiniBatch("0", (), pa.table({"x": [1.0] * 40})))
 
     assert (outcome.failed, outcome.is_contract_broken, outcome.failure) == (40, False, failure)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+def test_a_list_of_arrays_that_a_script_returns_is_an_array_for_each_row(rows: int) -> None:
+    outcome, sizes, _ = attempt(
+        lambda frame: [np.array([x, -x, 0.5]) for x in frame["x"]], rows, columns=3, ddl="y array<double>"
+    )
+
+    assert outcome.table is not None
+    assert outcome.table.column("y").to_pylist() == [[float(row), -float(row), 0.5] for row in range(rows)]
+    assert sizes == [rows] or (rows == 3 and sizes == [3, 1]), "as many as columns: one row more is tried"
