@@ -36,7 +36,11 @@ class Source(Protocol):
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count the NULLs of columns as far as the input's metadata tells; no row is read, no job is started."""
+        """Count the NULLs of columns as far as they are known without reading rows; no job is started.
+
+        A column is left out where nobody has counted: 0 says that there is none. Where some are known and others may
+        be there, they are fewer than there are.
+        """
 
     def check_contents(self) -> None:
         """Refuse contents that would be misread without warning; may read the input. Called before scoring.

@@ -10,9 +10,10 @@ from sparkscore.config import Input
 from sparkscore.delta_statements import describe
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.jvm_names import refuse_unreadable_names
-from sparkscore.location import is_remote, local_path
+from sparkscore.location import is_remote, local_path, plain_path
 from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
+from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
@@ -56,9 +57,19 @@ class DeltaSource:
         """Give the rows, each with its data file."""
         return self._frame
 
-    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
-        """Know of none."""
-        return {}
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Count what the footers of the version's data files tell, unless rows of them may be deleted.
+
+        The statistics in the log say the same where they are there; they may be cut to the first columns or to none.
+        """
+        try:
+            with pinned_settings(self._spark):
+                files = self._frame.inputFiles()
+        except SPARK_ERRORS as error:
+            raise explain_read_error(error, "Delta") from error
+        if any(map(is_remote, files)):
+            return {}
+        return count_nulls([plain_path(file) for file in files], columns, self._snapshot.items)
 
     def check_contents(self) -> None:
         """Do nothing: nothing can be misread."""

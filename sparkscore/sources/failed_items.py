@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +39,7 @@ class FailedItems:
         since: runs that have scored some of them, which are left out.
         left: how often each item that is left is there; None where none is left out.
         order_doubt: why the order of the columns was not known in that run; empty where it was.
+        nulls: for integer and boolean columns whether that run counted them as columns with NULLs.
     """
 
     run_id: str
@@ -49,14 +50,15 @@ class FailedItems:
     since: tuple[str, ...] = ()
     left: Counter[str | None] | None = None
     order_doubt: str = ""
+    nulls: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> FailedItems:
         """Find the failed items of a run by its record."""
         first = (record.get("only_failed") or {}).get("first", record["run_id"])
         place, columns = record["quarantine"]["location"], record["input"]["columns"]
-        doubt = str(record["input"].get("order_doubt") or "")
-        return cls(record["run_id"], place, record["output"]["format"], columns, first, order_doubt=doubt)
+        doubt, nulls = str(record["input"].get("order_doubt") or ""), record["input"].get("nulls") or {}
+        return cls(record["run_id"], place, record["output"]["format"], columns, first, order_doubt=doubt, nulls=nulls)
 
     @property
     def version(self) -> str:
@@ -154,6 +156,7 @@ class FailedRowsSource:
     def __init__(self, spark: SparkSession, failed: FailedItems, rows: list[tuple[str, str | None]]) -> None:
         columns = schema_of(failed.columns or {})
         table = read_rows([text for text, _ in rows], to_arrow(columns))
+        self._nulls = {name: table.column(name).null_count for name in table.column_names}
         whole = columns.add(SOURCE_FILE_COLUMN, "string")
         table = table.append_column(SOURCE_FILE_COLUMN, pa.array([file for _, file in rows], pa.string()))
         self._frame = spark.createDataFrame(table, whole)
@@ -175,9 +178,9 @@ class FailedRowsSource:
         """Give the rows, each with its file."""
         return self._frame
 
-    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
-        """Know of none."""
-        return {}
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Count those of the rows that failed."""
+        return {name: self._nulls[name] for name in columns}
 
     def check_contents(self) -> None:
         """Do nothing: nothing can be misread."""

@@ -59,6 +59,7 @@ class SparkFilesSource:
         readable = with_samples(readable)
         self._files = readable
         self._order_doubt = ""
+        self._without_null: frozenset[str] = frozenset()
         self._frame = self._read(spark, config, listing.folder) if readable else None
         self._snapshot = Snapshot(
             format=self._format,
@@ -81,8 +82,12 @@ class SparkFilesSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count what the footers of Parquet files tell."""
-        return count_nulls(self._files, columns) if self._format == "parquet" else {}
+        """Count what the footers of Parquet files tell; columns that are declared NOT NULL have none."""
+        declared = dict.fromkeys(self._without_null & set(columns), 0)
+        others = set(columns) - self._without_null
+        if self._format != "parquet":
+            return declared
+        return declared | count_nulls([file.path for file in self._files], others)
 
     def check_contents(self) -> None:
         """Look for what Spark would misread in CSV files."""
@@ -134,6 +139,7 @@ class SparkFilesSource:
         again at each action, and takes '01', '1' and '1.0' in folders' names for one number.
         """
         told = StructType(StructType.fromDDL(declared).fields if declared else [])  # type: ignore[attr-defined]
+        self._without_null = frozenset(field.name for field in told if not field.nullable)
         # A CSV file's header is compared with the declared columns while it is read.
         is_compared = bool(declared) and self._format != "csv"
         if keys or is_compared or not declared:
