@@ -1,10 +1,10 @@
-"""Hand the work to Spark: the one place that calls `mapInArrow` (driver; the inner functions run on workers)."""
+"""Hand the work to Spark (driver; the inner functions run on workers)."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from pyspark.sql.types import StructType
 from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.plan import Plan
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error
-from sparkscore.spark_schema import from_arrow
+from sparkscore.spark_jobs import ArrowFunction, run_in_arrow
 from sparkscore.spark_settings import pinned_settings
 from sparkscore.worker import (
     REPORT_SCHEMA,
@@ -33,8 +33,6 @@ from sparkscore.worker.checksums import find_changed
 from sparkscore.worker.intake import settle_types
 from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.probe import PROBE_SCHEMA
-
-ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 # A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
 _SAMPLE_ROWS: Final = 10_000
@@ -66,10 +64,10 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
         if not count:
             return []
         work = spark.range(0, count, 1, count)
-        return read_reports(_run(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
+        return read_reports(run_in_arrow(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
     # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
-    return read_reports(_run(spark, numbered, _score_function(spec, rows.columns), REPORT_SCHEMA))
+    return read_reports(run_in_arrow(spark, numbered, _score_function(spec, rows.columns), REPORT_SCHEMA))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
@@ -78,7 +76,7 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
     Raises:
         ScoringError: the Spark job failed, for example because the worker process died.
     """
-    return read_probe_report(_run(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
+    return read_probe_report(run_in_arrow(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
 
 
 def find_changed_files(
@@ -102,7 +100,7 @@ def find_changed_files(
         return find_changed(stage, files, reads_all=reads_all)
     count = min(len(files), _TASKS_OF_A_CHECK)
     function = _check_function(stage, tuple(files), count, reads_all=reads_all)
-    found = _run(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
+    found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
     return [(row["path"], row["difference"]) for row in found]
 
 
@@ -139,14 +137,6 @@ def task_slots(spark: SparkSession) -> int:
 def input_schema(rows: DataFrame) -> StructType:
     """Give the columns of the input's rows."""
     return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
-
-
-def _run(spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:
-    try:
-        with pinned_settings(spark):
-            return work.mapInArrow(function, from_arrow(schema)).toArrow()
-    except SPARK_ERRORS as error:
-        raise explain_spark_error(error) from error
 
 
 def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
