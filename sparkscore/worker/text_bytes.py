@@ -1,0 +1,129 @@
+"""Read text files as the encoding says that they are, and tell what is wrong with their bytes (driver and worker)."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any, Final, Self
+
+import pyarrow as pa
+
+_BLOCK_BYTES: Final = 1 << 20
+# Python takes its own machine's order for these where there is no byte order mark, Java the big-endian one.
+_BIG_ENDIAN: Final = {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
+_MARKS: Final = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
+# Control characters that nobody writes: windows-1252 has the euro sign, dashes and curved quotes there.
+_CONTROLS: Final = re.compile("[\x80-\x9f]")
+_KINDS_OF_FILES: Final = {
+    b"\x1f\x8b": "a gzip file, whose name must end with '.gz'",
+    b"BZh": "a bzip2 file, whose name must end with '.bz2'",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file, whose name must end with '.zst'",
+    b"PK\x03\x04": "a ZIP file or a workbook",
+    b"PAR1": "a Parquet file",
+}
+
+
+class WrongBytesError(ValueError):
+    """The bytes of a file are not text in its encoding; the message says which, and is a part of a sentence."""
+
+
+class _Deflate:
+    """A file of one zlib stream, which Hadoop calls deflate."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb")  # noqa: PTH123, SIM115 - closed in __exit__
+        self._stream = zlib.decompressobj()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        while not self._stream.eof:
+            data = self._stream.unconsumed_tail or self._file.read(size)
+            if found := self._stream.decompress(data, size):
+                return found
+            if not data:
+                raise EOFError
+        return b""
+
+
+# What Hadoop reads by a file's ending, which it compares in lower case only.
+_OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".deflate": _Deflate,
+    ".zst": lambda path: pa.input_stream(path, compression="zstd"),
+}
+#: Endings of files that Hadoop reads in a form of its own.
+NOT_READ_HERE: Final = (".lz4", ".snappy")
+
+
+def open_bytes(path: str) -> IO[bytes]:
+    """Open a file and decompress it where its ending says so."""
+    opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
+    opened: IO[bytes] = open(path, "rb") if opener is None else opener(path)  # noqa: PTH123, SIM115 - callers close it
+    return opened
+
+
+def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
+    """Give the text of a file, block by block; a byte order mark is left out.
+
+    Args:
+        path: the file; it is decompressed where its ending says so.
+        encoding: an encoding that Python knows.
+
+    Raises:
+        WrongBytesError: bytes are not text in that encoding.
+        OSError: the file cannot be read, or is cut off where it is compressed (also `EOFError`, `zlib.error`).
+    """
+    with open_bytes(path) as file:
+        block = file.read(_BLOCK_BYTES)
+        decoder = _decoder(block, codecs.lookup(encoding).name)
+        place, line, is_first = 0, 1, True
+        while True:
+            text = _decoded(decoder, block, place, line)
+            place, line = place + len(block), line + text.count("\n")
+            yield text.removeprefix("\ufeff") if is_first else text
+            if not block:
+                return
+            is_first = is_first and not text
+            block = file.read(_BLOCK_BYTES)
+
+
+def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
+    if encoding in _BIG_ENDIAN and not start.startswith(_MARKS[encoding]):
+        encoding = _BIG_ENDIAN[encoding]
+    if kind := next((kind for magic, kind in _KINDS_OF_FILES.items() if start.startswith(magic)), None):
+        raise WrongBytesError(kind)
+    return codecs.getincrementaldecoder(encoding)()
+
+
+def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, place: int, line: int) -> str:
+    held = len(decoder.getstate()[0])
+    try:
+        text = decoder.decode(block, final=not block)
+    except UnicodeDecodeError as error:
+        start = place - held + error.start
+        line += error.object[: error.start].count(b"\n")
+        raise WrongBytesError(f"byte {start + 1:,} (line {line:,}) is not {error.encoding.upper()}") from None
+    if error_at := not text.isascii() and _is_latin(decoder) and _CONTROLS.search(text):
+        line += text.count("\n", 0, error_at.start())
+        raise WrongBytesError(
+            f"byte {place + error_at.start() + 1:,} (line {line:,}) is a control character in ISO-8859-1; windows-1252 "
+            "has signs such as € and curved quotes there"
+        )
+    return text
+
+
+def _is_latin(decoder: codecs.IncrementalDecoder) -> bool:
+    return type(decoder).__module__ == "encodings.latin_1"
