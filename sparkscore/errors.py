@@ -30,6 +30,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from sparkscore.printable import printable
+
 NOTHING_WRITTEN = "Nothing was written."
 #: How the system says that a disk is full.
 NO_SPACE = ("No space left on device", "Disk quota exceeded")
@@ -82,9 +84,14 @@ class SparkscoreError(Exception):
         )
         return (f"{self.what}: {comparison}" if comparison else self.what).rstrip(".")
 
-    def __str__(self) -> str:
-        """Give the whole message, on one line as far as the fields are."""
+    @property
+    def text(self) -> str:
+        """The whole message, with the names in it to the letter: for what masks secrets, and for records."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
+
+    def __str__(self) -> str:
+        """Give the whole message on one line that is safe to print."""
+        return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild from keywords: the default would lose them (and fail) when the error crosses a process."""
@@ -95,6 +102,11 @@ def _rebuild(kind: type[SparkscoreError], fields: dict[str, Any]) -> SparkscoreE
     error = kind(code=fields["code"], what=fields["what"], next_step=fields["next_step"])
     error.__dict__.update(fields)
     return error
+
+
+def message_of(error: BaseException) -> str:
+    """Give an error's own text to the letter, for what masks secrets in it."""
+    return error.text if isinstance(error, SparkscoreError) else str(error)
 
 
 def names(items: Iterable[object]) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from sparkscore.errors import SparkscoreError
+from sparkscore.errors import SparkscoreError, message_of
 from sparkscore.plan import Plan
 from sparkscore.redaction import redact
 from sparkscore.worker import MiniBatchReport, ProbeReport
@@ -178,7 +178,7 @@ def _describe_error(error: BaseException) -> dict[str, str]:
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return {"code": "INTERRUPTED", "message": str(error) or "the run was interrupted; nothing was published."}
     code = error.code if isinstance(error, SparkscoreError) else type(error).__name__
-    return {"code": code, "message": redact(str(error))}
+    return {"code": code, "message": redact(message_of(error))}
 
 
 def _now() -> str:

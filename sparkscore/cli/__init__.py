@@ -14,7 +14,7 @@ from sparkscore.cli.interrupts import InterruptedRunError, interruptible
 from sparkscore.cli.logs import log_on_stderr
 from sparkscore.cli.reply import FAILED, OK, describe_failure, one_object_on_stdout, print_bug, print_error, print_json
 from sparkscore.cli.streams import exit_code_of, guard_streams
-from sparkscore.errors import ConfigError, SparkscoreError
+from sparkscore.errors import ConfigError, SparkscoreError, message_of
 
 __all__ = ["main", "run_command_line"]
 
@@ -64,7 +64,7 @@ def _as_request(error: Exception) -> ConfigError:
 
 
 def _reply_failure(error: SparkscoreError | InterruptedRunError, *, is_run: bool, as_json: bool) -> int:
-    print_error(str(error))
+    print_error(message_of(error))
     return _reply_json(error, error.exit_code, is_run=is_run, as_json=as_json)
 
 

@@ -79,7 +79,7 @@ def sparkscore(
 
         to_stdout(__version__)
     elif context.invoked_subcommand is None:
-        to_stdout(context.get_help())
+        to_stdout(*context.get_help().split("\n"))
     return OK
 
 

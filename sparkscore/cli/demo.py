@@ -26,7 +26,7 @@ from sparkscore.cli.interrupts import InterruptedRunError, Interrupts, interrupt
 from sparkscore.cli.reply import OK, describe_failure, print_error, print_json, shown_path, stdout_for_results
 from sparkscore.cli.run_command import spark_session
 from sparkscore.cli.summary import print_first_rows, print_record, result_console
-from sparkscore.errors import ConfigError
+from sparkscore.errors import ConfigError, message_of
 from sparkscore.run import PreparedRun, Run, execute, prepare
 from sparkscore.runlog import runs_folder
 
@@ -73,7 +73,7 @@ def run_demo(folder: Path, runs: Path | None, *, as_json: bool) -> int:
         try:
             return _demo(folder, runs, interrupts, as_json=as_json)
         except InterruptedRunError as error:
-            print_error(str(error))
+            print_error(message_of(error))
             if as_json:
                 print_json(describe_failure(error))
             return error.exit_code

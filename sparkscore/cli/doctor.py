@@ -94,7 +94,7 @@ def _checks(request: DoctorRequest) -> Iterator[Check]:
 
 def _print(check: Check) -> None:
     label = coloured("ok     ", _GREEN, sys.stdout) if check.ok else coloured("problem", _RED, sys.stdout)
-    to_stdout(f"{label}  {check.name:<12} {check.found}")
+    to_stdout(f"  {check.name:<12} {check.found}", label=label)
     if not check.ok:
         to_stdout(f"         {'':<12} Next: {check.next_step}")
 

@@ -16,7 +16,7 @@ class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             mark = f"{warning_label()} " if record.levelno >= logging.WARNING else ""
-            to_stderr(f"{mark}{redact(record.getMessage())}")
+            to_stderr(redact(record.getMessage()), label=mark)
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
 

@@ -60,7 +60,7 @@ def write_example(folder: Path, *, as_json: bool) -> int:
     if as_json:
         print_json({"folder": str(folder.absolute()), "files": sorted(contents)})
     else:
-        to_stdout(_next_steps(folder))
+        to_stdout(*_next_steps(folder).split("\n"))
     return OK
 
 

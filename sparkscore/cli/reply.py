@@ -7,14 +7,15 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from sparkscore.cli.interrupts import InterruptedRunError
-from sparkscore.errors import SparkscoreError
+from sparkscore.errors import SparkscoreError, message_of
+from sparkscore.printable import printable
 from sparkscore.redaction import redact
 from sparkscore.rotating_log import make_room
 
@@ -23,26 +24,29 @@ FAILED: Final = 1
 _RED, _YELLOW, _PLAIN = "\033[1;31m", "\033[33m", "\033[0m"
 
 
-def to_stdout(text: str) -> None:
-    """Write a result."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def to_stdout(*lines: str, label: str = "") -> None:
+    """Write lines of a result; what would act on the terminal is escaped, but for a label of our own."""
+    _write(sys.stdout, label, lines)
 
 
-def to_stderr(text: str) -> None:
+def to_stderr(*lines: str, label: str = "") -> None:
     """Write what is not a result. A progress bar stands in for `sys.stderr` meanwhile, and stays below the text."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _write(sys.stderr, label, lines)
+
+
+def _write(stream: TextIO, label: str, lines: Sequence[str]) -> None:
+    stream.write(label + "".join(f"{printable(line)}\n" for line in lines))
+    stream.flush()
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """Write the one JSON object of a command to stdout."""
-    to_stdout(json.dumps(answer, indent=2, default=str))
+    to_stdout(*json.dumps(answer, indent=2, default=str).split("\n"))
 
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
     """Write one message about a failure to stderr, with the log that holds the rest."""
-    to_stderr(f"{coloured('error', _RED, sys.stderr)} {redact(message)}")
+    to_stderr(redact(message), label=f"{coloured('error', _RED, sys.stderr)} ")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
 
@@ -74,7 +78,7 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
         code = error.code
     else:
         code = "INTERRUPTED" if isinstance(error, InterruptedRunError) else type(error).__name__
-    return {**more, "error": {"code": code, "message": redact(str(error))}}
+    return {**more, "error": {"code": code, "message": redact(message_of(error))}}
 
 
 def _write_traceback(error: BaseException, runs: Path) -> Path:
@@ -97,7 +101,7 @@ def _write_traceback(error: BaseException, runs: Path) -> Path:
 def shown_path(place: Path | str) -> str:
     """Write a path as a person would type it here: relative if it is below the working directory; a URI as it is."""
     folder = f"{Path.cwd()}/"
-    return str(place).removeprefix(folder) or "."
+    return printable(str(place).removeprefix(folder)) or "."
 
 
 def is_submitted() -> bool:

@@ -22,7 +22,7 @@ from sparkscore.cli.reply import (
     shown_path,
     stdout_for_results,
 )
-from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError
+from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError, message_of
 from sparkscore.runlog import RunFolder, runs_folder
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def parse_spark_conf(pairs: Sequence[str]) -> dict[str, str]:
 
 def _reply_failure(request: RunRequest, error: BaseException) -> int:
     if isinstance(error, (SparkscoreError, InterruptedRunError)):
-        print_error(str(error), log_file=None if request.prepared is None else request.prepared.folder.log_file)
+        print_error(message_of(error), log_file=None if request.prepared is None else request.prepared.folder.log_file)
     else:
         print_bug(error, runs_folder(request.options.get("runs")))
     if request.as_json:

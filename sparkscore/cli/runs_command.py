@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
+from sparkscore.printable import printable
 from sparkscore.runlog import list_records, read_record, runs_folder
 
 
@@ -62,8 +63,9 @@ def _print_table(records: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("output", overflow="fold")
     for record in records:
-        state, *values = _row(record)
-        table.add_row(values[0], Text(state, style=state_style(state)), *values[1:])
+        values = _row(record)
+        styles = ["", state_style(values[1]), *[""] * (len(values) - 2)]
+        table.add_row(*(Text(printable(value), style=style) for value, style in zip(values, styles, strict=True)))
     result_console().print(table)
 
 
@@ -71,8 +73,8 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
     counts, output = record.get("counts") or {}, record.get("output") or {}
     place = output.get("location")
     return (
-        str(record.get("state")),
         str(record.get("run_id")),
+        str(record.get("state")),
         str(record.get("started_at"))[:19].replace("T", " "),
         f"{counts.get('scored', 0):,}",
         f"{counts.get('failed', 0):,}",

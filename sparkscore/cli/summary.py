@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparkscore.cli.reply import shown_path
+from sparkscore.printable import printable
 
 if TYPE_CHECKING:
     from sparkscore.run import Run
@@ -64,10 +65,12 @@ def print_record(
     """
     lines = {**_lines(record), **more, "run record": shown_path(folder / "record.json")}
     state = str(record["state"])
-    console.print(Text.assemble((state, state_style(state)), f"  {record['run_id']}"), soft_wrap=True)
+    console.print(
+        Text.assemble((printable(state), state_style(state)), f"  {printable(record['run_id'])}"), soft_wrap=True
+    )
     for name, value in lines.items():
         if value:
-            console.print(Text.assemble(f"  {name:<14}", value), soft_wrap=True)
+            console.print(Text.assemble(f"  {name:<14}", printable(value)), soft_wrap=True)
 
 
 def print_first_rows(run: Run, console: Console) -> None:
@@ -80,9 +83,11 @@ def print_first_rows(run: Run, console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in shown:
         is_number = isinstance(rows[0][name], (int, float))
-        table.add_column(Text(name), justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+        table.add_column(
+            Text(printable(name)), justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis"
+        )
     for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in shown))
+        table.add_row(*(Text(printable(_cell(row[name]))) for name in shown))
     console.print()
     console.print(table)
     if hidden := len(rows[0]) - len(shown):

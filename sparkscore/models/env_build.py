@@ -20,6 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from sparkscore.errors import ConfigError, MissingDependencyError
+from sparkscore.printable import printable
 from sparkscore.removal import put_in_place, temporary_folder
 from sparkscore.scorers.environment import EnvironmentSpec
 
@@ -113,7 +114,7 @@ def _install(environment: Path, requirements: Sequence[str], wheels: Path | None
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
-        sys.stderr.write(done.stderr)
+        sys.stderr.write("\n".join(map(printable, done.stderr.split("\n"))))
     return done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ Pixels = npt.NDArray[Any]
 ENDINGS: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 _OF_IMAGES: Final = 3
+_DEEP: Final = re.compile(r";16[A-Z]")
 
 
 def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tuple[ItemFailure, ...]]:
@@ -78,6 +80,8 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
             # What Pillow warns of (a picture that is suspiciously large) is that file's failure.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
+                if _loses_bits(image):
+                    return _too_deep(file, "16 bits in each of several channels", "8, which is all that Pillow reads")
                 pixels = np.asarray(_in_mode(image, inner))
     except MemoryError:
         raise
@@ -87,8 +91,17 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
     if wanted.kind in "iu" and not np.can_cast(pixels.dtype, wanted):
         limits = np.iinfo(wanted)
         if pixels.dtype.kind == "f" or (pixels.size and not limits.min <= pixels.min() <= pixels.max() <= limits.max):
-            return _too_deep(file, pixels.dtype, wanted)
+            return _too_deep(file, f"pixels of {pixels.dtype}", f"values that {wanted} holds")
     return _arranged(pixels.astype(wanted, casting="unsafe"), inner, file, first)
+
+
+def _loses_bits(image: Any) -> bool:
+    """Whether Pillow would leave out half the bits of each channel: it has no 16-bit mode but that of gray images.
+
+    Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
+    The ``BGR;16`` of BMP files has 16 bits for all channels together.
+    """
+    return not image.mode.startswith("I") and any(_DEEP.search(str(tile)) for tile in image.tile)
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
@@ -130,8 +143,8 @@ def _dtype(feed: Feed) -> np.dtype[Any]:
     return np.dtype(np.uint8) if feed.type is None else np.dtype(feed.type.to_pandas_dtype())
 
 
-def _too_deep(file: str, found: np.dtype[Any], wanted: np.dtype[Any]) -> Failure:
-    text = f"image '{file}': got pixels of {found}, expected values that {wanted} holds"
+def _too_deep(file: str, found: str, wanted: str) -> Failure:
+    text = f"image '{file}': got {found}, expected {wanted}"
     return Failure("IMAGE_DEPTH", "SignatureMismatchError", text, next_step="Convert it beforehand, or leave it out.")
 
 

@@ -20,10 +20,13 @@ from sparkscore.signature.refusal import STATE
 from sparkscore.signature.shapes import (
     PREDICTION,
     Columns,
+    are_positions,
     check_names,
     column_error,
     columns_of_matrix,
     find_columns,
+    positional_names,
+    refuse_numbers,
 )
 
 _FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
@@ -75,9 +78,10 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     """Turn what ``run()`` returned into a table.
 
     Without ``schema`` the columns' names and types are found: a scalar or an array of one kind is ``prediction``, a
-    tuple or mixed list is ``c0, c1 …``, a dict has its keys. With it, columns are taken by name (dicts, frames) or by
-    position (tuples), and nothing but the schema's columns is accepted. An iterator is consumed, once, and what it
-    raises passes. ``returned`` is not changed, and the table shares no memory with a NumPy array.
+    tuple or mixed list is ``c0, c1 …``, and so is a DataFrame whose columns nobody named (0, 1 …); a dict has its keys.
+    With it, columns are taken by name (dicts, frames) or by position (tuples, DataFrames without names), and nothing
+    but the schema's columns is accepted. An iterator is consumed, once, and what it raises passes. ``returned`` is not
+    changed, and the table shares no memory with a NumPy array.
 
     Raises:
         OutputContractError: codes ``OUTPUT_KIND``, ``OUTPUT_SHAPE``, ``OUTPUT_COLUMNS``, ``OUTPUT_TYPE``,
@@ -87,7 +91,7 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
         columns = _columns_of_named(returned, schema)
         return Returned(_build(columns, schema), columns.count, is_frame=False)
     if isinstance(returned, _FRAMES):
-        columns = _columns_of_frame(returned)
+        columns = _columns_of_frame(returned, schema)
         return Returned(_build(columns, schema), columns.count, is_frame=True)
     is_array = isinstance(returned, np.ndarray) and returned.ndim > 0
     if not (is_array or isinstance(returned, _LISTS)):
@@ -99,10 +103,15 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     return Returned(_build(columns, schema), columns.count, is_frame=False)
 
 
-def _columns_of_frame(frame: Any) -> Columns:
+def _columns_of_frame(frame: Any, schema: pa.Schema | None) -> Columns:
     if isinstance(frame, pd.DataFrame):
         found, count = list(frame.columns), len(frame)
         values: list[Any] = [frame.iloc[:, index] for index in range(len(found))]
+        if are_positions(found):
+            # As with tuples, nobody has named them: by position where the columns are declared.
+            forms = [open_values(column) for column in values]
+            return Columns(positional_names(len(found)) if schema is None else None, forms, count)
+        refuse_numbers(found)
     else:
         found, count = frame.schema.names, frame.num_rows
         values = list(frame.columns)
@@ -136,16 +145,24 @@ def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) 
     declared = {field.name: field.type for field in schema}
     columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}
     left = [name for name in declared if name not in columns]
-    parts = [part for name, form in forms.items() if name not in declared for part in _parts_of(form)]
+    others = [name for name in forms if name not in declared]
+    parts = [part for name in others for part in _parts_of(forms[name])]
     if len(parts) != len(left):
-        beside = f" beside {names(columns)}" if columns else ""
-        raise column_error(
-            "the model's outputs",
-            got=f"{len(parts)} value(s) each{beside}",
-            expected=f"{len(left)}" + (f", one for each of {names(left)}" if left else ""),
-        )
+        raise _undeclared(others, left, list(columns), len(parts))
     columns |= dict(zip(left, parts, strict=True))
     return Columns(list(columns), list(columns.values()), count)
+
+
+def _undeclared(others: list[str], left: list[str], taken: list[str], count: int) -> OutputContractError:
+    """Make the error for outputs that do not fill the declared columns, and name both."""
+    beside = f" beside {names(taken)}" if taken else ""
+    told = f", one for each of {names(left)}" if left else ""
+    return column_error(
+        "the model's outputs",
+        got=f"{count} value(s) each{beside}",
+        expected=f"{len(left)}{told}" + (f"; not declared: {names(others)}" if others else ""),
+        next_step="Declare exactly these columns with 'output.schema', or leave it out.",
+    )
 
 
 def _items_of(form: Form) -> Any:

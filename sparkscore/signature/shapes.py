@@ -152,7 +152,7 @@ def _columns_of_rows(items: list[Sequence[Any] | None], width: int | None) -> Co
     forms: list[Form] = [
         Objects([None if item is None else item[index] for item in items]) for index in range(width or 0)
     ]
-    return Columns([f"c{index}" for index in range(len(forms))] if is_free else None, forms, len(items))
+    return Columns(positional_names(len(forms)) if is_free else None, forms, len(items))
 
 
 def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
@@ -169,6 +169,31 @@ def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
     check_names(column_names)
     forms: list[Form] = [Objects([None if item is None else item[name] for item in items]) for name in column_names]
     return Columns(column_names, forms, len(items))
+
+
+def positional_names(count: int) -> list[str]:
+    """Name columns that have no names: ``c0``, ``c1`` and so on."""
+    return [f"c{index}" for index in range(count)]
+
+
+def are_positions(found: Sequence[Any]) -> bool:
+    """Whether pandas has numbered the columns, since nobody has named them: 0, 1 and so on, in this order."""
+    return bool(found) and all(
+        isinstance(name, (int, np.integer)) and not isinstance(name, bool) and name == index
+        for index, name in enumerate(found)
+    )
+
+
+def refuse_numbers(found: Sequence[Any]) -> None:
+    """Refuse numbers among the names of a DataFrame's columns, which say neither a name nor a position."""
+    for position, name in enumerate(found, 1):
+        if isinstance(name, (int, np.integer)) and not isinstance(name, bool):
+            raise column_error(
+                f"the name of column {position}",
+                got=f"the number {name}",
+                expected="a text; columns 0, 1 … in this order become c0, c1 …",
+                next_step=f"Name it: frame.rename(columns={{{name}: 'score'}}).",
+            )
 
 
 def check_names(found: Iterable[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,6 +286,63 @@ def test_nothing_readable_gives_an_empty_tensor() -> None:
 )
 def test_more_than_eight_bits_in_a_channel_fail(deep: npt.NDArray[Any], shape: tuple[int, ...], save: Save) -> None:
     assert failure_of(save(deep, "a.tif"), feed(*shape)).code == "IMAGE_UNREADABLE"
+
+
+@pytest.mark.parametrize("shape", [(-1,), (2, 2, 3), (3, -1, -1), (2, 2, 1), (2, 2), (12,), (2, 2, 4)])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_more_than_eight_bits_in_each_of_several_channels_fail(
+    channels: int, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "deep.png"
+    file.write_bytes(_deep_png(np.full((2, 2, channels), 300, ">u2")))
+
+    failure = failure_of(str(file), feed(*shape))
+
+    assert failure.code == "IMAGE_DEPTH"
+    assert "16 bits" in failure.message
+
+
+def test_a_deep_tiff_with_colors_fails(tmp_path: Path) -> None:
+    file = tmp_path / "deep.tif"
+    file.write_bytes(_deep_tiff(np.full((2, 2, 3), 300, "<u2")))
+
+    assert failure_of(str(file), feed(2, 2, 3)).code == "IMAGE_DEPTH"
+
+
+def test_colors_of_sixteen_bits_together_are_read(tmp_path: Path) -> None:
+    """A BMP of five or six bits a channel."""
+    pixels = np.zeros((2, 2), "<u2").tobytes()
+    head = struct.pack("<2sIHHI", b"BM", 54 + len(pixels), 0, 0, 54)
+    file = tmp_path / "a.bmp"
+    file.write_bytes(head + struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 0, len(pixels), 0, 0, 0, 0) + pixels)
+
+    assert decoded([str(file)], feed(2, 2, 3)).tolist() == np.zeros((1, 2, 2, 3)).tolist()
+
+
+def _deep_png(pixels: npt.NDArray[Any]) -> bytes:
+    """Write what Pillow itself does not write: two bytes for each channel."""
+    height, width, channels = pixels.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _deep_tiff(pixels: npt.NDArray[Any]) -> bytes:
+    height, width, channels = pixels.shape
+    content = pixels.tobytes()
+    fields = [
+        (256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, 8 + len(content)), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 8), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(content)),
+    ]  # fmt: skip
+    bits = struct.pack(f"<{channels}H", *[16] * channels)
+    entries = b"".join(struct.pack("<HHII", *field) for field in fields)
+    table = struct.pack("<H", len(fields)) + entries + struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(content) + len(bits)) + content + bits + table
 
 
 @pytest.mark.parametrize(("pixels", "readable"), [(100, 2), (60, 1), (40, 1)])

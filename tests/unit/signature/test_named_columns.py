@@ -157,6 +157,7 @@ def test_outputs_of_different_lengths(columns: dict[str, Any], got: str, declare
         ({"a": [1], "A": [1]}, None, "OUTPUT_COLUMNS", "column 'A': got the name twice"),
         ({"p": CLASSES}, "a double, b double, c double", "OUTPUT_COLUMNS", "got 2 value(s) each, expected 3"),
         ({"a": [1], "b": [2]}, "c int", "OUTPUT_COLUMNS", "got 2 value(s) each, expected 1"),
+        ({"a": [1], "b": [2]}, "a int", "OUTPUT_COLUMNS", "not declared: 'b'"),
         ({"p": np.array([[1], [2]]), "q": [3, 4]}, "q int, p string", "OUTPUT_TYPE", "column 'p', element 1"),
         ({"p": CLASSES}, "p double", "OUTPUT_TYPE", "column 'p', element 1"),
         ({"p": np.array([0.1])}, "p float", "OUTPUT_TYPE", "a 32-bit float cannot hold exactly"),

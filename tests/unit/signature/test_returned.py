@@ -194,7 +194,7 @@ def test_elements_of_more_than_one_shape(returned: Any, told: str) -> None:
         ([{"": 1}], None, "got an empty text"),
         ([{"a": 1, "A": 2}], None, "column 'A': got the name twice"),
         ([{}], None, "got no column"),
-        (pd.DataFrame([[1, 2]]), None, "the name of column 1: got int"),
+        (pd.DataFrame([[1, 2]], columns=[1, 2]), None, "the name of column 1: got the number 1"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), None, "column 'a': got the name twice"),
         (pd.DataFrame(index=[1, 2]), None, "got no column"),
         (pa.array([{"a": 1, "A": 2}]), None, "column 'A': got the name twice"),
@@ -323,3 +323,62 @@ def test_dates_and_strings_in_frames() -> None:
         {"d": dt.date(2024, 1, 1), "s": "a"},
         {"d": None, "s": None},
     ]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pd.RangeIndex(2),
+        pd.Index([0, 1], dtype="int64"),
+        pd.Index([0, 1], dtype="int32"),
+        pd.Index([0, 1], dtype="uint8"),
+        pd.Index([0, 1], dtype=object),
+    ],
+)
+def test_columns_that_nobody_named_count_by_position(columns: Any) -> None:
+    frame = pd.DataFrame([["x", 1], ["y", 2]])
+    frame.columns = columns
+
+    assert tabulated(frame) == ("c0 string, c1 bigint", [{"c0": "x", "c1": 1}, {"c0": "y", "c1": 2}])
+    assert tabulated(frame, "label string, score double")[1][0] == {"label": "x", "score": 1.0}
+    assert tabulated(frame, "c1 string, c0 double")[1][0] == {"c1": "x", "c0": 1.0}
+    assert tabulate(frame).is_frame
+
+
+def test_one_column_that_nobody_named() -> None:
+    assert tabulated(pd.DataFrame([1, 2])) == ("c0 bigint", [{"c0": 1}, {"c0": 2}])
+    assert tabulated(pd.DataFrame([1, 2]), "score double")[1] == [{"score": 1.0}, {"score": 2.0}]
+
+
+@pytest.mark.parametrize("empty", [pd.DataFrame([[1, 2]]).iloc[:0], pd.DataFrame([]), pd.DataFrame(columns=[0, 1])])
+def test_no_rows_without_names_fit_what_is_declared(empty: pd.DataFrame) -> None:
+    assert tabulated(empty, "c0 bigint, c1 bigint") == ("c0 bigint, c1 bigint", [])
+
+
+def test_texts_that_look_like_numbers_stay_names() -> None:
+    assert tabulated(pd.DataFrame({"0": [1], "1": ["x"]}))[0] == "`0` bigint, `1` string"
+
+
+@pytest.mark.parametrize("columns", [[1, 2], [1, 0], [0, 2], ["a", 0], [0, "a"], [0, 0], [-1, 0]])
+def test_other_numbers_are_refused_with_the_line_that_names_them(columns: list[Any]) -> None:
+    frame = pd.DataFrame([[1, 2]])
+    frame.columns = pd.Index(columns, dtype=object)
+
+    error = refused(frame)
+
+    assert error.code == "OUTPUT_COLUMNS"
+    assert "frame.rename(columns={" in error.next_step
+
+
+@pytest.mark.parametrize("columns", [[False, True], [0.0, 1.0], [None, "a"]])
+def test_what_is_neither_a_text_nor_a_number_is_no_name(columns: list[Any]) -> None:
+    frame = pd.DataFrame([[1, 2]])
+    frame.columns = pd.Index(columns, dtype=object)
+
+    assert refused(frame).code == "OUTPUT_COLUMNS"
+
+
+def test_another_number_of_columns_than_declared_is_refused() -> None:
+    error = refused(pd.DataFrame([[1, 2, 3]]), "a bigint, b bigint")
+
+    assert "3 value(s)" in str(error)
