@@ -67,7 +67,8 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
         return read_reports(run_in_arrow(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
     # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
-    return read_reports(run_in_arrow(spark, numbered, _score_function(spec, rows.columns), REPORT_SCHEMA))
+    function = _score_function(spec, rows.columns)
+    return read_reports(run_in_arrow(spark, numbered, function, REPORT_SCHEMA, for_whole_files=spec.limit.is_file))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
@@ -109,13 +110,15 @@ def first_mini_batch(
 ) -> MiniBatch | None:
     """Give the first mini-batch of the plan, or one made of the input's first rows; None if there is none.
 
-    Of the first rows, one with several: one element for one row says nothing.
+    Of the first rows, one with several: one element for one row says nothing. Of a file that is one mini-batch only
+    the first rows are taken.
 
     Raises:
         SourceError: Spark could not read the input.
     """
     if rows is None:
         return next(iter(read_planned_mini_batches(str(plan_file), [0] if plan.unit_count else [])), None)
+    limit = MiniBatchLimit(items=_SAMPLE_ROWS) if limit.is_file else limit
     try:
         with pinned_settings(rows.sparkSession):
             sample = rows.limit(max(limit.items or _SAMPLE_ROWS, _LEAST_ROWS)).toArrow()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from sparkscore.errors import ScoringError
 
 #: Added by the driver to every row that was read from a file; never handed to the user's code.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
@@ -19,10 +22,15 @@ HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 @dataclass(frozen=True)
 class MiniBatchLimit:
-    """How much one mini-batch may hold: items, or bytes of Arrow memory; one of the two is set."""
+    """How much one mini-batch may hold: items, or bytes of Arrow memory; one of the two is set, or it holds a file."""
 
     items: int | None = None
     size_bytes: int | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a mini-batch holds all rows of one file."""
+        return self.items is None and self.size_bytes is None
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,14 @@ class MiniBatch:
         files: the files that the items are, or come from, in order; empty when the rows come from no file.
         rows: the rows, without sparkscore's own columns; None when the items are the files themselves.
         place: says which items of the input these are, the same whoever reads them; None where that is not known.
+        is_indivisible: whether the model gets all rows in one call or none, because parts may give other values.
     """
 
     mini_batch_id: str
     files: tuple[str, ...]
     rows: pa.Table | None = None
     place: str | None = None
+    is_indivisible: bool = False
 
     @property
     def item_count(self) -> int:
@@ -75,6 +85,9 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
         batches: consumed once; may be empty, and may hold empty record batches.
         limit: the size of one mini-batch.
         unit: number of the work unit; the mini-batches are named ``<unit>-<position>``.
+
+    Raises:
+        ScoringError: mini-batches are to be whole files, and Spark split one.
     """
     pending = _Pending(limit, unit)
     for block, piece in _pieces_of_one_block(batches):
@@ -92,13 +105,15 @@ class _Pending:
         self.block: _Block | None = None
         self._first_row = 0
         self._limit = limit
-        self._capacity = limit.items or limit.size_bytes or 1
+        self._capacity = sys.maxsize if limit.is_file else limit.items or limit.size_bytes or 1
         self._unit = unit
         self._pieces: list[pa.RecordBatch] = []
         self._used = 0
         self._position = 0
 
     def begin(self, block: _Block | None) -> None:
+        if self._limit.is_file and block is not None and block.start:
+            raise _split_file(block)
         self.block = block
         self._first_row = 0
 
@@ -120,7 +135,7 @@ class _Pending:
             return
         rows = pa.Table.from_batches(self._pieces)
         files = () if self.block is None or self.block.file is None else (self.block.file,)
-        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, self._place(rows.num_rows))
+        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, self._place(rows.num_rows), self._limit.is_file)
         self._pieces, self._used = [], 0
         self._position += 1
         self._first_row += rows.num_rows
@@ -131,7 +146,7 @@ class _Pending:
         return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
-        return int(piece.num_rows if self._limit.items else piece.nbytes)
+        return int(piece.nbytes if self._limit.size_bytes else piece.num_rows)
 
     def _fitting(self, piece: pa.RecordBatch) -> int:
         """Count the first rows for which there is room."""
@@ -146,6 +161,16 @@ class _Block:
     file: str | None
     start: int | None = None
     length: int | None = None
+
+
+def _split_file(block: _Block) -> ScoringError:
+    return ScoringError(
+        code="FILE_SPLIT",
+        what=f"Spark split the file '{block.file}', which the model must get as a whole",
+        got=f"a part that begins at byte {block.start}",
+        state="Nothing was published.",
+        next_step="Make the file smaller than 1 TB, or give 'settings.mini_batch_size' in bytes.",
+    )
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:

@@ -19,15 +19,24 @@ _MOST_TASKS: Final = 1000
 _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
 
 
-def run_in_arrow(spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema) -> pa.Table:
+def run_in_arrow(
+    spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema, *, for_whole_files: bool = False
+) -> pa.Table:
     """Give what a function makes of the rows of a frame, in one Spark action.
+
+    Args:
+        spark: the session.
+        work: the rows.
+        function: what runs on the workers.
+        schema: what it gives.
+        for_whole_files: whether all rows of a file must come to one task.
 
     Raises:
         SourceError: Spark could not read the input.
         ScoringError: the Spark job failed for another reason, for example a worker process that died.
     """
     try:
-        with pinned_settings(spark):
+        with pinned_settings(spark, for_whole_files=for_whole_files):
             return work.mapInArrow(function, from_arrow(schema)).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error

@@ -104,6 +104,13 @@ PINNED_FOR_WRITING: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.session.timeZone": "UTC",
     }
 )
+#: Those that count only where a task reads whole files: none is split, and each counts alike when they are dealt out.
+PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
+    {
+        "spark.sql.files.maxPartitionBytes": f"{2**62}",
+        "spark.sql.files.openCostInBytes": f"{2**40}",
+    }
+)
 
 
 def read_from(spark: SparkSession, source: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
@@ -139,7 +146,7 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 
 @contextmanager
-def pinned_settings(spark: SparkSession, *, for_writing: bool = False) -> Iterator[None]:
+def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
     """Give the pinned settings their values while an action runs, and give the session's own back.
 
     A setting that has its value already is not touched. Actions in several threads share a change.
@@ -147,7 +154,8 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False) -> Iterat
     Raises:
         ConfigError: the session holds another value and does not let it be changed.
     """
-    pinned = {**PINNED, **PINNED_FOR_WRITING} if for_writing else PINNED
+    more = (PINNED_FOR_WRITING if for_writing else {}), (PINNED_FOR_WHOLE_FILES if for_whole_files else {})
+    pinned = {**PINNED, **more[0], **more[1]}
     taken: list[str] = []
     try:
         with _lock:
@@ -167,7 +175,7 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
     try:
         return dict(spark.conf.getAll)
     except SPARK_ERRORS:
-        found = {key: _setting(spark, key) for key in (*PINNED, *PINNED_FOR_WRITING)}
+        found = {key: _setting(spark, key) for key in (*PINNED, *PINNED_FOR_WRITING, *PINNED_FOR_WHOLE_FILES)}
         return {key: value for key, value in found.items() if value is not None}
 
 

@@ -131,9 +131,15 @@ class Deployment(Section):
         """Whether ``$schema`` names Azure's schema, so that Azure's defaults hold."""
         return names_azure_schema(self.azure_schema)
 
+    @property
+    def is_no_code(self) -> bool:
+        """Whether this is what Azure calls a no-code deployment: its model gets the input file by file."""
+        return self.is_azure and self.code_configuration is None
+
     def mini_batch_size_for(self, kind: ItemKind) -> MiniBatchSize:
         """Give the size of a mini-batch for an input of files or of rows."""
-        return self.settings.mini_batch_size or default_mini_batch_size(kind, is_azure=self.is_azure)
+        size = self.settings.mini_batch_size or default_mini_batch_size(kind, is_azure=self.is_azure)
+        return size.of_table() if self.is_azure and kind == "rows" else size
 
     def chosen_defaults(self, kind: ItemKind | None = None) -> dict[str, object]:
         """Tell the values that the file and the options left to sparkscore, by dotted key.

@@ -111,7 +111,7 @@ LoggingLevel: TypeAlias = Annotated[
 Size: TypeAlias = Annotated[
     MiniBatchSize,
     PlainValidator(parse_mini_batch_size),
-    PlainSerializer(lambda size: size.items or str(size), return_type=int | str),
+    PlainSerializer(lambda size: str(size) if size.is_text else size.items or str(size), return_type=int | str),
     WithJsonSchema(
         {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_INT}, {"type": "string", "pattern": PATTERN}]}
     ),

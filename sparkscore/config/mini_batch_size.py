@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 ItemKind: TypeAlias = Literal["files", "rows"]
@@ -25,10 +25,16 @@ class MiniBatchSize:
     Attributes:
         items: how many items, files or rows.
         size_bytes: how many bytes.
+        is_text: whether the number of items stands in quotes: for tables, Azure counts bytes then.
     """
 
     items: int | None = None
     size_bytes: int | None = None
+    is_text: bool = field(default=False, compare=False)
+
+    def of_table(self) -> MiniBatchSize:
+        """Give the size as Azure reads it for tables: a number in quotes counts bytes."""
+        return MiniBatchSize(size_bytes=self.items) if self.is_text else self
 
     def __str__(self) -> str:
         """Write it as a deployment file may hold it."""
@@ -54,7 +60,9 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     size_bytes = None if unit is None else number * _BYTES_PER_UNIT[unit.upper()]
     if number > MAX_INT if size_bytes is None else size_bytes > _MAX_BYTES:
         raise ValueError(EXPECTED)
-    return MiniBatchSize(items=number if size_bytes is None else None, size_bytes=size_bytes)
+    if size_bytes is not None:
+        return MiniBatchSize(size_bytes=size_bytes)
+    return MiniBatchSize(items=number, is_text=isinstance(value, str))
 
 
 def default_mini_batch_size(kind: ItemKind, *, is_azure: bool) -> MiniBatchSize:

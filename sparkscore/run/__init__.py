@@ -31,6 +31,7 @@ from sparkscore.run.finished import Run, finished_before
 from sparkscore.run.held import discard, publish
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
+from sparkscore.run.per_file import refuse_count_of_files, sized_in
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
@@ -49,7 +50,7 @@ from sparkscore.runlock import RunLock
 from sparkscore.sinks import Published, Sink, Stage, first_commit_began, open_sink, stage_of, staged_in
 from sparkscore.sources import Source, open_failed, open_source
 from sparkscore.spark_schema import columns_of
-from sparkscore.worker import MiniBatchReport
+from sparkscore.worker import FailureRules, MiniBatchReport
 
 __all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]
 
@@ -133,7 +134,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
             stage.check_still_ours()
             folder.write_attempts(reports)
             _note_scores(recording, plan, work, reports)
-            decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment))
+            decide(reports, plan.snapshot.items, prepared.scorer_name, _thresholds(deployment, work.spec.rules))
             source.check_unchanged()
             manifest = manifest_of(reports, schema, work.spec.result.lineage, recording.content)
             stage.check_still_ours()
@@ -183,20 +184,28 @@ def _hold(recording: Recording, sink: Sink, stage: Stage, schema: StructType) ->
     logger.info("run '%s' is held: 'sparkscore publish %s' publishes it, with --discard it is dropped", run_id, run_id)
 
 
-def _thresholds(deployment: Deployment) -> Thresholds:
+def _thresholds(deployment: Deployment, rules: FailureRules) -> Thresholds:
     settings = deployment.settings
-    return Thresholds(settings.error_threshold, settings.mini_batch_error_threshold, settings.allowed_failed_percent)
+    return Thresholds(
+        settings.error_threshold,
+        settings.mini_batch_error_threshold,
+        settings.allowed_failed_percent,
+        counts_files=rules.counts_files,
+    )
 
 
 def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
-    # Without a script, Azure's deployments too read tables as tables.
-    is_files = prepared.deployment.is_azure and prepared.script is not None
+    deployment = prepared.deployment
+    is_files = deployment.is_azure and prepared.script is not None
     if prepared.failed is not None:
-        source: Source = open_failed(spark, prepared.failed, prepared.deployment.input.columns)
+        source: Source = open_failed(spark, prepared.failed, deployment.input.columns)
     else:
-        source = open_source(spark, prepared.deployment.input, is_files_by_default=is_files)
-    size = prepared.deployment.mini_batch_size_for(source.snapshot.kind)
-    return source, plan_run(source.snapshot, size.items, task_slots(spark))
+        source = open_source(spark, deployment.input, is_files_by_default=is_files, is_no_code=deployment.is_no_code)
+    refuse_count_of_files(deployment, source.snapshot)
+    size = deployment.mini_batch_size_for(source.snapshot.kind)
+    # A mini-batch of several files would be one call.
+    files = 1 if size.items and deployment.is_no_code else size.items
+    return source, plan_run(source.snapshot, files, task_slots(spark))
 
 
 def _columns_of(source: Source) -> dict[str, str] | None:
@@ -207,13 +216,15 @@ def _columns_of(source: Source) -> dict[str, str] | None:
 
 def _score(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
     snapshot = plan.snapshot
-    with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind, work.spec.rules.error_threshold):
+    threshold = -1 if work.spec.rules.counts_files else work.spec.rules.error_threshold
+    with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind, threshold):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
 def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan: Plan, sink: Sink) -> None:
     snapshot = plan.snapshot
-    log_choices(prepared.deployment, snapshot.kind)
+    kind = sized_in(prepared.deployment, snapshot)
+    log_choices(prepared.deployment, kind)
     for reason, count in snapshot.skipped.items():
         logger.warning("input: %d left out (%s)", count, reason)
     if snapshot.order_doubt:
@@ -225,7 +236,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
         only_failed=describe_failed(prepared.failed, snapshot.items),
         input=describe_plan(plan) | {"columns": _columns_of(source)},
         output=describe_output(sink, None),
-        config=prepared.deployment.effective(snapshot.kind),
+        config=prepared.deployment.effective(kind),
     )
 
 

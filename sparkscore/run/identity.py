@@ -9,6 +9,7 @@ from sparkscore.config import hidden_values
 from sparkscore.digest import identity_of, keyed_digest
 from sparkscore.plan import Plan
 from sparkscore.removal import put_in_place
+from sparkscore.run.per_file import sized_in
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.runlog import RunFolder
 
@@ -20,8 +21,9 @@ def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
         LineageError: the key cannot be read or written.
     """
     snapshot, deployment = plan.snapshot, prepared.deployment
-    shown = deployment.effective(snapshot.kind)
-    hidden = hidden_values(deployment.whole(snapshot.kind), shown)
+    kind = sized_in(deployment, snapshot)
+    shown = deployment.effective(kind)
+    hidden = hidden_values(deployment.whole(kind), shown)
     return identity_of(
         {
             "input": snapshot.version if snapshot.table_id is None else [snapshot.version, snapshot.table_id],

@@ -33,6 +33,7 @@ from sparkscore.run.no_code import (
     task_cores,
     transformed_rows,
 )
+from sparkscore.run.per_file import are_files_whole, refuse_other_endings
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import failure_error, nothing_to_score
 from sparkscore.scorers import ScorerSpec, ScriptSpec
@@ -130,6 +131,8 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
         columns,
         source.snapshot.order_doubt,
     )
+    if columns is None and feeds and feeds[0].shape is not None:
+        refuse_other_endings(prepared.deployment, source.snapshot)
     if feeds and prepared.deployment.settings.error_threshold == 0:
         refuse_known_nulls(feeds, source.count_nulls(columns_without_null(feeds)))
     return feeds
@@ -174,7 +177,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     forget_progress(str(stage), done)
     units = None if plan_file is None else tuple(unit for unit in range(_unit_count(plan_file)) if unit not in done)
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)
-    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment), units, chunk)
+    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment, limit), units, chunk)
     return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
 
 
@@ -188,14 +191,18 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
     return spec if prepared.script else replace(spec, caller=prepared.scorer_name, is_per_item=True)
 
 
-def _failure_rules(deployment: Deployment) -> FailureRules:
+def _failure_rules(deployment: Deployment, limit: MiniBatchLimit) -> FailureRules:
     settings = deployment.settings
     tries = settings.retry_settings.max_retries + 1
-    return FailureRules(tries, settings.error_threshold, settings.mini_batch_error_threshold)
+    return FailureRules(
+        tries, settings.error_threshold, settings.mini_batch_error_threshold, counts_files=limit.is_file
+    )
 
 
 def mini_batch_limit(prepared: PreparedRun, plan: Plan) -> MiniBatchLimit:
     """Give the size of a mini-batch for the kind of input that was found."""
+    if are_files_whole(prepared.deployment, plan.snapshot):
+        return MiniBatchLimit()
     size = prepared.deployment.mini_batch_size_for(plan.snapshot.kind)
     return MiniBatchLimit(size.items, size.size_bytes)
 

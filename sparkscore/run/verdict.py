@@ -42,11 +42,13 @@ class Thresholds:
         items: failed items of the whole input.
         mini_batches: mini-batches with failed items.
         percent: share of such mini-batches, in percent of all.
+        counts_files: whether an item is the file that a mini-batch holds.
     """
 
     items: int = 0
     mini_batches: int = -1
     percent: float | None = None
+    counts_files: bool = False
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, thresholds: Thresholds) -> None:
@@ -88,11 +90,12 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
 
 def _passed_threshold(reports: Sequence[MiniBatchReport], thresholds: Thresholds) -> str:
     """Say in words which threshold was passed; nothing where none was."""
-    items = sum(report.failed for report in reports)
     mini_batches = sum(report.failed > 0 for report in reports)
+    items = mini_batches if thresholds.counts_files else sum(report.failed for report in reports)
     percent = 100 * mini_batches / len(reports)
     if 0 <= thresholds.items < items:
-        return f"{items} failed items, 'settings.error_threshold' allows {thresholds.items}"
+        what = "files" if thresholds.counts_files else "items"
+        return f"{items} failed {what}, 'settings.error_threshold' allows {thresholds.items}"
     if 0 <= thresholds.mini_batches < mini_batches:
         return (
             f"{mini_batches} mini-batches with failed items, "

@@ -66,7 +66,7 @@ _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
 }
 
 
-def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool) -> Source:
+def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> Source:
     """Find and pin the input.
 
     Runs on the driver.
@@ -75,6 +75,7 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
         spark: the session that will read it.
         config: the deployment's input.
         is_files_by_default: whether the items are files unless the deployment says otherwise, as for Azure's scripts.
+        is_no_code: whether it is Azure's deployment without a script, which reads files by their endings.
 
     Raises:
         SourceNotFoundError: nothing is there, or nothing to score.
@@ -87,7 +88,7 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
             what="the run has no input",
             next_step="Name it with --input LOCATION or 'input.location' in the deployment.",
         )
-    chosen = detect_format(config, is_files_by_default=is_files_by_default)
+    chosen = detect_format(config, is_files_by_default=is_files_by_default, is_no_code=is_no_code)
     source = _SOURCES[chosen](spark, config.model_copy(update={"format": chosen}))
     if source.snapshot.items == 0:
         raise SourceNotFoundError(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 from sparkscore.config import Input
+from sparkscore.errors import ConfigError
 from sparkscore.location import is_remote, local_path
 from sparkscore.sources.listing import list_files
 
@@ -19,13 +23,24 @@ _FORMAT_OF_ENDING = {
 }
 
 
-def detect_format(config: Input, *, is_files_by_default: bool) -> str:
+# Azure's deployments without a script read these as tables, and images.
+# Source: https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#files-types-support
+_TABLES_OF_AZURE: Final = frozenset({"csv", "parquet"})
+
+
+def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> str:
     """Give the input's format: as it is told; ``files`` where that is the default; as the files look otherwise.
 
     A folder with a ``_delta_log`` is a Delta table; files that all end alike are what that ending says.
 
+    Args:
+        config: the deployment's input.
+        is_files_by_default: whether the items are files unless the deployment says otherwise.
+        is_no_code: whether Azure's rule holds: each file is what its ending says, and an unknown one fails the run.
+
     Raises:
         SourceNotFoundError: a location names nothing.
+        ConfigError: Azure's rule holds, and the files are of several kinds, or of one that Azure does not read.
     """
     if config.format:
         return config.format
@@ -33,8 +48,23 @@ def detect_format(config: Input, *, is_files_by_default: bool) -> str:
         return "delta"
     if is_files_by_default:
         return "files"
-    formats = {_format_of(file.path) for file in list_files(config.location).files}
-    return formats.pop() if len(formats) == 1 else "files"
+    examples = {_format_of(file.path): file.path for file in list_files(config.location).files}
+    if is_no_code and (len(examples) > 1 or not examples.keys() <= {*_TABLES_OF_AZURE, "files"}):
+        raise _not_azures(examples)
+    return next(iter(examples)) if len(examples) == 1 else "files"
+
+
+def _not_azures(examples: dict[str, str]) -> ConfigError:
+    other = next((name for name in examples if name not in _TABLES_OF_AZURE), next(iter(examples)))
+    is_known = other != "files"
+    return ConfigError(
+        code="INPUT_ENDINGS",
+        what="the input of a deployment with Azure's $schema and without a scoring script",
+        got=" and ".join(f"'{Path(path).name}'" for path in sorted(examples.values())),
+        expected="files of one kind: .csv, .parquet or .pqt, or images; each is read by its ending, as in Azure ML",
+        next_step="Name the files that are meant with a pattern, such as --input 'FOLDER/*.csv'"
+        + (f", or say how they are read: --input-format {other}." if is_known and len(examples) == 1 else "."),
+    )
 
 
 def _is_delta_table(location: str) -> bool:

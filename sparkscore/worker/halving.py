@@ -152,7 +152,7 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
     is_whole = outcome.is_final or outcome.failure.code in PROCESS_IS_GONE | _OF_THE_WHOLE
-    return mini_batch.item_count > 1 and not is_whole
+    return mini_batch.item_count > 1 and not mini_batch.is_indivisible and not is_whole
 
 
 def failed_whole(outcome: Outcome) -> bool:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkscore.minibatch import SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit, split_into_mini_batches
+from sparkscore.errors import ScoringError
+from sparkscore.minibatch import BLOCK_COLUMNS, SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit, split_into_mini_batches
 
 TEXTS = st.text("ab", max_size=40) | st.none()
 FILES = st.lists(
@@ -152,3 +153,31 @@ def test_the_file_may_come_as_arrows_large_text() -> None:
 
 def test_the_items_of_a_mini_batch_of_files_are_its_files() -> None:
     assert MiniBatch("0", ("/a", "/b")).item_count == 2
+
+
+def with_blocks(blocks: list[tuple[str, int, int]]) -> pa.RecordBatch:
+    """Give ten rows of each block: file, start and length."""
+    rows = [block for block in blocks for _ in range(10)]
+    names = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return pa.RecordBatch.from_pydict({"x": list(range(len(rows))), **columns})
+
+
+def test_a_whole_file_is_one_mini_batch_however_it_arrives() -> None:
+    rows = with_blocks([("file:/a", 0, 90), ("file:/b", 0, 70)])
+
+    found = list(split_into_mini_batches([rows.slice(0, 3), rows.slice(3, 9), rows.slice(12)], MiniBatchLimit(), 0))
+
+    assert [(one.files, one.item_count, one.is_indivisible) for one in found] == [
+        (("file:/a",), 10, True),
+        (("file:/b",), 10, True),
+    ]
+
+
+def test_a_file_that_spark_split_is_no_whole_file() -> None:
+    rows = with_blocks([("file:/a", 0, 90), ("file:/a", 90, 90)])
+
+    with pytest.raises(ScoringError, match=r"'file:/a'.*byte 90") as caught:
+        list(split_into_mini_batches([rows], MiniBatchLimit(), 0))
+
+    assert caught.value.code == "FILE_SPLIT"

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkscore.config import load_deployment
 from sparkscore.config.mini_batch_size import (
     ItemKind,
     MiniBatchSize,
@@ -78,3 +79,12 @@ def test_the_default_depends_on_the_input_and_the_schema(
     expected: MiniBatchSize,
 ) -> None:
     assert default_mini_batch_size(kind, is_azure=is_azure) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [("100", "100B"), (100, "100"), ("1KB", "1024B")])
+def test_a_number_in_quotes_counts_bytes_of_azures_tables(size: int | str, expected: str) -> None:
+    azure = load_deployment(None, {"$schema": "https://azuremlschemas.azureedge.net/x.json", "mini_batch_size": size})
+
+    assert str(azure.mini_batch_size_for("rows")) == expected
+    assert str(azure.mini_batch_size_for("files")) == ("1024B" if size == "1KB" else "100")
+    assert str(load_deployment(None, {"mini_batch_size": "100"}).mini_batch_size_for("rows")) == "100"

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from sparkscore.config import Input
+from sparkscore.errors import ConfigError
 from sparkscore.sources.formats import detect_format
 
 
-def detected(location: Path | tuple[Path, ...], *, is_azure: bool = False) -> str:
+def detected(location: Path | tuple[Path, ...], *, is_azure: bool = False, is_no_code: bool = False) -> str:
     locations = location if isinstance(location, tuple) else (location,)
-    return detect_format(Input(location=tuple(map(str, locations))), is_files_by_default=is_azure)
+    config = Input(location=tuple(map(str, locations)))
+    return detect_format(config, is_files_by_default=is_azure, is_no_code=is_no_code)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,38 @@ def test_what_the_deployment_says_holds_without_a_look(tmp_path: Path) -> None:
     config = Input(location=(str(tmp_path / "nowhere"),), format="parquet")
 
     assert detect_format(config, is_files_by_default=True) == "parquet"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["a.csv", "b.CSV", "_SUCCESS"], "csv"),
+        (["a.parquet", "b.pqt"], "parquet"),
+        (["a.png", "b.jpg"], "files"),
+        (["a.bin"], "files"),
+    ],
+)
+def test_a_model_of_azures_gets_what_the_endings_say(names: list[str], kind: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+
+    assert detected(tmp_path, is_no_code=True) == kind
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a.csv", "b.txt"], "'a.csv' and 'b.txt'"),
+        (["a.csv", "b.parquet"], "'a.csv' and 'b.parquet'"),
+        (["a.jsonl"], "'a.jsonl'.*--input-format json"),
+        (["a.csv", "b.avro", "c.png"], "'a.csv' and 'c.png'"),
+    ],
+)
+def test_files_that_azure_does_not_read_are_refused_by_name(names: list[str], told: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+
+    with pytest.raises(ConfigError, match=told) as caught:
+        detected(tmp_path, is_no_code=True)
+
+    assert caught.value.code == "INPUT_ENDINGS"

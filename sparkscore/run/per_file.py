@@ -1,0 +1,75 @@
+"""Azure's deployments without a script: a model gets the input file by file, each file in one call (driver).
+
+Source: "Batch deployments will call the predict function of the MLflow model once per file",
+https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#how-work-is-distributed-on-workers
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sparkscore.config import Deployment
+from sparkscore.config.mini_batch_size import ItemKind
+from sparkscore.errors import ConfigError, names
+from sparkscore.plan import Snapshot
+from sparkscore.scorers.images import ENDINGS
+
+_TABLES: Final = frozenset({"csv", "json", "parquet"})
+_SHOWN: Final = 5
+
+
+def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
+    """Whether each file of rows is one mini-batch; a size in bytes asks for parts of files."""
+    size = deployment.settings.mini_batch_size
+    return deployment.is_no_code and snapshot.format in _TABLES and (size is None or size.items is not None)
+
+
+def sized_in(deployment: Deployment, snapshot: Snapshot) -> ItemKind:
+    """Tell what a number in ``mini_batch_size`` counts: files also where each is read as rows."""
+    return "files" if are_files_whole(deployment, snapshot) else snapshot.kind
+
+
+def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
+    """Refuse what a model can get only file by file, where there are no files: other parts may give other values.
+
+    Raises:
+        ConfigError: code ``MINI_BATCH_SIZE``, or ``ONLY_FAILED`` for rows of files that failed as a whole.
+    """
+    if not deployment.is_no_code or snapshot.kind == "files" or are_files_whole(deployment, snapshot):
+        return
+    size = deployment.settings.mini_batch_size
+    if snapshot.format == "quarantine" and (size is None or size.items is not None):
+        raise ConfigError(
+            code="ONLY_FAILED",
+            what="the failed rows of a deployment with Azure's $schema and without a scoring script",
+            got="rows whose model gets whole files",
+            expected="the files that they are from",
+            next_step="Score those files again with --input; 'source_file' in the quarantine names them.",
+        )
+    if size is not None and size.items is not None and not size.is_text:
+        raise ConfigError(
+            code="MINI_BATCH_SIZE",
+            what=f"'mini_batch_size' for an input of format '{snapshot.format}'",
+            got=f"{size.items}, which counts files in a deployment with Azure's $schema and without a scoring script",
+            expected="bytes, since this input has no files of its own",
+            next_step="Add --set settings.mini_batch_size=1MB, or take the line '$schema' out to count rows.",
+        )
+
+
+def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
+    """Refuse files that Azure's deployments do not take for images: there, one of them fails the job.
+
+    Raises:
+        ConfigError: code ``INPUT_ENDINGS``, with the files.
+    """
+    others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
+    if deployment.is_no_code and deployment.input.format is None and others:
+        raise ConfigError(
+            code="INPUT_ENDINGS",
+            what="the input of a model of images",
+            got=names(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""),
+            expected=f"files that end in {names(ENDINGS)}",
+            next_step="Leave the others out with a pattern, such as --input 'FOLDER/*.png', or set 'input.format: "
+            "files' to have each decoded by what is in it.",
+        )

@@ -1,0 +1,89 @@
+"""Azure's deployments without a script: what a model gives that looks at all rows that it gets, file by file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import sparkscore
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+AZURE = "https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json"
+
+
+CENTRED = """
+import mlflow
+
+
+class Centred(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        if (model_input["x"] < 0).any():
+            raise ValueError("a negative number")
+        return (model_input["x"] - model_input["x"].mean()).to_numpy()
+
+
+mlflow.models.set_model(Centred())
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a model that gives the distance from the mean of the rows that it gets."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "centred.py").write_text(CENTRED)
+    mlflow.pyfunc.save_model(
+        str(folder / "model"), python_model=str(folder / "centred.py"), pip_requirements=["mlflow"]
+    )
+    return folder / "model"
+
+
+def deploy(folder: Path, model: Path, **settings: Any) -> Path:
+    content = {"$schema": AZURE, "model": {"path": str(model)}, "trust": "code", "settings": settings}
+    (folder / "deployment.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder / "deployment.yml"
+
+
+@pytest.mark.parametrize("size", [2, "2", None])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_model_gets_one_file_in_one_call(
+    kind: str, size: Any, spark: SparkSession, tmp_path: Path, model: Path
+) -> None:
+    random, expected = np.random.default_rng(3), []
+    (tmp_path / "in").mkdir()
+    # The large one is more than Spark puts into one partition.
+    for name, count in {"a": 3, "b": 5, "c": 700_000 if kind == "parquet" and size == 2 else 7}.items():
+        frame = pd.DataFrame({"id": [f"{name}{number}" for number in range(count)], "x": random.random(count)})
+        path = tmp_path / "in" / f"{name}.{kind}"
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+        expected.append(frame.assign(prediction=frame["x"] - frame["x"].mean()))
+    deployment = deploy(tmp_path, model, **({} if size is None else {"mini_batch_size": size}))
+
+    run = sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out", output_format="parquet")
+
+    assert run.record["counts"]["mini_batches"] == 3
+    found = pd.read_parquet(tmp_path / "out").sort_values("id", ignore_index=True)
+    wanted = pd.concat(expected).sort_values("id", ignore_index=True)
+    np.testing.assert_allclose(found["prediction"], wanted["prediction"], rtol=0, atol=1e-9)
+    assert {Path(file).name[0] for file in found["source_file"]} == set("abc")
+
+
+def test_a_file_that_fails_fails_as_a_whole(spark: SparkSession, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, values in {"a": [1.0, 3.0], "b": [-1.0, 4.0, 8.0, 9.0], "c": [5.0, 9.0]}.items():
+        pd.DataFrame({"x": values}).to_csv(tmp_path / "in" / f"{name}.csv", index=False)
+    deployment = deploy(tmp_path, model, error_threshold=1, retry_settings={"max_retries": 0})
+
+    run = sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out", output_format="parquet")
+
+    found = pd.read_parquet(tmp_path / "out")
+    assert sorted(found["prediction"]) == [-2.0, -1.0, 1.0, 2.0]
+    counts = run.record["counts"]
+    assert (counts["scored"], counts["failed"], counts["scored_in_parts"]) == (4, 4, 0)
