@@ -17,8 +17,8 @@ from pathlib import Path
 
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.errors import ModelError
-from sparkscore.removal import mark_made, move_new, remove_below, remove_listed, remove_made
-from sparkscore.stage_names import UNFINISHED, copied_files, list_copied
+from sparkscore.removal import make_folder, mark_made, move_new, remove_below, remove_listed, remove_made
+from sparkscore.stage_names import SCRIPTS, UNFINISHED, copied_files, list_copied
 
 _KEPT_SECONDS = 7 * 24 * 3600
 _verified: set[str] = set()
@@ -95,6 +95,28 @@ def copy_model(source: Path, target: Path) -> None:
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
+
+
+def make_folder_for_links() -> Path:
+    """Make a folder on the file system of the copies, for `remove_made`; one that is left behind goes in a week."""
+    return make_folder(SCRIPTS, _cache_folder())
+
+
+def link_files(source: Path, target: Path) -> None:
+    """Make a copy's file or folder known under another name too: real files, which take no space.
+
+    Hard links and no symbolic ones: MLflow 3.8 resolves those, and refuses files that lead out of a model's folder.
+    Where a file system has no hard links, the files are copied.
+    """
+    if source.is_dir():
+        target.mkdir()
+        for entry in source.iterdir():
+            link_files(entry, target / entry.name)
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def copy_once(source: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
-from sparkscore.scorers.model_files import ModelFiles, fetch_model
+from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
 from sparkscore.stage_names import SCRIPTS
 
@@ -87,6 +87,8 @@ class ScriptScorer:
         # Resolved, because scripts ask for their folder in ways that resolve links, and modules are known by it.
         self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
         self._folder = self._home / "code"
+        self._models: Path | None = None
+        self._model_folder = self._home / "model"
         self._run: Callable[[object], object] | None = None
         self._module: ModuleType | None = None
         self._scripts_own: _Surroundings | None = None
@@ -129,6 +131,8 @@ class ScriptScorer:
         if self._run is None:
             raise RuntimeError("the scorer is not loaded")
         self.handed_over = None
+        if self._models is not None:
+            os.utime(self._models)  # so that it is not taken for one that was left behind
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
@@ -155,15 +159,24 @@ class ScriptScorer:
         for name in _modules_from(self._folder):
             del sys.modules[name]
         remove_made(self._home)
+        if self._models is not None:
+            remove_made(self._models)
+
+    def _place_for_models(self) -> Path:
+        """Give this scorer's folder for models: beside their copies, so that they can be linked, not copied again."""
+        if self._models is None:
+            self._models = make_folder_for_links().resolve()
+        return self._models
 
     def _link_models(self) -> list[DeployedModel]:
         """Make the folder that *holds* the model under its own name: scripts join that name to AZUREML_MODEL_DIR."""
-        holder = self._home / "model"
+        has_models = self._spec.model is not None or bool(self._spec.models)
+        self._model_folder = holder = (self._place_for_models() if has_models else self._home) / "model"
         holder.mkdir()
         linked = []
         if self._spec.model is not None:
             model = fetch_model(self._spec.model)
-            _link_tree(model, holder / model.name)
+            link_files(model, holder / model.name)
             linked.append(DeployedModel(self._spec.model.name, self._spec.model.version, holder / model.name))
         for files in self._spec.models:
             if (holder / files.name).exists():
@@ -174,9 +187,10 @@ class ScriptScorer:
 
     def _azure_modules(self, deployed: list[DeployedModel]) -> AzureModules:
         # Not in AZUREML_MODEL_DIR: scripts search that folder for the deployment's model.
-        registered = self._home / "registered"
         lookup = ModelLookup(
-            deployed, fetch_registered, lambda copy, name, version: _place_model(copy, registered, name, version)
+            deployed,
+            fetch_registered,
+            lambda copy, name, version: _place_model(copy, self._place_for_models() / "registered", name, version),
         )
         logs = Path(self._spec.log_folder or self._home / "logs") / socket.gethostname()
         return AzureModules(lookup.find, ScriptPlaces(Path(self._spec.output_folder), logs, self._folder))
@@ -230,7 +244,7 @@ class ScriptScorer:
         environment = {**workers.environment, **drivers, **dict(self._spec.environment)}
         if environment.get(SAFE_PATH[0]) == SAFE_PATH[1]:
             del environment[SAFE_PATH[0]]
-        environment["AZUREML_MODEL_DIR"] = str(self._home / "model")
+        environment["AZUREML_MODEL_DIR"] = str(self._model_folder)
         environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
         path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
         arguments = [str(script), *self._spec.arguments]
@@ -337,18 +351,8 @@ def _place_model(copy: Path, holder: Path, name: str, version: str) -> Path:
     """Link a model as Azure lays several models out: ``<name>/<version>/<file or folder>``."""
     place = holder / name / re.sub(r"[^\w.+-]|^\.+$", "-", version)
     place.mkdir(parents=True)
-    _link_tree(copy, place / copy.name)
+    link_files(copy, place / copy.name)
     return place / copy.name
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    """Link a file, or each file of a folder: ``os.walk`` and ``Path.rglob`` do not enter a folder that is a link."""
-    if source.is_symlink() or not source.is_dir():
-        target.symlink_to(source)
-        return
-    target.mkdir()
-    for entry in source.iterdir():
-        _link_tree(entry, target / entry.name)
 
 
 def _modules_from(folder: Path) -> list[str]:

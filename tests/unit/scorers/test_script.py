@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -352,6 +353,68 @@ def run(b):
         assert scorer.score(FILES) == [[path.name], [path.name], ["weights.json"], ["weights.json"], "[1]"]
         scorer.close()
     assert (model / "data" / "weights.json").read_text() == "[1]"
+
+
+def test_the_model_is_there_as_real_files_that_take_no_space(load: Load, tmp_path: Path) -> None:
+    model = tmp_path / "churn"
+    (model / "data").mkdir(parents=True)
+    (model / "data" / "weights.bin").write_bytes(b"weights")
+    source = """
+import os
+from pathlib import Path
+def run(b):
+    for folder, folders, names in os.walk(os.environ["AZUREML_MODEL_DIR"]):
+        for name in [*folders, *names]:
+            path = Path(folder, name)
+            assert path.resolve() == path, path
+            yield name if path.is_dir() else (name, path.stat().st_nlink)
+"""
+    scorer = load(source, model=files_of(model))
+
+    assert scorer.score(FILES) == ["churn", "data", ("weights.bin", 2)]
+
+
+def test_a_file_system_without_hard_links_gets_copies(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "model.pkl").write_bytes(b"weights")
+    monkeypatch.setattr(os, "link", refuse)
+    assert load(LOOK, model=files_of(tmp_path / "model.pkl")).score(FILES) == ["model.pkl"]
+
+
+def test_the_folder_of_the_links_goes_with_the_scorer_and_the_copy_stays(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"weights")
+    scorer = load(LOOK.replace("return sorted", "return [root] + sorted"), model=files_of(tmp_path / "model.pkl"))
+    found: Any = scorer.score(FILES)
+
+    scorer.close()
+
+    assert found[1:] == ["model.pkl"]
+    assert not Path(found[0]).exists()
+    assert list(Path(found[0]).parents[1].rglob("model.pkl"))
+
+
+def test_a_script_loads_an_mlflow_model_from_there(load: Load, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    code = (
+        "import mlflow\nclass M(mlflow.pyfunc.PythonModel):\n    def predict(self, context, model_input): return [7]\n"
+    )
+    (tmp_path / "seven.py").write_text(f"{code}\nmlflow.models.set_model(M())")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(tmp_path / "model", python_model=tmp_path / "seven.py", pip_requirements=["mlflow"])
+    source = """
+import os, mlflow
+def init():
+    global model
+    model = mlflow.pyfunc.load_model(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model"))
+def run(b):
+    return model.predict([1])
+"""
+    assert load(source, model=files_of(tmp_path / "model")).score(FILES) == [7]
 
 
 def test_the_folder_holds_a_model_file_under_its_own_name_or_nothing(load: Load, tmp_path: Path) -> None:
