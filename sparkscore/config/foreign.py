@@ -74,7 +74,6 @@ _KINDS: Final = (
                 "entry_script",
                 "node_count",
                 "parallel_run_config",
-                "partition_keys",
                 "process_count_per_node",
                 "run_invocation_timeout",
                 "run_max_try",

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from sparkscore.config.azure_only import refuse_azures_own, refuse_partition_keys
 from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, is_open, is_reference, merge, with_code_folder
 from sparkscore.config.deployment import Deployment
 from sparkscore.config.field_types import Section
@@ -37,9 +38,10 @@ def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _
 
     Raises:
         ConfigError: ``CONFIG_FILE``, ``CONFIG_YAML``, ``CONFIG_KIND``, ``CONFIG_UNKNOWN_KEY``, ``CONFIG_VALUE``,
-            ``MODEL_REFERENCE`` or ``NOT_SUPPORTED_YET``.
+            ``MODEL_REFERENCE``, ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT`` or ``NOT_SUPPORTED_YET``.
     """
     document = Document() if path is None else read_document(Path(path))
+    refuse_partition_keys(document.tree)
     if path is not None:
         refuse_other_files(Path(path), document.tree)
     keys = {key: split_key(key) for key, value in overrides.items() if value is not None}
@@ -47,10 +49,12 @@ def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _
     folder = Path.cwd() if path is None else Path(path).absolute().parent
     tree, problems = canonical(document.tree, folder)
     for key, place in keys.items():
+        refuse_partition_keys(_nested(place, overrides[key]))
         option, more_problems = canonical(_nested(place, overrides[key]), Path.cwd())
         tree = merge(tree, option)
         problems += more_problems
     deployment = _validated(with_code_folder(tree, folder), problems, origin)
+    refuse_azures_own(deployment.chosen())
     _refuse_references(deployment.chosen())
     refuse_what_is_not_there(deployment.chosen())
     return deployment

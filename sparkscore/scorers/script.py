@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import io
 import os
 import re
@@ -27,6 +28,7 @@ from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
+from sparkscore.scorers.surroundings import Surroundings
 from sparkscore.stage_names import SCRIPTS
 
 # What was loaded before any script: a script of that name would take its place.
@@ -91,7 +93,7 @@ class ScriptScorer:
         self._model_folder = self._home / "model"
         self._run: Callable[[object], object] | None = None
         self._module: ModuleType | None = None
-        self._scripts_own: _Surroundings | None = None
+        self._scripts_own: Surroundings | None = None
         self._azure: AzureModules | None = None
         self._contained = Contained()
 
@@ -113,6 +115,7 @@ class ScriptScorer:
             run = getattr(self._module, "run", None)
             if not callable(run):
                 raise missing_run(self._spec.script)
+            _check_parameters(run, self._spec.script)
             init = getattr(self._module, "init", None)
             if callable(init):
                 with self._reporting("SCRIPT_INIT"), self._contained:
@@ -228,16 +231,16 @@ class ScriptScorer:
 
         What ``init()`` changes of them is there again in ``run()``: for the script, the process is its own.
         """
-        workers_own = _Surroundings.of_this_process()
+        workers_own = Surroundings.of_this_process()
         try:
             (self._scripts_own or self._first_surroundings(workers_own)).enter()
             with nullcontext() if self._azure is None else self._azure.present():
                 yield
-            self._scripts_own = _Surroundings.of_this_process()
+            self._scripts_own = Surroundings.of_this_process()
         finally:
             workers_own.enter_again()
 
-    def _first_surroundings(self, workers: _Surroundings) -> _Surroundings:
+    def _first_surroundings(self, workers: Surroundings) -> Surroundings:
         script = self._folder / self._spec.script
         mlflow = {"MLFLOW_TRACKING_URI": self._spec.tracking_uri, "MLFLOW_REGISTRY_URI": self._spec.registry_uri}
         drivers = {name: uri for name, uri in mlflow.items() if uri}
@@ -248,59 +251,7 @@ class ScriptScorer:
         environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
         path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
         arguments = [str(script), *self._spec.arguments]
-        return _Surroundings(environment, str(self._folder), path, arguments, workers.modules)
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """What a script takes from the process around it, and what it may change of it.
-
-    Attributes:
-        environment: the environment variables.
-        folder: the working directory; empty where it was removed.
-        path: the import path.
-        arguments: the arguments of the process.
-        modules: the modules that are loaded.
-    """
-
-    environment: dict[str, str]
-    folder: str
-    path: list[str]
-    arguments: list[str]
-    modules: dict[str, ModuleType]
-
-    @classmethod
-    def of_this_process(cls) -> _Surroundings:
-        try:
-            folder = str(Path.cwd())
-        except FileNotFoundError:
-            folder = ""
-        return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
-
-    def enter(self) -> None:
-        """Make them those of this process.
-
-        Raises:
-            ScoringScriptError: the working directory is gone.
-        """
-        try:
-            os.chdir(self.folder)
-        except OSError as error:
-            raise _lost_folder(self.folder) from error
-        self._enter()
-
-    def enter_again(self) -> None:
-        """Take them back from a script, also where the folder or the modules are gone."""
-        with suppress(OSError):
-            os.chdir(self.folder)
-        self._enter()
-        if "builtins" not in sys.modules:  # a script called sys.modules.clear()
-            sys.modules.update({**self.modules, **sys.modules})
-
-    def _enter(self) -> None:
-        sys.argv, sys.path[:] = self.arguments, self.path
-        os.environ.clear()
-        os.environ.update(self.environment)
+        return Surroundings(environment, str(self._folder), path, arguments, workers.modules)
 
 
 def missing_run(script: str) -> ScoringScriptError:
@@ -312,6 +263,32 @@ def missing_run(script: str) -> ScoringScriptError:
         expected="run(mini_batch), and optionally init()",
         next_step="Define run(mini_batch) at the top level of the script.",
     )
+
+
+def other_parameters(script: str, got: str) -> ScoringScriptError:
+    """Make the error for a ``run()`` that cannot be called with a mini-batch alone."""
+    return ScoringScriptError(
+        code="SCRIPT_PARAMETERS",
+        what=f"function 'run' of scoring script '{script}'",
+        got=got,
+        expected="run(mini_batch): a mini_batch_context comes with Azure's 'partition_keys' only, which this version "
+        "does not have: a call there gets all rows of one key",
+        next_step="Where the script can do without it, write run(mini_batch, mini_batch_context=None). Else write the "
+        "rows of each key into a file of their own, and let run() read its file, with 'input.format: files' and "
+        "'settings.mini_batch_size: 1'.",
+    )
+
+
+def _check_parameters(run: Callable[..., object], script: str) -> None:
+    """Refuse a ``run()`` that cannot be called with a mini-batch alone, as far as its signature tells."""
+    try:
+        signature = inspect.signature(run)
+    except (TypeError, ValueError):  # a function of C, which does not say
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise other_parameters(script, f"run{signature}") from None
 
 
 def is_certainly_taken(name: str) -> bool:
@@ -326,15 +303,6 @@ def taken_name(script: str) -> ScoringScriptError:
         what=f"scoring script '{script}'",
         got=f"the name of the module '{Path(script).stem}', which Python or sparkscore needs",
         next_step="Give the file another name, such as score.py, also in 'code_configuration.scoring_script'.",
-    )
-
-
-def _lost_folder(folder: str) -> ScoringScriptError:
-    return ScoringScriptError(
-        code="SCRIPT_FOLDER",
-        what="the working directory that the scoring script was last in is gone",
-        got=folder or "a folder that was removed",
-        next_step="Let the script leave a folder before it removes it, and keep the folder that it runs in.",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from sparkscore.errors import ScoringScriptError
-from sparkscore.scorers.script import is_certainly_taken, missing_run, taken_name
+from sparkscore.scorers.script import is_certainly_taken, missing_run, other_parameters, taken_name
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -29,6 +29,8 @@ def check_script(path: Path) -> None:
         raise missing_run(path.name)
     if is_certainly_taken(path.stem):
         raise taken_name(path.name)
+    if run is not None and not run.decorator_list and not _may_define_run_elsewhere(tree):
+        _check_parameters(run, path.name)
     _check_neighbours(tree, path)
     reason = _online_reason(tree, run)
     if reason:
@@ -52,6 +54,16 @@ def _parse(path: Path) -> ast.Module:
             got=getattr(error, "msg", str(error)),
             next_step="Correct the script and run again.",
         ) from error
+
+
+def _check_parameters(run: ast.FunctionDef, script: str) -> None:
+    """Refuse a ``run()`` that cannot be called with a mini-batch alone."""
+    taken = run.args
+    positional = [*taken.posonlyargs, *taken.args]
+    required = positional[: len(positional) - len(taken.defaults)]
+    keywords = [arg for arg, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True) if default is None]
+    if len(required) > 1 or keywords or not (positional or taken.vararg):
+        raise other_parameters(script, f"run({ast.unparse(taken)})")
 
 
 def _check_neighbours(tree: ast.Module, path: Path) -> None:

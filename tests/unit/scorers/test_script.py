@@ -543,3 +543,16 @@ def run(mini_batch):
     assert [scorer.score(FILES) for _ in range(2)] == [["yes", "below", 7]] * 2
     assert (os.environ.copy(), Path.cwd(), sys.path.copy()) == before
     sys.modules.pop("late")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["run = lambda batch, context: batch", "class Model:\n    def run(self, a, b): ...\nrun = Model().run"],
+)
+def test_parameters_that_only_an_import_shows_are_found_before_init(source: str, load: Load) -> None:
+    source += "\ndef init():\n    raise AssertionError"
+
+    with pytest.raises(ScoringScriptError) as caught:
+        load(source)
+
+    assert caught.value.code == "SCRIPT_PARAMETERS"

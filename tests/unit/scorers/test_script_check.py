@@ -115,7 +115,7 @@ def test_a_script_for_an_online_endpoint_is_refused(source: str, reason: str, tm
         "def run(b):\n    if isinstance(b, str):\n        b = json.loads(b)\n    return b",
         "def run(b):\n    return json.loads()",
         "def run(b):\n    return other.loads(b), json.load(b), json.loads(b[0]), json.loads(s=b), loads(b)",
-        "def run():\n    return json.loads(data)",
+        "def run(*args):\n    return json.loads(data)",
         "def run(*b):\n    return json.loads(b)",
         "def parse(data):\n    return json.loads(data)\ndef run(batch):\n    return [parse(x) for x in batch]",
         "def run(data):\n    return json.loads(data)\ndef run(mini_batch):\n    return mini_batch",
@@ -123,4 +123,40 @@ def test_a_script_for_an_online_endpoint_is_refused(source: str, reason: str, tm
     ],
 )
 def test_a_batch_script_that_looks_like_an_online_one_is_let_through(source: str, tmp_path: Path) -> None:
+    check(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def run(mini_batch, mini_batch_context): ...",
+        "def run(mini_batch, context, /): ...",
+        "def run(mini_batch, *, mini_batch_context): ...",
+        "def run(): ...",
+        "if True:\n    def run(mini_batch: list, mini_batch_context: object) -> list: ...",
+    ],
+)
+def test_a_run_that_takes_more_than_a_mini_batch_is_refused_with_the_reason(source: str, tmp_path: Path) -> None:
+    error = refused(source, tmp_path)
+
+    assert error.code == "SCRIPT_PARAMETERS"
+    assert error.got.startswith("run(")
+    assert "partition_keys" in error.expected
+    assert "mini_batch_context=None" in error.next_step
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def run(mini_batch, mini_batch_context=None): ...",
+        "def run(*args): ...",
+        "def run(mini_batch, *args, **kwargs): ...",
+        "def run(mini_batch, *, top=3): ...",
+        "def run(mini_batch=None): ...",
+        "@wrapped\ndef run(mini_batch, mini_batch_context): ...",
+        "def run(a, b): ...\nrun = partial(run, b=1)",
+        "def run(a, b): ...\ndef run(a): ...",
+    ],
+)
+def test_a_run_that_may_be_called_with_a_mini_batch_is_let_through(source: str, tmp_path: Path) -> None:
     check(source, tmp_path)
