@@ -47,7 +47,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "config": dict(config),
         "identity": None,
         "input": dict.fromkeys(
-            ("format", "location", "version", "items", "bytes", "files", "skipped", "order_doubt", "columns")
+            ("format", "location", "version", "items", "bytes", "files", "skipped", "order_doubt", "columns", "nulls")
         ),
         "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
         "quarantine": {"location": None, "rows": 0},

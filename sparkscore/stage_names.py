@@ -18,6 +18,8 @@ HELD: Final = "held"
 FIRST_COMMIT: Final = "first-commit-"
 PLAN: Final = "plan.parquet"
 PROBE: Final = "probe"
+#: Which columns have a NULL.
+NULLS: Final = "nulls"
 STOP: Final = "stop"
 CHUNKS: Final = "done"
 PROGRESS: Final = "progress"
@@ -43,7 +45,7 @@ _FILES = re.compile(
         (
             rf"{re.escape(MARKER)}|{IDENTITY}|\.{IDENTITY}\.[0-9]+|{HELD}|{STOP}",
             rf"\.?{FIRST_COMMIT}[a-z]+(\.[0-9]+)?",
-            r"plan\.(parquet|unfinished)|probe(\.unfinished)?",
+            r"plan\.(parquet|unfinished)|(probe|nulls)(\.unfinished)?",
             rf"{CHUNKS}/([0-9]+-[0-9]+|\.[0-9]+-[0-9]+\.{_HEX})",
             rf"{PROGRESS}/([0-9]+|\.[0-9]+\.{_HEX})",
             rf"{_ATTEMPT}/{_PARTITIONS}{_PART}",

@@ -221,6 +221,10 @@ class Input(Section):
         default="numpy",
         description="Types of the DataFrame that run() gets: NumPy's, or Arrow's, which keep nullable integers.",
     )
+    nulls: Literal["none", "nan"] = Field(
+        default="none",
+        description="What a missing text or boolean is in that DataFrame: None, or NaN as pandas.read_csv has it.",
+    )
     reader: Literal["auto", "spark", "worker"] = Field(default="auto", description="Who reads the input.")
 
 

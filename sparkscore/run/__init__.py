@@ -31,6 +31,7 @@ from sparkscore.run.finished import Run, finished_before
 from sparkscore.run.held import discard, publish
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
+from sparkscore.run.nulls import decide_nulls, dtypes_of
 from sparkscore.run.per_file import refuse_count_of_files, sized_in
 from sparkscore.run.prepare import PreparedRun, RunOptions, log_choices, prepare
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
@@ -47,6 +48,8 @@ from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.runlock import RunLock
+from sparkscore.scorers.dtypes import Dtypes
+from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Published, Sink, Stage, first_commit_began, open_sink, stage_of, staged_in
 from sparkscore.sources import Source, open_failed, open_source
 from sparkscore.spark_schema import columns_of
@@ -100,7 +103,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 
 
 def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display: ProgressDisplay) -> Run:
-    deployment, folder = prepared.deployment, prepared.folder
+    deployment, folder, place = prepared.deployment, prepared.folder, prepared.deployment.output.stage
     former = folder.read_manifest()
     record = new_record(prepared.run_id, prepared.source_name, deployment.effective())
     with recorded(folder, lock, record, deployment.settings.logging_level) as recording:
@@ -110,20 +113,20 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
             _check_places(spark, deployment)
             source, plan = _plan(spark, prepared)
             sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
-            begun = stage_of(sink.target, deployment.output.stage)
-            sink.check_target(is_retried=first_commit_began(begun, sink.target))
+            sink.check_target(is_retried=first_commit_began(stage_of(sink.target, place), sink.target))
             sinks = sink, open_quarantine(spark, deployment, prepared.run_id)
             if deployment.settings.error_threshold and former is None:
                 check_quarantine(sinks[1])
             _note_plan(recording, prepared, source, plan, sink)
             feeds = match_input(prepared, source)
             source.check_contents()
-        identity, place = recording.content["identity"], deployment.output.stage
+        identity = recording.content["identity"]
         with staged_in(sink.target, place, identity, is_moved=sink.lays_out_partitions) as stage:
             if prepared.script is not None:
                 folder.write_code(prepared.script.files, prepared.script.left_out)
             with recording.timed("plan"):
-                work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds), sink, stage)
+                dtypes = _decide_dtypes(recording, prepared, source, feeds, stage)
+                work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
                 schema = work.result.schema
                 sink.check_schema(schema)
                 refuse_missing_not_null(sink.columns_without_null(), work.result)
@@ -206,6 +209,14 @@ def _plan(spark: SparkSession, prepared: PreparedRun) -> tuple[Source, Plan]:
     # A mini-batch of several files would be one call.
     files = 1 if size.items and deployment.is_no_code else size.items
     return source, plan_run(source.snapshot, files, task_slots(spark))
+
+
+def _decide_dtypes(
+    recording: Recording, prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage
+) -> Dtypes:
+    nulls = decide_nulls(prepared, source, feeds, stage.path)
+    recording.note(input=recording.content["input"] | {"nulls": nulls})
+    return dtypes_of(prepared, nulls)
 
 
 def _columns_of(source: Source) -> dict[str, str] | None:

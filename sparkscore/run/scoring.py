@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,8 +37,9 @@ from sparkscore.run.per_file import are_files_whole, refuse_other_endings
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import failure_error, nothing_to_score
 from sparkscore.scorers import ScorerSpec, ScriptSpec
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.script_package import PackedScript
-from sparkscore.scorers.specs import RowsSpec
+from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.signature import parse_ddl
 from sparkscore.signature.matching import columns_without_null, refuse_known_nulls
 from sparkscore.signature.model_signature import Feed
@@ -77,6 +78,7 @@ class Request:
         plan: the plan.
         rows: the pinned rows; None where the items are files.
         feeds: what the model gets of the input; None where a script scores, or the model does not say.
+        dtypes: those of the DataFrames that the scorer gets.
     """
 
     spark: SparkSession
@@ -84,6 +86,7 @@ class Request:
     plan: Plan
     rows: DataFrame | None
     feeds: tuple[Feed, ...] | None
+    dtypes: Dtypes = field(default_factory=Dtypes)
 
     @property
     def columns(self) -> StructType | None:
@@ -211,19 +214,20 @@ def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec
     """Give what the tasks get, and what they do with it."""
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
-        return rows, _script_spec(prepared, prepared.script, stage)
+        return rows, _script_spec(request, prepared.script, stage)
     section, description = section_of(prepared.deployment), prepared.description
     if description is None or prepared.model is None:
         raise RuntimeError("a prepared run has a script or a model")
     files = stage_model(prepared.model, stage)
     if description.kind == "spark" and rows is not None:
         return transformed_rows(rows, files, _declared_names(prepared.deployment))
-    return rows, no_code_spec(
-        description, section, files, request.feeds, task_cores(request.spark), request.plan.snapshot.order_doubt
-    )
+    doubt = request.plan.snapshot.order_doubt
+    spec = no_code_spec(description, section, files, request.feeds, task_cores(request.spark), doubt)
+    return rows, spec if isinstance(spec, OnnxSpec) else replace(spec, dtypes=request.dtypes)
 
 
-def _script_spec(prepared: PreparedRun, script: PackedScript, stage: Path) -> ScriptSpec:
+def _script_spec(request: Request, script: PackedScript, stage: Path) -> ScriptSpec:
+    prepared = request.prepared
     deployment = prepared.deployment
     code = deployment.code_configuration
     tracking_uri, registry_uri = stores_for_workers()
@@ -239,7 +243,7 @@ def _script_spec(prepared: PreparedRun, script: PackedScript, stage: Path) -> Sc
         output_folder=str(prepared.folder.script_output),
         log_folder=str(prepared.folder.script_logs),
         work_folder=str(stage),
-        arrow_dtypes=deployment.input.dtypes == "arrow",
+        dtypes=request.dtypes,
     )
 
 

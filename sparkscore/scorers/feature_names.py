@@ -15,10 +15,13 @@ _DEFAULTS: Final = ("Column_{}", "f{}")
 _LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm"})
 
 
-def columns_by_name(rows: pa.Table, model: Any, order_doubt: str) -> pa.Table:
-    """Give a model the columns that it was trained with, in its order; all of them where it has no names.
+def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, str]]:
+    """Find the columns that a model was trained with, in its order; all of them where it has no names.
 
     A library's default names count where the input has them all; LightGBM writes an underscore for a blank.
+
+    Returns:
+        each column with the name that the model knows it by.
 
     Raises:
         SignatureMismatchError: a column is missing, or the columns have no order and the model takes them by position.
@@ -27,7 +30,7 @@ def columns_by_name(rows: pa.Table, model: Any, order_doubt: str) -> pa.Table:
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):
         if order_doubt and rows.num_columns > 1 and _is_of_a_library(model):
             raise _no_order(rows, order_doubt)
-        return rows
+        return [(name, name) for name in rows.column_names]
     found = find_columns(features, rows.column_names, has_blanks=_is_of_lightgbm(model))
     missing = [feature for feature, column in zip(features, found, strict=True) if column is None]
     if missing:
@@ -38,7 +41,12 @@ def columns_by_name(rows: pa.Table, model: Any, order_doubt: str) -> pa.Table:
             expected=f"also {names(missing)}, each once",
             next_step="Correct the input, or give the deployment a scoring script.",
         )
-    return rows.select([str(column) for column in found]).rename_columns(list(features))
+    return [(str(column), feature) for feature, column in zip(features, found, strict=True)]
+
+
+def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
+    """Give a model its columns, by the names that it knows them by."""
+    return rows.select([column for column, _ in found]).rename_columns([name for _, name in found])
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:

@@ -24,7 +24,14 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
     Raises:
         SignatureMismatchError: a value does not fit: a NULL among integers or booleans, or a number out of range.
     """
-    return pa.table({feed.name or feed.columns[0]: _column(rows, feed.columns[0], feed) for feed in feeds})
+    return pa.table(
+        {name: _column(rows, column, feed) for feed, (column, name) in zip(feeds, names_of(feeds), strict=True)}
+    )
+
+
+def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
+    """Give each column that a model gets with the name that the model knows it by."""
+    return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds]
 
 
 def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sparkscore.errors import SourceSchemaError
+from sparkscore.scorers.dtypes import Dtypes, settle
+from sparkscore.scorers.nested import has_null_inside, with_own_numbers
+
+_DEFAULT: Final = Dtypes()
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class HandedOver:
 
     Attributes:
         frame: the DataFrame, as it is now.
-        rows: the rows as they were.
+        rows: the rows as they were, with doubles where the DataFrame has doubles for integers.
         columns: the names of its columns as they were, to see at once whether they are still the same.
         before: a DataFrame with the Python objects that the columns of texts and days had; None where there are none.
     """
@@ -30,59 +32,47 @@ class HandedOver:
     before: pd.DataFrame | None = None
 
 
-def hand_over(rows: pa.Table, *, arrow_dtypes: bool = False) -> HandedOver:
+def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
     """Make a DataFrame as `to_pandas` does, and keep what tells later whether its rows were moved."""
-    frame, before = _make(rows, arrow_dtypes=arrow_dtypes)
-    return HandedOver(frame, rows, frame.columns, before if np.dtype(object) in set(before.dtypes) else None)
+    settled = settle(rows, dtypes)
+    frame, before = _make(settled, dtypes)
+    return HandedOver(frame, settled, frame.columns, before if np.dtype(object) in set(before.dtypes) else None)
 
 
-def to_pandas(rows: pa.Table, *, arrow_dtypes: bool) -> pd.DataFrame:
+def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
     """Make a DataFrame with a fresh RangeIndex that the user's code may change as it likes.
 
-    NumPy dtypes are those of ``pyarrow.Table.to_pandas()``: an integer column with NULLs becomes float64.
+    Dtypes are those of ``pyarrow.Table.to_pandas()`` where all columns with a NULL in the run have one in these rows.
 
     Raises:
-        SourceSchemaError: an integer column with NULLs holds a value that float64 cannot hold exactly.
+        SourceSchemaError: float64 cannot hold an integer exactly, or a NULL is where none was counted.
     """
-    return _make(rows, arrow_dtypes=arrow_dtypes)[0]
+    return _make(settle(rows, dtypes), dtypes)[0]
 
 
-def _make(rows: pa.Table, *, arrow_dtypes: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make a DataFrame for the user's code, and another one with the same Python objects, where it has any."""
-    plain = rows.replace_schema_metadata(None)
-    if arrow_dtypes:
-        frame: pd.DataFrame = plain.to_pandas(types_mapper=pd.ArrowDtype)
+    if dtypes.are_arrow:
+        frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype)
         return frame, frame.iloc[:, :0]
-    for name, column in zip(plain.column_names, plain.columns, strict=True):
-        _refuse_inexact_integers(name, column)
-    made: pd.DataFrame = plain.to_pandas()
+    made: pd.DataFrame = settled.to_pandas(integer_object_nulls=True)
+    for name, column in zip(settled.column_names, settled.columns, strict=True):
+        if pa.types.is_nested(column.type):
+            if has_null_inside(column):
+                made[name] = with_own_numbers(made[name], column.type)
+        elif pa.types.is_boolean(column.type) and name in dtypes.with_null:
+            made[name] = made[name].astype(object)
+        if dtypes.nan and column.null_count and _is_text_or_boolean(column.type):
+            made[name] = _with_nan(made[name], column)
     # A column without NULLs can be a read-only view of Arrow's memory, in which scripts could not assign.
     return made.copy(), made
 
 
-def _parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
-    """Give the values inside lists, structs and maps, which pyarrow makes NumPy arrays of as well."""
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return [pc.list_flatten(column)]
-    if pa.types.is_struct(column.type):
-        return list(column.flatten())
-    if pa.types.is_map(column.type):
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        return [part for chunk in chunks for part in (chunk.keys, chunk.items)]
-    return []
+def _is_text_or_boolean(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind))
 
 
-def _refuse_inexact_integers(name: str, column: pa.Array | pa.ChunkedArray) -> None:
-    for part in _parts_of(column):
-        _refuse_inexact_integers(name, part)
-    if pa.types.is_integer(column.type) and column.null_count:
-        try:
-            column.cast(pa.float64(), safe=True)
-        except pa.ArrowInvalid:
-            raise SourceSchemaError(
-                code="INPUT_INEXACT",
-                what=f"input column '{name}'",
-                got="integers beside NULLs that float64 cannot hold exactly",
-                expected="values within 2^53, or no NULLs",
-                next_step="Set 'input.dtypes: arrow' to hand over Arrow-backed columns.",
-            ) from None
+def _with_nan(values: pd.Series[Any], column: pa.ChunkedArray) -> pd.Series[Any]:
+    filled = values.to_numpy(dtype=object, copy=True)
+    filled[column.is_null().to_numpy()] = np.nan
+    return pd.Series(filled, dtype=object)

@@ -13,8 +13,8 @@ import pyarrow as pa
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
-from sparkscore.scorers.feature_names import columns_by_name
-from sparkscore.scorers.feed import feed_columns
+from sparkscore.scorers.feature_names import find_named, take_named
+from sparkscore.scorers.feed import feed_columns, names_of
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.model_code import methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
@@ -71,8 +71,7 @@ class FrameworkScorer:
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
-        rows = self._rows_of(mini_batch.rows)
-        self.handed_over = hand_over(rows)
+        self.handed_over = self._hand_over(mini_batch.rows)
         frame = self.handed_over.frame
         params = dict(self._spec.params)
         with reporting("MODEL_PREDICT"):
@@ -85,12 +84,14 @@ class FrameworkScorer:
         """Forget the model."""
         self._methods, self._model, self.handed_over = {}, None, None
 
-    def _rows_of(self, rows: pa.Table | None) -> pa.Table:
+    def _hand_over(self, rows: pa.Table | None) -> HandedOver:
+        spec = self._spec
         if rows is None:
-            raise _mismatch(self._spec, "files", "rows: the model takes columns")
-        if self._spec.feeds is not None:
-            return feed_columns(rows, self._spec.feeds)
-        return columns_by_name(rows, self._model, self._spec.order_doubt)
+            raise _mismatch(spec, "files", "rows: the model takes columns")
+        if spec.feeds is not None:
+            return hand_over(feed_columns(rows, spec.feeds), spec.dtypes.renamed(names_of(spec.feeds)))
+        found = find_named(rows, self._model, spec.order_doubt)
+        return hand_over(take_named(rows, found), spec.dtypes.renamed(found))
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:

@@ -13,16 +13,18 @@ import pyarrow as pa
 
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.dtypes import Dtypes, settle
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.failed import PartlyScored
-from sparkscore.scorers.feature_names import columns_by_name
-from sparkscore.scorers.feed import feed_columns, feed_tensor
+from sparkscore.scorers.feature_names import find_named, take_named
+from sparkscore.scorers.feed import feed_columns, feed_tensor, names_of
 from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.images import feed_images
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_code import ImportPath, forget_modules, methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
+from sparkscore.scorers.nested import has_null_inside, with_own_numbers
 from sparkscore.scorers.specs import MlflowSpec
 from sparkscore.signature.model_signature import Feed
 
@@ -68,14 +70,10 @@ class MlflowScorer:
         self.handed_over = None
         if mini_batch.rows is None:
             return self._score_files(mini_batch.files)
-        rows = mini_batch.rows
-        if self._spec.feeds is not None and all(feed.shape is None for feed in self._spec.feeds):
-            rows = feed_columns(rows, self._spec.feeds)
-        elif self._spec.feeds is None:
-            rows = columns_by_name(rows, self._raw_model(), self._spec.order_doubt)
-        data = self._data_of(rows)
+        rows, dtypes = self._rows_of(mini_batch.rows)
+        data = self._data_of(rows, dtypes)
         if isinstance(data, pd.DataFrame) and list(data.columns) == rows.column_names:
-            self.handed_over = HandedOver(data, rows)
+            self.handed_over = HandedOver(data, settle(rows, dtypes))
         return self._predict(data)
 
     def close(self) -> None:
@@ -129,15 +127,25 @@ class MlflowScorer:
                 return returned.to_numpy()
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
-    def _data_of(self, rows: pa.Table) -> Any:
+    def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
+        """Give the columns that the model gets, and their dtypes, both by the names that the model knows."""
+        spec = self._spec
+        if spec.feeds is None:
+            found = find_named(rows, self._raw_model(), spec.order_doubt)
+            return take_named(rows, found), spec.dtypes.renamed(found)
+        if any(feed.shape is not None for feed in spec.feeds):
+            return rows, spec.dtypes
+        return feed_columns(rows, spec.feeds), spec.dtypes.renamed(names_of(spec.feeds))
+
+    def _data_of(self, rows: pa.Table, dtypes: Dtypes) -> Any:
         feeds = self._spec.feeds
         if feeds is None:
-            return to_pandas(rows, arrow_dtypes=False)
+            return to_pandas(rows, dtypes)
         if any(feed.shape is not None for feed in feeds):
             return self._tensors({feed.name: feed_tensor(rows, feed) for feed in feeds})
-        return self._frame(rows)
+        return self._frame(rows, dtypes)
 
-    def _frame(self, table: pa.Table) -> Any:
+    def _frame(self, table: pa.Table, dtypes: Dtypes) -> Any:
         """Give the form that the signature asks for: a list where ``predict`` has type hints, else a DataFrame."""
         specs = self._model.metadata.get_input_schema().inputs
         takes_objects = len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] == "object"
@@ -146,7 +154,7 @@ class MlflowScorer:
             return rows.to_pylist(maps_as_pydicts="strict")
         if takes_objects:
             return pd.DataFrame({0: table.to_pylist(maps_as_pydicts="strict")})
-        frame = to_pandas(table, arrow_dtypes=False)
+        frame = to_pandas(table, dtypes)
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_nested(column.type):
                 frame[name] = _objects(column)
@@ -179,7 +187,7 @@ class MlflowScorer:
     def _contents(self, contents: Any, feed: Feed) -> Any:
         if feed.shape is not None:
             return self._tensors({feed.name: contents})
-        return self._frame(pa.table({feed.name or "content": contents}))
+        return self._frame(pa.table({feed.name or "content": contents}), self._spec.dtypes)
 
 
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -189,8 +197,8 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
     """Give dicts for maps, which are lists of pairs in Arrow; lists and structs as pyarrow makes them."""
-    values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict")
-    return values
+    values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict", integer_object_nulls=True)
+    return with_own_numbers(values, column.type) if has_null_inside(column) else values
 
 
 def _typed(tensor: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -23,6 +23,7 @@ from sparkscore.outcome import describe_failure
 from sparkscore.removal import make_folder, remove_made
 from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
 from sparkscore.scorers.contained import Contained
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
@@ -55,7 +56,7 @@ class ScriptSpec:
         output_folder: existing folder that the script finds as ``AZUREML_BI_OUTPUT_PATH``.
         log_folder: folder for the logs of the script's ``EntryScript``; they go with the scorer if empty.
         work_folder: existing folder for the unpacked copies, removed with the run; the system's own if empty.
-        arrow_dtypes: whether DataFrames come with Arrow-backed columns instead of NumPy ones.
+        dtypes: those of the DataFrames.
     """
 
     code: bytes
@@ -69,7 +70,7 @@ class ScriptSpec:
     output_folder: str = ""
     log_folder: str = ""
     work_folder: str = ""
-    arrow_dtypes: bool = False
+    dtypes: Dtypes = field(default_factory=Dtypes)
 
 
 class ScriptScorer:
@@ -139,7 +140,7 @@ class ScriptScorer:
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
-            self.handed_over = hand_over(mini_batch.rows, arrow_dtypes=self._spec.arrow_dtypes)
+            self.handed_over = hand_over(mini_batch.rows, self._spec.dtypes)
             argument = self.handed_over.frame
         with self._surroundings(), self._reporting("SCRIPT_RUN"):
             with self._contained:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.signature.model_signature import Feed
 
@@ -21,6 +22,7 @@ class MlflowSpec:
         predict_fn: methods to call instead of the pyfunc's ``predict``, each giving a column if there are several.
         params: parameters of ``predict``, as pairs.
         order_doubt: why the columns must not be taken by position; empty where they may.
+        dtypes: those of the DataFrame, by the names of the input's columns.
     """
 
     files: ModelFiles
@@ -28,6 +30,7 @@ class MlflowSpec:
     predict_fn: tuple[str, ...] = ()
     params: tuple[tuple[str, object], ...] = ()
     order_doubt: str = ""
+    dtypes: Dtypes = field(default_factory=Dtypes)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class FrameworkSpec:
         predict_fn: methods to call, each giving a column if there are several; ``predict`` when empty.
         params: arguments of the methods, as pairs.
         order_doubt: why the columns must not be taken by position; empty where they may.
+        dtypes: those of the DataFrame, by the names of the input's columns.
     """
 
     files: ModelFiles
@@ -49,6 +53,7 @@ class FrameworkSpec:
     predict_fn: tuple[str, ...] = ()
     params: tuple[tuple[str, object], ...] = ()
     order_doubt: str = ""
+    dtypes: Dtypes = field(default_factory=Dtypes)
 
 
 @dataclass(frozen=True)

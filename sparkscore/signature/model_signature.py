@@ -16,11 +16,13 @@ class ColumnInput:
         name: its name; None where the signature has no names and columns count by position.
         type: the Arrow type that the model wants; None where it takes any type.
         is_required: whether the model needs it.
+        takes_null: whether it takes a NULL where the type has no value for it: an integer or a boolean.
     """
 
     name: str | None
     type: pa.DataType | None
     is_required: bool = True
+    takes_null: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Feed:
         type: the Arrow type that the values are cast to; None where they stay as they are.
         shape: for a tensor all its dimensions, the batch's first and -1 where one is free; None for a column.
         rounds: whether numbers may be rounded to the nearest value of the type.
+        takes_null: whether the model takes a NULL among integers or booleans.
     """
 
     name: str | None
@@ -79,3 +82,4 @@ class Feed:
     type: pa.DataType | None
     shape: tuple[int, ...] | None = None
     rounds: bool = False
+    takes_null: bool = False

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
+from pyspark.sql.functions import max as largest
 
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
+from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark_schema import column
+from sparkscore.spark_settings import pinned_settings
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
@@ -35,3 +40,18 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
             next_step="Correct 'input.columns'.",
         )
     return frame.select(*map(column, (*wanted, *HIDDEN_COLUMNS)))
+
+
+def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
+    """Find out by reading them whether columns have a NULL; one Spark job over these columns.
+
+    Raises:
+        SourceError: Spark could not read them.
+    """
+    try:
+        with pinned_settings(frame.sparkSession):
+            found = frame.agg(*(largest(column(name).isNull()) for name in columns)).first()
+    except SPARK_ERRORS as error:
+        raise explain_read_error(error, what) from error
+    # Of no rows there is no largest.
+    return {name: bool(found and found[place]) for place, name in enumerate(columns)}

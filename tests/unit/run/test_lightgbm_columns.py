@@ -17,13 +17,17 @@ from sparkscore.errors import SignatureMismatchError
 from sparkscore.models import ResolvedModel
 from sparkscore.models.framework_model import describe_framework
 from sparkscore.run.no_code import match_model
-from sparkscore.scorers.feature_names import columns_by_name
+from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns
 from sparkscore.spark_schema import from_arrow
 
 RANDOM = np.random.default_rng(1)
 X = pd.DataFrame({"b c": RANDOM.normal(size=80), "a": RANDOM.normal(size=80)})
 GIVEN = pa.table({"a": [1.0], "other": [5.0], "b c": [2.0]})
+
+
+def columns_by_name(rows: pa.Table, model: Any, order_doubt: str) -> pa.Table:
+    return take_named(rows, find_named(rows, model, order_doubt))
 
 
 def trained(x: Any) -> lightgbm.Booster:

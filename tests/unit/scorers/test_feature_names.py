@@ -19,7 +19,7 @@ from sparkscore.digest import digest_of_path
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers import load_scorer
-from sparkscore.scorers.feature_names import columns_by_name
+from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec
 
@@ -28,6 +28,10 @@ X = pd.DataFrame({"b c": RANDOM.normal(size=80), "a": RANDOM.normal(size=80)})
 Y = X["a"] * 3 - X["b c"]
 GIVEN = pa.table({"a": [1.0], "other": ["x"], "b c": [2.0]})
 QUIET: dict[str, Any] = {"verbose": -1, "num_threads": 1}
+
+
+def columns_by_name(rows: pa.Table, model: Any, order_doubt: str) -> pa.Table:
+    return take_named(rows, find_named(rows, model, order_doubt))
 
 
 def of_lightgbm(x: Any) -> Any:

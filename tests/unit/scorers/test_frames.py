@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.errors import SourceSchemaError
-from sparkscore.scorers.frames import to_pandas
+from sparkscore.scorers.dtypes import Dtypes
+from sparkscore.scorers.frames import hand_over, to_pandas
 
 EXACT = 2**53
+ARROW = Dtypes(are_arrow=True)
 INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(-EXACT - 2, EXACT + 2) | st.none()
 LISTS = st.lists(INTEGERS, max_size=3) | st.none()
 # How an integer can lie inside a column: the type, and a strategy for its cells.
@@ -60,44 +62,121 @@ def test_integers_are_handed_over_exactly_or_refused(shape: str, data: st.DataOb
     rows = pa.table({"x": pa.array(values, kind)})
 
     try:
-        frame = to_pandas(rows, arrow_dtypes=False)
+        frame = to_pandas(rows, Dtypes(with_null=frozenset({"x"})))
     except SourceSchemaError as error:
-        assert error.code == "INPUT_INEXACT"  # noqa: PT017 - one of the two ends is right
-        assert "None" in str(values)
+        assert (error.code, shape) == ("INPUT_INEXACT", "plain")  # noqa: PT017 - one of the two ends is right
+        assert any(abs(value or 0) > EXACT for value in values)
     else:
         assert all(map(same, frame["x"], rows.column("x").to_pylist()))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_an_integer_beside_null_that_float64_cannot_hold_is_refused_by_column(shape: str) -> None:
-    all_cells: dict[str, list[Any]] = {
-        "plain": [EXACT + 1, None], "list": [[EXACT + 1], [None]], "large_list": [[EXACT + 1, None]],
-        "list of lists": [[[EXACT + 1], [None]]], "struct": [{"a": EXACT + 1}, {"a": None}],
-        "list of structs": [[{"a": EXACT + 1}, {"a": None}]], "map": [[("k", EXACT + 1), ("k", None)]],
-        "map by integers": [[(1, [EXACT + 1, None])]],
-    }  # fmt: skip
-    cells = all_cells[shape]
-    rows = pa.table({"fine": [1] * len(cells), "the column": pa.array(cells, SHAPES[shape][0])})
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "plain"])
+@given(st.data())
+def test_what_a_row_holds_inside_does_not_depend_on_the_others(shape: str, data: st.DataObject) -> None:
+    kind, cells = SHAPES[shape]
+    values = data.draw(st.lists(cells, min_size=1, max_size=4))
+    rows = pa.table({"x": pa.array(values, kind)})
+
+    together = to_pandas(rows)["x"]
+    alone = [to_pandas(rows.slice(place, 1))["x"][0] for place in range(rows.num_rows)]
+
+    assert [shown(value) for value in together] == [shown(value) for value in alone]
+    # Where no NULL is inside, it is what pyarrow makes.
+    for place, value in enumerate(together):
+        if "None" not in str(values[place]):
+            assert shown(value) == shown(pa.array([values[place]], kind).to_pandas()[0])
+
+
+def shown(value: Any) -> str:
+    """Write a value with the kind of everything in it."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}[{', '.join(map(shown, value))}]"
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__}({', '.join(map(shown, value))})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {shown(item)}' for key, item in value.items())}}}"
+    return f"{type(value).__name__} {value}"
+
+
+def test_nested_integers_and_booleans_beside_null_stay_what_they_are() -> None:
+    rows = pa.table(
+        {
+            "list": [[EXACT + 1, None], [3, 4], None],
+            "struct": [{"n": EXACT + 1, "b": True}, {"n": None, "b": None}, None],
+            "flags": [[True, None], [False], []],
+            "map": pa.array([[("k", EXACT + 1)], [("k", None)], None], pa.map_(pa.string(), pa.int64())),
+        }
+    )
+
+    frame = to_pandas(rows)
+
+    assert [shown(value) for value in frame["list"]] == [
+        f"object[int {EXACT + 1}, NoneType None]", "int64[int64 3, int64 4]", "NoneType None",
+    ]  # fmt: skip
+    assert frame["struct"].tolist() == [{"n": EXACT + 1, "b": True}, {"n": None, "b": None}, None]
+    assert [shown(value) for value in frame["flags"]] == [
+        "object[bool True, NoneType None]",
+        "bool[bool False]",
+        "bool[]",
+    ]
+    assert frame["map"].tolist() == [[("k", EXACT + 1)], [("k", None)], None]
+
+
+@pytest.mark.parametrize("beside", [[None], []])
+def test_an_integer_that_float64_cannot_hold_is_refused_by_column_also_where_no_null_is(beside: list[None]) -> None:
+    rows = pa.table({"fine": [1] * (1 + len(beside)), "the column": pa.array([EXACT + 1, *beside], pa.int64())})
 
     with pytest.raises(SourceSchemaError) as caught:
-        to_pandas(rows, arrow_dtypes=False)
+        to_pandas(rows, Dtypes(with_null=frozenset({"the column"})))
 
     assert caught.value.code == "INPUT_INEXACT"
     assert "'the column'" in str(caught.value)
     assert str(EXACT + 1) not in str(caught.value)
     assert caught.value.__suppress_context__
-    exact = to_pandas(rows, arrow_dtypes=True)
-    assert (
-        pa.table({"x": pa.array(exact["the column"])}).column("x").to_pylist() == rows.column("the column").to_pylist()
-    )
+    exact = to_pandas(rows, ARROW)
+    assert pa.array(exact["the column"]).to_pylist() == [EXACT + 1, *beside]
 
 
-@pytest.mark.parametrize("values", [[EXACT + 1, 2**63 - 1], [EXACT, None, -EXACT], [None, None], []])
-def test_other_integers_are_handed_over(values: list[int | None]) -> None:
-    frame = to_pandas(pa.table({"x": pa.array(values, pa.int64())}), arrow_dtypes=False)
+@pytest.mark.parametrize("values", [[EXACT, None, -EXACT], [None, None], [1, 2], []])
+def test_a_column_with_null_in_the_run_is_float64_in_every_mini_batch(values: list[int | None]) -> None:
+    frame = to_pandas(pa.table({"x": pa.array(values, pa.int64())}), Dtypes(with_null=frozenset({"x"})))
 
+    assert frame["x"].dtype == "float64"
     assert all(map(same, frame["x"], values))
-    assert frame["x"].dtype == ("float64" if None in values else "int64")
+
+
+@pytest.mark.parametrize("values", [[True, None], [None, None], [True, False], []])
+def test_booleans_with_null_in_the_run_are_objects_in_every_mini_batch(values: list[bool | None]) -> None:
+    frame = to_pandas(pa.table({"x": pa.array(values, pa.bool_())}), Dtypes(with_null=frozenset({"x"})))
+
+    assert frame["x"].dtype == object
+    assert [(type(value), value) for value in frame["x"]] == [(type(value), value) for value in values]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(pa.int64(), "int64"), (pa.int8(), "int8"), (pa.bool_(), "bool")])
+def test_a_column_without_null_keeps_its_dtype_and_a_null_that_comes_is_refused(kind: pa.DataType, dtype: str) -> None:
+    rows = pa.table({"the column": pa.array([1, 0, None]).cast(kind)})
+
+    assert to_pandas(rows.slice(0, 2)).dtypes.tolist() == [dtype]
+    assert to_pandas(rows.slice(0, 0)).dtypes.tolist() == [dtype]
+    with pytest.raises(SourceSchemaError, match="'the column': got a NULL") as caught:
+        to_pandas(rows)
+    assert caught.value.code == "INPUT_NULL"
+    assert to_pandas(rows, ARROW)["the column"].isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(("nan", "missing"), [(False, None), (True, np.nan)])
+def test_a_null_text_is_none_or_nan(nan: bool, missing: object) -> None:  # noqa: FBT001 - a parameter
+    rows = pa.table({"t": ["a", None], "n": pa.nulls(2, pa.string()), "b": [None, True], "d": pa.nulls(2, pa.date32())})
+
+    handed = hand_over(rows, Dtypes(with_null=frozenset({"b"}), nan=nan))
+
+    frame = handed.frame
+    assert frame.dtypes.tolist() == [object] * 4
+    assert frame["t"].tolist() == ["a", missing]
+    assert [frame["t"][1], *frame["n"], frame["b"][0]] == [missing] * 4
+    assert frame["d"].tolist() == [None, None]
+    assert rows.column("t").null_count == 1
 
 
 def rows_of_all_types() -> pa.Table:
@@ -123,7 +202,7 @@ def rows_of_all_types() -> pa.Table:
 def test_a_frame_has_all_columns_in_order_and_a_fresh_index(arrow_dtypes: bool) -> None:  # noqa: FBT001 - a parameter
     rows = rows_of_all_types()
 
-    frame = to_pandas(rows.slice(1), arrow_dtypes=arrow_dtypes)
+    frame = to_pandas(rows.slice(1), Dtypes(are_arrow=arrow_dtypes, with_null=frozenset({"bool"})))
 
     assert list(frame.columns) == rows.column_names
     assert isinstance(frame.index, pd.RangeIndex)
@@ -133,13 +212,13 @@ def test_a_frame_has_all_columns_in_order_and_a_fresh_index(arrow_dtypes: bool) 
 def test_numpy_dtypes_are_those_of_pyarrow() -> None:
     rows = rows_of_all_types().replace_schema_metadata(None)
 
-    pd.testing.assert_frame_equal(to_pandas(rows, arrow_dtypes=False), rows.to_pandas())
+    pd.testing.assert_frame_equal(to_pandas(rows, Dtypes(with_null=frozenset({"bool"}))), rows.to_pandas())
 
 
 def test_arrow_dtypes_keep_types_and_nulls() -> None:
     rows = pa.table({"x": pa.array([2**63 - 1, None])})
 
-    frame = to_pandas(rows, arrow_dtypes=True)
+    frame = to_pandas(rows, ARROW)
 
     assert frame["x"].dtype == pd.ArrowDtype(pa.int64())
     assert pa.array(frame["x"]).to_pylist() == [2**63 - 1, None]
@@ -150,7 +229,7 @@ def test_a_script_may_change_the_frame_and_does_not_change_the_rows(arrow_dtypes
     rows = rows_of_all_types()
     before = rows.to_pylist()
 
-    frame = to_pandas(rows, arrow_dtypes=arrow_dtypes)
+    frame = to_pandas(rows, Dtypes(are_arrow=arrow_dtypes, with_null=frozenset({"bool"})))
     frame.loc[0, "int"] = 99
     frame["float"] *= 2
     frame.loc[:, "text"] = "changed"
@@ -167,5 +246,5 @@ def test_a_script_may_change_the_frame_and_does_not_change_the_rows(arrow_dtypes
 
 
 def test_no_columns_and_no_rows_are_fine() -> None:
-    assert to_pandas(pa.table({}), arrow_dtypes=False).empty
-    assert list(to_pandas(pa.table({"x": pa.array([], pa.int64())}), arrow_dtypes=False).columns) == ["x"]
+    assert to_pandas(pa.table({})).empty
+    assert list(to_pandas(pa.table({"x": pa.array([], pa.int64())})).columns) == ["x"]

@@ -20,6 +20,7 @@ from sparkscore.errors import ModelError, ScoringScriptError, SourceSchemaError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
 from sparkscore.scorers import ScriptSpec, load_scorer
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.script import ScriptScorer
@@ -107,9 +108,9 @@ def test_arrow_dtypes_are_handed_over_when_asked_for(load: Load) -> None:
     rows = MiniBatch("0", (), pa.table({"x": pa.array([2**63 - 1, None])}))
     source = "def run(b):\n    return [str(b['x'].dtype)]"
 
-    assert load(source, arrow_dtypes=True).score(rows) == ["int64[pyarrow]"]
+    assert load(source, dtypes=Dtypes(are_arrow=True)).score(rows) == ["int64[pyarrow]"]
     with pytest.raises(SourceSchemaError, match="INPUT_INEXACT"):
-        load(source).score(rows)
+        load(source, dtypes=Dtypes(with_null=frozenset({"x"}))).score(rows)
 
 
 def test_init_is_called_once_and_state_lasts(load: Load) -> None:

@@ -15,6 +15,7 @@ import pytest
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
+from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.frames import HandedOver, hand_over, to_pandas
 from sparkscore.scorers.model_output import plain_output
 from sparkscore.signature import NamedColumns
@@ -38,6 +39,11 @@ ROWS = pa.table(
 Edit = Callable[[pd.DataFrame], object]
 
 
+def dtypes_of(rows: pa.Table, *, arrow_dtypes: bool = False) -> Dtypes:
+    found = zip(rows.column_names, rows.columns, strict=True)
+    return Dtypes(are_arrow=arrow_dtypes, with_null=frozenset(name for name, column in found if column.null_count))
+
+
 def judge(returned: object, rows: pa.Table = ROWS, frame: pd.DataFrame | None = None) -> Outcome:
     spec = ResultSpec(
         pa.schema([("prediction", pa.float64())]), (rows.column_names[0],), (), LineageValues("r", None, None)
@@ -48,7 +54,7 @@ def judge(returned: object, rows: pa.Table = ROWS, frame: pd.DataFrame | None = 
 
 
 def after(edit: Edit, rows: pa.Table, *, arrow_dtypes: bool = False) -> Outcome:
-    handed = hand_over(rows, arrow_dtypes=arrow_dtypes)
+    handed = hand_over(rows, dtypes_of(rows, arrow_dtypes=arrow_dtypes))
     edit(handed.frame)
     spec = ResultSpec(
         pa.schema([("prediction", pa.float64())]), (rows.column_names[0],), (), LineageValues("r", None, None)
@@ -184,7 +190,7 @@ def test_whether_rows_moved_costs_little_of_a_mini_batch(kind: str, edit: Edit) 
     spent = []
     for _ in range(4):
         start = time.thread_time()
-        handed = hand_over(table)
+        handed = hand_over(table, dtypes_of(table))
         edit(handed.frame)
         between = time.thread_time()
         assert moved_how(handed) is None
@@ -240,7 +246,7 @@ def test_equal_rows_have_no_order(values: list[Any]) -> None:
 
 
 def test_what_is_joined_by_a_key_of_its_own_may_be_sorted() -> None:
-    frame = to_pandas(ROWS, arrow_dtypes=False)
+    frame = to_pandas(ROWS, dtypes_of(ROWS))
     frame.sort_values("x", inplace=True)
     spec = ResultSpec(
         pa.schema([("id", pa.int64()), ("prediction", pa.float64())]), (), (), LineageValues("r", None, None)
@@ -254,7 +260,7 @@ def test_what_is_joined_by_a_key_of_its_own_may_be_sorted() -> None:
 
 
 def test_labels_that_are_in_order_again_answer_for_rows_that_were_moved() -> None:
-    frame = to_pandas(ROWS, arrow_dtypes=False)
+    frame = to_pandas(ROWS, dtypes_of(ROWS))
     frame.sort_values("x", inplace=True)
 
     assert judge(pd.Series(1.0, index=frame.index).sort_index(), frame=frame).scored == COUNT
@@ -303,7 +309,7 @@ def test_labels_of_nothing_known_are_refused_with_the_cure(labels: Any) -> None:
 
 
 def test_labels_that_a_script_gave_its_mini_batch_are_known() -> None:
-    frame = to_pandas(ROWS, arrow_dtypes=False)
+    frame = to_pandas(ROWS, dtypes_of(ROWS))
     frame.index = pd.date_range("1999-01-01", periods=COUNT)
 
     assert judge(labelled(frame.index), frame=frame).scored == COUNT
@@ -333,7 +339,7 @@ def test_labels_do_not_matter_where_nothing_is_joined() -> None:
     ],
 )
 def test_a_models_answer_keeps_the_labels_of_its_rows(answer: Callable[[pd.DataFrame], Any]) -> None:
-    frame = to_pandas(ROWS, arrow_dtypes=False).fillna({"x": 0.0})
+    frame = to_pandas(ROWS, dtypes_of(ROWS)).fillna({"x": 0.0})
 
     assert judge(plain_output(answer(frame))).scored == COUNT
     with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\]"):

@@ -1,0 +1,106 @@
+"""Decide before scoring which columns have NULLs, so that each has one dtype in all mini-batches of a run (driver)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql.types import BooleanType, IntegralType, StructType
+
+from sparkscore.driver import input_schema
+from sparkscore.errors import names
+from sparkscore.removal import put_in_place
+from sparkscore.run.prepare import PreparedRun
+from sparkscore.scorers.dtypes import Dtypes
+from sparkscore.signature.model_signature import Feed
+from sparkscore.sources import Source
+from sparkscore.sources.rows import find_nulls
+from sparkscore.stage_names import NULLS
+from sparkscore.worker.checksums import read_sealed, sealed
+
+logger = logging.getLogger("sparkscore")
+
+
+def decide_nulls(prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Path) -> dict[str, bool]:
+    """Find out which integer and boolean columns that the scorer gets as pandas columns have a NULL in this input.
+
+    An earlier attempt at the run, and the run in which items failed that are scored again, have decided it. Then the
+    input's own statistics tell it, or a declaration; one Spark job counts what is left.
+
+    Returns:
+        whether there is one, by column; empty where it does not matter.
+
+    Raises:
+        SourceError: the input cannot be read.
+        SinkError: what an earlier attempt has kept is not as it was written.
+    """
+    rows = source.frame()
+    wanted = [] if rows is None else _columns_that_matter(prepared, feeds, input_schema(rows))
+    if rows is None or not wanted:
+        return {}
+    former = {} if prepared.failed is None else dict(prepared.failed.nulls)
+    found = _decided(rows, source, wanted, _kept(stage) or former)
+    _keep(stage, found)
+    _tell(found)
+    return found
+
+
+def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
+    """Tell workers what was decided."""
+    config = prepared.deployment.input
+    are_arrow = config.dtypes == "arrow" and prepared.script is not None
+    return Dtypes(are_arrow, frozenset(name for name, has_null in nulls.items() if has_null), config.nulls == "nan")
+
+
+def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
+    """Name the columns whose NumPy dtype depends on whether a NULL is in them."""
+    kind = None if prepared.description is None else prepared.description.kind
+    if kind in {"onnx", "spark"} or (prepared.script is not None and prepared.deployment.input.dtypes == "arrow"):
+        return []
+    given = {name for feed in feeds or () if _has_open_dtype(feed) for name in feed.columns}
+    return [
+        field.name
+        for field in columns
+        if isinstance(field.dataType, (IntegralType, BooleanType)) and (feeds is None or field.name in given)
+    ]
+
+
+def _has_open_dtype(feed: Feed) -> bool:
+    """Whether the model takes the column as it comes; one of another type, or a tensor, has that type's dtype."""
+    return feed.shape is None and (feed.type is None or feed.takes_null)
+
+
+def _decided(rows: DataFrame, source: Source, wanted: Sequence[str], known: Mapping[str, bool]) -> dict[str, bool]:
+    found = {name: known[name] for name in wanted if name in known}
+    if unknown := _without(wanted, found):
+        found |= {name: count > 0 for name, count in source.count_nulls(unknown).items()}
+    if unknown := _without(wanted, found):
+        found |= find_nulls(rows, unknown, source.snapshot.format)
+    return {name: found[name] for name in wanted}
+
+
+def _without(wanted: Sequence[str], found: Collection[str]) -> list[str]:
+    return [name for name in wanted if name not in found]
+
+
+def _kept(stage: Path) -> dict[str, bool]:
+    file = stage / NULLS
+    return dict(json.loads(read_sealed(file))) if file.exists() else {}
+
+
+def _keep(stage: Path, found: Mapping[str, bool]) -> None:
+    """Write what the next attempt at the run goes by, whole or not at all."""
+    unfinished = (stage / NULLS).with_suffix(".unfinished")
+    unfinished.write_bytes(sealed(json.dumps(found).encode()))
+    put_in_place(unfinished, stage / NULLS)
+
+
+def _tell(found: Mapping[str, bool]) -> None:
+    with_null = [name for name, has_null in found.items() if has_null]
+    if with_null:
+        logger.info("columns with NULL: %s: float64 or object in every mini-batch", names(with_null))
+    if len(with_null) < len(found):
+        logger.info("integer and boolean columns without NULL: %d", len(found) - len(with_null))
