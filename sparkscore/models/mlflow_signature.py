@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from sparkscore.signature.model_signature import ColumnInput, ModelInput, ModelSignature, TensorInput
+from sparkscore.signature.model_signature import ColumnInput, ModelInput, ModelSignature, TensorInput, optional
 
 if TYPE_CHECKING:
     from mlflow.types.schema import ColSpec, ParamSchema, Schema, TensorSpec
@@ -58,8 +58,22 @@ def _inputs(schema: Schema) -> list[ModelInput]:
     if _has_one_unnamed(specs, "object"):
         # A list of pydantic models or of dicts: their fields are the input's columns.
         properties = specs[0].to_dict()["properties"]
-        return [ColumnInput(name, _column_type(field), field["required"]) for name, field in properties.items()]
-    return [ColumnInput(_name_of(spec), _column_type(spec.to_dict()), spec.required) for spec in specs]
+        return [_input(name, field, takes_null=not field["required"]) for name, field in properties.items()]
+    return [_input(_name_of(spec), spec.to_dict(), takes_null=_takes_null(spec, specs)) for spec in specs]
+
+
+def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> ColumnInput:
+    type_, has_no_null = _column_type(written), written["type"] in {"boolean", "integer", "long"}
+    return ColumnInput(name, type_, written["required"], takes_null and has_no_null)
+
+
+def _takes_null(spec: ColSpec, specs: list[Any]) -> bool:
+    """Whether MLflow hands a NULL among integers or booleans to the model.
+
+    Source: mlflow/models/utils.py, `_enforce_mlflow_datatype`: a column of booleans may be one of objects, None among
+    them; a column of integers may not. What the type hint ``list[int | None]`` describes is no column.
+    """
+    return not spec.required and (spec.to_dict()["type"] == "boolean" or _has_one_unnamed(specs, "integer", "long"))
 
 
 def _has_one_unnamed(specs: list[Any], *kinds: str) -> bool:
@@ -114,7 +128,10 @@ def _column_type(written: Any) -> pa.DataType | None:
         return None
     if kind == "array":
         return pa.list_(types["items"])
-    return pa.map_(pa.string(), types["values"]) if kind == "map" else pa.struct(list(types.items()))
+    if kind == "map":
+        return pa.map_(pa.string(), types["values"])
+    fields = [pa.field(name, type_) for name, type_ in types.items()]
+    return pa.struct([field if parts[field.name]["required"] else optional(field) for field in fields])
 
 
 def _parts_of(kind: str, written: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _column(rows: pa.Table, name: str, feed: Feed) -> pa.Array:
         return array
     wanted = feed.type if feed.shape is None else _type_of_lists(array.type, feed.type)
     cast = _cast(array, wanted, name, rounds=feed.rounds)
-    if feed.shape is None:
+    if feed.shape is None and not feed.takes_null:
         _refuse_nulls(cast, name)
     return cast
 

@@ -24,7 +24,7 @@ from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_code import ImportPath, forget_modules, methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
-from sparkscore.scorers.nested import has_null_inside, with_own_numbers
+from sparkscore.scorers.nested import has_null_inside, parts_of, with_own_numbers
 from sparkscore.scorers.specs import MlflowSpec
 from sparkscore.signature.model_signature import Feed
 
@@ -157,6 +157,7 @@ class MlflowScorer:
         frame = to_pandas(table, dtypes)
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_nested(column.type):
+                _refuse_lost_nulls(name, column)
                 frame[name] = _objects(column)
         if all(isinstance(spec.name, int) for spec in specs):
             frame.columns = pd.Index([spec.name for spec in specs][: frame.shape[1]])
@@ -193,6 +194,27 @@ class MlflowScorer:
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Give NaN for NULL to a ``list[float]``, which takes no None, as a DataFrame has it too."""
     return column.fill_null(float("nan")) if pa.types.is_floating(column.type) else column
+
+
+def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
+    """Refuse a NULL in a list of texts or booleans, of which MLflow's schema enforcement makes 'None' and False.
+
+    Source: mlflow/models/utils.py, `_enforce_array`: ``to_numpy(dtype=...)``.
+
+    Raises:
+        SignatureMismatchError: there is one.
+    """
+    is_list = pa.types.is_list(column.type)
+    for part in parts_of(column):
+        if is_list and part.null_count and (pa.types.is_string(part.type) or pa.types.is_boolean(part.type)):
+            raise SignatureMismatchError(
+                code="MODEL_INPUT_VALUE",
+                what=f"input column '{name}'",
+                got="a NULL in a list of texts or booleans",
+                expected="none: MLflow makes 'None' or False of it before the model sees it",
+                next_step="Leave such elements out of the lists, or give the deployment a scoring script.",
+            )
+        _refuse_lost_nulls(name, part)
 
 
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:

@@ -19,7 +19,7 @@ from sparkscore.scorers.dtypes import has_two_dtypes
 def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
     """Whether an integer or a boolean inside a column of lists, structs or maps is NULL."""
     return any(
-        bool(part.null_count) if has_two_dtypes(part.type) else has_null_inside(part) for part in _parts_of(column)
+        bool(part.null_count) if has_two_dtypes(part.type) else has_null_inside(part) for part in parts_of(column)
     )
 
 
@@ -36,7 +36,8 @@ def with_own_numbers(values: pd.Series[Any], kind: pa.DataType) -> pd.Series[Any
     return pd.Series(made)
 
 
-def _parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
+def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
+    """Give what is inside the lists, structs or maps of a column; nothing where it has none."""
     if _is_list(column.type):
         return [pc.list_flatten(column)]
     if pa.types.is_struct(column.type):

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.naming import type_name
-from sparkscore.signature.widening import is_exact, is_rounded
+from sparkscore.signature.widening import is_exact, is_rounded, without_absent
 
 _LISTED: Final = 10
 _NAMED: Final = 3
@@ -163,8 +163,11 @@ class _Matcher:
         self._advice = "Rename or add the columns, or name them with 'model.inputs: {NAME: COLUMN}'."
 
     def _column(self, column: str, one: ModelInput) -> Feed:
-        self._check_type(column, self._columns.field(column).type, one.type)
-        return Feed(one.name, (column,), one.type, None, self._rounds)
+        given = self._columns.field(column).type
+        self._check_type(column, given, one.type)
+        type_ = None if one.type is None else without_absent(given, one.type)
+        takes_null = isinstance(one, ColumnInput) and one.takes_null
+        return Feed(one.name, (column,), type_, None, self._rounds, takes_null)
 
     def _check_type(self, column: str, given: pa.DataType, wanted: pa.DataType | None) -> None:
         if wanted is None or is_exact(given, wanted) or (self._rounds and is_rounded(given, wanted)):
@@ -244,7 +247,7 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 
 def _has_no_null(feed: Feed) -> bool:
     """Tell whether NULL has no value there: a float has NaN, and a column of texts or objects None."""
-    if feed.type is None or pa.types.is_floating(feed.type):
+    if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False
     return feed.shape is not None or pa.types.is_integer(feed.type) or pa.types.is_boolean(feed.type)
 

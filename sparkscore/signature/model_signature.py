@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 import pyarrow as pa
+
+_OPTIONAL: Final = b"sparkscore.optional"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class TensorInput:
 
 
 ModelInput = ColumnInput | TensorInput
+
+
+def optional(field: pa.Field) -> pa.Field:
+    """Mark a field of a struct that the input need not have; the type stays equal to the plain one."""
+    return field.with_metadata({_OPTIONAL: b""})
+
+
+def is_optional(field: pa.Field) -> bool:
+    """Whether a field is marked so."""
+    return _OPTIONAL in (field.metadata or {})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from sparkscore.signature.model_signature import is_optional
+
 # Bits of an integer that a float type holds exactly.
 _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
@@ -28,6 +30,19 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
     return _is_wider_number(given, wanted) or (_is_text(given) and _is_text(wanted)) or _are_bytes(given, wanted)
 
 
+def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
+    """Give the type that a model gets of a column: the wanted one, without optional fields that the column lacks."""
+    if _is_list(given) and _is_list(wanted):
+        return pa.list_(without_absent(given.value_type, wanted.value_type))
+    if pa.types.is_map(given) and pa.types.is_map(wanted):
+        return pa.map_(wanted.key_type, without_absent(given.item_type, wanted.item_type))
+    if pa.types.is_struct(given) and pa.types.is_struct(wanted):
+        have = {field.name: field.type for field in given}
+        kept = [field for field in wanted if field.name in have]
+        return pa.struct([(field.name, without_absent(have[field.name], field.type)) for field in kept])
+    return wanted
+
+
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Tell whether numbers of a type can be rounded to the nearest float of the other one."""
     if _is_list(given) and _is_list(wanted):
@@ -50,7 +65,10 @@ def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _holds_fields(given: pa.DataType, wanted: pa.DataType) -> bool:
     have = {field.name: field.type for field in given}
-    return all(field.name in have and is_exact(have[field.name], field.type) for field in wanted)
+    # An optional field may be absent.
+    return any(field.name in have for field in wanted) and all(
+        is_exact(have[field.name], field.type) if field.name in have else is_optional(field) for field in wanted
+    )
 
 
 def _is_list(type_: pa.DataType) -> bool:
