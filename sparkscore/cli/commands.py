@@ -53,6 +53,15 @@ Runs: TypeAlias = Annotated[
         help="Folder of the run records and logs (SPARKSCORE_RUNS, or ./sparkscore-runs).",
     ),
 ]
+Assignments: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        rich_help_panel="Run",
+        help="Any setting of the deployment by its dotted name; the value is YAML. Repeatable.",
+    ),
+]
 Master: TypeAlias = Annotated[
     str | None,
     typer.Option("--master", metavar="URL", rich_help_panel="Spark", help="Spark's master (local[*,4])."),
@@ -142,15 +151,7 @@ def run(  # noqa: PLR0913 - an option each
         ),
     ] = None,
     runs: Runs = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            rich_help_panel="Run",
-            help="Any setting of the deployment by its dotted name; the value is YAML. Repeatable.",
-        ),
-    ] = None,
+    assignments: Assignments = None,
     master: Master = None,
     spark_conf: SparkConf = None,
     as_json: Json = False,
@@ -303,6 +304,7 @@ def env_build(
     wheels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Install from the wheels in this folder, without a network.")
     ] = None,
+    assignments: Assignments = None,
     as_json: Json = False,
 ) -> int:
     """Build the environment that the deployment's requirements ask for, once, as an archive for 'python.archive'.
@@ -312,7 +314,7 @@ def env_build(
     """
     from sparkscore.cli.env_command import build_env  # noqa: PLC0415 - see the module's docstring
 
-    return build_env(deployment, output, wheels, as_json=as_json)
+    return build_env(deployment, output, wheels, assignments or (), as_json=as_json)
 
 
 @app.command(cls=ManualCommand)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, stdout_for_results, to_stdout
-from sparkscore.config import load_deployment
+from sparkscore.config import load_deployment, parse_assignment
 from sparkscore.digest import digest_of_path
 from sparkscore.errors import ConfigError
 from sparkscore.models import describe_model, resolve_model
@@ -14,8 +15,17 @@ from sparkscore.models.requirements import environment_of
 from sparkscore.runlog import runs_folder
 
 
-def build_env(deployment: Path, output: Path | None, wheels: Path | None, *, as_json: bool) -> int:
+def build_env(
+    deployment: Path, output: Path | None, wheels: Path | None, assignments: Sequence[str] = (), *, as_json: bool
+) -> int:
     """Build the environment, or find the one that was built before, and print the line that uses it.
+
+    Args:
+        deployment: the deployment file.
+        output: where archives are kept; beside the runs when None.
+        wheels: folder of wheels to install from.
+        assignments: the `key=value` pairs of `--set`.
+        as_json: whether the answer is JSON.
 
     Returns:
         the exit code.
@@ -24,7 +34,7 @@ def build_env(deployment: Path, output: Path | None, wheels: Path | None, *, as_
         ConfigError: the deployment names no requirements, or they cannot be installed.
     """
     with stdout_for_results():
-        loaded = load_deployment(deployment)
+        loaded = load_deployment(deployment, dict(map(parse_assignment, assignments)))
         model = resolve_model(loaded.model)
         has_script = loaded.code_configuration is not None
         description = (

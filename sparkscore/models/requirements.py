@@ -47,9 +47,9 @@ def environment_of(
         )
     if found is None:
         return None
-    source, lines, python = found
+    source, lines, python, conda = found
     wanted = tuple(line for line in lines if not _AZURES_OWN.match(line))
-    return EnvironmentSpec(source, wanted, python, is_strict)
+    return EnvironmentSpec(source, wanted, python, is_strict, tuple(conda))
 
 
 def recorded_requirements(folder: Path) -> tuple[str, ...]:
@@ -66,7 +66,8 @@ def recorded_python(folder: Path) -> str | None:
     return None if version is None else str(version)
 
 
-_Found = tuple[str, Iterable[str], str | None]
+# Where it stands, what pip installs, the version of Python, and what conda installs.
+_Found = tuple[str, Iterable[str], str | None, Iterable[str]]
 
 
 def _own(deployment: Deployment) -> _Found | None:
@@ -79,7 +80,7 @@ def _own(deployment: Deployment) -> _Found | None:
         raise _unreadable("python.requirements", file, error) from error
     # An option such as --hash goes on over line ends.
     lines = re.sub(r"\\\n", " ", text).splitlines()
-    return f"'{Path(file).name}'", _plain_lines(re.sub(r"\s--hash=\S+", "", line) for line in lines), None
+    return f"'{Path(file).name}'", _plain_lines(re.sub(r"\s--hash=\S+", "", line) for line in lines), None, ()
 
 
 def _azures(deployment: Deployment) -> _Found | None:
@@ -97,7 +98,12 @@ def _azures(deployment: Deployment) -> _Found | None:
             logger.warning("the workers' packages are not compared: %s", unreadable.sentence)
             return None
     content = conda if isinstance(conda, dict) else {}
-    return "'environment.conda_file'", _plain_lines(_pip_lines(content)), _python_of_conda(content)
+    return (
+        "'environment.conda_file'",
+        _plain_lines(_pip_lines(content)),
+        _python_of_conda(content),
+        _conda_lines(content),
+    )
 
 
 def _recorded(model: ResolvedModel | None, description: ModelDescription | None) -> _Found | None:
@@ -105,7 +111,7 @@ def _recorded(model: ResolvedModel | None, description: ModelDescription | None)
         return None
     python = recorded_python(model.path) if description is None else description.python_version
     lines = recorded_requirements(model.path) if model.path.is_dir() else ()
-    return (f"model '{model.name}'", lines, python) if lines or python else None
+    return (f"model '{model.name}'", lines, python, ()) if lines or python else None
 
 
 def _plain_lines(lines: Iterable[str]) -> tuple[str, ...]:
@@ -118,6 +124,11 @@ def _pip_lines(conda: dict[str, Any]) -> list[str]:
     entries = conda.get("dependencies")
     listed = entries if isinstance(entries, list) else []
     return [str(line) for entry in listed if isinstance(entry, dict) for line in entry.get("pip") or ()]
+
+
+def _conda_lines(conda: dict[str, Any]) -> list[str]:
+    entries = conda.get("dependencies")
+    return [entry for entry in (entries if isinstance(entries, list) else []) if isinstance(entry, str)]
 
 
 def _python_of_conda(conda: dict[str, Any]) -> str | None:

@@ -5,10 +5,27 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from sparkscore.errors import EnvironmentMismatchError
+
+# Packages that their authors publish under several names, for other hardware or without what needs a screen.
+_SAME: Final = tuple(
+    map(
+        frozenset,
+        (
+            ("faiss-cpu", "faiss-gpu"),
+            ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+            ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+            ("psycopg2", "psycopg2-binary"),
+            ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-intel", "tensorflow-macos"),
+            ("xgboost", "xgboost-cpu"),
+        ),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -20,12 +37,14 @@ class EnvironmentSpec:
         requirements: requirements of packages, as pip has them.
         python_version: the version of Python; only major and minor count. None where any will do.
         is_strict: whether a difference fails the run.
+        conda_packages: what a conda file has conda install; that is neither compared nor built.
     """
 
     source: str
     requirements: tuple[str, ...] = ()
     python_version: str | None = None
     is_strict: bool = False
+    conda_packages: tuple[str, ...] = ()
 
 
 def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
@@ -69,8 +88,24 @@ def _difference(line: str) -> str:
     if wanted.url or (wanted.marker is not None and not wanted.marker.evaluate()):
         return ""
     asked = str(wanted.specifier) or "any version"
-    try:
-        here = version(wanted.name)
-    except PackageNotFoundError:
+    here = next((found for name in sorted(names_of_the_same(wanted.name)) if (found := _version_of(name))), None)
+    if here is None:
         return f"{wanted.name} is missing ({asked})"
     return "" if wanted.specifier.contains(here, prereleases=True) else f"{wanted.name} {here} instead of {asked}"
+
+
+def names_of_the_same(package: str) -> frozenset[str]:
+    """Give the names of the packages that install the same modules, one of which is enough; its own among them.
+
+    >>> sorted(names_of_the_same("PSycopg2"))
+    ['psycopg2', 'psycopg2-binary']
+    """
+    name = canonicalize_name(package)
+    return next((group for group in _SAME if name in group), frozenset({name}))
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -12,7 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -29,6 +29,7 @@ from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
+from sparkscore.scorers.script_faults import advice_for
 from sparkscore.scorers.surroundings import Surroundings
 from sparkscore.stage_names import SCRIPTS
 
@@ -224,7 +225,9 @@ class ScriptScorer:
             raise
         # SystemExit included: a script that calls sys.exit() has failed its mini-batch, not ended the worker.
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
-            raise ScorerFailedError(describe_failure(error, code, self._folder)) from None
+            failure = describe_failure(error, code, self._folder)
+            step = failure.next_step or advice_for(error, self._model_folder)
+            raise ScorerFailedError(replace(failure, next_step=step)) from None
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:

@@ -26,7 +26,14 @@ from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine,
 from sparkscore.worker.interpreter import find_interpreter
 from sparkscore.worker.messages import TOKEN_BYTES, Connection, ConnectionLostError, ForeignMessageError
 from sparkscore.worker.result import ResultSpec
-from sparkscore.worker.template import IMPORT_FAILED, ChildEndedError, ChildStart, Templates
+from sparkscore.worker.template import (
+    IMPORT_FAILED,
+    PYTHON_NEEDED,
+    PYTHON_TOO_OLD,
+    ChildEndedError,
+    ChildStart,
+    Templates,
+)
 
 TIMEOUT: Final = "MINI_BATCH_TIMEOUT"
 ENDED: Final = "PROCESS_ENDED"
@@ -162,6 +169,8 @@ class ChildEngine:
             self._child = None
             if not self._child_spec.is_own_python and ended.code == IMPORT_FAILED:
                 return Loaded(_lacks_package(ended))
+            if not self._child_spec.is_own_python and ended.code == PYTHON_TOO_OLD:
+                return Loaded(_too_old(ended))
             return Loaded(self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", self._child_spec.load_timeout))
         if loaded.failure is not None:
             self.close()
@@ -265,6 +274,17 @@ def _lacks_package(ended: ChildEndedError) -> Failure:
         EnvironmentMismatchError.__name__,
         f"the interpreter of 'python.path' or 'python.archive' lacks what sparkscore needs: {ended.trace}",
         next_step="Install pyarrow, pandas, numpy and packaging there; 'sparkscore env build' does.",
+    )
+
+
+def _too_old(ended: ChildEndedError) -> Failure:
+    needed = ".".join(map(str, PYTHON_NEEDED))
+    return Failure(
+        "PYTHON_VERSION",
+        EnvironmentMismatchError.__name__,
+        f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or later",
+        next_step=f"Install Python {needed} or later on the workers' hosts, with the packages of the script, and name "
+        "it in 'python.path'; or let 'sparkscore env build' make an environment for the workers' own Python.",
     )
 
 

@@ -21,6 +21,7 @@ from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
+from sparkscore.scorers.missing_package import advise_on_package
 from sparkscore.scorers.model_files import ModelFiles, noting_verified
 from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
@@ -153,7 +154,7 @@ class LocalEngine:
                 self._scorer = load_scorer(self._spec)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, sys.exit() included
             self.close()
-            return Loaded(_failure_of(error, "SCRIPT_INIT"))
+            return Loaded(advise_on_package(_failure_of(error, "SCRIPT_INIT"), self._environment))
         models = tuple(sorted(verified))
         if self._environment is None or not differences:
             return Loaded(models=models)
@@ -214,7 +215,7 @@ class LocalEngine:
             with Contained():
                 return self._scorer.score(mini_batch)
         except _OF_THE_USERS_CODE as error:
-            return _failure_of(error, "SCRIPT_RUN")
+            return advise_on_package(_failure_of(error, "SCRIPT_RUN"), self._environment)
 
 
 # What a scorer ends with because of the user's code: sys.exit() and a KeyboardInterrupt are failures like any other.

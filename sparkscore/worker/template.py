@@ -20,8 +20,17 @@ from typing import IO, Final
 from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.messages import TOKEN_BYTES, Connection, ConnectionLostError
 
+#: The oldest Python that can score, as `sys.version_info` has it; also in pyproject.toml.
+PYTHON_NEEDED: Final = (3, 11)
+#: Exit code of a template whose interpreter is older.
+PYTHON_TOO_OLD: Final = 4
 _BOOT: Final = (
     "import sys\n"
+    # Before anything that an older Python cannot read.
+    f"if sys.version_info < {PYTHON_NEEDED}:\n"
+    "    import json, os\n"
+    "    os.write(json.loads(sys.argv.pop())[3], ('%d.%d.%d' % sys.version_info[:3]).encode())\n"
+    f"    sys.exit({PYTHON_TOO_OLD})\n"
     # The working directory is no place for modules: a json.py that lies there is not the one that is meant.
     "sys.path[:] = [path for path in sys.path if path]\n"
     "import importlib.util, json, os\n"

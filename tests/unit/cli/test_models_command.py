@@ -64,9 +64,12 @@ def test_an_environment_is_built_from_wheels_and_the_line_that_uses_it_is_printe
         wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("tiny-1.0.dist-info/RECORD", "")
     (tmp_path / "req.txt").write_text("tiny==1.0\n")
-    (tmp_path / "d.yml").write_text(yaml.safe_dump({"name": "d", "python": {"requirements": "req.txt"}}))
+    content = {"name": "d", "model": "azureml:heart:3", "code_configuration": {"scoring_script": "score.py"}}
+    (tmp_path / "d.yml").write_text(yaml.safe_dump(content))
 
-    answer = sparkscore("env", "build", str(tmp_path / "d.yml"), "--wheels", str(tmp_path / "wheels"))
+    place = f"python.requirements={tmp_path / 'req.txt'}"
+    build = ("env", "build", str(tmp_path / "d.yml"), "--wheels", str(tmp_path / "wheels"))
+    answer = sparkscore(*build, "--set", place, "--set", f"model.path={tmp_path / 'req.txt'}")
 
     assert answer.exit_code == 0, answer.err
     (archive,) = (tmp_path / "runs" / "environments").iterdir()

@@ -46,7 +46,12 @@ def test_azures_conda_file_gives_what_pip_installs_and_python(tmp_path: Path, *,
 
     found = spec_of(tmp_path, {"environment": {"conda_file": CONDA if is_inline else "conda.yml"}})
 
-    assert found == EnvironmentSpec("'environment.conda_file'", ("mlflow", "pandas==2.2.1"), "3.10.4")
+    assert found == EnvironmentSpec(
+        "'environment.conda_file'",
+        ("mlflow", "pandas==2.2.1"),
+        "3.10.4",
+        conda_packages=("python=3.10.4", "pip", "numpy=1.26"),
+    )
 
 
 def test_what_mlflow_recorded_is_taken_where_the_deployment_says_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""Say of a package that code could not import whether the deployment's environment lists it, and what helps (worker).
+
+Names of modules and of packages differ. Where a package is installed on this host, `importlib.metadata` knows both; for
+one that is missing, only a list can.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from sparkscore.outcome import Failure
+from sparkscore.scorers.environment import EnvironmentSpec, names_of_the_same
+
+_NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
+_PACKAGES: Final = {
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "faiss": "faiss-cpu",
+    "fitz": "pymupdf",
+    "PIL": "pillow",
+    "pkg_resources": "setuptools",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
+def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
+    """Give the advice for a module that is not there, in the place of any other; other failures as they are.
+
+    Args:
+        failure: what the user's code or model raised.
+        environment: what the deployment says of packages; None where it says nothing.
+    """
+    found = _NO_MODULE.search(failure.message) if failure.error_class == "ModuleNotFoundError" else None
+    return failure if found is None else replace(failure, next_step=_advice(found[1], environment))
+
+
+def _advice(module: str, environment: EnvironmentSpec | None) -> str:
+    top = module.partition(".")[0]
+    package = _PACKAGES.get(top, top)
+    if (installed := _version_of(top, package)) is not None:
+        return (
+            f"Package '{package}' is installed on the workers ({installed}) and has no such module: another version is "
+            f"meant. {_how_to_get(package, environment)}"
+        )
+    own = f" If '{top}' is a file of yours, put it into the code folder."
+    return f"Package '{package}' is not installed on the workers. {_how_to_get(package, environment)}{own}"
+
+
+def _version_of(top: str, package: str) -> str | None:
+    """Give the installed version of the package that a module belongs to; None where the module is not there."""
+    try:
+        if find_spec(top) is None:
+            return None
+    except (ImportError, ValueError):
+        return None
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "in a version that it does not tell"
+
+
+def _how_to_get(package: str, environment: EnvironmentSpec | None) -> str:
+    build = "let 'sparkscore env build' make that environment for 'python.archive'"
+    other = "name an interpreter that has it in 'python.path'"
+    if environment is None:
+        return f"The deployment lists no packages: name a file in 'python.requirements' and {build}, or {other}."
+    line = next((line for line in environment.requirements if _is_of(line, package)), None)
+    if line is not None:
+        return f"{_sentence(environment.source)} lists it ('{line}'): {build}, or {other}."
+    line = next((line for line in environment.conda_packages if _is_of(line, package)), None)
+    if line is not None:
+        return (
+            f"{_sentence(environment.source)} lists it for conda ('{line}'): list it under pip and {build}, or {other}."
+        )
+    return f"{_sentence(environment.source)} does not list it: add it there and {build}, or {other}."
+
+
+def _is_of(line: str, package: str) -> bool:
+    try:
+        name = Requirement(line).name
+    except InvalidRequirement:
+        name = re.split(r"[=<>!~ \[]", line.rpartition("::")[2], maxsplit=1)[0]
+    return canonicalize_name(name) in names_of_the_same(package)
+
+
+def _sentence(source: str) -> str:
+    return source[:1].upper() + source[1:]
