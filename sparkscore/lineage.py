@@ -15,6 +15,7 @@ from sparkscore.errors import SparkscoreError, message_of
 from sparkscore.plan import Plan
 from sparkscore.redaction import redact
 from sparkscore.worker import MiniBatchReport, ProbeReport
+from sparkscore.worker.report import add_counts
 
 RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "ABORT"
 _COUNTS = (
@@ -61,6 +62,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         "model_loads": 0,
         "verified_models": {},
         "worker_processes": 0,
+        "unseen_categories": {},
         "warnings": [],
         "seconds": {"plan": 0.0, "score": 0.0, "publish": 0.0},
         "versions": _versions(),
@@ -125,7 +127,7 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
     """Give what worker processes warned of, each sentence once, and what the calls themselves give reason to."""
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
-    return [*told, *_of_parts(done), *_of_broken_contracts(done)]
+    return [*told, *_of_parts(done), *_of_broken_contracts(done), *_of_categories(done)]
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
@@ -140,6 +142,19 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
         "values in parts; with a smaller 'mini_batch_size' they may be scored whole"
     )
     return [told]
+
+
+def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
+    """Count the values, by column, that are none of the model's categories."""
+    return dict(add_counts(report.unseen for report in reports))
+
+
+def _of_categories(reports: list[MiniBatchReport]) -> list[str]:
+    found = unseen_of(reports)
+    if not found:
+        return []
+    told = ", ".join(f"'{column}' {count:,}" for column, count in found.items())
+    return [f"values that are none of the model's categories, which LightGBM takes for missing, by column: {told}"]
 
 
 def _of_broken_contracts(reports: list[MiniBatchReport]) -> list[str]:

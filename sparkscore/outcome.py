@@ -64,6 +64,7 @@ class Outcome:
         is_contract_broken: whether the mini-batch failed because the scorer broke its contract, and no single item.
         is_final: whether more calls are of no use, because the scorer cannot be loaded.
         columns: how many columns the scorer's code was handed, which may be fewer than the input has; 0: not known.
+        unseen: number of values, by column, that are none of the model's categories, as pairs.
     """
 
     items: int
@@ -76,6 +77,7 @@ class Outcome:
     is_contract_broken: bool = False
     is_final: bool = False
     columns: int = 0
+    unseen: tuple[tuple[str, int], ...] = ()
 
     @property
     def failed(self) -> int:

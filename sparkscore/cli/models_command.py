@@ -59,10 +59,16 @@ def _answer(model: ResolvedModel, description: ModelDescription) -> dict[str, An
 
 
 def _input(one: ModelInput) -> dict[str, Any]:
-    kind = "any" if one.type is None else type_name(one.type)
+    kind = _kind(one)
     if isinstance(one, ColumnInput):
         return {"name": one.name, "type": kind, "required": one.is_required}
     return {"name": one.name, "type": kind, "shape": list(one.shape)}
+
+
+def _kind(one: ModelInput) -> str:
+    if one.type is not None:
+        return type_name(one.type)
+    return " or ".join(one.kinds if isinstance(one, ColumnInput) else ()) or "any"
 
 
 def _column(column: pa.Field) -> dict[str, Any]:

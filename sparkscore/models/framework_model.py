@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,15 @@ import pyarrow as pa
 from sparkscore.errors import ModelLoadError
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
+from sparkscore.scorers.category_lists import (
+    BOOLEAN,
+    NOTHING,
+    NUMBER,
+    kind_of_values,
+    lists_of_xgboost,
+    may_be_category,
+    places_of_lists,
+)
 from sparkscore.scorers.specs import Framework
 from sparkscore.signature.model_signature import ColumnInput, ModelSignature
 
@@ -21,7 +29,6 @@ from sparkscore.signature.model_signature import ColumnInput, ModelSignature
 PICKLES: Final = frozenset({".joblib", ".pickle", ".pkl"})
 
 _TREE_LINES: Final = 200
-_CATEGORIES = re.compile(r"^-?\d+(:-?\d+)*$")
 
 
 def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescription:
@@ -63,9 +70,23 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     count = booster.num_features()
     features: Sequence[str | None] = booster.feature_names or [None] * count
     kinds = booster.feature_types or [""] * count
-    # XGBoost computes with 32-bit floats: a column of doubles is what it rounds itself, as in plain Python.
-    types = [None if kind in {"c", "i"} else pa.float64() for kind in kinds]
-    return tuple(ColumnInput(name, type_) for name, type_ in zip(features, types, strict=True))
+    lists = lists_of_xgboost(booster)
+    return tuple(
+        _category(name, lists[at]) if at in lists else _number_of_xgboost(name, kind)
+        for at, (name, kind) in enumerate(zip(features, kinds, strict=True))
+    )
+
+
+def _number_of_xgboost(name: str | None, kind: str) -> ColumnInput:
+    """Say what a feature takes: XGBoost computes with 32-bit floats, and rounds itself, as in plain Python."""
+    if kind in {"int", "i"}:
+        return ColumnInput(name, None, kinds=(NUMBER, BOOLEAN))
+    return ColumnInput(name, pa.float64(), kinds=(BOOLEAN,))
+
+
+def _category(name: str | None, categories: Any) -> ColumnInput:
+    kind = kind_of_values(categories)
+    return ColumnInput(name, None, kinds=() if kind == NOTHING else (kind,))
 
 
 def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
@@ -77,16 +98,23 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
     kinds = infos if len(infos) == len(features) else [""] * len(features)
     # LightGBM's own names where nobody gave any: columns then count by position.
     is_unnamed = features == [f"Column_{position}" for position in range(len(features))]
-    has_categories = bool(header.get("pandas_categorical"))
+    lists = _lists(header.get("pandas_categorical", ""))
+    places = places_of_lists(kinds, lists)
+    if places is None:
+        # Which columns they are is seen when the first rows come.
+        return tuple(_maybe_category(name, kind, lists) for name, kind in zip(features, kinds, strict=True))
+    found = dict(zip(places, lists, strict=True))
     return tuple(
-        ColumnInput(None if is_unnamed else name, _type_of_lightgbm(kind, has_categories=has_categories))
-        for name, kind in zip(features, kinds, strict=True)
+        _category(name, found[at])
+        if at in found
+        else ColumnInput(None if is_unnamed else name, pa.float64(), kinds=(BOOLEAN,))
+        for at, name in enumerate(features)
     )
 
 
-def _type_of_lightgbm(kind: str, *, has_categories: bool) -> pa.DataType | None:
-    """Give doubles, but any type for a category: what stands in the file is its number, not its value."""
-    return None if has_categories and _CATEGORIES.match(kind) else pa.float64()
+def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
+    is_possible = any(may_be_category(info, categories) for categories in lists)
+    return ColumnInput(name, None) if is_possible else ColumnInput(name, pa.float64(), kinds=(BOOLEAN,))
 
 
 def _header_of_lightgbm(path: Path) -> dict[str, str]:
@@ -99,15 +127,16 @@ def _header_of_lightgbm(path: Path) -> dict[str, str]:
     header.pop("pandas_categorical", None)
     for line in lines[-_TREE_LINES:]:
         if line.startswith("pandas_categorical:"):
-            header["pandas_categorical"] = "yes" if _lists(line.partition(":")[2]) else ""
+            header["pandas_categorical"] = line.partition(":")[2]
     return header
 
 
-def _lists(text: str) -> Any:
+def _lists(text: str) -> Sequence[Any]:
     try:
-        return json.loads(text)
+        found = json.loads(text) if text else []
     except ValueError:
-        return None
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _broken(model: ResolvedModel, framework: str, got: str, expected: str) -> ModelLoadError:

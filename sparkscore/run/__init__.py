@@ -20,6 +20,7 @@ from sparkscore.lineage import (
     describe_plan,
     loads_of,
     new_record,
+    unseen_of,
     verified_models_of,
     warnings_of,
 )
@@ -259,5 +260,10 @@ def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[Min
         logger.warning("%s", warning)
     verified = verified_models_of(reports)
     recording.note(
-        counts=counts, input=items, warnings=warnings, verified_models=verified, **loads_of(reports, work.probe)
+        counts=counts,
+        input=items,
+        warnings=warnings,
+        verified_models=verified,
+        unseen_categories=unseen_of(reports),
+        **loads_of(reports, work.probe),
     )

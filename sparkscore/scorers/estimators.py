@@ -25,7 +25,7 @@ def hand_over_texts(model: object) -> None:
 
     Source: ``raw_documents`` of scikit-learn's ``CountVectorizer.transform`` is "an iterable".
     """
-    for part in _parts_of(model, set()):
+    for part in parts_of(model, set()):
         if not _takes_a_table(part) and callable(getattr(part, "transform", None)):
             part.transform = _taking_a_column(part.transform, type(part).__name__, takes_texts=_takes_texts(part))
 
@@ -42,7 +42,7 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
     return {f"c{position}": values for position, values in enumerate(returned)}
 
 
-def _parts_of(value: object, seen: set[int]) -> Iterator[Any]:
+def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
     """Give the estimators in an estimator: the steps of a pipeline, what a search or a calibration has fitted."""
     if id(value) in seen:
         return
@@ -59,7 +59,7 @@ def _parts_of(value: object, seen: set[int]) -> Iterator[Any]:
         return
     for each in inner:
         if not isinstance(each, (str, bytes, int, float, np.ndarray)):
-            yield from _parts_of(each, seen)
+            yield from parts_of(each, seen)
 
 
 def _input_tags(part: Any) -> Any:

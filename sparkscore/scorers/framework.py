@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.categories import CategoryMaker, category_maker, use_own_categories
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns, names_of
@@ -40,6 +41,12 @@ class FrameworkScorer:
         self._model: Any = None
         self._is_estimator = False
         self._methods: dict[str, Callable[..., Any]] = {}
+        self._counted: dict[str, int] = {}
+
+    @property
+    def unseen(self) -> Mapping[str, int]:
+        """Number of values, by column, that the model does not know, in the last mini-batch."""
+        return self._counted
 
     def load(self) -> None:
         """Fetch the model and load it.
@@ -57,10 +64,12 @@ class FrameworkScorer:
             model = _load(path, self._spec.framework, wanted)
             _use_one_thread(model)
             hand_over_texts(model)
+            use_own_categories(model, self._counted)
             self._is_estimator = is_estimator(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
-            self._methods = {name: _taking_frames(model, method) for name, method in methods.items()}
+            make = category_maker(model, self._counted)
+            self._methods = {name: _taking_frames(model, method, make) for name, method in methods.items()}
 
     def score(self, mini_batch: MiniBatch) -> object:
         """Call the model with the rows.
@@ -71,6 +80,7 @@ class FrameworkScorer:
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
+        self._counted.clear()
         self.handed_over = self._hand_over(mini_batch.rows)
         frame = self.handed_over.frame
         params = dict(self._spec.params)
@@ -138,7 +148,7 @@ def _use_one_thread(model: Any) -> None:
         booster.set_param({"nthread": 1})
 
 
-def _taking_frames(model: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
     """Give the method in a form that takes a DataFrame."""
     kind = f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
     if kind == "lightgbm.Booster":
@@ -146,10 +156,14 @@ def _taking_frames(model: Any, method: Callable[..., Any]) -> Callable[..., Any]
     if kind == "xgboost.Booster":
         import xgboost  # noqa: PLC0415 - the model is one of its
 
-        # Only a model that was trained with categories takes pandas' categories.
-        has_categories = "c" in (model.feature_types or ())
         return lambda frame, **params: method(
-            xgboost.DMatrix(frame, nthread=1, enable_categorical=has_categories), **params
+            # Only a model that was trained with categories takes pandas' categories.
+            xgboost.DMatrix(
+                frame if make is None else make(frame),
+                nthread=1,
+                enable_categorical=make is not None and make.has_categories,
+            ),
+            **params,
         )
     return method
 

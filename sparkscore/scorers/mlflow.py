@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
+from sparkscore.scorers.categories import use_own_categories
 from sparkscore.scorers.dtypes import Dtypes, settle
 from sparkscore.scorers.estimators import hand_over_texts, is_estimator
 from sparkscore.scorers.failed import PartlyScored
@@ -28,6 +29,8 @@ from sparkscore.scorers.nested import has_null_inside, parts_of, with_own_number
 from sparkscore.scorers.specs import MlflowSpec
 from sparkscore.signature.model_signature import Feed
 
+_LIBRARIES: Final = frozenset({"sklearn", "lightgbm", "xgboost"})
+
 
 class MlflowScorer:
     """An MLflow model in the worker process. Nothing of MLflow's tracking is asked or written."""
@@ -40,6 +43,7 @@ class MlflowScorer:
         self._model: Any = None
         self._is_estimator = False
         self._methods: dict[str, Callable[..., Any]] = {}
+        self._counted: dict[str, int] = {}
 
     def load(self) -> None:
         """Fetch the model and load its pyfunc.
@@ -68,6 +72,7 @@ class MlflowScorer:
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
         self.handed_over = None
+        self._counted.clear()
         if mini_batch.rows is None:
             return self._score_files(mini_batch.files)
         rows, dtypes = self._rows_of(mini_batch.rows)
@@ -82,7 +87,14 @@ class MlflowScorer:
         if self._folder is not None:
             forget_modules(self._folder)
 
+    @property
+    def unseen(self) -> Mapping[str, int]:
+        """Number of values, by column, that the model does not know, in the last mini-batch."""
+        return self._counted
+
     def _prepare_estimator(self) -> None:
+        if _LIBRARIES & set(self._model.metadata.flavors):
+            use_own_categories(self._model.get_raw_model(), self._counted)
         if "sklearn" in self._model.metadata.flavors:
             estimator = self._model.get_raw_model()
             hand_over_texts(estimator)

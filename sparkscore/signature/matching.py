@@ -11,7 +11,7 @@ import pyarrow as pa
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.naming import type_name
-from sparkscore.signature.widening import is_exact, is_rounded, without_absent
+from sparkscore.signature.widening import is_exact, is_of_kind, is_rounded, without_absent
 
 _LISTED: Final = 10
 _NAMED: Final = 3
@@ -164,7 +164,15 @@ class _Matcher:
 
     def _column(self, column: str, one: ModelInput) -> Feed:
         given = self._columns.field(column).type
-        self._check_type(column, given, one.type)
+        kinds = one.kinds if isinstance(one, ColumnInput) else ()
+        if any(is_of_kind(given, kind) for kind in kinds):
+            # Booleans among numbers are exact doubles: with NULL they would be objects.
+            type_ = pa.float64() if pa.types.is_boolean(given) and len(kinds) > 1 else one.type
+            return Feed(one.name, (column,), type_, None, self._rounds)
+        if kinds and one.type is None:
+            self._problems.append(f"column '{column}': got {_type_text(given)}, expected {' or '.join(kinds)}")
+        else:
+            self._check_type(column, given, one.type)
         type_ = None if one.type is None else without_absent(given, one.type)
         takes_null = isinstance(one, ColumnInput) and one.takes_null
         return Feed(one.name, (column,), type_, None, self._rounds, takes_null)

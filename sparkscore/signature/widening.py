@@ -51,6 +51,15 @@ def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
     return bool(is_number and pa.types.is_floating(wanted))
 
 
+def is_of_kind(given: pa.DataType, kind: str) -> bool:
+    """Whether a type is of a kind: ``text``, ``number`` (no decimals) or ``boolean``."""
+    if kind == "boolean":
+        return bool(pa.types.is_boolean(given))
+    if kind == "number":
+        return bool(pa.types.is_integer(given) or pa.types.is_floating(given))
+    return kind == "text" and _is_text(given)
+
+
 def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_integer(given):
         bits = given.bit_width - (1 if pa.types.is_signed_integer(given) else 0)

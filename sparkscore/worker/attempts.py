@@ -26,7 +26,7 @@ from sparkscore.worker.halving import (
     is_proof,
 )
 from sparkscore.worker.loaded import LoadedEngine
-from sparkscore.worker.report import CallReport, tries_of
+from sparkscore.worker.report import CallReport, add_counts, tries_of
 from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.rules import FailureRules
 
@@ -149,4 +149,5 @@ def _joined(parts: Sequence[Part], items: int) -> Outcome:
         table=pa.concat_tables(tables) if tables else None,
         failures=failures,
         scored_in_parts=scored,
+        unseen=add_counts(outcome.unseen for _, outcome in outcomes),
     )

@@ -168,7 +168,7 @@ class LocalEngine:
             return failed_outcome(mini_batch.item_count, returned)
         try:
             outcome = make_outcome(returned, mini_batch, spec, scored_at, self._handed_over)
-            return replace(outcome, columns=self._columns)
+            return replace(outcome, columns=self._columns, unseen=self._unseen if outcome.scored else ())
         except BaseException as error:  # noqa: BLE001 - what was returned may be objects of the user's
             return failed_outcome(mini_batch.item_count, _failure_of(error, "OUTPUT_UNREADABLE"))
 
@@ -203,6 +203,10 @@ class LocalEngine:
     @property
     def _handed_over(self) -> HandedOver | None:
         return getattr(self._scorer, "handed_over", None)
+
+    @property
+    def _unseen(self) -> tuple[tuple[str, int], ...]:
+        return tuple(sorted(getattr(self._scorer, "unseen", {}).items()))
 
     @property
     def _columns(self) -> int:

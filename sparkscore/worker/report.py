@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -72,6 +73,7 @@ class MiniBatchReport:
         attempts: the calls, in their order.
         staged: files that this task attempt finished; only on the task's last report.
         quarantined: the same of the quarantine.
+        unseen: number of values, by column, that are none of the model's categories.
     """
 
     unit: int
@@ -95,6 +97,7 @@ class MiniBatchReport:
     attempts: tuple[CallReport, ...] = ()
     staged: tuple[StagedFile, ...] = ()
     quarantined: tuple[StagedFile, ...] = ()
+    unseen: tuple[tuple[str, int], ...] = ()
 
 
 FAILURE_TYPE = pa.struct([(field.name, pa.string()) for field in fields(Failure)])
@@ -136,6 +139,7 @@ REPORT_SCHEMA = pa.schema(
         ("attempts", pa.list_(pa.struct(list(CALL_SCHEMA)))),
         ("staged", _STAGED),
         ("quarantined", _STAGED),
+        ("unseen", pa.map_(pa.string(), pa.int64())),
     ]
 )
 
@@ -158,6 +162,14 @@ class Attempt:
 def tries_of(calls: Iterable[CallReport]) -> int:
     """Count the calls that tried a mini-batch as a whole."""
     return sum(not call.is_part for call in calls)
+
+
+def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, int], ...]:
+    """Add up numbers by column."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(dict(each))
+    return tuple(sorted(total.items()))
 
 
 @dataclass(frozen=True)
@@ -202,6 +214,7 @@ def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: Worke
         scored_in_parts=outcome.scored_in_parts,
         is_contract_broken=outcome.is_contract_broken,
         attempts=attempt.calls,
+        unseen=outcome.unseen,
     )
 
 
@@ -230,6 +243,7 @@ def read_reports(table: pa.Table) -> list[MiniBatchReport]:
             "scored_at": scored_at,
             "warnings": tuple(row["warnings"] or ()),
             "models": tuple(row["models"] or ()),
+            "unseen": tuple(row.get("unseen") or ()),  # earlier versions did not count them
         }
         reports.append(MiniBatchReport(**{**row, **read}))
     return sorted(reports, key=lambda report: report.unit)

@@ -22,6 +22,7 @@ from sparkscore.lineage import (
     git_commit_of,
     loads_of,
     new_record,
+    unseen_of,
     verified_models_of,
     warnings_of,
 )
@@ -166,6 +167,15 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert git_commit_of(tmp_path) is None
+
+
+def test_values_that_a_model_does_not_know_are_added_up_and_warned_of() -> None:
+    reports = [replace(REPORT, unseen=(("city", 2), ("site", 1))), REPORT, replace(REPORT, unseen=(("city", 1000),))]
+
+    assert unseen_of(reports) == {"city": 1002, "site": 1}
+    (told,) = [warning for warning in warnings_of(reports, None) if "categories" in warning]
+    assert "'city' 1,002, 'site' 1" in told
+    assert unseen_of([REPORT]) == {}
 
 
 def test_what_stands_only_in_parts_and_broken_contracts_are_counted_and_warned_of() -> None:

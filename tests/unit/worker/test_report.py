@@ -42,6 +42,7 @@ REPORTS = st.builds(
         st.builds(CallReport, COUNT, COUNT, st.booleans(), st.floats(0, 1e9), TEXT, TEXT), max_size=2
     ).map(tuple),
     staged=st.lists(st.builds(StagedFile, TEXT, COUNT, COUNT), max_size=2).map(tuple),
+    unseen=st.dictionaries(TEXT, COUNT, max_size=2).map(lambda counts: tuple(counts.items())),
 )  # fmt: skip
 
 CALL = CallReport(5, 3, is_part=False, seconds=0.5, error_code="C", error_class="E")
@@ -55,6 +56,14 @@ def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[Min
 
     assert batch.schema == REPORT_SCHEMA
     assert read_reports(pa.Table.from_batches([batch])) == sorted(reports, key=lambda report: report.unit)
+
+
+def test_reports_of_an_earlier_version_have_no_counts_of_unseen_values() -> None:
+    batch = write_reports([make_report(0, MiniBatch("0-0", ()), Attempt(Outcome(1, 1), (CALL,), 0.5, AT), STATE)])
+
+    (report,) = read_reports(pa.Table.from_batches([batch]).drop_columns(["unseen"]))
+
+    assert report.unseen == ()
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
