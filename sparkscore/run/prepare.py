@@ -158,6 +158,7 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     remember_values(loaded.secrets())
     refuse_secret_places(loaded.chosen())
     _refuse_overlap(loaded)
+    _refuse_nan_in_arrow(loaded)
     folder = RunFolder(runs, options.get("run_id") or make_run_id())
     folder.refuse_foreign()
     script = _script_of(loaded, folder)
@@ -239,6 +240,16 @@ def _refuse_overlap(deployment: Deployment) -> None:
                 expected="places apart from each other",
                 next_step="Name another --output.",
             )
+
+
+def _refuse_nan_in_arrow(deployment: Deployment) -> None:
+    if deployment.input.nulls == "nan" and deployment.input.dtypes == "arrow":
+        raise ConfigError(
+            code="INPUT_NULLS",
+            what="'input.nulls: nan' beside 'input.dtypes: arrow'",
+            got="columns that hold NULL itself, and the wish for NaN in its place",
+            next_step="Remove one of the two lines.",
+        )
 
 
 def quarantine_place(output: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sparkscore.errors import SignatureMismatchError, names
+from sparkscore.scorers.dtypes import Dtypes
 
 
 def is_estimator(model: object) -> bool:
@@ -28,6 +30,36 @@ def hand_over_texts(model: object) -> None:
     for part in parts_of(model, set()):
         if not _takes_a_table(part) and callable(getattr(part, "transform", None)):
             part.transform = _taking_a_column(part.transform, type(part).__name__, takes_texts=_takes_texts(part))
+
+
+def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
+    """Say which parts of a model have learned NaN for a missing text, where a NULL reaches them as None.
+
+    An encoder takes None for another category than NaN, and an imputer does not fill it.
+    """
+    if dtypes.nan:
+        return ()
+    found = sorted({type(part).__name__ for part in parts_of(model, set()) if _knows_nan(part)})
+    if not found:
+        return ()
+    told = (
+        f"the model's {', '.join(found)} learned NaN for a missing text, which pandas.read_csv gives; a NULL text "
+        "reaches it as None, which is another value: set 'input.nulls: nan' if the model was fitted on such DataFrames"
+    )
+    return (told,)
+
+
+def _knows_nan(part: Any) -> bool:
+    """Whether a fitted encoder has NaN among its texts, or an imputer of texts fills NaN."""
+    categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
+    if isinstance(filled, np.ndarray) and filled.dtype == object:
+        return _is_nan(getattr(part, "missing_values", None))
+    of_texts = [each for each in categories or () if isinstance(each, np.ndarray) and each.dtype == object]
+    return any(None not in each.tolist() and any(map(_is_nan, each)) for each in of_texts)
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:

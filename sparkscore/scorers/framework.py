@@ -13,7 +13,7 @@ import pyarrow as pa
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.categories import CategoryMaker, category_maker, use_own_categories
-from sparkscore.scorers.estimators import hand_over_texts, is_estimator
+from sparkscore.scorers.estimators import hand_over_texts, is_estimator, warn_of_nan
 from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns, names_of
 from sparkscore.scorers.frames import HandedOver, hand_over
@@ -37,6 +37,7 @@ class FrameworkScorer:
 
     def __init__(self, spec: FrameworkSpec) -> None:
         self.handed_over: HandedOver | None = None
+        self.warnings: tuple[str, ...] = ()
         self._spec = spec
         self._model: Any = None
         self._is_estimator = False
@@ -65,6 +66,7 @@ class FrameworkScorer:
             _use_one_thread(model)
             hand_over_texts(model)
             use_own_categories(model, self._counted)
+            self.warnings = warn_of_nan(model, self._spec.dtypes)
             self._is_estimator = is_estimator(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)

@@ -15,7 +15,7 @@ from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.categories import use_own_categories
 from sparkscore.scorers.dtypes import Dtypes, settle
-from sparkscore.scorers.estimators import hand_over_texts, is_estimator
+from sparkscore.scorers.estimators import hand_over_texts, is_estimator, warn_of_nan
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns, feed_tensor, names_of
@@ -37,6 +37,7 @@ class MlflowScorer:
 
     def __init__(self, spec: MlflowSpec) -> None:
         self.handed_over: HandedOver | None = None
+        self.warnings: tuple[str, ...] = ()
         self._spec = spec
         self._folder: Path | None = None
         self._path = ImportPath()
@@ -98,6 +99,7 @@ class MlflowScorer:
         if "sklearn" in self._model.metadata.flavors:
             estimator = self._model.get_raw_model()
             hand_over_texts(estimator)
+            self.warnings = warn_of_nan(estimator, self._spec.dtypes)
             self._is_estimator = is_estimator(estimator)
 
     def _find_methods(self) -> dict[str, Callable[..., Any]]:

@@ -156,10 +156,11 @@ class LocalEngine:
             self.close()
             return Loaded(advise_on_package(_failure_of(error, "SCRIPT_INIT"), self._environment))
         models = tuple(sorted(verified))
+        warnings: tuple[str, ...] = getattr(self._scorer, "warnings", ())
         if self._environment is None or not differences:
-            return Loaded(models=models)
-        warning = f"the workers differ from {self._environment.source}: {'; '.join(differences)}"
-        return Loaded(warnings=(warning,), models=models)
+            return Loaded(warnings=warnings, models=models)
+        told = f"the workers differ from {self._environment.source}: {'; '.join(differences)}"
+        return Loaded(warnings=(told, *warnings), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
         """Score one mini-batch and make its rows of the result."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql.types import StructType
 
-from sparkscore.errors import SinkError
+from sparkscore.errors import ConfigError, SinkError
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.run import nulls as subject
 from sparkscore.run import prepare
@@ -192,3 +192,8 @@ def test_workers_are_told_what_was_decided_and_the_log_says_it(
     assert (dtypes.are_arrow, dtypes.nan) == (False, True)
     assert "columns with NULL: 'b', 'c': float64 or object in every mini-batch" in caplog.text
     assert "integer and boolean columns without NULL: 1" in caplog.text
+
+
+def test_nan_is_refused_where_columns_hold_null_itself(make: Make) -> None:
+    with pytest.raises(ConfigError, match=r"\[INPUT_NULLS\]"):
+        make(nulls="nan", dtypes="arrow")
