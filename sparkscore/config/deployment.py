@@ -91,7 +91,8 @@ class Deployment(Section):
     input: Input = Field(default_factory=Input, description="What is scored.")
     output: Output = Field(default_factory=Output, description="Where the result goes.")
     columns: dict[str, Text] = Field(
-        default_factory=dict, description="New names of result columns, {old: new}; resolves a clash of names."
+        default_factory=dict,
+        description="New names of columns in the result, {old: new}; also of carried input columns.",
     )
     publish: Literal["auto", "audit"] = Field(
         default="auto", description="auto: a successful result is published. audit: it is held until you publish it."

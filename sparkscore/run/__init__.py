@@ -129,7 +129,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
                 dtypes = _decide_dtypes(recording, prepared, source, feeds, stage)
                 work = prepare_work(Request(spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
                 schema = work.result.schema
-                sink.check_schema(schema)
+                sink.check_schema(schema, work.result.origins)
                 refuse_missing_not_null(sink.columns_without_null(), work.result)
                 check_known_rows(spark, sink, source, work.result, deployment.settings.error_threshold)
             with recording.timed("score"):

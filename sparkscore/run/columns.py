@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, SinkSchemaError, SourceSchemaError, names
 from sparkscore.signature.naming import to_ddl
 from sparkscore.signature.same_name import doubled_names, keys_of
+from sparkscore.sinks.origins import Origins, renaming_line
 from sparkscore.spark_schema import from_arrow
 from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import LINEAGE_SCHEMA
@@ -41,6 +42,14 @@ class ResultColumns:
 
     spec: ResultSpec
     schema: StructType
+
+    @property
+    def origins(self) -> Origins:
+        """Where they come from."""
+        spec = self.spec
+        carried = {spec.name_of_carried(name): name for name in spec.carried}
+        added = {spec.name_of_added(name): name for name in (*spec.predictions.names, *LINEAGE_SCHEMA.names)}
+        return Origins(carried, added, dict(spec.renamed))
 
 
 def run_id_column(deployment: Deployment) -> str:
@@ -99,7 +108,7 @@ def decide_columns(
     Raises:
         ConfigError: two columns would have one name, or a name under 'columns' or 'partition_by' is none of theirs.
     """
-    _check_renames(deployment, predictions)
+    _check_renames(deployment, predictions, carried, () if rows is None else rows.names)
     spec = ResultSpec(
         predictions=predictions,
         carried=carried,
@@ -108,10 +117,10 @@ def decide_columns(
         partition_by=tuple(deployment.output.partition_by),
     )
     added = from_arrow(spec.schema(pa.schema([(name, pa.null()) for name in carried])))
-    taken = [] if rows is None else [StructField(name, rows[name].dataType) for name in carried]
+    taken = [] if rows is None else [StructField(spec.name_of_carried(name), rows[name].dataType) for name in carried]
     schema = StructType([*taken, *(StructField(field.name, field.dataType) for field in added.fields[len(carried) :])])
-    _check_clashes(schema.names, carried, deployment)
-    _check_partition_columns(spec.partition_by, schema.names)
+    _check_clashes(schema.names, spec)
+    _check_partition_columns(spec.partition_by, schema.names, deployment.columns)
     return ResultColumns(spec, schema)
 
 
@@ -123,9 +132,8 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
     Raises:
         SinkSchemaError: with the columns and the line that makes an item without a value fail alone.
     """
-    names_of = dict(result.spec.renamed)
     wrong = [
-        field for field in result.spec.predictions if field.nullable and names_of.get(field.name, field.name) in table
+        field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table
     ]
     if wrong:
         declared = to_ddl(
@@ -150,30 +158,42 @@ def _is_carriable(kind: DataType) -> bool:
     return isinstance(kind, _SIMPLE_TYPES)
 
 
-def _check_renames(deployment: Deployment, predictions: pa.Schema) -> None:
-    known = {*predictions.names, *LINEAGE_SCHEMA.names}
+def _check_renames(
+    deployment: Deployment, predictions: pa.Schema, carried: Sequence[str], present: Sequence[str]
+) -> None:
+    known = {*predictions.names, *LINEAGE_SCHEMA.names, *carried}
     unknown = set(deployment.columns) - known
     if unknown:
+        left_out = unknown & set(present)
         raise ConfigError(
             code="COLUMNS_UNKNOWN",
             what=f"'columns' renames {names(unknown)}",
-            expected=f"one of {names(known)}: columns that sparkscore or the script adds",
-            next_step="Correct 'columns'; input columns keep their names.",
+            expected=f"columns of the result: {names(known)}",
+            next_step=f"Carry {names(left_out)} with 'output.carry', or correct 'columns'."
+            if left_out
+            else "Correct 'columns'.",
         )
 
 
-def _check_clashes(result: list[str], carried: tuple[str, ...], deployment: Deployment) -> None:
+def _check_clashes(result: list[str], spec: ResultSpec) -> None:
     """Refuse names that Spark may take for one."""
-    doubled = set(doubled_names(result))
-    clashing = [name for name in dict.fromkeys(result[len(carried) :]) if name in doubled]
-    if clashing:
-        original = {new: old for old, new in deployment.columns.items()}
-        mend = ", ".join(f"{original.get(name, name)}: {_free_name(name, result)}" for name in clashing)
-        raise ConfigError(
-            code="COLUMN_CLASH",
-            what=f"the result would have two columns {names(clashing)}",
-            next_step=f"Add 'columns: {{{mend}}}' to the deployment, or leave columns out with 'output.carry'.",
-        )
+    if not (doubled := doubled_names(result)):
+        return
+    before = [*spec.carried, *spec.predictions.names, *LINEAGE_SCHEMA.names]
+    mended, final = dict(spec.renamed), list(result)
+    # What 'columns' has renamed is renamed otherwise, then what is added; the input's own names stay.
+    for can_be_renamed in (
+        [new != old for old, new in zip(before, result, strict=True)],
+        [position >= len(spec.carried) for position in range(len(before))],
+    ):
+        for position, name in enumerate(final):
+            if can_be_renamed[position] and name in doubled_names(final):
+                mended[before[position]] = final[position] = _free_name(name, final)
+    raise ConfigError(
+        code="COLUMN_CLASH",
+        what=f"the result would have two columns {names(set(doubled))}",
+        next_step=f"Set '{renaming_line(mended)}' in the deployment, or leave columns out with 'output.carry'.",
+    )
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
@@ -182,10 +202,11 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
     return next(candidate for candidate in candidates if not keys & keys_of(candidate))
 
 
-def _check_partition_columns(partition_by: tuple[str, ...], result: list[str]) -> None:
+def _check_partition_columns(partition_by: tuple[str, ...], result: list[str], renamed: Mapping[str, str]) -> None:
     problem = ""
     if missing := set(partition_by) - set(result):
-        problem = f"{names(missing)}, which the result does not have"
+        now = {renamed[name] for name in missing if name in renamed}
+        problem = f"{names(missing)}, which {f'is {names(now)} in' if now else 'is not in'} the result"
     elif hidden := [name for name in partition_by if name.startswith("_")]:
         problem = f"{names(hidden)}: readers pass over folders that begin with '_'"
     elif len(set(partition_by)) < len(partition_by):

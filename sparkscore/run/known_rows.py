@@ -44,8 +44,8 @@ def check_known_rows(
 
 def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
     """Give the columns whose values do not come from scoring."""
-    lineage, renamed = result.spec.lineage, dict(result.spec.renamed)
+    spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}
-    carried = [column(name) for name in result.spec.carried]
-    constant = [lit(value).cast("string").alias(renamed.get(name, name)) for name, value in values.items()]
+    carried = [column(name).alias(spec.name_of_carried(name)) for name in spec.carried]
+    constant = [lit(value).cast("string").alias(spec.name_of_added(name)) for name, value in values.items()]
     return (spark.range(1) if rows is None else rows).select(*carried, *constant)

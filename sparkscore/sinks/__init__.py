@@ -15,6 +15,7 @@ from sparkscore.config import Output
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
+from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.stage import Stage, first_commit_began, remove_stage, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
@@ -57,8 +58,12 @@ class Sink(Protocol):
             SinkConflictError: something is there.
         """
 
-    def check_schema(self, schema: StructType) -> None:
+    def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Refuse a result that does not fit what is there. Called before scoring.
+
+        Args:
+            schema: the result's columns.
+            origins: where they come from, as far as that is known, for the advice.
 
         Raises:
             SinkSchemaError: columns, types or partition columns differ.

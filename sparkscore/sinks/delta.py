@@ -16,6 +16,7 @@ from sparkscore.delta_statements import describe
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.sinks.delta_rules import TableRules
+from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.stage import first_commit_began, note_first_commit
 from sparkscore.sinks.target import (
     Published,
@@ -72,24 +73,16 @@ class DeltaSink:
             raise run_exists(self._target)
         check_writable(self._target, self._target.path / _LOG)
 
-    def check_schema(self, schema: StructType) -> None:
+    def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Refuse column names that Delta cannot store, and columns that differ from an existing table's."""
-        forbidden = [name for name in _all_names(schema) if set(name) & _FORBIDDEN_IN_NAMES]
-        if forbidden:
-            raise SinkSchemaError(
-                code="OUTPUT_COLUMN_NAMES",
-                what=f"columns {names(forbidden)} of the result",
-                got="a space or one of ,;{}()= in the name",
-                expected="names that a Delta table can store",
-                next_step="Rename them under 'columns', leave them out with 'output.carry', or write Parquet.",
-            )
+        _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
         # Also for a table that is not there yet: what the session forbids is said before anything is scored.
         with pinned_settings(self._spark, for_writing=True):
             if not self._exists():
                 return
             existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
-            check_same_columns(self._target, columns_of(existing), columns_of(schema))
+            check_same_columns(self._target, columns_of(existing), columns_of(schema), origins)
             self._rules().check(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
@@ -290,6 +283,24 @@ class DeltaSink:
 
 def _is_of_delta(name: str) -> bool:
     return name == _LOG or "=" in name or name.startswith("part-") or name.endswith(".crc")
+
+
+def _refuse_names(schema: StructType, origins: Origins) -> None:
+    forbidden = [name for name in _all_names(schema) if set(name) & _FORBIDDEN_IN_NAMES]
+    if not forbidden:
+        return
+    columns = [name for name in schema.names if name in forbidden]
+    others = ["write Parquet", "leave columns out with 'output.carry'"]
+    if columns:
+        others.insert(0, f"set '{origins.renaming(columns, schema.names)}'")
+    advice = ", or ".join(others)
+    raise SinkSchemaError(
+        code="OUTPUT_COLUMN_NAMES",
+        what=f"columns {names(forbidden)} of the result",
+        got="a space or one of ,;{}()= in the name",
+        expected="names that a Delta table can store",
+        next_step=f"{advice[0].upper()}{advice[1:]}.",
+    )
 
 
 def _all_names(kind: DataType) -> Iterator[str]:

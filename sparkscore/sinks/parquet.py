@@ -16,6 +16,7 @@ from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, S
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.removal import move_new, remove_empty, remove_known
+from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.replacing import (
     is_of_a_run,
     list_files,
@@ -153,7 +154,7 @@ class ParquetSink:
         """Tell whether the folder of this run is still there."""
         return published.version == self._run_folder.name and self._run_folder.is_dir()
 
-    def check_schema(self, schema: StructType) -> None:
+    def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Refuse partition columns of other than simple types, and columns that differ from earlier runs'."""
         for name in self._target.partition_by:
             kind = schema[name].dataType
@@ -180,7 +181,7 @@ class ParquetSink:
         keys = partition_types(self._target.path / run)
         existing = {**columns_of(from_arrow(pq.read_schema(earlier))), **keys}
         ours = [field for field in schema if field.name in keys or field.name not in self._outside_of_files()]
-        check_same_columns(self._target, existing, columns_of(StructType(ours)))
+        check_same_columns(self._target, existing, columns_of(StructType(ours)), origins)
 
     def publish(self, staged: StagedResult) -> Published:
         """Gather the staged files in one folder and rename it to the run's folder."""

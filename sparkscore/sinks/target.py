@@ -11,6 +11,7 @@ from pathlib import Path
 from pyspark.sql.types import BinaryType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
+from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.stage_names import STAGE_FOLDER
 from sparkscore.worker import StagedFile
 
@@ -178,7 +179,9 @@ def refuse_binary_partitions(target: Target, schema: StructType) -> None:
             )
 
 
-def check_same_columns(target: Target, existing: Mapping[str, str], ours: Mapping[str, str]) -> None:
+def check_same_columns(
+    target: Target, existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins = NO_ORIGINS
+) -> None:
     """Compare the columns of an existing table with the result's: the same names, the same types, in any order.
 
     Raises:
@@ -186,18 +189,25 @@ def check_same_columns(target: Target, existing: Mapping[str, str], ours: Mappin
     """
     differences = [f"'{name}' missing in the result" for name in existing if name not in ours]
     differences += [f"'{name}' not in the table" for name in ours if name not in existing]
-    differences += [
-        f"'{name}' is {kind} in the result and {existing[name]} in the table"
-        for name, kind in ours.items()
-        if name in existing and existing[name] != kind
-    ]
+    drifted = [name for name, kind in ours.items() if name in existing and existing[name] != kind]
+    differences += [f"'{name}' is {ours[name]} in the result and {existing[name]} in the table" for name in drifted]
     if differences:
         raise SinkSchemaError(
             code="OUTPUT_SCHEMA_DIFFERS",
             what=f"the result does not fit the table '{target.path}'",
             got="; ".join(differences[:5]),
-            next_step="Name another --output, or make them equal with 'output.schema', 'output.carry', 'columns'.",
+            next_step=_advice(existing, ours, origins),
         )
+
+
+def _advice(existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins) -> str:
+    drifted = {name: existing[name] for name, kind in ours.items() if existing.get(name, kind) != kind}
+    ways = origins.typing(drifted)
+    if set(ours) - set(existing):
+        ways.append("leave out with 'output.carry', or rename with 'columns', what the table does not have")
+    if lacking := [name for name in existing if name not in ours]:
+        ways.append(f"carry or return {names(lacking)} ('output.carry', 'columns', the scorer)")
+    return f"Name another --output, or {'; and '.join(ways)}."
 
 
 def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ class ResultSpec:
     Attributes:
         predictions: columns that ``run()`` gives, under the names that it uses.
         carried: input columns that are joined by position.
-        renamed: name in the result by the name of a prediction or lineage column.
+        renamed: name in the result by the name of a prediction, lineage or input column.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
         caller: what returned the value, in words.
@@ -67,10 +67,18 @@ class ResultSpec:
 
     def schema(self, carried_types: pa.Schema) -> pa.Schema:
         """Give the whole result's schema: carried columns, predictions, lineage columns."""
-        new_names = dict(self.renamed)
-        added = [*self.predictions, *LINEAGE_SCHEMA]
-        carried = [carried_types.field(name) for name in self.carried]
-        return pa.schema([*carried, *(column.with_name(new_names.get(column.name, column.name)) for column in added)])
+        carried = [carried_types.field(name).with_name(self.name_of_carried(name)) for name in self.carried]
+        added = [column.with_name(self.name_of_added(column.name)) for column in (*self.predictions, *LINEAGE_SCHEMA)]
+        return pa.schema([*carried, *added])
+
+    def name_of_added(self, name: str) -> str:
+        """Give the name that a prediction or lineage column has in the result."""
+        return dict(self.renamed).get(name, name)
+
+    def name_of_carried(self, name: str) -> str:
+        """Give the name that an input column has in the result; a name shared with an added one is that one's."""
+        is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
+        return name if is_shared else dict(self.renamed).get(name, name)
 
 
 def make_outcome(

@@ -61,12 +61,18 @@ def test_carried_columns_are_the_same_memory() -> None:
         assert ours == [buffer and buffer.address for buffer in ROWS.column(name).chunk(0).buffers()]
 
 
-def test_predictions_and_lineage_columns_can_be_renamed_and_carried_ones_keep_their_names() -> None:
-    renamed = (("prediction", "score"), ("run_id", "job"), ("id", "never"))
+def test_columns_can_be_renamed_wherever_they_come_from() -> None:
+    renamed = (("prediction", "score"), ("run_id", "job"), ("id", "key"))
 
     schema = spec(carried=("id",), renamed=renamed).schema(ROWS.schema)
 
-    assert schema.names == ["id", "score", "job", "model_name", "model_version", "scored_at", "source_file"]
+    assert schema.names == ["key", "score", "job", "model_name", "model_version", "scored_at", "source_file"]
+
+
+def test_a_carried_column_keeps_a_name_that_it_shares_with_an_added_one() -> None:
+    schema = spec("id string", carried=("id",), renamed=(("id", "label"),)).schema(ROWS.schema)
+
+    assert schema.names[:2] == ["id", "label"]
 
 
 def test_a_run_without_a_model_has_null_for_it() -> None:

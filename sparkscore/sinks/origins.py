@@ -1,0 +1,78 @@
+"""Where the columns of a result come from, so that advice about them names what can be set (driver)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+from sparkscore.signature.same_name import keys_of
+
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Words of YAML that are no texts without quotes.
+_YAML_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_NO_SIGN: Final = re.compile(r"\W+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The columns of a result, before any renaming.
+
+    Attributes:
+        carried: names of input columns by the names that they have in the result.
+        added: names of predictions and lineage columns, in the same way.
+        renamed: what the deployment says under ``columns``.
+    """
+
+    carried: Mapping[str, str] = field(default_factory=dict)
+    added: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
+        """Write the line that gives columns names of letters, digits and underscores, which none of the others has."""
+        before, names = {**self.added, **self.carried}, list(taken)
+        lines = dict(self.renamed)
+        for name in wrong:
+            names.append(_free(_NO_SIGN.sub("_", name).strip("_") or "column", names))
+            lines[before.get(name, name)] = names[-1]
+        return renaming_line(lines)
+
+    def typing(self, types: Mapping[str, str]) -> list[str]:
+        """Say where the types of columns are set, and to what.
+
+        Args:
+            types: the wanted types by the names of the result.
+        """
+        advice = []
+        if carried := [f"{_ddl_name(self.carried[name])} {types[name]}" for name in types if name in self.carried]:
+            advice.append(f"declare the input's columns with 'input.schema', with '{', '.join(carried)}' among them")
+        added = [f"{_ddl_name(self.added.get(name, name))} {types[name]}" for name in types if name not in self.carried]
+        if added:
+            advice.append(f"declare what comes back with 'output.schema', with '{', '.join(added)}' among it")
+        return advice
+
+
+NO_ORIGINS: Final = Origins()
+
+
+def renaming_line(names: Mapping[str, str]) -> str:
+    """Write the key ``columns`` as a deployment has it."""
+    return f"columns: {{{', '.join(f'{_yaml(old)}: {_yaml(new)}' for old, new in names.items())}}}"
+
+
+def _yaml(name: str) -> str:
+    is_plain = _PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
+
+
+def _ddl_name(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    keys = frozenset[str]().union(*map(keys_of, taken))
+    candidates = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    return next(candidate for candidate in candidates if not keys & keys_of(candidate))
