@@ -50,6 +50,7 @@ from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.verdict import Thresholds, decide
 from sparkscore.runlock import RunLock
 from sparkscore.scorers.dtypes import Dtypes
+from sparkscore.scorers.mlflow_store import where_scripts_logged
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Published, Sink, Stage, first_commit_began, open_sink, stage_of, staged_in
 from sparkscore.sources import Source, open_failed, open_source
@@ -255,7 +256,8 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
 def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
     counts = counts_of(reports, work.probe, plan.snapshot.items)
     items = recording.content["input"] | {"items": counts["items"]}
-    warnings = [redact(warning) for warning in warnings_of(reports, work.probe)]
+    told = [*warnings_of(reports, work.probe), *where_scripts_logged(recording.folder.script_logs)]
+    warnings = [redact(warning) for warning in told]
     for warning in warnings:
         logger.warning("%s", warning)
     verified = verified_models_of(reports)

@@ -26,7 +26,7 @@ class Recording:
     """The record of a run in progress."""
 
     def __init__(self, folder: RunFolder, lock: RunLock, content: dict[str, Any]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._lock = lock
         self._final_state = COMPLETE
         self.content = content
@@ -39,7 +39,7 @@ class Recording:
             LineageError: the record cannot be written.
         """
         self.content = {**self.content, **parts}
-        self._folder.write_record(self.content, self._lock.check)
+        self.folder.write_record(self.content, self._lock.check)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -64,7 +64,7 @@ class Recording:
             LineageError: the record cannot be written.
         """
         self.content = end_record(self.content, state or self._final_state, error)
-        self._folder.write_record(self.content, self._lock.check)
+        self.folder.write_record(self.content, self._lock.check)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
+from sparkscore.scorers.mlflow_store import variables_of_store
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
 from sparkscore.scorers.script_faults import advice_for
@@ -55,7 +56,8 @@ class ScriptSpec:
         tracking_uri: MLflow's tracking store for the script, unless ``environment`` names one; MLflow's own if empty.
         registry_uri: the same of MLflow's registry.
         output_folder: existing folder that the script finds as ``AZUREML_BI_OUTPUT_PATH``.
-        log_folder: folder for the logs of the script's ``EntryScript``; they go with the scorer if empty.
+        log_folder: folder for the logs of the script's ``EntryScript``, and for what it logs with MLflow without naming
+            a store; they go with the scorer if empty.
         work_folder: existing folder for the unpacked copies, removed with the run; the system's own if empty.
         dtypes: those of the DataFrames.
     """
@@ -251,6 +253,7 @@ class ScriptScorer:
         environment = {**workers.environment, **drivers, **dict(self._spec.environment)}
         if environment.get(SAFE_PATH[0]) == SAFE_PATH[1]:
             del environment[SAFE_PATH[0]]
+        environment |= variables_of_store(self._folder, self._spec.log_folder, environment)
         environment["AZUREML_MODEL_DIR"] = str(self._model_folder)
         environment["AZUREML_BI_OUTPUT_PATH"] = self._spec.output_folder
         path = [*dict.fromkeys([str(script.parent), str(self._folder)]), *workers.path]
