@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,8 @@ from sparkscore.worker.probe import PROBE_SCHEMA
 
 # A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
 _SAMPLE_ROWS: Final = 10_000
+# Mini-batches for which a script may return nothing until its result must be declared.
+_TO_PROBE: Final = 10
 # So that small files with one row each are passed over.
 _LEAST_ROWS: Final = 100
 _LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
@@ -105,27 +108,27 @@ def find_changed_files(
     return [(row["path"], row["difference"]) for row in found]
 
 
-def first_mini_batch(
+def first_mini_batches(
     plan: Plan, plan_file: str | None, rows: DataFrame | None, limit: MiniBatchLimit
-) -> MiniBatch | None:
-    """Give the first mini-batch of the plan, or one made of the input's first rows; None if there is none.
+) -> list[MiniBatch]:
+    """Give the first mini-batches of the plan, or those made of the input's first rows; a script may skip the first.
 
-    Of the first rows, one with several: one element for one row says nothing. Of a file that is one mini-batch only
-    the first rows are taken.
+    Of the first rows, one with several comes first: one element for one row says nothing. Of a file that is one
+    mini-batch only the first rows are taken.
 
     Raises:
         SourceError: Spark could not read the input.
     """
     if rows is None:
-        return next(iter(read_planned_mini_batches(str(plan_file), [0] if plan.unit_count else [])), None)
+        return [*islice(read_planned_mini_batches(str(plan_file), range(plan.unit_count or 0)), _TO_PROBE)]
     limit = MiniBatchLimit(items=_SAMPLE_ROWS) if limit.is_file else limit
     try:
         with pinned_settings(rows.sparkSession):
             sample = rows.limit(max(limit.items or _SAMPLE_ROWS, _LEAST_ROWS)).toArrow()
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
-    mini_batches = list(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0))
-    return next((each for each in mini_batches if each.item_count > 1), next(iter(mini_batches), None))
+    found = list(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0))
+    return sorted(found, key=lambda each: each.item_count == 1)[:_TO_PROBE]
 
 
 def task_slots(spark: SparkSession) -> int:

@@ -27,8 +27,8 @@ Every message reads ``[CODE] what: got X, expected Y. State of the data. Next st
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar
 
 from sparkscore.printable import printable
 
@@ -36,6 +36,7 @@ NOTHING_WRITTEN = "Nothing was written."
 #: How the system says that a disk is full.
 NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _LISTED_NAMES = 5
+_T = TypeVar("_T")
 
 
 class SparkscoreError(Exception):
@@ -102,6 +103,34 @@ def _rebuild(kind: type[SparkscoreError], fields: dict[str, Any]) -> SparkscoreE
     error = kind(code=fields["code"], what=fields["what"], next_step=fields["next_step"])
     error.__dict__.update(fields)
     return error
+
+
+class Faults:
+    """Faults of one request, which are said together: who corrects one learns at once of the others."""
+
+    def __init__(self, *found: SparkscoreError) -> None:
+        self._found = list(found)
+
+    def take(self, check: Callable[[], _T]) -> _T | None:
+        """Give what a check gives; None where it finds a fault, which is kept."""
+        try:
+            return check()
+        except SparkscoreError as error:
+            self._found.append(error)
+            return None
+
+    def raise_all(self) -> None:
+        """Raise the first fault with the others behind its advice; do nothing where there is none.
+
+        Raises:
+            SparkscoreError: the first fault; its code, class and state are those of the whole.
+        """
+        if not self._found:
+            return
+        first, *others = self._found
+        told = (f"[{other.code}] {other.sentence}. {other.next_step}" for other in others)
+        first.next_step = " Also: ".join([first.next_step, *told])
+        raise first
 
 
 def message_of(error: BaseException) -> str:

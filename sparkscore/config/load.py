@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -18,8 +19,9 @@ from sparkscore.config.json_schema import known_keys
 from sparkscore.config.not_yet import refuse_what_is_not_there
 from sparkscore.config.problems import Origin, Problem, config_error, problems_of
 from sparkscore.config.recorded import hidden_values, without_secrets
+from sparkscore.config.sections import CodeConfiguration, Model
 from sparkscore.config.yaml_file import Document, KeyPath, parse_value, read_document
-from sparkscore.errors import ConfigError
+from sparkscore.errors import ConfigError, Faults
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _AZURE_DEFAULTS: Final = {"error_threshold": -1, "mini_batch_error_threshold": -1}
@@ -40,6 +42,40 @@ def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _
         ConfigError: ``CONFIG_FILE``, ``CONFIG_YAML``, ``CONFIG_KIND``, ``CONFIG_UNKNOWN_KEY``, ``CONFIG_VALUE``,
             ``MODEL_REFERENCE``, ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT`` or ``NOT_SUPPORTED_YET``.
     """
+    tree, problems, origin = _read(path, overrides)
+    deployment = _validated(tree, problems, origin)
+    faults = Faults()
+    for check in (refuse_azures_own, _refuse_references, refuse_what_is_not_there):
+        faults.take(partial(check, deployment.chosen()))
+    faults.raise_all()
+    return deployment
+
+
+def load_what_is_right(
+    path: Path | str | None, overrides: Mapping[str, object] = _NOTHING
+) -> tuple[Model | None, CodeConfiguration | None]:
+    """Give the sections of a wrong deployment that name files, as far as they are right, to look for those too.
+
+    Never raises; what only Azure can resolve is left out.
+    """
+    try:
+        tree, _, _ = _read(path, overrides)
+    except ConfigError:
+        return None, None
+    return _section(Model, tree.get("model")), _section(CodeConfiguration, tree.get("code_configuration"))
+
+
+def _section(kind: type[_SectionT], content: object) -> _SectionT | None:
+    try:
+        section = kind.model_validate(content)
+        refuse_azures_own(section.model_dump())
+    except (ValidationError, ConfigError):
+        return None
+    return None if isinstance(section, Model) and is_reference(section.path) else section
+
+
+def _read(path: Path | str | None, overrides: Mapping[str, object]) -> tuple[Tree, list[Problem], Origin]:
+    """Read the file and lay the options over it."""
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
     if path is not None:
@@ -53,11 +89,7 @@ def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _
         option, more_problems = canonical(_nested(place, overrides[key]), Path.cwd())
         tree = merge(tree, option)
         problems += more_problems
-    deployment = _validated(with_code_folder(tree, folder), problems, origin)
-    refuse_azures_own(deployment.chosen())
-    _refuse_references(deployment.chosen())
-    refuse_what_is_not_there(deployment.chosen())
-    return deployment
+    return with_code_folder(tree, folder), problems, origin
 
 
 def parse_assignment(assignment: str) -> tuple[str, object]:
@@ -135,17 +167,23 @@ def _completed(section: _SectionT, values: Mapping[str, Any], *, always: tuple[s
 
 
 def _refuse_references(chosen: Mapping[str, object]) -> None:
+    found = []
     for key, value in chosen.items():
         reference = next((item for item in (value if isinstance(value, list) else [value]) if is_reference(item)), None)
         if _holds_path(key) and reference is not None:
-            raise ConfigError(
-                code="MODEL_REFERENCE" if key == "model.path" else "AZURE_REFERENCE",
-                what=f"setting '{key}' refers to something that only Azure can resolve",
-                got=f"'{reference}'",
-                expected="a path",
-                next_step=f"Download it and add --set {key}=PATH"
-                + ("; the name and version of the reference are kept." if key == "model.path" else "."),
-            )
+            found.append(_reference(key, reference))
+    Faults(*found).raise_all()
+
+
+def _reference(key: str, reference: object) -> ConfigError:
+    return ConfigError(
+        code="MODEL_REFERENCE" if key == "model.path" else "AZURE_REFERENCE",
+        what=f"setting '{key}' refers to something that only Azure can resolve",
+        got=f"'{reference}'",
+        expected="a path",
+        next_step=f"Download it and add --set {key}=PATH"
+        + ("; the name and version of the reference are kept." if key == "model.path" else "."),
+    )
 
 
 def _holds_path(key: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sparkscore.errors import ConfigError
+from sparkscore.errors import ConfigError, Faults
 from sparkscore.redaction import redact
 
 _Test = Callable[[object], bool]
@@ -49,14 +49,17 @@ def refuse_what_is_not_there(chosen: dict[str, object]) -> None:
     Raises:
         ConfigError: code ``NOT_SUPPORTED_YET``.
     """
-    for key, is_refused, next_step in REFUSED:
-        if key in chosen and is_refused(chosen[key]):
-            raise ConfigError(
-                code="NOT_SUPPORTED_YET",
-                what=f"setting '{key}' asks for something that this version cannot do",
-                got=_shown(chosen[key]),
-                next_step=next_step,
-            )
+    found = [
+        ConfigError(
+            code="NOT_SUPPORTED_YET",
+            what=f"setting '{key}' asks for something that this version cannot do",
+            got=_shown(chosen[key]),
+            next_step=next_step,
+        )
+        for key, is_refused, next_step in REFUSED
+        if key in chosen and is_refused(chosen[key])
+    ]
+    Faults(*found).raise_all()
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:

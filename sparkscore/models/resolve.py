@@ -50,7 +50,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     if model is None:
         return None
     try:
-        found = _find(model.path)
+        found = find_model(model.path)
         sha256 = digest_of_path(found.path)
     except OSError as error:
         raise _unreadable(model.path, error) from error
@@ -106,7 +106,12 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
     )
 
 
-def _find(reference: str) -> Found:
+def find_model(reference: str) -> Found:
+    """Find a model's files; nothing of them is read.
+
+    Raises:
+        ModelNotFoundError: nothing is at the path, or the registry has no such model.
+    """
     if is_registry_reference(reference):
         return find_in_registry(reference)
     path = local_path(reference).absolute()

@@ -8,15 +8,18 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
-from sparkscore.config import Deployment, hold_secrets, load_deployment, refuse_secret_places
-from sparkscore.errors import ConfigError
+from sparkscore.config import Deployment, hold_secrets, load_deployment, load_what_is_right, refuse_secret_places
+from sparkscore.errors import ConfigError, Faults
 from sparkscore.lineage import git_commit_of
 from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
+from sparkscore.models.registry import is_registry_reference
+from sparkscore.models.resolve import find_model
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.no_code import check_model
 from sparkscore.runlog import RunFolder, make_run_id, read_record, runs_folder
@@ -153,28 +156,58 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         "output.partition_by": _texts(options.get("partition_by")),
         **(options.get("settings") or {}),
     }
-    loaded = load_deployment(None if deployment is None else Path(deployment), overrides)
+    loaded = _load(None if deployment is None else Path(deployment), overrides)
     remember_secrets(dict(os.environ))
     remember_values(loaded.secrets())
     refuse_secret_places(loaded.chosen())
-    _refuse_overlap(loaded)
-    _refuse_nan_in_arrow(loaded)
-    folder = RunFolder(runs, options.get("run_id") or make_run_id())
-    folder.refuse_foreign()
-    script = _script_of(loaded, folder)
-    model = resolve_model(loaded.model)
+    faults = Faults()
+    faults.take(lambda: _refuse_overlap(loaded))
+    faults.take(lambda: _refuse_nan_in_arrow(loaded))
+    folder = faults.take(lambda: _own_folder(runs, options.get("run_id"))) or RunFolder(runs, make_run_id())
+    script = faults.take(lambda: _script_of(loaded, folder))
+    model = faults.take(lambda: resolve_model(loaded.model))
+    models = faults.take(lambda: resolve_models(loaded.models, model))
+    description = None
+    if loaded.code_configuration is None and model is not None:
+        description = faults.take(partial(check_model, loaded, model))
+    faults.raise_all()
     return PreparedRun(
         deployment=loaded,
         source_name=None if deployment is None else str(deployment),
         script=script,
         model=model,
-        models=resolve_models(loaded.models, model),
-        description=None if script is not None or model is None else check_model(loaded, model),
+        models=models or (),
+        description=description,
         folder=folder,
         git_commit=None if script is None else git_commit_of(script.path.parent),
         request=_request_of(deployment, options, folder),
         failed=failed,
     )
+
+
+def _load(deployment: Path | None, overrides: Mapping[str, object]) -> Deployment:
+    """Load the deployment; where it is wrong, look for the files that it names all the same.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    try:
+        return load_deployment(deployment, overrides)
+    except ConfigError as error:
+        faults = Faults(error)
+        model, code = load_what_is_right(deployment, overrides)
+        if code is not None:
+            faults.take(lambda: check_script(pack_script(Path(code.code), code.scoring_script).path))
+        if model is not None and not is_registry_reference(model.path):
+            faults.take(lambda: find_model(model.path))
+        faults.raise_all()
+        raise
+
+
+def _own_folder(runs: Path, run_id: str | None) -> RunFolder:
+    folder = RunFolder(runs, run_id or make_run_id())
+    folder.refuse_foreign()
+    return folder
 
 
 def _request_of(deployment: str | Path | None, options: RunOptions, folder: RunFolder) -> dict[str, Any]:

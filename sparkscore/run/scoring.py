@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
-from sparkscore.driver import first_mini_batch, input_schema, run_probe
+from sparkscore.driver import first_mini_batches, input_schema, run_probe
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.registry import stores_for_workers
@@ -159,7 +159,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
     if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
-        first = partial(first_mini_batch, plan, plan_file, rows, limit)
+        first = partial(first_mini_batches, plan, plan_file, rows, limit)
         probe = _kept_probe(stage)
         if probe is None:
             probe = _probe(request, engine, first(), predictions)
@@ -293,36 +293,48 @@ def _kept_probe(stage: Path) -> ProbeReport | None:
     return read_kept_probe(file) if file.exists() else None
 
 
-def _probe(request: Request, engine: EngineSpec, first: MiniBatch | None, declared: pa.Schema | None) -> ProbeReport:
-    if first is None:
+def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
+    """Learn the result's columns from the first mini-batch that something comes back for.
+
+    A script may return nothing for some items where these are tolerated as failed; that says nothing of the columns.
+    """
+    if not first:
         raise nothing_to_score()
     prepared = request.prepared
+    is_tolerant = prepared.deployment.settings.error_threshold != 0
+    tried = first if is_tolerant else first[:1]
+    for mini_batch in tried:
+        report = run_probe(request.spark, _probe_spec(request, engine, mini_batch, declared))
+        if report.failure is not None:
+            raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
+        if report.predictions:
+            return report
+    raise OutputContractError(
+        code="OUTPUT_UNKNOWN",
+        what=f"{prepared.scorer_name} gave nothing for the first {len(tried)} mini-batches: the result's columns are "
+        "not known",
+        got=f"0 elements for {sum(each.item_count for each in tried)} items",
+        next_step="Declare 'output.schema', for example 'prediction double'"
+        + ("." if is_tolerant else ", or return an element for each item; fewer count as failed items."),
+    )
+
+
+def _probe_spec(request: Request, engine: EngineSpec, first: MiniBatch, declared: pa.Schema | None) -> ProbeSpec:
+    prepared = request.prepared
     output, settings = prepared.deployment.output, prepared.deployment.settings
-    rows = None if first.rows is None else bytes(write_stream(first.rows))
     # Without a script each row gets its element, also in a DataFrame.
     is_joined = bool(output.carry) if output.carry is not None else None if prepared.script else True
-    spec = ProbeSpec(
+    return ProbeSpec(
         engine,
         first.mini_batch_id,
         first.files,
-        rows,
+        None if first.rows is None else bytes(write_stream(first.rows)),
         declared,
         is_tolerant=settings.error_threshold != 0,
         is_joined=is_joined,
         columns=len(request.columns or ()),
         tries=settings.retry_settings.max_retries + 1,
     )
-    report = run_probe(request.spark, spec)
-    if report.failure is not None:
-        raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
-    if not report.predictions:
-        raise OutputContractError(
-            code="OUTPUT_UNKNOWN",
-            what=f"{prepared.scorer_name} gave nothing for the first mini-batch: the result's columns are not known",
-            got=f"0 elements for {first.item_count} items",
-            next_step="Return an element for each item, or declare 'output.schema'.",
-        )
-    return report
 
 
 def _stage_spec(sink: Sink, stage: Path) -> StageSpec:

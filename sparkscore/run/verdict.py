@@ -74,6 +74,8 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
     if failed and (passed or not_loaded or not scored):
         total = "" if planned_items is None else f" of {planned_items}"
         state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
+        if not (scored or passed or not_loaded):
+            state = f"No item was scored, and a run of which nothing was scored fails whatever it tolerates. {state}"
         first = failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)
         raise first if thresholds.items == 0 or not passed else _too_many(passed, first, state)
     done = scored + sum(report.failed for report in reports)

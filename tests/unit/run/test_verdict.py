@@ -99,8 +99,16 @@ def test_any_threshold_that_is_passed_fails_the_run(thresholds: Thresholds, pass
 
 
 def test_a_run_without_one_success_fails_whatever_it_tolerates() -> None:
-    with pytest.raises(ScoringScriptError, match="SCRIPT_RUN"):
+    with pytest.raises(ScoringScriptError, match=r"SCRIPT_RUN.*No item was scored.*whatever it tolerates"):
         decide([FAILED], 10, "score.py", Thresholds(-1))
+
+
+def test_a_run_that_returned_nothing_at_all_fails_whatever_it_tolerates() -> None:
+    nothing = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 0 elements for 10 items")
+
+    with pytest.raises(OutputContractError, match=r"returned 0 elements.*No item was scored"):
+        decide([replace(FAILED, failure=nothing)] * 2, 20, "score.py", Thresholds(-1))
+    decide([DONE, replace(FAILED, failure=nothing)], 20, "score.py", Thresholds(-1))
 
 
 def test_what_failed_and_was_tolerated_is_not_lost() -> None:
