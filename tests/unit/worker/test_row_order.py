@@ -36,6 +36,7 @@ ROWS = pa.table(
         "list": [[number % 5] for number in range(COUNT)],
     }
 )
+ALL_WITH_NULL = Dtypes(with_null=frozenset({"id", "group", "flag", "truth"}))
 Edit = Callable[[pd.DataFrame], object]
 
 
@@ -53,8 +54,8 @@ def judge(returned: object, rows: pa.Table = ROWS, frame: pd.DataFrame | None = 
     )
 
 
-def after(edit: Edit, rows: pa.Table, *, arrow_dtypes: bool = False) -> Outcome:
-    handed = hand_over(rows, dtypes_of(rows, arrow_dtypes=arrow_dtypes))
+def after(edit: Edit, rows: pa.Table, *, arrow_dtypes: bool = False, dtypes: Dtypes | None = None) -> Outcome:
+    handed = hand_over(rows, dtypes or dtypes_of(rows, arrow_dtypes=arrow_dtypes))
     edit(handed.frame)
     spec = ResultSpec(
         pa.schema([("prediction", pa.float64())]), (rows.column_names[0],), (), LineageValues("r", None, None)
@@ -103,6 +104,14 @@ MOVES: list[Edit] = [
 def test_rows_that_were_moved_in_place_are_not_joined_by_position(edit: Edit, *, arrow_dtypes: bool) -> None:
     with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*in place"):
         after(edit, ROWS, arrow_dtypes=arrow_dtypes)
+
+
+@pytest.mark.parametrize("edit", MOVES)
+def test_rows_that_were_moved_are_seen_where_other_mini_batches_have_the_nulls(edit: Edit) -> None:
+    rows = ROWS.append_column("truth", [[number % 2 == 0 for number in range(COUNT)]])
+
+    with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*in place"):
+        after(edit, rows, dtypes=ALL_WITH_NULL)
 
 
 @pytest.mark.parametrize(
@@ -177,20 +186,24 @@ def scale(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("edit", [len, scale, lambda frame: frame.fillna(0, inplace=True)])
-@pytest.mark.parametrize("kind", ["doubles", "doubles or NULL", "whole numbers", "flags"])
+@pytest.mark.parametrize("kind", ["doubles", "doubles or NULL", "whole numbers", "flags", "integers", "truths"])
 def test_whether_rows_moved_costs_little_of_a_mini_batch(kind: str, edit: Edit) -> None:
     """In CPU seconds, of what handing over and the edit take; the result and the way into the process come on top."""
     random = np.random.default_rng(1)
-    rows = {f"c{number}": random.normal(size=5_000) * 9 for number in range(200)}
+    rows: dict[str, Any] = {f"c{number}": random.normal(size=5_000) * 9 for number in range(200)}
     if kind == "doubles or NULL":
         rows = {name: np.where(values < -9, np.nan, values) for name, values in rows.items()}
     if kind in {"whole numbers", "flags"}:
         rows = {name: values.astype(int) % (2 if kind == "flags" else 100) * 1.0 for name, values in rows.items()}
+    if kind in {"integers", "truths"}:
+        rows = {name: values.astype(int) if kind == "integers" else values > 0 for name, values in rows.items()}
     table = pa.table({name: pa.array(values, from_pandas=True) for name, values in rows.items()})
+    # Where integers and booleans have no NULL here, another mini-batch of the run has them.
+    dtypes = Dtypes(with_null=frozenset(rows))
     spent = []
     for _ in range(4):
         start = time.thread_time()
-        handed = hand_over(table, dtypes_of(table))
+        handed = hand_over(table, dtypes)
         edit(handed.frame)
         between = time.thread_time()
         assert moved_how(handed) is None
@@ -228,6 +241,13 @@ CHANGES: list[Edit] = [
 @pytest.mark.parametrize("edit", CHANGES)
 def test_a_frame_may_be_changed_in_place_while_its_rows_stay(edit: Edit, *, arrow_dtypes: bool) -> None:
     assert after(edit, ROWS, arrow_dtypes=arrow_dtypes).scored == COUNT
+
+
+@pytest.mark.parametrize("edit", CHANGES)
+def test_a_frame_may_be_changed_in_place_where_other_mini_batches_have_the_nulls(edit: Edit) -> None:
+    rows = ROWS.append_column("truth", [[number % 2 == 0 for number in range(COUNT)]])
+
+    assert after(edit, rows, dtypes=ALL_WITH_NULL).scored == COUNT
 
 
 @pytest.mark.parametrize("rows", [pa.table({"flag": [0, 1]}), ROWS.select(["flag"]), ROWS.select(["flag", "group"])])
