@@ -83,5 +83,5 @@ def _inexact(name: str) -> SourceSchemaError:
         what=f"input column '{name}', which is float64 since it holds NULLs",
         got="integers that float64 cannot hold exactly",
         expected="values within 2^53, or no NULLs",
-        next_step="Set 'input.dtypes: arrow' to hand over Arrow-backed columns.",
+        next_step="Fill the NULLs, or hand a script Arrow-backed columns with 'input.dtypes: arrow'.",
     )

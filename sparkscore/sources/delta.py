@@ -41,7 +41,7 @@ class DeltaSource:
                 check_column_names(frame.columns, "Delta")
                 self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
                 items, size_bytes = _measure(frame)
-                table_id, partitions = self._find_detail(spark)
+                table_id, partitions, self._has_own_names = self._find_detail(spark)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
         refuse_times_of_a_session(spark, frame, partitions, self._path, config.options)
@@ -62,6 +62,8 @@ class DeltaSource:
 
         The statistics in the log say the same where they are there; they may be cut to the first columns or to none.
         """
+        if self._has_own_names:
+            return {}
         try:
             with pinned_settings(self._spark):
                 files = self._frame.inputFiles()
@@ -80,7 +82,7 @@ class DeltaSource:
         A version does not change, and one that was vacuumed away fails to be read.
         """
         try:
-            found, _ = self._find_detail(self._spark)
+            found, *_ = self._find_detail(self._spark)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, "Delta") from error
         if found != self._snapshot.table_id:
@@ -92,10 +94,16 @@ class DeltaSource:
                 next_step="Run again under another run id.",
             )
 
-    def _find_detail(self, spark: SparkSession) -> tuple[str, list[str]]:
-        """Give the table's id and the names of its partition columns."""
-        found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns").first()
-        return ("", []) if found is None else (str(found[0]), list(found[1]))
+    def _find_detail(self, spark: SparkSession) -> tuple[str, list[str], bool]:
+        """Give the table's id, the names of its partition columns, and whether its files have names of their own.
+
+        Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Column Mapping': after a column was renamed,
+        its name may be that of another one in the files.
+        """
+        found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()
+        if found is None:
+            return "", [], True
+        return str(found[0]), list(found[1]), dict(found[2]).get("delta.columnMapping.mode", "none") != "none"
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():

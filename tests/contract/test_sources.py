@@ -422,3 +422,13 @@ def test_columns_that_spark_takes_for_one_are_named(spark: SparkSession, tmp_pat
 
     with pytest.raises(SourceSchemaError, match=rf"\[INPUT_COLUMN_NAMES\].*'{one}'"):
         open_at(spark, tmp_path / "in")
+
+
+def test_a_null_is_known_or_not_and_none_is_another_answer(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](tmp_path / "in", [{**row, "name": None if row["id"] == 7 else row["name"]} for row in ROWS], spark)
+
+    found = open_at(spark, tmp_path / "in").count_nulls(["id", "name"])
+
+    if kind in {"parquet", "delta"}:
+        assert found == {"id": 0, "name": 1}
+    assert found.items() <= {"id": 0, "name": 1}.items()

@@ -195,3 +195,19 @@ def test_columns_are_read_where_nothing_else_tells(spark: SparkSession, tmp_path
     assert source.count_nulls(["id", "a.b"]) == {}
     assert find_nulls(frame, ["id", "a.b", "c`d"], "parquet") == {"id": False, "a.b": True, "c`d": True}
     assert find_nulls(frame.where("id < 0"), ["id"], "parquet") == {"id": False}
+
+
+def test_a_renamed_column_is_not_taken_for_the_one_that_has_its_old_name_in_the_files(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write_delta(tmp_path / "delta", rows_of(WITH_NULL), spark)
+    table = f"delta.`{tmp_path / 'delta'}`"
+    mapping = "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5'"
+    spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ({mapping})")
+    for old, new in (("id", "old"), ("code", "id"), ("old", "code")):
+        spark.sql(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+    source = open_source(spark, Input(location=(str(tmp_path / "delta"),)), is_files_by_default=False)
+    frame: Any = source.frame()
+
+    assert source.count_nulls(["id", "code"]) == {}
+    assert find_nulls(frame, ["id", "code"], "delta") == {"id": True, "code": False}
