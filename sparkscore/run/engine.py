@@ -20,18 +20,27 @@ _LOAD_FACTOR: Final = 10
 _LOAD_SECONDS: Final = 600
 
 
-def engine_spec(prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: Path) -> EngineSpec:
+def engine_spec(
+    prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: Path, not_null: tuple[str, ...] = ()
+) -> EngineSpec:
     """Tell workers what scores, and where.
+
+    Args:
+        prepared: the request.
+        key: names the attempt at the run.
+        scorer: what scores.
+        stage: the run's stage.
+        not_null: columns of the input that are declared NOT NULL.
 
     Raises:
         ConfigError: the deployment names an environment that is not there.
     """
     if isinstance(scorer, RowsSpec):  # Spark has scored already
-        return EngineSpec(key, scorer)
+        return EngineSpec(key, scorer, not_null=not_null)
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
     secrets = tuple(prepared.deployment.secrets())
     variables = () if isinstance(scorer, ScriptSpec) else tuple(prepared.deployment.environment_variables.items())
-    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables, secrets)
+    return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables, secrets, not_null)
 
 
 def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: Path) -> ChildSpec | None:

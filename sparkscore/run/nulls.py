@@ -55,6 +55,13 @@ def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
     return Dtypes(are_arrow, frozenset(name for name, has_null in nulls.items() if has_null), config.nulls == "nan")
 
 
+def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
+    """Name the columns of the input that are declared NOT NULL."""
+    ddl = prepared.deployment.input.schema_ddl
+    declared = StructType(StructType.fromDDL(ddl).fields) if ddl else StructType([])  # type: ignore[attr-defined]
+    return tuple(field.name for field in declared if not field.nullable)
+
+
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
     """Name the columns whose NumPy dtype depends on whether a NULL is in them."""
     kind = None if prepared.description is None else prepared.description.kind

@@ -33,6 +33,7 @@ from sparkscore.run.no_code import (
     task_cores,
     transformed_rows,
 )
+from sparkscore.run.nulls import declared_not_null
 from sparkscore.run.per_file import are_files_whole, refuse_other_endings
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import failure_error, nothing_to_score
@@ -153,7 +154,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     prepared, plan, stage = request.prepared, request.plan, place.path
     rows, scorer = _scorer(request, stage)
     # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
-    engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage)
+    engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
     limit = mini_batch_limit(prepared, plan)
     plan_file = _write_plan(plan, stage)
     predictions = _known_predictions(prepared, rows, scorer)

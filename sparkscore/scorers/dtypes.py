@@ -71,9 +71,9 @@ def _uncounted(name: str) -> SourceSchemaError:
         code="INPUT_NULL",
         what=f"input column '{name}'",
         got="a NULL",
-        expected="none: 'input.schema' says NOT NULL, or the input's own statistics count none",
-        next_step="Take NOT NULL out of 'input.schema', or write the input again, or set 'input.dtypes: arrow', with "
-        "which scripts get columns that hold NULLs.",
+        expected="none, as the input's own statistics count them",
+        next_step="Write the input again, so that its statistics are right, or set 'input.dtypes: arrow', with which a "
+        "script gets columns that hold NULLs.",
     )
 
 

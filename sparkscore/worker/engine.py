@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from sparkscore.errors import SparkscoreError
+from sparkscore.errors import SourceSchemaError, SparkscoreError, names
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.redaction import remember_secrets, remember_values
@@ -59,6 +59,7 @@ class EngineSpec:
         child: the child process that scores; None where the worker itself does.
         variables: environment variables of a model without a script; a script has its own.
         secrets: values that no message may show.
+        not_null: columns of the input that are declared NOT NULL.
     """
 
     key: str
@@ -67,6 +68,7 @@ class EngineSpec:
     child: ChildSpec | None = None
     variables: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
+    not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
         """Let every message of this process mask the run's secrets, and those in the process's own environment."""
@@ -136,6 +138,7 @@ class LocalEngine:
         self._spec = spec.scorer
         self._environment = spec.environment
         self._variables = dict(spec.variables)
+        self._not_null = spec.not_null
         self._before: dict[str, str | None] = {}
         self._scorer: Scorer | None = None
 
@@ -217,10 +220,24 @@ class LocalEngine:
         if self._scorer is None:
             raise RuntimeError("the engine is not loaded")
         try:
+            _refuse_nulls(mini_batch, self._not_null)
             with Contained():
                 return self._scorer.score(mini_batch)
         except _OF_THE_USERS_CODE as error:
             return advise_on_package(_failure_of(error, "SCRIPT_RUN"), self._environment)
+
+
+def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
+    rows = mini_batch.rows
+    wrong = [] if rows is None else [name for name in columns if name in rows.column_names and rows[name].null_count]
+    if wrong:
+        raise SourceSchemaError(
+            code="INPUT_NULL",
+            what=f"input columns {names(wrong)}",
+            got="a NULL",
+            expected="none: 'input.schema' declares them NOT NULL",
+            next_step="Take NOT NULL out of 'input.schema', or tolerate such rows with 'settings.error_threshold'.",
+        )
 
 
 # What a scorer ends with because of the user's code: sys.exit() and a KeyboardInterrupt are failures like any other.

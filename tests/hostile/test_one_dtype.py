@@ -174,16 +174,20 @@ def test_a_run_that_is_taken_up_goes_by_what_it_has_decided(
 def test_not_null_is_believed_and_a_null_that_comes_is_a_failed_row(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
 ) -> None:
-    write_csv(tmp_path / "rows.csv", rows_of(WITH_NULL).select(["id", "code"]), spark)
-    deployment = make_deployment(script(), settings={**SETTINGS, "error_threshold": 1})
-    settings = {"input.schema": "id bigint NOT NULL, code bigint NOT NULL"}
+    rows = rows_of(WITH_NULL).select(["id", "code"]).append_column("price", [[0.5] * 30 + [None] + [0.5] * 29])
+    write_csv(tmp_path / "rows.csv", rows, spark)
+    deployment = make_deployment(script(), settings={**SETTINGS, "error_threshold": 2})
+    settings = {"input.schema": "id bigint NOT NULL, code bigint NOT NULL, price double NOT NULL"}
 
     done = sparkscore.score(spark, deployment, input=tmp_path / "rows.csv", output=tmp_path / "out", settings=settings)
 
     assert forms(tmp_path / "out") == {"int64 "}
-    assert done.record["counts"]["failed"] == 1
-    failed = read_table(tmp_path / "out_quarantine").to_pylist()
-    assert [(row["error_code"], json.loads(row["row"])) for row in failed] == [("INPUT_NULL", {"id": 25, "code": None})]
+    assert done.record["counts"]["failed"] == 2
+    failed = read_table(tmp_path / "out_quarantine").sort_by("row").to_pylist()
+    assert [(row["error_code"], json.loads(row["row"])) for row in failed] == [
+        ("INPUT_NULL", {"id": 25, "code": None, "price": 0.5}),
+        ("INPUT_NULL", {"id": 30, "code": 10_030, "price": None}),
+    ]
 
 
 def test_columns_are_read_where_nothing_else_tells(spark: SparkSession, tmp_path: Path) -> None:
