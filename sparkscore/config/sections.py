@@ -155,7 +155,8 @@ class Settings(Section):
     mini_batch_size: Size | None = Field(
         default=None,
         description="What one call of run() gets: a number of items (files or rows), or bytes with a unit (1MB). "
-        "When absent: 10 files; 10,000 rows, or 1 MB of rows in a file with Azure's $schema.",
+        "When absent: 10 files; 10,000 rows, or 1 MB of rows in a file with Azure's $schema. Without a scoring script, "
+        "that gives the model each file in one call.",
     )
     error_threshold: int = Field(
         default=0,
@@ -196,7 +197,8 @@ class Input(Section):
     format: Literal["files", "parquet", "csv", "json", "orc", "avro", "delta", "table", "query"] | None = Field(
         default=None,
         description="files: run() gets a list of paths; any other: a pandas DataFrame. When absent: files for a file "
-        "with Azure's $schema; otherwise delta where a _delta_log folder is, or what the files' extension says.",
+        "with Azure's $schema and a script; otherwise delta where a _delta_log folder is, or what the files' extension "
+        "says.",
     )
     location: Names = Field(
         default=(),
@@ -262,7 +264,7 @@ class Output(Section):
 class Python(Section):
     """The Python of Spark's workers."""
 
-    path: Text | None = Field(default=None, description="Python interpreter of the workers.")
+    path: Text | None = Field(default=None, description="Python interpreter of the workers, 3.11 or later.")
     archive: Text | None = Field(default=None, description="Packed environment that is sent to the workers.")
     requirements: Text | None = Field(
         default=None, description="Requirements file that the workers' packages must meet."
