@@ -14,10 +14,13 @@ from typing import Any
 from sparkscore.errors import SparkscoreError, message_of
 from sparkscore.plan import Plan
 from sparkscore.redaction import redact
+from sparkscore.scorers.load_warnings import LOADING
 from sparkscore.worker import MiniBatchReport, ProbeReport
 from sparkscore.worker.report import add_counts
 
 RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "ABORT"
+# Each process may word them otherwise, with its own paths.
+_MOST_OF_LOADING = 10
 _COUNTS = (
     "items",
     "scored",
@@ -127,6 +130,8 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
     """Give what worker processes warned of, each sentence once, and what the calls themselves give reason to."""
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
+    loading = [warning for warning in told if warning.startswith(LOADING)]
+    told = [warning for warning in told if warning not in loading[_MOST_OF_LOADING:]]
     return [*told, *_of_parts(done), *_of_broken_contracts(done), *_of_categories(done)]
 
 

@@ -17,6 +17,7 @@ from sparkscore.scorers.estimators import hand_over_texts, is_estimator, warn_of
 from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns, names_of
 from sparkscore.scorers.frames import HandedOver, hand_over
+from sparkscore.scorers.load_warnings import LOADING
 from sparkscore.scorers.model_code import methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
@@ -66,7 +67,7 @@ class FrameworkScorer:
             _use_one_thread(model)
             hand_over_texts(model)
             use_own_categories(model, self._counted)
-            self.warnings = warn_of_nan(model, self._spec.dtypes)
+            self.warnings = (*warn_of_nan(model, self._spec.dtypes), *_doubts_about(model, path))
             self._is_estimator = is_estimator(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
@@ -138,6 +139,29 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
     return model
 
 
+def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
+    """Say what a file of XGBoost does not hold, or holds and Booster.predict passes over."""
+    if path.suffix.lower() in _PICKLES or not type(model).__module__.startswith("xgboost."):
+        return ()
+    is_booster = type(model).__name__ == "Booster"
+    doubts = []
+    # An estimator that loads its file takes this mark away.
+    if not is_booster or model.attr("scikit_learn"):
+        advice = ", 'model.params: {missing: NUMBER}' names another value" if is_booster else ""
+        doubts.append(
+            "one of XGBoost's scikit-learn classes has saved the file, which does not hold its 'missing': NaN and NULL "
+            f"count as missing here{advice}"
+        )
+    best = model.attr("best_iteration") if is_booster else None
+    if best is not None and int(best) + 1 < model.num_boosted_rounds():
+        doubts.append(
+            f"the file has {model.num_boosted_rounds()} rounds of trees and says 'best_iteration: {best}'. "
+            "Booster.predict takes all of them, XGBoost's scikit-learn classes those up to the best, as "
+            f"'model.params: {{iteration_range: [0, {int(best) + 1}]}}' does"
+        )
+    return tuple(f"{LOADING}{doubt}" for doubt in doubts)
+
+
 def _use_one_thread(model: Any) -> None:
     """Leave the other cores to the other tasks; forests also add up their trees in one order then."""
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
@@ -158,10 +182,11 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
     if kind == "xgboost.Booster":
         import xgboost  # noqa: PLC0415 - the model is one of its
 
-        return lambda frame, **params: method(
+        return lambda frame, missing=float("nan"), **params: method(
             # Only a model that was trained with categories takes pandas' categories.
             xgboost.DMatrix(
                 frame if make is None else make(frame),
+                missing=missing,
                 nthread=1,
                 enable_categorical=make is not None and make.has_categories,
             ),

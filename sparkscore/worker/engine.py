@@ -21,6 +21,7 @@ from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
+from sparkscore.scorers.load_warnings import noting_warnings
 from sparkscore.scorers.missing_package import advise_on_package
 from sparkscore.scorers.model_files import ModelFiles, noting_verified
 from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
@@ -153,13 +154,13 @@ class LocalEngine:
         os.environ.update(self._variables)
         try:
             differences = () if self._environment is None else check_environment(self._environment)
-            with noting_verified() as verified, Contained():
+            with noting_verified() as verified, noting_warnings() as noted, Contained():
                 self._scorer = load_scorer(self._spec)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, sys.exit() included
             self.close()
             return Loaded(advise_on_package(_failure_of(error, "SCRIPT_INIT"), self._environment))
         models = tuple(sorted(verified))
-        warnings: tuple[str, ...] = getattr(self._scorer, "warnings", ())
+        warnings: tuple[str, ...] = (*getattr(self._scorer, "warnings", ()), *noted)
         if self._environment is None or not differences:
             return Loaded(warnings=warnings, models=models)
         told = f"the workers differ from {self._environment.source}: {'; '.join(differences)}"
