@@ -31,7 +31,7 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
     """Give each column that a model gets with the name that the model knows it by."""
-    return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds]
+    return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 
 
 def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:

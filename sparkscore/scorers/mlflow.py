@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ class MlflowScorer:
             # The workers' packages are compared with the model's requirements elsewhere, once for a run.
             self._model = pyfunc.load_model(str(self._folder), suppress_warnings=True)
             self._prepare_estimator()
+            _keep_objects(self._model, self._spec.dtypes.renamed(names_of(self._spec.feeds or ())).with_null)
             self._methods = self._find_methods()
 
     def score(self, mini_batch: MiniBatch) -> object:
@@ -208,6 +210,24 @@ class MlflowScorer:
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Give NaN for NULL to a ``list[float]``, which takes no None, as a DataFrame has it too."""
     return column.fill_null(float("nan")) if pa.types.is_floating(column.type) else column
+
+
+def _keep_objects(model: Any, columns: frozenset[str]) -> None:
+    """Let the model get objects in columns of booleans and NULL in every mini-batch. Changes the loaded pyfunc.
+
+    Where no NULL is in such a column of a mini-batch, MLflow's schema enforcement makes ``bool`` of it.
+    """
+    own = getattr(model, "_predict_fn", None)
+    if own is None or not columns:
+        return
+
+    @wraps(own)
+    def predict(data: Any, **options: Any) -> Any:
+        if isinstance(data, pd.DataFrame):
+            data = data.astype({name: object for name in columns if name in data and data[name].dtype == bool})
+        return own(data, **options)
+
+    model._predict_fn = predict  # noqa: SLF001 - MLflow has no other place between its enforcement and the model
 
 
 def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:

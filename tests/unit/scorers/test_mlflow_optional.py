@@ -105,6 +105,9 @@ def test_an_optional_boolean_may_be_null(tmp_path: Path, seen: list[Any]) -> Non
     assert_as_mlflow(folder, seen, rows, rows.to_pandas(), with_null=frozenset({"f"}))
     assert seen[-1]["f"].tolist() == [True, None, False]
     assert_as_mlflow(folder, seen, rows.slice(2), rows.slice(2).to_pandas())
+    score(folder, rows.slice(2), with_null=frozenset({"f"}))
+    assert seen[-1].dtypes.tolist() == [object, "float64"]
+    assert seen[-1]["f"].tolist() == [False]
 
 
 def test_a_required_boolean_and_any_integer_is_not_null(tmp_path: Path, seen: list[Any]) -> None:
