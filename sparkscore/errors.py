@@ -111,6 +111,11 @@ class Faults:
     def __init__(self, *found: SparkscoreError) -> None:
         self._found = list(found)
 
+    @property
+    def is_any(self) -> bool:
+        """Whether there is one."""
+        return bool(self._found)
+
     def take(self, check: Callable[[], _T]) -> _T | None:
         """Give what a check gives; None where it finds a fault, which is kept."""
         try:

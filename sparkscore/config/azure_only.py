@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 from sparkscore.config.canonical import is_open
 from sparkscore.config.yaml_file import KeyPath
-from sparkscore.errors import ConfigError, names
+from sparkscore.errors import ConfigError, Faults, names
 from sparkscore.redaction import redact
 
 # Source: https://learn.microsoft.com/azure/machine-learning/reference-yaml-core-syntax#azure-ml-expressions
@@ -73,36 +74,53 @@ def refuse_azures_own(chosen: Mapping[str, object]) -> None:
     Raises:
         ConfigError: code ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT`` or ``NOT_SUPPORTED_YET``.
     """
+    found = [_expression(key, text) for key, text in _expressions(chosen)]
+    arguments = chosen.get(_ARGUMENTS)
+    flags = _flags([str(item) for item in arguments] if isinstance(arguments, (list, tuple)) else [])
+    if _PARTITION_KEYS in flags:
+        found.append(_no_partitions(f"{_ARGUMENTS}: --{_PARTITION_KEYS}"))
+    of_azure = {flag: value for flag, value in flags.items() if flag in _FLAGS or flag in _FLAGS_WITHOUT_A_KEY}
+    if of_azure:
+        found.append(_arguments_of_the_job(of_azure))
+    Faults(*found).raise_all()
+
+
+def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for key, value in chosen.items():
         if not _DESCRIPTIONS.isdisjoint(key.split(".")):
             continue
         # A text was split at its blanks, those in an expression among them.
         whole = " ".join(map(str, value)) if key == _ARGUMENTS and isinstance(value, (list, tuple)) else value
         for path, leaf in _leaves({key: whole}):
-            found = _EXPRESSION.search(leaf) if isinstance(leaf, str) else None
-            if found is not None:
-                raise _expression(".".join(part for part in map(str, path) if not part.isdigit()), found[0])
-    arguments = chosen.get(_ARGUMENTS)
-    _refuse_flags([str(item) for item in arguments] if isinstance(arguments, (list, tuple)) else [])
+            if isinstance(leaf, str) and (found := _EXPRESSION.search(leaf)):
+                yield ".".join(part for part in map(str, path) if not part.isdigit()), found[0]
 
 
-def _refuse_flags(arguments: list[str]) -> None:
-    flags = [item.partition("=")[0].removeprefix("--") for item in arguments if item.startswith("--")]
-    if _PARTITION_KEYS in flags:
-        raise _no_partitions(f"{_ARGUMENTS}: --{_PARTITION_KEYS}")
-    found = [flag for flag in dict.fromkeys(flags) if flag in _FLAGS or flag in _FLAGS_WITHOUT_A_KEY]
-    if not found:
-        return
-    keys = {flag: _FLAGS[flag] for flag in found if flag in _FLAGS}
-    steps = [f"set '{key}'" + (" to one less" if flag == "run_max_try" else "") for flag, key in keys.items()]
-    raise ConfigError(
+def _flags(arguments: list[str]) -> dict[str, str]:
+    """Give the flags with their values; empty where there is none."""
+    found = {}
+    for item, after in pairwise([*arguments, ""]):
+        if item.startswith("--"):
+            flag, equals, value = item.removeprefix("--").partition("=")
+            found[flag] = value if equals else "" if after.startswith("--") else after
+    return found
+
+
+def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
+    steps = [f"'{_FLAGS[flag]}: {_as_here(flag, value)}'" for flag, value in flags.items() if flag in _FLAGS]
+    instead = f", and set {', '.join(steps)} instead." if steps else ": no setting does this here."
+    return ConfigError(
         code="AZURE_ARGUMENT",
         what=f"setting '{_ARGUMENTS}'",
-        got=f"{names(f'--{flag}' for flag in found)}, which Azure's parallel jobs apply to the job",
+        got=f"{names(f'--{flag}' for flag in flags)}, which Azure's parallel jobs apply to the job",
         expected="arguments of the script's own",
-        next_step=f"Take {'them' if len(found) > 1 else 'it'} out of the arguments"
-        + (f", and {', '.join(steps)} instead." if steps else ": there is no such setting here."),
+        next_step=f"Take {'them' if len(flags) > 1 else 'it'} out of the arguments{instead}",
     )
+
+
+def _as_here(flag: str, value: str) -> str:
+    """Give the value as the key has it: Azure counts tries, and not the tries after the first."""
+    return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 
 
 def _leaves(tree: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:

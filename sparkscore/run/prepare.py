@@ -26,6 +26,7 @@ from sparkscore.runlog import RunFolder, make_run_id, read_record, runs_folder
 from sparkscore.scorers.script_check import check_script
 from sparkscore.scorers.script_package import LOG, PackedScript, different_files, pack_script
 from sparkscore.sources import FailedItems
+from sparkscore.sources.listing import check_places
 
 logger = logging.getLogger("sparkscore")
 
@@ -170,6 +171,8 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     description = None
     if loaded.code_configuration is None and model is not None:
         description = faults.take(partial(check_model, loaded, model))
+    if faults.is_any:  # alone it is said by the run, whose record then tells of it
+        faults.take(lambda: check_places(loaded.input.location))
     faults.raise_all()
     return PreparedRun(
         deployment=loaded,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparkscore.errors import SourceError, SourceNotFoundError
-from sparkscore.location import local_path
+from sparkscore.location import is_remote, local_path
 from sparkscore.plan import InputFile
 from sparkscore.sources.own_files import OWN, is_own_file, is_own_folder, refuse_own
 
@@ -57,6 +57,18 @@ def list_files(locations: Iterable[str]) -> Listing:
     files = tuple(found[path] for path in sorted(found))
     only = _absolute(named[0]) if len(named) == 1 else None
     return Listing(files, dict(skipped), only if only is not None and only.is_dir() else None)
+
+
+def check_places(locations: Iterable[str]) -> None:
+    """Refuse places on this host's file systems where nothing is; no folder is read.
+
+    Raises:
+        SourceNotFoundError: a location names nothing.
+        SourceError: it names files of sparkscore's own.
+    """
+    for location in locations:
+        if not is_remote(location):
+            _matches(location, Counter())
 
 
 def files_named(paths: Iterable[str]) -> Listing:

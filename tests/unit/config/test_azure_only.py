@@ -54,11 +54,16 @@ def test_other_braces_and_descriptions_stay_as_they_are(key: str, value: object)
 @pytest.mark.parametrize(
     ("arguments", "told", "step"),
     [
-        (["--error_threshold", "5"], "'--error_threshold'", "'settings.error_threshold'"),
-        ("--top 3 --error_threshold=5", "'--error_threshold'", "'settings.error_threshold'"),
-        (["--run_max_try", "3"], "'--run_max_try'", "'settings.retry_settings.max_retries' to one less"),
-        (["--mini_batch_size", "1", "--allowed_failed_percent", "3"], "'--allowed_failed_percent'", "'settings.mini"),
-        (["--rank_mini_batch_count", "4"], "'--rank_mini_batch_count'", "no such setting"),
+        (["--error_threshold", "5"], "'--error_threshold'", "'settings.error_threshold: 5'"),
+        ("--top 3 --error_threshold=5", "'--error_threshold'", "'settings.error_threshold: 5'"),
+        (["--run_max_try", "3"], "'--run_max_try'", "'settings.retry_settings.max_retries: 2'"),
+        (
+            ["--mini_batch_size", "1", "--allowed_failed_percent", "3"],
+            "'--allowed_failed_percent'",
+            "size: 1', 'settings",
+        ),
+        (["--rank_mini_batch_count", "4"], "'--rank_mini_batch_count'", "no setting does this"),
+        (["--error_threshold"], "'--error_threshold'", "'settings.error_threshold: VALUE'"),
     ],
 )
 def test_flags_that_azure_applies_to_the_job_are_not_lost(arguments: object, told: str, step: str) -> None:
@@ -70,6 +75,24 @@ def test_flags_that_azure_applies_to_the_job_are_not_lost(arguments: object, tol
     assert caught.value.code == "AZURE_ARGUMENT"
     assert told in caught.value.got
     assert step in caught.value.next_step
+
+
+def test_what_is_azures_is_said_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_deployment(
+            None,
+            {
+                "model.path": "${{inputs.model}}",
+                "code_configuration.scoring_script": "score.py",
+                "code_configuration.arguments": "--m ${{inputs.m}} --error_threshold 5 --copy_logs_to_parent True",
+            },
+        )
+
+    assert caught.value.code == "AZURE_EXPRESSION"
+    told = str(caught.value)
+    assert "'model.path'" in told
+    assert "'code_configuration.arguments'" in told
+    assert "'--copy_logs_to_parent', '--error_threshold'" in told
 
 
 @pytest.mark.parametrize("arguments", ["--output out --top 3", "error_threshold 5", "--error-rate 3 -e 5", ""])
