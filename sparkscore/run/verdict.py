@@ -33,6 +33,15 @@ _PHASES = {
     "MODEL_PREDICT": "while it predicted",
 }
 
+_CORRECT_SCRIPT = "Correct the script; the whole traceback is in the log."
+# A model that raises need not be wrong: its rows or its library may be.
+_ADVICE = {
+    "MODEL_LOAD": "If the workers have another version of its library than the one that saved it, give them that one "
+    "('sparkscore env build'); else save it again. The whole traceback is in the log.",
+    "MODEL_PREDICT": "Look in these rows for what the model has not been trained with, such as NULL, infinity or "
+    "another type of a column; 'settings.error_threshold' tolerates rows that fail. The whole traceback is in the log.",
+}
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -144,14 +153,14 @@ def failure_error(failure: Failure | None, scorer: str, place: str, state: str) 
     told = redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}")
     details.debug("%s: %s", place, told)
     if failure.code in _PHASES:
-        kind, subject = (ModelError, "model") if failure.code.startswith("MODEL") else (ScoringScriptError, "script")
+        kind = ModelError if failure.code.startswith("MODEL") else ScoringScriptError
         return kind(
             code=failure.code,
             what=f"{scorer} raised {failure.error_class} {_PHASES[failure.code]} for {place}"
             + (f" ({failure.place})" if failure.place else ""),
             got=_shown(failure.message),
             state=state,
-            next_step=failure.next_step or f"Correct the {subject}; the whole traceback is in the log.",
+            next_step=failure.next_step or _ADVICE.get(failure.code, _CORRECT_SCRIPT),
         )
     return _kind_of(failure)(
         code=failure.code,

@@ -16,6 +16,11 @@ from sparkscore.signature.model_signature import Feed
 
 Tensor = npt.NDArray[Any]
 _MASK_ADVICE: Final = "Fill the NULLs beforehand, or use a model that takes doubles there."
+# ONNX Runtime makes the text 'None' of a None.
+_TEXT_ADVICE: Final = (
+    "A tensor of texts has no NULL. Fill the NULLs beforehand with the text that stood for them in training, or "
+    "tolerate such rows with 'settings.error_threshold'."
+)
 
 
 def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
@@ -168,7 +173,10 @@ def _values(array: pa.Array, name: str) -> Tensor:
         filled = array.fill_null(pa.scalar(float("nan")).cast(array.type)) if array.null_count else array
         return np.asarray(filled.to_numpy(zero_copy_only=False))
     if array.null_count:
-        raise _refusal(name, f"{array.null_count} NULLs", f"{type_name(array.type)} without NULLs", _MASK_ADVICE)
+        advice = (
+            _TEXT_ADVICE if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) else _MASK_ADVICE
+        )
+        raise _refusal(name, f"{array.null_count} NULLs", f"{type_name(array.type)} without NULLs", advice)
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 

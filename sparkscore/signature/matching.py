@@ -17,6 +17,10 @@ _LISTED: Final = 10
 _NAMED: Final = 3
 _UNNAMED: Final = "input"
 _ROUND: Final = "model.round_inputs: true"
+_NULL_TEXT_ADVICE: Final = (
+    "A tensor of texts has no NULL. Fill the NULLs with the text that stood for them in training, or tolerate such "
+    "rows with 'settings.error_threshold'."
+)
 _NULL_ADVICE: Final = (
     "Fill the NULLs, use a model that takes doubles there, or tolerate such rows with 'settings.error_threshold'."
 )
@@ -102,7 +106,8 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
         if counts.get(column)
     ]
     if problems:
-        raise _mismatch(problems, _NULL_ADVICE)
+        are_texts = all(is_of_kind(kind, "text") for column, kind in wanted.items() if counts.get(column))
+        raise _mismatch(problems, _NULL_TEXT_ADVICE if are_texts else _NULL_ADVICE)
 
 
 class _Matcher:

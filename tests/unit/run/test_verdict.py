@@ -60,6 +60,17 @@ def test_one_failed_mini_batch_fails_the_run_and_says_where(planned: int | None,
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"), [("MODEL_LOAD", "sparkscore env build"), ("MODEL_PREDICT", "settings.error_threshold")]
+)
+def test_a_model_that_raises_is_not_called_wrong(code: str, advice: str) -> None:
+    error = failure_error(Failure(code, "ValueError", "Input X contains NaN."), "model 'm'", "mini-batch '0-0'", "")
+
+    assert isinstance(error, ModelError)
+    assert "Correct the model" not in str(error)
+    assert advice in error.next_step
+
+
 def test_a_shortfall_fails_the_run_though_items_were_scored() -> None:
     failure = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 3 elements for 10 items")
 

@@ -235,6 +235,15 @@ def test_no_row_gives_an_empty_tensor(
     assert found.dtype == np.float64
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_null_has_no_text_and_the_advice_does_not_speak_of_doubles(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SignatureMismatchError, match="got 1 NULLs") as caught:
+        feed_tensor(pa.table({"x": ["a", None]}), Feed("x", ("x",), pa.string(), shape))
+
+    assert "tensor of texts" in caught.value.next_step
+    assert "doubles" not in caught.value.next_step
+
+
 @pytest.mark.parametrize(
     ("values", "given", "shape", "told"),
     [

@@ -489,6 +489,16 @@ def test_known_nulls_are_refused_where_they_have_no_value(feed: Feed, is_refused
     assert "settings.error_threshold" in caught.value.next_step
 
 
+def test_known_nulls_among_texts_have_an_advice_of_their_own() -> None:
+    feeds = [Feed("t", ("t",), pa.string(), (-1, 1)), Feed("n", ("n",), BIGINT)]
+
+    with pytest.raises(SignatureMismatchError) as caught:
+        refuse_known_nulls(feeds, {"t": 3})
+    assert "tensor of texts" in caught.value.next_step
+    with pytest.raises(SignatureMismatchError, match="doubles"):
+        refuse_known_nulls(feeds, {"t": 3, "n": 1})
+
+
 DOUBT = "the files 'a' and 'b' do not have the same columns in the same order"
 POSITIONS: list[list[ColumnInput] | list[TensorInput]] = [
     [ColumnInput(None, pa.float64()), ColumnInput(None, pa.float64())],
