@@ -33,7 +33,7 @@ test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take long
 	@$(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' tests/unit >$(LOGS)/unit.log 2>&1 & unit=$$!; trap 'kill $$unit 2>/dev/null || true' EXIT; \
 	failed=; $(BIN)/python -m pytest -m 'not faults' $(foreach place,unit simulation hostile,--ignore=tests/$(place)) || failed=yes; \
 	echo "tests/unit, meanwhile (log: $(LOGS)/unit.log):"; wait $$unit || failed=yes; \
-	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/unit.log; tail -n 1 $(LOGS)/unit.log; test -z "$$failed"
+	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/unit.log; tail -n 2 $(LOGS)/unit.log; test -z "$$failed"
 
 test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults
