@@ -12,6 +12,7 @@ from typing import Any
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
 from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record
+from sparkscore.printable import printable
 from sparkscore.redaction import redact
 from sparkscore.rotating_log import rotating_handler
 from sparkscore.run.verdict import details
@@ -20,6 +21,15 @@ from sparkscore.runlog import RunFolder
 from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
 
 logger = logging.getLogger("sparkscore")
+
+
+def _make_printable(record: logging.LogRecord) -> bool:
+    """Escape what would act on a terminal: without a handler, Python writes warnings to stderr as they are."""
+    record.msg, record.args = printable(redact(record.getMessage())), None
+    return True
+
+
+logger.addFilter(_make_printable)
 
 
 class Recording:

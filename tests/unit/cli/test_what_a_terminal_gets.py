@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,14 @@ def test_log_lines_and_their_labels(capsys: pytest.CaptureFixture[str]) -> None:
         logging.getLogger("sparkscore").warning("left out: %s", HOSTILE)
 
     assert capsys.readouterr().err == f"warning left out: {SAFE}\n"
+
+
+def test_warnings_that_python_itself_writes_to_stderr() -> None:
+    command = f"import logging, sparkscore.run; logging.getLogger('sparkscore').warning('left out: %s', {HOSTILE!r})"
+
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+
+    assert done.stderr == f"left out: {SAFE}\n"
 
 
 def test_an_error_is_printed_safely_by_python_too_and_keeps_the_text_to_the_letter() -> None:
