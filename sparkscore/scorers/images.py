@@ -20,6 +20,8 @@ Pixels = npt.NDArray[Any]
 ENDINGS: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
 _MODES: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 _OF_IMAGES: Final = 3
+_BYTE: Final = 255
+_MAY_BE_DEEP: Final = frozenset({"AVIF", "JPEG2000", "SGI"})
 _DEEP: Final = re.compile(r";16[A-Z]")
 
 
@@ -99,9 +101,14 @@ def _loses_bits(image: Any) -> bool:
     """Whether Pillow would leave out half the bits of each channel: it has no 16-bit mode but that of gray images.
 
     Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
-    The ``BGR;16`` of BMP files has 16 bits for all channels together.
+    The ``BGR;16`` of BMP files has 16 bits for all channels together. What a file holds counts, not its ending: of the
+    other formats some do not tell how deep they are.
     """
-    return not image.mode.startswith("I") and any(_DEEP.search(str(tile)) for tile in image.tile)
+    if image.mode.startswith("I"):
+        return False
+    if image.format in _MAY_BE_DEEP:
+        return len(image.getbands()) > 1
+    return any(_DEEP.search(str(tile)) or (tile[0] == "ppm" and tile[-1][-1] > _BYTE) for tile in image.tile)
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:

@@ -309,6 +309,20 @@ def test_a_deep_tiff_with_colors_fails(tmp_path: Path) -> None:
     assert failure_of(str(file), feed(2, 2, 3)).code == "IMAGE_DEPTH"
 
 
+def test_deep_colors_of_other_formats_fail_whatever_the_files_are_called(save: Save, tmp_path: Path) -> None:
+    file = tmp_path / "deep.png"
+    file.write_bytes(b"P6 2 2 65535\n" + np.full((2, 2, 3), 300, ">u2").tobytes())
+    plain = tmp_path / "plain.png"
+    plain.write_bytes(b"P6 2 2 255\n" + bytes(range(12)))
+    Image.fromarray(COLORS).save(tmp_path / "a.jp2")
+    (tmp_path / "a.jp2").rename(tmp_path / "a.png")
+
+    assert failure_of(str(file), feed(2, 2, 3)).code == "IMAGE_DEPTH"
+    assert failure_of(str(tmp_path / "a.png"), feed(HEIGHT, WIDTH, 3)).code == "IMAGE_DEPTH"
+    assert decoded([str(plain)], feed(2, 2, 3)).ravel().tolist() == list(range(12))
+    assert decoded([save(COLORS, "b.webp", lossless=True)], feed(HEIGHT, WIDTH, 3)).tolist() == [COLORS.tolist()]
+
+
 def test_colors_of_sixteen_bits_together_are_read(tmp_path: Path) -> None:
     """A BMP of five or six bits a channel."""
     pixels = np.zeros((2, 2), "<u2").tobytes()
