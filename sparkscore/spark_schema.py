@@ -96,6 +96,14 @@ def to_arrow(schema: StructType) -> pa.Schema:
     return pa.schema([_arrow_field(field.name, field.dataType, nullable=field.nullable) for field in schema])
 
 
+def arrow_type_or_none(kind: DataType) -> pa.DataType | None:
+    """Give a type's counterpart in Arrow; None where there is none."""
+    try:
+        return _arrow_type(kind)
+    except SourceSchemaError:
+        return None
+
+
 def from_arrow(schema: pa.Schema) -> StructType:
     """Give the columns in Spark's types.
 

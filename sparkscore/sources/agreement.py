@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
-
-from pyspark.sql import DataFrame
 
 from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.location import spark_path
@@ -100,16 +98,16 @@ def check_column_names(found: Iterable[str], what: str) -> None:
         )
 
 
-def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, of_files: DataFrame, what: str) -> None:
+def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
     """Compare partition folders and declared columns with the columns that the files have.
 
     Raises:
         SourceSchemaError: a folder's key is a column of the files too, or a declared column is in no file; Spark would
             take the folder's value for the one, and NULL for the other.
     """
-    present = set(of_files.columns)
+    present = set(found)
     by_folded = {folded(key): key for key in keys}
-    if doubled := [name for name in of_files.columns if folded(name) in by_folded]:
+    if doubled := [name for name in found if folded(name) in by_folded]:
         raise SourceSchemaError(
             code="INPUT_PARTITIONS",
             what=f"{names(doubled)} is a column of the files and the key of their folders",

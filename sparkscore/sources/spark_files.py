@@ -23,6 +23,7 @@ from sparkscore.sources.agreement import (
 from sparkscore.sources.column_order import doubt_of_parquet, order_of_json
 from sparkscore.sources.csv_quotes import refuse_open_quotes
 from sparkscore.sources.footers import count_nulls
+from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged, with_samples
@@ -53,12 +54,15 @@ class SparkFilesSource:
         self._spark = spark
         self._format = str(config.format)
         self._options = _DEFAULT_OPTIONS[self._format] | config.options
+        if self._format == "json":
+            self._options = json_options(self._options)
         listing = list_files(config.location)
         readable, skipped = _readable(listing.files, listing.skipped)
         refuse_unreadable_names(spark, (file.path for file in readable))
         readable = with_samples(readable)
         self._files = readable
         self._order_doubt = ""
+        self._json: JsonFiles | None = None
         self._without_null: frozenset[str] = frozenset()
         self._frame = self._read(spark, config, listing.folder) if readable else None
         self._snapshot = Snapshot(
@@ -82,9 +86,11 @@ class SparkFilesSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count what the footers of Parquet files tell; columns that are declared NOT NULL have none."""
+        """Count as far as JSON records and the footers of Parquet files tell; declared NOT NULL, columns have none."""
         declared = dict.fromkeys(self._without_null & set(columns), 0)
         others = set(columns) - self._without_null
+        if self._json is not None:
+            return declared | self._json.count_nulls(others)
         if self._format != "parquet":
             return declared
         return declared | count_nulls([file.path for file in self._files], others)
@@ -103,7 +109,7 @@ class SparkFilesSource:
         keys = partition_keys(self._files, folder)
         try:
             with pinned_settings(spark):
-                schema = self._schema(spark, config.schema_ddl, keys)
+                schema = self._schema(spark, config, keys)
                 frame = self._load(spark, schema, folder if keys else None)
                 check_column_names(frame.columns, self._format)
                 wanted = config.columns or self._order(frame.columns, config, keys)
@@ -132,23 +138,33 @@ class SparkFilesSource:
             self._order_doubt = self._order_doubt or told
         return None if [*order, *behind] == present else (*order, *behind)
 
-    def _schema(self, spark: SparkSession, declared: str | None, keys: tuple[str, ...]) -> StructType:
+    def _schema(self, spark: SparkSession, config: Input, keys: tuple[str, ...]) -> StructType:
         """Decide the columns: as declared, or as the files have them, and the folders' keys, which are texts.
 
         The rows are then read with that schema, so that nothing is guessed a second time: Spark Connect would guess
         again at each action, and takes '01', '1' and '1.0' in folders' names for one number.
         """
+        declared = config.schema_ddl
         told = StructType(StructType.fromDDL(declared).fields if declared else [])  # type: ignore[attr-defined]
         self._without_null = frozenset(field.name for field in told if not field.nullable)
         # A CSV file's header is compared with the declared columns while it is read.
         is_compared = bool(declared) and self._format != "csv"
         if keys or is_compared or not declared:
-            of_files = self._load(spark, None, None)
-            check_against_files(keys, told.names if is_compared else None, of_files, self._format)
+            of_files = self._schema_of_files(spark, told if declared else None, config.columns)
+            check_against_files(keys, told.names if is_compared else None, of_files.names, self._format)
             if not declared:
-                told = of_files.schema
+                told = of_files
         folders = [StructField(key, StringType()) for key in keys if key not in told.names]
         return StructType([*told.fields, *folders])
+
+    def _schema_of_files(
+        self, spark: SparkSession, declared: StructType | None, wanted: tuple[str, ...] | None
+    ) -> StructType:
+        if self._format == "json":
+            self._json = read_json(spark, self._files, self._options, declared, wanted)
+            if self._json.schema is not None:
+                return self._json.schema
+        return self._load(spark, None, None).schema
 
     def _load(self, spark: SparkSession, schema: StructType | None, partitioned: Path | None) -> DataFrame:
         if schema is None and self._options.get("multiLine") == "true":

@@ -1,0 +1,172 @@
+"""Decide the types of JSON columns from all values that were seen, or say why there is none (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from sparkscore.errors import SourceSchemaError
+from sparkscore.spark_schema import quoted
+from sparkscore.worker.json_kinds import (
+    ARRAY,
+    BEYOND,
+    BOOLEAN,
+    HUGE,
+    INTEGER,
+    LONG,
+    NULL,
+    OBJECT,
+    PRECISE,
+    REAL,
+    ROUND,
+    TEXT,
+    Seen,
+)
+
+_NUMBERS: Final = (INTEGER, LONG, ROUND, HUGE, REAL, PRECISE, BEYOND)
+_FAMILIES: Final = ((*_NUMBERS,), (TEXT,), (BOOLEAN,), (OBJECT,), (ARRAY,))
+_AS_TEXT: Final = "as text, each as it is written"
+_LONGEST_SCHEMA: Final = 200
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a column has no type.
+
+    Attributes:
+        column: the column, with the field of it.
+        got: the kinds that do not go together, with where.
+        expected: what would be right.
+        type: the type to declare the column with.
+        gives: what that gives.
+    """
+
+    column: str
+    got: str
+    expected: str
+    type: str
+    gives: str
+
+
+class TypesOfJson:
+    """The types of columns.
+
+    Attributes:
+        left_out: columns of which all values are empty objects, which Spark leaves out.
+    """
+
+    def __init__(self, columns: Mapping[str, Seen], tell_place: Callable[[list[int]], str]) -> None:
+        self._columns, self._tell_place = columns, tell_place
+        self._doubts: dict[str, Doubt] = {}
+        self._column = ""
+        types = {name: self._type_of_column(name) for name in sorted(columns)}
+        self.left_out = tuple(name for name, kind in types.items() if kind is None)
+        self.schema = StructType([StructField(name, kind) for name, kind in types.items() if kind is not None])
+
+    def refuse_doubts(self, wanted: Collection[str]) -> None:
+        """Refuse columns without a type.
+
+        Raises:
+            SourceSchemaError: a wanted column has values that no type holds as they are written.
+        """
+        doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
+        if doubt is None:
+            return
+        raise SourceSchemaError(
+            code="INPUT_TYPES",
+            what=f"column '{doubt.column}' of the json input",
+            got=doubt.got,
+            expected=doubt.expected,
+            next_step=f"Correct the files, or declare the columns, this one {doubt.gives}: "
+            f"'input.schema: {self._declaration(wanted)}'.",
+        )
+
+    def _declaration(self, wanted: Collection[str]) -> str:
+        """Write the schema that would be taken; where it is long, only the columns in doubt."""
+        types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
+        types |= {name: doubt.type for name, doubt in self._doubts.items() if name in wanted}
+        whole = ", ".join(f"{_name(name)} {kind}" for name, kind in types.items())
+        if len(whole) <= _LONGEST_SCHEMA:
+            return whole
+        return ", ".join(["…", *(f"{_name(name)} {self._doubts[name].type}" for name in types if name in self._doubts)])
+
+    def _type_of_column(self, name: str) -> DataType | None:
+        self._column = name
+        return self._type_of(name, self._columns[name])
+
+    def _type_of(self, path: str, seen: Seen) -> DataType | None:
+        kinds = [kind for kind in seen.kinds if kind != NULL]
+        families = [family for family in _FAMILIES if any(kind in family for kind in kinds)]
+        if len(families) > 1:
+            firsts = [min((seen.kinds[kind], kind) for kind in kinds if kind in family) for family in families]
+            return self._doubt(
+                path, [(kind, place) for place, kind in firsts], "values of one kind", "string", _AS_TEXT
+            )
+        if not families:
+            return StringType()
+        if OBJECT in seen.kinds:
+            fields = {name: self._type_of(f"{path}.{name}", seen.fields[name]) for name in sorted(seen.fields)}
+            told = StructType([StructField(name, kind) for name, kind in fields.items() if kind is not None])
+            return told if told.fields else None
+        if ARRAY in seen.kinds:
+            element = self._type_of(f"{path}[]", seen.element or Seen())
+            return None if element is None else ArrayType(element)
+        if TEXT in seen.kinds:
+            return StringType()
+        return BooleanType() if BOOLEAN in seen.kinds else self._number(path, seen)
+
+    def _number(self, path: str, seen: Seen) -> DataType:
+        def found(*kinds: str) -> list[tuple[str, list[int]]]:
+            return [(kind, seen.kinds[kind]) for kind in kinds if kind in seen.kinds]
+
+        if wrong := found(BEYOND):
+            return self._doubt(path, wrong, "numbers that a double holds", "string", _AS_TEXT)
+        if wrong := found(PRECISE):
+            gives = "as text with all digits; 'double' takes the nearest one, 'decimal(38,…)' holds up to 38 digits"
+            return self._doubt(path, wrong, "numbers that a double holds", "string", gives)
+        if REAL in seen.kinds:
+            if wrong := found(LONG, HUGE):
+                return self._doubt(path, [*found(REAL), *wrong], "numbers of one kind", "string", _AS_TEXT)
+            return DoubleType()
+        if wrong := found(ROUND, HUGE):
+            return self._doubt(path, wrong[:1], "integers that bigint holds", "decimal(38,0)", "with up to 38 digits")
+        return LongType()
+
+    def _doubt(
+        self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, gives: str
+    ) -> DataType:
+        got = " and ".join(f"{kind} ({self._tell_place(place)})" for kind, place in found)
+        inside = path != self._column
+        told = Doubt(path, got, expected, "string" if inside else declared, _AS_TEXT if inside else gives)
+        self._doubts.setdefault(self._column, told)
+        return StringType()
+
+
+def names_in(columns: Mapping[str, Seen]) -> Iterator[list[str]]:
+    """Give the names that stand beside each other: those of the columns, and those of the fields of objects."""
+    yield list(columns)
+    for seen in columns.values():
+        yield from _names_inside(seen)
+
+
+def _names_inside(seen: Seen) -> Iterator[list[str]]:
+    if seen.fields:
+        yield from names_in(seen.fields)
+    if seen.element is not None:
+        yield from _names_inside(seen.element)
+
+
+def _name(name: str) -> str:
+    return name if name.isidentifier() and name.isascii() else quoted(name)

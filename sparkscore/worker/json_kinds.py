@@ -1,0 +1,148 @@
+"""Collect which kinds of values the fields of JSON records hold, and where (driver and worker)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sparkscore.worker.json_numbers import DIGITS, has_lost_digits, is_beyond_double
+from sparkscore.worker.json_records import NotFinite, Number
+
+#: Part of a file, and line in that part.
+Place = tuple[int, int]
+
+NULL: Final = "null"
+BOOLEAN: Final = "true or false"
+TEXT: Final = "texts"
+OBJECT: Final = "objects"
+ARRAY: Final = "arrays"
+INTEGER: Final = "integers"
+#: Integers within bigint that no double holds.
+LONG: Final = "integers that a double does not hold"
+#: Integers beyond bigint that may be doubles in their shortest form with zeros behind it, as JavaScript writes them.
+ROUND: Final = "integers beyond bigint"
+HUGE: Final = "integers beyond bigint that a double does not hold"
+REAL: Final = "numbers with a point or an exponent"
+PRECISE: Final = "numbers with more digits than a double holds"
+BEYOND: Final = "numbers beyond double"
+
+_BIGINT: Final = (-(2**63), 2**63 - 1)
+_SAFE: Final = 2**53
+# A number of so few characters without an exponent is a double.
+_FEW: Final = DIGITS
+
+
+class Seen:
+    """What a field was seen to hold.
+
+    Attributes:
+        kinds: for each kind the place of the first such value, and how many there are.
+        misfits: for each way in which values do not fit the declared type the place of the first.
+        fields: the fields of its objects.
+        element: the elements of its arrays.
+    """
+
+    __slots__ = ("element", "fields", "kinds", "misfits")
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, list[int]] = {}
+        self.misfits: dict[str, Place] = {}
+        self.fields: dict[str, Seen] = {}
+        self.element: Seen | None = None
+
+    @property
+    def count(self) -> int:
+        """How many values there are that are not NULL."""
+        return sum(found[2] for kind, found in self.kinds.items() if kind != NULL)
+
+    def add(self, value: Any, place: Place) -> None:
+        """Note a value."""
+        kind = _KIND_OF[type(value)](value)
+        found = self.kinds.get(kind)
+        if found is None:
+            self.kinds[kind] = [*place, 1]
+        else:
+            found[2] += 1
+        if kind is OBJECT:
+            for name, inner in value.items():
+                self.field(name).add(inner, place)
+        elif kind is ARRAY:
+            if self.element is None:
+                self.element = Seen()
+            for inner in value:
+                self.element.add(inner, place)
+
+    def field(self, name: str) -> Seen:
+        """Give what a field of the objects was seen to hold."""
+        found = self.fields.get(name)
+        if found is None:
+            found = self.fields[name] = Seen()
+        return found
+
+    def add_misfit(self, told: str, place: Place) -> None:
+        """Note that a value does not fit the declared type."""
+        self.misfits.setdefault(told, place)
+
+    def merge(self, other: Seen) -> None:
+        """Add what was seen elsewhere."""
+        for kind, found in other.kinds.items():
+            mine = self.kinds.setdefault(kind, [*found[:2], 0])
+            mine[:2] = min(mine[:2], found[:2])
+            mine[2] += found[2]
+        for told, place in other.misfits.items():
+            self.misfits[told] = min(self.misfits.get(told, place), place)
+        for name, field in other.fields.items():
+            self.field(name).merge(field)
+        if other.element is not None:
+            self.element = self.element or Seen()
+            self.element.merge(other.element)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Give it in types that JSON has."""
+        return {
+            "kinds": self.kinds,
+            "misfits": self.misfits,
+            "fields": {name: field.as_plain() for name, field in self.fields.items()},
+            "element": None if self.element is None else self.element.as_plain(),
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Seen:
+        """Read what `as_plain` wrote."""
+        seen = cls()
+        seen.kinds = dict(plain["kinds"])
+        seen.misfits = {told: (place[0], place[1]) for told, place in plain["misfits"].items()}
+        seen.fields = {name: cls.of_plain(field) for name, field in plain["fields"].items()}
+        seen.element = None if plain["element"] is None else cls.of_plain(plain["element"])
+        return seen
+
+
+def _kind_of_integer(value: int) -> str:
+    if -_SAFE <= value <= _SAFE:
+        return INTEGER
+    if _BIGINT[0] <= value <= _BIGINT[1]:
+        return INTEGER if int(float(value)) == value else LONG
+    text = str(value)
+    if is_beyond_double(text):
+        return BEYOND
+    return ROUND if len(text.lstrip("-").rstrip("0")) <= DIGITS else HUGE
+
+
+def _kind_of_number(text: Number) -> str:
+    if len(text) <= _FEW and "e" not in text and "E" not in text:
+        return REAL
+    if is_beyond_double(text):
+        return BEYOND
+    return PRECISE if has_lost_digits(text) else REAL
+
+
+_KIND_OF: Final[Mapping[type, Callable[[Any], str]]] = {
+    type(None): lambda _: NULL,
+    bool: lambda _: BOOLEAN,
+    str: lambda _: TEXT,
+    dict: lambda _: OBJECT,
+    list: lambda _: ARRAY,
+    int: _kind_of_integer,
+    Number: _kind_of_number,
+    NotFinite: lambda _: REAL,
+}
