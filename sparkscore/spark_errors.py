@@ -27,6 +27,9 @@ SPARK_ERRORS = (PySparkException, Py4JError)
 OF_PROCESSES = frozenset({"SPARK_JOB", "WORKER_DIED", "CHUNK_DIFFERS", "LOAD_PROCESS_ENDED"})
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
+#: What stands before and behind our own words where an expression of Spark refuses a value.
+REFUSED_VALUE = ("[INPUT_VALUES] ", " [/INPUT_VALUES]")
+_REFUSED_VALUE = re.compile(r"\[INPUT_VALUES\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUES\]")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
@@ -70,6 +73,18 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
     )
 
 
+def _refused_value(column: str, got: str, file: str) -> SourceSchemaError:
+    return SourceSchemaError(
+        code="INPUT_VALUES",
+        what=f"{column} of input file '{plain_path(file)}'",
+        got=got,
+        expected="values that the column's type holds exactly",
+        state="Nothing was published.",
+        next_step="Correct the file: round times to microseconds, in pandas by .dt.floor('us'), and numbers to what "
+        "the type holds. Or declare the column in 'input.schema' as the files have it; bigint gives nanoseconds.",
+    )
+
+
 def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
     found = _COLUMN.search(str(error))
     return SourceSchemaError(
@@ -85,6 +100,8 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 
 def explain_spark_error(error: Exception) -> SparkscoreError:
     """Make the error for a Spark job that failed."""
+    if found := _REFUSED_VALUE.search(str(error)):
+        return _refused_value(*found.groups())
     if condition_of(error).startswith(_CANNOT_READ):
         return explain_read_error(error)
     if any(text in str(error) for text in _WORKER_DIED):

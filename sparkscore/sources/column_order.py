@@ -6,24 +6,19 @@ of any file.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sparkscore.plan import InputFile
+from sparkscore.worker.text_lines import open_text
 
 Names = tuple[str, ...]
 
 _THREADS: Final = 16
 # A first record longer than the last of these is not looked at.
 _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
-_OPENERS: Final[Mapping[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
 def order_of_json(
@@ -52,10 +47,14 @@ def order_of_json(
     return leading + rest, doubt
 
 
-def doubt_of_parquet(files: Sequence[InputFile]) -> str:
-    """Say which Parquet files do not have the same columns in the same order; reads their footers."""
-    found = _of_each(files, _names_of_footer) if len(files) > 1 else []
-    other = next((file for file, order in zip(files, found, strict=False) if order != found[0]), None)
+def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) -> str:
+    """Say which Parquet files do not have the same columns in the same order.
+
+    Args:
+        files: the files.
+        found: the columns of each; None where its footer cannot be read, which Spark tells better.
+    """
+    other = next((file for file, order in zip(files, found, strict=True) if order != found[0]), None)
     return "" if other is None else _differ(files[0], other)
 
 
@@ -79,17 +78,9 @@ def _of_each(files: Sequence[InputFile], read: Callable[[str], Names | None]) ->
         return list(pool.map(read, [file.path for file in files]))
 
 
-def _names_of_footer(path: str) -> Names | None:
-    try:
-        return tuple(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException):  # Spark says what is wrong with it
-        return None
-
-
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
-    opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
     try:
-        with open(path, "rb") if opener is None else opener(path) as file:  # noqa: PTH123 - one way to open them all
+        with open_text(path) as file:
             return _names_in(file, encoding)
     except (OSError, EOFError, LookupError):
         return None

@@ -18,7 +18,7 @@ from pyspark.sql.types import (
 )
 
 from sparkscore.errors import SourceSchemaError
-from sparkscore.spark_schema import quoted
+from sparkscore.sources.schema_line import schema_line
 from sparkscore.worker.json_kinds import (
     ARRAY,
     BEYOND,
@@ -38,7 +38,6 @@ from sparkscore.worker.json_kinds import (
 _NUMBERS: Final = (INTEGER, LONG, ROUND, HUGE, REAL, PRECISE, BEYOND)
 _FAMILIES: Final = ((*_NUMBERS,), (TEXT,), (BOOLEAN,), (OBJECT,), (ARRAY,))
 _AS_TEXT: Final = "as text, each as it is written"
-_LONGEST_SCHEMA: Final = 200
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,8 @@ class TypesOfJson:
         )
 
     def _declaration(self, wanted: Collection[str]) -> str:
-        """Write the schema that would be taken; where it is long, only the columns in doubt."""
         types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
-        types |= {name: doubt.type for name, doubt in self._doubts.items() if name in wanted}
-        whole = ", ".join(f"{_name(name)} {kind}" for name, kind in types.items())
-        if len(whole) <= _LONGEST_SCHEMA:
-            return whole
-        return ", ".join(["…", *(f"{_name(name)} {self._doubts[name].type}" for name in types if name in self._doubts)])
+        return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
     def _type_of_column(self, name: str) -> DataType | None:
         self._column = name
@@ -166,7 +160,3 @@ def _names_inside(seen: Seen) -> Iterator[list[str]]:
         yield from names_in(seen.fields)
     if seen.element is not None:
         yield from _names_inside(seen.element)
-
-
-def _name(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else quoted(name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +26,8 @@ from sparkscore.sources.csv_quotes import refuse_open_quotes
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
+from sparkscore.sources.parquet_files import Footer, ParquetPlan, names_of, plan_parquet, read_footers
+from sparkscore.sources.parquet_rows import read_plan
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged, with_samples
 from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
@@ -63,6 +66,8 @@ class SparkFilesSource:
         self._files = readable
         self._order_doubt = ""
         self._json: JsonFiles | None = None
+        self._footers: list[Footer | None] = []
+        self._plan: ParquetPlan | None = None
         self._without_null: frozenset[str] = frozenset()
         self._frame = self._read(spark, config, listing.folder) if readable else None
         self._snapshot = Snapshot(
@@ -110,10 +115,10 @@ class SparkFilesSource:
         try:
             with pinned_settings(spark):
                 schema = self._schema(spark, config, keys)
-                frame = self._load(spark, schema, folder if keys else None)
-                check_column_names(frame.columns, self._format)
-                wanted = config.columns or self._order(frame.columns, config, keys)
-                return select_columns(with_source_file(frame), wanted, self._format)
+                frame = self._rows(spark, schema, keys, folder if keys else None)
+                check_column_names(schema.names, self._format)
+                wanted = config.columns or self._order(schema.names, config, keys)
+                return select_columns(frame, wanted, self._format)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
 
@@ -130,7 +135,7 @@ class SparkFilesSource:
         elif self._format == "json":
             order, self._order_doubt = order_of_json(self._files, self._options, of_files)
         elif self._format == "parquet":
-            self._order_doubt = doubt_of_parquet(self._files)
+            self._order_doubt = doubt_of_parquet(self._files, names_of(self._footers))
         elif self._options.get("enforceSchema") == "true" and len(self._files) > 1:
             self._order_doubt = "the option 'enforceSchema' leaves the headers of the files uncompared"
         if behind := [name for name in present if name not in order]:
@@ -157,6 +162,14 @@ class SparkFilesSource:
         folders = [StructField(key, StringType()) for key in keys if key not in told.names]
         return StructType([*told.fields, *folders])
 
+    def _rows(
+        self, spark: SparkSession, schema: StructType, keys: tuple[str, ...], partitioned: Path | None
+    ) -> DataFrame:
+        if self._plan is None:
+            return with_source_file(self._load(spark, schema, partitioned))
+        load = partial(self._load, spark, partitioned=partitioned)
+        return read_plan(self._plan, keys, lambda stored, files: load(stored, files=files))
+
     def _schema_of_files(
         self, spark: SparkSession, declared: StructType | None, wanted: tuple[str, ...] | None
     ) -> StructType:
@@ -164,9 +177,20 @@ class SparkFilesSource:
             self._json = read_json(spark, self._files, self._options, declared, wanted)
             if self._json.schema is not None:
                 return self._json.schema
+        if self._format == "parquet":
+            self._footers = read_footers(self._files)
+            self._plan = plan_parquet(self._files, self._footers, declared, wanted)
+            if self._plan is not None:
+                return self._plan.schema
         return self._load(spark, None, None).schema
 
-    def _load(self, spark: SparkSession, schema: StructType | None, partitioned: Path | None) -> DataFrame:
+    def _load(
+        self,
+        spark: SparkSession,
+        schema: StructType | None,
+        partitioned: Path | None,
+        files: Sequence[InputFile] | None = None,
+    ) -> DataFrame:
         if schema is None and self._options.get("multiLine") == "true":
             refuse_patterns_in_names(self._files)
         places = {} if partitioned is None else {"basePath": str(partitioned)}
@@ -174,7 +198,7 @@ class SparkFilesSource:
         reader = read_from(spark, self._format, self._options | guess | places)
         if schema is not None:
             reader = reader.schema(schema)
-        return reader.load([spark_path(file.path) for file in self._files])
+        return reader.load([spark_path(file.path) for file in files or self._files])
 
     def _count(self) -> int | None:
         """Count the rows where the files' footers tell them."""

@@ -1,0 +1,321 @@
+"""Decide from the footers of Parquet files how each is read, and refuse what Spark would change (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    FractionalType,
+    IntegralType,
+    NullType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+)
+
+from sparkscore.errors import SourceSchemaError
+from sparkscore.plan import InputFile
+from sparkscore.sources.parquet_types import FileType, file_type, has_null_inside, is_same, merged
+from sparkscore.sources.schema_line import schema_line
+
+# A store behind a network answers many at a time.
+_THREADS: Final = 16
+# Source: Spark comes with no codec of these names.
+_NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
+_INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the footer of a file says.
+
+    Attributes:
+        columns: the types of the columns, in their order.
+        codecs: how their values are packed.
+    """
+
+    columns: Mapping[str, FileType]
+    codecs: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that are read alike.
+
+    Attributes:
+        files: the files.
+        columns: the types of the columns that are read.
+    """
+
+    files: tuple[InputFile, ...]
+    columns: Mapping[str, FileType]
+
+
+@dataclass(frozen=True)
+class ParquetPlan:
+    """How files are read whose types differ, or are no types of Spark's.
+
+    Attributes:
+        schema: the columns of all of them.
+        groups: the files, by the types that they have.
+    """
+
+    schema: StructType
+    groups: tuple[Group, ...]
+
+
+def read_footers(files: Sequence[InputFile]) -> list[Footer | None]:
+    """Read the footers of files; None for a file whose footer cannot be read, which Spark tells better."""
+    kept: dict[object, Footer] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        # Many files have few different footers.
+        return [
+            None if found is None else kept.setdefault(found[0], found[1])
+            for found in pool.map(_read, [file.path for file in files])
+        ]
+
+
+def _read(path: str) -> tuple[object, Footer] | None:
+    try:
+        metadata = pq.read_metadata(path)
+        schema = metadata.schema.to_arrow_schema()
+    except (OSError, pa.ArrowException):
+        return None
+    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    old = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
+    columns = {field.name: file_type(field, is_int96=field.name in old) for field in schema}
+    codecs = frozenset(
+        metadata.row_group(group).column(index).compression
+        for group in range(min(1, metadata.num_row_groups))
+        for index in range(metadata.num_columns)
+    )
+    key = (tuple((name, found.told) for name, found in columns.items()), codecs)
+    return key, Footer(columns, codecs)
+
+
+def names_of(footers: Sequence[Footer | None]) -> list[tuple[str, ...] | None]:
+    """Give the columns of each file."""
+    return [None if footer is None else tuple(footer.columns) for footer in footers]
+
+
+def plan_parquet(
+    files: Sequence[InputFile],
+    footers: Sequence[Footer | None],
+    declared: StructType | None,
+    wanted: Collection[str] | None,
+) -> ParquetPlan | None:
+    """Decide how files are read; None where Spark reads all of them alike and as they are.
+
+    Args:
+        files: the files.
+        footers: their footers.
+        declared: the declared columns.
+        wanted: the columns that are read; None for all.
+
+    Raises:
+        SourceSchemaError: a column has another type in another file, or one that Spark cannot read or would change.
+    """
+    if None in footers:
+        return None
+    return _Planner(files, [footer for footer in footers if footer is not None], declared, wanted).plan()
+
+
+class _Planner:
+    """Decides over the footers of all files."""
+
+    def __init__(
+        self,
+        files: Sequence[InputFile],
+        footers: Sequence[Footer],
+        declared: StructType | None,
+        wanted: Collection[str] | None,
+    ) -> None:
+        self._files, self._footers = files, footers
+        self._declared = {} if declared is None else {field.name: field.dataType for field in declared}
+        present = list(dict.fromkeys(name for footer in _distinct(footers) for name in footer.columns))
+        chosen = present if wanted is None else [name for name in present if name in wanted]
+        self._names = [name for name in chosen if not self._declared or name in self._declared]
+        self._is_planned = False
+
+    def plan(self) -> ParquetPlan | None:
+        self._refuse_codecs()
+        types = {name: self._type_of(name) for name in self._names}
+        if not self._is_planned:
+            return None
+        groups: dict[tuple[FileType | None, ...], list[InputFile]] = {}
+        for file, footer in zip(self._files, self._footers, strict=True):
+            groups.setdefault(tuple(footer.columns.get(name) for name in types), []).append(file)
+        return ParquetPlan(
+            StructType([StructField(*column) for column in types.items()]),
+            tuple(
+                Group(tuple(files), {name: found for name, found in zip(types, key, strict=True) if found is not None})
+                for key, files in groups.items()
+            ),
+        )
+
+    def _refuse_codecs(self) -> None:
+        for file, footer in zip(self._files, self._footers, strict=True):
+            if wrong := footer.codecs & _NO_CODECS:
+                raise SourceSchemaError(
+                    code="INPUT_CODEC",
+                    what=f"Parquet file '{file.path}'",
+                    got=f"values packed with {min(wrong)}",
+                    expected="snappy, zstd, gzip, lz4 or none, which Spark unpacks",
+                    next_step="Write the file with one of them, in pandas by compression='zstd'.",
+                )
+
+    def _found(self, name: str) -> dict[FileType, InputFile]:
+        """Give the types that a column has, each with the first file of it."""
+        found: dict[FileType, InputFile] = {}
+        for footer in _distinct(self._footers):
+            kind = footer.columns.get(name)
+            if kind is not None and kind not in found:
+                found[kind] = self._files[self._footers.index(footer)]
+        return found
+
+    def _type_of(self, name: str) -> DataType:
+        found = self._found(name)
+        target = self._declared.get(name)
+        if target is not None:
+            for kind, file in found.items():
+                self._fit(name, kind, file, target)
+            return target
+        types: dict[FileType, InputFile] = {}
+        told: DataType = NullType()
+        for kind, file in found.items():
+            if kind.spark is None:
+                self._refuse_type(name, kind, file)
+            both = merged(told, kind.spark)
+            if both is None:
+                self._refuse_two(name, types, kind, file)
+            types[kind], told = file, both
+        self._note_plan(name, found, told)
+        return StringType() if isinstance(told, NullType) else told
+
+    def _note_plan(self, name: str, found: Mapping[FileType, InputFile], told: DataType) -> None:
+        """Note whether the files cannot be left to Spark."""
+        for kind, file in found.items():
+            if kind.spark is not None and has_null_inside(kind.spark):
+                self._refuse_inside(name, kind, file, told)
+            is_other = isinstance(told, DecimalType) and not is_same(told, kind.spark or told)
+            if kind.is_nanos or kind.is_null or is_other:
+                self._is_planned = True
+
+    def _fit(self, name: str, kind: FileType, file: InputFile, target: DataType) -> None:
+        """Note how a declared type is read, or refuse it."""
+        if "char" in target.simpleString() or (kind.spark is not None and is_same(kind.spark, target)):
+            self._is_planned = self._is_planned or kind.is_nanos
+            return
+        self._is_planned = True
+        if kind.is_null or (kind.stored is not None and is_same(kind.stored, target)):
+            return
+        if kind.spark is None:
+            self._refuse_type(name, kind, file)
+        if kind.is_nanos or not is_castable(kind.spark, target):
+            raise SourceSchemaError(
+                code="INPUT_TYPES",
+                what=f"column '{name}' of the parquet files, declared {target.simpleString()}",
+                got=f"{_told(kind)} in '{file.path}'",
+                expected="a type whose values the declared one holds",
+                next_step=f"Declare it as the files have it, or convert it in the script: "
+                f"'input.schema: {self._line({name: _spark(kind)})}'.",
+            )
+
+    def _refuse_type(self, name: str, kind: FileType, file: InputFile) -> NoReturn:
+        raise SourceSchemaError(
+            code="INPUT_TYPES",
+            what=f"column '{name}' of the Parquet file '{file.path}'",
+            got=f"type {kind.told}",
+            expected="a type that Spark reads with its meaning",
+            next_step=f"Correct the files: {kind.fix or 'write it as another type'}. Or leave the column out with "
+            "'input.columns'.",
+        )
+
+    def _refuse_inside(self, name: str, kind: FileType, file: InputFile, told: DataType) -> NoReturn:
+        raise SourceSchemaError(
+            code="INPUT_TYPES",
+            what=f"column '{name}' of the Parquet file '{file.path}'",
+            got=f"type {kind.told}, whose inner values are all NULL or absent",
+            expected=f"a type of its own{'' if has_null_inside(told) else f', as {told.simpleString()} elsewhere'}",
+            next_step="Write the file with a schema, or leave the column out with 'input.columns'.",
+        )
+
+    def _refuse_two(self, name: str, types: Mapping[FileType, InputFile], kind: FileType, file: InputFile) -> NoReturn:
+        first, other = next((each, where) for each, where in types.items() if not each.is_null)
+        common = _common(first.spark, kind.spark)
+        advice = (
+            f"Declare the type that holds both: 'input.schema: {self._line({name: common})}'; each value is checked"
+            if common
+            else "Write the column with one type in all files, or leave it out with 'input.columns'"
+        )
+        raise SourceSchemaError(
+            code="INPUT_TYPES",
+            what=f"column '{name}' of the parquet files",
+            got=f"{_told(first)} in '{other.path}' and {_told(kind)} in '{file.path}'",
+            expected="one type in all files",
+            next_step=f"{advice}.",
+        )
+
+    def _line(self, changed: Mapping[str, str]) -> str:
+        types = {name: _spark(next(iter(self._found(name)))) for name in self._names}
+        return schema_line({**types, **{name: kind.simpleString() for name, kind in self._declared.items()}}, changed)
+
+
+def _distinct(footers: Sequence[Footer]) -> list[Footer]:
+    return list({id(footer): footer for footer in footers}.values())
+
+
+def _spark(kind: FileType) -> str:
+    if kind.is_null:
+        return "string"
+    told = kind.spark or kind.stored
+    return "string" if told is None else told.simpleString()
+
+
+def _told(kind: FileType) -> str:
+    told = kind.told if kind.spark is None else kind.spark.simpleString()
+    return f"{told} ({kind.told})" if kind.is_nanos else told
+
+
+def is_castable(one: DataType, other: DataType) -> bool:
+    """Tell whether values of a type can be cast to another one and compared; numbers, and days as times of their start.
+
+    Booleans and texts are no numbers, and an instant is no time without a zone.
+    """
+    if isinstance(one, ArrayType) and isinstance(other, ArrayType):
+        return is_castable(one.elementType, other.elementType)
+    if isinstance(one, DateType) and isinstance(other, TimestampNTZType):
+        return True
+    return is_same(one, other) or (isinstance(one, NumericType) and isinstance(other, NumericType))
+
+
+def _common(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of kinds
+    """Name the type that holds the values of two, where each can be checked; nothing if there is none."""
+    if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
+        return ""
+    if isinstance(one, DateType) or isinstance(other, DateType):
+        return "timestamp_ntz"
+    if isinstance(one, ArrayType) and isinstance(other, ArrayType):
+        return f"array<{_common(one.elementType, other.elementType)}>"
+    if isinstance(one, IntegralType) and isinstance(other, IntegralType):
+        return max(one.simpleString(), other.simpleString(), key=_INTEGERS.index)
+    if isinstance(one, DecimalType) and isinstance(other, DecimalType):
+        scale = max(one.scale, other.scale)
+        return f"decimal({min(38, scale + max(one.precision - one.scale, other.precision - other.scale))},{scale})"
+    is_float = isinstance(one, (FloatType, DoubleType)) or isinstance(other, (FloatType, DoubleType))
+    if is_float or isinstance(one, FractionalType):
+        return "double"
+    return "decimal(38,0)" if isinstance(other, DecimalType) and not other.scale else "double"

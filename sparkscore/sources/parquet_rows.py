@@ -1,0 +1,81 @@
+"""Read Parquet files of several types as rows of one type; a value that it does not hold fails the run (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Final
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql.functions import coalesce, col, concat, expr, lit, raise_error, timestamp_micros, when
+from pyspark.sql.types import DataType, LongType, StringType, StructField, StructType, TimestampType
+
+from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
+from sparkscore.plan import InputFile
+from sparkscore.sources.parquet_files import Group, ParquetPlan
+from sparkscore.sources.parquet_types import FileType, is_same
+from sparkscore.sources.rows import with_source_file
+from sparkscore.spark_errors import REFUSED_VALUE
+from sparkscore.spark_schema import column, quoted
+
+#: Reads files with a schema.
+Load = Callable[[StructType, tuple[InputFile, ...]], DataFrame]
+
+_NANOSECONDS: Final = 1000
+
+
+def read_plan(plan: ParquetPlan, keys: tuple[str, ...], load: Load) -> DataFrame:
+    """Give the rows of all files, each with its file.
+
+    Args:
+        plan: how the files are read.
+        keys: keys of folders, which are texts.
+        load: reads some of the files.
+    """
+    folders = [StructField(key, StringType()) for key in keys]
+    frames = [_read_group(group, plan.schema, folders, load) for group in plan.groups]
+    return reduce(DataFrame.union, frames)
+
+
+def _read_group(group: Group, schema: StructType, folders: list[StructField], load: Load) -> DataFrame:
+    stored = [
+        StructField(name, kind.read)
+        for name, kind in group.columns.items()
+        if kind.read is not None and not kind.is_null
+    ]
+    present = {field.name for field in stored}
+    frame = with_source_file(load(StructType([*stored, *folders]), group.files))
+    values = [
+        _value(field.name, group.columns[field.name], field.dataType)
+        if field.name in present
+        else lit(None).cast(field.dataType)
+        for field in schema
+    ]
+    named = [value.alias(field.name) for value, field in zip(values, schema, strict=True)]
+    return frame.select(*named, *(column(field.name) for field in folders), *map(col, HIDDEN_COLUMNS))
+
+
+def _value(name: str, kind: FileType, target: DataType) -> Column:
+    stored = column(name)
+    if kind.is_nanos and not isinstance(target, LongType):
+        whole = expr(f"{quoted(name)} % {_NANOSECONDS} = 0")
+        told = f"column '{name}': got a time with parts of a microsecond"
+        return when(stored.isNull() | whole, _moment(name, target)).otherwise(_refuse(told, target))
+    if kind.read is None or is_same(kind.read, target):
+        return stored
+    cast = stored.try_cast(target)
+    told = f"column '{name}': got a {kind.read.simpleString()} that {target.simpleString()} does not hold exactly"
+    return when(cast.try_cast(kind.read).eqNullSafe(stored), cast).otherwise(_refuse(told, target))
+
+
+def _moment(name: str, target: DataType) -> Column:
+    """Give the time of a number of nanoseconds; no zone of a session has a part in it."""
+    microseconds = f"({quoted(name)} div {_NANOSECONDS})"
+    if isinstance(target, TimestampType):
+        return timestamp_micros(expr(microseconds))
+    return expr(f"TIMESTAMP_NTZ'1970-01-01 00:00:00' + INTERVAL '0.000001' SECOND * {microseconds}")
+
+
+def _refuse(told: str, target: DataType) -> Column:
+    file = coalesce(col(SOURCE_FILE_COLUMN), lit("?"))
+    return raise_error(concat(lit(f"{REFUSED_VALUE[0]}{told} in '"), file, lit(f"'{REFUSED_VALUE[1]}"))).cast(target)

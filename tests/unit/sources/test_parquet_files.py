@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sparkscore.errors import SourceSchemaError
+from sparkscore.plan import InputFile
+from sparkscore.sources.parquet_files import ParquetPlan, plan_parquet, read_footers
+from sparkscore.spark_schema import columns_of, schema_of
+
+Plan = Callable[..., ParquetPlan | None]
+NS = pa.timestamp("ns")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    def plan_tables(*tables: pa.Table, declared: str = "", wanted: Any = None, **options: Any) -> ParquetPlan | None:
+        files = []
+        for number, table in enumerate(tables):
+            path = tmp_path / f"{'abc'[number]}.parquet"
+            pq.write_table(table, path, **options)
+            files.append(InputFile(str(path), path.stat().st_size, 1))
+        told = schema_of(dict(each.split(" ", 1) for each in declared.split("; "))) if declared else None
+        return plan_parquet(files, read_footers(files), told, wanted)
+
+    return plan_tables
+
+
+def told(plan: Plan, *tables: pa.Table, **more: Any) -> str:
+    with pytest.raises(SourceSchemaError) as caught:
+        plan(*tables, **more)
+    return str(caught.value)
+
+
+def types(found: ParquetPlan | None) -> dict[str, str]:
+    assert found is not None
+    return columns_of(found.schema)
+
+
+def test_files_that_spark_reads_as_they_are_are_left_to_it(plan: Plan) -> None:
+    first = pa.table({"a": [1], "s": ["x"], "d": [dt.date(2026, 1, 1)], "l": [[1]], "o": [{"x": 1}]})
+    second = pa.table({"o": [{"y": 1.5}], "a": [2], "more": [0.5]})
+
+    assert plan(first, second) is None
+    assert plan(first, declared="a bigint; d date; l array<bigint>") is None
+
+
+def test_times_in_nanoseconds_are_planned(plan: Plan) -> None:
+    table = pa.table({"id": [1], "clock": pa.array([1000], NS), "at": pa.array([1000], pa.timestamp("ns", "UTC"))})
+
+    assert types(plan(table)) == {"id": "bigint", "clock": "timestamp_ntz", "at": "timestamp"}
+    assert types(plan(table, declared="at timestamp")) == {"at": "timestamp"}
+    assert types(plan(table, declared="at bigint")) == {"at": "bigint"}
+    assert plan(table, wanted=["id"]) is None
+    assert "'input.schema: clock timestamp_ntz'" in told(plan, table, declared="clock timestamp")
+
+
+def test_a_column_that_is_all_null_takes_the_type_of_the_others(plan: Plan) -> None:
+    nothing = pa.table({"id": [1], "x": pa.nulls(1)})
+
+    assert types(plan(nothing, pa.table({"id": [2], "x": ["a"]}))) == {"id": "bigint", "x": "string"}
+    assert types(plan(pa.table({"x": [0.5]}), nothing))["x"] == "double"
+    assert types(plan(nothing))["x"] == "string"
+    assert types(plan(nothing, declared="x double"))["x"] == "double"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "advice"),
+    [
+        (pa.int64(), pa.float64(), "id double"),
+        (pa.float64(), pa.int64(), "id double"),
+        (pa.int32(), pa.int64(), "id bigint"),
+        (pa.float32(), pa.float64(), "id double"),
+        (pa.decimal128(4, 2), pa.decimal128(5, 3), "id decimal(5,3)"),
+        (pa.int64(), pa.string(), "one type in all files"),
+        (pa.bool_(), pa.int64(), "one type in all files"),
+        (pa.timestamp("us"), pa.timestamp("us", "UTC"), "one type in all files"),
+        (pa.date32(), pa.timestamp("us"), "id timestamp_ntz"),
+        (pa.list_(pa.int32()), pa.list_(pa.int64()), "id array<bigint>"),
+    ],
+    ids=str,
+)
+def test_two_types_are_refused_with_both_files_and_what_helps(
+    one: pa.DataType, other: pa.DataType, advice: str, plan: Plan, tmp_path: Path
+) -> None:
+    tables = [pa.table({"id": pa.nulls(2, kind), "n": [1, 2]}) for kind in (one, one, other)]
+
+    message = told(plan, *tables)
+
+    assert message.startswith("[INPUT_TYPES] column 'id'")
+    assert f"'{tmp_path / 'a.parquet'}'" in message
+    assert f"'{tmp_path / 'c.parquet'}'" in message
+    assert advice in message
+    assert plan(*tables, wanted=["n"]) is None
+    if "one type" not in advice:
+        assert types(plan(*tables, declared=advice)) == dict([advice.split(" ", 1)])
+
+
+@pytest.mark.parametrize(
+    ("values", "type_"),
+    [
+        (pa.array(np.array([1, 2], "float16")), "halffloat"),
+        (pa.array([dt.time(1)]), "time64[us]"),
+        (pa.array([1], pa.time32("ms")), "time32[ms]"),
+        (pa.array([bytes(16)], pa.uuid()), "arrow.uuid"),
+        (pa.array([1], pa.duration("ns")), "duration[ns]"),
+        (pa.array([None], pa.decimal256(50, 2)), "decimal"),
+        (pa.array([[1]], pa.list_(NS)), "timestamp[ns]"),
+        (pa.array([[1]], pa.list_(pa.time32("s"))), "time32"),
+        (pa.array([1], pa.int8()).cast(pa.bool8()), "arrow.bool8"),
+        (pa.Array.from_pandas(pd.Series(pd.period_range("2026", periods=1, freq="D"))), "pandas.period"),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)
+def test_types_that_spark_cannot_read_or_takes_for_bare_numbers_are_refused(
+    values: pa.Array, type_: str, plan: Plan, tmp_path: Path
+) -> None:
+    message = told(plan, pa.table({"id": range(len(values)), "c": values}))
+
+    assert message.startswith(f"[INPUT_TYPES] column 'c' of the Parquet file '{tmp_path / 'a.parquet'}'")
+    assert type_ in message
+    assert "Correct the files: write it" in message
+    assert plan(pa.table({"id": range(len(values)), "c": values}), wanted=["id"]) is None
+
+
+def test_the_stored_numbers_of_a_duration_can_be_declared(plan: Plan) -> None:
+    assert types(plan(pa.table({"c": pa.array([1], pa.duration("ns"))}), declared="c bigint")) == {"c": "bigint"}
+
+
+def test_codecs_that_spark_lacks_are_refused(plan: Plan, tmp_path: Path) -> None:
+    message = told(plan, pa.table({"id": [1]}), compression="brotli")
+
+    assert message.startswith(f"[INPUT_CODEC] Parquet file '{tmp_path / 'a.parquet'}': got values packed with BROTLI")
+    for codec in ("snappy", "zstd", "gzip", "lz4", "none"):
+        assert plan(pa.table({"id": [1]}), compression=codec) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared", "is_planned"),
+    [
+        (pa.int32(), "bigint", True),
+        (pa.int64(), "int", True),
+        (pa.float32(), "double", True),
+        (pa.int64(), "double", True),
+        (pa.float64(), "bigint", True),
+        (pa.uint32(), "bigint", False),
+        (pa.uint8(), "tinyint", True),
+        (pa.large_string(), "string", False),
+        (pa.dictionary(pa.int32(), pa.string()), "string", False),
+        (pa.date32(), "timestamp_ntz", True),
+    ],
+    ids=str,
+)
+def test_declared_types_that_may_hold_the_values_are_accepted(
+    kind: pa.DataType, declared: str, plan: Plan, *, is_planned: bool
+) -> None:
+    assert (plan(pa.table({"c": pa.nulls(1, kind)}), declared=f"c {declared}") is not None) is is_planned
+
+
+@pytest.mark.parametrize(
+    ("kind", "declared"),
+    [
+        (pa.timestamp("us", "UTC"), "bigint"),
+        (pa.timestamp("us"), "timestamp"),
+        (pa.timestamp("us", "UTC"), "timestamp_ntz"),
+        (pa.date32(), "int"),
+        (pa.date32(), "timestamp"),
+        (pa.int64(), "string"),
+        (pa.string(), "bigint"),
+        (pa.bool_(), "bigint"),
+        (pa.int64(), "boolean"),
+    ],
+    ids=str,
+)
+def test_declared_types_that_mean_something_else_are_refused(kind: pa.DataType, declared: str, plan: Plan) -> None:
+    message = told(plan, pa.table({"c": pa.nulls(1, kind)}), declared=f"c {declared}")
+
+    assert message.startswith("[INPUT_TYPES] column 'c' of the parquet files, declared")
+    assert "'input.schema: c " in message
+
+
+def test_a_footer_that_cannot_be_read_is_left_to_spark(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing PAR1")
+    files = [InputFile(str(tmp_path / "a.parquet"), 17, 1)]
+
+    assert plan_parquet(files, read_footers(files), None, None) is None
