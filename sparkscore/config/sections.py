@@ -212,7 +212,8 @@ class Input(Section):
     schema_ddl: Text | None = Field(
         default=None,
         alias="schema",
-        description="Columns and types of CSV or JSON files in Spark's DDL: 'id bigint, x double'.",
+        description="The columns that are read of CSV, JSON or Parquet files, with their types in Spark's DDL: "
+        "'id bigint, x double'. A value that its type does not hold exactly is refused.",
     )
     options: dict[str, Written] = Field(
         default_factory=dict,

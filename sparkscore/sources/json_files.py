@@ -47,6 +47,7 @@ _OF_TYPES: Final = (
     "singleVariantColumn",
 )
 _TRUE: Final = "true"
+_NO_COLUMN: Final = "_sparkscore_no_record"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
         )
     encoding = given_encoding(options)
     told = with_encoding(options, encoding)
+    if _is_strict(options):
+        # Spark gives NULL for a column of this name, which is another one by default.
+        told = {**told, "columnNameOfCorruptRecord": _NO_COLUMN}
     if encoding in {None, "UTF-8"} or _option(options, "multiLine") == _TRUE:
         return told
     if encoding in {"UTF-16", "UTF-32"}:
@@ -156,7 +160,7 @@ class _Look:
             bool(_option(options, "dateFormat")),
             bool(_option(options, "timestampFormat") or _option(options, "timestampNTZFormat")),
         )
-        self._drops_bad = (_option(options, "mode") or "failfast").lower() != "failfast"
+        self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
         types = (
@@ -296,6 +300,10 @@ def _refuse_names(columns: Mapping[str, Seen]) -> None:
                 expected="names that differ in more than case",
                 next_step="Rename them in the input.",
             )
+
+
+def _is_strict(options: Mapping[str, str]) -> bool:
+    return (_option(options, "mode") or "failfast").lower() == "failfast"
 
 
 def _has_own_types(options: Mapping[str, str]) -> bool:

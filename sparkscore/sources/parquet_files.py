@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 from pyspark.sql.types import (
     ArrayType,
     DataType,
@@ -26,10 +28,12 @@ from pyspark.sql.types import (
     TimestampNTZType,
 )
 
-from sparkscore.errors import SourceSchemaError
+from sparkscore.errors import SourceError, SourceSchemaError
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_types import FileType, file_type, has_null_inside, is_same, merged
 from sparkscore.sources.schema_line import schema_line
+from sparkscore.spark_jobs import map_on_workers
+from sparkscore.worker.old_times import find_parts
 
 # A store behind a network answers many at a time.
 _THREADS: Final = 16
@@ -45,10 +49,12 @@ class Footer:
     Attributes:
         columns: the types of the columns, in their order.
         codecs: how their values are packed.
+        old_times: columns of times in a form with nanoseconds, of which Spark cuts off the last three digits.
     """
 
     columns: Mapping[str, FileType]
     codecs: frozenset[str]
+    old_times: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -79,36 +85,78 @@ class ParquetPlan:
 
 def read_footers(files: Sequence[InputFile]) -> list[Footer | None]:
     """Read the footers of files; None for a file whose footer cannot be read, which Spark tells better."""
-    kept: dict[object, Footer] = {}
+    kept: dict[_Raw, Footer] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        # Many files have few different footers.
-        return [
-            None if found is None else kept.setdefault(found[0], found[1])
-            for found in pool.map(_read, [file.path for file in files])
-        ]
+        return [_kept(raw, kept) for raw in pool.map(_read, [file.path for file in files])]
 
 
-def _read(path: str) -> tuple[object, Footer] | None:
+@dataclass(frozen=True)
+class _Raw:
+    """What tells one footer from another; many files have few different ones."""
+
+    schema: bytes
+    old_times: frozenset[str]
+    codecs: frozenset[str]
+    is_by_spark: bool
+
+
+def _read(path: str) -> _Raw | None:
     try:
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
     except (OSError, pa.ArrowException):
         return None
-    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
-    old = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
-    columns = {field.name: file_type(field, is_int96=field.name in old) for field in schema}
-    codecs = frozenset(
-        metadata.row_group(group).column(index).compression
-        for group in range(min(1, metadata.num_row_groups))
-        for index in range(metadata.num_columns)
-    )
-    key = (tuple((name, found.told) for name, found in columns.items()), codecs)
-    return key, Footer(columns, codecs)
+    groups = [metadata.row_group(group) for group in range(min(1, metadata.num_row_groups))]
+    codecs = frozenset(group.column(index).compression for group in groups for index in range(group.num_columns))
+    old = frozenset[str]()
+    if "int96" in str(metadata.schema):
+        leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+        paths = [f"{leaf.path}." for leaf in leaves if leaf.physical_type == "INT96"]
+        old = frozenset(name for name in schema.names if any(path.startswith(f"{name}.") for path in paths))
+    is_by_spark = any(key.startswith(b"org.apache.spark") for key in metadata.metadata or ())
+    return _Raw(schema.remove_metadata().serialize().to_pybytes(), old, codecs, is_by_spark=is_by_spark)
+
+
+def _kept(raw: _Raw | None, kept: dict[_Raw, Footer]) -> Footer | None:
+    if raw is None:
+        return None
+    if raw not in kept:
+        schema = pa.ipc.read_schema(pa.py_buffer(raw.schema))
+        columns = {field.name: file_type(field, is_int96=field.name in raw.old_times) for field in schema}
+        # Spark has microseconds only, whatever the form.
+        kept[raw] = Footer(columns, raw.codecs, frozenset() if raw.is_by_spark else raw.old_times)
+    return kept[raw]
 
 
 def names_of(footers: Sequence[Footer | None]) -> list[tuple[str, ...] | None]:
     """Give the columns of each file."""
     return [None if footer is None else tuple(footer.columns) for footer in footers]
+
+
+def refuse_cut_times(
+    spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
+) -> None:
+    """Refuse times in the old form that have parts of a microsecond; reads these columns on the workers.
+
+    Raises:
+        SourceError: with file and column.
+    """
+    places = [
+        (file.path, tuple(sorted(footer.old_times.intersection(columns))))
+        for file, footer in zip(files, footers, strict=True)
+        if footer is not None and footer.old_times.intersection(columns)
+    ]
+    for answer in map_on_workers(spark, find_parts, [(place,) for place in places]):
+        if answer:
+            path, name = json.loads(answer)
+            raise SourceError(
+                code="INPUT_VALUES",
+                what=f"column '{name}' of the Parquet file '{path}'",
+                got="a time with parts of a microsecond, in the old form INT96",
+                expected="times that Spark holds exactly",
+                next_step="Write the column in microseconds, in pandas by .dt.floor('us'), or leave it out with "
+                "'input.columns'.",
+            )
 
 
 def plan_parquet(
@@ -144,8 +192,13 @@ class _Planner:
         wanted: Collection[str] | None,
     ) -> None:
         self._files, self._footers = files, footers
+        # Each footer that is another one, with the first file that has it.
+        firsts: dict[int, tuple[Footer, InputFile]] = {}
+        for footer, file in zip(footers, files, strict=True):
+            firsts.setdefault(id(footer), (footer, file))
+        self._firsts = list(firsts.values())
         self._declared = {} if declared is None else {field.name: field.dataType for field in declared}
-        present = list(dict.fromkeys(name for footer in _distinct(footers) for name in footer.columns))
+        present = list(dict.fromkeys(name for footer, _ in self._firsts for name in footer.columns))
         chosen = present if wanted is None else [name for name in present if name in wanted]
         self._names = [name for name in chosen if not self._declared or name in self._declared]
         self._is_planned = False
@@ -167,7 +220,7 @@ class _Planner:
         )
 
     def _refuse_codecs(self) -> None:
-        for file, footer in zip(self._files, self._footers, strict=True):
+        for footer, file in self._firsts:
             if wrong := footer.codecs & _NO_CODECS:
                 raise SourceSchemaError(
                     code="INPUT_CODEC",
@@ -180,10 +233,10 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Give the types that a column has, each with the first file of it."""
         found: dict[FileType, InputFile] = {}
-        for footer in _distinct(self._footers):
+        for footer, file in self._firsts:
             kind = footer.columns.get(name)
-            if kind is not None and kind not in found:
-                found[kind] = self._files[self._footers.index(footer)]
+            if kind is not None:
+                found.setdefault(kind, file)
         return found
 
     def _type_of(self, name: str) -> DataType:
@@ -272,10 +325,6 @@ class _Planner:
     def _line(self, changed: Mapping[str, str]) -> str:
         types = {name: _spark(next(iter(self._found(name)))) for name in self._names}
         return schema_line({**types, **{name: kind.simpleString() for name, kind in self._declared.items()}}, changed)
-
-
-def _distinct(footers: Sequence[Footer]) -> list[Footer]:
-    return list({id(footer): footer for footer in footers}.values())
 
 
 def _spark(kind: FileType) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import reduce
 from typing import Final
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.functions import coalesce, col, concat, expr, lit, raise_error, timestamp_micros, when
-from pyspark.sql.types import DataType, LongType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import DataType, LongType, StructField, StructType, TimestampType
 
 from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.plan import InputFile
@@ -24,35 +24,32 @@ Load = Callable[[StructType, tuple[InputFile, ...]], DataFrame]
 _NANOSECONDS: Final = 1000
 
 
-def read_plan(plan: ParquetPlan, keys: tuple[str, ...], load: Load) -> DataFrame:
+def read_plan(plan: ParquetPlan, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
     """Give the rows of all files, each with its file.
 
     Args:
         plan: how the files are read.
-        keys: keys of folders, which are texts.
+        schema: the columns of the rows, also the keys of folders.
+        keys: the keys of folders.
         load: reads some of the files.
     """
-    folders = [StructField(key, StringType()) for key in keys]
-    frames = [_read_group(group, plan.schema, folders, load) for group in plan.groups]
-    return reduce(DataFrame.union, frames)
+    return reduce(DataFrame.union, [_read_group(group, schema, keys, load) for group in plan.groups])
 
 
-def _read_group(group: Group, schema: StructType, folders: list[StructField], load: Load) -> DataFrame:
+def _read_group(group: Group, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
     stored = [
         StructField(name, kind.read)
         for name, kind in group.columns.items()
         if kind.read is not None and not kind.is_null
     ]
     present = {field.name for field in stored}
+    folders = [field for field in schema if field.name in keys]
     frame = with_source_file(load(StructType([*stored, *folders]), group.files))
-    values = [
-        _value(field.name, group.columns[field.name], field.dataType)
-        if field.name in present
-        else lit(None).cast(field.dataType)
-        for field in schema
-    ]
-    named = [value.alias(field.name) for value, field in zip(values, schema, strict=True)]
-    return frame.select(*named, *(column(field.name) for field in folders), *map(col, HIDDEN_COLUMNS))
+    values = {name: _value(name, group.columns[name], schema[name].dataType) for name in present}
+    values |= {field.name: column(field.name) for field in folders}
+    missing = {field.name: lit(None).cast(field.dataType) for field in schema if field.name not in values}
+    named = [{**values, **missing}[name].alias(name) for name in schema.names]
+    return frame.select(*named, *map(col, HIDDEN_COLUMNS))
 
 
 def _value(name: str, kind: FileType, target: DataType) -> Column:

@@ -67,14 +67,24 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
 
     Args:
         field: the column, as Arrow reads the file's footer.
-        is_int96: whether it is stored in the old form of times, which Spark takes for instants.
+        is_int96: whether its times, also those inside, are stored in the old form, which Spark takes for instants.
     """
     if is_int96:
-        return FileType("int96", TimestampType())
+        return replace(_plain(_as_instants(field.type)), told=f"int96 ({field.type})")
     extension = _extension_of(field)
     if extension:
         return replace(_extension(field.type, extension), told=extension)
     return _plain(field.type)
+
+
+def _as_instants(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC")
+    if pa.types.is_map(kind):
+        return pa.map_(_as_instants(kind.key_type), _as_instants(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_instants(field.type)) for field in kind])
+    return pa.list_(_as_instants(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
 def _extension_of(field: pa.Field) -> str:

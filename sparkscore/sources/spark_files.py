@@ -26,7 +26,14 @@ from sparkscore.sources.csv_quotes import refuse_open_quotes
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
-from sparkscore.sources.parquet_files import Footer, ParquetPlan, names_of, plan_parquet, read_footers
+from sparkscore.sources.parquet_files import (
+    Footer,
+    ParquetPlan,
+    names_of,
+    plan_parquet,
+    read_footers,
+    refuse_cut_times,
+)
 from sparkscore.sources.parquet_rows import read_plan
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged, with_samples
@@ -101,9 +108,11 @@ class SparkFilesSource:
         return declared | count_nulls([file.path for file in self._files], others)
 
     def check_contents(self) -> None:
-        """Look for what Spark would misread in CSV files."""
+        """Look for what Spark would misread in CSV files, and cut off in Parquet's old times."""
         if self._format == "csv":
             refuse_open_quotes(self._spark, self._files, self._options)
+        if self._format == "parquet" and self._frame is not None:
+            refuse_cut_times(self._spark, self._files, self._footers, self._frame.columns)
 
     def check_unchanged(self) -> None:
         """Compare the files with the listing."""
@@ -168,7 +177,7 @@ class SparkFilesSource:
         if self._plan is None:
             return with_source_file(self._load(spark, schema, partitioned))
         load = partial(self._load, spark, partitioned=partitioned)
-        return read_plan(self._plan, keys, lambda stored, files: load(stored, files=files))
+        return read_plan(self._plan, schema, keys, lambda stored, files: load(stored, files=files))
 
     def _schema_of_files(
         self, spark: SparkSession, declared: StructType | None, wanted: tuple[str, ...] | None

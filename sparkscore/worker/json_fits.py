@@ -226,6 +226,8 @@ def _of_struct(checks: dict[str, Check]) -> Check:
         for name, check in checks.items():
             if told := check(value.get(name)):
                 return f"an object with {told} as '{name}'"
+            if name not in value and any(key.lower() == name.lower() for key in value):
+                return f"an object with a name that differs from '{name}' in case"
         return ""
 
     return each

@@ -80,6 +80,7 @@ def test_a_value_that_the_type_holds_fits(declared: str, text: str) -> None:
         ("map<string, double>", '{"a": "x"}', "an object with a text"),
         ("struct<x: int>", '{"x": 2.5}', "as 'x'"),
         ("struct<x: int>", "[1]", "an array"),
+        ("struct<x: int>", '{"X": 1}', "differs from 'x' in case"),
     ],
 )
 def test_a_value_that_the_type_would_change_is_named_by_its_kind(declared: str, text: str, told: str) -> None:
