@@ -59,11 +59,13 @@ class JsonFiles:
         columns: what each column holds.
         schema: the columns and types that were found, where types are declared the names only; None where Spark finds
             them, by options of its own.
+        are_all_read: whether Spark reads all of them; it may drop some where the deployment says so.
     """
 
     rows: int
     columns: Mapping[str, Seen]
     schema: StructType | None
+    are_all_read: bool = True
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
         """Count the records in which a column is NULL or absent."""
@@ -135,16 +137,15 @@ def read_json(
     _refuse_names(found.columns)
     if declared is not None:
         look_up.refuse_nulls(found)
-        return JsonFiles(
-            found.rows, found.columns, StructType([StructField(name, NullType()) for name in found.columns])
-        )
+        named = StructType([StructField(name, NullType()) for name in found.columns])
+        return JsonFiles(found.rows, found.columns, named, _is_strict(options))
     if _has_own_types(options):
-        return JsonFiles(found.rows, found.columns, None)
+        return JsonFiles(found.rows, found.columns, None, _is_strict(options))
     types = TypesOfJson(found.columns, look_up.tell_place)
     types.refuse_doubts(types.schema.names if wanted is None else wanted)
     if types.left_out:
         logger.warning("input: left out, since all values are objects without fields: %s", names(types.left_out))
-    return JsonFiles(found.rows, found.columns, types.schema)
+    return JsonFiles(found.rows, found.columns, types.schema, _is_strict(options))
 
 
 class _Look:

@@ -210,9 +210,11 @@ class SparkFilesSource:
         return reader.load([spark_path(file.path) for file in files or self._files])
 
     def _count(self) -> int | None:
-        """Count the rows where the files' footers tell them."""
+        """Count the rows where that is known without another pass."""
         if self._frame is None:
             return 0
+        if self._json is not None and self._json.are_all_read:
+            return self._json.rows
         if self._format != "parquet":
             return None
         try:

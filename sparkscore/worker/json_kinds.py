@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sparkscore.worker.json_numbers import DIGITS, has_lost_digits, is_beyond_double
-from sparkscore.worker.json_records import NotFinite, Number
+from sparkscore.worker.json_records import NotFinite
 
 #: Part of a file, and line in that part.
 Place = tuple[int, int]
@@ -57,7 +57,7 @@ class Seen:
 
     def add(self, value: Any, place: Place) -> None:
         """Note a value."""
-        kind = _KIND_OF[type(value)](value)
+        kind = _PLAIN.get(type(value)) or _kind_of_number(value)
         found = self.kinds.get(kind)
         if found is None:
             self.kinds[kind] = [*place, 1]
@@ -128,7 +128,11 @@ def _kind_of_integer(value: int) -> str:
     return ROUND if len(text.lstrip("-").rstrip("0")) <= DIGITS else HUGE
 
 
-def _kind_of_number(text: Number) -> str:
+def _kind_of_number(value: Any) -> str:
+    return _kind_of_integer(value) if type(value) is int else _kind_of_real(value)
+
+
+def _kind_of_real(text: str) -> str:
     if len(text) <= _FEW and "e" not in text and "E" not in text:
         return REAL
     if is_beyond_double(text):
@@ -136,13 +140,18 @@ def _kind_of_number(text: Number) -> str:
     return PRECISE if has_lost_digits(text) else REAL
 
 
-_KIND_OF: Final[Mapping[type, Callable[[Any], str]]] = {
-    type(None): lambda _: NULL,
-    bool: lambda _: BOOLEAN,
-    str: lambda _: TEXT,
-    dict: lambda _: OBJECT,
-    list: lambda _: ARRAY,
-    int: _kind_of_integer,
-    Number: _kind_of_number,
-    NotFinite: lambda _: REAL,
+_PLAIN: Final[Mapping[type, str]] = {
+    type(None): NULL,
+    bool: BOOLEAN,
+    str: TEXT,
+    dict: OBJECT,
+    list: ARRAY,
+    NotFinite: REAL,
+}
+    type(None): NULL,
+    bool: BOOLEAN,
+    str: TEXT,
+    dict: OBJECT,
+    list: ARRAY,
+    NotFinite: REAL,
 }

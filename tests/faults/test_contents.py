@@ -108,11 +108,18 @@ def test_59_a_column_of_another_type_in_some_files_is_never_read_wrong(
     values = [[7]] if pa.types.is_list(other) else ["7"] if other == pa.string() else [7]
     pq.write_table(pa.table({"id": [2**53 + 1]}), tmp_path / "in" / "a.parquet")
     pq.write_table(pa.table({"id": pa.array(values, other)}), tmp_path / "in" / "b.parquet")
-    deployment = make_deployment("def run(frame): return [1] * len(frame)", settings=TOLERANT)
+    deployment = make_deployment(IDS, settings=TOLERANT)
+    settings = {"input.schema": declared}
 
-    error = refused(spark, deployment, tmp_path / "out", input=tmp_path / "in", settings={"input.schema": declared})
+    if declared and (pa.types.is_integer(other) or pa.types.is_floating(other)):
+        sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out", settings=settings)
+        assert {row["prediction"] for row in read_table(tmp_path / "out").to_pylist()} == {2**53 + 1, 7}
+        return
+    error = refused(spark, deployment, tmp_path / "out", input=tmp_path / "in", settings=settings)
 
-    assert error.code == "INPUT_UNREADABLE"
+    assert error.code == "INPUT_TYPES"
+    assert "'id'" in str(error)
+    assert "b.parquet" in str(error)
 
 
 def test_60_a_column_that_only_some_files_have_is_kept(
