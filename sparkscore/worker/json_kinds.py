@@ -148,10 +148,3 @@ _PLAIN: Final[Mapping[type, str]] = {
     list: ARRAY,
     NotFinite: REAL,
 }
-    type(None): NULL,
-    bool: BOOLEAN,
-    str: TEXT,
-    dict: OBJECT,
-    list: ARRAY,
-    NotFinite: REAL,
-}
