@@ -30,7 +30,15 @@ from pyspark.sql.types import (
 
 from sparkscore.errors import SourceError, SourceSchemaError
 from sparkscore.plan import InputFile
-from sparkscore.sources.parquet_types import FileType, file_type, has_null_inside, is_same, merged
+from sparkscore.sources.parquet_types import (
+    FileType,
+    file_type,
+    filled,
+    has_null_inside,
+    is_same,
+    is_shape_of,
+    merged,
+)
 from sparkscore.sources.schema_line import schema_line
 from sparkscore.spark_jobs import map_on_workers
 from sparkscore.worker.old_times import find_parts
@@ -255,16 +263,18 @@ class _Planner:
             if both is None:
                 self._refuse_two(name, types, kind, file)
             types[kind], told = file, both
+        told = filled(told, StringType())
         self._note_plan(name, found, told)
-        return StringType() if isinstance(told, NullType) else told
+        return told
 
     def _note_plan(self, name: str, found: Mapping[FileType, InputFile], told: DataType) -> None:
         """Note whether the files cannot be left to Spark."""
         for kind, file in found.items():
-            if kind.spark is not None and has_null_inside(kind.spark):
+            is_untyped = kind.is_null or (kind.spark is not None and has_null_inside(kind.spark))
+            if is_untyped and not kind.is_null and not is_shape_of(kind.spark or told, told):
                 self._refuse_inside(name, kind, file, told)
             is_other = isinstance(told, DecimalType) and not is_same(told, kind.spark or told)
-            if kind.is_nanos or kind.is_null or is_other:
+            if kind.is_nanos or is_untyped or is_other:
                 self._is_planned = True
 
     def _fit(self, name: str, kind: FileType, file: InputFile, target: DataType) -> None:
@@ -274,6 +284,8 @@ class _Planner:
             return
         self._is_planned = True
         if kind.is_null or (kind.stored is not None and is_same(kind.stored, target)):
+            return
+        if kind.spark is not None and has_null_inside(kind.spark) and is_shape_of(kind.spark, target):
             return
         if kind.spark is None:
             self._refuse_type(name, kind, file)
@@ -302,7 +314,7 @@ class _Planner:
             code="INPUT_TYPES",
             what=f"column '{name}' of the Parquet file '{file.path}'",
             got=f"type {kind.told}, whose inner values are all NULL or absent",
-            expected=f"a type of its own{'' if has_null_inside(told) else f', as {told.simpleString()} elsewhere'}",
+            expected=f"the parts of {told.simpleString()}, as elsewhere",
             next_step="Write the file with a schema, or leave the column out with 'input.columns'.",
         )
 

@@ -13,7 +13,7 @@ from pyspark.sql.types import DataType, LongType, StructField, StructType, Times
 from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_files import Group, ParquetPlan
-from sparkscore.sources.parquet_types import FileType, is_same
+from sparkscore.sources.parquet_types import FileType, has_null_inside, is_same
 from sparkscore.sources.rows import with_source_file
 from sparkscore.spark_errors import REFUSED_VALUE
 from sparkscore.spark_schema import column, quoted
@@ -60,6 +60,8 @@ def _value(name: str, kind: FileType, target: DataType) -> Column:
         return when(stored.isNull() | whole, _moment(name, target)).otherwise(_refuse(told, target))
     if kind.read is None or is_same(kind.read, target):
         return stored
+    if kind.spark is not None and has_null_inside(kind.spark):
+        return stored.cast(target)
     cast = stored.try_cast(target)
     told = f"column '{name}': got a {kind.read.simpleString()} that {target.simpleString()} does not hold exactly"
     return when(cast.try_cast(kind.read).eqNullSafe(stored), cast).otherwise(_refuse(told, target))

@@ -58,8 +58,9 @@ class FileType:
 
     @property
     def read(self) -> DataType | None:
-        """The type to read it with."""
-        return self.spark if self.stored is None else self.stored
+        """The type to read it with; Spark reads parts without a type as integers, all of which are NULL."""
+        told = self.spark if self.stored is None else self.stored
+        return None if told is None else filled(told, IntegerType())
 
 
 def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
@@ -225,10 +226,35 @@ def is_same(one: DataType, other: DataType) -> bool:
 
 def has_null_inside(kind: DataType) -> bool:
     """Tell whether a nested type has a part without a type."""
+    return not isinstance(kind, NullType) and not is_same(kind, filled(kind, StringType()))
+
+
+def filled(kind: DataType, leaf: DataType) -> DataType:
+    """Give a type with another one in place of the parts that have none.
+
+    >>> filled(ArrayType(NullType()), LongType())
+    ArrayType(LongType(), True)
+    """
+    if isinstance(kind, NullType):
+        return leaf
     if isinstance(kind, ArrayType):
-        inner = [kind.elementType]
-    elif isinstance(kind, MapType):
-        inner = [kind.keyType, kind.valueType]
-    else:
-        inner = [field.dataType for field in kind] if isinstance(kind, StructType) else []
-    return any(isinstance(each, NullType) or has_null_inside(each) for each in inner)
+        return ArrayType(filled(kind.elementType, leaf))
+    if isinstance(kind, MapType):
+        return MapType(filled(kind.keyType, leaf), filled(kind.valueType, leaf))
+    if isinstance(kind, StructType):
+        return StructType([StructField(field.name, filled(field.dataType, leaf)) for field in kind])
+    return kind
+
+
+def is_shape_of(kind: DataType, whole: DataType) -> bool:
+    """Tell whether two types differ in nothing but parts without a type, which are plain types in the other."""
+    if isinstance(kind, ArrayType) and isinstance(whole, ArrayType):
+        return is_shape_of(kind.elementType, whole.elementType)
+    if isinstance(kind, MapType) and isinstance(whole, MapType):
+        return is_shape_of(kind.keyType, whole.keyType) and is_shape_of(kind.valueType, whole.valueType)
+    if isinstance(kind, StructType) and isinstance(whole, StructType):
+        pairs = zip(kind, whole, strict=False)
+        return kind.names == whole.names and all(is_shape_of(one.dataType, other.dataType) for one, other in pairs)
+    if isinstance(kind, NullType):
+        return not isinstance(whole, (ArrayType, MapType, StructType))
+    return is_same(kind, whole)

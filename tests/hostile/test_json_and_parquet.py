@@ -287,3 +287,20 @@ def test_a_column_that_has_sparks_own_name_keeps_its_values(spark: SparkSession,
     (tmp_path / "a.json").write_text('{"id": 1, "_corrupt_record": "x"}')
 
     assert rows_of(opened(spark, tmp_path / "a.json")) == [{"id": 1, "_corrupt_record": "x"}]
+
+
+def test_a_column_without_a_type_in_one_file_takes_the_type_of_the_others(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    empty = {"id": [1], "x": pa.nulls(1), "l": pa.array([[None]], pa.list_(pa.null()))}
+    pq.write_table(pa.table(empty), tmp_path / "in" / "a.parquet")
+    pq.write_table(pa.table({"id": [2], "x": ["b"], "l": [[0.5]]}), tmp_path / "in" / "b.parquet")
+    pd.DataFrame({"id": [3], "more": [None]}).to_parquet(tmp_path / "in" / "c.parquet")
+
+    source = opened(spark, tmp_path / "in")
+
+    assert source.snapshot.items == 3
+    assert rows_of(source) == [
+        {"id": 1, "x": None, "l": [None], "more": None},
+        {"id": 2, "x": "b", "l": [0.5], "more": None},
+        {"id": 3, "x": None, "l": None, "more": None},
+    ]

@@ -72,6 +72,16 @@ def test_a_column_that_is_all_null_takes_the_type_of_the_others(plan: Plan) -> N
     assert types(plan(nothing, declared="x double"))["x"] == "double"
 
 
+def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: Plan) -> None:
+    nothing = pa.table({"x": pa.array([[], None], pa.list_(pa.null()))})
+    whole = pa.table({"x": [["a"]]})
+
+    assert types(plan(nothing, whole)) == {"x": "array<string>"}
+    assert types(plan(nothing)) == {"x": "array<string>"}
+    assert types(plan(nothing, whole, declared="x array<string>")) == {"x": "array<string>"}
+    assert "inner values are all NULL" in told(plan, nothing, pa.table({"x": [[["a"]]]}))
+
+
 @pytest.mark.parametrize(
     ("one", "other", "advice"),
     [
