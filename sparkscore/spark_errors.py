@@ -28,8 +28,8 @@ OF_PROCESSES = frozenset({"SPARK_JOB", "WORKER_DIED", "CHUNK_DIFFERS", "LOAD_PRO
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
 #: What stands before and behind our own words where an expression of Spark refuses a value.
-REFUSED_VALUE = ("[INPUT_VALUES] ", " [/INPUT_VALUES]")
-_REFUSED_VALUE = re.compile(r"\[INPUT_VALUES\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUES\]")
+REFUSED_VALUE = ("[INPUT_VALUE] ", " [/INPUT_VALUE]")
+_REFUSED_VALUE = re.compile(r"\[INPUT_VALUE\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUE\]")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
@@ -75,7 +75,7 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
 
 def _refused_value(column: str, got: str, file: str) -> SourceSchemaError:
     return SourceSchemaError(
-        code="INPUT_VALUES",
+        code="INPUT_VALUE",
         what=f"{column} of input file '{plain_path(file)}'",
         got=got,
         expected="values that the column's type holds exactly",

@@ -229,7 +229,7 @@ class _Look:
             return
         place, name, told = min(all_misfits)
         raise SourceSchemaError(
-            code="INPUT_VALUES",
+            code="INPUT_VALUE",
             what=f"column '{name}' of the json input, declared {self._declared[name].dataType.simpleString()}",
             got=f"{told} ({self.tell_place(place)})",
             expected="values that the declared type holds exactly",
@@ -246,7 +246,7 @@ class _Look:
             seen = found.columns.get(field.name)
             if not field.nullable and seen is not None and seen.count < found.rows:
                 raise SourceSchemaError(
-                    code="INPUT_VALUES",
+                    code="INPUT_NULL",
                     what=f"column '{field.name}' of the json input, declared NOT NULL",
                     got=f"{found.rows - seen.count:,} records in which it is null or absent",
                     next_step="Correct the files, or declare it without NOT NULL.",

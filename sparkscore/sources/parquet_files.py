@@ -158,7 +158,7 @@ def refuse_cut_times(
         if answer:
             path, name = json.loads(answer)
             raise SourceError(
-                code="INPUT_VALUES",
+                code="INPUT_VALUE",
                 what=f"column '{name}' of the Parquet file '{path}'",
                 got="a time with parts of a microsecond, in the old form INT96",
                 expected="times that Spark holds exactly",

@@ -251,7 +251,7 @@ def test_a_parquet_value_that_the_type_does_not_hold_fails_the_run(
     with pytest.raises(SparkscoreError) as caught:
         sparkscore.score(spark, deployment, input=tmp_path / "a b.parquet", output=tmp_path / "out", settings=options)
 
-    assert str(caught.value).startswith("[INPUT_VALUES] column 'v c' of input file")
+    assert str(caught.value).startswith("[INPUT_VALUE] column 'v c' of input file")
     assert f"'{tmp_path / 'a b.parquet'}'" in str(caught.value)
     assert says in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -278,7 +278,7 @@ def test_old_times_are_read_and_those_that_spark_would_cut_are_refused(spark: Sp
 
     table = pa.table({"id": range(3), "at": pa.array([1000, None, 1001], pa.timestamp("ns"))})
     pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
-    with pytest.raises(SparkscoreError, match=r"\[INPUT_VALUES\] column 'at' of the Parquet file '.*a\.parquet'"):
+    with pytest.raises(SparkscoreError, match=r"\[INPUT_VALUE\] column 'at' of the Parquet file '.*a\.parquet'"):
         opened(spark, tmp_path / "a.parquet").check_contents()
     opened(spark, tmp_path / "a.parquet", columns=["id"]).check_contents()
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql.types import StructField, StructType, VariantType
+from pyspark.sql.types import LongType, StructField, StructType, VariantType
 
 from sparkscore.errors import SparkscoreError
 from sparkscore.plan import InputFile
@@ -216,7 +216,7 @@ def test_names_that_spark_takes_for_one_are_refused(read: Read) -> None:
 def test_a_declared_type_holds_each_value_or_names_its_line(read: Read, tmp_path: Path) -> None:
     message = told(read, '{"price": 19.99}\n{"price": 19.995}', declared="price decimal(10,2)")
 
-    assert message.startswith("[INPUT_VALUES] column 'price' of the json input, declared decimal(10,2)")
+    assert message.startswith("[INPUT_VALUE] column 'price' of the json input, declared decimal(10,2)")
     assert f"a number with more than 2 digits behind the point ('{tmp_path / 'a.json'}', line 2)" in message
     assert read('{"price": 19.99}\n{"price": 20}\n{"price": 19.990}', declared="price decimal(10,2)").rows == 3
 
@@ -227,6 +227,13 @@ def test_declared_columns_are_looked_at_and_others_not(read: Read) -> None:
     assert found.count_nulls(["id"]) == {"id": 1}
     assert found.schema is not None
     assert found.schema.names == ["id", "junk"]
+
+
+def test_null_in_a_column_without_null_is_refused(read: Read) -> None:
+    declared = StructType([StructField("id", LongType(), nullable=False)])
+
+    assert read('{"id": 1}', declared=declared).count_nulls(["id"]) == {"id": 0}
+    assert told(read, '{"id": 1}\n{"x": 1}', declared=declared).startswith("[INPUT_NULL] column 'id'")
 
 
 def test_a_declared_type_that_arrow_does_not_know_is_sparks_matter(read: Read) -> None:
