@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from decimal import Decimal
 from functools import reduce
 from typing import Final
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql.functions import coalesce, col, concat, expr, lit, raise_error, timestamp_micros, when
-from pyspark.sql.types import DataType, LongType, StructField, StructType, TimestampType
+from pyspark.sql.functions import coalesce, col, concat, lit, make_dt_interval, raise_error, timestamp_seconds, when
+from pyspark.sql.types import DataType, DecimalType, LongType, StructField, StructType, TimestampType
 
 from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.plan import InputFile
@@ -16,12 +17,14 @@ from sparkscore.sources.parquet_files import Group, ParquetPlan
 from sparkscore.sources.parquet_types import FileType, has_null_inside, is_same
 from sparkscore.sources.rows import with_source_file
 from sparkscore.spark_errors import REFUSED_VALUE
-from sparkscore.spark_schema import column, quoted
+from sparkscore.spark_schema import column
 
 #: Reads files with a schema.
 Load = Callable[[StructType, tuple[InputFile, ...]], DataFrame]
 
+# In a microsecond, and as a part of a second.
 _NANOSECONDS: Final = 1000
+_NANOSECOND: Final = Decimal("0.000000001")
 
 
 def read_plan(plan: ParquetPlan, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
@@ -55,9 +58,9 @@ def _read_group(group: Group, schema: StructType, keys: Collection[str], load: L
 def _value(name: str, kind: FileType, target: DataType) -> Column:
     stored = column(name)
     if kind.is_nanos and not isinstance(target, LongType):
-        whole = expr(f"{quoted(name)} % {_NANOSECONDS} = 0")
         told = f"column '{name}': got a time with parts of a microsecond"
-        return when(stored.isNull() | whole, _moment(name, target)).otherwise(_refuse(told, target))
+        is_whole = stored.isNull() | (stored % lit(_NANOSECONDS) == lit(0))
+        return when(is_whole, _moment(stored, target)).otherwise(_refuse(told, target))
     if kind.read is None or is_same(kind.read, target):
         return stored
     if kind.spark is not None and has_null_inside(kind.spark):
@@ -67,12 +70,12 @@ def _value(name: str, kind: FileType, target: DataType) -> Column:
     return when(cast.try_cast(kind.read).eqNullSafe(stored), cast).otherwise(_refuse(told, target))
 
 
-def _moment(name: str, target: DataType) -> Column:
-    """Give the time of a number of nanoseconds; no zone of a session has a part in it."""
-    microseconds = f"({quoted(name)} div {_NANOSECONDS})"
+def _moment(nanoseconds: Column, target: DataType) -> Column:
+    """Give the time of a number of nanoseconds, by decimals: no zone or setting of a session has a part in it."""
+    seconds = (nanoseconds.cast(DecimalType(19, 0)) * lit(_NANOSECOND)).cast(DecimalType(18, 6))
     if isinstance(target, TimestampType):
-        return timestamp_micros(expr(microseconds))
-    return expr(f"TIMESTAMP_NTZ'1970-01-01 00:00:00' + INTERVAL '0.000001' SECOND * {microseconds}")
+        return timestamp_seconds(seconds)
+    return lit("1970-01-01 00:00:00").cast(target) + make_dt_interval(secs=seconds)
 
 
 def _refuse(told: str, target: DataType) -> Column:
