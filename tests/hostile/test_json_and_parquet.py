@@ -147,7 +147,9 @@ def test_one_array_over_several_lines_is_read_as_the_refusal_says(
     assert rows_of(opened(spark, tmp_path / "a.json", options={"multiLine": "true"})) == [{"id": 1}, {"id": 2}]
 
 
-MOMENTS = pd.to_datetime(["1677-09-22", "1969-12-31T23:59:59.999999", "2026-10-25T02:30", "2262-04-11"])
+MOMENTS = pd.to_datetime(
+    ["1677-09-22", "1969-12-31T23:59:59.999999", "2026-10-25T02:30", "2262-04-11"], format="ISO8601"
+)
 # What a script gets for each type, where that is not what PyArrow reads.
 FRAME = pd.DataFrame(
     {
