@@ -29,6 +29,7 @@ from sparkscore.sinks.origins import Origins, renaming_line
 from sparkscore.spark_schema import from_arrow
 from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import LINEAGE_SCHEMA
+from sparkscore.yaml_lines import yaml_list, yaml_schema
 
 RUN_ID = "run_id"
 _SIMPLE_TYPES = (
@@ -71,7 +72,7 @@ def check_input_types(rows: StructType) -> None:
             what=f"input columns {names(field.name for field in refused)}",
             got=names({field.dataType.typeName() for field in refused}),
             expected="types that Arrow and Parquet hold exactly",
-            next_step=f"Leave them out with 'input.columns: [{', '.join(kept)}]', or cast them first.",
+            next_step=f"Leave them out with 'input.columns: {yaml_list(kept)}', or cast them first.",
         )
 
 
@@ -144,7 +145,7 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
             what=f"columns {names(field.name for field in wrong)} of the result",
             got="predictions that may be NULL",
             expected="NOT NULL, as the table has them",
-            next_step=f"Set 'output.schema: {declared}'; an item without a value then fails alone.",
+            next_step=f"Set 'output.schema: {yaml_schema(declared)}'; an item without a value then fails alone.",
         )
 
 

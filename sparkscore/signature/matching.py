@@ -12,6 +12,7 @@ from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.naming import type_name
 from sparkscore.signature.widening import is_exact, is_of_kind, is_rounded, without_absent
+from sparkscore.yaml_lines import yaml_list
 
 _LISTED: Final = 10
 _NAMED: Final = 3
@@ -67,7 +68,7 @@ def match_inputs(
 
 def order_advice(columns: Sequence[str]) -> str:
     """Give the line that puts columns in an order."""
-    return f"Name the columns in the model's order: 'input.columns: [{', '.join(columns[:_LISTED])}]'."
+    return f"Name the columns in the model's order: 'input.columns: {yaml_list(columns)}'."
 
 
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
@@ -176,6 +177,8 @@ class _Matcher:
             return Feed(one.name, (column,), type_, None, self._rounds)
         if kinds and one.type is None:
             self._problems.append(f"column '{column}': got {_type_text(given)}, expected {' or '.join(kinds)}")
+            if kinds == ("text",):
+                self._advice = f"Correct the input, or read texts: 'input.schema' with '{column} string' in it."
         else:
             self._check_type(column, given, one.type)
         type_ = None if one.type is None else without_absent(given, one.type)

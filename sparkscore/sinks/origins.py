@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +9,9 @@ from itertools import count
 from typing import Final
 
 from sparkscore.signature.same_name import keys_of
+from sparkscore.yaml_lines import yaml_text
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Words of YAML that are no texts without quotes.
-_YAML_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _NO_SIGN: Final = re.compile(r"\W+", re.ASCII)
 
 
@@ -60,12 +58,7 @@ NO_ORIGINS: Final = Origins()
 
 def renaming_line(names: Mapping[str, str]) -> str:
     """Write the key ``columns`` as a deployment has it."""
-    return f"columns: {{{', '.join(f'{_yaml(old)}: {_yaml(new)}' for old, new in names.items())}}}"
-
-
-def _yaml(name: str) -> str:
-    is_plain = _PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS
-    return name if is_plain else json.dumps(name, ensure_ascii=False)
+    return f"columns: {{{', '.join(f'{yaml_text(old)}: {yaml_text(new)}' for old, new in names.items())}}}"
 
 
 def _ddl_name(name: str) -> str:
