@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkscore.config import Input
 from sparkscore.errors import ConfigError, SourceNotFoundError
 from sparkscore.plan import Snapshot
+from sparkscore.sources.csv_files import CsvSource
 from sparkscore.sources.delta import DeltaSource
 from sparkscore.sources.failed_items import FailedItems, items_of, open_failed
 from sparkscore.sources.file_list import FileListSource
@@ -60,7 +61,7 @@ class Source(Protocol):
 _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
     "files": FileListSource,
     "parquet": SparkFilesSource,
-    "csv": SparkFilesSource,
+    "csv": CsvSource,
     "json": SparkFilesSource,
     "delta": DeltaSource,
 }

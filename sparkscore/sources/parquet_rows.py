@@ -8,15 +8,14 @@ from functools import reduce
 from typing import Final
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql.functions import coalesce, col, concat, lit, make_dt_interval, raise_error, timestamp_seconds, when
+from pyspark.sql.functions import col, lit, make_dt_interval, timestamp_seconds, when
 from pyspark.sql.types import DataType, DecimalType, LongType, StructField, StructType, TimestampType
 
-from sparkscore.minibatch import HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
+from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_files import Group, ParquetPlan
 from sparkscore.sources.parquet_types import FileType, has_null_inside, is_same
-from sparkscore.sources.rows import with_source_file
-from sparkscore.spark_errors import REFUSED_VALUE
+from sparkscore.sources.rows import refuse_value, with_source_file
 from sparkscore.spark_schema import column
 
 #: Reads files with a schema.
@@ -60,14 +59,14 @@ def _value(name: str, kind: FileType, target: DataType) -> Column:
     if kind.is_nanos and not isinstance(target, LongType):
         told = f"column '{name}': got a time with parts of a microsecond"
         is_whole = stored.isNull() | (stored % lit(_NANOSECONDS) == lit(0))
-        return when(is_whole, _moment(stored, target)).otherwise(_refuse(told, target))
+        return when(is_whole, _moment(stored, target)).otherwise(refuse_value(told, target))
     if kind.read is None or is_same(kind.read, target):
         return stored
     if kind.spark is not None and has_null_inside(kind.spark):
         return stored.cast(target)
     cast = stored.try_cast(target)
     told = f"column '{name}': got a {kind.read.simpleString()} that {target.simpleString()} does not hold exactly"
-    return when(cast.try_cast(kind.read).eqNullSafe(stored), cast).otherwise(_refuse(told, target))
+    return when(cast.try_cast(kind.read).eqNullSafe(stored), cast).otherwise(refuse_value(told, target))
 
 
 def _moment(nanoseconds: Column, target: DataType) -> Column:
@@ -76,8 +75,3 @@ def _moment(nanoseconds: Column, target: DataType) -> Column:
     if isinstance(target, TimestampType):
         return timestamp_seconds(seconds)
     return lit("1970-01-01 00:00:00").cast(target) + make_dt_interval(secs=seconds)
-
-
-def _refuse(told: str, target: DataType) -> Column:
-    file = coalesce(col(SOURCE_FILE_COLUMN), lit("?"))
-    return raise_error(concat(lit(f"{REFUSED_VALUE[0]}{told} in '"), file, lit(f"'{REFUSED_VALUE[1]}"))).cast(target)

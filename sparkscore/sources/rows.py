@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql.functions import coalesce, col, concat, lit, raise_error
 from pyspark.sql.functions import max as largest
+from pyspark.sql.types import DataType
 
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
-from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark_errors import REFUSED_VALUE, SPARK_ERRORS, explain_read_error
 from sparkscore.spark_schema import column
 from sparkscore.spark_settings import pinned_settings
 
@@ -20,6 +22,17 @@ def with_source_file(frame: DataFrame) -> DataFrame:
     start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
     file = metadata.getField("file_path").alias(SOURCE_FILE_COLUMN)
     return frame.select("*", file, start.alias(BLOCK_COLUMNS[0]), length.alias(BLOCK_COLUMNS[1]))
+
+
+def refuse_value(told: str, kind: DataType) -> Column:
+    """Give what fails the run in place of a value, with the row's file; `with_source_file` has added that.
+
+    Args:
+        told: the column and what was found in it, as ``column 'x': got a …``.
+        kind: the type that the value should have had.
+    """
+    file = coalesce(col(SOURCE_FILE_COLUMN), lit("?"))
+    return raise_error(concat(lit(f"{REFUSED_VALUE[0]}{told} in '"), file, lit(f"'{REFUSED_VALUE[1]}"))).cast(kind)
 
 
 def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) -> DataFrame:

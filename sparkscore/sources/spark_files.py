@@ -1,4 +1,4 @@
-"""The source whose items are the rows of Parquet, CSV or JSON files that Spark reads (driver)."""
+"""The source whose items are the rows of Parquet or JSON files that Spark reads (driver)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sparkscore.sources.agreement import (
     refuse_patterns_in_names,
 )
 from sparkscore.sources.column_order import doubt_of_parquet, order_of_json
-from sparkscore.sources.csv_quotes import refuse_open_quotes
+from sparkscore.sources.declaration import declared_fields
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
@@ -41,18 +41,9 @@ from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark_settings import pinned_settings, read_from
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
-# The others make Spark read what the files say: all columns of all Parquet files, each CSV file's own header compared
-# with the first's instead of ignored, quotes doubled as RFC 4180 has them, line ends inside quotes.
+# Of Parquet files Spark shall read all columns of all files.
 _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
     "parquet": {"mergeSchema": "true"},
-    "csv": {
-        "header": "true",
-        "inferSchema": "true",
-        "mode": "FAILFAST",
-        "enforceSchema": "false",
-        "escape": '"',
-        "multiLine": "true",
-    },
     "json": {"mode": "FAILFAST"},
 }
 
@@ -63,7 +54,7 @@ class SparkFilesSource:
     def __init__(self, spark: SparkSession, config: Input) -> None:
         self._spark = spark
         self._format = str(config.format)
-        self._options = _DEFAULT_OPTIONS[self._format] | config.options
+        self._options = _DEFAULT_OPTIONS.get(self._format, {}) | config.options
         if self._format == "json":
             self._options = json_options(self._options)
         listing = list_files(config.location)
@@ -108,9 +99,7 @@ class SparkFilesSource:
         return declared | count_nulls([file.path for file in self._files], others)
 
     def check_contents(self) -> None:
-        """Look for what Spark would misread in CSV files, and cut off in Parquet's old times."""
-        if self._format == "csv":
-            refuse_open_quotes(self._spark, self._files, self._options)
+        """Look for what Spark would cut off in Parquet's old times."""
         if self._format == "parquet" and self._frame is not None:
             refuse_cut_times(self._spark, self._files, self._footers, self._frame.columns)
 
@@ -139,14 +128,12 @@ class SparkFilesSource:
         order = of_files = [name for name in present if name not in keys]
         if config.schema_ddl:
             # Spark moves the keys of folders behind all others.
-            declared = StructType(StructType.fromDDL(config.schema_ddl).fields).names  # type: ignore[attr-defined]
+            declared = [field.name for field in declared_fields(config.schema_ddl)]
             order = [name for name in declared if name in present]
         elif self._format == "json":
             order, self._order_doubt = order_of_json(self._files, self._options, of_files)
         elif self._format == "parquet":
             self._order_doubt = doubt_of_parquet(self._files, names_of(self._footers))
-        elif self._options.get("enforceSchema") == "true" and len(self._files) > 1:
-            self._order_doubt = "the option 'enforceSchema' leaves the headers of the files uncompared"
         if behind := [name for name in present if name not in order]:
             told = f"{names(behind)} is the key of folders, which has no place among the columns of the files"
             self._order_doubt = self._order_doubt or told
@@ -159,15 +146,12 @@ class SparkFilesSource:
         again at each action, and takes '01', '1' and '1.0' in folders' names for one number.
         """
         declared = config.schema_ddl
-        told = StructType(StructType.fromDDL(declared).fields if declared else [])  # type: ignore[attr-defined]
+        told = StructType(declared_fields(declared) if declared else [])
         self._without_null = frozenset(field.name for field in told if not field.nullable)
-        # A CSV file's header is compared with the declared columns while it is read.
-        is_compared = bool(declared) and self._format != "csv"
-        if keys or is_compared or not declared:
-            of_files = self._schema_of_files(spark, told if declared else None, config.columns)
-            check_against_files(keys, told.names if is_compared else None, of_files.names, self._format)
-            if not declared:
-                told = of_files
+        of_files = self._schema_of_files(spark, told if declared else None, config.columns)
+        check_against_files(keys, told.names if declared else None, of_files.names, self._format)
+        if not declared:
+            told = of_files
         folders = [StructField(key, StringType()) for key in keys if key not in told.names]
         return StructType([*told.fields, *folders])
 

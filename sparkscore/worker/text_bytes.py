@@ -15,6 +15,7 @@ import pyarrow as pa
 _BLOCK_BYTES: Final = 1 << 20
 # Python takes its own machine's order for these where there is no byte order mark, Java the big-endian one.
 _BIG_ENDIAN: Final = {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
+_WIDE: Final = ("utf-16", "utf-32")
 _MARKS: Final = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -105,6 +106,8 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
         encoding = _BIG_ENDIAN[encoding]
     if kind := next((kind for magic, kind in _KINDS_OF_FILES.items() if start.startswith(magic)), None):
         raise WrongBytesError(kind)
+    if not encoding.startswith(_WIDE) and (start.startswith(_MARKS["utf-16"]) or b"\0" in start[:4]):
+        raise WrongBytesError("a start as text in UTF-16 or UTF-32 has it")
     return codecs.getincrementaldecoder(encoding)()
 
 

@@ -278,7 +278,7 @@ def test_a_frame_of_a_source_does_not_depend_on_settings_when_it_runs(
     for frame in (source.frame(), again.frame()):
         assert frame is not None
         kinds = {field.name: field.dataType.simpleString() for field in frame.schema}
-        assert (kinds["store"], kinds["moment"], kinds["day"]) == ("string", "timestamp", "date")
+        assert (kinds["store"], kinds["moment"], kinds["day"]) == ("string", "timestamp_ntz", "date")
         assert {row[0] for row in frame.select("store").collect()} == {"007", "7", "010"}
 
 

@@ -210,7 +210,8 @@ def test_a_row_that_cannot_be_parsed_is_not_shown(
         settings={"input.schema": "id bigint, x bigint"},
     )
 
-    assert error.code == "INPUT_UNREADABLE"
+    assert error.code == "INPUT_VALUE"
+    assert "column 'id' of input file" in str(error)
     assert ROW_TEXT not in str(error)
 
 

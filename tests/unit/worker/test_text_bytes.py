@@ -108,6 +108,15 @@ def test_a_file_that_is_no_text_at_all_is_called_what_it_is(content: bytes, kind
         read(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("read_as", ["utf-8", "iso-8859-1"])
+def test_wide_text_is_no_text_of_single_bytes(encoding: str, read_as: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,x\n1,2\n".encode(encoding))
+
+    with pytest.raises(WrongBytesError, match="UTF-16"):
+        read(tmp_path / "a.csv", read_as)
+
+
 def test_an_empty_file_is_empty_text(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
 

@@ -1,0 +1,235 @@
+"""The source whose items are the rows of CSV files: Spark cuts them into texts, a grammar gives these types (driver).
+
+docs/inputs.md has the grammar.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import DataType, StringType, StructField, StructType
+
+from sparkscore.config import Input
+from sparkscore.errors import SourceError, SourceNotFoundError, SourceSchemaError, names
+from sparkscore.location import spark_path
+from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.signature.naming import to_ddl
+from sparkscore.sources.agreement import check_against_files, check_column_names, partition_keys, refuse_delta_table
+from sparkscore.sources.csv_columns import CsvColumn, find_columns
+from sparkscore.sources.csv_format import CsvFormat, csv_format
+from sparkscore.sources.csv_survey import check_files, survey_columns
+from sparkscore.sources.csv_values import value_of
+from sparkscore.sources.declaration import declared_fields
+from sparkscore.sources.rows import select_columns, with_source_file
+from sparkscore.sources.spark_files import SparkFilesSource
+from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark_schema import column, schema_of, to_arrow
+from sparkscore.spark_settings import pinned_settings, read_from
+from sparkscore.worker.csv_header import first_record
+from sparkscore.worker.csv_survey import ColumnSurvey
+from sparkscore.worker.text_types import type_of
+
+logger = logging.getLogger("sparkscore")
+
+_HINTS: Final = {
+    "boolean": "true or false",
+    "date": "days such as 2024-01-31, or 'input.options.dateFormat'",
+    "timestamp": "times such as 2024-01-31 10:30:00.123456, or 'input.options.timestampFormat'",
+    "timestamp_ntz": "times without a zone such as 2024-01-31 10:30:00.123456, or 'input.options.timestampNTZFormat'",
+}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What is known of the input before its values are looked at.
+
+    Attributes:
+        csv: how the files are written.
+        columns: the columns of the files, then the keys of their folders.
+        declared: the declared columns; None where nothing is declared.
+        base: the folder below which folders have keys.
+    """
+
+    csv: CsvFormat
+    columns: list[CsvColumn]
+    declared: list[StructField] | None
+    base: Path | None
+
+
+class CsvSource(SparkFilesSource):
+    """Rows of CSV files."""
+
+    def _read(self, spark: SparkSession, config: Input, folder: Path | None) -> DataFrame:
+        refuse_delta_table(self._files)
+        self._surveyed: list[ColumnSurvey] | None = None
+        try:
+            with pinned_settings(spark):
+                self._layout = self._find_layout(config, folder)
+                fields = self._fields()
+                check_column_names([name for name, _, _ in fields], self._format)
+                self._doubt_order(config)
+                return select_columns(self._values(fields), config.columns, self._format)
+        except SPARK_ERRORS as error:
+            raise explain_read_error(error, self._format) from error
+
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Give what the survey has counted, once there was one; columns that are declared NOT NULL have none."""
+        counted = dict.fromkeys(self._without_null, 0)
+        for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
+            counted[each.name] = found.nulls
+        return {name: counted[name] for name in columns if name in counted}
+
+    def check_contents(self) -> None:
+        """Look at all bytes and all values, unless the types were found in them."""
+        for each, found in zip(self._layout.columns, self._survey(), strict=True):
+            if each.declared is not None:
+                _check_values(each.declared, found)
+
+    def _find_layout(self, config: Input, folder: Path | None) -> _Layout:
+        csv = csv_format(config.options)
+        keys = partition_keys(self._files, folder)
+        declared: list[StructField] | None = None
+        if config.schema_ddl:
+            declared = declared_fields(config.schema_ddl)
+            self._without_null = frozenset(field.name for field in declared if not field.nullable)
+        columns = find_columns(self._header(csv), declared, keys, has_header=csv.has_header)
+        check_against_files(keys, None, [each.name for each in columns if not each.is_key], self._format)
+        return _Layout(csv, columns, declared, folder if keys else None)
+
+    def _header(self, csv: CsvFormat) -> tuple[str, ...]:
+        found = (first_record(file.path, csv.dialect) for file in self._files)
+        header = next((record for record in found if record is not None), None)
+        if header is None:
+            check_files(self._spark, self._files, csv)
+            raise SourceNotFoundError(
+                code="INPUT_EMPTY",
+                what=f"the CSV input has no row in {len(self._files)} files, among them '{self._files[0].path}'",
+                next_step="Check --input and 'input.format'.",
+            )
+        return header
+
+    def _survey(self) -> list[ColumnSurvey]:
+        """Look at the files, once."""
+        if self._surveyed is None:
+            layout = self._layout
+            check_files(self._spark, self._files, layout.csv)
+            texts = self._load_texts(are_texts=True)
+            place = texts.metadataColumn("_metadata").getField("file_path")
+            wanted = texts.select(*(column(each.read_as) for each in layout.columns), place)
+            kinds = [self._looked_for(each) for each in layout.columns]
+            self._surveyed = survey_columns(self._spark, wanted, kinds, layout.csv)
+        return self._surveyed
+
+    def _looked_for(self, each: CsvColumn) -> str:
+        """Name the type that all values must have; an empty text where it is to be found."""
+        csv = self._layout.csv
+        if each.declared is not None:
+            kind = each.declared.dataType.simpleString()
+            return "string" if kind in csv.has_form else kind
+        return "" if self._layout.declared is None and csv.finds_types and not each.is_key else "string"
+
+    def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
+        """Give the input's columns in their order: name, column of the files, type."""
+        layout = self._layout
+        if layout.declared is not None:
+            by_name = {each.name: each for each in layout.columns if each.declared is not None}
+            told = [(field.name, by_name[field.name], field.dataType) for field in layout.declared]
+            return [*told, *((each.name, each, StringType()) for each in layout.columns if _is_bare_key(each))]
+        return self._found_fields(self._survey())
+
+    def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
+        layout = self._layout
+        both = list(zip(layout.columns, survey, strict=True))
+        empty = [each.name for each, found in both if layout.csv.finds_types and not (each.is_named or found.seen)]
+        kept = [(each, type_of(found.seen)) for each, found in both if each.name not in empty]
+        types = schema_of({each.name: kind for each, kind in kept})
+        if layout.csv.finds_types:
+            _tell(types, empty, layout.csv)
+        return [(each.name, each, field.dataType) for (each, _), field in zip(kept, types, strict=True)]
+
+    def _values(self, fields: list[tuple[str, CsvColumn, DataType]]) -> DataFrame:
+        rows = with_source_file(self._load_texts(are_texts=False))
+        values = [
+            (
+                column(each.read_as)
+                if self._is_read_by_spark(each)
+                else value_of(column(each.read_as), name, kind, self._layout.csv.zone)
+            ).alias(name)
+            for name, each, kind in fields
+        ]
+        return rows.select(*values, *map(column, HIDDEN_COLUMNS))
+
+    def _load_texts(self, *, are_texts: bool) -> DataFrame:
+        """Give the rows as texts, but for values that have a form of the user's, which Spark reads."""
+        layout = self._layout
+        schema = StructType(
+            [
+                StructField(
+                    each.read_as,
+                    each.declared.dataType
+                    if each.declared is not None and self._is_read_by_spark(each) and not are_texts
+                    else StringType(),
+                )
+                for each in layout.columns
+            ]
+        )
+        is_net = layout.csv.compares_headers and all(each.is_named for each in layout.columns)
+        options = {**layout.csv.options, "enforceschema": "false" if is_net else "true"}
+        if layout.base is not None:
+            options["basePath"] = str(layout.base)
+        reader = read_from(self._spark, "csv", options).schema(schema)
+        return reader.load([spark_path(file.path) for file in self._files])
+
+    def _is_read_by_spark(self, each: CsvColumn) -> bool:
+        kind = "" if each.declared is None else each.declared.dataType.simpleString()
+        return kind in self._layout.csv.read_by_spark and not each.is_key
+
+    def _doubt_order(self, config: Input) -> None:
+        """Note where the order of the columns is not that of all files."""
+        layout = self._layout
+        if layout.declared is None and not layout.csv.compares_headers and len(self._files) > 1:
+            self._order_doubt = "the option 'enforceSchema' leaves the headers of the files uncompared"
+        behind = [each.name for each in layout.columns if _is_bare_key(each)]
+        if behind and not config.columns:
+            told = f"{names(behind)} is the key of folders, which has no place among the columns of the files"
+            self._order_doubt = self._order_doubt or told
+
+
+def _is_bare_key(each: CsvColumn) -> bool:
+    return each.is_key and each.declared is None
+
+
+def _tell(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
+    """Say which types were found, as the declaration that says the same."""
+    if left_out:
+        logger.info("columns without a name and without a value are left out: %s", names(left_out))
+    if csv.has_form:
+        logger.warning("the form of %s values is for declared columns: declare 'input.schema'", names(csv.has_form))
+    ddl = json.dumps(to_ddl(to_arrow(types)), ensure_ascii=False)
+    logger.info("types found in the CSV files; the same, declared: input.schema: %s", ddl)
+
+
+def _check_values(declared: StructField, found: ColumnSurvey) -> None:
+    kind = declared.dataType.simpleString()
+    if found.misfits:
+        raise SourceError(
+            code="INPUT_VALUE",
+            what=f"column '{declared.name}' of input file '{found.file}', which 'input.schema' declares as {kind}",
+            got=f"{found.misfits:,} texts in the input that this type does not hold exactly",
+            expected=_HINTS.get(kind, f"values that {kind} holds exactly"),
+            next_step="Declare a type that holds them (a string holds any), or correct the file.",
+        )
+    if found.nulls and not declared.nullable:
+        raise SourceSchemaError(
+            code="INPUT_NULL",
+            what=f"column '{declared.name}', which 'input.schema' declares NOT NULL",
+            got=f"{found.nulls:,} empty values",
+            expected="none",
+            next_step="Declare it without NOT NULL, or correct the files.",
+        )

@@ -1,0 +1,139 @@
+"""Look at all of a CSV input before it is scored: its bytes, its headers and its values (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkscore.errors import SourceError, SourceSchemaError, names
+from sparkscore.plan import InputFile
+from sparkscore.signature.same_name import folded
+from sparkscore.sources.csv_format import CsvFormat
+from sparkscore.sources.encodings import wrong_bytes
+from sparkscore.spark_jobs import map_on_workers, run_in_arrow
+from sparkscore.worker.csv_bytes import Dialect, FileFault
+from sparkscore.worker.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
+from sparkscore.worker.csv_survey import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, survey
+from sparkscore.worker.csv_survey import joined as joined_columns
+from sparkscore.worker.text_bytes import NOT_READ_HERE
+
+# A job of Spark takes as long as this many bytes.
+_LEAST_BYTES: Final = 8 * 1024 * 1024
+_SHARE_BYTES: Final = 16 * 1024 * 1024
+_SHARE_FILES: Final = 500
+_FIX_QUOTES: Final = (
+    "Correct the file; if quotes are part of values and no value holds a line end, set "
+    "'input.options: {multiLine: \"false\"}'; if no value is in quotes, 'input.options: {quote: \"\"}'."
+)
+_FIXES: Final = {
+    "open quote": _FIX_QUOTES,
+    "quote inside": _FIX_QUOTES,
+    "backslash": "If the file was written by Spark, MySQL or so, which escape quotes by a backslash, set escape: '\\' "
+    "below 'input.options'; else correct the file.",
+    "doubled quote": "If quotes are doubled inside values, leave out 'input.options.escape'; else correct the file.",
+    "line ends": "Write all lines with the same end (dos2unix does it), or, if no value holds a line end, set "
+    "'input.options: {multiLine: \"false\"}'.",
+}
+_CODES: Final = {"line ends": "INPUT_LINE_ENDS", "open quote": "INPUT_OPEN_QUOTE"}
+_WANTED: Final = {
+    "line ends": "one line end in all of the file",
+    "doubled quote": "each quote inside a value behind a backslash",
+}
+
+
+def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvFormat) -> None:
+    """Look at the bytes of all files, on the workers where there are many, and compare their headers.
+
+    Raises:
+        SourceError: the bytes of a file are not text in its encoding, or its quotes or line ends would be misread.
+        SourceSchemaError: the files have different headers.
+    """
+    if packed := next((file.path for file in files if file.path.endswith(NOT_READ_HERE)), None):
+        raise SourceError(
+            code="INPUT_PACKED",
+            what=f"input file '{packed}'",
+            got="a compression that Hadoop alone reads, so that the file cannot be looked at before",
+            expected="no compression, or .gz, .bz2, .zst or .deflate",
+            next_step="Decompress the file.",
+        )
+    looked = _look(spark, files, found.dialect)
+    if looked.fault is not None:
+        _refuse(looked.fault[0], looked.fault[1], found)
+    if found.has_header and found.compares_headers:
+        _compare(looked)
+
+
+def survey_columns(spark: SparkSession, texts: DataFrame, kinds: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
+    """Look at all values.
+
+    Args:
+        spark: the session.
+        texts: the columns as texts, and the row's file as the last column.
+        kinds: the declared type of each; an empty text where it is to be found.
+        found: how the files are written.
+
+    Raises:
+        SourceError: Spark cannot read the files.
+    """
+    spec = SurveySpec(tuple(kinds), found.special, found.zone)
+    numbered = texts.toDF(*(f"c{number}" for number in range(len(texts.columns))))
+    table = run_in_arrow(spark, numbered, lambda batches: survey(batches, spec), SURVEY_SCHEMA)
+    return joined_columns(table.to_pylist(), len(kinds))
+
+
+def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> Looked:
+    if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _SHARE_FILES:
+        return look_at_files([file.path for file in files], dialect)
+    answers = map_on_workers(spark, look_as_text, [(share, dialect) for share in _shares(files)])
+    return joined(map(read_looked, answers))
+
+
+def _shares(files: Sequence[InputFile]) -> list[tuple[str, ...]]:
+    shares: list[list[str]] = []
+    size = 0
+    for file in files:
+        if not shares or size > _SHARE_BYTES or len(shares[-1]) >= _SHARE_FILES:
+            shares.append([])
+            size = 0
+        shares[-1].append(file.path)
+        size += file.size_bytes
+    return [tuple(share) for share in shares]
+
+
+def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
+    if fault.kind == "bytes":
+        raise wrong_bytes(path, fault.told, found.options["encoding"])
+    raise SourceError(
+        code=_CODES.get(fault.kind, "INPUT_QUOTES"),
+        what=f"input file '{path}'",
+        got=fault.told,
+        expected=_WANTED.get(fault.kind, "each quote closed, and doubled inside a value"),
+        next_step=_FIXES[fault.kind],
+    )
+
+
+def _compare(looked: Looked) -> None:
+    """Compare the headers as Spark compares names."""
+    by_path = sorted(looked.headers.items(), key=lambda item: item[1])
+    if not by_path:
+        return
+    (first, first_path), *others = by_path
+    for header, path in others:
+        if [folded(name) for name in header] != [folded(name) for name in first]:
+            raise SourceSchemaError(
+                code="INPUT_HEADERS",
+                what=f"input file '{path}' has another header than '{first_path}'",
+                got=_difference(header, first),
+                expected="the same columns in the same order in all files",
+                next_step="Score the files one by one, or write them alike; 'input.options: {enforceSchema: \"true\"}' "
+                "reads all files by the first one's header, whatever the others say.",
+            )
+
+
+def _difference(header: tuple[str, ...], first: tuple[str, ...]) -> str:
+    more, missing = set(header) - set(first), set(first) - set(header)
+    parts = [f"also {names(more)}"] if more else []
+    parts += [f"no {names(missing)}"] if missing else []
+    return " and ".join(parts) or "another order, or a name more than once"

@@ -1,0 +1,196 @@
+"""Find the type of a column of texts, by a grammar that takes no text for another value (worker).
+
+docs/inputs.md has the grammar. A column is taken batch by batch; what is known of it is a set of flags, which can be
+joined with those of other batches, files and tasks in any order.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import date
+from enum import IntFlag
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_Flags = npt.NDArray[np.bool_]
+
+
+class Seen(IntFlag):
+    """What a column of texts holds."""
+
+    INTEGER = 1
+    DECIMAL = 2
+    BOOLEAN = 4
+    DATE = 8
+    TIME = 16
+    """A day and a time of day, without a zone."""
+    INSTANT = 32
+    """The same with a zone."""
+    TEXT = 64
+    NO_DOUBLE = 128
+    """An integer that is no double."""
+
+
+_INTEGER: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
+_DECIMAL: Final = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)$|^-0$"
+# Decimals of which nothing more has to be known: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
+_SURE_DECIMAL: Final = "^-?(?:{})$".format(
+    "|".join(
+        (
+            r"0\.0{0,20}[1-9]?[0-9]{0,16}",
+            *(rf"[1-9][0-9]{{{whole - 1}}}\.[0-9]{{1,{17 - whole}}}" for whole in range(1, 16)),
+            r"[0-9]\.[0-9]{1,16}[eE][+-]?[0-9]{1,2}",
+            "[0-9][eE][+-][0-9]{1,2}",
+        )
+    )
+)
+_BOOLEAN: Final = "^(?:true|True|TRUE|false|False|FALSE)$"
+_DAY: Final = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_CLOCK: Final = r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
+_ZONE: Final = "(?:Z|[+-](?:0[0-9]|1[0-7])(?::?[0-5][0-9])?)"
+_DATE: Final = f"^{_DAY}$"
+_TIME: Final = f"^{_DAY}{_CLOCK}$"
+_INSTANT: Final = f"^{_DAY}{_CLOCK}{_ZONE}$"
+# The first and the last day of the calendar: with a zone, an instant of them may lie in the year 0 or 10000.
+_EDGES: Final = "^(?:0001-01-01|9999-12-31)"
+#: Digits of which a double's shortest form needs no more.
+_DOUBLE_DIGITS: Final = 17
+_EXACT_TO: Final = 2**53
+_DAY_LENGTH: Final = len("2024-01-01")
+_INT64_DIGITS: Final = 19
+
+
+def look_at(texts: pa.Array, before: Seen) -> Seen:
+    """Tell what a column has held so far.
+
+    Args:
+        texts: the next texts; NULLs say nothing.
+        before: what it held before them.
+    """
+    if Seen.TEXT in before or texts.null_count == len(texts):
+        return before
+    rest, found = texts.drop_null(), before
+    # What a column held before is what it holds most probably.
+    for kind in sorted(_MATCHERS, key=lambda kind: kind not in before):
+        if kind is Seen.INTEGER and (integers := _canonical(rest)) is not None:
+            return found | Seen.INTEGER | _no_double(integers)
+        is_kind, more = _MATCHERS[kind](rest)
+        if is_kind.any():
+            found |= kind | more
+            rest = rest.filter(pa.array(~is_kind))
+        if not len(rest):
+            return found
+    return found | Seen.TEXT
+
+
+def type_of(seen: Seen) -> str:
+    """Give Spark's name of the type that holds all of a column's texts, each exactly; ``string`` where none does."""
+    kinds = seen & ~Seen.NO_DOUBLE
+    if kinds == Seen.INTEGER:
+        return "bigint"
+    if kinds in {Seen.DECIMAL, Seen.DECIMAL | Seen.INTEGER} and Seen.NO_DOUBLE not in seen:
+        return "double"
+    return _TYPES.get(kinds, "string")
+
+
+_TYPES: Final = {
+    Seen.BOOLEAN: "boolean",
+    Seen.DATE: "date",
+    Seen.TIME: "timestamp_ntz",
+    Seen.INSTANT: "timestamp",
+}
+
+
+def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
+    """Give the integers where all texts are written as integers are; None where not. Quicker than an expression."""
+    try:
+        integers = texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    is_same = pc.all(pc.equal(integers.cast(pa.string()), texts)).as_py()
+    return integers.to_numpy() if is_same else None
+
+
+def _no_double(integers: npt.NDArray[np.int64]) -> Seen:
+    large = integers[(integers > _EXACT_TO) | (integers < -_EXACT_TO)]
+    return Seen(0) if all(int(float(value)) == value for value in large.tolist()) else Seen.NO_DOUBLE
+
+
+def _matches(texts: pa.Array, expression: str) -> _Flags:
+    return np.asarray(pc.match_substring_regex(texts, expression).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _only_where(is_kind: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
+    """Clear the flags of texts that have the right signs and no value; the texts are looked at one by one."""
+    for place in np.flatnonzero(is_kind):
+        is_kind[place] = holds(texts[int(place)].as_py())
+
+
+def _match_integers(texts: pa.Array) -> tuple[_Flags, Seen]:
+    is_kind = _matches(texts, _INTEGER)
+    is_long = is_kind & (pc.binary_length(texts).to_numpy() >= _INT64_DIGITS)
+    _only_where(is_long, texts, lambda text: -(2**63) <= int(text) < 2**63)
+    is_kind &= is_long | (pc.binary_length(texts).to_numpy() < _INT64_DIGITS)
+    return is_kind, _no_double(texts.filter(pa.array(is_kind)).cast(pa.int64()).to_numpy())
+
+
+def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
+    is_kind = _matches(texts, _SURE_DECIMAL)
+    if not is_kind.all():
+        is_other = _matches(texts, _DECIMAL) & ~is_kind
+        _only_where(is_other, texts, _is_double)
+        is_kind |= is_other
+    return is_kind, Seen(0)
+
+
+def _is_double(text: str) -> bool:
+    """Tell whether a decimal has no more digits than a double, and does not become 0, infinite or another integer."""
+    mantissa = re.split("[eE]", text)[0]
+    digits = len(re.sub(r"^-?[0.]*|\.", "", mantissa))
+    value = float(text)
+    if digits > _DOUBLE_DIGITS or math.isinf(value) or (digits and not value):
+        return False
+    whole, _, fraction = mantissa.partition(".")
+    return mantissa != text or bool(fraction.strip("0")) or int(whole) == value
+
+
+def _match_booleans(texts: pa.Array) -> tuple[_Flags, Seen]:
+    return _matches(texts, _BOOLEAN), Seen(0)
+
+
+def _match_days(expression: str) -> Callable[[pa.Array], tuple[_Flags, Seen]]:
+    def match(texts: pa.Array) -> tuple[_Flags, Seen]:
+        is_kind = _matches(texts, expression)
+        try:
+            pc.utf8_slice_codeunits(texts.filter(pa.array(is_kind)), 0, _DAY_LENGTH).cast(pa.date32())
+        except pa.ArrowInvalid:
+            _only_where(is_kind, texts, _is_day)
+        if expression is _INSTANT:
+            is_kind &= ~_matches(texts, _EDGES)
+        return is_kind, Seen(0)
+
+    return match
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text[:_DAY_LENGTH])
+    except ValueError:
+        return False
+    return True
+
+
+_MATCHERS: Final[dict[Seen, Callable[[pa.Array], tuple[_Flags, Seen]]]] = {
+    Seen.INTEGER: _match_integers,
+    Seen.DECIMAL: _match_decimals,
+    Seen.DATE: _match_days(_DATE),
+    Seen.TIME: _match_days(_TIME),
+    Seen.INSTANT: _match_days(_INSTANT),
+    Seen.BOOLEAN: _match_booleans,
+}
