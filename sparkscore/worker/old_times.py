@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+_UNITS = ("ns", "us")
 #: A file, and the columns of it to look at.
 Times = tuple[str, tuple[str, ...]]
 
@@ -23,16 +24,22 @@ def find_parts(share: Sequence[Times]) -> str:
 
 def _has_parts(path: str, name: str) -> bool:
     try:
-        batches = pq.ParquetFile(path).iter_batches(columns=[name])
-        return any(_has_part(part) for batch in batches for part in batch.columns)
+        # Nanoseconds overflow outside of 1677 to 2262, and so does what the microseconds are multiplied to.
+        both = [pq.ParquetFile(path, coerce_int96_timestamp_unit=unit).iter_batches(columns=[name]) for unit in _UNITS]
+        return any(_has_part(*pair) for batches in zip(*both, strict=True) for pair in zip(*batches, strict=True))
     except (OSError, pa.ArrowException):  # Spark says what is wrong with it
         return False
 
 
-def _has_part(values: pa.Array) -> bool:
-    if pa.types.is_nested(values.type):
-        inner = values.flatten()
-        return any(map(_has_part, inner if isinstance(inner, list) else [inner]))
-    if not pa.types.is_timestamp(values.type):
+def _has_part(fine: pa.Array, coarse: pa.Array) -> bool:
+    if pa.types.is_nested(fine.type):
+        inner = [values.flatten() for values in (fine, coarse)]
+        return (
+            any(_has_part(*pair) for pair in zip(*inner, strict=True))
+            if isinstance(inner[0], list)
+            else _has_part(*inner)
+        )
+    if not pa.types.is_timestamp(fine.type):
         return False
-    return bool((values.drop_null().cast(pa.int64()).to_numpy(zero_copy_only=False) % 1000).any())
+    nanoseconds, microseconds = (values.drop_null().cast(pa.int64()).to_numpy(False) for values in (fine, coarse))
+    return bool((nanoseconds != microseconds * 1000).any())

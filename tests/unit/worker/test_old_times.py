@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -27,3 +28,11 @@ def test_parts_of_a_microsecond_are_found(number: int, tmp_path: Path, *, is_nes
     footers = read_footers(files)
     assert [footer.old_times for footer in footers if footer] == [{"at"}]
     assert plan_parquet(files, footers, None, None) is None
+
+
+def test_times_that_nanoseconds_cannot_count_are_no_parts(tmp_path: Path) -> None:
+    times = [dt.datetime.fromisoformat(time) for time in ("0001-01-01", "1500-01-01T00:00:00.000001", "9999-12-31")]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"at": pa.array(times)}), path, use_deprecated_int96_timestamps=True)
+
+    assert find_parts([(str(path), ("at",))]) == ""
