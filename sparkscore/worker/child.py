@@ -242,8 +242,7 @@ class ChildEngine:
             ScoringError.__name__,
             f"the process that scores {_how_ended(ended.code)} during {what}",
             traceback_text=ended.trace,
-            next_step="The log says where it was, as far as that is known. A process that was killed may have needed "
-            "more memory than its host has.",
+            next_step="The log says where it was, as far as that is known. " + _about_the_end(ended.code),
         )
 
 
@@ -255,6 +254,15 @@ def _how_ended(code: int | None) -> str:
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     hint = ", possibly for lack of memory" if -code == signal.SIGKILL else ""
     return f"was ended by {name}{hint}"
+
+
+def _about_the_end(code: int | None) -> str:
+    """Say what such an end usually means."""
+    if code == -signal.SIGKILL:
+        return "A process that was killed may have needed more memory than its host has."
+    if code is None or code < 0:
+        return "A signal that is no kill comes from native code, of a package or of the system."
+    return "An exit code comes from the code that ran: os._exit(), or an interpreter that could not start."
 
 
 def _broke(ended: ChildEndedError, what: str) -> Failure:

@@ -323,6 +323,8 @@ def test_a_death_fails_its_mini_batch_and_a_new_process_scores_the_next(
     assert failure.code == "PROCESS_ENDED"
     assert how in failure.message
     assert ("memory" in failure.message) is (how == "SIGKILL")
+    assert ("memory" in failure.next_step) is (how == "SIGKILL")
+    assert ("exit code" in failure.next_step) is (how == "exit code 7")
     assert ("score.py" in failure.traceback_text) is (how in {"SIGSEGV", "SIGABRT"})
     assert child.load().failure is None
     assert score(child, "").scored == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 import sparkscore
+from sparkscore.run import scoring
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -87,3 +90,50 @@ def test_a_file_that_fails_fails_as_a_whole(spark: SparkSession, tmp_path: Path,
     assert sorted(found["prediction"]) == [-2.0, -1.0, 1.0, 2.0]
     counts = run.record["counts"]
     assert (counts["scored"], counts["failed"], counts["scored_in_parts"]) == (4, 4, 0)
+
+
+def test_a_script_may_return_nothing_for_some_files(
+    spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "abcd":
+        (tmp_path / "in" / f"{name}.txt").write_text(name)
+    script = "def run(files):\n    return [7] if files[0].endswith('c.txt') else []"
+    deployment = make_deployment(script, settings={"error_threshold": -1, "mini_batch_size": 1})
+
+    run = sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out", output_format="parquet")
+
+    assert pd.read_parquet(tmp_path / "out")["prediction"].tolist() == [7]
+    assert (run.record["counts"]["scored"], run.record["counts"]["failed"]) == (1, 3)
+
+    nothing = make_deployment("def run(files): return []", "nothing", settings={"error_threshold": -1})
+    declared = {"output.schema": "prediction bigint"}
+    with pytest.raises(sparkscore.SparkscoreError, match="No item was scored"):
+        sparkscore.score(spark, nothing, input=tmp_path / "in", output=tmp_path / "none", settings=declared)
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_a_script_logs_is_kept_in_the_runs_folder(
+    spark: SparkSession, tmp_path: Path, make_deployment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # MLflow is loaded here, and its own store would be the driver's.
+    monkeypatch.setattr(scoring, "stores_for_workers", lambda: ("", ""))
+    pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "in.parquet")
+    script = """
+    import mlflow
+
+    def init():
+        mlflow.log_metric("loads", 1)
+
+    def run(frame):
+        return frame["x"].tolist()
+    """
+
+    run = sparkscore.score(spark, make_deployment(script), input=tmp_path / "in.parquet", output=tmp_path / "out")
+
+    (warning,) = run.record["warnings"]
+    folder = next(Path(part) for part in warning.split("'") if part.endswith("script_logs/mlflow"))
+    (store,) = folder.glob("*.db")
+    (found,) = sqlite3.connect(store).execute("select key, value from metrics").fetchall()
+    assert found == ("loads", 1.0)
