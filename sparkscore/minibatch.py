@@ -113,7 +113,8 @@ class _Pending:
 
     def begin(self, block: _Block | None) -> None:
         if self._limit.is_file and block is not None and block.start:
-            raise _split_file(block)
+            what = f"Spark split the file '{block.file}', which the model must get as a whole"
+            raise file_split(what, f"a part that begins at byte {block.start}")
         self.block = block
         self._first_row = 0
 
@@ -163,11 +164,12 @@ class _Block:
     length: int | None = None
 
 
-def _split_file(block: _Block) -> ScoringError:
+def file_split(what: str, got: str) -> ScoringError:
+    """Make the error for a file that did not come as a whole; a driver makes it again of what a task said."""
     return ScoringError(
         code="FILE_SPLIT",
-        what=f"Spark split the file '{block.file}', which the model must get as a whole",
-        got=f"a part that begins at byte {block.start}",
+        what=what,
+        got=got,
         state="Nothing was published.",
         next_step="Make the file smaller than 1 TB, or give 'settings.mini_batch_size' in bytes.",
     )

@@ -11,6 +11,7 @@ from pyspark.errors import PySparkException
 
 from sparkscore.errors import NO_SPACE, ScoringError, SinkError, SourceError, SourceSchemaError, SparkscoreError
 from sparkscore.location import plain_path
+from sparkscore.minibatch import file_split
 
 try:
     from py4j.protocol import Py4JError
@@ -34,6 +35,7 @@ _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
 _CHUNK_DIFFERS = re.compile(r"\[CHUNK_DIFFERS\] ([^:]*)")
+_FILE_SPLIT = re.compile(r"\[FILE_SPLIT\] (.*?): got (.*?)\. Nothing was published")
 _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process terminated")
 
 
@@ -128,6 +130,8 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
             state="Nothing was published; these rows are scored again.",
             next_step="Run the same run id again.",
         )
+    if found := _FILE_SPLIT.search(str(error)):
+        return file_split(found[1], found[2])
     return ScoringError(
         code="SPARK_JOB",
         what="the Spark job failed",

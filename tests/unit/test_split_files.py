@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from pyspark.errors import PySparkException
+
+from sparkscore.minibatch import file_split
+from sparkscore.spark_errors import explain_spark_error
+
+
+def test_a_file_that_spark_split_is_named_as_the_task_named_it() -> None:
+    told = file_split("Spark split the file 'file:/a: got b.csv', which the model must get", "a part that begins at 7")
+    text = f"An exception was thrown from the Python worker:\nTraceback\nScoringError: {told}\nat org.apache.spark"
+
+    error = explain_spark_error(PySparkException(text))
+
+    assert error.code == "FILE_SPLIT"
+    assert "'file:/a" in error.what
+    assert error.got.endswith("a part that begins at 7")
+    assert error.next_step == told.next_step
