@@ -102,8 +102,8 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 
 def explain_spark_error(error: Exception) -> SparkscoreError:
     """Make the error for a Spark job that failed."""
-    if found := _REFUSED_VALUE.search(str(error)):
-        return _refused_value(*found.groups())
+    if (said := _said_by_a_task(str(error))) is not None:
+        return said
     if condition_of(error).startswith(_CANNOT_READ):
         return explain_read_error(error)
     if any(text in str(error) for text in _WORKER_DIED):
@@ -123,15 +123,6 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
             state="Nothing was published; what was staged is kept.",
             next_step="Make room where the output is, or name another 'output.stage', and run the same run id again.",
         )
-    if found := _CHUNK_DIFFERS.search(str(error)):
-        return ScoringError(
-            code="CHUNK_DIFFERS",
-            what=found[1],
-            state="Nothing was published; these rows are scored again.",
-            next_step="Run the same run id again.",
-        )
-    if found := _FILE_SPLIT.search(str(error)):
-        return file_split(found[1], found[2])
     return ScoringError(
         code="SPARK_JOB",
         what="the Spark job failed",
@@ -139,6 +130,21 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
         state="Nothing was published.",
         next_step="Spark's whole message is in the log.",
     )
+
+
+def _said_by_a_task(text: str) -> SparkscoreError | None:
+    """Make an error of sparkscore's own again that a task raised; None where there is none in Spark's text."""
+    if found := _REFUSED_VALUE.search(text):
+        return _refused_value(*found.groups())
+    if found := _CHUNK_DIFFERS.search(text):
+        return ScoringError(
+            code="CHUNK_DIFFERS",
+            what=found[1],
+            state="Nothing was published; these rows are scored again.",
+            next_step="Run the same run id again.",
+        )
+    found = _FILE_SPLIT.search(text)
+    return None if found is None else file_split(found[1], found[2])
 
 
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
