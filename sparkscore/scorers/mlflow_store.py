@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,16 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
     folder.mkdir(parents=True, exist_ok=True)
     database = quote(str(folder / f"{socket.gethostname()}-{os.getpid()}.db"))
     return {_TRACKING: f"sqlite:///{database}", _ARTIFACTS: str(folder / "artifacts")}
+
+
+def end_active_run() -> None:
+    """End the MLflow run that a script left active, where the script's variables hold.
+
+    MLflow does it when the process ends, and would then look for the run in the store of the worker's own variables.
+    """
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is not None and mlflow.active_run() is not None:
+        mlflow.end_run()
 
 
 def _may_log(code: Path) -> bool:

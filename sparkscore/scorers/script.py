@@ -27,7 +27,7 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
-from sparkscore.scorers.mlflow_store import variables_of_store
+from sparkscore.scorers.mlflow_store import end_active_run, variables_of_store
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
 from sparkscore.scorers.script_faults import advice_for
@@ -160,6 +160,9 @@ class ScriptScorer:
             # The result is complete without it, so a failing clean-up must not fail the run.
             with suppress(BaseException), self._surroundings(), self._contained:
                 shutdown()
+        if self._run is not None:
+            with suppress(BaseException), self._surroundings(), self._contained:
+                end_active_run()
         self._run = self._module = self.handed_over = None
         if self._azure is not None:
             self._azure.close()

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from sparkscore.scorers import ScriptSpec, load_scorer
 from sparkscore.scorers.mlflow_store import variables_of_store, where_scripts_logged
+from sparkscore.scorers.script_package import pack_script
 
 
 @pytest.fixture
@@ -23,24 +27,45 @@ def test_a_script_that_may_log_gets_a_store_among_its_logs(code: Path, tmp_path:
     assert where_scripts_logged(tmp_path / "a b") == []
 
 
-def test_what_a_script_logs_is_kept_and_found(code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SCRIPT = """
+import mlflow
+
+
+def init():
+    mlflow.log_metric("rows", 3)
+    mlflow.log_text("a", "note.txt")
+
+
+def run(files):
+    return files
+"""
+
+
+def test_what_a_script_logs_is_kept_and_its_run_is_ended(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
-    uri = mlflow.get_tracking_uri()
-    for name, value in variables_of_store(code, str(tmp_path / "logs"), {}).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(code)
-    try:
-        mlflow.set_tracking_uri(None)
-        with mlflow.start_run():
-            mlflow.log_metric("rows", 3)
-            mlflow.log_text("a", "note.txt")
-    finally:
-        mlflow.set_tracking_uri(uri)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "work").mkdir()
+    (code / "score.py").write_text(SCRIPT)
+    packed = pack_script(code, "score.py")
+    spec = ScriptSpec(packed.code, "score.py", log_folder=str(tmp_path / "logs"), work_folder=str(tmp_path / "work"))
+    monkeypatch.chdir(tmp_path)
+
+    scorer = load_scorer(spec)
+    scorer.close()
 
     (told,) = where_scripts_logged(tmp_path / "logs")
     assert f"'{tmp_path / 'logs' / 'mlflow'}'" in told
-    assert list((tmp_path / "logs").rglob("note.txt"))
-    assert not list(code.rglob("mlruns"))
+    assert [file.read_text() for file in (tmp_path / "logs").rglob("note.txt")] == ["a"]
+    (store,) = (tmp_path / "logs" / "mlflow").glob("*.db")
+    with closing(sqlite3.connect(store)) as found:
+        assert found.execute("select r.status, m.key from runs r join metrics m using (run_uuid)").fetchall() == [
+            ("FINISHED", "rows")
+        ]
+    assert mlflow.active_run() is None
+    assert {path.name for path in tmp_path.iterdir()} == {"code", "logs", "work"}
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "DATABRICKS_RUNTIME_VERSION"])
