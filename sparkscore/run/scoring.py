@@ -20,6 +20,7 @@ from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.registry import stores_for_workers
 from sparkscore.plan import Plan
+from sparkscore.redaction import redact
 from sparkscore.removal import put_in_place
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.engine import engine_spec
@@ -307,6 +308,8 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
     for mini_batch in tried:
         report = run_probe(request.spark, _probe_spec(request, engine, mini_batch, declared))
         if report.failure is not None:
+            for warning in report.warnings:  # another version of a library may be the reason
+                logger.warning("%s", redact(warning))
             raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
         if report.predictions:
             return report

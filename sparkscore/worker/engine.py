@@ -152,13 +152,15 @@ class LocalEngine:
         """Compare the environment and load the scorer."""
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
+        noted: list[str] = []
         try:
             differences = () if self._environment is None else check_environment(self._environment)
             with noting_verified() as verified, noting_warnings() as noted, Contained():
                 self._scorer = load_scorer(self._spec)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, sys.exit() included
             self.close()
-            return Loaded(advise_on_package(_failure_of(error, "SCRIPT_INIT"), self._environment))
+            failure = advise_on_package(_failure_of(error, "SCRIPT_INIT"), self._environment)
+            return Loaded(failure, warnings=tuple(noted))
         models = tuple(sorted(verified))
         warnings: tuple[str, ...] = (*getattr(self._scorer, "warnings", ()), *noted)
         if self._environment is None or not differences:

@@ -65,6 +65,28 @@ def test_a_model_of_another_version_of_scikit_learn(tmp_path: Path, monkeypatch:
     assert "0.9.1" in told
 
 
+class Failing(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
+    """Its module has lost what the model needs."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        raise ValueError("no such attribute")
+
+
+def test_a_load_that_fails_tells_what_was_warned_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Failing, "__module__", "sklearn.linear_model")
+    monkeypatch.setattr("sklearn.linear_model.Failing", Failing, raising=False)
+    with monkeypatch.context() as before:
+        before.setattr("sklearn.base.__version__", "0.9.1")
+        joblib.dump(Failing().fit(X, Y), tmp_path / "m.joblib")
+
+    found = loaded(spec_of(tmp_path / "m.joblib", "sklearn"))
+
+    assert found.failure is not None
+    assert found.failure.code == "MODEL_LOAD"
+    assert [told for told in found.warnings if "InconsistentVersionWarning" in told]
+
+
 def test_a_model_without_a_warning(tmp_path: Path) -> None:
     joblib.dump(LogisticRegression().fit(X, Y), tmp_path / "m.joblib")
 
