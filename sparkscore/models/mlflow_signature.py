@@ -59,7 +59,7 @@ def _inputs(schema: Schema) -> list[ModelInput]:
         # A list of pydantic models or of dicts: their fields are the input's columns.
         properties = specs[0].to_dict()["properties"]
         return [_input(name, field, takes_null=not field["required"]) for name, field in properties.items()]
-    return [_input(_name_of(spec), spec.to_dict(), takes_null=_takes_null(spec, specs)) for spec in specs]
+    return [_input(_name_of(spec), spec.to_dict(), takes_null=_takes_null(spec)) for spec in specs]
 
 
 def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> ColumnInput:
@@ -67,13 +67,13 @@ def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> Co
     return ColumnInput(name, type_, written["required"], takes_null and has_no_null)
 
 
-def _takes_null(spec: ColSpec, specs: list[Any]) -> bool:
+def _takes_null(spec: ColSpec) -> bool:
     """Whether MLflow hands a NULL among integers or booleans to the model.
 
     Source: mlflow/models/utils.py, `_enforce_mlflow_datatype`: a column of booleans may be one of objects, None among
-    them; a column of integers may not. What the type hint ``list[int | None]`` describes is no column.
+    them; a column of integers may not.
     """
-    return not spec.required and (spec.to_dict()["type"] == "boolean" or _has_one_unnamed(specs, "integer", "long"))
+    return not spec.required and bool(spec.to_dict()["type"] == "boolean")
 
 
 def _has_one_unnamed(specs: list[Any], *kinds: str) -> bool:
