@@ -134,7 +134,8 @@ def test_a_booster_that_was_trained_alone_warns_of_nothing(tmp_path: Path) -> No
     assert loaded(spec_of(tmp_path / "m.json", "xgboost")).warnings == ()
 
 
-def test_warnings_are_few_short_on_one_line_and_without_secrets() -> None:
+def test_warnings_are_few_short_on_one_line_and_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", lambda *_, **__: None)
     remember_values(["a-value-that-is-secret"])
     with warnings.catch_warnings():
         warnings.simplefilter("always")
