@@ -24,8 +24,7 @@ _LEAST_BYTES: Final = 8 * 1024 * 1024
 _SHARE_BYTES: Final = 16 * 1024 * 1024
 _SHARE_FILES: Final = 500
 _FIX_QUOTES: Final = (
-    "Correct the file; if quotes are part of values and no value holds a line end, set "
-    "'input.options: {multiLine: \"false\"}'; if no value is in quotes, 'input.options: {quote: \"\"}'."
+    "Correct the file, or, if no value is in quotes and they are parts of values, set 'input.options: {quote: \"\"}'."
 )
 _FIXES: Final = {
     "open quote": _FIX_QUOTES,

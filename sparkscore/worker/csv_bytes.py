@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sparkscore.worker.text_bytes import WrongBytesError, decoded_blocks
 
@@ -69,7 +70,7 @@ class FileFault:
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
     """Give the first thing that is wrong with a file; None also where it cannot be read, which its reader tells."""
     try:
-        if dialect.reads_lines or not dialect.quote:
+        if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
             for _ in decoded_blocks(path, dialect.encoding):
                 pass
             return None
@@ -103,12 +104,16 @@ def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
             opening, closing = quotes[int(is_inside) :: 2], quotes[int(not is_inside) :: 2]
             if not (around[signs[opening - 1]].all() and around[signs[closing + 1]].all()):
                 return False
+            if dialect.reads_lines and _has_inside(signs, quotes, is_inside=is_inside):
+                return False
             is_inside ^= bool(len(quotes) % 2)
         # Most files have line feeds only, and to count them takes longer than all else here.
         is_counted = b"\r" in data
         has_feeds |= not is_counted and b"\n" in data
         for number, end in enumerate(LINE_ENDS if is_counted else ()):
             counts[number] += data.count(end.encode(), 1, len(data) - (len(end) == 1))
+    if dialect.reads_lines:
+        return not is_inside
     feeds, returns, both = counts
     return not is_inside and (not returns or (not has_feeds and (not feeds or feeds == returns == both)))
 
@@ -116,6 +121,14 @@ def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
 def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
     yield from blocks
     yield None
+
+
+def _has_inside(signs: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], *, is_inside: bool) -> bool:
+    """Tell whether a line ends inside quotes."""
+    ends = np.flatnonzero((signs == ord("\n")) | (signs == ord("\r")))
+    # The first byte and the last were looked at before, or will be.
+    ends = ends[(ends > 0) & (ends < len(signs) - 1)]
+    return bool(((np.searchsorted(quotes, ends) + is_inside) % 2).any())
 
 
 def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
@@ -164,9 +177,10 @@ class _Walk:
                 if fault := self._step(match[0]):
                     return fault
             text = text[place:]
-        if self._state == "quoted":
-            return self._fault("open quote", f"a quote in line {self._quote_line:,} that is not closed")
-        return None
+        return self._open_quote() if self._state == "quoted" else None
+
+    def _open_quote(self) -> FileFault:
+        return self._fault("open quote", f"a quote in line {self._quote_line:,} that is not closed")
 
     def _step(self, token: str) -> FileFault | None:
         is_end = token in LINE_ENDS
@@ -190,7 +204,10 @@ class _Walk:
     def _line_end(self, token: str) -> FileFault | None:
         self._line += 1
         self._first_end = self._first_end or self._dialect.line_end or token
-        if self._state in {"quoted", "escaped"} or token == self._first_end:
+        is_quoted = self._state in {"quoted", "escaped"}
+        if self._dialect.reads_lines:
+            return self._open_quote() if is_quoted else None
+        if is_quoted or token == self._first_end:
             return None
         found, first = (_NAMES_OF_ENDS.get(end, "another") for end in (token, self._first_end))
         return FileFault("line ends", f"line {self._line - 1:,} ends with {found}, and lines before it with {first}")

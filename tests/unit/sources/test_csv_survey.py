@@ -28,7 +28,7 @@ def check(folder: Path, contents: dict[str, bytes], options: dict[str, str] | No
         (b'id\n1,"say \\"hi\\""\n', {}, r"\[INPUT_QUOTES\].*line 2.*escape: '\\' "),
         (b'id\n1,"a""b"\n', {"escape": "\\"}, r"\[INPUT_QUOTES\].*leave out 'input\.options\.escape'"),
         (b'id\n1,"5" pipe"\n', {}, r"\[INPUT_QUOTES\].*doubled.*Correct the file"),
-        (b'id\n1,"a\n', {}, r"\[INPUT_OPEN_QUOTE\].*line 2.*multiLine"),
+        (b'id\n1,"a\n', {}, r"\[INPUT_OPEN_QUOTE\].*line 2.*quote: \"\""),
         (b"id\n1\n2\r\n", {}, r"\[INPUT_LINE_ENDS\].*line 3 ends with CR LF.*dos2unix"),
         (b"PK\x03\x04", {}, r"\[INPUT_ENCODING\].*workbook"),
     ],

@@ -12,6 +12,7 @@ from sparkscore.worker import csv_bytes, text_bytes
 from sparkscore.worker.csv_bytes import Dialect, find_fault
 
 BACKSLASH = Dialect(escape="\\")
+BY_LINE = Dialect(reads_lines=True)
 
 
 def kind_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None:  # noqa: B008 - frozen
@@ -88,13 +89,28 @@ def test_a_file_whose_quotes_are_doubled_is_told_with_a_backslash_escape(text: s
 @pytest.mark.parametrize(
     "dialect",
     [
-        Dialect(reads_lines=True),
+        Dialect(reads_lines=True, line_end="|"),
         Dialect(quote=""),
         Dialect(comment="#"),
     ],
 )
 def test_what_is_no_quote_is_not_counted(dialect: Dialect, tmp_path: Path) -> None:
     assert kind_of(tmp_path / "a.csv", '# it is 5" long\n# "\n1,2\n', dialect) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('1,5" pipe\r\n2,"a ""b"""\n3,x\r', None),
+        ('1,"a\nb"\n', "open quote"),
+        ('1,"a\n2,"b"\n', "open quote"),
+        ('1,"a\n2,b"\n', "open quote"),
+        ('1,"say \\"hi\\""\n', "backslash"),
+        ('1,"a"b\n', "quote inside"),
+    ],
+)
+def test_line_by_line_each_line_must_be_right(text: str, kind: str | None, tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", text, BY_LINE) == kind
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32"])
@@ -125,7 +141,7 @@ def test_a_file_that_cannot_be_read_is_its_readers_business(tmp_path: Path) -> N
 SIGNS = st.text(st.sampled_from('ab",\\\n\r é'), max_size=12)
 
 
-@given(text=SIGNS, size=st.integers(1, 5), dialect=st.sampled_from([Dialect(), BACKSLASH]))
+@given(text=SIGNS, size=st.integers(1, 5), dialect=st.sampled_from([Dialect(), BACKSLASH, BY_LINE]))
 def test_the_look_at_all_quotes_never_passes_what_the_walk_refuses(text: str, size: int, dialect: Dialect) -> None:
     blocks = [text[start : start + size] for start in range(0, len(text), size)]
     walked = csv_bytes._Walk(dialect).find(blocks)
