@@ -13,6 +13,7 @@ from sparkscore.config import Input
 from sparkscore.errors import SourceError, names
 from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import spark_path
+from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile, Snapshot, digest_of_files
 from sparkscore.sources.agreement import (
     check_against_files,
@@ -115,7 +116,9 @@ class SparkFilesSource:
                 schema = self._schema(spark, config, keys)
                 frame = self._rows(spark, schema, keys, folder if keys else None)
                 check_column_names(schema.names, self._format)
-                wanted = config.columns or self._order(schema.names, config, keys)
+                # Spark moves the keys of folders behind all others, whatever the schema says.
+                present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
+                wanted = config.columns or self._order(present, config, keys)
                 return select_columns(frame, wanted, self._format)
         except SPARK_ERRORS as error:
             raise explain_read_error(error, self._format) from error
@@ -127,7 +130,6 @@ class SparkFilesSource:
         """
         order = of_files = [name for name in present if name not in keys]
         if config.schema_ddl:
-            # Spark moves the keys of folders behind all others.
             declared = [field.name for field in declared_fields(config.schema_ddl)]
             order = [name for name in declared if name in present]
         elif self._format == "json":
