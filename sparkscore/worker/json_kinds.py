@@ -28,8 +28,8 @@ BEYOND: Final = "numbers beyond double"
 
 _BIGINT: Final = (-(2**63), 2**63 - 1)
 _SAFE: Final = 2**53
-# A number of so few characters without an exponent is a double.
-_FEW: Final = DIGITS
+# Without an exponent it takes more characters to leave the range of double.
+_FEW: Final = 300
 
 
 class Seen:
@@ -133,8 +133,11 @@ def _kind_of_number(value: Any) -> str:
 
 
 def _kind_of_real(text: str) -> str:
-    if len(text) <= _FEW and "e" not in text and "E" not in text:
-        return REAL
+    if "e" not in text and "E" not in text and len(text) < _FEW:
+        # Most numbers are done here, without a regular expression.
+        if len(text) <= DIGITS or len(text.lstrip("-0.").replace(".", "")) <= DIGITS:
+            return REAL
+        return PRECISE if has_lost_digits(text) else REAL
     if is_beyond_double(text):
         return BEYOND
     return PRECISE if has_lost_digits(text) else REAL
