@@ -171,11 +171,13 @@ def test_not_null_is_believed_and_a_null_that_comes_is_a_failed_row(
     spark: SparkSession, tmp_path: Path, make_deployment: MakeDeployment
 ) -> None:
     rows = rows_of(WITH_NULL).select(["id", "code"]).append_column("price", [[0.5] * 30 + [None] + [0.5] * 29])
-    write_csv(tmp_path / "rows.csv", rows, spark)
+    write_bare_parquet(tmp_path / "rows.parquet", rows, spark)
     deployment = make_deployment(script(), settings={**SETTINGS, "error_threshold": 2})
     settings = {"input.schema": "id bigint NOT NULL, code bigint NOT NULL, price double NOT NULL"}
 
-    done = sparkscore.score(spark, deployment, input=tmp_path / "rows.csv", output=tmp_path / "out", settings=settings)
+    done = sparkscore.score(
+        spark, deployment, input=tmp_path / "rows.parquet", output=tmp_path / "out", settings=settings
+    )
 
     assert forms(tmp_path / "out") == {"int64 "}
     assert done.record["counts"]["failed"] == 2
