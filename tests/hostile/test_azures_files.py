@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 import sparkscore
 from sparkscore.run import scoring
@@ -146,3 +147,45 @@ def test_what_a_script_logs_is_kept_in_the_runs_folder(
         with closing(sqlite3.connect(store)) as open_store:
             found += open_store.execute("select key, value from metrics").fetchall()
     assert found == [("loads", 1.0)] * run.record["model_loads"]
+
+
+OF_IMAGES = """
+import mlflow
+import numpy as np
+
+
+class Mean(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return np.full(len(model_input), model_input.mean())
+
+
+mlflow.models.set_model(Mean())
+"""
+
+
+def test_each_image_has_a_call_of_its_own(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "mean.py").write_text(OF_IMAGES)
+    taken = mlflow.types.Schema([mlflow.types.TensorSpec(np.dtype("uint8"), (-1, 2, 2, 3))])
+    mlflow.pyfunc.save_model(
+        str(tmp_path / "model"),
+        python_model=str(tmp_path / "mean.py"),
+        signature=mlflow.models.ModelSignature(inputs=taken),
+        pip_requirements=["mlflow"],
+    )
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        pixels = np.full((2, 2, 3), number * 40, dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{number}.png")
+    deployment = deploy(tmp_path, tmp_path / "model", mini_batch_size=2)
+
+    sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "out", output_format="parquet")
+
+    found = pd.read_parquet(tmp_path / "out")
+    values = {
+        Path(str(file)).stem: value for file, value in zip(found["source_file"], found["prediction"], strict=True)
+    }
+    assert values == {"0": 0, "1": 40, "2": 80}
+
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    with pytest.raises(sparkscore.SparkscoreError, match=r"INPUT_ENDINGS.*'notes.txt'"):
+        sparkscore.score(spark, deployment, input=tmp_path / "in", output=tmp_path / "other")
