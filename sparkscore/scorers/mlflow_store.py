@@ -40,14 +40,22 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
     return {_TRACKING: f"sqlite:///{database}", _ARTIFACTS: str(folder / "artifacts")}
 
 
-def end_active_run() -> None:
-    """End the MLflow run that a script left active, where the script's variables hold.
+def end_active_run(variables: Mapping[str, str]) -> None:
+    """End the MLflow run that a script left active, in the store that the script's variables name.
 
     MLflow does it when the process ends, and would then look for the run in the store of the worker's own variables.
+    The script's folder may be gone by then, and is not needed.
     """
     mlflow = sys.modules.get("mlflow")
-    if mlflow is not None and mlflow.active_run() is not None:
+    if mlflow is None or mlflow.active_run() is None:
+        return
+    before = os.environ.copy()
+    os.environ.update(variables)
+    try:
         mlflow.end_run()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _may_log(code: Path) -> bool:

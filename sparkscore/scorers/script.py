@@ -160,9 +160,9 @@ class ScriptScorer:
             # The result is complete without it, so a failing clean-up must not fail the run.
             with suppress(BaseException), self._surroundings(), self._contained:
                 shutdown()
-        if self._run is not None:
-            with suppress(BaseException), self._surroundings(), self._contained:
-                end_active_run()
+        if self._scripts_own is not None:
+            with suppress(BaseException), self._contained:
+                end_active_run(self._scripts_own.environment)
         self._run = self._module = self.handed_over = None
         if self._azure is not None:
             self._azure.close()
