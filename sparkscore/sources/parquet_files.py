@@ -12,29 +12,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
-    ArrayType,
     DataType,
-    DateType,
     DecimalType,
-    DoubleType,
-    FloatType,
-    FractionalType,
-    IntegralType,
     NullType,
-    NumericType,
     StringType,
     StructField,
     StructType,
-    TimestampNTZType,
 )
 
 from sparkscore.errors import SourceError, SourceSchemaError
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_types import (
     FileType,
+    common_type,
     file_type,
     filled,
     has_null_inside,
+    is_castable,
     is_same,
     is_shape_of,
     merged,
@@ -47,7 +41,6 @@ from sparkscore.worker.old_times import find_parts
 _THREADS: Final = 16
 # Source: Spark comes with no codec of these names.
 _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
-_INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
 
 
 @dataclass(frozen=True)
@@ -58,11 +51,13 @@ class Footer:
         columns: the types of the columns, in their order.
         codecs: how their values are packed.
         old_times: columns of times in a form with nanoseconds, of which Spark cuts off the last three digits.
+        is_empty: whether the file has no rows, so that its types say nothing.
     """
 
     columns: Mapping[str, FileType]
     codecs: frozenset[str]
     old_times: frozenset[str] = frozenset()
+    is_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +101,7 @@ class _Raw:
     old_times: frozenset[str]
     codecs: frozenset[str]
     is_by_spark: bool
+    is_empty: bool
 
 
 def _read(path: str) -> _Raw | None:
@@ -122,7 +118,8 @@ def _read(path: str) -> _Raw | None:
         paths = [f"{leaf.path}." for leaf in leaves if leaf.physical_type == "INT96"]
         old = frozenset(name for name in schema.names if any(path.startswith(f"{name}.") for path in paths))
     is_by_spark = any(key.startswith(b"org.apache.spark") for key in metadata.metadata or ())
-    return _Raw(schema.remove_metadata().serialize().to_pybytes(), old, codecs, is_by_spark=is_by_spark)
+    known = schema.remove_metadata().serialize().to_pybytes()
+    return _Raw(known, old, codecs, is_by_spark=is_by_spark, is_empty=not metadata.num_rows)
 
 
 def _kept(raw: _Raw | None, kept: dict[_Raw, Footer]) -> Footer | None:
@@ -132,7 +129,8 @@ def _kept(raw: _Raw | None, kept: dict[_Raw, Footer]) -> Footer | None:
         schema = pa.ipc.read_schema(pa.py_buffer(raw.schema))
         columns = {field.name: file_type(field, is_int96=field.name in raw.old_times) for field in schema}
         # Spark has microseconds only, whatever the form.
-        kept[raw] = Footer(columns, raw.codecs, frozenset() if raw.is_by_spark else raw.old_times)
+        old_times = frozenset[str]() if raw.is_by_spark else raw.old_times
+        kept[raw] = Footer(columns, raw.codecs, old_times, raw.is_empty)
     return kept[raw]
 
 
@@ -205,6 +203,7 @@ class _Planner:
         for footer, file in zip(footers, files, strict=True):
             firsts.setdefault(id(footer), (footer, file))
         self._firsts = list(firsts.values())
+        self._has_rows = not all(footer.is_empty for footer, _ in self._firsts)
         self._declared = {} if declared is None else {field.name: field.dataType for field in declared}
         present = list(dict.fromkeys(name for footer, _ in self._firsts for name in footer.columns))
         chosen = present if wanted is None else [name for name in present if name in wanted]
@@ -214,10 +213,12 @@ class _Planner:
     def plan(self) -> ParquetPlan | None:
         self._refuse_codecs()
         types = {name: self._type_of(name) for name in self._names}
-        if not self._is_planned:
+        if not (self._is_planned or self._have_empty_ones_other_types(types)):
             return None
         groups: dict[tuple[FileType | None, ...], list[InputFile]] = {}
         for file, footer in zip(self._files, self._footers, strict=True):
+            if footer.is_empty and self._has_rows:
+                continue
             groups.setdefault(tuple(footer.columns.get(name) for name in types), []).append(file)
         return ParquetPlan(
             StructType([StructField(*column) for column in types.items()]),
@@ -226,6 +227,17 @@ class _Planner:
                 for key, files in groups.items()
             ),
         )
+
+    def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
+        """Tell whether Spark would stumble over the types of files that have no rows."""
+        kinds = [
+            (types[name], kind.spark)
+            for footer, _ in self._firsts
+            if footer.is_empty
+            for name, kind in footer.columns.items()
+            if name in types
+        ]
+        return any(kind is None or not is_same(told, kind) for told, kind in kinds)
 
     def _refuse_codecs(self) -> None:
         for footer, file in self._firsts:
@@ -241,9 +253,9 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Give the types that a column has, each with the first file of it."""
         found: dict[FileType, InputFile] = {}
-        for footer, file in self._firsts:
+        for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
             kind = footer.columns.get(name)
-            if kind is not None:
+            if kind is not None and not (footer.is_empty and self._has_rows and found):
                 found.setdefault(kind, file)
         return found
 
@@ -320,7 +332,7 @@ class _Planner:
 
     def _refuse_two(self, name: str, types: Mapping[FileType, InputFile], kind: FileType, file: InputFile) -> NoReturn:
         first, other = next((each, where) for each, where in types.items() if not each.is_null)
-        common = _common(first.spark, kind.spark)
+        common = common_type(first.spark, kind.spark)
         advice = (
             f"Declare the type that holds both: 'input.schema: {self._line({name: common})}'; each value is checked"
             if common
@@ -349,34 +361,3 @@ def _spark(kind: FileType) -> str:
 def _told(kind: FileType) -> str:
     told = kind.told if kind.spark is None else kind.spark.simpleString()
     return f"{told} ({kind.told})" if kind.is_nanos else told
-
-
-def is_castable(one: DataType, other: DataType) -> bool:
-    """Tell whether values of a type can be cast to another one and compared; numbers, and days as times of their start.
-
-    Booleans and texts are no numbers, and an instant is no time without a zone.
-    """
-    if isinstance(one, ArrayType) and isinstance(other, ArrayType):
-        return is_castable(one.elementType, other.elementType)
-    if isinstance(one, DateType) and isinstance(other, TimestampNTZType):
-        return True
-    return is_same(one, other) or (isinstance(one, NumericType) and isinstance(other, NumericType))
-
-
-def _common(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of kinds
-    """Name the type that holds the values of two, where each can be checked; nothing if there is none."""
-    if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
-        return ""
-    if isinstance(one, DateType) or isinstance(other, DateType):
-        return "timestamp_ntz"
-    if isinstance(one, ArrayType) and isinstance(other, ArrayType):
-        return f"array<{_common(one.elementType, other.elementType)}>"
-    if isinstance(one, IntegralType) and isinstance(other, IntegralType):
-        return max(one.simpleString(), other.simpleString(), key=_INTEGERS.index)
-    if isinstance(one, DecimalType) and isinstance(other, DecimalType):
-        scale = max(one.scale, other.scale)
-        return f"decimal({min(38, scale + max(one.precision - one.scale, other.precision - other.scale))},{scale})"
-    is_float = isinstance(one, (FloatType, DoubleType)) or isinstance(other, (FloatType, DoubleType))
-    if is_float or isinstance(one, FractionalType):
-        return "double"
-    return "decimal(38,0)" if isinstance(other, DecimalType) and not other.scale else "double"

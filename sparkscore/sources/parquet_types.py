@@ -17,10 +17,13 @@ from pyspark.sql.types import (
     DecimalType,
     DoubleType,
     FloatType,
+    FractionalType,
     IntegerType,
+    IntegralType,
     LongType,
     MapType,
     NullType,
+    NumericType,
     ShortType,
     StringType,
     StructField,
@@ -30,6 +33,7 @@ from pyspark.sql.types import (
 )
 
 _MOST_DIGITS: Final = 38
+_INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
 _RAW: Final = "write it as what it means, or declare it {kind} to get the stored numbers"
 
 
@@ -258,3 +262,34 @@ def is_shape_of(kind: DataType, whole: DataType) -> bool:
     if isinstance(kind, NullType):
         return not isinstance(whole, (ArrayType, MapType, StructType))
     return is_same(kind, whole)
+
+
+def is_castable(one: DataType, other: DataType) -> bool:
+    """Tell whether values of a type can be cast to another one and compared; numbers, and days as times of their start.
+
+    Booleans and texts are no numbers, and an instant is no time without a zone.
+    """
+    if isinstance(one, ArrayType) and isinstance(other, ArrayType):
+        return is_castable(one.elementType, other.elementType)
+    if isinstance(one, DateType) and isinstance(other, TimestampNTZType):
+        return True
+    return is_same(one, other) or (isinstance(one, NumericType) and isinstance(other, NumericType))
+
+
+def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of kinds
+    """Name the type that holds the values of two, where each can be checked; nothing if there is none."""
+    if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
+        return ""
+    if isinstance(one, DateType) or isinstance(other, DateType):
+        return "timestamp_ntz"
+    if isinstance(one, ArrayType) and isinstance(other, ArrayType):
+        return f"array<{common_type(one.elementType, other.elementType)}>"
+    if isinstance(one, IntegralType) and isinstance(other, IntegralType):
+        return max(one.simpleString(), other.simpleString(), key=_INTEGERS.index)
+    if isinstance(one, DecimalType) and isinstance(other, DecimalType):
+        scale = max(one.scale, other.scale)
+        return f"decimal({min(38, scale + max(one.precision - one.scale, other.precision - other.scale))},{scale})"
+    is_float = isinstance(one, (FloatType, DoubleType)) or isinstance(other, (FloatType, DoubleType))
+    if is_float or isinstance(one, FractionalType):
+        return "double"
+    return "decimal(38,0)" if isinstance(other, DecimalType) and not other.scale else "double"

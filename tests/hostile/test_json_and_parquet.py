@@ -297,6 +297,7 @@ def test_a_column_without_a_type_in_one_file_takes_the_type_of_the_others(spark:
     pq.write_table(pa.table(empty), tmp_path / "in" / "a.parquet")
     pq.write_table(pa.table({"id": [2], "x": ["b"], "l": [[0.5]]}), tmp_path / "in" / "b.parquet")
     pd.DataFrame({"id": [3], "more": [None]}).to_parquet(tmp_path / "in" / "c.parquet")
+    pd.DataFrame({"id": []}).to_parquet(tmp_path / "in" / "0.parquet")
 
     source = opened(spark, tmp_path / "in")
 

@@ -72,6 +72,19 @@ def test_a_column_that_is_all_null_takes_the_type_of_the_others(plan: Plan) -> N
     assert types(plan(nothing, declared="x double"))["x"] == "double"
 
 
+def test_a_file_without_rows_says_nothing_of_types(plan: Plan) -> None:
+    empty = pa.table({"id": pa.array([], pa.float64()), "t": pa.array([], pa.time32("s"))})
+    whole = pa.table({"id": [1], "t": ["x"]})
+
+    found = plan(empty, whole)
+
+    assert types(found) == {"id": "bigint", "t": "string"}
+    assert found is not None
+    assert [len(group.files) for group in found.groups] == [1]
+    assert types(plan(empty, whole, declared="id bigint; t string")) == {"id": "bigint", "t": "string"}
+    assert plan(whole.slice(0, 0), whole) is None
+
+
 def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: Plan) -> None:
     nothing = pa.table({"x": pa.array([[], None], pa.list_(pa.null()))})
     whole = pa.table({"x": [["a"]]})
