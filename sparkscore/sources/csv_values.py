@@ -19,6 +19,7 @@ from pyspark.sql.types import (
     ShortType,
     StringType,
     TimestampType,
+    VarcharType,
 )
 
 from sparkscore.sources.rows import refuse_value
@@ -38,7 +39,7 @@ def value_of(text: Column, name: str, kind: DataType, zone: str) -> Column:
         kind: the type of the value.
         zone: the zone of times that have none.
     """
-    if isinstance(kind, StringType):
+    if isinstance(kind, (StringType, VarcharType)):
         return text
     value = _converted(text, kind, zone)
     wrong = refuse_value(f"column '{name}': got a text that is no {kind.simpleString()}", kind)

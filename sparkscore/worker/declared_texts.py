@@ -27,6 +27,7 @@ _BITS: Final = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 _INTEGER: Final = re.compile(r"([+-]?[0-9]+)(?:\.0*)?")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DECIMAL: Final = re.compile(r"decimal\(([0-9]+),([0-9]+)\)")
+_VARCHAR: Final = re.compile(r"varchar\(([0-9]+)\)")
 _DAY: Final = r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
 _DATE: Final = re.compile(_DAY)
 _CLOCK: Final = r"(?:[T ](?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6}0*)?)?"
@@ -56,7 +57,7 @@ _OF_TEXT: Final = frozenset({"string", "binary"})
 
 def is_of_texts(kind: str) -> bool:
     """Tell whether texts can be read as this type; it is Spark's name of it."""
-    return kind in {*_OF_TEXT, *_BITS, *_SEEN, *_SURE} or _DECIMAL.fullmatch(kind) is not None
+    return kind in {*_OF_TEXT, *_BITS, *_SEEN, *_SURE} or any(form.fullmatch(kind) for form in (_DECIMAL, _VARCHAR))
 
 
 def find_misfits(texts: pa.Array, kind: str, also: Collection[str] = (), zone: str = UTC) -> npt.NDArray[np.int64]:
@@ -70,6 +71,9 @@ def find_misfits(texts: pa.Array, kind: str, also: Collection[str] = (), zone: s
     """
     if kind in _OF_TEXT or texts.null_count == len(texts) or (_is_exact(kind, zone) and _all_fit(texts, kind)):
         return np.empty(0, dtype=np.int64)
+    if found := _VARCHAR.fullmatch(kind):
+        is_long = pc.greater(pc.utf8_length(texts), int(found[1])).fill_null(False)
+        return np.flatnonzero(is_long.to_numpy(zero_copy_only=False))
     holds = _holds(kind) if _is_exact(kind, zone) else _holds_in(zone)
     values = texts.to_pylist()
     wrong = [value is not None and value not in also and not holds(value.strip(_BLANKS)) for value in values]
@@ -78,6 +82,8 @@ def find_misfits(texts: pa.Array, kind: str, also: Collection[str] = (), zone: s
 
 def _all_fit(texts: pa.Array, kind: str) -> bool:
     """Tell whether all texts fit, where that is seen at once."""
+    if _VARCHAR.fullmatch(kind):
+        return False
     if sure := _SURE.get(kind) or _sure_decimal(kind):
         return bool(pc.all(pc.match_substring_regex(texts, sure)).as_py())
     if kind in _SEEN:

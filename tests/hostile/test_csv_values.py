@@ -131,6 +131,7 @@ SPELLED: dict[str, dict[str, Any]] = {
     },
     "string": {"007": "007", "12D": "12D"},
     "binary": {"007": b"007"},
+    "varchar(3)": {"007": "007"},
 }  # fmt: skip
 
 
