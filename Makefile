@@ -47,7 +47,7 @@ test-hostile: preflight java gomp env $(ARCHIVE)  ## score under hostile setting
 test-simulation: env  ## crash runs at each of their steps, over a store that fails and lies; needs no Java
 	@$(BIN)/python -m pytest tests/simulation
 
-storm: preflight java gomp env  ## kill drivers, executors, workers 70 times by a seed, 5 to 8 minutes (SEED=1 REPORT=file)
+storm: preflight java gomp env  ## kill drivers, executors, workers 70 times by a seed, 8 to 10 minutes (SEED=1 REPORT=file)
 	@$(BIN)/python -m tests.storm $(STORM_ARGS)
 
 torture: preflight java gomp env  ## the same with 1,300 kills, one to two hours
