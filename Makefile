@@ -36,7 +36,7 @@ test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take long
 	trap 'kill $$apart 2>/dev/null || true' EXIT; \
 	failed=; $(BIN)/python -m pytest -m 'not faults' $(addprefix --ignore=,$(APART) tests/simulation tests/hostile) || failed=yes; \
 	echo "$(APART), meanwhile (log: $(LOGS)/apart.log):"; wait $$apart || failed=yes; \
-	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; tail -n 2 $(LOGS)/apart.log; test -z "$$failed"
+	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; grep '^=.* in [0-9.]*s' $(LOGS)/apart.log || tail -n 5 $(LOGS)/apart.log; test -z "$$failed"
 
 test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,7 +139,10 @@ def test_1_a_driver_killed_while_scoring_costs_the_units_in_flight(
     record, _ = rig.finish()
 
     rig.check(record)
-    assert f"{kept} of 20 work units were scored by an earlier attempt" in rig.record.log_file.read_text()
+    told = re.search(r"(\d+) of 20 work units were scored by an earlier attempt", rig.record.log_file.read_text())
+    # Workers may end the two units that were in flight although their driver is dead.
+    assert told is not None
+    assert kept <= int(told[1]) <= kept + 2
     # The probe's call, and two units of two files that were in flight.
     assert FILES < len(list(rig.calls.iterdir())) <= FILES + 1 + 4
 
