@@ -43,7 +43,7 @@ def advice_for(error: BaseException, model_folder: Path) -> str:
     """
     try:
         return _advice(error, model_folder)
-    except Exception:  # noqa: BLE001 - see above
+    except BaseException:  # noqa: BLE001 - the user's own __str__ may even exit
         return ""
 
 
