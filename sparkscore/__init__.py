@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     __version__: str
     from sparkscore.errors import SparkscoreError
     from sparkscore.run import Run, publish, score
-    from sparkscore.session import local_session
+    from sparkscore.spark.session import local_session
 
 __all__ = ["Run", "SparkscoreError", "__version__", "local_session", "publish", "score"]
 
 _MODULE_OF = {
     "Run": "sparkscore.run",
     "SparkscoreError": "sparkscore.errors",
-    "local_session": "sparkscore.session",
+    "local_session": "sparkscore.spark.session",
     "publish": "sparkscore.run",
     "score": "sparkscore.run",
 }

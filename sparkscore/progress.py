@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sparkscore.worker.progress import ItemsDone, ask_to_stop, read_progress
+from sparkscore.stage.progress import ItemsDone, ask_to_stop, read_progress
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_BETWEEN_READS: Final = 0.25

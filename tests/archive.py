@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sparkscore.session import local_session
+from sparkscore.spark.session import local_session
 
 
 def main(archive: Path) -> None:

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import yaml
 
-from sparkscore.session import local_session
+from sparkscore.spark.session import local_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,7 +63,7 @@ def make_deployment(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session", autouse=True)
 def _templates_serve_several_tests() -> Iterator[None]:
     """Leave out what differs from test to test: a worker starts another template where its environment has changed."""
-    from sparkscore.worker import template  # noqa: PLC0415 - imports pandas
+    from sparkscore.worker.child import template  # noqa: PLC0415 - imports pandas
 
     environment = template._environment
     of_a_test = {"PYTEST_CURRENT_TEST", "SPARKSCORE_RUNS"}

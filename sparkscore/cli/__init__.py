@@ -76,6 +76,6 @@ def _reply_json(error: BaseException, exit_code: int, *, is_run: bool, as_json: 
 
 
 def _runs_folder() -> Path:
-    from sparkscore.runlog import runs_folder  # noqa: PLC0415 - it takes PyArrow with it; --help is to be there at once
+    from sparkscore.record.runs_folder import runs_folder  # noqa: PLC0415 - it takes PyArrow with it; --help is to be there at once
 
     return runs_folder()

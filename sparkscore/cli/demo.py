@@ -27,8 +27,8 @@ from sparkscore.cli.reply import OK, describe_failure, print_error, print_json, 
 from sparkscore.cli.run_command import spark_session
 from sparkscore.cli.summary import print_first_rows, print_record, result_console
 from sparkscore.errors import ConfigError, message_of
+from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run import PreparedRun, Run, execute, prepare
-from sparkscore.runlog import runs_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

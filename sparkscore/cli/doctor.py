@@ -17,8 +17,8 @@ from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import FAILED, OK, coloured, print_json, to_stdout
 from sparkscore.cli.run_command import parse_spark_conf, spark_session
 from sparkscore.errors import SparkscoreError
-from sparkscore.runlog import runs_folder
-from sparkscore.session import check_java, check_pyspark, delta_coordinate, java_version
+from sparkscore.record.runs_folder import runs_folder
+from sparkscore.spark.session import check_java, check_pyspark, delta_coordinate, java_version
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

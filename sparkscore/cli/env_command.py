@@ -12,7 +12,7 @@ from sparkscore.errors import ConfigError
 from sparkscore.models import describe_model, resolve_model
 from sparkscore.models.env_build import build_environment
 from sparkscore.models.requirements import environment_of
-from sparkscore.runlog import runs_folder
+from sparkscore.record.runs_folder import runs_folder
 
 
 def build_env(

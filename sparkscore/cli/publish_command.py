@@ -9,8 +9,8 @@ from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import OK, print_json, stdout_for_results
 from sparkscore.cli.run_command import parse_spark_conf, spark_session
 from sparkscore.cli.summary import print_record, print_summary, result_console
+from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
 from sparkscore.run import discard, publish
-from sparkscore.runlog import RunFolder, read_record, runs_folder
 
 
 def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.cli.run_command import RunRequest, request_of, run_deployment
 from sparkscore.errors import SinkError
-from sparkscore.lineage import ABORT, RUNNING, end_record
-from sparkscore.runlock import is_held
-from sparkscore.runlog import RunFolder, list_records, runs_folder
+from sparkscore.record.run_record import ABORT, RUNNING, end_record
+from sparkscore.record.runs_folder import RunFolder, list_records, runs_folder
 from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.stage import clean_stages
-from sparkscore.stage_names import STAGE_FOLDER
+from sparkscore.stage.layout import STAGE_FOLDER
+from sparkscore.stage.lock import is_held
 
 
 def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:

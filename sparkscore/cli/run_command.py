@@ -23,7 +23,7 @@ from sparkscore.cli.reply import (
     stdout_for_results,
 )
 from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError, message_of
-from sparkscore.runlog import RunFolder, runs_folder
+from sparkscore.record.runs_folder import RunFolder, runs_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -144,7 +144,7 @@ def spark_session(
     from pyspark.sql import SparkSession  # noqa: PLC0415 - see _prepare
 
     from sparkscore.scorers.script import SAFE_PATH  # noqa: PLC0415 - see _prepare
-    from sparkscore.session import local_session  # noqa: PLC0415 - see _prepare
+    from sparkscore.spark.session import local_session  # noqa: PLC0415 - see _prepare
 
     is_ours = SparkSession.getActiveSession() is None
     if is_ours:

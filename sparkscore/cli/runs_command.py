@@ -8,7 +8,7 @@ from typing import Any
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.printable import printable
-from sparkscore.runlog import list_records, read_record, runs_folder
+from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:

@@ -11,7 +11,7 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import DataFrame
 
 from sparkscore.errors import ModelLoadError
-from sparkscore.spark_settings import pinned_settings
+from sparkscore.spark.settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:

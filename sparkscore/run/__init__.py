@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
-from sparkscore.driver import input_schema, score_plan, task_slots
-from sparkscore.jvm_names import refuse_colons_in_patterns, refuse_unreadable_names
-from sparkscore.lineage import (
+from sparkscore.plan import Plan, plan_run
+from sparkscore.progress import ProgressDisplay, choose_display, follow
+from sparkscore.record.run_record import (
     HELD,
     counts_of,
     describe_plan,
@@ -24,8 +24,6 @@ from sparkscore.lineage import (
     verified_models_of,
     warnings_of,
 )
-from sparkscore.plan import Plan, plan_run
-from sparkscore.progress import ProgressDisplay, choose_display, follow
 from sparkscore.redaction import redact
 from sparkscore.run.columns import refuse_missing_not_null, run_id_column
 from sparkscore.run.finished import Run, finished_before
@@ -48,14 +46,17 @@ from sparkscore.run.scored_again import (
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.verdict import Thresholds, decide
-from sparkscore.runlock import RunLock
 from sparkscore.scorers.dtypes import Dtypes
-from sparkscore.scorers.mlflow_store import where_scripts_logged
+from sparkscore.scripts.mlflow_store import where_scripts_logged
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Published, Sink, Stage, first_commit_began, open_sink, stage_of, staged_in
 from sparkscore.sources import Source, open_failed, open_source
-from sparkscore.spark_schema import columns_of
-from sparkscore.worker import FailureRules, MiniBatchReport
+from sparkscore.spark.jobs import input_schema, score_plan, task_slots
+from sparkscore.spark.jvm_names import refuse_colons_in_patterns, refuse_unreadable_names
+from sparkscore.spark.schema import columns_of
+from sparkscore.stage import MiniBatchReport
+from sparkscore.stage.lock import RunLock
+from sparkscore.worker import FailureRules
 
 __all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]
 

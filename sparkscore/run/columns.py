@@ -26,7 +26,7 @@ from sparkscore.errors import ConfigError, SinkSchemaError, SourceSchemaError, n
 from sparkscore.signature.naming import to_ddl
 from sparkscore.signature.same_name import doubled_names, keys_of
 from sparkscore.sinks.origins import Origins, renaming_line
-from sparkscore.spark_schema import from_arrow
+from sparkscore.spark.schema import from_arrow
 from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import LINEAGE_SCHEMA
 from sparkscore.yaml_lines import yaml_list, yaml_schema

@@ -12,7 +12,7 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
-from sparkscore.stage_names import ARCHIVES
+from sparkscore.stage.layout import ARCHIVES
 from sparkscore.worker import ChildSpec, EngineSpec
 
 # A model may be large, and come over a network.

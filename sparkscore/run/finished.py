@@ -11,16 +11,16 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.errors import ConfigError
-from sparkscore.lineage import COMPLETE, HELD, end_record
 from sparkscore.location import local_path
+from sparkscore.record.run_record import COMPLETE, HELD, end_record
+from sparkscore.record.runs_folder import Manifest
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
 from sparkscore.run.quarantine import quarantine_location
 from sparkscore.run.recording import refuse_other_run
-from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of
-from sparkscore.spark_schema import schema_of
+from sparkscore.spark.schema import schema_of
 
 logger = logging.getLogger("sparkscore")
 

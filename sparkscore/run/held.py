@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError
-from sparkscore.lineage import ABORT, COMPLETE
+from sparkscore.record.run_record import ABORT, COMPLETE
+from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.finished import Run
 from sparkscore.run.publishing import describe_output, publish_manifest
@@ -19,10 +20,9 @@ from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
 from sparkscore.run.scored_again import check_still_left, family_locked, note_publishing
 from sparkscore.run.staged_files import check_staged_files
-from sparkscore.runlock import RunLock
-from sparkscore.runlog import RunFolder, read_record, runs_folder
 from sparkscore.sinks import Published, Target, open_sink, remove_stage, stage_of, staged_in, target_of
-from sparkscore.spark_schema import schema_of
+from sparkscore.spark.schema import schema_of
+from sparkscore.stage.lock import RunLock
 
 
 @dataclass(frozen=True)

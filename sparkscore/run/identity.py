@@ -8,10 +8,10 @@ import secrets
 from sparkscore.config import hidden_values
 from sparkscore.digest import identity_of, keyed_digest
 from sparkscore.plan import Plan
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.removal import put_in_place
 from sparkscore.run.per_file import sized_in
 from sparkscore.run.prepare import PreparedRun
-from sparkscore.runlog import RunFolder
 
 
 def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:

@@ -12,7 +12,7 @@ from sparkscore.errors import SinkSchemaError
 from sparkscore.run.columns import ResultColumns
 from sparkscore.sinks import Sink
 from sparkscore.sources import Source
-from sparkscore.spark_schema import column
+from sparkscore.spark.schema import column
 
 logger = logging.getLogger("sparkscore")
 

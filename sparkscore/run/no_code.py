@@ -21,8 +21,8 @@ from sparkscore.scorers.model_files import ModelFiles, copy_once
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
-from sparkscore.spark_schema import to_arrow
-from sparkscore.stage_names import MODELS
+from sparkscore.spark.schema import to_arrow
+from sparkscore.stage.layout import MODELS
 
 logger = logging.getLogger("sparkscore")
 

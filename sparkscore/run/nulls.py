@@ -10,7 +10,6 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql.types import BooleanType, IntegralType, StructType
 
-from sparkscore.driver import input_schema
 from sparkscore.errors import names
 from sparkscore.removal import put_in_place
 from sparkscore.run.prepare import PreparedRun
@@ -18,8 +17,9 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sources import Source
 from sparkscore.sources.rows import find_nulls
-from sparkscore.stage_names import NULLS
-from sparkscore.worker.checksums import read_sealed, sealed
+from sparkscore.spark.jobs import input_schema
+from sparkscore.stage.checksums import read_sealed, sealed
+from sparkscore.stage.layout import NULLS
 
 logger = logging.getLogger("sparkscore")
 

@@ -15,16 +15,16 @@ from typing import Any, Final, TypedDict, Unpack
 
 from sparkscore.config import Deployment, hold_secrets, load_deployment, load_what_is_right, refuse_secret_places
 from sparkscore.errors import ConfigError, Faults
-from sparkscore.lineage import git_commit_of
 from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
 from sparkscore.models.registry import is_registry_reference
 from sparkscore.models.resolve import find_model
+from sparkscore.record.run_record import git_commit_of
+from sparkscore.record.runs_folder import RunFolder, make_run_id, read_record, runs_folder
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.no_code import check_model
-from sparkscore.runlog import RunFolder, make_run_id, read_record, runs_folder
-from sparkscore.scorers.script_check import check_script
-from sparkscore.scorers.script_package import LOG, PackedScript, different_files, pack_script
+from sparkscore.scripts.checking import check_script
+from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
 from sparkscore.sources import FailedItems
 from sparkscore.sources.listing import check_places
 

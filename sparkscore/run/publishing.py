@@ -9,12 +9,13 @@ from typing import Any
 
 from pyspark.sql.types import StructType
 
+from sparkscore.record.runs_folder import Manifest
 from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.recording import Recording
-from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, Stage, StagedResult
-from sparkscore.spark_schema import columns_of
-from sparkscore.worker import LineageValues, MiniBatchReport
+from sparkscore.spark.schema import columns_of
+from sparkscore.stage import MiniBatchReport
+from sparkscore.worker import LineageValues
 
 
 def manifest_of(

@@ -11,11 +11,12 @@ from pyspark.sql import SparkSession
 from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path
+from sparkscore.record.runs_folder import Manifest
 from sparkscore.run.prepare import quarantine_place
-from sparkscore.runlog import Manifest
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
-from sparkscore.spark_schema import from_arrow
-from sparkscore.worker import QUARANTINE_SCHEMA, StagedFile
+from sparkscore.spark.schema import from_arrow
+from sparkscore.stage import StagedFile
+from sparkscore.worker import QUARANTINE_SCHEMA
 
 # What tells a failed item from others; position counts within its mini-batch.
 _IDENTITY = ("mini_batch", "position", "source_file", "row")

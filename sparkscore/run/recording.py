@@ -11,14 +11,14 @@ from typing import Any
 
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
-from sparkscore.lineage import ABORT, COMPLETE, FAIL, RUNNING, end_record
 from sparkscore.printable import printable
+from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, end_record
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.redaction import redact
 from sparkscore.rotating_log import rotating_handler
 from sparkscore.run.verdict import details
-from sparkscore.runlock import RunLock
-from sparkscore.runlog import RunFolder
-from sparkscore.spark_errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
+from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
+from sparkscore.stage.lock import RunLock
 
 logger = logging.getLogger("sparkscore")
 

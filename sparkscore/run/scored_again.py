@@ -19,13 +19,13 @@ from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, LineageError
+from sparkscore.record.runs_folder import Manifest, RunFolder, ScoredAgain, read_record
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.quarantine import quarantine_location
-from sparkscore.runlock import RunLock
-from sparkscore.runlog import Manifest, RunFolder, ScoredAgain, read_record
 from sparkscore.sinks import open_sink, target_of
 from sparkscore.sources import FailedItems, items_of
+from sparkscore.stage.lock import RunLock
 
 _OVERWRITE = "overwrite"
 

@@ -15,7 +15,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
-from sparkscore.driver import first_mini_batches, input_schema, run_probe
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.registry import stores_for_workers
@@ -40,32 +39,24 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import failure_error, nothing_to_score
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.dtypes import Dtypes
-from sparkscore.scorers.script_package import PackedScript
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+from sparkscore.scripts.packing import PackedScript
 from sparkscore.signature import parse_ddl
 from sparkscore.signature.matching import columns_without_null, refuse_known_nulls
 from sparkscore.signature.model_signature import Feed
 from sparkscore.sinks import Sink, Stage
 from sparkscore.sources import Source
-from sparkscore.spark_schema import column
-from sparkscore.stage_names import PLAN, PROBE
-from sparkscore.worker import (
-    EngineSpec,
-    FailureRules,
-    LineageValues,
-    MiniBatchReport,
-    ProbeReport,
-    ProbeSpec,
-    ResultSpec,
-    StageSpec,
-    WorkerSpec,
-)
-from sparkscore.worker.checksums import changed_note
-from sparkscore.worker.chunks import ChunkLimit, count_chunks, read_done_units
-from sparkscore.worker.messages import write_stream
+from sparkscore.spark.jobs import first_mini_batches, input_schema, run_probe
+from sparkscore.spark.schema import column
+from sparkscore.stage import MiniBatchReport, StageSpec
+from sparkscore.stage.checksums import changed_note
+from sparkscore.stage.chunks import ChunkLimit, count_chunks, read_done_units
+from sparkscore.stage.layout import PLAN, PROBE
+from sparkscore.stage.progress import forget_progress
+from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, ResultSpec, WorkerSpec
+from sparkscore.worker.child.messages import write_stream
 from sparkscore.worker.planned import count_mini_batches, is_plan_of, write_plan
 from sparkscore.worker.probe import read_kept_probe, write_probe_report
-from sparkscore.worker.progress import forget_progress
 
 logger = logging.getLogger("sparkscore")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-from sparkscore.driver import find_changed_files
 from sparkscore.errors import SinkError
-from sparkscore.runlog import Manifest
+from sparkscore.record.runs_folder import Manifest
 from sparkscore.sinks import Stage
-from sparkscore.worker.chunks import forget_chunks_of
+from sparkscore.spark.jobs import find_changed_files
+from sparkscore.stage.chunks import forget_chunks_of
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:

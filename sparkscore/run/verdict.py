@@ -17,7 +17,7 @@ from sparkscore.errors import (
 )
 from sparkscore.outcome import Failure
 from sparkscore.redaction import redact
-from sparkscore.worker import MiniBatchReport
+from sparkscore.stage import MiniBatchReport
 
 #: What only the run's log gets: tracebacks and whole messages of the user's code, which may hold row contents.
 details = logging.getLogger("sparkscore.details")

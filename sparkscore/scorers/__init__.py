@@ -24,7 +24,7 @@ class Scorer(Protocol):
         """Load the model. Runs on the worker, once per worker process, before the first mini-batch."""
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Score one mini-batch and give whatever `sparkscore.signature.tabulate` accepts.
+        """Score one mini-batch and give whatever `sparkscore.returned.tabulate` accepts.
 
         Runs on the worker, once per mini-batch and attempt.
         """

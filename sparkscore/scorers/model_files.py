@@ -18,7 +18,7 @@ from pathlib import Path
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.errors import ModelError
 from sparkscore.removal import make_folder, mark_made, move_new, remove_below, remove_listed, remove_made
-from sparkscore.stage_names import SCRIPTS, UNFINISHED, copied_files, list_copied
+from sparkscore.stage.layout import SCRIPTS, UNFINISHED, copied_files, list_copied
 
 _KEPT_SECONDS = 7 * 24 * 3600
 _verified: set[str] = set()

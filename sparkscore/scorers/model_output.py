@@ -1,4 +1,4 @@
-"""Give what a model's library returned in the forms that `sparkscore.signature.tabulate` reads (worker)."""
+"""Give what a model's library returned in the forms that `sparkscore.returned.tabulate` reads (worker)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from sparkscore.returned import NamedColumns
 from sparkscore.scorers.estimators import outputs_of_estimator
-from sparkscore.signature import NamedColumns
 
 _PREDICTION: Final = "prediction"
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from sparkscore.errors import ConfigError, MissingDependencyError, OutputContractError, names
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
+from sparkscore.returned import NamedColumns
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.feed import feed_tensor
 from sparkscore.scorers.images import feed_images
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.specs import OnnxSpec
-from sparkscore.signature import NamedColumns
 
 if TYPE_CHECKING:  # the package is an extra
     from onnxruntime import InferenceSession, SessionOptions

@@ -17,26 +17,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from sparkscore.errors import ModelError, ScoringScriptError
+from sparkscore.errors import ModelError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
 from sparkscore.removal import make_folder, remove_made
-from sparkscore.scorers.azure_stand_ins import AzureModules, ScriptPlaces
-from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
-from sparkscore.scorers.mlflow_store import end_active_run, variables_of_store
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
-from sparkscore.scorers.model_lookup import DeployedModel, ModelLookup
-from sparkscore.scorers.script_faults import advice_for
-from sparkscore.scorers.surroundings import Surroundings
-from sparkscore.stage_names import SCRIPTS
+from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptPlaces
+from sparkscore.scripts.contained import Contained
+from sparkscore.scripts.faults import advice_for
+from sparkscore.scripts.mlflow_store import end_active_run, variables_of_store
+from sparkscore.scripts.model_lookup import DeployedModel, ModelLookup
+from sparkscore.scripts.refusals import is_taken, missing_run, other_parameters, taken_name
+from sparkscore.scripts.surroundings import Surroundings
+from sparkscore.stage.layout import SCRIPTS
 
-# What was loaded before any script: a script of that name would take its place.
-_TAKEN: Final = frozenset(sys.modules)
-_NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
 # With this variable workers of the command line find no modules in the working directory; it is not for the script.
 # Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH (any text will do).
 SAFE_PATH: Final = ("PYTHONSAFEPATH", "sparkscore")
@@ -207,7 +205,7 @@ class ScriptScorer:
 
     def _find_script(self) -> ModuleType:
         path = self._folder / self._spec.script
-        if path.stem in _TAKEN:
+        if is_taken(path.stem):
             raise taken_name(self._spec.script)
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None:
@@ -264,31 +262,6 @@ class ScriptScorer:
         return Surroundings(environment, str(self._folder), path, arguments, workers.modules)
 
 
-def missing_run(script: str) -> ScoringScriptError:
-    """Make the error for a scoring script without ``run()``."""
-    return ScoringScriptError(
-        code="SCRIPT_NO_RUN",
-        what=f"scoring script '{script}'",
-        got="no function 'run'",
-        expected="run(mini_batch), and optionally init()",
-        next_step="Define run(mini_batch) at the top level of the script.",
-    )
-
-
-def other_parameters(script: str, got: str) -> ScoringScriptError:
-    """Make the error for a ``run()`` that cannot be called with a mini-batch alone."""
-    return ScoringScriptError(
-        code="SCRIPT_PARAMETERS",
-        what=f"function 'run' of scoring script '{script}'",
-        got=got,
-        expected="run(mini_batch): a mini_batch_context comes with Azure's 'partition_keys' only, which this version "
-        "does not have: a call there gets all rows of one key",
-        next_step="Where the script can do without it, write run(mini_batch, mini_batch_context=None). Else write the "
-        "rows of each key into a file of their own, and let run() read its file, with 'input.format: files' and "
-        "'settings.mini_batch_size: 1'.",
-    )
-
-
 def _check_parameters(run: Callable[..., object], script: str) -> None:
     """Refuse a ``run()`` that cannot be called with a mini-batch alone, as far as its signature tells."""
     try:
@@ -299,21 +272,6 @@ def _check_parameters(run: Callable[..., object], script: str) -> None:
         signature.bind(None)
     except TypeError:
         raise other_parameters(script, f"run{signature}") from None
-
-
-def is_certainly_taken(name: str) -> bool:
-    """Tell on the driver whether a module of this name is loaded wherever scripts run."""
-    return name in _TAKEN and name in _NEEDED
-
-
-def taken_name(script: str) -> ScoringScriptError:
-    """Make the error for a scoring script that would take the place of a module that is in use."""
-    return ScoringScriptError(
-        code="SCRIPT_NAME",
-        what=f"scoring script '{script}'",
-        got=f"the name of the module '{Path(script).stem}', which Python or sparkscore needs",
-        next_step="Give the file another name, such as score.py, also in 'code_configuration.scoring_script'.",
-    )
 
 
 def _two_models(name: str) -> ModelError:

@@ -12,7 +12,6 @@ from pathlib import Path
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
-from sparkscore.delta_statements import describe
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.sinks.delta_rules import TableRules
@@ -30,9 +29,10 @@ from sparkscore.sinks.target import (
     refuse_binary_partitions,
     run_exists,
 )
-from sparkscore.spark_errors import SPARK_ERRORS, condition_of, file_behind
-from sparkscore.spark_schema import column, columns_of
-from sparkscore.spark_settings import pinned_settings, read_from, write_to_delta
+from sparkscore.spark.delta_statements import describe
+from sparkscore.spark.errors import SPARK_ERRORS, condition_of, file_behind
+from sparkscore.spark.schema import column, columns_of
+from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}

@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
-from sparkscore.jvm_delta import supported_features
 from sparkscore.sinks.delta_log import read_columns
 from sparkscore.sinks.row_rules import (
     RowRule,
@@ -22,7 +21,8 @@ from sparkscore.sinks.row_rules import (
     rules_of,
 )
 from sparkscore.sinks.target import Target, check_same_partitioning
-from sparkscore.spark_schema import quoted
+from sparkscore.spark.jvm_delta import supported_features
+from sparkscore.spark.schema import quoted
 
 # Source: table features exist since version 7 of the writer's protocol, the last; delta-io/delta, PROTOCOL.md.
 _LAST_WRITER_VERSION = 7

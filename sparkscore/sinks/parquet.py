@@ -39,10 +39,10 @@ from sparkscore.sinks.target import (
     run_exists,
 )
 from sparkscore.sinks.turns import forget_dead_turn, turn_at
-from sparkscore.spark_schema import column, columns_of, from_arrow, to_arrow
-from sparkscore.spark_settings import read_from
-from sparkscore.stage_names import known_in
-from sparkscore.worker.stage import unescape_path
+from sparkscore.spark.schema import column, columns_of, from_arrow, to_arrow
+from sparkscore.spark.settings import read_from
+from sparkscore.stage.layout import known_in
+from sparkscore.stage.writer import unescape_path
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
 _DEPTH_OF_ATTEMPTS = 2

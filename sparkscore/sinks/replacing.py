@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparkscore.errors import SinkConflictError, names
+from sparkscore.record.runs_folder import write_whole
 from sparkscore.removal import move_new, remove_empty, remove_file, remove_known, remove_listed
-from sparkscore.runlock import is_held
-from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import ASIDE
+from sparkscore.stage.lock import is_held
 
 logger = logging.getLogger("sparkscore")
 

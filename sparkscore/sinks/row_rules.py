@@ -11,8 +11,8 @@ from typing import Any, Final
 from pyspark.sql import DataFrame
 from pyspark.sql.functions import coalesce, count_if, expr, lit
 
-from sparkscore.spark_errors import SPARK_ERRORS
-from sparkscore.spark_schema import quoted
+from sparkscore.spark.errors import SPARK_ERRORS
+from sparkscore.spark.schema import quoted
 
 _CHECKS: Final = "delta.constraints."
 _LENGTH: Final = re.compile(r"(?:var)?char\((\d+)\)")

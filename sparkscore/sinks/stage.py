@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
+from sparkscore.record.runs_folder import write_whole
 from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
-from sparkscore.runlock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
-from sparkscore.runlog import write_whole
 from sparkscore.sinks.target import Target
-from sparkscore.spark_errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
-from sparkscore.stage_names import FIRST_COMMIT, HELD, IDENTITY, MARKER, STAGE_FOLDER, known_in
-from sparkscore.worker.chunks import count_chunks
+from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
+from sparkscore.stage.chunks import count_chunks
+from sparkscore.stage.layout import FIRST_COMMIT, HELD, IDENTITY, MARKER, STAGE_FOLDER, known_in
+from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
 
 logger = logging.getLogger("sparkscore")
 

@@ -12,8 +12,8 @@ from pyspark.sql.types import BinaryType, StructType
 
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
-from sparkscore.stage_names import STAGE_FOLDER
-from sparkscore.worker import StagedFile
+from sparkscore.stage import StagedFile
+from sparkscore.stage.layout import STAGE_FOLDER
 
 #: Beginning of the folder that keeps what a run replaces.
 ASIDE = "_replaced_by_"

@@ -9,9 +9,9 @@ from typing import Final
 
 from sparkscore.errors import ConfigError, LineageError, SinkError
 from sparkscore.removal import remove_empty
-from sparkscore.runlock import RunLock
 from sparkscore.sinks.target import Target, how_to_publish
-from sparkscore.stage_names import STAGE_FOLDER
+from sparkscore.stage.layout import STAGE_FOLDER
+from sparkscore.stage.lock import RunLock
 
 #: Seconds that a run waits for another one's look and rename; a dead one on another host counts as dead before.
 WAIT_S: Final = 120.0

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, Final
 
 from sparkscore.plan import InputFile
-from sparkscore.worker.text_lines import open_text
+from sparkscore.survey.text_lines import open_text
 
 Names = tuple[str, ...]
 

@@ -9,7 +9,7 @@ from pyspark.sql.types import StructField
 
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.signature.same_name import doubled_names, folded
-from sparkscore.worker.declared_texts import is_of_texts
+from sparkscore.survey.declared_texts import is_of_texts
 
 
 @dataclass(frozen=True)

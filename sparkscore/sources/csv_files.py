@@ -28,12 +28,12 @@ from sparkscore.sources.csv_values import value_of
 from sparkscore.sources.declaration import declared_fields
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.sources.spark_files import SparkFilesSource
-from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_schema import column, schema_of, to_arrow
-from sparkscore.spark_settings import pinned_settings, read_from
-from sparkscore.worker.csv_header import first_record
-from sparkscore.worker.csv_survey import ColumnSurvey
-from sparkscore.worker.text_types import type_of
+from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark.schema import column, schema_of, to_arrow
+from sparkscore.spark.settings import pinned_settings, read_from
+from sparkscore.survey.csv_header import first_record
+from sparkscore.survey.csv_values import ColumnSurvey
+from sparkscore.survey.text_types import type_of
 
 logger = logging.getLogger("sparkscore")
 

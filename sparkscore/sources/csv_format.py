@@ -9,7 +9,7 @@ from typing import Final
 
 from sparkscore.errors import ConfigError
 from sparkscore.sources.encodings import WIDE, given_encoding, with_encoding
-from sparkscore.worker.csv_bytes import Dialect
+from sparkscore.survey.csv_bytes import Dialect
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # The others make Spark read what the files say: line ends inside quotes, and quotes doubled as RFC 4180 has them.

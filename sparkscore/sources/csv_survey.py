@@ -12,12 +12,12 @@ from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import folded
 from sparkscore.sources.csv_format import CsvFormat
 from sparkscore.sources.encodings import wrong_bytes
-from sparkscore.spark_jobs import map_on_workers, run_in_arrow
-from sparkscore.worker.csv_bytes import Dialect, FileFault
-from sparkscore.worker.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
-from sparkscore.worker.csv_survey import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, survey
-from sparkscore.worker.csv_survey import joined as joined_columns
-from sparkscore.worker.text_bytes import NOT_READ_HERE
+from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
+from sparkscore.survey.csv_bytes import Dialect, FileFault
+from sparkscore.survey.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
+from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, survey
+from sparkscore.survey.csv_values import joined as joined_columns
+from sparkscore.survey.text_bytes import NOT_READ_HERE
 
 # A job of Spark takes as long as this many bytes.
 _LEAST_BYTES: Final = 8 * 1024 * 1024

@@ -6,7 +6,7 @@ from pyspark.sql.types import StructField, StructType
 
 from sparkscore.errors import ConfigError, names
 from sparkscore.signature.same_name import doubled_names
-from sparkscore.spark_errors import SPARK_ERRORS, condition_of
+from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 
 
 def declared_fields(ddl: str) -> list[StructField]:

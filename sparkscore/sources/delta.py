@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from sparkscore.config import Input
-from sparkscore.delta_statements import describe
 from sparkscore.errors import SourceError, SourceNotFoundError
-from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import is_remote, local_path, plain_path
 from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
 from sparkscore.sources.rows import select_columns, with_source_file
-from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_settings import pinned_settings, read_from
+from sparkscore.spark.delta_statements import describe
+from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark.jvm_names import refuse_unreadable_names
+from sparkscore.spark.settings import pinned_settings, read_from
 
 
 class DeltaSource:

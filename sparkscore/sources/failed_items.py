@@ -18,9 +18,9 @@ from sparkscore.minibatch import SOURCE_FILE_COLUMN
 from sparkscore.plan import Snapshot
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
-from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_schema import schema_of, to_arrow
-from sparkscore.spark_settings import pinned_settings, read_from
+from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark.schema import schema_of, to_arrow
+from sparkscore.spark.settings import pinned_settings, read_from
 from sparkscore.worker.quarantine import read_rows
 
 logger = logging.getLogger("sparkscore")

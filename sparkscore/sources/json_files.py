@@ -15,13 +15,13 @@ from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import doubled_names
 from sparkscore.sources.encodings import WIDE, given_encoding, with_encoding, wrong_bytes
 from sparkscore.sources.json_types import TypesOfJson, names_in
-from sparkscore.spark_jobs import map_on_workers
-from sparkscore.spark_schema import arrow_type_or_none
-from sparkscore.worker.json_fits import Formats
-from sparkscore.worker.json_kinds import Seen
-from sparkscore.worker.json_look import Found, Part, Share, look
-from sparkscore.worker.json_records import JsonForm
-from sparkscore.worker.text_lines import UNREADABLE, is_packed
+from sparkscore.spark.map_in_arrow import map_on_workers
+from sparkscore.spark.schema import arrow_type_or_none
+from sparkscore.survey.json_fits import Formats
+from sparkscore.survey.json_kinds import Seen
+from sparkscore.survey.json_look import Found, Part, Share, look
+from sparkscore.survey.json_records import JsonForm
+from sparkscore.survey.text_lines import UNREADABLE, is_packed
 
 logger = logging.getLogger("sparkscore")
 

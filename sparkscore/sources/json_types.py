@@ -19,7 +19,7 @@ from pyspark.sql.types import (
 
 from sparkscore.errors import SourceSchemaError
 from sparkscore.sources.schema_line import schema_line
-from sparkscore.worker.json_kinds import (
+from sparkscore.survey.json_kinds import (
     ARRAY,
     BEYOND,
     BOOLEAN,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.errors import SourceError
-from sparkscore.runlog import RUNS_MARKER
+from sparkscore.record.runs_folder import RUNS_MARKER
 
 #: Why what sparkscore wrote is no item.
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"

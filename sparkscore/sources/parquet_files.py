@@ -34,8 +34,8 @@ from sparkscore.sources.parquet_types import (
     merged,
 )
 from sparkscore.sources.schema_line import schema_line
-from sparkscore.spark_jobs import map_on_workers
-from sparkscore.worker.old_times import find_parts
+from sparkscore.spark.map_in_arrow import map_on_workers
+from sparkscore.survey.int96_times import find_parts
 
 # A store behind a network answers many at a time.
 _THREADS: Final = 16

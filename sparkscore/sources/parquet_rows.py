@@ -16,7 +16,7 @@ from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_files import Group, ParquetPlan
 from sparkscore.sources.parquet_types import FileType, has_null_inside, is_same
 from sparkscore.sources.rows import refuse_value, with_source_file
-from sparkscore.spark_schema import column
+from sparkscore.spark.schema import column
 
 #: Reads files with a schema.
 Load = Callable[[StructType, tuple[InputFile, ...]], DataFrame]

@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.types import TimestampType
 
 from sparkscore.errors import SourceError, names
-from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_schema import column
-from sparkscore.spark_settings import pinned_settings
+from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark.schema import column
+from sparkscore.spark.settings import pinned_settings
 
 _ZONE = "spark.sql.session.timeZone"
 

@@ -11,9 +11,9 @@ from pyspark.sql.types import DataType
 
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
-from sparkscore.spark_errors import REFUSED_VALUE, SPARK_ERRORS, explain_read_error
-from sparkscore.spark_schema import column
-from sparkscore.spark_settings import pinned_settings
+from sparkscore.spark.errors import REFUSED_VALUE, SPARK_ERRORS, explain_read_error
+from sparkscore.spark.schema import column
+from sparkscore.spark.settings import pinned_settings
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:

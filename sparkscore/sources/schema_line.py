@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sparkscore.spark_schema import quoted
+from sparkscore.spark.schema import quoted
 
 _LONGEST: Final = 200
 

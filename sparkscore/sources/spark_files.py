@@ -11,7 +11,6 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.config import Input
 from sparkscore.errors import SourceError, names
-from sparkscore.jvm_names import refuse_unreadable_names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile, Snapshot, digest_of_files
@@ -38,8 +37,9 @@ from sparkscore.sources.parquet_files import (
 from sparkscore.sources.parquet_rows import read_plan
 from sparkscore.sources.rows import select_columns, with_source_file
 from sparkscore.sources.samples import check_files_unchanged, with_samples
-from sparkscore.spark_errors import SPARK_ERRORS, explain_read_error
-from sparkscore.spark_settings import pinned_settings, read_from
+from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.spark.jvm_names import refuse_unreadable_names
+from sparkscore.spark.settings import pinned_settings, read_from
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # Of Parquet files Spark shall read all columns of all files.

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
+from sparkscore.stage.report import CallReport, add_counts, tries_of
 from sparkscore.worker.halving import (
     WRONG_COUNT,
     BrokenContractError,
@@ -26,7 +27,6 @@ from sparkscore.worker.halving import (
     is_proof,
 )
 from sparkscore.worker.loaded import LoadedEngine
-from sparkscore.worker.report import CallReport, add_counts, tries_of
 from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.rules import FailureRules
 

@@ -1,6 +1,6 @@
 """What scores mini-batches in a process: a loaded scorer, with its results typed; nothing of it raises (worker, child).
 
-`LocalEngine` does it in this process; `sparkscore.worker.child.ChildEngine` lets a child process do it.
+`LocalEngine` does it in this process; `sparkscore.worker.child.supervisor.ChildEngine` lets a child process do it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.scorers import Scorer, ScorerSpec, load_scorer
-from sparkscore.scorers.contained import Contained
 from sparkscore.scorers.environment import EnvironmentSpec, check_environment
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
 from sparkscore.scorers.load_warnings import noting_warnings
 from sparkscore.scorers.missing_package import advise_on_package
 from sparkscore.scorers.model_files import ModelFiles, noting_verified
+from sparkscore.scripts.contained import Contained
 from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
 

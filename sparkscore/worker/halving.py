@@ -12,7 +12,7 @@ from typing import Final
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
-from sparkscore.worker.child import BROKEN, ENDED, TIMEOUT
+from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = "OUTPUT_ROWS"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sparkscore.outcome import Failure
-from sparkscore.worker.child import LOAD_ENDED, ChildEngine
+from sparkscore.stage.report import WorkerState
+from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
-from sparkscore.worker.report import WorkerState
 
 # A load whose process was killed is tried again after these waits: what killed it, such as others that needed its
 # host's memory, may have passed by then.

@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from sparkscore.errors import ScoringError, SinkError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
+from sparkscore.stage.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
+from sparkscore.stage.progress import ProgressFile
+from sparkscore.stage.report import Attempt, MiniBatchReport, make_report, write_reports
+from sparkscore.stage.writer import StageSpec, StageWriter
 from sparkscore.worker.attempts import Attempts
-from sparkscore.worker.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.planned import read_planned_mini_batches
-from sparkscore.worker.progress import ProgressFile
 from sparkscore.worker.quarantine import quarantined_rows
-from sparkscore.worker.report import Attempt, MiniBatchReport, make_report, write_reports
 from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.rules import FailureRules
-from sparkscore.worker.stage import StageSpec, StageWriter
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import pyarrow as pa
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
-from sparkscore.worker.checksums import read_sealed, sealed
+from sparkscore.stage.checksums import read_sealed, sealed
+from sparkscore.stage.report import FAILURE_TYPE
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
-from sparkscore.worker.report import FAILURE_TYPE
 
 # Parts of the first mini-batch that are tried until one is scored.
 _MOST_CALLS: Final = 20

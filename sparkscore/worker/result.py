@@ -12,11 +12,11 @@ from sparkscore.errors import OutputContractError
 from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure
+from sparkscore.returned import Returned, count_elements, tabulate
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.frames import HandedOver
-from sparkscore.signature import Returned, count_elements, tabulate
+from sparkscore.stage.writer import check_partition_values
 from sparkscore.worker.row_order import refuse_other_order
-from sparkscore.worker.stage import check_partition_values
 
 #: The lineage columns, in their order, before any renaming.
 LINEAGE_SCHEMA = pa.schema(

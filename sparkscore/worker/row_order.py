@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sparkscore.errors import OutputContractError
+from sparkscore.returned import NamedColumns
 from sparkscore.scorers.frames import HandedOver
-from sparkscore.signature import NamedColumns
 from sparkscore.worker.moved_rows import moved_how
 
 Places = npt.NDArray[np.intp]

@@ -18,8 +18,8 @@ from sparkscore.outcome import Outcome
 from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.script import ScriptScorer
-from sparkscore.scorers.script_check import check_script
-from sparkscore.scorers.script_package import pack_script
+from sparkscore.scripts.checking import check_script
+from sparkscore.scripts.packing import pack_script
 from sparkscore.worker import LineageValues, ResultSpec
 from sparkscore.worker.result import make_outcome, read_returned
 

@@ -17,11 +17,11 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.environment import EnvironmentSpec
-from sparkscore.scorers.script_package import pack_script
+from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
-from sparkscore.worker import child as child_module
-from sparkscore.worker.child import ChildEngine
+from sparkscore.worker.child import supervisor as child_module
+from sparkscore.worker.child.supervisor import ChildEngine
 from sparkscore.worker.engine import Engine, LocalEngine
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -21,12 +21,12 @@ from sparkscore.digest import digest_of_path
 from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
+from sparkscore.returned import tabulate
 from sparkscore.scorers import Scorer, ScorerSpec, ScriptSpec, load_scorer
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.model_files import ModelFiles
-from sparkscore.scorers.script_package import pack_script
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec
-from sparkscore.signature import tabulate
+from sparkscore.scripts.packing import pack_script
 from sparkscore.signature.model_signature import Feed
 
 # Imported before the suite looks at what a scorer leaves behind: libraries stay, a model's own modules go.

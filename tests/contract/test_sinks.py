@@ -18,8 +18,8 @@ from pyspark.sql.types import StructField, StructType
 from sparkscore.config import Output
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink, staged_in
-from sparkscore.worker import StageSpec
-from sparkscore.worker.stage import StageWriter
+from sparkscore.stage import StageSpec
+from sparkscore.stage.writer import StageWriter
 
 ROWS = pa.table(
     {

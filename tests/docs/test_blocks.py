@@ -17,7 +17,7 @@ import pytest
 
 from sparkscore.cli import run_command_line
 from sparkscore.config import load_deployment
-from sparkscore.scorers.script_check import check_script
+from sparkscore.scripts.checking import check_script
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

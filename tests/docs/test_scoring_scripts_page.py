@@ -14,7 +14,8 @@ import pytest
 
 import sparkscore.scorers
 from sparkscore.errors import OutputContractError
-from sparkscore.signature import parse_ddl, tabulate, to_ddl
+from sparkscore.returned import tabulate
+from sparkscore.signature import parse_ddl, to_ddl
 
 PAGE = "scoring-scripts.md"
 NAMES = {"np": np, "pd": pd, "pa": pa, "Decimal": Decimal, "date": date, "datetime": datetime, "UTC": UTC}

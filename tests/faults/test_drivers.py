@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sparkscore.runlog import RunFolder
+from sparkscore.record.runs_folder import RunFolder
 from tests.faults.ledger import check_ledger, read_table
 
 MakeDeployment = Callable[..., Path]

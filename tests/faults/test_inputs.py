@@ -16,9 +16,9 @@ import pytest
 import sparkscore
 from sparkscore import SparkscoreError
 from sparkscore.config import Input
-from sparkscore.driver import score_plan
 from sparkscore.plan import plan_run
 from sparkscore.sources.file_list import FileListSource
+from sparkscore.spark.jobs import score_plan
 from tests.faults.ledger import check_ledger, read_table
 from tests.faults.settings import refused
 

@@ -14,10 +14,10 @@ import pytest
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
 from sparkscore.scorers import ScriptSpec
-from sparkscore.scorers.script_package import pack_script
+from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
-from sparkscore.worker.child import ChildEngine
+from sparkscore.worker.child.supervisor import ChildEngine
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 RESULT = ResultSpec(parse_ddl("y bigint"), ("x",), (), LineageValues("run", None, None))

@@ -14,8 +14,8 @@ import pytest
 import sparkscore
 from sparkscore.cli import run_command_line
 from sparkscore.run import discard
-from sparkscore.runlock import RunLock
 from sparkscore.sinks.parquet import ParquetSink
+from sparkscore.stage.lock import RunLock
 from tests.faults.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:

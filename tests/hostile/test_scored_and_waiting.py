@@ -15,8 +15,8 @@ import pytest
 
 import sparkscore
 from sparkscore import SparkscoreError
+from sparkscore.record.runs_folder import read_record
 from sparkscore.run import discard
-from sparkscore.runlog import read_record
 from sparkscore.sinks.delta import DeltaSink
 from tests.faults.ledger import check_ledger, read_table
 

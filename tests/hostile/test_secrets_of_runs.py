@@ -16,7 +16,7 @@ import pytest
 import sparkscore
 from sparkscore.cli import run_command_line
 from sparkscore.errors import ConfigError
-from sparkscore.runlog import RunFolder
+from sparkscore.record.runs_folder import RunFolder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -18,7 +18,7 @@ import pytest
 
 _SESSION = """
 import json, os, sys
-from sparkscore.session import local_session
+from sparkscore.spark.session import local_session
 
 folder, conf = sys.argv[1], json.loads(sys.argv[2])
 spark = local_session(master="local[2]", conf=conf, log_file=f"{folder}/spark.log")

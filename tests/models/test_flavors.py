@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sparkscore
-from sparkscore.runlog import read_record
+from sparkscore.record.runs_folder import read_record
 from tests.models import flavors
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from pyspark.sql.types import StructType
 from sparkscore.cli import resume_command
 from sparkscore.errors import SparkscoreError
 from sparkscore.progress import SilentDisplay
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import PreparedRun, execute, prepare
-from sparkscore.runlog import RunFolder
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import loaded
 from tests.faults.ledger import check_ledger, read_table
@@ -295,11 +295,11 @@ def simulated(folder: Path, seed: int) -> Iterator[World]:
         patch = mock.patch
         # The process number is a life's own, so that a dead driver is seen as dead although this process lives on.
         stack.enter_context(
-            patch("sparkscore.runlock._began", lambda pid: f"life {pid}" if pid in world.alive else None)
+            patch("sparkscore.stage.lock._began", lambda pid: f"life {pid}" if pid in world.alive else None)
         )
-        stack.enter_context(patch("sparkscore.runlock._namespace", lambda: "of all lives"))
+        stack.enter_context(patch("sparkscore.stage.lock._namespace", lambda: "of all lives"))
         stack.enter_context(patch("socket.gethostname", world.host))
-        stack.enter_context(patch("sparkscore.runlock.BEAT_S", 3600.0))
+        stack.enter_context(patch("sparkscore.stage.lock.BEAT_S", 3600.0))
         stack.enter_context(patch("sparkscore.sinks.turns.WAIT_S", 0.0))
         stack.enter_context(patch("sparkscore.run.prepare.git_commit_of", lambda _: None))
         stack.enter_context(patch("uuid.uuid4", lambda: _Uuid(rng) if world.store.process else _REAL_UUID()))

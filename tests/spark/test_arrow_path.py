@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 import sparkscore
-from sparkscore.driver import task_slots
 from sparkscore.signature import parse_ddl, to_ddl
-from sparkscore.spark_schema import from_arrow
+from sparkscore.spark.jobs import task_slots
+from sparkscore.spark.schema import from_arrow
 
 DDL = [
     "a tinyint, b smallint, c int, d bigint, e float, f double",

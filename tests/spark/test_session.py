@@ -13,7 +13,7 @@ import pytest
 from chispa import assert_df_equality
 
 from sparkscore.errors import ConfigError, MissingDependencyError
-from sparkscore.session import delta_coordinate, java_version, local_session
+from sparkscore.spark.session import delta_coordinate, java_version, local_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,7 +23,7 @@ type_of_run = Callable[..., "subprocess.CompletedProcess[str]"]
 FAILING_START = """
 import ast, sys
 from sparkscore.errors import SparkscoreError
-from sparkscore.session import local_session
+from sparkscore.spark.session import local_session
 try:
     local_session(log_file="log/spark.log", **ast.literal_eval(sys.argv[1]))
 except SparkscoreError as error:
@@ -100,7 +100,7 @@ def test_workers_run_this_python(spark: SparkSession) -> None:
 
 def test_nothing_that_spark_or_a_worker_prints_reaches_the_terminal(run_python: type_of_run, tmp_path: Path) -> None:
     code = """
-from sparkscore.session import local_session
+from sparkscore.spark.session import local_session
 
 def noisy(batches):
     import sys

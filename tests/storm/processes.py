@@ -76,7 +76,7 @@ def with_role(role: Role, processes: Iterable[Process]) -> list[Process]:
     """Keep the executors' JVMs, the Python workers that Spark's daemon has forked, or the scoring children."""
     all_of_them = list(processes)
     daemons = {process.pid for process in all_of_them if "pyspark.daemon" in process.command}
-    scoring = {process.pid for process in all_of_them if "sparkscore.worker.child_main" in process.command}
+    scoring = {process.pid for process in all_of_them if "sparkscore.worker.child.main" in process.command}
     tests: dict[Role, Callable[[Process], bool]] = {
         "executor": lambda process: "CoarseGrainedExecutorBackend" in process.command,
         "worker": lambda process: process.pid in daemons and process.parent in daemons,

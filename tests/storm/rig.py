@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from sparkscore.runlog import RunFolder
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.worker.planned import count_mini_batches
 
 RUN_ID: Final = "storm"

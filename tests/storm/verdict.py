@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from deltalake import DeltaTable
 
-from sparkscore.worker.child import ENDED
+from sparkscore.worker.child.supervisor import ENDED
 from tests.faults.ledger import check_ledger, read_table
 from tests.storm.rig import Rig
 

@@ -20,7 +20,7 @@ from sparkscore.progress import (
     choose_display,
     follow,
 )
-from sparkscore.worker.progress import ProgressFile, forget_progress, read_progress
+from sparkscore.stage.progress import ProgressFile, forget_progress, read_progress
 
 
 class RecordingDisplay:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pyspark.errors import PySparkException
 
 from sparkscore.minibatch import file_split
-from sparkscore.spark_errors import explain_spark_error
+from sparkscore.spark.errors import explain_spark_error
 
 
 def test_a_file_that_spark_split_is_named_as_the_task_named_it() -> None:

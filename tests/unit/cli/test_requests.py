@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from sparkscore import cli
-from sparkscore.runlog import RunFolder
+from sparkscore.record.runs_folder import RunFolder
 
 SCRIPT = "def run(mini_batch):\n    return [1] * len(mini_batch)\n"
 

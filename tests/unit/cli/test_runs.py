@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sparkscore.lineage import end_record, new_record
-from sparkscore.runlog import RunFolder
+from sparkscore.record.run_record import end_record, new_record
+from sparkscore.record.runs_folder import RunFolder
 
 
 @pytest.fixture

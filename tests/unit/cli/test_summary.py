@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sparkscore.cli.summary import print_summary
-from sparkscore.lineage import end_record, new_record
+from sparkscore.record.run_record import end_record, new_record
 
 
 class Row(dict[str, Any]):

@@ -18,8 +18,8 @@ from sparkscore.cli.reply import print_error, print_json, shown_path, to_stderr,
 from sparkscore.cli.runs_command import list_runs
 from sparkscore.cli.summary import print_first_rows, print_record
 from sparkscore.errors import ConfigError, message_of
-from sparkscore.lineage import end_record, new_record
 from sparkscore.printable import printable
+from sparkscore.record.run_record import end_record, new_record
 from sparkscore.redaction import remember_values
 
 HOSTILE = "a\x1b]0;t\x07\x1b[31mb\r\n\tc\x9b2Jd\u202ee\u2066f\u200fg\u061ch\u2028i\x7f\x00"

@@ -17,7 +17,7 @@ from sparkscore.models.env_build import build_environment
 from sparkscore.scorers.environment import EnvironmentSpec
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.worker import ChildSpec
-from sparkscore.worker.interpreter import find_interpreter
+from sparkscore.worker.child.interpreter import find_interpreter
 
 ASKED = EnvironmentSpec("'req.txt'", ("tiny-package==1.0",))
 

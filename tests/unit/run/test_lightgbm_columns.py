@@ -19,7 +19,7 @@ from sparkscore.models.framework_model import describe_framework
 from sparkscore.run.no_code import match_model
 from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns
-from sparkscore.spark_schema import from_arrow
+from sparkscore.spark.schema import from_arrow
 
 RANDOM = np.random.default_rng(1)
 X = pd.DataFrame({"b c": RANDOM.normal(size=80), "a": RANDOM.normal(size=80)})

@@ -18,7 +18,7 @@ from sparkscore.run.nulls import decide_nulls, dtypes_of
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.signature.model_signature import Feed, ModelSignature
 from sparkscore.sources import FailedItems
-from sparkscore.stage_names import NULLS, known_in
+from sparkscore.stage.layout import NULLS, known_in
 
 SCRIPT = "def run(mini_batch):\n    return [1] * len(mini_batch)\n"
 COLUMNS = "a bigint, b tinyint, c boolean, d double, e string, f array<bigint>, g decimal(9,0), h date"

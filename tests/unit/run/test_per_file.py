@@ -12,8 +12,8 @@ from sparkscore.outcome import Failure, Outcome
 from sparkscore.plan import InputFile, Snapshot
 from sparkscore.run.per_file import are_files_whole, refuse_count_of_files, refuse_other_endings, sized_in
 from sparkscore.run.verdict import Thresholds, decide
+from sparkscore.stage.report import Attempt, MiniBatchReport, WorkerState, make_report
 from sparkscore.worker import FailureRules
-from sparkscore.worker.report import Attempt, MiniBatchReport, WorkerState, make_report
 
 AZURE = "https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json"
 

@@ -19,7 +19,7 @@ from sparkscore.errors import (
 )
 from sparkscore.outcome import Failure, describe_failure
 from sparkscore.run.verdict import Thresholds, decide, failure_error
-from sparkscore.worker import MiniBatchReport
+from sparkscore.stage import MiniBatchReport
 
 DONE = MiniBatchReport(
     unit=0, mini_batch="0-0", place=None, items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,

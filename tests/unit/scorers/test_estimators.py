@@ -25,10 +25,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sparkscore.digest import digest_of_path
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
+from sparkscore.returned import tabulate
 from sparkscore.scorers import load_scorer
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec
-from sparkscore.signature import tabulate
 
 WORDS = ["good", "bad", "dull", "great"] * 10
 TEXTS = pd.Series([f"{word} film number {number % 5}" for number, word in enumerate(WORDS)], name="text")

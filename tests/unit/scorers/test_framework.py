@@ -23,12 +23,12 @@ from sparkscore.errors import MissingDependencyError, ModelLoadError, SignatureM
 from sparkscore.minibatch import MiniBatch
 from sparkscore.models import ResolvedModel
 from sparkscore.models.framework_model import describe_framework
+from sparkscore.returned import tabulate
 from sparkscore.scorers import load_scorer
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.framework import FrameworkScorer
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import Framework, FrameworkSpec
-from sparkscore.signature import tabulate
 from sparkscore.signature.model_signature import ColumnInput, Feed
 
 RANDOM = np.random.default_rng(5)

@@ -35,12 +35,12 @@ from sparkscore.digest import digest_of_path
 from sparkscore.errors import MissingDependencyError, ModelLoadError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.models import ResolvedModel, describe_model
+from sparkscore.returned import NamedColumns, tabulate
 from sparkscore.scorers import load_scorer
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.mlflow import MlflowScorer
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import MlflowSpec
-from sparkscore.signature import NamedColumns, tabulate
 from sparkscore.signature.model_signature import ColumnInput, Feed, TensorInput
 
 RANDOM = np.random.default_rng(4)

@@ -19,7 +19,7 @@ from sparkscore.config import Model
 from sparkscore.errors import ModelError, ScoringScriptError
 from sparkscore.models import resolve_model
 from sparkscore.run.prepare import prepare
-from sparkscore.scorers.script_package import LOG, PackedScript, different_files, pack_script
+from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
 
 AS_NOBODY = """
 import os, sys
@@ -27,7 +27,7 @@ from pathlib import Path
 from sparkscore.config import Model
 from sparkscore.errors import SparkscoreError
 from sparkscore.models import resolve_model
-from sparkscore.scorers.script_package import pack_script
+from sparkscore.scripts.packing import pack_script
 if not os.getuid():
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 place, script = Path(sys.argv[2]), sys.argv[3:]

@@ -29,12 +29,12 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.models.onnx_model import describe_onnx, graph_file, graph_outputs
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.outcome import Failure
+from sparkscore.returned import NamedColumns, tabulate
 from sparkscore.scorers import load_scorer
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.onnx import OnnxScorer, _make_options, check_session
 from sparkscore.scorers.specs import OnnxSpec
-from sparkscore.signature import NamedColumns, tabulate
 from sparkscore.signature.model_signature import Feed, TensorInput
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

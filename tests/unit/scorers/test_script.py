@@ -24,7 +24,7 @@ from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.script import ScriptScorer
-from sparkscore.scorers.script_package import pack_script
+from sparkscore.scripts.packing import pack_script
 
 FILES = MiniBatch("0", ("/in/a", "/in/b"))
 ROWS = MiniBatch("0", (), pa.table({"x": [1, 2]}))

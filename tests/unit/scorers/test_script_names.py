@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparkscore.errors import ScoringScriptError
-from sparkscore.scorers.script_check import check_script
+from sparkscore.scripts.checking import check_script
 
 
 @pytest.mark.parametrize("name", ["pandas", "json", "numpy", "typing", "pyarrow", "os"])

@@ -12,13 +12,13 @@ from pyspark.sql.types import LongType, StructField, StructType
 
 from sparkscore.cli import resume_command
 from sparkscore.errors import SinkConflictError
-from sparkscore.runlock import RunLock
 from sparkscore.sinks import StagedResult, Target
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.stage import staged_in
-from sparkscore.worker import StageSpec
-from sparkscore.worker.stage import StageWriter
+from sparkscore.stage import StageSpec
+from sparkscore.stage.lock import RunLock
+from sparkscore.stage.writer import StageWriter
 
 SCHEMA = StructType([StructField("x", LongType()), StructField("run_id", LongType())])
 

@@ -9,7 +9,7 @@ import pytest
 from sparkscore.errors import ConfigError
 from sparkscore.sinks.stage import Removed, clean_stages, staged_in
 from sparkscore.sinks.target import Target
-from sparkscore.stage_names import MARKER
+from sparkscore.stage.layout import MARKER
 
 
 def target_of(path: Path, run_id: str = "march") -> Target:

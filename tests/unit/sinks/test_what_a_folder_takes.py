@@ -15,9 +15,9 @@ from sparkscore.errors import SinkError, SinkSchemaError
 from sparkscore.sinks import StagedResult, Target, staged_in
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.target import check_writable
-from sparkscore.spark_schema import to_arrow
-from sparkscore.worker import StageSpec
-from sparkscore.worker.stage import StageWriter
+from sparkscore.spark.schema import to_arrow
+from sparkscore.stage import StageSpec
+from sparkscore.stage.writer import StageWriter
 
 
 def schema_of(day: DataType) -> StructType:

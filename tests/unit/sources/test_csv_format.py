@@ -4,7 +4,7 @@ import pytest
 
 from sparkscore.errors import ConfigError
 from sparkscore.sources.csv_format import csv_format
-from sparkscore.worker.csv_bytes import Dialect
+from sparkscore.survey.csv_bytes import Dialect
 
 
 def test_without_options_files_are_as_rfc_4180_has_them() -> None:

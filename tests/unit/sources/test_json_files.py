@@ -14,7 +14,7 @@ from sparkscore.errors import SparkscoreError
 from sparkscore.plan import InputFile
 from sparkscore.sources import json_files
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
-from sparkscore.spark_schema import columns_of, schema_of
+from sparkscore.spark.schema import columns_of, schema_of
 
 # Small files are read on the driver, so no session is needed.
 NO_SPARK = cast("SparkSession", None)

@@ -7,7 +7,7 @@ import pytest
 
 from sparkscore.digest import identity_of
 from sparkscore.errors import SourceError
-from sparkscore.runlog import RunFolder
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.sources.listing import list_files
 from sparkscore.sources.own_files import OWN
 

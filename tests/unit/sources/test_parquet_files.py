@@ -14,7 +14,7 @@ import pytest
 from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_files import ParquetPlan, plan_parquet, read_footers
-from sparkscore.spark_schema import columns_of, schema_of
+from sparkscore.spark.schema import columns_of, schema_of
 
 Plan = Callable[..., ParquetPlan | None]
 NS = pa.timestamp("ns")

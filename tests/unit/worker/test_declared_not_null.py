@@ -10,7 +10,7 @@ import pytest
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.dtypes import Dtypes
-from sparkscore.scorers.script_package import pack_script
+from sparkscore.scripts.packing import pack_script
 from sparkscore.signature import parse_ddl
 from sparkscore.worker.engine import EngineSpec, LocalEngine
 from sparkscore.worker.result import LineageValues, ResultSpec

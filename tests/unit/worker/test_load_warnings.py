@@ -19,15 +19,15 @@ import xgboost
 from sklearn.linear_model import LogisticRegression
 
 from sparkscore.digest import digest_of_path
-from sparkscore.lineage import warnings_of
 from sparkscore.minibatch import MiniBatch
+from sparkscore.record.run_record import warnings_of
 from sparkscore.redaction import remember_values
 from sparkscore.scorers import load_scorer
 from sparkscore.scorers.load_warnings import LOADING, noting_warnings
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import Framework, FrameworkSpec
+from sparkscore.stage.report import MiniBatchReport
 from sparkscore.worker.engine import EngineSpec, Loaded, LocalEngine
-from sparkscore.worker.report import MiniBatchReport
 
 X = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60.0) % 7})
 Y = np.arange(60) % 2

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from sparkscore.outcome import Failure
-from sparkscore.worker.child import LOAD_ENDED
+from sparkscore.worker.child.supervisor import LOAD_ENDED
 from sparkscore.worker.engine import Loaded
 from sparkscore.worker.loaded import LoadedEngine
 

@@ -19,27 +19,24 @@ from sparkscore.outcome import Failure
 from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.signature import parse_ddl
+from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_reports
+from sparkscore.stage.chunks import ChunkLimit
+from sparkscore.stage.progress import ItemsDone, read_progress
 from sparkscore.worker import (
-    REPORT_SCHEMA,
     EngineSpec,
     FailureRules,
     LineageValues,
-    MiniBatchReport,
     ProbeReport,
     ProbeSpec,
     ResultSpec,
-    StageSpec,
     WorkerSpec,
     engine,
     loaded,
     probe,
     read_probe_report,
-    read_reports,
     score_task,
 )
-from sparkscore.worker.chunks import ChunkLimit
 from sparkscore.worker.planned import PLAN_SCHEMA, write_plan
-from sparkscore.worker.progress import ItemsDone, read_progress
 
 Score = Callable[[MiniBatch], object]
 
@@ -274,7 +271,7 @@ def test_a_returned_value_whose_methods_raise_is_a_failure_with_a_traceback_for_
 def test_an_interrupt_ends_the_task_and_leaves_no_open_file(
     loads: Loads, spec: WorkerSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sparkscore.worker.stage._BUFFER_ROWS", 1)
+    monkeypatch.setattr("sparkscore.stage.writer._BUFFER_ROWS", 1)
 
     def interrupted() -> Iterator[pa.RecordBatch]:
         yield from rows(20)

@@ -15,9 +15,9 @@ from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
 from sparkscore.worker import ProbeReport, ProbeSpec, probe, read_probe_report
 from sparkscore.worker import probe as probe_function
+from sparkscore.worker.child.messages import write_stream
 from sparkscore.worker.engine import EngineSpec, LocalEngine
 from sparkscore.worker.loaded import LoadedEngine
-from sparkscore.worker.messages import write_stream
 
 
 class Scorer:

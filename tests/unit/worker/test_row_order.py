@@ -15,10 +15,10 @@ import pytest
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Outcome
+from sparkscore.returned import NamedColumns
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.frames import HandedOver, hand_over, to_pandas
 from sparkscore.scorers.model_output import plain_output
-from sparkscore.signature import NamedColumns
 from sparkscore.worker.moved_rows import moved_how
 from sparkscore.worker.result import LineageValues, ResultSpec, make_outcome
 

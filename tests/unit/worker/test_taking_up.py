@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from sparkscore.errors import ScoringError
 from sparkscore.minibatch import BLOCK_COLUMNS, SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit
-from sparkscore.worker import REPORT_SCHEMA, MiniBatchReport, StageSpec, WorkerSpec, loaded, read_reports, score_task
-from sparkscore.worker.chunks import ChunkLimit, read_chunk
+from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_reports
+from sparkscore.stage.chunks import ChunkLimit, read_chunk
+from sparkscore.worker import WorkerSpec, loaded, score_task
 from tests.unit.worker.test_loop import Loads, RecordingScorer, loads, spec
 
 __all__ = ["loads", "spec"]

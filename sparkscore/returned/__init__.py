@@ -1,0 +1,9 @@
+"""Turn what `run()` returned into typed columns, exactly or not at all (worker)."""
+
+from __future__ import annotations
+
+from sparkscore.returned.coercion import coerce
+from sparkscore.returned.inference import infer_type
+from sparkscore.returned.table import NamedColumns, Returned, count_elements, tabulate
+
+__all__ = ["NamedColumns", "Returned", "coerce", "count_elements", "infer_type", "tabulate"]

@@ -1,0 +1,53 @@
+"""Refuse a NULL in a column, or in a part of one, that is declared NOT NULL; runs on workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sparkscore.errors import OutputContractError
+from sparkscore.returned.refusal import STATE
+
+
+def refuse_nulls(table: pa.Table) -> None:
+    """Raise for the first NULL that the table's schema forbids.
+
+    Raises:
+        OutputContractError: code ``OUTPUT_NULL``, with the column and the element.
+    """
+    for field, column in zip(table.schema, table.columns, strict=True):
+        for chunk in column.chunks:
+            _refuse(field.name, field, chunk, np.arange(len(chunk)))
+
+
+def _refuse(path: str, field: pa.Field, array: pa.Array, elements: npt.NDArray[np.int64]) -> None:
+    """Look at an array and its parts; ``elements`` says which element of the column each entry belongs to."""
+    if not field.nullable and array.null_count:
+        position = elements[np.argmax(array.is_null().to_numpy(zero_copy_only=False))]
+        raise OutputContractError(
+            code="OUTPUT_NULL",
+            what=f"column '{path}', element {position + 1}",
+            got="NULL",
+            expected="a value (NOT NULL)",
+            state=STATE,
+            next_step="Return a value, or take NOT NULL out of output.schema.",
+        )
+    if pa.types.is_nested(field.type) and len(array):
+        _refuse_parts(path, field.type, array, elements)
+
+
+def _refuse_parts(path: str, type_: pa.DataType, array: pa.Array, elements: npt.NDArray[np.int64]) -> None:
+    is_valid = array.is_valid()
+    if pa.types.is_struct(type_):
+        owners = elements[is_valid.to_numpy(zero_copy_only=False)]
+        valid = array.filter(is_valid)
+        for child, part in zip(type_, valid.flatten(), strict=True):
+            _refuse(f"{path}.{child.name}", child, part, owners)
+        return
+    # NOTE: our own arrays: offsets start at 0 and a NULL has no entries.
+    owners = np.repeat(elements, np.diff(array.offsets.to_numpy()))
+    if pa.types.is_map(type_):
+        _refuse(f"{path}.value", type_.item_field, array.items, owners)
+    else:
+        _refuse(f"{path}.element", type_.value_field, array.flatten(), owners)

@@ -1,0 +1,180 @@
+"""Turn Python values into an Arrow array of a Spark type, exactly or not at all; runs on workers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from sparkscore.errors import names
+from sparkscore.returned import kinds, scalars
+from sparkscore.returned.forms import Form, Objects, Vector, open_numpy
+from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of
+from sparkscore.returned.refusal import Refusal
+from sparkscore.returned.vectors import convert_vector
+
+# Where a column holds nothing but this class, PyArrow itself is exact or raises.
+_EXACT_CLASS: Final = {
+    pa.bool_(): bool,
+    pa.int8(): int,
+    pa.int16(): int,
+    pa.int32(): int,
+    pa.int64(): int,
+    pa.float64(): float,
+    pa.string(): str,
+    pa.binary(): bytes,
+    pa.date32(): dt.date,
+}
+
+_NUMPY_NUMBERS: Final = frozenset(np.dtype(code).type for code in "bhilqBHILQefdg")
+
+
+def convert_objects(objects: Objects, type_: pa.DataType) -> pa.Array:
+    """Convert all values, or refuse one of them."""
+    if objects.is_nan_missing and not pa.types.is_floating(type_):
+        objects = Objects([None if is_nan(item) else item for item in objects.items])
+    nested = _nested_converter(type_)
+    return nested(objects.items, type_) if nested else _convert_scalars(objects.items, type_)
+
+
+def _nested_converter(type_: pa.DataType) -> Callable[[list[Any], pa.DataType], pa.Array] | None:
+    if pa.types.is_list(type_):
+        return _convert_lists
+    if pa.types.is_map(type_):
+        return _convert_maps
+    return _convert_structs if pa.types.is_struct(type_) else None
+
+
+def _convert_form(form: Form, type_: pa.DataType) -> pa.Array:
+    return convert_vector(form, type_) if isinstance(form, Vector) else convert_objects(form, type_)
+
+
+def _convert_scalars(items: list[Any], type_: pa.DataType) -> pa.Array:
+    classes = set(map(type, items))
+    if len(classes) == 1 and classes < _NUMPY_NUMBERS:
+        return convert_vector(Vector(np.array(items)), type_)
+    if classes <= {_EXACT_CLASS.get(type_), type(None)}:
+        try:
+            return pa.array(items, type_, from_pandas=False)
+        except (pa.ArrowException, OverflowError, UnicodeError):
+            pass  # the walk below finds which one
+    return _walk(items, type_)
+
+
+def _walk(items: list[Any], type_: pa.DataType) -> pa.Array:
+    clean = scalars.cleaner_for(type_)
+    if clean is None:
+        raise Refusal("a column type that Spark does not have", advice="Declare a Spark type in output.schema.")
+    cleaned = []
+    for index, item in enumerate(items):
+        try:
+            cleaned.append(None if is_missing(item) else clean(item, type_))
+        except Refusal as refusal:
+            raise refusal.at(index) from None
+    return pa.array(cleaned, scalars.storage_type(type_), from_pandas=False).cast(type_)
+
+
+@dataclass
+class Runs:
+    """The offsets of nested values in one flat column of children."""
+
+    offsets: list[int] = field(default_factory=lambda: [0])
+    hidden: list[bool] = field(default_factory=list)
+
+    def add(self, length: int | None) -> None:
+        """Note one more element with so many children; None for NULL."""
+        self.hidden.append(length is None)
+        self.offsets.append(self.offsets[-1] + (length or 0))
+
+    def owner(self, child: int) -> int:
+        """Give the element that a child belongs to."""
+        return int(np.searchsorted(self.offsets, child, side="right")) - 1
+
+    def arrow(self) -> tuple[pa.Array, pa.Array | None]:
+        """Give offsets and mask as Arrow wants them."""
+        return pa.array(self.offsets, pa.int32()), pa.array(self.hidden, pa.bool_()) if any(self.hidden) else None
+
+
+def convert_children(runs: Runs, children: Form, type_: pa.DataType) -> pa.Array:
+    """Convert flat children; a refusal names the element that holds the child."""
+    try:
+        return _convert_form(children, type_)
+    except Refusal as refusal:
+        raise refusal.at(runs.owner(refusal.position)) from None
+
+
+def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
+    runs = Runs()
+    for index, item in enumerate(items):
+        if is_missing(item):
+            runs.add(None)
+        elif kind_of(item) == kinds.ARRAY:
+            runs.add(len(item))
+        else:
+            raise Refusal(describe(item), position=index)
+    children = convert_children(runs, flatten([item for item in items if not is_missing(item)]), type_.value_type)
+    offsets, mask = runs.arrow()
+    return pa.ListArray.from_arrays(offsets, children, type=type_, mask=mask)
+
+
+def flatten(arrays: list[Any]) -> Form:
+    """Join the elements' own elements; NumPy rows of one dtype and width stay NumPy."""
+    if arrays and all(type(array) is np.ndarray for array in arrays):
+        shapes = {(array.dtype, array.shape[1:]) for array in arrays}
+        if len(shapes) == 1:
+            return open_numpy(np.concatenate(arrays))
+    return Objects([child for array in arrays for child in array])
+
+
+def _convert_maps(items: list[Any], type_: pa.DataType) -> pa.Array:
+    runs = Runs()
+    for index, item in enumerate(items):
+        runs.add(None if is_missing(item) else len(_dict_at(index, item)))
+    maps = [item for item in items if not is_missing(item)]
+    keys = [key for item in maps for key in item]
+    for child, key in enumerate(keys):
+        if is_missing(key):
+            owner = runs.owner(child)
+            raise Refusal("NULL as a map key", expected="a value", advice="Leave the entry out.", position=owner)
+    values = [value for item in maps for value in item.values()]
+    key_array = convert_children(runs, Objects(keys), type_.key_type)
+    value_array = convert_children(runs, Objects(values), type_.item_type)
+    offsets, mask = runs.arrow()
+    return pa.MapArray.from_arrays(offsets, key_array, value_array, type=type_, mask=mask)
+
+
+def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    wanted = {field.name for field in fields}
+    for index, item in enumerate(items):
+        if not is_missing(item) and _dict_at(index, item).keys() != wanted:
+            raise Refusal(
+                f"a dict {keys_difference(item, wanted)}",
+                expected=f"the keys {names(wanted)}",
+                advice="Return every field of the struct, with None where there is no value, and no other.",
+                position=index,
+            )
+    hidden = [is_missing(item) for item in items]
+    children = [
+        _convert_form(Objects([None if is_missing(item) else item[field.name] for item in items]), field.type)
+        for field in fields
+    ]
+    return pa.StructArray.from_arrays(children, fields=fields, mask=pa.array(hidden, pa.bool_()))
+
+
+def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
+    """Say which keys are missing and which nobody asked for; a key that is no text is named by its class."""
+    texts = {key if isinstance(key, str) else class_name(key) for key in found}
+    lacking, extra = wanted - found.keys(), texts - wanted
+    parts = [f"without {names(lacking)}"] if lacking else []
+    return " and ".join([*parts, f"with {names(extra)}"] if extra else parts)
+
+
+def _dict_at(index: int, item: Any) -> dict[Any, Any]:
+    if not isinstance(item, dict):
+        raise Refusal(describe(item), position=index)
+    return item

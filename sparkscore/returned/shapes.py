@@ -1,0 +1,220 @@
+"""Find the columns in a list of elements: scalars, arrays, tuples or dicts; runs on workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from sparkscore.errors import OutputContractError, names
+from sparkscore.returned import kinds
+from sparkscore.returned.forms import Form, Objects, Vector
+from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of_class
+from sparkscore.returned.objects import keys_difference
+from sparkscore.returned.refusal import STATE
+from sparkscore.signature.same_name import keys_of
+
+PREDICTION: Final = "prediction"
+_SCALAR: Final = "a scalar"
+_LIST: Final = "a list"
+_TUPLE: Final = "a tuple"
+_DICT: Final = "a dict"
+_COLUMNS_ADVICE: Final = "Return exactly the columns of output.schema, or change output.schema."
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of one length, not yet typed.
+
+    Attributes:
+        names: their names; None where they are known by position only, or are the one column of scalars or arrays.
+        forms: their values.
+        count: the number of rows.
+    """
+
+    names: list[str] | None
+    forms: list[Form]
+    count: int
+
+
+def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMNS_ADVICE) -> OutputContractError:
+    """Build the error for columns that are not those of the schema."""
+    return OutputContractError(
+        code="OUTPUT_COLUMNS", what=what, got=got, expected=expected, state=STATE, next_step=next_step
+    )
+
+
+def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
+    """Say which columns the elements make; ``schema`` decides where a list could be an array or a row."""
+    if isinstance(form, Objects):
+        return _columns_of_objects(form, schema)
+    if isinstance(form, Vector):
+        if form.data.ndim > 1 and not takes_lists(schema):
+            return Columns(None, columns_of_matrix(form), len(form.data))
+        return Columns(None, [form], len(form.data))
+    if pa.types.is_struct(form.type):
+        found = [field.name for field in form.type]
+        check_names(found)
+        return Columns(found, form.flatten(), len(form))
+    return Columns(None, [form], len(form))
+
+
+def takes_lists(schema: pa.Schema | None) -> bool:
+    """Tell whether a list is one value: without a schema, or for a single column of arrays."""
+    return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
+
+
+def columns_of_matrix(matrix: Vector) -> list[Form]:
+    """Give the columns of a matrix."""
+    masks = [None if matrix.mask is None else matrix.mask[:, index] for index in range(matrix.data.shape[1])]
+    return [Vector(matrix.data[:, index], mask, matrix.is_utc) for index, mask in enumerate(masks)]
+
+
+def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
+    shape = _common_shape(objects)
+    if shape is None:
+        return _columns_of_nothing(len(objects.items), schema)
+    if shape == _SCALAR:
+        return Columns(None, [objects], len(objects.items))
+    items = [None if is_missing(item) or is_nan(item) else item for item in objects.items]
+    if shape == _DICT:
+        return _columns_of_dicts(items)
+    if shape == _LIST and takes_lists(schema) and (schema is not None or all(map(_is_homogeneous, items))):
+        return Columns(None, [Objects(items)], len(items))
+    return _columns_of_rows(items, None if schema is None else len(schema))
+
+
+def _columns_of_nothing(count: int, schema: pa.Schema | None) -> Columns:
+    nothing: Form = Objects([None] * count)
+    return Columns(None, [nothing] * (1 if schema is None else len(schema)), count)
+
+
+def _common_shape(objects: Objects) -> str | None:
+    """Give the one shape of all elements; None when all are NULL."""
+    shapes: dict[str, int] = {}
+    for index, item in enumerate(objects.items):
+        if not is_missing(item):
+            shapes.setdefault(_shape(item), index)
+    if objects.is_nan_missing and len(shapes) > 1 and all(map(_is_nested_or_missing, objects.items)):
+        shapes.pop(_SCALAR, None)
+    if len(shapes) > 1:
+        (first, start), (other, position) = list(shapes.items())[:2]
+        raise OutputContractError(
+            code="OUTPUT_SHAPE",
+            what=f"element {position + 1}",
+            got=f"{other} ({class_name(objects.items[position])})",
+            expected=f"{first} like element {start + 1}",
+            state=STATE,
+            next_step="Return elements of one shape: all scalars, all lists of one kind, all tuples, or all dicts.",
+        )
+    return next(iter(shapes), None)
+
+
+def _is_nested_or_missing(item: Any) -> bool:
+    return is_missing(item) or is_nan(item) or _shape(item) != _SCALAR
+
+
+def _shape(item: Any) -> str:
+    if isinstance(item, tuple):
+        return _TUPLE
+    if isinstance(item, dict):
+        return _DICT
+    if isinstance(item, list) or (isinstance(item, np.ndarray) and item.ndim > 0):
+        return _LIST
+    return _SCALAR
+
+
+def _is_homogeneous(item: Any) -> bool:
+    """Tell whether a list's values are all of one kind, so that they are one array; integers and floats are numbers."""
+    if item is None or (isinstance(item, np.ndarray) and item.dtype != object):
+        return True
+    groups = {kind_of_class(cls) for cls in set(map(type, item))} - {kinds.MISSING}
+    return len(groups) <= 1 or groups == {kinds.INTEGER, kinds.FLOAT}
+
+
+def _columns_of_rows(items: list[Sequence[Any] | None], width: int | None) -> Columns:
+    is_free = width is None
+    for index, item in enumerate(items):
+        if item is None:
+            continue
+        if width is None:
+            width = len(item)
+        if len(item) != width or width == 0:
+            raise column_error(
+                f"element {index + 1}",
+                got=f"{describe(item)} of length {len(item)}",
+                expected=f"length {width or 'at least 1'}, one value per column",
+                next_step="Return rows of one length, one value per column; return an array as a list, not as a tuple.",
+            )
+    forms: list[Form] = [
+        Objects([None if item is None else item[index] for item in items]) for index in range(width or 0)
+    ]
+    return Columns(positional_names(len(forms)) if is_free else None, forms, len(items))
+
+
+def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
+    start, first = next((index, item) for index, item in enumerate(items) if item is not None)
+    for index, item in enumerate(items):
+        if item is not None and item.keys() != first.keys():
+            raise column_error(
+                f"element {index + 1}",
+                got=f"a dict {keys_difference(item, {key for key in first if isinstance(key, str)})}",
+                expected=f"the keys of element {start + 1}: {names(first)}",
+                next_step="Return the same keys for every element, with None where there is no value.",
+            )
+    column_names = list(first)
+    check_names(column_names)
+    forms: list[Form] = [Objects([None if item is None else item[name] for item in items]) for name in column_names]
+    return Columns(column_names, forms, len(items))
+
+
+def positional_names(count: int) -> list[str]:
+    """Name columns that have no names: ``c0``, ``c1`` and so on."""
+    return [f"c{index}" for index in range(count)]
+
+
+def are_positions(found: Sequence[Any]) -> bool:
+    """Whether pandas has numbered the columns, since nobody has named them: 0, 1 and so on, in this order."""
+    return bool(found) and all(
+        isinstance(name, (int, np.integer)) and not isinstance(name, bool) and name == index
+        for index, name in enumerate(found)
+    )
+
+
+def refuse_numbers(found: Sequence[Any]) -> None:
+    """Refuse numbers among the names of a DataFrame's columns, which say neither a name nor a position."""
+    for position, name in enumerate(found, 1):
+        if isinstance(name, (int, np.integer)) and not isinstance(name, bool):
+            raise column_error(
+                f"the name of column {position}",
+                got=f"the number {name}",
+                expected="a text; columns 0, 1 … in this order become c0, c1 …",
+                next_step=f"Name it: frame.rename(columns={{{name}: 'score'}}).",
+            )
+
+
+def check_names(found: Iterable[Any]) -> None:
+    """Refuse column names that a table cannot have."""
+    seen: set[str] = set()
+    for position, name in enumerate(found, 1):
+        if not isinstance(name, str) or not name:
+            got = "an empty text" if isinstance(name, str) else class_name(name)
+            raise column_error(
+                f"the name of column {position}",
+                got=got,
+                expected="a text",
+                next_step="Name every column, for example frame.columns = ['label', 'score'].",
+            )
+        if seen & keys_of(name):
+            raise column_error(
+                f"column '{name}'",
+                got="the name twice (Spark ignores case)",
+                expected="each name once",
+                next_step="Rename one of the columns in the scoring script.",
+            )
+        seen |= keys_of(name)
+    if not seen:
+        raise column_error("the result", got="no column", expected="at least one")

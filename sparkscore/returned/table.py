@@ -1,0 +1,229 @@
+"""Turn what a scoring script's ``run()`` returned into a typed Arrow table; runs on workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from sparkscore.errors import OutputContractError, names
+from sparkscore.returned.coercion import coerce
+from sparkscore.returned.forms import Form, Objects, Vector, open_values
+from sparkscore.returned.inference import infer_type
+from sparkscore.returned.kinds import describe
+from sparkscore.returned.nulls import refuse_nulls
+from sparkscore.returned.refusal import STATE
+from sparkscore.returned.shapes import (
+    PREDICTION,
+    Columns,
+    are_positions,
+    check_names,
+    column_error,
+    columns_of_matrix,
+    find_columns,
+    positional_names,
+    refuse_numbers,
+)
+
+_FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
+_LISTS: Final = (list, tuple, pd.Series, pd.Index, pa.Array, pa.ChunkedArray, Iterator)
+_LENGTHS: Final = frozenset(
+    kind.__len__ for kind in (list, tuple, pd.DataFrame, pd.Series, pd.Index, pa.Array, pa.ChunkedArray)
+)
+
+
+@dataclass(frozen=True)
+class NamedColumns:
+    """Several outputs of a model, each with a value for every item: arrays of any dimension, lists, Arrow arrays.
+
+    Attributes:
+        columns: the values by the output's name; a list of dicts is a map where the schema says so.
+        labels: labels of the rows, where they came as pandas rows.
+    """
+
+    columns: Mapping[str, Any]
+    labels: pd.Index[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What ``run()`` returned, as a table.
+
+    Attributes:
+        table: the rows, with the schema's types where there is one.
+        elements: how many elements came back: rows of a frame, or entries of a list.
+        is_frame: a DataFrame or Arrow table came back, which may have any number of rows.
+    """
+
+    table: pa.Table
+    elements: int
+    is_frame: bool
+
+
+def count_elements(returned: Any) -> int | None:
+    """Count what came back without looking into it; None where only `tabulate` can tell."""
+    if isinstance(returned, (pa.Table, pa.RecordBatch)):
+        return int(returned.num_rows)
+    if isinstance(returned, np.ndarray):
+        return len(returned) if returned.ndim else None
+    # A length of the user's own making may raise, or lie.
+    return len(returned) if getattr(type(returned), "__len__", None) in _LENGTHS else None
+
+
+def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
+    """Turn what ``run()`` returned into a table.
+
+    Without ``schema`` the columns' names and types are found: a scalar or an array of one kind is ``prediction``, a
+    tuple or mixed list is ``c0, c1 …``, and so is a DataFrame whose columns nobody named (0, 1 …); a dict has its keys.
+    With it, columns are taken by name (dicts, frames) or by position (tuples, DataFrames without names), and nothing
+    but the schema's columns is accepted. An iterator is consumed, once, and what it raises passes. ``returned`` is not
+    changed, and the table shares no memory with a NumPy array.
+
+    Raises:
+        OutputContractError: codes ``OUTPUT_KIND``, ``OUTPUT_SHAPE``, ``OUTPUT_COLUMNS``, ``OUTPUT_TYPE``,
+            ``OUTPUT_ALL_NULL``, ``OUTPUT_NULL``.
+    """
+    if isinstance(returned, NamedColumns):
+        columns = _columns_of_named(returned, schema)
+        return Returned(_build(columns, schema), columns.count, is_frame=False)
+    if isinstance(returned, _FRAMES):
+        columns = _columns_of_frame(returned, schema)
+        return Returned(_build(columns, schema), columns.count, is_frame=True)
+    is_array = isinstance(returned, np.ndarray) and returned.ndim > 0
+    if not (is_array or isinstance(returned, _LISTS)):
+        raise _wrong_kind(returned)
+    form = open_values(returned)
+    columns = find_columns(form, schema)
+    if not columns.count:
+        columns = Columns(None, [], 0)  # an empty array's type is chance: np.array([]) is double
+    return Returned(_build(columns, schema), columns.count, is_frame=False)
+
+
+def _columns_of_frame(frame: Any, schema: pa.Schema | None) -> Columns:
+    if isinstance(frame, pd.DataFrame):
+        found, count = list(frame.columns), len(frame)
+        values: list[Any] = [frame.iloc[:, index] for index in range(len(found))]
+        if are_positions(found):
+            # As with tuples, nobody has named them: by position where the columns are declared.
+            forms = [open_values(column) for column in values]
+            return Columns(positional_names(len(found)) if schema is None else None, forms, count)
+        refuse_numbers(found)
+    else:
+        found, count = frame.schema.names, frame.num_rows
+        values = list(frame.columns)
+    if found or count:
+        check_names(found)
+    return Columns(found, [open_values(column) for column in values], count)
+
+
+def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
+    found = list(named.columns)
+    check_names(found)
+    forms = [open_values(values) for values in named.columns.values()]
+    counts = [len(form.data if isinstance(form, Vector) else _items_of(form)) for form in forms]
+    if len(set(counts)) > 1:
+        raise column_error(
+            "the model's outputs",
+            got=f"{min(counts)} to {max(counts)} values",
+            expected="as many values in each, one for an item",
+            next_step="Correct the model; each output has a value for every item.",
+        )
+    if schema is None:
+        return Columns(found, forms, counts[0])
+    return _columns_as_declared(dict(zip(found, forms, strict=True)), schema, counts[0])
+
+
+def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) -> Columns:
+    """Give each output its declared column; the parts of those that have none fill the columns that are left.
+
+    So a deployment may declare a column for each value of a matrix, such as the probability of each class.
+    """
+    declared = {field.name: field.type for field in schema}
+    columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}
+    left = [name for name in declared if name not in columns]
+    others = [name for name in forms if name not in declared]
+    parts = [part for name in others for part in _parts_of(forms[name])]
+    if len(parts) != len(left):
+        raise _undeclared(others, left, list(columns), len(parts))
+    columns |= dict(zip(left, parts, strict=True))
+    return Columns(list(columns), list(columns.values()), count)
+
+
+def _undeclared(others: list[str], left: list[str], taken: list[str], count: int) -> OutputContractError:
+    """Make the error for outputs that do not fill the declared columns, and name both."""
+    beside = f" beside {names(taken)}" if taken else ""
+    told = f", one for each of {names(left)}" if left else ""
+    return column_error(
+        "the model's outputs",
+        got=f"{count} value(s) each{beside}",
+        expected=f"{len(left)}{told}" + (f"; not declared: {names(others)}" if others else ""),
+        next_step="Declare exactly these columns with 'output.schema', or leave it out.",
+    )
+
+
+def _items_of(form: Form) -> Any:
+    return form.items if isinstance(form, Objects) else form
+
+
+def _flat(form: Form, type_: pa.DataType) -> Form:
+    """Take a matrix of one column for a column where a scalar is declared."""
+    is_column = isinstance(form, Vector) and form.data.ndim == 2 and form.data.shape[1] == 1  # noqa: PLR2004 - a matrix
+    return _parts_of(form)[0] if is_column and not pa.types.is_list(type_) else form
+
+
+def _parts_of(form: Form) -> list[Form]:
+    return columns_of_matrix(form) if isinstance(form, Vector) and form.data.ndim > 1 else [form]
+
+
+def _build(columns: Columns, schema: pa.Schema | None) -> pa.Table:
+    if not columns.forms and not columns.count:
+        return pa.schema([]).empty_table() if schema is None else schema.empty_table()
+    if schema is None:
+        return _build_inferred(columns)
+    forms = _forms_in_order(columns, schema)
+    arrays = [coerce(form, field.type, field.name) for form, field in zip(forms, schema, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    refuse_nulls(table)
+    return table
+
+
+def _build_inferred(columns: Columns) -> pa.Table:
+    found = columns.names or [PREDICTION]
+    arrays = [coerce(form, infer_type(form, name), name) for form, name in zip(columns.forms, found, strict=True)]
+    return pa.Table.from_arrays(arrays, names=found)
+
+
+def _forms_in_order(columns: Columns, schema: pa.Schema) -> list[Form]:
+    if columns.names is None:
+        if len(columns.forms) != len(schema):
+            raise column_error(
+                "the elements",
+                got=f"{len(columns.forms)} value(s) each",
+                expected=f"{len(schema)}, one per column: {names(schema.names)}",
+            )
+        return columns.forms
+    by_name = dict(zip(columns.names, columns.forms, strict=True))
+    lacking, extra = set(schema.names) - by_name.keys(), by_name.keys() - set(schema.names)
+    if lacking or extra:
+        parts = [f"no {names(lacking)}"] if lacking else []
+        raise column_error(
+            "the columns",
+            got=" and ".join([*parts, f"also {names(extra)}"] if extra else parts),
+            expected=f"exactly {names(schema.names)}",
+        )
+    return [by_name[name] for name in schema.names]
+
+
+def _wrong_kind(returned: Any) -> OutputContractError:
+    return OutputContractError(
+        code="OUTPUT_KIND",
+        what="run()",
+        got="None" if returned is None else describe(returned),
+        expected="a list, tuple, NumPy array, pandas Series or DataFrame, Arrow array or table, or an iterator",
+        state=STATE,
+        next_step="Return one element per item, or a DataFrame; wrap a single value in a list.",
+    )

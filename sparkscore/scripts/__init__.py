@@ -1,0 +1,1 @@
+"""Scoring scripts: packing and checking them (driver), and what they find around them (worker)."""

@@ -1,0 +1,152 @@
+"""Read a scoring script without running it, to refuse early what cannot work (driver; standard library only)."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeGuard
+
+from sparkscore.errors import ScoringScriptError
+from sparkscore.scripts.refusals import is_certainly_taken, missing_run, other_parameters, taken_name
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def check_script(path: Path) -> None:
+    """Refuse a script with a syntax error, without ``run()``, or written for an online endpoint.
+
+    Runs on the driver, before Spark starts. What can only be known by importing the script is found on a worker.
+
+    Raises:
+        ScoringScriptError: with the line, where there is one.
+    """
+    tree = _parse(path)
+    run = _definition_of_run(tree)
+    if run is None and not _may_define_run_elsewhere(tree):
+        raise missing_run(path.name)
+    if is_certainly_taken(path.stem):
+        raise taken_name(path.name)
+    if run is not None and not run.decorator_list and not _may_define_run_elsewhere(tree):
+        _check_parameters(run, path.name)
+    _check_neighbours(tree, path)
+    reason = _online_reason(tree, run)
+    if reason:
+        raise ScoringScriptError(
+            code="SCRIPT_ONLINE",
+            what=f"scoring script '{path.name}' is written for an online endpoint",
+            got=reason,
+            expected="run(mini_batch) that takes a list of file paths or a DataFrame",
+            next_step="Write run(mini_batch) for batches and return one element per item.",
+        )
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=path.name)
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise ScoringScriptError(
+            code="SCRIPT_SYNTAX",
+            what=f"scoring script '{path.name}'{line} is not valid Python",
+            got=getattr(error, "msg", str(error)),
+            next_step="Correct the script and run again.",
+        ) from error
+
+
+def _check_parameters(run: ast.FunctionDef, script: str) -> None:
+    """Refuse a ``run()`` that cannot be called with a mini-batch alone."""
+    taken = run.args
+    positional = [*taken.posonlyargs, *taken.args]
+    required = positional[: len(positional) - len(taken.defaults)]
+    keywords = [arg for arg, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True) if default is None]
+    if len(required) > 1 or keywords or not (positional or taken.vararg):
+        raise other_parameters(script, f"run({ast.unparse(taken)})")
+
+
+def _check_neighbours(tree: ast.Module, path: Path) -> None:
+    """Refuse the import of a file beside the script that has the name of a loaded module: that one would come."""
+    for node in ast.walk(tree):
+        imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        imported += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for name in {module.partition(".")[0] for module in imported}:
+            if is_certainly_taken(name) and (path.parent / f"{name}.py").is_file():
+                raise ScoringScriptError(
+                    code="SCRIPT_NAME",
+                    what=f"scoring script '{path.name}' imports '{name}'",
+                    got=f"a file '{name}.py' beside the script, and the module of that name that Python needs",
+                    next_step=f"Give '{name}.py' another name: which of the two is meant cannot be known.",
+                )
+
+
+def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Walk the statements that run at import, in their order, also those inside ``if`` and ``try``."""
+    waiting: list[ast.AST] = [*reversed(tree.body)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, (ast.expr, *_DEFINITIONS)):
+            waiting += [*ast.iter_child_nodes(node)][::-1]
+
+
+def _definition_of_run(tree: ast.Module) -> ast.FunctionDef | None:
+    """Find the definition that holds: the last one."""
+    found = [node for node in _top_level(tree) if isinstance(node, ast.FunctionDef) and node.name == "run"]
+    return found[-1] if found else None
+
+
+def _may_define_run_elsewhere(tree: ast.Module) -> bool:
+    """Tell whether ``run`` comes from an assignment, an import or a star import."""
+    for node in _top_level(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and {a.asname or a.name for a in node.names} & {"run", "*"}:
+            return True
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(name, ast.Name) and name.id == "run" for t in targets for name in ast.walk(t)):
+                return True
+    return False
+
+
+def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
+    for node in _top_level(tree):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if any(module.split(".")[0] == "inference_schema" for module in modules):
+            return "an import of 'inference_schema'"
+    if run is not None and run.args.args and _parses_json_of(run, run.args.args[0].arg):
+        return f"run({run.args.args[0].arg}) that parses its argument as JSON"
+    return ""
+
+
+def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
+    """Tell whether ``json.loads`` certainly gets the request: not after the name got another meaning or a check."""
+    nodes = list(_nodes_of(run, parameter))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    if any(_is_call(call, "isinstance", parameter) for call in calls):
+        return False
+    renewed = min((node.lineno for node in nodes if _assigns(node, parameter)), default=math.inf)
+    return any(_is_call(call, "json.loads", parameter) and call.lineno <= renewed for call in calls)
+
+
+def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
+    """Walk the expressions in a function, without inner functions and comprehensions that use the name anew."""
+    for child in ast.iter_child_nodes(parent):
+        if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
+            continue
+        if isinstance(child, ast.expr):
+            yield child
+        yield from _nodes_of(child, parameter)
+
+
+def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
+    if isinstance(node, ast.arg):
+        return node.arg == name
+    return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+
+
+def _is_call(call: ast.Call, function: str, argument: str) -> bool:
+    first = call.args[0] if call.args else None
+    return ast.unparse(call.func) == function and isinstance(first, ast.Name) and first.id == argument

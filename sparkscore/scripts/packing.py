@@ -1,0 +1,177 @@
+"""Pack a scoring script with the files beside it for its way to the workers (driver; standard library only)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sparkscore.errors import ConfigError, ScoringScriptError
+from sparkscore.scripts.open_files import files_being_written
+
+#: Why a file is left out that something writes to while the run is prepared.
+LOG: Final = "a log that is being written"
+_MOST_BYTES = 64 * 1024 * 1024
+_LEFT_OUT = {"__pycache__", "sparkscore-runs", "node_modules"}
+# The oldest time that a ZIP archive can hold: the archive depends on the files' contents alone.
+_SAME_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class PackedScript:
+    """A scoring script ready to travel.
+
+    Attributes:
+        path: the script's place on the driver.
+        name: its path inside the code folder.
+        code: the code folder as the bytes of a ZIP archive.
+        sha256: digest of the folder's file names and contents.
+        files: the files by name, with the digest of each.
+        left_out: what lies in the folder and does not travel, by name, with the reason.
+    """
+
+    path: Path
+    name: str
+    code: bytes
+    sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, str]:
+        """Describe the script for the run record."""
+        return {"path": str(self.path), "sha256": self.sha256}
+
+
+def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs: Iterable[str] = ()) -> PackedScript:
+    """Pack the code folder of a scoring script. Hidden files, caches and logs that are being written stay behind.
+
+    Args:
+        folder: the code folder.
+        script: the script's path in it.
+        leave_out: what is no code though it may lie in the code folder, such as the output of the last run.
+        logs: names of files in the folder that an earlier attempt at the run left out as logs.
+
+    Raises:
+        ScoringScriptError: the script is not there, or cannot be read.
+        ConfigError: the folder is too large to be sent to every worker.
+    """
+    path = folder / os.path.normpath(script)
+    listing = _Listing(folder, {os.path.realpath(place) for place in leave_out}, frozenset(logs))
+    listing.add(folder)
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else script
+    contents = listing.read()
+    if name not in contents:
+        above = [name, *(parent.as_posix() for parent in Path(name).parents)]
+        raise _no_script(path, next((why for each in above if (why := listing.left_out.get(each))), None))
+    buffer, digest, digests = io.BytesIO(), hashlib.sha256(), {}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for each, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(each, _SAME_TIME), content, zipfile.ZIP_DEFLATED)
+            digests[each] = hashlib.sha256(content).hexdigest()
+            digest.update(f"{each}\0{digests[each]}\n".encode(errors="surrogateescape"))
+    return PackedScript(path, name, buffer.getvalue(), digest.hexdigest(), digests, listing.left_out)
+
+
+def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """Name the files in which a code folder differs from what it was.
+
+    >>> different_files({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
+    ['b', 'c']
+    """
+    return sorted(name for name in {*files, *before} if files.get(name) != before.get(name))
+
+
+class _Listing:
+    """The files of a code folder, and what is left out of it by name and reason."""
+
+    def __init__(self, folder: Path, leave_out: set[str], logs: frozenset[str]) -> None:
+        self.left_out: dict[str, str] = {}
+        self._folder = folder
+        self._leave_out = leave_out
+        self._logs = logs
+        self._written = files_being_written()
+        self._files: list[Path] = []
+
+    def add(self, folder: Path, above: frozenset[str] = frozenset()) -> None:
+        """Look through a folder."""
+        # A link to a folder above would lead in a circle.
+        above |= {os.path.realpath(folder)}
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError as error:
+            self._leave(folder, error.strerror or type(error).__name__)
+            return
+        for entry in entries:
+            place = os.path.realpath(entry)
+            if entry.name.startswith(".") or entry.name in _LEFT_OUT or place in self._leave_out or place in above:
+                continue
+            self._add_entry(entry, above)
+
+    def read(self) -> dict[str, bytes]:
+        """Give the contents by name, in the order of the paths.
+
+        Raises:
+            ConfigError: they are too large.
+        """
+        total = sum(file.stat().st_size for file in self._files)
+        if total > _MOST_BYTES:
+            raise _too_large(self._folder, total)
+        contents = {}
+        for file in sorted(self._files):
+            try:
+                contents[self._name(file)] = file.read_bytes()
+            except OSError as error:
+                self._leave(file, error.strerror or type(error).__name__)
+        return contents
+
+    def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
+        try:
+            found = entry.stat()
+        except OSError as error:
+            self._leave(entry, "a link to nothing" if entry.is_symlink() else error.strerror or "not readable")
+            return
+        if stat.S_ISDIR(found.st_mode):
+            self.add(entry, above)
+        elif not stat.S_ISREG(found.st_mode):
+            self._leave(entry, "a pipe, a socket or a device")
+        elif entry.suffix != ".py" and (
+            (found.st_dev, found.st_ino) in self._written or self._name(entry) in self._logs
+        ):
+            self._leave(entry, LOG)
+        else:
+            self._files.append(entry)
+
+    def _leave(self, entry: Path, why: str) -> None:
+        self.left_out[self._name(entry)] = why
+
+    def _name(self, entry: Path) -> str:
+        return entry.relative_to(self._folder).as_posix()
+
+
+def _no_script(path: Path, why: str | None) -> ScoringScriptError:
+    if why is None:
+        is_there = os.access(path, os.F_OK) and os.path.isfile(path)  # noqa: PTH113 - raises for no permission
+        why = "a file outside the code folder, or hidden in it" if is_there else "no such file"
+    return ScoringScriptError(
+        code="SCRIPT_NOT_FOUND",
+        what=f"scoring script '{path}'",
+        got=why,
+        expected="a file that can be read",
+        next_step="Correct 'code_configuration.code' and 'code_configuration.scoring_script', or the permissions.",
+    )
+
+
+def _too_large(folder: Path, total: int) -> ConfigError:
+    return ConfigError(
+        code="CODE_TOO_LARGE",
+        what=f"code folder '{folder}'",
+        got=f"{total / 1024**2:,.0f} MiB",
+        expected=f"at most {_MOST_BYTES // 1024**2} MiB, since every worker gets a copy",
+        next_step="Put the scoring script into a folder of its own and name it in 'code_configuration.code'.",
+    )

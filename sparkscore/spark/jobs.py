@@ -1,0 +1,169 @@
+"""Hand the work to Spark (driver; the inner functions run on workers)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from sparkscore.minibatch import HIDDEN_COLUMNS, MiniBatch, MiniBatchLimit, split_into_mini_batches
+from sparkscore.plan import Plan
+from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
+from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
+from sparkscore.spark.settings import pinned_settings
+from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports
+from sparkscore.stage.checksums import find_changed
+from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_probe_report, score_task
+from sparkscore.worker.intake import settle_types
+from sparkscore.worker.planned import read_planned_mini_batches
+from sparkscore.worker.probe import PROBE_SCHEMA
+
+# A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
+_SAMPLE_ROWS: Final = 10_000
+# Mini-batches for which a script may return nothing until its result must be declared.
+_TO_PROBE: Final = 10
+# So that small files with one row each are passed over.
+_LEAST_ROWS: Final = 100
+_LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
+_SLOTS_OF_A_CLUSTER: Final = 32
+_CHANGED_SCHEMA: Final = pa.schema([("path", pa.string()), ("difference", pa.string())])
+# A footer takes about a third of a millisecond.
+_MOST_FOOTERS_HERE: Final = 1000
+_TASKS_OF_A_CHECK: Final = 200
+
+
+def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
+    """Score the plan, or what is left of it, in one Spark action; give the reports of the attempts that succeeded.
+
+    Args:
+        spark: the session.
+        rows: the pinned rows; None where the items are files.
+        spec: what the tasks do.
+
+    Raises:
+        SourceError: Spark could not read the input.
+        ScoringError: the Spark job failed for another reason, for example a worker process that died.
+    """
+    # One row and one partition for each unit.
+    if rows is None:
+        count = len(spec.units or ())
+        if not count:
+            return []
+        work = spark.range(0, count, 1, count)
+        return read_reports(run_in_arrow(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
+    # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
+    numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
+    function = _score_function(spec, rows.columns)
+    return read_reports(run_in_arrow(spark, numbered, function, REPORT_SCHEMA, for_whole_files=spec.limit.is_file))
+
+
+def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
+    """Call the scorer once on a worker, as one Spark job of one task.
+
+    Raises:
+        ScoringError: the Spark job failed, for example because the worker process died.
+    """
+    return read_probe_report(run_in_arrow(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
+
+
+def find_changed_files(
+    spark: SparkSession, stage: Path, files: Sequence[StagedFile], *, reads_all: bool
+) -> list[tuple[str, str]]:
+    """Name the staged files that are not as they were written, each with what is wrong.
+
+    Sizes and footers of a few files are looked at here; many files, and whole contents, are read by the workers in one
+    Spark job.
+
+    Args:
+        spark: the session.
+        stage: the run's stage.
+        files: the files that count.
+        reads_all: whether to compare checksums of the whole contents.
+
+    Raises:
+        ScoringError: the Spark job failed.
+    """
+    if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
+        return find_changed(stage, files, reads_all=reads_all)
+    count = min(len(files), _TASKS_OF_A_CHECK)
+    function = _check_function(stage, tuple(files), count, reads_all=reads_all)
+    found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
+    return [(row["path"], row["difference"]) for row in found]
+
+
+def first_mini_batches(
+    plan: Plan, plan_file: str | None, rows: DataFrame | None, limit: MiniBatchLimit
+) -> list[MiniBatch]:
+    """Give the first mini-batches of the plan, or those made of the input's first rows; a script may skip the first.
+
+    Of the first rows, one with several comes first: one element for one row says nothing. Of a file that is one
+    mini-batch only the first rows are taken.
+
+    Raises:
+        SourceError: Spark could not read the input.
+    """
+    if rows is None:
+        return [*islice(read_planned_mini_batches(str(plan_file), range(plan.unit_count or 0)), _TO_PROBE)]
+    limit = MiniBatchLimit(items=_SAMPLE_ROWS) if limit.is_file else limit
+    try:
+        with pinned_settings(rows.sparkSession):
+            sample = rows.limit(max(limit.items or _SAMPLE_ROWS, _LEAST_ROWS)).toArrow()
+    except SPARK_ERRORS as error:
+        raise explain_spark_error(error) from error
+    found = list(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0))
+    return sorted(found, key=lambda each: each.item_count == 1)[:_TO_PROBE]
+
+
+def task_slots(spark: SparkSession) -> int:
+    """Tell how many tasks run at a time, as far as the settings say it; Spark Connect has no other way to ask."""
+    master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
+    if master:
+        return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
+    executors, cores = (spark.conf.get(f"spark.executor.{name}", "") or "" for name in ("instances", "cores"))
+    return int(executors) * int(cores) if executors and cores else _SLOTS_OF_A_CLUSTER
+
+
+def input_schema(rows: DataFrame) -> StructType:
+    """Give the columns of the input's rows."""
+    return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
+
+
+def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Runs on the worker, once per task attempt."""
+        # Imported here: only inside a task is there a context.
+        from pyspark import TaskContext  # noqa: PLC0415
+
+        context = TaskContext.get()
+        named = (settle_types(batch, columns) for batch in batches)
+        yield from score_task(named, spec, context.partitionId() if context else 0)
+
+    return score
+
+
+def _check_function(stage: Path, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
+    def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Runs on the worker, in tasks that share the files."""
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                changed = find_changed(stage, files[number::count], reads_all=reads_all)
+                rows = [{"path": path, "difference": difference} for path, difference in changed]
+                yield pa.RecordBatch.from_pylist(rows, schema=_CHANGED_SCHEMA)
+
+    return check
+
+
+def _probe_function(spec: ProbeSpec) -> ArrowFunction:
+    def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Runs on the worker, in one task with one row."""
+        for _ in batches:
+            yield probe(spec)
+
+    return probe_once

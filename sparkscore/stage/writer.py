@@ -1,0 +1,215 @@
+"""Write result rows to Parquet files of one task attempt, which nobody sees before they are published (worker)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sparkscore.errors import OutputContractError
+from sparkscore.stage.checksums import HashingFile
+from sparkscore.stage.layout import ATTEMPTS, QUARANTINE
+from sparkscore.stage.report import StagedFile
+
+#: What Spark's writers put for a NULL in the path of a partition.
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+# Source: Spark's ExternalCatalogUtils.escapePathName, which all Hive-style readers undo.
+_ESCAPED = {chr(code) for code in (*range(0x01, 0x20), 0x7F)} | set("\"#%'*/:=?\\{[]^")
+_BUFFER_ROWS = 128 * 1024
+_BUFFER_BYTES = 64 * 1024 * 1024
+_OPEN_FILES = 64
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """Where and how a run stages its result.
+
+    Attributes:
+        folder: the run's stage, reached by all workers and the driver under this path.
+        partition_by: columns laid out as folders ``name=value``; empty when the publisher lays them out.
+        left_out: columns that are not stored, because the place of the files tells them.
+        kind: folder of the stage that the files go to.
+    """
+
+    folder: str
+    partition_by: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    kind: str = ATTEMPTS
+
+    def for_quarantine(self) -> StageSpec:
+        """Give the place of the quarantined rows; where folders tell the run of a result, they do so there too."""
+        return replace(self, kind=QUARANTINE, partition_by=(), left_out=("run_id",) if self.left_out else ())
+
+
+class StageWriter:
+    """Writes the rows of one task attempt into a folder that no other attempt uses.
+
+    A task that is retried, or runs twice at once, therefore never touches another's files; the driver names the ones
+    that count. Rows are gathered until they are 128 Ki or 64 MiB; then each folder's part of them becomes a row group.
+    So memory does not grow with the task.
+    """
+
+    def __init__(self, spec: StageSpec, unit: int) -> None:
+        self._stage = Path(spec.folder)
+        self._partition_by = list(spec.partition_by)
+        self._left_out = list(spec.left_out)
+        self._attempt = f"{spec.kind}/{unit:05d}-{uuid.uuid4().hex}"
+        self._pending: list[pa.Table] = []
+        self._pending_rows = self._pending_bytes = 0
+        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._files_made = 0
+        self._finished: list[StagedFile] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the files that `finish` has not closed, without naming them: none of them counts."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows; they reach the disk when enough have come together."""
+        kept = rows.drop_columns(self._left_out)
+        self._pending.append(kept)
+        self._pending_rows += kept.num_rows
+        self._pending_bytes += kept.nbytes
+        if self._pending_rows >= _BUFFER_ROWS or self._pending_bytes >= _BUFFER_BYTES:
+            self._flush()
+
+    def finish(self) -> tuple[StagedFile, ...]:
+        """Write what is left, close all files and name them."""
+        self._flush()
+        while self._open:
+            self._close_oldest()
+        return tuple(self._finished)
+
+    def _flush(self) -> None:
+        rows = pa.concat_tables(self._pending) if self._pending else None
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        if rows is None or not rows.num_rows:
+            return
+        for folder, part in _split_by_partition(rows, self._partition_by):
+            self._file_in(folder, part.schema).write(part)
+
+    def _file_in(self, folder: str, schema: pa.Schema) -> _OpenFile:
+        if folder in self._open:
+            self._open.move_to_end(folder)
+            return self._open[folder]
+        while len(self._open) >= _OPEN_FILES:
+            self._close_oldest()
+        self._files_made += 1
+        name = f"part-{self._attempt.rpartition('/')[2]}-{self._files_made:04d}.parquet"
+        path = "/".join(part for part in (self._attempt, folder, name) if part)
+        self._open[folder] = _OpenFile(self._stage, path, schema)
+        return self._open[folder]
+
+    def _close_oldest(self) -> None:
+        _, file = self._open.popitem(last=False)
+        self._finished.append(file.close())
+
+
+class _OpenFile:
+    """One Parquet file that is being written."""
+
+    def __init__(self, stage: Path, path: str, schema: pa.Schema) -> None:
+        self._path = path
+        target = stage / path
+        _make_below(stage, target.parent)
+        self._rows = 0
+        self._file = HashingFile(target)
+        self.writer = pq.ParquetWriter(self._file, schema, write_page_checksum=True)
+
+    def write(self, rows: pa.Table) -> None:
+        self.writer.write_table(rows)
+        self._rows += rows.num_rows
+
+    def close(self) -> StagedFile:
+        try:
+            self.writer.close()
+        finally:
+            self._file.close()
+        return StagedFile(self._path, self._rows, self._file.size_bytes, self._file.sha256)
+
+
+def _make_below(stage: Path, folder: Path) -> None:
+    """Make a folder below the stage. The stage itself is the driver's: without it the run is over."""
+    for parent in reversed([folder, *(place for place in folder.parents if stage in place.parents)]):
+        parent.mkdir(exist_ok=True)
+
+
+def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:
+    """Refuse values that a partitioned table cannot tell from NULL, or that no folder can be called.
+
+    Source: Spark and Delta read the empty string, and Hive's name for NULL, back as NULL.
+
+    Raises:
+        OutputContractError: a partition column holds such a value.
+    """
+    for name in partition_by:
+        column = rows.column(name)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            for value in pc.unique(column).to_pylist():
+                _check_partition_text(name, value)
+
+
+def _check_partition_text(name: str, value: str | None) -> None:
+    if value in {"", NULL_PARTITION}:
+        got, expected = f"an empty string or '{NULL_PARTITION}'", "text that a folder's name can tell from NULL"
+    elif value is not None and ("\0" in value or len(_folder_name(name, value).encode()) > _LONGEST_NAME):
+        got, expected = "a text with a NUL character, or one that is too long", "text that can be a folder's name"
+    else:
+        return
+    raise OutputContractError(
+        code="OUTPUT_PARTITION_VALUE",
+        what=f"partition column '{name}'",
+        got=got,
+        expected=expected,
+        next_step="Return NULL or another text, or partition by another column.",
+    )
+
+
+def _split_by_partition(rows: pa.Table, partition_by: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    if not partition_by:
+        yield "", rows
+        return
+    keys = rows.select(partition_by)
+    numbered = keys.append_column("__row", pa.array(range(keys.num_rows), pa.int64()))
+    groups = numbered.group_by(partition_by, use_threads=False).aggregate([("__row", "list")])
+    for group in groups.to_pylist():
+        folder = "/".join(_folder_name(name, group[name]) for name in partition_by)
+        yield folder, rows.take(pa.array(group["__row_list"], pa.int64())).drop_columns(partition_by)
+
+
+def _folder_name(name: str, value: str | int | date | None) -> str:
+    text = NULL_PARTITION if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{escape_path(name)}={escape_path(text)}"
+
+
+def escape_path(text: str) -> str:
+    """Escape a partition's column name or value as Spark does.
+
+    >>> escape_path("a/b=c é")
+    'a%2Fb%3Dc é'
+    """
+    return "".join(f"%{ord(character):02X}" if character in _ESCAPED else character for character in text)
+
+
+def unescape_path(text: str) -> str:
+    """Undo `escape_path`, as readers do.
+
+    >>> unescape_path("a%2Fb%3Dc é"), unescape_path("100%")
+    ('a/b=c é', '100%')
+    """
+    return re.sub("%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)

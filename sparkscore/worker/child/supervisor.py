@@ -1,0 +1,306 @@
+"""Let a child process score, and survive whatever becomes of it: hang, crash, kill (worker).
+
+Source: only another process can end a call that holds the interpreter's lock, and a segmentation fault ends its process
+alone. The child dies with its worker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, ScoringError, SparkscoreError
+from sparkscore.minibatch import MiniBatch
+from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
+from sparkscore.worker.child.interpreter import find_interpreter
+from sparkscore.worker.child.main import CONNECTION_BROKEN
+from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError, ForeignMessageError
+from sparkscore.worker.child.template import (
+    IMPORT_FAILED,
+    PYTHON_NEEDED,
+    PYTHON_TOO_OLD,
+    ChildEndedError,
+    ChildStart,
+    Templates,
+)
+from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
+from sparkscore.worker.result import ResultSpec
+
+TIMEOUT: Final = "MINI_BATCH_TIMEOUT"
+ENDED: Final = "PROCESS_ENDED"
+BROKEN: Final = "PROCESS_BROKEN"
+LOAD_TIMEOUT: Final = "LOAD_TIMEOUT"
+LOAD_ENDED: Final = "LOAD_PROCESS_ENDED"
+
+#: Those of this worker process.
+templates: Final = Templates()
+_TRACE_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 5.0
+_SHOWN_TRACE: Final = 20_000
+
+
+class Child:
+    """One child process, in a session of its own, so that what it starts is killed with it."""
+
+    def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
+        """Start it.
+
+        Args:
+            python: its interpreter.
+            is_own_python: whether that is the worker's own; modules are then found where the worker finds them.
+            timeout: seconds that its start may take; without end if None.
+
+        Raises:
+            OSError: no process can be started.
+            ChildEndedError: it ended before it could begin, or its start took too long.
+        """
+        self._calls = 0
+        self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        ours, theirs = socket.socketpair()
+        token = os.urandom(TOKEN_BYTES)
+        self._connection = Connection(ours, token, is_other_alive=lambda: self.is_alive)
+        try:
+            start = ChildStart(theirs, self._trace, token, timeout)
+            self._template, self.pid = templates.start_child(python, start, is_own_python=is_own_python)
+        except (OSError, ChildEndedError):
+            self._close()
+            raise
+        finally:
+            theirs.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._template.wait_for_child(0) is None
+
+    def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
+        """Send a request and wait for its answer.
+
+        Raises:
+            ChildEndedError: the child ended, or was killed because it did not answer in time, or not as it must.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._calls += 1
+        try:
+            self._connection.send(request, self._calls, timeout)
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
+            kind, answer = self._connection.receive(self._calls, self.pid, left)
+        except TimeoutError:
+            raise self._end(is_timeout=True) from None
+        except ConnectionLostError:
+            raise self._end() from None
+        except ForeignMessageError:
+            raise self._end(broken="something else than its answer came from it") from None
+        if kind == "broken":
+            raise self._end(broken=f"it could not answer ({answer.strip().splitlines()[-1][:500]})", trace=answer)
+        return answer
+
+    def stop(self) -> None:
+        """Let the child end by itself, then kill it."""
+        self._connection.close()
+        self._template.wait_for_child(_STOP_SECONDS)
+        self._kill()
+        self._close()
+
+    def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
+        if broken:
+            self._kill()
+        if is_timeout:
+            # The handler of this signal writes where every thread is, also of one that holds the interpreter's lock.
+            os.kill(self.pid, signal.SIGABRT)
+            os.kill(self.pid, signal.SIGCONT)  # it may have stopped itself
+        code = self._template.wait_for_child(_TRACE_SECONDS)
+        self._kill()
+        self._trace.seek(0)
+        trace = trace or self._trace.read(_SHOWN_TRACE).decode(errors="backslashreplace")
+        self._close()
+        if code == CONNECTION_BROKEN:
+            broken = "its connection to the worker was closed or written to"
+        return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)  # it may have no session of its own yet
+        if self._template.forget_child():
+            templates.give_back(self._template)
+        else:
+            self._template.stop()
+
+    def _close(self) -> None:
+        self._connection.close()
+        self._trace.close()
+
+
+class ChildEngine:
+    """Scores in a child process, which is started anew after it has ended."""
+
+    def __init__(self, spec: EngineSpec, child: ChildSpec) -> None:
+        self._spec = spec
+        self._child_spec = child
+        self._child: Child | None = None
+        self._local: LocalEngine | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the child is there; no longer after a mini-batch that ended it."""
+        return self._child is not None or self._local is not None
+
+    def load(self) -> Loaded:
+        """Start the child and load the scorer there; where no child can start, score in this process."""
+        try:
+            self._child = self._start()
+            loaded: Loaded = self._child.ask(("load", self._spec, self._paths()), self._child_spec.load_timeout)
+        except SparkscoreError as error:
+            return Loaded(describe_failure(error))
+        except OSError as error:
+            return self._load_here(error)
+        except ChildEndedError as ended:
+            self._child = None
+            if not self._child_spec.is_own_python and ended.code == IMPORT_FAILED:
+                return Loaded(_lacks_package(ended))
+            if not self._child_spec.is_own_python and ended.code == PYTHON_TOO_OLD:
+                return Loaded(_too_old(ended))
+            return Loaded(self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", self._child_spec.load_timeout))
+        if loaded.failure is not None:
+            self.close()
+        return loaded
+
+    def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+        """Let the child score one mini-batch."""
+        if self._local is not None:
+            return self._local.score(mini_batch, spec, scored_at)
+        outcome: Outcome | Failure = self._ask(("score", mini_batch, spec, scored_at))
+        return failed_outcome(mini_batch.item_count, outcome) if isinstance(outcome, Failure) else outcome
+
+    def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
+        """Let the child score one mini-batch, for the shape of the result."""
+        if self._local is not None:
+            return self._local.probe(mini_batch, declared)
+        probed: Probed | Failure = self._ask(("probe", mini_batch, declared))
+        return Probed(failure=probed) if isinstance(probed, Failure) else probed
+
+    def close(self) -> None:
+        """Let the script end, and its process with it."""
+        if self._child is not None:
+            with suppress(ChildEndedError):
+                self._child.ask(("close",), _STOP_SECONDS)
+                self._child.stop()
+            self._child = None
+        if self._local is not None:
+            self._local.close()
+            self._local = None
+
+    def _paths(self) -> list[str]:
+        return list(sys.path) if self._child_spec.is_own_python else []
+
+    def _start(self) -> Child:
+        spec = self._child_spec
+        return Child(find_interpreter(spec), is_own_python=spec.is_own_python, timeout=spec.load_timeout)
+
+    def _load_here(self, error: OSError) -> Loaded:
+        if not self._child_spec.is_own_python:
+            return Loaded(_no_interpreter(self._child_spec, error))
+        self._local = LocalEngine(self._spec)
+        loaded = self._local.load()
+        told = f"workers cannot start processes ({error.strerror}): a hang or a crash of the model is a worker's own"
+        return Loaded(loaded.failure, (*loaded.warnings, told))
+
+    def _ask(self, request: tuple[Any, ...]) -> Any:
+        if self._child is None:
+            raise RuntimeError("the engine is not loaded")
+        try:
+            return self._child.ask(request, self._child_spec.timeout)
+        except ChildEndedError as ended:
+            self._child = None
+            return self._failure(ended, TIMEOUT, ENDED, "the mini-batch", self._child_spec.timeout)
+
+    def _failure(self, ended: ChildEndedError, timeout_code: str, ended_code: str, what: str, limit: Any) -> Failure:
+        if ended.broken:
+            return _broke(ended, what)
+        if ended.is_timeout:
+            return Failure(
+                timeout_code,
+                MiniBatchTimeoutError.__name__,
+                f"{what} took longer than {limit:g} s",
+                traceback_text=ended.trace,
+                next_step="Raise 'settings.retry_settings.timeout', or make the mini-batches smaller; the log says "
+                "where it was.",
+            )
+        return Failure(
+            ended_code,
+            ScoringError.__name__,
+            f"the process that scores {_how_ended(ended.code)} during {what}",
+            traceback_text=ended.trace,
+            next_step="The log says where it was, as far as that is known. " + _about_the_end(ended.code),
+        )
+
+
+def _how_ended(code: int | None) -> str:
+    if code is None:
+        return "closed its connection"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    hint = ", possibly for lack of memory" if -code == signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"
+
+
+def _about_the_end(code: int | None) -> str:
+    """Say what such an end usually means."""
+    if code == -signal.SIGKILL:
+        return "A process that was killed may have needed more memory than its host has."
+    if code is None or code < 0:
+        return "A signal that is no kill comes from native code, of a package or of the system."
+    return "An exit code comes from the code that ran: os._exit(), or an interpreter that could not start."
+
+
+def _broke(ended: ChildEndedError, what: str) -> Failure:
+    return Failure(
+        BROKEN,
+        ScoringError.__name__,
+        f"the code broke the process that scores, during {what}: {ended.broken}",
+        traceback_text=ended.trace,
+        next_step="Let the code leave alone the descriptors that it did not open (os.close, os.closerange, os.write), "
+        "and the modules, built-in functions and limits of its process.",
+    )
+
+
+def _lacks_package(ended: ChildEndedError) -> Failure:
+    return Failure(
+        "PYTHON_PACKAGES",
+        EnvironmentMismatchError.__name__,
+        f"the interpreter of 'python.path' or 'python.archive' lacks what sparkscore needs: {ended.trace}",
+        next_step="Install pyarrow, pandas, numpy and packaging there; 'sparkscore env build' does.",
+    )
+
+
+def _too_old(ended: ChildEndedError) -> Failure:
+    needed = ".".join(map(str, PYTHON_NEEDED))
+    return Failure(
+        "PYTHON_VERSION",
+        EnvironmentMismatchError.__name__,
+        f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or later",
+        next_step=f"Install Python {needed} or later on the workers' hosts, with the packages of the script, and name "
+        "it in 'python.path'; or let 'sparkscore env build' make an environment for the workers' own Python.",
+    )
+
+
+def _no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
+    return Failure(
+        "PYTHON_NOT_FOUND",
+        ScoringError.__name__,
+        f"the interpreter '{spec.python or 'of python.archive'}' does not start on host '{socket.gethostname()}': "
+        f"{error.strerror}",
+        next_step="Correct 'python.path'; it is a path on the workers' hosts.",
+    )

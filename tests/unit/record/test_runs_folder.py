@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.record import runs_folder as runlog
+from sparkscore.record.run_record import new_record
+from sparkscore.record.runs_folder import (
+    Manifest,
+    RunFolder,
+    check_run_id,
+    list_records,
+    make_run_id,
+    read_record,
+    runs_folder,
+)
+from sparkscore.stage import StagedFile
+from sparkscore.worker.planned import PLAN_SCHEMA
+
+
+def record_of(run_id: str, **more: Any) -> dict[str, Any]:
+    return {**new_record(run_id, None, {}), "started_at": "2026-01-01", **more}
+
+
+def test_the_folder_of_runs_is_the_named_one_then_the_variable_then_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARKSCORE_RUNS", raising=False)
+    assert runs_folder() == tmp_path / "sparkscore-runs"
+    monkeypatch.setenv("SPARKSCORE_RUNS", "by-variable")
+    assert runs_folder() == tmp_path / "by-variable"
+    assert runs_folder("/named") == Path("/named")
+
+
+def test_made_ids_are_valid_differ_and_sort_by_time() -> None:
+    early, late = (make_run_id(datetime(2026, month, 1, tzinfo=UTC)) for month in (9, 10))
+
+    assert early < late
+    assert check_run_id(make_run_id()) != make_run_id()
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    ["a", "A.b-c_d", "run-1", "e5", "x" * 128, "Nano", "information", "lock", "a.locked", "record.json"],
+)
+def test_an_id_starts_with_a_letter(run_id: str) -> None:
+    assert check_run_id(run_id) == run_id
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        "",
+        "1",
+        "_a",
+        ".a",
+        "-a",
+        "a/b",
+        "a b",
+        "a\n",
+        "é",
+        "a=b",
+        "a%20",
+        "x" * 129,
+        "../a",
+        "NaN",
+        "nan",
+        "Infinity",
+        "inf",
+        "a.",
+        "a.lock",
+        "A.LOCK",
+        "a.lock.0f",
+        "spark-warehouse",
+        "spark.log",
+        "Metastore_DB",
+    ],
+)
+def test_what_cannot_name_a_folder_or_reads_as_a_number_is_no_id(run_id: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_run_id(run_id)
+
+    assert caught.value.code == "RUN_ID"
+    assert len(str(caught.value)) < 400
+
+
+@given(st.text(max_size=130))
+def test_an_accepted_id_is_one_plain_name(run_id: str) -> None:
+    try:
+        check_run_id(run_id)
+    except ConfigError:
+        return
+    assert re.fullmatch(r"[A-Za-z][\w.-]*", run_id, re.ASCII)
+    assert Path("/runs", run_id).parts == ("/", "runs", run_id)
+
+
+def test_a_folder_is_made_once_or_twice_with_room_for_the_scripts_files(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "deep" / "runs", "a")
+
+    folder.create()
+    folder.create()
+
+    assert folder.script_output.is_dir()
+    assert folder.read_record() is None
+
+
+@pytest.mark.parametrize("kind", ["code", "record", "manifest", "file", "link"])
+def test_a_folder_of_the_users_with_the_runs_name_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
+    """Such as `--runs .` with the run id `march` beside a folder `march`."""
+    kept = tmp_path / "march"
+    if kind != "file":
+        (tmp_path / "theirs").mkdir()
+        kept = tmp_path / "theirs" / {"code": "score.py", "link": "x"}.get(kind, f"{kind}.json")
+        (tmp_path / "march").symlink_to("theirs") if kind == "link" else (tmp_path / "theirs").rename(
+            tmp_path / "march"
+        )
+        kept = kept if kind == "link" else tmp_path / "march" / kept.name
+    kept.write_text('{"run_id": "march", "mine": 1}')
+    before = sorted(tmp_path.rglob("*"))
+    folder = RunFolder(tmp_path, "march")
+
+    for look in (folder.refuse_foreign, folder.create):
+        with pytest.raises(ConfigError, match=r"\[RUN_FOLDER_NOT_OURS\].*Nothing was written.*--run-id"):
+            look()
+
+    assert sorted(tmp_path.rglob("*")) == before
+    assert kept.read_text() == '{"run_id": "march", "mine": 1}'
+
+
+def test_the_folder_of_an_earlier_attempt_or_version_is_the_runs_own(tmp_path: Path) -> None:
+    for name in ("again", "damaged"):
+        folder = RunFolder(tmp_path, name)
+        folder.create()
+        folder.write_record(record_of(name))
+        folder.write_request({"options": {"run_id": name}})
+        (folder.path / "anything").touch()
+    (tmp_path / "damaged" / "record.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "begun" / "script_output").mkdir(parents=True)
+    for name in ("lock", "spark.log", "spark.log.1"):
+        (tmp_path / "begun" / name).touch()
+
+    for name in ("again", "damaged", "empty", "begun", "new"):
+        RunFolder(tmp_path, name).create()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+
+    with pytest.raises(LineageError) as caught:
+        RunFolder(tmp_path / "runs", "a").create()
+
+    assert (caught.value.code, caught.value.got) == ("RUNS_FOLDER", "Not a directory")
+
+
+@pytest.mark.parametrize("text", ["plain", "é 雪", "\udce9 of a file name", 'quote " and \\', "\n"])
+def test_a_record_comes_back_as_it_was_written(text: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    record = record_of("a", text=text, nothing=None, number=0.1)
+
+    folder.write_record(record_of("a", text="older"))
+    folder.write_record(record)
+
+    assert folder.read_record() == record
+    assert [path.name for path in folder.path.iterdir() if path.is_file()] == ["record.json"]
+
+
+def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    folder.write_record(record_of("a", n=0))
+    stop, wrong = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            record = folder.read_record()
+            if record is None or len(record.get("filling", [])) not in {0, 5000}:
+                wrong.append(record)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(30):
+        folder.write_record(record_of("a", n=number, filling=[number] * 5000))
+    stop.set()
+    reader.join()
+
+    assert wrong == []
+
+
+def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+
+    assert folder.read_manifest() is None
+    files, quarantined = StagedFile("attempts/x/part.parquet", 3, 99), StagedFile("quarantine/x/part.parquet", 1, 9)
+    manifest = Manifest((files,), (quarantined,), {"x": "array<double>"}, {"model_name": None}, {"run_id": "a"})
+
+    folder.write_manifest(manifest)
+
+    assert folder.read_manifest() == manifest
+    content = json.loads((folder.path / "manifest.json").read_text())
+    assert content["run_id"] == "a"
+    assert content["files"] == [{"path": "attempts/x/part.parquet", "rows": 3, "size_bytes": 99, "sha256": ""}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda _: "",
+        lambda text: text.replace('"rows": 3', '"rows": 4'),
+        lambda text: text.replace("part.parquet", "port.parquet"),
+        lambda text: json.dumps({name: part for name, part in json.loads(text).items() if name != "sha256"}),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused_by_name(tmp_path: Path, change: Callable[[str], str]) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    folder.write_manifest(Manifest((StagedFile("attempts/x/part.parquet", 3, 99, "ab"),), (), {}, {}, {}))
+    path = folder.path / "manifest.json"
+    path.write_text(change(path.read_text()))
+
+    with pytest.raises(LineageError, match="MANIFEST_CHANGED") as caught:
+        folder.read_manifest()
+
+    assert str(path) in caught.value.what
+
+
+def test_a_manifest_of_a_version_without_checksums_is_read(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    content = {"run_id": "a", "files": [{"path": "x", "rows": 3, "size_bytes": 9}], "quarantined": [], "columns": {}}
+    (folder.path / "manifest.json").write_text(json.dumps(content | {"commit_info": {}, "record": {}}))
+
+    assert folder.read_manifest() == Manifest((StagedFile("x", 3, 9),), (), {}, {}, {})
+
+
+def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    rows = pa.Table.from_pylist([{"unit": 0, "mini_batch": "0", "path": "/in/a"}], schema=PLAN_SCHEMA)
+
+    folder.write_plan(rows)
+
+    assert pq.read_table(folder.path / "plan.parquet") == rows
+
+
+def test_records_are_listed_newest_first_and_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    for run_id, started_at in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
+        folder = RunFolder(tmp_path, run_id)
+        folder.create()
+        folder.write_record(record_of(run_id, started_at=started_at))
+    for name, text in (("torn", "{"), ("list", "[]"), ("binary", "\x00")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(text)
+
+    assert [record["run_id"] for record in list_records(tmp_path)] == ["b", "c", "a"]
+    assert list_records(tmp_path / "nowhere") == []
+    assert read_record(tmp_path, "a") == record_of("a", started_at="2026-01-01")
+
+
+@pytest.mark.parametrize("run_id", ["unknown", "torn"])
+def test_an_unknown_run_is_a_wrong_request(run_id: str, tmp_path: Path) -> None:
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "record.json").write_text("{")
+
+    with pytest.raises(RunNotFoundError) as caught:
+        read_record(tmp_path, run_id)
+
+    assert (caught.value.code, caught.value.exit_code) == ("RUN_NOT_FOUND", 2)
+    assert isinstance(caught.value, LineageError)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"{}",
+        b'{"a": 1}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        json.dumps(record_of("another")).encode(),
+        json.dumps(record_of("theirs", state=None)).encode(),
+        json.dumps(record_of("theirs", started_at="yesterday")).encode(),
+        json.dumps(record_of("theirs", output=[])).encode(),
+        json.dumps(record_of("theirs", counts={"items": "many"})).encode(),
+        json.dumps(record_of("theirs", config=None)).encode(),
+    ],
+)
+def test_what_is_no_record_is_named_and_passed_over(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ours", "theirs"):
+        RunFolder(tmp_path, name).create()
+    RunFolder(tmp_path, "ours").write_record(record_of("ours"))
+    (tmp_path / "theirs" / "record.json").write_bytes(content)
+
+    assert [record["run_id"] for record in list_records(tmp_path)] == ["ours"]
+    assert f"'{tmp_path / 'theirs' / 'record.json'}' is not the record of a run" in caplog.text
+    with pytest.raises(RunNotFoundError):
+        read_record(tmp_path, "theirs")
+
+
+def test_a_folder_a_pipe_and_a_huge_file_are_no_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder" / "record.json").mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "record.json")
+    RunFolder(tmp_path, "huge").create()
+    RunFolder(tmp_path, "huge").write_record(record_of("huge"))
+    monkeypatch.setattr(runlog, "_LONGEST_RECORD", 100)
+
+    assert list_records(tmp_path) == []
+
+
+def test_two_ids_that_the_store_takes_for_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RunFolder(tmp_path, "Night").create()
+    RunFolder(tmp_path, "night").create()  # this store tells them apart
+    monkeypatch.setattr(os, "listdir", lambda _: ["Night"])
+
+    with pytest.raises(ConfigError, match=r"\[RUN_ID\].*'Night' in a store that takes both names for one"):
+        RunFolder(tmp_path, "night").create()

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sparkscore.outcome import Failure
+from sparkscore.scorers.environment import EnvironmentSpec, differences_of, names_of_the_same
+from sparkscore.scorers.missing_package import advise_on_package
+from sparkscore.scripts.faults import advice_for
+
+
+class OutOfMemoryError(RuntimeError):
+    """Has the name of PyTorch's."""
+
+
+def raised(source: str) -> BaseException:
+    try:
+        exec(source, {"os": os})  # noqa: S102 - the test's own
+    except BaseException as error:  # noqa: BLE001 - whatever the source raises
+        return error
+    raise AssertionError(source)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "mini_batch_size' smaller"),
+        (OutOfMemoryError(), "mini_batch_size' smaller"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "mini_batch_size' smaller"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Make room"),
+        (ConnectionRefusedError(), "did not reach"),
+        (PermissionError(13, "x", "/x"), "the right to it"),
+        (FileNotFoundError(2, "x", "weights.pkl"), "code folder"),
+        (FileNotFoundError(2, "x", "/mnt/x"), "every worker's host"),
+        (FileNotFoundError("x"), "code folder"),
+        (SyntaxError("x", ("score.py", 1, 1, "x")), "The workers have Python 3."),
+        (ImportError("libGL.so.1: cannot open shared object file"), "a library of their system"),
+        (SystemExit(2), "code_configuration.arguments"),
+    ],
+)
+def test_what_is_wrong_around_a_script_is_no_fault_of_the_script(error: BaseException, told: str) -> None:
+    assert told in advice_for(error, Path("/models"))
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("os.environ['OWN_SETTING']", "environment_variables: {OWN_SETTING: VALUE}"),
+        ("from json import nothing", "in a version that lacks this name"),
+        ("{}['age']", ""),
+        ("1 / 0", ""),
+        ("int('x')", ""),
+        ("import no_such_module", ""),
+    ],
+)
+def test_a_fault_of_the_script_has_no_other_advice(source: str, told: str) -> None:
+    found = advice_for(raised(source), Path("/models"))
+
+    assert told in found
+    assert bool(told) is bool(found)
+
+
+def test_a_model_that_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").touch()
+    error = raised(f"open({str(tmp_path / 'model' / 'x')!r})")
+
+    assert "AZUREML_MODEL_DIR holds 'model.pkl'" in advice_for(error, tmp_path)
+    (tmp_path / "model.pkl").unlink()
+    assert "nothing: the deployment names no model" in advice_for(error, tmp_path)
+
+
+def test_an_exception_that_cannot_be_asked_has_no_advice() -> None:
+    class OddError(FileNotFoundError):
+        @property
+        def filename(self) -> str:
+            raise RuntimeError
+
+    assert advice_for(OddError(), Path("/models")) == ""
+
+
+CONDA = EnvironmentSpec(
+    "'environment.conda_file'",
+    ("lightgbm==4.5", "opencv-python-headless"),
+    conda_packages=("pip", "conda-forge::umap=1"),
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "environment", "told"),
+    [
+        ("lightgbm_", None, "The deployment lists no packages"),
+        ("lightgbm_", CONDA, "'environment.conda_file' does not list it"),
+        ("cv2", CONDA, "lists it ('opencv-python-headless')"),
+        ("umap", CONDA, "lists it for conda ('conda-forge::umap=1')"),
+        ("pandas.no_such_part", CONDA, "'pandas' is installed on the workers (2."),
+    ],
+)
+def test_a_missing_package_is_named_with_where_it_is_listed(
+    module: str, environment: EnvironmentSpec | None, told: str
+) -> None:
+    failure = Failure("SCRIPT_IMPORT", "ModuleNotFoundError", f"No module named '{module}'", next_step="x")
+
+    step = advise_on_package(failure, environment).next_step
+
+    assert told in step
+    assert "sparkscore env build" in step
+    assert "python.path" in step
+    assert ("file of yours" in step) is not module.startswith("pandas")
+
+
+def test_other_failures_keep_their_advice() -> None:
+    for failure in (
+        Failure(
+            "SCRIPT_IMPORT", "ModuleNotFoundError", "'azureml.data' is not here: sparkscore stands in", next_step="a"
+        ),
+        Failure("SCRIPT_RUN", "KeyError", "No module named 'x'"),
+    ):
+        assert advise_on_package(failure, None) is failure
+
+
+def test_packages_that_install_the_same_modules_stand_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"tensorflow-cpu": "2.16.1"}
+    monkeypatch.setattr("sparkscore.scorers.environment._version_of", here.get)
+
+    assert differences_of(EnvironmentSpec("x", ("tensorflow>=2.15", "tensorflow-cpu==2.16.1"))) == ()
+    assert differences_of(EnvironmentSpec("x", ("tensorflow==2.17",))) == ("tensorflow 2.16.1 instead of ==2.17",)
+    assert differences_of(EnvironmentSpec("x", ("tensorflow-hub",))) == ("tensorflow-hub is missing (any version)",)
+    assert names_of_the_same("Tensor_Board") == {"tensor-board"}

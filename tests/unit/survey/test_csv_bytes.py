@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkscore.survey import csv_bytes, text_bytes
+from sparkscore.survey.csv_bytes import Dialect, find_fault
+
+BACKSLASH = Dialect(escape="\\")
+BY_LINE = Dialect(reads_lines=True)
+
+
+def kind_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None:  # noqa: B008 - frozen
+    path.write_bytes(text.encode(dialect.encoding))
+    fault = find_fault(str(path), dialect)
+    return None if fault is None else fault.kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "id\n",
+        "id,x\r\n1,2\r\n",
+        "id,x\r1,2\r",
+        'a,""\n"","b"\n',
+        '"a ""b"" c","d\ne"\n',
+        '"C:\\temp\\",1\n',
+        '"C:\\temp\\"\n2\n',
+        '"C:\\temp\\"',
+        '"a \\""b"" c"\n',
+        '1,5" pipe\n2,6" pipe\n3,7"\n',
+        '1,5" pipe\n',
+        '1, "a"\n',
+        '"a" ,1\n"b"\t\n',
+        'a,b\r\n1,"x\ny"\r\n',
+        "don't,1\n",
+        "\ufeffid,x\n1,2\n",
+    ],
+)
+def test_what_is_right_passes(text: str, tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('1,"say \\"hi\\""\n', "backslash"),
+        ('1,"say \\"hi\\" to"\n', "backslash"),
+        ('"say \\"",1\n"say \\"",2\n', "backslash"),
+        ('"12\\"","x"\n', "backslash"),
+        ('1,"\\"a"\n', "backslash"),
+        ('1,"b\n2,c\n', "open quote"),
+        ('1,"b', "open quote"),
+        ('1,"C:\\temp\\",2\n3,"x\n', "open quote"),
+        ('2,"b"b\n', "quote inside"),
+        ('2,"b" b\n', "quote inside"),
+        ('2,"b" "b"\n', "quote inside"),
+        ("a\n1\r\n", "line ends"),
+        ("a\r\n1\n", "line ends"),
+        ("a\n1\r2\n", "line ends"),
+        ("a\nb\r", "line ends"),
+        ('"a\nb",c\r\n1,2\r\n', "line ends"),
+    ],
+)
+def test_what_would_be_misread_is_told(text: str, kind: str, tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", text) == kind
+
+
+def test_a_file_whose_quotes_are_escaped_by_backslashes_passes_with_that_escape(tmp_path: Path) -> None:
+    text = '1,"say \\"hi\\""\n2,"C:\\\\"\n3,"a,\\"\nb"\n4,a\\"b\n5,""\n'
+
+    assert kind_of(tmp_path / "a.csv", text, BACKSLASH) is None
+    assert kind_of(tmp_path / "a.csv", text) == "backslash"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [('1,"a""b"\n', "doubled quote"), ('1,"a\\"\n', "open quote"), ('1,"a"b\n', "quote inside")]
+)
+def test_a_file_whose_quotes_are_doubled_is_told_with_a_backslash_escape(text: str, kind: str, tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", text, BACKSLASH) == kind
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        Dialect(reads_lines=True, line_end="|"),
+        Dialect(quote=""),
+        Dialect(comment="#"),
+    ],
+)
+def test_what_is_no_quote_is_not_counted(dialect: Dialect, tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", '# it is 5" long\n# "\n1,2\n', dialect) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('1,5" pipe\r\n2,"a ""b"""\n3,x\r', None),
+        ('1,"a\nb"\n', "open quote"),
+        ('1,"a\n2,"b"\n', "open quote"),
+        ('1,"a\n2,b"\n', "open quote"),
+        ('1,"say \\"hi\\""\n', "backslash"),
+        ('1,"a"b\n', "quote inside"),
+    ],
+)
+def test_line_by_line_each_line_must_be_right(text: str, kind: str | None, tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", text, BY_LINE) == kind
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("sep", [",", ";", "§", "||"])
+def test_other_signs_and_encodings_are_looked_at_too(sep: str, encoding: str, tmp_path: Path) -> None:
+    dialect = Dialect(encoding=encoding, sep=sep, quote="'", escape="'")
+
+    assert kind_of(tmp_path / "a.csv", f"'a''b'{sep}c\n'd'{sep}''\n", dialect) is None
+    assert kind_of(tmp_path / "a.csv", f"'a''b'{sep}c\n'd'{sep}'\n", dialect) == "open quote"
+
+
+def test_bytes_that_are_no_text_are_told_first(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'id,name\n1,"M\xfcller\n')
+
+    fault = find_fault(str(tmp_path / "a.csv"), Dialect())
+
+    assert fault is not None
+    assert (fault.kind, fault.told) == ("bytes", "byte 13 (line 2) is not UTF-8")
+
+
+def test_a_file_that_cannot_be_read_is_its_readers_business(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(b"\x1f\x8bno gzip")
+
+    assert find_fault(str(tmp_path / "a.csv.gz"), Dialect()) is None
+    assert find_fault(str(tmp_path / "missing.csv"), Dialect()) is None
+
+
+SIGNS = st.text(st.sampled_from('ab",\\\n\r é'), max_size=12)
+
+
+@given(text=SIGNS, size=st.integers(1, 5), dialect=st.sampled_from([Dialect(), BACKSLASH, BY_LINE]))
+def test_the_look_at_all_quotes_never_passes_what_the_walk_refuses(text: str, size: int, dialect: Dialect) -> None:
+    blocks = [text[start : start + size] for start in range(0, len(text), size)]
+    walked = csv_bytes._Walk(dialect).find(blocks)
+
+    assert not csv_bytes._is_well_formed(blocks, dialect) or walked is None
+    assert walked == csv_bytes._Walk(dialect).find([text])
+
+
+ROWS = st.lists(
+    st.lists(SIGNS.map(lambda text: text.replace("\r", "")), min_size=2, max_size=3), min_size=1, max_size=4
+)
+
+
+@given(rows=ROWS, quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]), size=st.integers(1, 9))
+def test_whatever_python_writes_passes(rows: list[list[str]], quoting: int, size: int) -> None:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n", quoting=quoting).writerows(rows)  # type: ignore[arg-type]
+    text = stream.getvalue()
+
+    assert csv_bytes._Walk(Dialect()).find(text[at : at + size] for at in range(0, len(text), size)) is None
+
+
+def test_blocks_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_bytes, "_BLOCK_BYTES", 4)
+
+    assert kind_of(tmp_path / "a.csv", 'a,"b ""c"" d"\r\n"é","€"\r\n' * 3) is None
