@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
+from sparkscore.record.attempts import attempts_of
+from sparkscore.record.manifest import Manifest, content_of, manifest_in
+from sparkscore.record.run_ids import check_run_id, is_run_id
+from sparkscore.record.scored_again import ScoredAgain, note_of, runs_in
 from sparkscore.record.shape import is_record, is_run_folder, read_json
 from sparkscore.removal import put_in_place, remove_file
-from sparkscore.stage import MiniBatchReport, StagedFile
-from sparkscore.stage.report import CALL_SCHEMA
+from sparkscore.stage import MiniBatchReport
 from sparkscore.worker.planned import write_plan
 
 logger = logging.getLogger("sparkscore")
@@ -32,108 +30,12 @@ RUNS_VARIABLE = "SPARKSCORE_RUNS"
 RUNS_MARKER = ".sparkscore-runs"
 _MANIFEST = "manifest.json"
 _SCORED_AGAIN = "scored_again.json"
-_SUM = "sha256"
-_RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
-# Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
-_NUMBERS = {"nan", "inf", "infinity"}
-# What lies beside the folders of runs and of stages: Spark's own files, and locks.
 _LONGEST_RECORD = 64 * 1024 * 1024
-_TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
-
-
-#: Columns of the run table.
-ATTEMPTS_SCHEMA = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("mini_batch", pa.string()),
-        ("attempt", pa.int64()),
-        *CALL_SCHEMA,
-        ("worker", pa.string()),
-        ("scored_at", pa.timestamp("us", "UTC")),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a run publishes: it was scored, and no more failed than is tolerated.
-
-    Attributes:
-        files: the staged files of the predictions that count, those of the task attempts that succeeded.
-        quarantined: the same of the quarantine.
-        columns: the result's columns with Spark's names of their types.
-        commit_info: what is written into the table's history.
-        record: the run's record when that was decided.
-    """
-
-    files: tuple[StagedFile, ...]
-    quarantined: tuple[StagedFile, ...]
-    columns: Mapping[str, str]
-    commit_info: Mapping[str, object]
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ScoredAgain:
-    """A run over failed items that was about to publish.
-
-    Attributes:
-        run_id: the run.
-        origin: the run in whose quarantine its items were.
-        items: their number.
-        quarantined: how many of them failed again.
-        quarantine: the table in which those are.
-        format: the tables' format.
-        output: the table of the others.
-        run_id_column: name of the column there that holds the run id.
-    """
-
-    run_id: str
-    origin: str
-    items: int
-    quarantined: int
-    quarantine: str
-    format: str
-    output: str
-    run_id_column: str
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
     """Give the folder that holds the runs: the given one, ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs``."""
     return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
-
-
-def make_run_id(now: datetime | None = None) -> str:
-    """Make a run id that sorts by time.
-
-    >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
-    'run-20260102-030405-'
-    """
-    return f"run-{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def check_run_id(run_id: str) -> str:
-    """Refuse a run id that cannot name a folder, or that a reader of partitions would take for a number.
-
-    Raises:
-        ConfigError: the id does not start with a letter, has other characters than letters, digits, ``_ . -``, ends
-            with a full stop, which some stores drop, is a name of a number, like ``NaN``, or a name that is taken.
-    """
-    if not _is_run_id(run_id):
-        raise ConfigError(
-            code="RUN_ID",
-            what="the run id",
-            got=f"'{run_id[:140]}'",
-            expected="a letter, then up to 127 letters, digits, '_', '.' or '-', without a full stop or '.lock' at the "
-            "end, and no name of a number or of Spark's own files",
-            next_step="Choose another --run-id, or leave it out.",
-        )
-    return run_id
-
-
-def _is_run_id(run_id: str) -> bool:
-    is_taken = run_id.lower() in _NUMBERS or _TAKEN.fullmatch(run_id) is not None
-    return _RUN_ID.fullmatch(run_id) is not None and not run_id.endswith(".") and not is_taken
 
 
 class RunFolder:
@@ -256,9 +158,9 @@ class RunFolder:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Say what counts. Staged files that the manifest does not name do not exist."""
-        content = {"run_id": self.run_id, **asdict(manifest)}
+        text = json.dumps(content_of(manifest, self.run_id), indent=2)
         with self.writing():
-            write_whole(self.path / _MANIFEST, json.dumps(content | {_SUM: _sum_of(content)}, indent=2) + "\n")
+            write_whole(self.path / _MANIFEST, text + "\n")
 
     def has_manifest(self) -> bool:
         """Whether it was decided what counts."""
@@ -272,32 +174,14 @@ class RunFolder:
         """
         if not self.has_manifest():
             return None
-        content = read_json(self.path / _MANIFEST) or {}
-        # An earlier version of sparkscore wrote no checksum, and none of the files either.
-        has_sums = any(file.get("sha256") for name in ("files", "quarantined") for file in content.get(name, ()))
-        written = content.pop(_SUM, None)
-        if not content or (written is None and has_sums) or (written is not None and written != _sum_of(content)):
-            raise self._changed_manifest()
-        files = {name: tuple(StagedFile(**file) for file in content[name]) for name in ("files", "quarantined")}
-        return Manifest(
-            files["files"], files["quarantined"], content["columns"], content["commit_info"], content["record"]
-        )
-
-    def _changed_manifest(self) -> LineageError:
-        return LineageError(
-            code="MANIFEST_CHANGED",
-            what=f"the manifest '{self.path / _MANIFEST}' of run '{self.run_id}'",
-            got="other contents than sparkscore wrote",
-            state="Nothing was published.",
-            next_step=f"Drop what is staged with 'sparkscore publish {self.run_id} --discard' or 'sparkscore clean'; "
-            "score again under another --run-id.",
-        )
+        file = self.path / _MANIFEST
+        return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Note the runs over failed items of this run, in the order in which they published."""
-        content = {"runs": [asdict(run) for run in runs]}
+        text = json.dumps(note_of(runs), indent=2)
         with self.writing():
-            write_whole(self.path / _SCORED_AGAIN, json.dumps(content | {_SUM: _sum_of(content)}, indent=2) + "\n")
+            write_whole(self.path / _SCORED_AGAIN, text + "\n")
 
     def read_scored_again(self) -> list[ScoredAgain]:
         """Read which runs over failed items of this run were about to publish.
@@ -305,36 +189,14 @@ class RunFolder:
         Raises:
             LineageError: the note is not as it was written.
         """
-        path = self.path / _SCORED_AGAIN
-        if not path.exists():
-            return []
-        content = read_json(path) or {}
-        if content.pop(_SUM, None) != _sum_of(content):
-            raise LineageError(
-                code="ONLY_FAILED_UNKNOWN",
-                what=f"the note '{path}' of the runs over failed items of run '{self.run_id}'",
-                got="other contents than sparkscore wrote",
-                next_step="Bring the file back, or score the whole input again, into another --output.",
-            )
-        return [ScoredAgain(**run) for run in content["runs"]]
+        file = self.path / _SCORED_AGAIN
+        return runs_in(read_json(file) or {}, file, self.run_id) if file.exists() else []
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
         """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""
-        rows = [
-            {
-                "run_id": self.run_id,
-                "mini_batch": report.mini_batch,
-                "attempt": number,
-                **asdict(call),
-                "worker": report.worker,
-                "scored_at": report.scored_at,
-            }
-            for report in reports
-            for number, call in enumerate(report.attempts, 1)
-        ]
         unfinished = self.path / ".attempts.parquet"
         with self.writing():
-            pq.write_table(pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA), unfinished)
+            pq.write_table(attempts_of(self.run_id, reports), unfinished)
             put_in_place(unfinished, self.path / "attempts.parquet")
 
     def write_plan(self, mini_batches: pa.Table) -> None:
@@ -348,7 +210,7 @@ def list_records(runs: Path) -> list[dict[str, Any]]:
     records = []
     for path in sorted(runs.glob("*/record.json")):
         record = read_json(path, _LONGEST_RECORD)
-        if record is not None and _is_run_id(path.parent.name) and is_record(record, path.parent.name):
+        if record is not None and is_run_id(path.parent.name) and is_record(record, path.parent.name):
             records.append(record)
         else:
             logger.warning("'%s' is not the record of a run; it is passed over", path)
@@ -371,11 +233,6 @@ def read_record(runs: Path, run_id: str) -> dict[str, Any]:
             next_step="See 'sparkscore runs list', or name the folder with --runs.",
         )
     return record
-
-
-def _sum_of(content: Mapping[str, Any]) -> str:
-    """Give the checksum of a manifest's content, however it is laid out in its file."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_whole(path: Path, text: str, check: Callable[[], None] = lambda: None) -> None:

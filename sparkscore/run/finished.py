@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
+from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import COMPLETE, HELD, end_record
-from sparkscore.record.runs_folder import Manifest
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result

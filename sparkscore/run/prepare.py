@@ -19,8 +19,9 @@ from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
 from sparkscore.models.registry import is_registry_reference
 from sparkscore.models.resolve import find_model
+from sparkscore.record.run_ids import make_run_id
 from sparkscore.record.run_record import git_commit_of
-from sparkscore.record.runs_folder import RunFolder, make_run_id, read_record, runs_folder
+from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.no_code import check_model
 from sparkscore.scripts.checking import check_script

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyspark.sql.types import StructType
 
-from sparkscore.record.runs_folder import Manifest
+from sparkscore.record.manifest import Manifest
 from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.recording import Recording
 from sparkscore.sinks import Published, Sink, Stage, StagedResult

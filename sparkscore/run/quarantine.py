@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path
-from sparkscore.record.runs_folder import Manifest
+from sparkscore.record.manifest import Manifest
 from sparkscore.run.prepare import quarantine_place
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.spark.schema import from_arrow

@@ -19,7 +19,9 @@ from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, LineageError
-from sparkscore.record.runs_folder import Manifest, RunFolder, ScoredAgain, read_record
+from sparkscore.record.manifest import Manifest
+from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.scored_again import ScoredAgain
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.quarantine import quarantine_location

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 
 from sparkscore.errors import SinkError
-from sparkscore.record.runs_folder import Manifest
+from sparkscore.record.manifest import Manifest
 from sparkscore.sinks import Stage
 from sparkscore.spark.jobs import find_changed_files
 from sparkscore.stage.chunks import forget_chunks_of

@@ -17,16 +17,10 @@ from hypothesis import strategies as st
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record import runs_folder as runlog
+from sparkscore.record.manifest import Manifest
+from sparkscore.record.run_ids import check_run_id, make_run_id
 from sparkscore.record.run_record import new_record
-from sparkscore.record.runs_folder import (
-    Manifest,
-    RunFolder,
-    check_run_id,
-    list_records,
-    make_run_id,
-    read_record,
-    runs_folder,
-)
+from sparkscore.record.runs_folder import RunFolder, list_records, read_record, runs_folder
 from sparkscore.stage import StagedFile
 from sparkscore.worker.planned import PLAN_SCHEMA
 

@@ -1,0 +1,45 @@
+"""The run table: every call of the model that a run made, a row each, for SQL over all runs (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import pyarrow as pa
+
+from sparkscore.stage import MiniBatchReport
+from sparkscore.stage.report import CALL_SCHEMA
+
+#: Columns of the run table.
+ATTEMPTS_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("mini_batch", pa.string()),
+        ("attempt", pa.int64()),
+        *CALL_SCHEMA,
+        ("worker", pa.string()),
+        ("scored_at", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
+    """Return the rows of a run in the run table.
+
+    Args:
+        run_id: the run.
+        reports: the reports of the mini-batches that count.
+    """
+    rows = [
+        {
+            "run_id": run_id,
+            "mini_batch": report.mini_batch,
+            "attempt": number,
+            **asdict(call),
+            "worker": report.worker,
+            "scored_at": report.scored_at,
+        }
+        for report in reports
+        for number, call in enumerate(report.attempts, 1)
+    ]
+    return pa.Table.from_pylist(rows, schema=ATTEMPTS_SCHEMA)

@@ -1,0 +1,63 @@
+"""The manifest: which staged files count, and what else publishing needs (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sparkscore.errors import LineageError
+from sparkscore.record.checksum import SUM, is_whole, summed
+from sparkscore.stage import StagedFile
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run publishes: it was scored, and no more failed than is tolerated.
+
+    Attributes:
+        files: the staged files of the predictions that count, those of the task attempts that succeeded.
+        quarantined: the same of the quarantine.
+        columns: the result's columns with Spark's names of their types.
+        commit_info: what is written into the table's history.
+        record: the run's record when that was decided.
+    """
+
+    files: tuple[StagedFile, ...]
+    quarantined: tuple[StagedFile, ...]
+    columns: Mapping[str, str]
+    commit_info: Mapping[str, object]
+    record: dict[str, Any]
+
+
+def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
+    """Return what is written."""
+    return summed({"run_id": run_id, **asdict(manifest)})
+
+
+def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
+    """Return the manifest that was written.
+
+    Args:
+        content: what the file holds; nothing where that is no JSON object.
+        path: the file, for the message.
+        run_id: the run.
+
+    Raises:
+        LineageError: the manifest is not as it was written.
+    """
+    # An earlier version of sparkscore wrote no checksum, and none of the files either.
+    has_sums = any(file.get("sha256") for name in ("files", "quarantined") for file in content.get(name, ()))
+    has_none = bool(content) and SUM not in content and not has_sums
+    if not (has_none or is_whole(content)):
+        raise LineageError(
+            code="MANIFEST_CHANGED",
+            what=f"the manifest '{path}' of run '{run_id}'",
+            got="other contents than sparkscore wrote",
+            state="Nothing was published.",
+            next_step=f"Drop what is staged with 'sparkscore publish {run_id} --discard' or 'sparkscore clean'; "
+            "score again under another --run-id.",
+        )
+    files = {name: tuple(StagedFile(**file) for file in content[name]) for name in ("files", "quarantined")}
+    return Manifest(files["files"], files["quarantined"], content["columns"], content["commit_info"], content["record"])

@@ -1,0 +1,49 @@
+"""Ids of runs: made from the time, or chosen by the user (driver)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+
+from sparkscore.errors import ConfigError
+
+_RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
+# Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
+_NUMBERS = {"nan", "inf", "infinity"}
+# What lies beside the folders of runs and of stages: Spark's own files, and locks.
+_TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
+
+
+def make_run_id(now: datetime | None = None) -> str:
+    """Make a run id that sorts by time.
+
+    >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
+    'run-20260102-030405-'
+    """
+    return f"run-{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def check_run_id(run_id: str) -> str:
+    """Refuse a run id that cannot name a folder, or that a reader of partitions would take for a number.
+
+    Raises:
+        ConfigError: the id does not start with a letter, has other characters than letters, digits, ``_ . -``, ends
+            with a full stop, which some stores drop, is a name of a number, like ``NaN``, or a name that is taken.
+    """
+    if not is_run_id(run_id):
+        raise ConfigError(
+            code="RUN_ID",
+            what="the run id",
+            got=f"'{run_id[:140]}'",
+            expected="a letter, then up to 127 letters, digits, '_', '.' or '-', without a full stop or '.lock' at the "
+            "end, and no name of a number or of Spark's own files",
+            next_step="Choose another --run-id, or leave it out.",
+        )
+    return run_id
+
+
+def is_run_id(run_id: str) -> bool:
+    """Whether a text may be the id of a run."""
+    is_taken = run_id.lower() in _NUMBERS or _TAKEN.fullmatch(run_id) is not None
+    return _RUN_ID.fullmatch(run_id) is not None and not run_id.endswith(".") and not is_taken
