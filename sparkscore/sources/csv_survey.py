@@ -11,7 +11,7 @@ from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import folded
 from sparkscore.sources.csv_format import CsvFormat
-from sparkscore.sources.encodings import wrong_bytes
+from sparkscore.sources.encodings import unreadable, wrong_bytes
 from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
 from sparkscore.survey.csv_bytes import Dialect, FileFault
 from sparkscore.survey.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
@@ -104,6 +104,8 @@ def _shares(files: Sequence[InputFile]) -> list[tuple[str, ...]]:
 def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
     if fault.kind == "bytes":
         raise wrong_bytes(path, fault.told, found.options["encoding"])
+    if fault.kind == "unreadable":
+        raise unreadable(path, fault.told)
     raise SourceError(
         code=_CODES.get(fault.kind, "INPUT_QUOTES"),
         what=f"input file '{path}'",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sparkscore.errors import ConfigError, SourceError
+from sparkscore.survey.text_bytes import FIXES
 
 # Source: org.apache.spark.sql.catalyst.util.CharsetProvider of Spark 4, which takes these names and no aliases.
 _OF_SPARK: Final = {
@@ -70,10 +71,22 @@ def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
         what=f"input file '{path}'",
         got=what,
         expected=f"text in {encoding}",
-        next_step=f"If the file is text in another encoding, convert it to UTF-8 ({_convert('WINDOWS-1252')}, where it "
+        next_step=FIXES.get(what)
+        or f"If the file is text in another encoding, convert it to UTF-8 ({_convert('WINDOWS-1252')}, where it "
         "comes from Windows), or set 'input.options.encoding' where it is one of "
         f"{', '.join(sorted(set(_OF_SPARK.values())))}. ISO-8859-1 is not windows-1252: it has no € and no curved "
         "quotes.",
+    )
+
+
+def unreadable(path: str, what: str) -> SourceError:
+    """Make the error for a file that is packed, and cannot be unpacked."""
+    return SourceError(
+        code="INPUT_UNREADABLE",
+        what=f"input file '{path}'",
+        got=what,
+        next_step="Remove it, or write it again: it is cut off, has something behind its end, or is not packed as its "
+        "name says; 'gzip -t FILE' or so tests it.",
     )
 
 

@@ -13,7 +13,7 @@ from pyspark.sql.types import NullType, StructField, StructType
 from sparkscore.errors import ConfigError, SourceError, SourceSchemaError, names
 from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import doubled_names
-from sparkscore.sources.encodings import WIDE, given_encoding, with_encoding, wrong_bytes
+from sparkscore.sources.encodings import WIDE, given_encoding, unreadable, with_encoding, wrong_bytes
 from sparkscore.sources.json_types import TypesOfJson, names_in
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.spark.schema import arrow_type_or_none
@@ -21,6 +21,7 @@ from sparkscore.survey.json_fits import Formats
 from sparkscore.survey.json_kinds import Seen
 from sparkscore.survey.json_look import Found, Part, Share, look
 from sparkscore.survey.json_records import JsonForm
+from sparkscore.survey.text_bytes import FIXES
 from sparkscore.survey.text_lines import UNREADABLE, is_packed
 
 logger = logging.getLogger("sparkscore")
@@ -206,14 +207,10 @@ class _Look:
         path, line = self._parts[place[0]].path, self._first_lines[place[0]] + place[1]
         if kind == "encoding":
             encoding = self._form.encoding.upper()
-            raise wrong_bytes(path, f"bytes in line {line:,} that are not {encoding}", encoding)
+            what = told if told in FIXES else f"line {line:,} has {told or f'bytes that are not {encoding}'}"
+            raise wrong_bytes(path, what, encoding)
         if kind == "unreadable":
-            raise SourceError(
-                code="INPUT_UNREADABLE",
-                what=f"input file '{path}'",
-                got=f"{told} behind line {line:,}",
-                next_step="Repair or remove the file; one that is packed may be cut off.",
-            )
+            raise unreadable(path, f"{told} behind line {line:,}")
         raise _no_record(path, line, kind, told, is_multiline=self._form.is_multiline)
 
     def refuse_misfits(self, found: Found) -> None:

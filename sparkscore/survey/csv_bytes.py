@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
-Kind = Literal["bytes", "open quote", "backslash", "quote inside", "doubled quote", "line ends"]
+Kind = Literal["bytes", "unreadable", "open quote", "backslash", "quote inside", "doubled quote", "line ends"]
 
 #: What ends a line.
 LINE_ENDS: Final = ("\n", "\r", "\r\n")
@@ -68,7 +68,7 @@ class FileFault:
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Give the first thing that is wrong with a file; None also where it cannot be read, which its reader tells."""
+    """Give the first thing that is wrong with a file; None also where it is not to be had, which its reader tells."""
     try:
         if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
             for _ in decoded_blocks(path, dialect.encoding):
@@ -79,8 +79,10 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
         return _Walk(dialect).find(decoded_blocks(path, dialect.encoding))
     except WrongBytesError as error:
         return FileFault("bytes", str(error))
-    except (OSError, EOFError, zlib.error):
-        return None
+    except (OSError, EOFError, zlib.error) as error:
+        # What cannot be unpacked has no number of the system.
+        is_of_system = isinstance(error, OSError) and error.errno is not None
+        return None if is_of_system else FileFault("unreadable", "bytes that cannot be unpacked")
 
 
 def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:

@@ -160,7 +160,8 @@ class _Records:
         is_start = part.start == 0
         for content in read_lines(part.path, part.start, part.end, form.separator):
             self.line += 1
-            text = decode(content, form.encoding, is_first=is_start and self.line == 1)
+            bare = content.removesuffix(form.separator or b"")
+            text = decode(bare, form.encoding, is_first=is_start and self.line == 1)
             try:
                 records = records_of_line(text, self._decoder)
             except RecordError as error:

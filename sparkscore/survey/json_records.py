@@ -6,10 +6,13 @@ first of two fields of one name, half a surrogate pair.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+
+from sparkscore.survey.text_bytes import find_control_character, other_kind
 
 _SPACE: Final = " \t\r\n"
 _DEEPEST: Final = "fields that are nested too deep"
@@ -70,10 +73,15 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
     Raises:
         RecordError: the bytes are not in that encoding.
     """
+    name = codecs.lookup(encoding).name
+    if is_first and (kind := other_kind(content, name)):
+        raise RecordError("encoding", kind)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise RecordError("encoding", line=content.count(b"\n", 0, error.start)) from None
+    if name == "iso8859-1" and (found := find_control_character(text)) is not None:
+        raise RecordError("encoding", found[1], text.count("\n", 0, found[0]))
     return text.removeprefix("\ufeff") if is_first else text
 
 

@@ -22,12 +22,29 @@ _MARKS: Final = {
 }
 # Control characters that nobody writes: windows-1252 has the euro sign, dashes and curved quotes there.
 _CONTROLS: Final = re.compile("[\x80-\x9f]")
+_CONTROL: Final = "a control character in ISO-8859-1; windows-1252 has signs such as € and curved quotes there"
+_RENAME: Final = "Rename the file, or unpack it."
+# What a file is by its first bytes, and what to do then.
 _KINDS_OF_FILES: Final = {
-    b"\x1f\x8b": "a gzip file, whose name must end with '.gz'",
-    b"BZh": "a bzip2 file, whose name must end with '.bz2'",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file, whose name must end with '.zst'",
-    b"PK\x03\x04": "a ZIP file or a workbook",
-    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": ("a gzip file, whose name must end with '.gz'", _RENAME),
+    b"BZh": ("a bzip2 file, whose name must end with '.bz2'", _RENAME),
+    b"\x28\xb5\x2f\xfd": ("a Zstandard file, whose name must end with '.zst'", _RENAME),
+    b"\xfd7zXZ": ("an XZ file, which Spark does not read", "Unpack it."),
+    b"PK\x03\x04": ("a ZIP file or a workbook", "Unpack it, or save the sheet as a text file in UTF-8."),
+    b"PAR1": ("a Parquet file", "Read it as such: --input-format parquet."),
+}
+_LINE_END: Final = "\n"
+_LOOKED_AT: Final = 512
+_MARK: Final = "a start as text in {} has it"
+_TO_UTF8: Final = (
+    "Convert the file to UTF-8: iconv -f {0} -t UTF-8 OLD > NEW. Or say how it is written: 'input.options: {{encoding: "
+    "{0}}}'."
+)
+_OF_PYTHON: Final = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32": "utf-32"}
+#: What to do about files that are called what they are.
+FIXES: Final = {
+    **dict(_KINDS_OF_FILES.values()),
+    **{_MARK.format(name): _TO_UTF8.format(name) for name in _OF_PYTHON},
 }
 
 
@@ -104,11 +121,46 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
 def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
     if encoding in _BIG_ENDIAN and not start.startswith(_MARKS[encoding]):
         encoding = _BIG_ENDIAN[encoding]
-    if kind := next((kind for magic, kind in _KINDS_OF_FILES.items() if start.startswith(magic)), None):
+    if kind := other_kind(start, encoding):
         raise WrongBytesError(kind)
-    if not encoding.startswith(_WIDE) and (start.startswith(_MARKS["utf-16"]) or b"\0" in start[:4]):
-        raise WrongBytesError("a start as text in UTF-16 or UTF-32 has it")
     return codecs.getincrementaldecoder(encoding)()
+
+
+def other_kind(start: bytes, encoding: str) -> str | None:
+    """Say what a file is by its first bytes, if that is no text in its encoding; None where nothing tells.
+
+    `FIXES` has what to do then.
+
+    Args:
+        start: at least four bytes, where there are so many.
+        encoding: Python's name of the encoding.
+    """
+    if kind := next((kind for magic, (kind, _) in _KINDS_OF_FILES.items() if start.startswith(magic)), None):
+        return kind
+    wide = "" if encoding.startswith("utf-32") else _wide_by_mark(start) or _wide_by_zeros(start, encoding)
+    is_as_told = not wide or encoding == _OF_PYTHON[wide] or (encoding == "utf-16" and wide != "UTF-32")
+    return None if is_as_told else _MARK.format(wide)
+
+
+def _wide_by_mark(start: bytes) -> str:
+    if start.startswith(_MARKS["utf-32"]) or b"\0\0\0" in start[:4]:
+        return "UTF-32"
+    little, big = _MARKS["utf-16"]
+    return "UTF-16LE" if start.startswith(little) else "UTF-16BE" if start.startswith(big) else ""
+
+
+def _wide_by_zeros(start: bytes, encoding: str) -> str:
+    """Name an encoding by the zeros beside characters of ASCII, of which each text has some, such as line ends."""
+    little, big = (start[first:_LOOKED_AT:2].count(0) for first in (1, 0))
+    if encoding.startswith("utf-16"):
+        return "UTF-16LE" if little and not big else "UTF-16BE" if big and not little else ""
+    return "" if b"\0" not in start[:4] else "UTF-16LE" if little > big else "UTF-16BE"
+
+
+def find_control_character(text: str) -> tuple[int, str] | None:
+    """Give the place of a character in text of ISO-8859-1 that tells that it is none, and what it is."""
+    found = None if text.isascii() else _CONTROLS.search(text)
+    return None if found is None else (found.start(), _CONTROL)
 
 
 def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, place: int, line: int) -> str:
@@ -119,12 +171,9 @@ def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, place: int, line:
         start = place - held + error.start
         line += error.object[: error.start].count(b"\n")
         raise WrongBytesError(f"byte {start + 1:,} (line {line:,}) is not {error.encoding.upper()}") from None
-    if error_at := not text.isascii() and _is_latin(decoder) and _CONTROLS.search(text):
-        line += text.count("\n", 0, error_at.start())
-        raise WrongBytesError(
-            f"byte {place + error_at.start() + 1:,} (line {line:,}) is a control character in ISO-8859-1; windows-1252 "
-            "has signs such as € and curved quotes there"
-        )
+    if _is_latin(decoder) and (found := find_control_character(text)) is not None:
+        at, told = found
+        raise WrongBytesError(f"byte {place + at + 1:,} (line {line + text.count(_LINE_END, 0, at):,}) is {told}")
     return text
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,9 @@ def check(folder: Path, contents: dict[str, bytes], options: dict[str, str] | No
         (b'id\n1,"5" pipe"\n', {}, r"\[INPUT_QUOTES\].*doubled.*Correct the file"),
         (b'id\n1,"a\n', {}, r"\[INPUT_OPEN_QUOTE\].*line 2.*quote: \"\""),
         (b"id\n1\n2\r\n", {}, r"\[INPUT_LINE_ENDS\].*line 3 ends with CR LF.*dos2unix"),
-        (b"PK\x03\x04", {}, r"\[INPUT_ENCODING\].*workbook"),
+        (b"PK\x03\x04", {}, r"\[INPUT_ENCODING\].*workbook.*Unpack it"),
+        (gzip.compress(b"id\n"), {}, r"\[INPUT_ENCODING\].*'\.gz'.*Rename the file"),
+        ("id\n1\n".encode("utf-16-le"), {}, r"\[INPUT_ENCODING\].*iconv -f UTF-16LE"),
     ],
 )
 def test_a_file_that_would_be_misread_is_refused_by_name(
@@ -40,6 +43,24 @@ def test_a_file_that_would_be_misread_is_refused_by_name(
         check(tmp_path, {"a.csv": b"id\n", "b.csv": content}, options)
 
     assert f"'{tmp_path / 'b.csv'}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("b.csv.gz", gzip.compress(b"id\n" + bytes(range(48, 58)) * 999)[:-9]),
+        ("b.csv.gz", gzip.compress(b"id\n") + b"more"),
+        ("b.csv.gz", b"id\n1\n"),
+        ("b.csv.bz2", b"id\n1\n"),
+        ("b.csv.zst", b"id\n1\n"),
+        ("b.csv.deflate", b"id\n1\n"),
+    ],
+)
+def test_a_packed_file_that_cannot_be_unpacked_is_refused_by_name(name: str, content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=rf"\[INPUT_UNREADABLE\].*{name}'.*[Uu]npack") as caught:
+        check(tmp_path, {name: content})
+
+    assert "Remove it" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,39 @@ def test_another_encoding_needs_no_more_than_its_name(encoding: str, read: Read)
     assert "[INPUT_ENCODING]" in told(read, content)
 
 
+def test_a_separator_of_the_user_ends_records(read: Read) -> None:
+    assert read('{"a": 1};{"a": 2};', lineSep=";").rows == 2
+
+
+def test_signs_of_windows_are_not_read_as_control_characters(read: Read) -> None:
+    content = '{"a": "x"}\n{"a": "5 €"}\n'.encode("cp1252")
+
+    assert "line 2" in (message := told(read, content, encoding="ISO-8859-1"))
+    assert "windows-1252" in message
+    assert "line 2" in told(read, b'[{"a": "x"},\n{"a": "5 \x80"}]', encoding="ISO-8859-1", multiLine="true")
+
+
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        (gzip.compress(b"{}"), "Rename the file"),
+        (b"PK\x03\x04", "Unpack it"),
+        (b"PAR1", "--input-format parquet"),
+        ('{"a": 1}\n'.encode("utf-16"), "iconv -f UTF-16LE -t UTF-8"),
+        ('{"a": 1}\n'.encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("is_multiline", ["false", "true"])
+def test_a_file_that_is_no_text_at_all_is_called_what_it_is(
+    content: bytes, fix: str, is_multiline: str, read: Read
+) -> None:
+    message = told(read, content, multiLine=is_multiline)
+
+    assert message.startswith("[INPUT_ENCODING]")
+    assert fix in message
+    assert "WINDOWS" not in message
+
+
 @pytest.mark.parametrize("options", [{"encoding": "utf-16"}, {"encoding": "cp1252"}, {"allowComments": "true"}])
 def test_options_with_which_nothing_can_be_told_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(SparkscoreError, match=r"\[INPUT_(ENCODING|OPTIONS)\]"):

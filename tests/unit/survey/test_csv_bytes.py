@@ -131,10 +131,16 @@ def test_bytes_that_are_no_text_are_told_first(tmp_path: Path) -> None:
     assert (fault.kind, fault.told) == ("bytes", "byte 13 (line 2) is not UTF-8")
 
 
-def test_a_file_that_cannot_be_read_is_its_readers_business(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_unpacked_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(b"\x1f\x8bno gzip")
 
-    assert find_fault(str(tmp_path / "a.csv.gz"), Dialect()) is None
+    fault = find_fault(str(tmp_path / "a.csv.gz"), Dialect())
+
+    assert fault is not None
+    assert fault.kind == "unreadable"
+
+
+def test_a_file_that_cannot_be_opened_is_its_readers_business(tmp_path: Path) -> None:
     assert find_fault(str(tmp_path / "missing.csv"), Dialect()) is None
 
 

@@ -113,8 +113,30 @@ def test_a_file_that_is_no_text_at_all_is_called_what_it_is(content: bytes, kind
 def test_wide_text_is_no_text_of_single_bytes(encoding: str, read_as: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("id,x\n1,2\n".encode(encoding))
 
-    with pytest.raises(WrongBytesError, match="UTF-16"):
+    with pytest.raises(WrongBytesError, match=encoding[:6].upper()):
         read(tmp_path / "a.csv", read_as)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("utf-16-le", "utf-16"), ("utf-16-le", "utf-16-be"), ("utf-16-be", "utf-16-le"), ("utf-16", "utf-16-be")],
+)
+@pytest.mark.parametrize("text", ["id,x\n1,2\n", "日本,x\n日,2\n"])
+def test_wide_text_in_the_other_order_of_bytes_is_refused(
+    text: str, written: str, read_as: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode(written))
+
+    with pytest.raises(WrongBytesError, match="UTF-16BE" if "be" in written else "UTF-16LE"):
+        read(tmp_path / "a.csv", read_as)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["一,x\n一一,2\n", "一一\n", "x\n", "一Ā一Ā\n1", "日\n"])
+def test_wide_text_in_its_own_order_is_read(text: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+
+    assert read(tmp_path / "a.csv", encoding) == text
 
 
 def test_an_empty_file_is_empty_text(tmp_path: Path) -> None:
