@@ -134,12 +134,13 @@ def _has_inside(signs: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], *, i
 
 
 def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
-    """Leave out what is escaped, where a sign of its own escapes quotes and itself."""
+    """Put a letter in place of what is escaped, where a sign of its own escapes quotes and itself."""
     escape, held = dialect.escape, ""
+    letter = next(each for each in "abc" if each not in {dialect.sep, dialect.quote})
     for block in _and_end(blocks):
         text = held + (block or "")
         held = escape if block is not None and (len(text) - len(text.rstrip(escape))) % 2 else ""
-        yield text.removesuffix(held).replace(escape + escape, "").replace(escape + dialect.quote, "")
+        yield text.removesuffix(held).replace(escape + escape, letter).replace(escape + dialect.quote, letter)
 
 
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:

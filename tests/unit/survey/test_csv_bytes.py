@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkscore.survey import csv_bytes, text_bytes
@@ -147,6 +147,8 @@ def test_a_file_that_cannot_be_opened_is_its_readers_business(tmp_path: Path) ->
 SIGNS = st.text(st.sampled_from('ab",\\\n\r é'), max_size=12)
 
 
+@example(text="\r\\\\\n", size=1, dialect=BACKSLASH)
+@example(text='"a"\\\\,', size=9, dialect=BACKSLASH)
 @given(text=SIGNS, size=st.integers(1, 5), dialect=st.sampled_from([Dialect(), BACKSLASH, BY_LINE]))
 def test_the_look_at_all_quotes_never_passes_what_the_walk_refuses(text: str, size: int, dialect: Dialect) -> None:
     blocks = [text[start : start + size] for start in range(0, len(text), size)]
