@@ -54,7 +54,6 @@ class SparkscoreError(Exception):
         record: the run record, when the error ended a run that had one.
     """
 
-    is_retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
     def __init__(  # noqa: PLR0913 - these are the fields of one sentence
@@ -218,8 +217,6 @@ class OutputContractError(ScoringError):
 class MiniBatchTimeoutError(ScoringError):
     """A mini-batch took longer than its timeout."""
 
-    is_retryable = True
-
 
 class ErrorThresholdExceededError(ScoringError):
     """More items failed than the deployment tolerates."""
@@ -232,7 +229,6 @@ class SinkError(SparkscoreError):
 class SinkConflictError(SinkError):
     """Something is at the output's place already, or another run writes there."""
 
-    is_retryable = True
     exit_code = 2
 
 

@@ -25,12 +25,6 @@ if (archive := Path(__file__).parents[1] / ".make" / "spark.jsa").exists():
     os.environ.setdefault("SPARK_SUBMIT_OPTS", f'-XX:SharedArchiveFile="{archive}" -Xlog:disable')
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
-
-
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     folder = tmp_path_factory.mktemp("spark")

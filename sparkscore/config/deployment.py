@@ -117,7 +117,7 @@ class Deployment(Section):
     resources: Resources = Field(default_factory=Resources, description="Azure's machines of a job.")
     environment: Environment | None = Field(
         default=None,
-        description="Azure's environment, as a reference or a mapping; recorded. See python for the workers'.",
+        description="Azure's environment, as a reference or a mapping. Only its conda file has an effect.",
     )
     compute: Text | None = Field(default=None, description="Azure's compute target; recorded.")
     endpoint_name: Text | None = Field(default=None, description="Azure's endpoint; recorded.")

@@ -44,8 +44,10 @@ class MiniBatchSize:
 def parse_mini_batch_size(value: object) -> MiniBatchSize:
     """Read a size: a bare integer counts items, a unit counts bytes.
 
-    >>> parse_mini_batch_size(10), parse_mini_batch_size("1KB")
-    (MiniBatchSize(items=10, size_bytes=None), MiniBatchSize(items=None, size_bytes=1024))
+    >>> parse_mini_batch_size(10).items
+    10
+    >>> parse_mini_batch_size("1KB").size_bytes
+    1024
 
     Raises:
         ValueError: for anything else; the text says what is expected.

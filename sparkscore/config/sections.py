@@ -94,7 +94,7 @@ class CodeConfiguration(Section):
 
 
 class Environment(Section):
-    """Azure's environment; recorded, and without effect: Spark's workers bring their Python."""
+    """Azure's environment of packages. The workers' packages are compared with its conda file; the rest is recorded."""
 
     reference: Text | None = Field(
         default=None, description="Reference to a registered environment; a text instead of keys."
@@ -109,7 +109,11 @@ class Environment(Section):
     tags: Recorded | None = Field(default=None, description="Azure's tags of the environment; recorded.")
     properties: Recorded | None = Field(default=None, description="Azure's properties of the environment; recorded.")
     image: Text | None = Field(default=None, description="Docker image; recorded.")
-    conda_file: Any = Field(default=None, description="Conda file, by path or inline; recorded.")
+    conda_file: Any = Field(
+        default=None,
+        description="Conda file, by path or inline. The workers' packages are compared with its pip part, "
+        "and 'sparkscore env build' installs it.",
+    )
     build: Recorded | None = Field(default=None, description="Docker build; recorded.")
     inference_config: Recorded | None = Field(default=None, description="Azure's routes of the image; recorded.")
     os_type: Text | None = Field(default=None, description="Operating system of the image; recorded.")

@@ -30,8 +30,8 @@ _SPARK_MINORS = ("4.0", "4.1", "4.2")
 _SPARK_TABLE = """
                                       Spark 4.0 | 4.1    | 4.2
     Databricks Runtime                17.3 LTS  | 18 LTS | 19
-    local, standalone, local-cluster  yes       | yes    | main
-    Spark Connect                     yes       | yes    | main"""
+    local, standalone, local-cluster  yes       | yes    | yes
+    Spark Connect                     not yet   | not yet| not yet"""
 _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 _SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
 _MIRROR = "behind a mirror, let spark.jars.ivySettings name your Ivy settings file"
@@ -161,7 +161,8 @@ def check_pyspark() -> None:
         raise ConfigError(
             code="CONNECT_SESSION",
             what="a local session cannot start in this process, which uses Spark Connect",
-            next_step="Pass your Connect session to sparkscore.score(spark, ...), or start a new Python process.",
+            next_step="sparkscore does not support Spark Connect yet. "
+            "Unset SPARK_REMOTE and SPARK_CONNECT_MODE_ENABLED and start a new Python process.",
         )
 
 

@@ -1,34 +1,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-import sparkscore.run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LONGEST_DECISION = 50
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-# Split, so that this file does not hold them.
-_FORBIDDEN = re.compile(
-    "|".join(
-        [
-            r"(?:^|[\s\"'(`=:])/" + r"work/",
-            r"repo1?\.maven" + r"\.org|repo\.maven\.apache" + r"\.org",
-            r"files\.pythonhosted" + r"\.org|pypi" + r"\.org",
-            r"\bissues? " + r"#\d",
-            r"\bissues? " + r"[1-9]\b",
-            r"(?:azure-contract|faults|peers|design|style)" + r"\.md",
-        ]
-    ),
-    re.IGNORECASE,
-)
-_BINARY = {".png", ".parquet", ".ico", ".jar", ".onnx", ".npz"}
 
 
 def name_of(path: Path) -> str:
@@ -87,10 +68,6 @@ def test_each_module_of_the_picture_says_where_it_runs() -> None:
             assert place in docstring, f"{step}: {target}"
 
 
-def test_the_table_of_contents_is_where_the_readme_says() -> None:
-    assert callable(sparkscore.run.execute)
-
-
 @pytest.mark.parametrize("page", DECISIONS, ids=name_of)
 def test_a_decision_is_one_page_with_the_parts_of_one(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -104,39 +81,3 @@ def test_a_decision_is_one_page_with_the_parts_of_one(page: Path) -> None:
 
 def test_decisions_are_numbered_without_a_gap() -> None:
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
-
-
-def files_of_the_project() -> Iterator[Path]:
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    yield from (ROOT / name for name in listed if (ROOT / name).is_file() and Path(name).suffix not in _BINARY)
-
-
-def forbidden_in(text: str) -> list[str]:
-    return [f"{number}: {line.strip()}" for number, line in enumerate(text.splitlines(), 1) if _FORBIDDEN.search(line)]
-
-
-def test_no_file_names_a_package_host_or_the_place_where_it_was_written() -> None:
-    found = {name_of(path): forbidden_in(path.read_text(encoding="utf-8")) for path in files_of_the_project()}
-
-    assert {name: lines for name, lines in found.items() if lines} == {}
-    assert len(found) > 50
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "see /wo" + "rk/main",
-        "https://py" + "pi.org/simple",
-        "https://repo1.ma" + "ven.org/maven2",
-        "as iss" + "ue #3 says",
-        "see the de" + "sign.md",
-    ],
-)
-def test_the_search_finds_what_must_not_be_there(text: str) -> None:
-    assert forbidden_in(text)
-
-
-@pytest.mark.parametrize("text", ["the framework/ folder", "Maven Central", "an issue of a table", "redesign"])
-def test_the_search_leaves_other_words_alone(text: str) -> None:
-    assert forbidden_in(text) == []

@@ -12,13 +12,6 @@ Ended = subprocess.CompletedProcess[str]
 PROGRAM = str(Path(sys.executable).with_name("sparkscore"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.spark)
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a command in the test's folder, in a process group of its own, as a terminal does."""

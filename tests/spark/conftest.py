@@ -11,13 +11,6 @@ import pytest
 type_of_run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.spark)
-
-
 @pytest.fixture
 def run_python(tmp_path: Path) -> type_of_run:
     """Run a piece of Python in a process of its own, in an empty folder; its session is not the tests' own."""

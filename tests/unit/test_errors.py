@@ -73,7 +73,6 @@ def test_the_tree_in_the_docstring_names_every_class() -> None:
 def test_errors_are_also_what_callers_expect_of_a_library() -> None:
     assert issubclass(ConfigError, ValueError)
     assert issubclass(MissingDependencyError, ImportError)
-    assert [kind.__name__ for kind in KINDS if kind.is_retryable] == ["MiniBatchTimeoutError", "SinkConflictError"]
 
 
 def test_wrong_requests_exit_with_2_and_failures_with_1() -> None:

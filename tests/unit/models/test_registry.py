@@ -313,7 +313,6 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(log.read_text())
 
 
-@pytest.mark.slow
 def test_a_server_gives_registered_models_runs_and_logged_models(
     server: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
