@@ -32,7 +32,8 @@ __all__ = [
 MASK: Final = "***"
 
 _NAME: Final = r"(?P<name>[\w.-]{1,160})"
-_VALUE: Final = r"""(?P<value>"[^"]*"|'[^']*'|(?:[^\s;&,"']|,(?!\s))+)"""
+_QUOTED: Final = r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'"""
+_VALUE: Final = rf"""(?P<value>{_QUOTED}|[A-Za-z_.]{{1,40}}\((?:{_QUOTED})\)|(?:[^\s;&,"']|,(?!\s))+)"""
 # What stands where a secret would, and is none.
 _NO_SECRETS: Final = frozenset({"", "none", "null", "true", "false", "yes", "no", MASK})
 
@@ -41,7 +42,8 @@ _FORMS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # keys and certificates in PEM form; a key that was cut off is masked to the end of the text
-        r"(?P<kept>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
+        r"(?P<kept>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        r"(?s:.*?)(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
         # Azure SAS, also inside an encoded URL
         r"""(?P<kept>(?:(?<![a-z0-9])|(?<=%[0-9a-f]{2}))sig(?:=|%3d))[^&\s"';,]+""",
         # signatures of presigned URLs of Amazon and Google, and the key of an Azure function
@@ -58,16 +60,27 @@ _FORMS: Final = tuple(
         r"""(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://)[^/\s?#@:"']*:[^/\s?#"']*(?=@)""",
         r"""(?P<kept>\b(?:https?|ftp|git|ssh)://)[^/\s?#@:"']+(?=@)""",
         r"(?P<kept>\bBearer\s{1,3})(?=[a-z0-9._~+/=-]*[0-9]|[a-z0-9._~+/=-]{20})[a-z0-9._~+/-]{8,}=*",
+        # addresses that are secrets: incoming webhooks of Slack, Teams and Discord, bots of Telegram
+        r"(?P<kept>\bhooks\.slack(?:-gov)?\.com/[a-z]{1,20}/)[\w/-]+",
+        r"""(?P<kept>\.webhook\.office\.com/webhookb2/)[^\s"'<>]+""",
+        r"(?P<kept>\bdiscord(?:app)?\.com/api/webhooks/\d+/)[\w-]+",
+        r"(?P<kept>\b(?:bot)?\d{8,10}:)[\w-]{30,40}(?![\w-])",
+        # user and password elsewhere: curl, Oracle, .netrc
+        r"""(?P<kept>(?<![\w-])(?:-u|--user|--proxy-user)[ =]{1,3}(?!\d+:\d+\b)[^\s:"'/]{1,100}:)[^\s"']+""",
+        r"(?P<kept>\bjdbc:oracle:[a-z0-9]{1,20}:[^\s/@]{1,100}/)[^\s@]+(?=@)",
+        r"(?P<kept>\blogin\s{1,3}\S{1,100}\s{1,3}password\s{1,3})\S+",
+        r"""(?P<kept>\b(?:password|passphrase)\s{1,3}(?:(?:is|was)\s{1,3})?(?=["']))(?:"[^"]+"|'[^']+')""",
         # tokens that begin in a way of their own
         r"(?P<kept>)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*",
-        r"(?P<kept>)\bdapi[0-9a-f]{32,}(?:-\d+)?",
+        r"(?P<kept>)\b(?:dapi|dose|dkea|dsapi)[0-9a-f]{32,}(?:-\d+)?",
+        r"(?P<kept>)(?<![\w-])(?-i:key-[0-9a-f]{32}|SK[0-9a-f]{32})(?![\w-])",
         r"(?P<kept>)\b(?-i:AKIA|ASIA)(?-i:[0-9A-Z]{16})\b",
         r"(?P<kept>)\b(?-i:gh[pousr]_[A-Za-z0-9]{36,})",
         r"(?P<kept>)\b(?-i:github_pat_)\w{22,}",
         r"(?P<kept>)(?<![\w-])(?-i:sk|rk)[-_](?=[\w-]*\d|[\w-]{32})(?:[a-z]+[-_])*[\w-]{16,}",
         r"(?P<kept>)(?<![\w-])(?-i:hf_[A-Za-z]{8,}|hf_[A-Za-z0-9]{16,})",
         (
-            r"(?P<kept>)(?<![\w-])(?-i:xox[a-z]-|xapp-|glpat-|gldt-|glrt-|npm_|pypi-|shpat_|dop_v1_|dckr_pat_|nvapi-)"
+            r"(?P<kept>)(?<![\w-])(?-i:xox[a-z]-|xapp-|glpat-|gldt-|glrt-|npm_|pypi-|shpat_|dop_v1_|dckr_pat_|nvapi-|whsec_)"
             r"[\w-]{10,}"
         ),
         r"(?P<kept>)(?<![\w-])(?-i:AIza[\w-]{35}|ya29\.[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,})",
@@ -77,19 +90,40 @@ _BASIC: Final = re.compile(r"(?P<kept>\bBasic\s{1,3})(?P<value>[a-z0-9+/]{4,}={0
 _AWS_SECRET: Final = re.compile(
     r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9+][A-Za-z0-9/+]{39})(?![A-Za-z0-9/+=_-]|\.\w)"
 )
+# The key of a storage account of Azure: 64 bytes.
+_AZURE_KEY: Final = re.compile(r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9/+]{86}==)(?![A-Za-z0-9/+=_-])")
 _FEWEST_CHANGES: Final = 15
 
 # Settings beside their names. A folder such as '/token=abc/' is a place in a table, not a setting.
 _NAMED: Final = tuple(
     re.compile(pattern)
     for pattern in (
+        # a block of YAML
+        (
+            rf"(?P<kept>(?<![\w./-]){_NAME}:[ \t]{{1,3}}[|>][+-]?[ \t]*\r?\n)"
+            r"(?P<value>(?:[ \t]{1,80}[^\r\n]*(?:\r?\n|\Z))+)"
+        ),
         rf"(?P<kept>(?<![\w./-]){_NAME}(?:=|%3[dD])){_VALUE}",
-        # the same with blanks, in connection strings
+        # the same with blanks, in a file of settings: quoted, or alone on its line
+        (
+            rf"(?P<kept>(?<![\w./-]){_NAME}[ \t]{{1,3}}=>?[ \t]{{1,3}})"
+            rf"(?P<value>{_QUOTED}|[^\s()\[\]{{}}.,;\"']{{4,}}(?=[ \t]*(?:[\r\n]|\Z)))"
+        ),
+        # and in connection strings
         rf"(?P<kept>(?<![\w./-])(?P<name>(?i:pwd|passwd|password))\s{{0,3}}=\s{{0,3}}){_VALUE}",
         # an entry of a printed mapping, also of one that is JSON inside JSON
         (
-            r"""(?P<kept>(?P<quote>\\?["'])(?P<name>[^"'\s\\]{1,160})(?P=quote)\s{0,3}[:=]\s{0,3})"""
-            r"""(?P<value>\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"',;:}\])\\{\[]+)"""
+            r"""(?P<kept>b?(?P<quote>\\?["'])(?P<name>[^"'\s\\]{1,160})(?P=quote)\s{0,3}[:=]\s{0,3})"""
+            rf"""(?P<value>\\"[^"\\]*\\"|{_QUOTED}|[^\s"',;:}}\])\\{{\[]+)"""
+        ),
+        # a variable of Kubernetes, a header of HTTP in a pair
+        (
+            r"""(?P<kept>(?P<quote>["'])name(?P=quote)\s{0,3}:\s{0,3}(?P=quote)(?P<name>[^"'\s\\]{1,160})(?P=quote),"""
+            rf"""\s{{0,3}}(?P=quote)value(?P=quote)\s{{0,3}}:\s{{0,3}})(?P<value>{_QUOTED})"""
+        ),
+        (
+            r"""(?P<kept>[(\[]b?(?P<quote>["'])(?P<name>[A-Za-z]{1,40}(?:-[A-Za-z]{1,40}){1,9}|[Aa]uthorization)"""
+            rf"""(?P=quote),\s{{0,3}})(?P<value>{_QUOTED})"""
         ),
         # a flag of a command line, an element of XML
         rf"(?P<kept>(?<![\w-])--{_NAME}\s{{1,3}})(?!-)(?P<value>[^\s\"']+)",
@@ -120,7 +154,8 @@ def _redact_forms(text: str) -> str:
     for pattern in _FORMS:
         text = pattern.sub(_masked, text)
     text = _BASIC.sub(lambda match: _masked(match) if _is_user_and_password(match["value"]) else match[0], text)
-    text = _AWS_SECRET.sub(lambda match: MASK if _is_random(match["value"]) else match[0], text)
+    for key in (_AWS_SECRET, _AZURE_KEY):
+        text = key.sub(lambda match: MASK if _is_random(match["value"]) else match[0], text)
     for pattern in _NAMED:
         text = pattern.sub(_masked_if_named_so, text)
     return text

@@ -25,11 +25,21 @@ _ABOUT: Final = _words(
 )
 # A secret wherever it stands, also inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
 _ANYWHERE: Final = re.compile(
-    r"secret(?!ar)|passw(?:or)?d|passwort|kennwort|passphrase|passcode|pwd|credential|connectionstring|connstr"
+    r"secret(?!ar)|p[a4]ssw(?:[o0]r)?d|passwort|kennwort|contrase|motdepasse|wachtwoord|passphrase|passcode|pwd"
+    r"|credential|connectionstring|connstr|dockerconfigjson|fernet"
     r"|(?:access|account|api|auth|private|signing|encryption|master|shared|subscription|license|webhook|admin)keys?"
-    r"|(?:db|sql|user|my|pg|smtp|ftp|ssh|ldap|admin|root|auth|login|key|store|redis|mongo|mail)pass$"
+    r"|(?:db|sql|user|my|pg|smtp|ftp|ssh|ldap|admin|root|auth|login|key|store|redis|mongo|mail)(?:pass|pw)$"
 )
-_AT_THE_END: Final = _words("pw pat jwt sas dsn otp bearer cookie cookies authorization passkey")
+_AT_THE_END: Final = _words("pw pat jwt sas dsn otp bearer cookie cookies authorization passkey cred creds")
+# 'OPENAI_KEY_PROD' is called as 'OPENAI_KEY'.
+_STAGES: Final = _words("prod production dev development staging stage qa uat sandbox live old backup bak v")
+# 'KEY_OPENAI', 'PASS_DB': whose it is comes last.
+_SERVICES: Final = _words(
+    "openai anthropic cohere azure aws gcp google hf huggingface github gitlab bitbucket slack stripe twilio sendgrid "
+    "wandb mlflow databricks snowflake kaggle"
+)
+_LOGINS: Final = _SERVICES | _words("db database sql postgres pg mysql mongo redis smtp ftp sftp ssh ldap kafka root")
+_NO_AUTH: Final = _words("use no enable disable with require requires need needs is has")
 # 'max_tokens', 'eos_token': a count, or a piece of text.
 _TEXT_TOKEN: Final = _words(
     "pad eos bos sep cls mask unk special start end first last next prev stop word image audio vocab max min num n "
@@ -60,14 +70,16 @@ def is_secret_key(key: str) -> bool:
     (True, False, False)
     """
     words = [word.lower() for word in _WORD.findall(key)]
-    while words and words[-1].isdigit():
+    while words and (words[-1].isdigit() or (len(words) > 1 and words[-1] in _STAGES)):
         words.pop()
     if not words or words[-1] in _ABOUT:
         return False
     if _ANYWHERE.search("".join(words)) is not None:
         return True
     before, last = words[:-1], words[-1]
-    return last in _AT_THE_END or _is_pass(before, last) or _is_token(words) or _is_key(before, last)
+    if last in _AT_THE_END or _is_pass(before, last) or _is_token(words) or _is_key(before, last):
+        return True
+    return _is_auth(before, last) or _is_turned_round(words)
 
 
 def is_counted(key: str) -> bool:
@@ -81,6 +93,17 @@ def is_counted(key: str) -> bool:
 
 def _is_pass(before: list[str], last: str) -> bool:
     return last == "pass" and not _FORWARD_PASS.intersection(before[-1:])
+
+
+def _is_auth(before: list[str], last: str) -> bool:
+    return last == "auth" and bool(before) and before[-1] not in _NO_AUTH
+
+
+def _is_turned_round(words: list[str]) -> bool:
+    first, rest = words[0], words[1:2]
+    return (first == "key" and bool(_SERVICES.intersection(rest))) or (
+        first in {"pass", "pw"} and bool(_LOGINS.intersection(rest))
+    )
 
 
 def _is_token(words: list[str]) -> bool:

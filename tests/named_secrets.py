@@ -10,6 +10,8 @@ MYSQL_PWD client-secret clientSecret SECRET CREDENTIALS google_credentials SENTR
 fs.azure.account.key.store.dfs.core.windows.net fs.s3a.secret.key spark.hadoop.fs.s3a.access.key
 spark.ssl.keyPassword spark.authenticate.secret AZURE_STORAGE_CONNECTION_STRING password_hash SAS
 DB_PASSWORD_2 API_KEY_1 hftoken Kennwort cookie Authorization subscription-key SMTP_PASSWD admin.pw
+OPENAI_KEY_PROD DB_PASS_PROD HF_TOKEN_DEV KEY_OPENAI PASS_DB DB_CREDS cred REDIS_AUTH npm_auth dbpw db_pw_old
+motdepasse contraseña wachtwoord passw0rd .dockerconfigjson FERNET_KEY
 """
 _PLAIN = """
 max_tokens MAX_TOKENS min_token n_tokens num_tokens tokens token_count token_type_ids pad_token eos_token_id
@@ -17,7 +19,7 @@ tokenizer TOKENIZERS_PARALLELISM tokenize key keys key_column primary_key foreig
 rowKey group_key primaryKey sortkey join_keys key_field password_field password_column secret_name token_url
 API_KEY_FILE compass bypass passenger_id passed forward_pass pass_through n_pass author monkey keyboard sha256
 secretary partition_by map_key customer_key keystone path cookie_policy spark.sql.shuffle.partitions
-TokenError
+TokenError sort_key_old key_prod use_auth auth key_user pass_rate production
 """
 SECRETS = tuple(_SECRETS.split())
 PLAIN = tuple(_PLAIN.split())

@@ -40,6 +40,11 @@ _FRAMES = (
     "{name}: {value}",
     "a: 1\n{name}: {value}\nb: 2",
     '{{\\"{name}\\": \\"{value}\\"}}',
+    '[{{"name": "{name}", "value": "{value}"}}]',
+    "[section]\n{name} = {value}\n",
+    '{name} = "{value}"',
+    "{{b'{name}': b'{value}'}}",
+    "{name}: |\n  {value}\nb: 2",
 )
 
 
@@ -71,6 +76,22 @@ _FORMS = {
     "Cookie: session={}; a=b": _random(_WORD, 30),
     "https://b.s3.amazonaws.com/k?X-Amz-Signature={}": _random("0123456789abcdef", 64),
     "s3a://AKIA:{}@bucket/k": _random(_WORD, 30),
+    "https://hooks.slack.com/services/T01/B02/{}": _random(_WORD, 24),
+    "https://x.webhook.office.com/webhookb2/{}": _random(_WORD + "-@/", 60),
+    "https://discord.com/api/webhooks/123456789012345678/{}": _random(_WORD + "-_", 60),
+    "https://api.telegram.org/bot123456789:{}/sendMessage": _random(_WORD + "-_", 35),
+    "curl -u ada:{} https://host/x": _random(_WORD, 12),
+    "jdbc:oracle:thin:ada/{}@//host:1521/s": _random(_WORD, 12),
+    "machine host login ada password {}": _random(_WORD, 12),
+    "with password '{}'": _random(_WORD, 12),
+    "Config(password=SecretStr('{}'))": _random(_WORD, 12),
+    "('X-Api-Key', '{}')": _random(_WORD, 32),
+    "whsec_{}": _random(_WORD, 32),
+    "dose{}": _random("0123456789abcdef", 32),
+    "key-{}": _random("0123456789abcdef", 32),
+    "SK{}": _random("0123456789abcdef", 32),
+    "-----BEGIN PGP PRIVATE KEY BLOCK-----\n{}\n-----END PGP PRIVATE KEY BLOCK-----": _random(_WORD, 64),
+    "{}==": _random(_WORD + "+/", 85).map(lambda text: f"{text}w"),
 }
 
 
@@ -114,6 +135,8 @@ def test_the_secret_keys_of_aws_are_known_by_their_look() -> None:
         "password=None token=5 DB_PASS=",
         "models:/heart@champion runs:/0123456789abcdef0123456789abcdef/model",
         "risk DOUBLE, label STRING, token_count BIGINT",
+        "docker run -u 1000:1000 image; KeyError: ('password', 'age'); ['token', 'id'], [('sort-key', 'a')]",
+        "tokenizer = load(x)\nsort_key = age\nkey = 'name'\n",
     ],
 )
 def test_what_is_none_is_unharmed(text: str) -> None:
