@@ -40,7 +40,7 @@ def moved_how(handed: HandedOver) -> str | None:
         return f"{len(frame)} rows in the DataFrame that it was given, which had {rows.num_rows}"
     if _is_mixed(frame.index):
         return "the DataFrame that it was given with its index in another order"
-    if _are_moved(handed):
+    if _have_labels_moved(handed) or _are_moved(handed):
         return "the DataFrame that it was given with its rows in another order"
     return None
 
@@ -51,6 +51,25 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
         return False
     return not index.is_monotonic_increasing and index.sort_values().equals(pd.RangeIndex(len(index)))
+
+
+def _have_labels_moved(handed: HandedOver) -> bool:
+    """Whether labels of the mini-batch stand at other rows, with values of theirs: rows were dropped and others added.
+
+    Labels alone do not show it: a script may number its rows from 1.
+    """
+    index, count = handed.frame.index, handed.rows.num_rows
+    is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
+    if is_plain or index.name is not None or not pd.api.types.is_integer_dtype(index.dtype):
+        return False
+    labels = index.to_numpy()
+    places = np.flatnonzero((labels >= 0) & (labels < count) & (labels != np.arange(count)))
+    found = (codes for pair in _pairs(handed) if (codes := _codes(pair)) is not None) if len(places) else iter(())
+    return any(
+        np.array_equal(codes.was[labels[places]], codes.now[places])
+        and not np.array_equal(codes.was[places], codes.now[places])
+        for codes in found
+    )
 
 
 @dataclass(frozen=True)

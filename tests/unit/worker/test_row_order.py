@@ -72,6 +72,10 @@ def put(frame: pd.DataFrame, other: pd.DataFrame) -> None:
     frame[:] = other.to_numpy()
 
 
+def add(frame: pd.DataFrame, label: int) -> None:
+    frame.loc[label] = [1, 0.5, "other", 1, 1, dt.date(2020, 1, 1), [9], True][: frame.shape[1]]
+
+
 def name_differently(frame: pd.DataFrame) -> None:
     frame.columns = [f"{name}_" for name in frame.columns]
     sort(frame, "x_")
@@ -96,6 +100,9 @@ MOVES: list[Edit] = [
     lambda frame: frame.dropna(inplace=True),
     lambda frame: frame.drop_duplicates("group", inplace=True),
     name_differently,
+    lambda frame: (frame.drop(index=0, inplace=True), add(frame, -1)),
+    lambda frame: (frame.drop(index=0, inplace=True), add(frame, COUNT)),
+    lambda frame: (add(frame, 1000), frame.drop(index=[5], inplace=True), frame.__setitem__("x", frame["x"] * 2)),
 ]
 
 
@@ -230,6 +237,9 @@ CHANGES: list[Edit] = [
     lambda frame: frame.set_index("code", inplace=True),
     lambda frame: frame.reset_index(inplace=True),
     lambda frame: setattr(frame, "index", pd.date_range("2026-01-01", periods=COUNT)),
+    lambda frame: setattr(frame, "index", np.arange(1, COUNT + 1)),
+    lambda frame: setattr(frame, "index", frame["group"].to_numpy()),
+    lambda frame: (frame.__setitem__("id", frame["id"] - 999), setattr(frame, "index", frame["id"].to_numpy())),
     lambda frame: (frame.sort_values("x", inplace=True), frame.sort_index(inplace=True)),
     lambda frame: of(frame, "code", frame["code"].astype("category")),
     lambda frame: put(frame, frame.sample(frac=1, random_state=1).sort_index()),
