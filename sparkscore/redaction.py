@@ -42,8 +42,10 @@ _FORMS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         # keys and certificates in PEM form; a key that was cut off is masked to the end of the text
-        r"(?P<kept>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?s:.*?)(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+        (
+            r"(?P<kept>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+            r"(?s:.*?)(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
+        ),
         # Azure SAS, also inside an encoded URL
         r"""(?P<kept>(?:(?<![a-z0-9])|(?<=%[0-9a-f]{2}))sig(?:=|%3d))[^&\s"';,]+""",
         # signatures of presigned URLs of Amazon and Google, and the key of an Azure function

@@ -15,6 +15,7 @@ from sparkscore.cli.logs import log_on_stderr
 from sparkscore.cli.reply import FAILED, OK, describe_failure, one_object_on_stdout, print_bug, print_error, print_json
 from sparkscore.cli.streams import exit_code_of, guard_streams
 from sparkscore.errors import ConfigError, SparkscoreError, message_of
+from sparkscore.location import check_working_directory
 
 __all__ = ["main", "run_command_line"]
 
@@ -43,6 +44,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     is_run = list(arguments[:1]) in (["run"], ["resume"])
     with one_object_on_stdout() if as_json else nullcontext(), log_on_stderr(), interruptible():
         try:
+            check_working_directory()
             return int(app(args=list(arguments), prog_name="sparkscore", standalone_mode=False) or OK)
         except _UsageError as error:
             return _reply_failure(_as_request(error), is_run=is_run, as_json=as_json)

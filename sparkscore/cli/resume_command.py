@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.cli.run_command import RunRequest, request_of, run_deployment
 from sparkscore.errors import SinkError
+from sparkscore.location import enter_folder
 from sparkscore.record.run_record import ABORT, RUNNING, end_record
 from sparkscore.record.runs_folder import RunFolder, list_records, runs_folder
 from sparkscore.sinks.replacing import recover
@@ -33,7 +33,7 @@ def resume_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequen
         RunNotFoundError: there is no such run, or its request was not kept.
     """
     request = request_of(runs_folder(runs), run_id)
-    os.chdir(request["working_directory"])
+    enter_folder(Path(request["working_directory"]))
     deployment = request["deployment"]
     master, spark_conf = session
     place = None if deployment is None else Path(deployment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from sparkscore.cli.reply import (
     stdout_for_results,
 )
 from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError, message_of
+from sparkscore.location import enter_folder
 from sparkscore.record.runs_folder import RunFolder, runs_folder
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _ask_as_before(request: RunRequest) -> None:
     now = {name: value for name, value in request.options.items() if value is not None}
     now["runs"] = runs_folder(now.get("runs"))
     before = request_of(now["runs"], now["only_failed"])
-    os.chdir(before["working_directory"])
+    enter_folder(Path(before["working_directory"]))
     of_each_run = {"run_id", "mode", "input", "input_format", "only_failed"}
     kept = {name: value for name, value in before["options"].items() if name not in of_each_run}
     request.deployment = None if before["deployment"] is None else Path(before["deployment"])
@@ -111,15 +111,22 @@ def request_of(runs: Path, run_id: str) -> dict[str, Any]:
         RunNotFoundError: there is no such run, or its request was not kept.
     """
     request = RunFolder(runs, run_id).read_request()
-    if request is None:
+    if request is None or not _is_request(request):
         raise RunNotFoundError(
             code="REQUEST_NOT_FOUND",
             what=f"what run '{run_id}' in '{runs}' was asked for",
-            got="no request: no such run, or one with what may be a secret in its options",
+            got="no request: no such run, one with what may be a secret in its options, or a file that was changed",
             state="",
             next_step="Give its command once more, with what you asked for now.",
         )
     return request
+
+
+def _is_request(content: Mapping[str, Any]) -> bool:
+    """Whether a file holds what a run was asked for, as `sparkscore.runlog.RunFolder` keeps it."""
+    deployment = content.get("deployment", 0)
+    is_whole = isinstance(content.get("working_directory"), str) and isinstance(content.get("options"), dict)
+    return is_whole and (deployment is None or isinstance(deployment, str))
 
 
 def _prepare(request: RunRequest) -> PreparedRun:

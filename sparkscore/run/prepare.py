@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 from sparkscore.config import Deployment, hold_secrets, load_deployment, load_what_is_right, refuse_secret_places
 from sparkscore.errors import ConfigError, Faults
-from sparkscore.location import is_remote, local_path
+from sparkscore.location import check_working_directory, is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
 from sparkscore.models.registry import is_registry_reference
 from sparkscore.models.resolve import find_model
@@ -146,6 +146,7 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         ModelError: the model is not there, or cannot be used.
         ScoringScriptError: the script is not there, or cannot work.
     """
+    check_working_directory()
     output, reference, runs = options.get("output"), options.get("model"), runs_folder(options.get("runs"))
     failed = _failed_items(runs, options.get("only_failed"), options.get("run_id"))
     overrides = {

@@ -126,12 +126,12 @@ def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> li
     """
     taken_up = []
     for aside in sorted(target.glob(f"{ASIDE}*")) if target.is_dir() else ():
-        journal = _read(aside / _JOURNAL)
+        journal = _journal_in(aside)
         if journal is None:
             if not is_dry:
                 remove_known(aside, lambda name: _LITTER.fullmatch(name) is not None)
                 remove_empty(aside)
-        elif str(journal.get("shown")) == own or not is_held(Path(str(journal.get("lock")))):
+        elif journal["shown"] == own or not is_held(Path(journal["lock"])):
             taken_up.append(aside)
             if not is_dry:
                 _settle(aside)
@@ -145,21 +145,32 @@ def refuse_rival(target: Path, own: str) -> None:
         SinkConflictError: it is at work.
     """
     for aside in target.glob(f"{ASIDE}*"):
-        journal = _read(aside / _JOURNAL)
-        if journal is not None and journal.get("shown") != own:
+        journal = _journal_in(aside)
+        if journal is not None and journal["shown"] != own:
             raise SinkConflictError(
                 code="OUTPUT_BUSY",
                 what=f"output '{target}'",
-                got=f"another run ('{journal.get('shown')}') that is replacing its rows",
+                got=f"another run ('{journal['shown']}') that is replacing its rows",
                 state="Nothing was published.",
                 next_step="Wait for that run and run the same run id again.",
             )
 
 
+def _journal_in(aside: Path) -> dict[str, str] | None:
+    """Read the journal of a driver at work or dead; None where there is none, or a file of the user's of that name."""
+    found = _read(aside / _JOURNAL) or {}
+    shown, lock = found.get("shown"), found.get("lock")
+    if not isinstance(shown, str) or not isinstance(lock, str) or aside.is_symlink():
+        return None
+    run_id = shown.partition("=")[2]
+    is_ours = run_id and re.fullmatch(rf"{re.escape(ASIDE + run_id)}(-[0-9]+)?", aside.name) and "/" not in shown
+    return {"shown": shown, "lock": lock} if is_ours else None
+
+
 def _settle(aside: Path) -> Path | None:
     """Go on where the new rows are shown, else put the old ones back; give the folder if others' files stay in it."""
-    target, journal = aside.parent, _read(aside / _JOURNAL) or {}
-    if journal.get("shown") and (target / str(journal["shown"])).is_dir():
+    target, journal = aside.parent, _journal_in(aside)
+    if journal is not None and (target / journal["shown"]).is_dir():
         for entry in aside.iterdir():
             _remove_run(entry)
     else:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,40 @@ def test_under_spark_submit_stderr_stays_empty_because_it_comes_out_on_stdout(
 
     assert answer.json["error"]["code"] == "CONFIG_FILE"
     assert (answer.err == "") is is_submitted
+
+
+@pytest.mark.parametrize("command", [("runs", "list"), ("run", "d.yml"), ("clean",), ("resume", "r"), ("new", "x")])
+def test_a_working_directory_that_was_removed_is_named(
+    sparkscore: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    answer = sparkscore(*command)
+    monkeypatch.chdir(tmp_path)
+
+    assert answer.exit_code == 2
+    assert answer.err.startswith("error [WORKING_DIRECTORY] the working directory: got No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"working_directory": "/nowhere", "deployment": None, "options": {"run_id": "r"}}, "WORKING_DIRECTORY"),
+        ({"working_directory": 5, "deployment": None, "options": {"run_id": "r"}}, "REQUEST_NOT_FOUND"),
+        ({"working_directory": "/", "deployment": [], "options": {"run_id": "r"}}, "REQUEST_NOT_FOUND"),
+        ({"working_directory": "/", "deployment": "d.yml", "options": []}, "REQUEST_NOT_FOUND"),
+        ({"options": {"run_id": "r"}}, "REQUEST_NOT_FOUND"),
+    ],
+)
+def test_a_request_that_cannot_be_done_again_is_named(
+    sparkscore: Callable[..., Any], tmp_path: Path, request_: dict[str, Any], code: str
+) -> None:
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    (tmp_path / "runs" / "r" / "request.json").write_text(json.dumps(request_))
+
+    answer = sparkscore("resume", "r", "--runs", tmp_path / "runs")
+
+    assert answer.exit_code == 2
+    assert f"[{code}]" in answer.err

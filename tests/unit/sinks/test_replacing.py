@@ -203,6 +203,29 @@ def test_rows_that_a_living_run_is_replacing_are_left_to_it(tmp_path: Path) -> N
     assert rows(tmp_path / "out") == [1]
 
 
+@pytest.mark.parametrize(
+    "journal",
+    [
+        "{}",
+        "[]",
+        '{"shown": 5, "lock": "x"}',
+        '{"shown": "run_id=other", "lock": "x"}',
+        '{"shown": "..", "lock": "x"}',
+        '{"shown": "run_id=mine/../..", "lock": "x"}',
+    ],
+)
+def test_a_folder_of_the_users_that_is_called_like_ours_is_left_alone(tmp_path: Path, journal: str) -> None:
+    aside = write(tmp_path / "out" / "_replaced_by_mine" / "data.csv").parent
+    write(aside / "_journal.json", journal)
+    (tmp_path / "out" / "_replaced_by_link").symlink_to(aside)
+
+    assert recover(tmp_path / "out") == []
+    publish(sink_of(tmp_path / "out", "one"), [1])
+
+    assert sorted(path.name for path in aside.iterdir()) == ["_journal.json", "data.csv"]
+    assert (aside / "_journal.json").read_text() == journal
+
+
 def test_a_disk_that_is_too_full_for_the_list_does_not_stop_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
