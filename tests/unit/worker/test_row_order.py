@@ -72,8 +72,15 @@ def put(frame: pd.DataFrame, other: pd.DataFrame) -> None:
     frame[:] = other.to_numpy()
 
 
-def add(frame: pd.DataFrame, label: int) -> None:
-    frame.loc[label] = [1, 0.5, "other", 1, 1, dt.date(2020, 1, 1), [9], True][: frame.shape[1]]
+def add(frame: pd.DataFrame, label: int) -> object:
+    row: Any = [1, 0.5, "other", 1, 1, dt.date(2020, 1, 1), [9], True][: frame.shape[1]]
+    frame.loc[label] = row
+    return frame
+
+
+def number(frame: pd.DataFrame, labels: Any) -> object:
+    frame.index = labels
+    return frame
 
 
 def name_differently(frame: pd.DataFrame) -> None:
@@ -239,7 +246,7 @@ CHANGES: list[Edit] = [
     lambda frame: setattr(frame, "index", pd.date_range("2026-01-01", periods=COUNT)),
     lambda frame: setattr(frame, "index", np.arange(1, COUNT + 1)),
     lambda frame: setattr(frame, "index", frame["group"].to_numpy()),
-    lambda frame: (frame.__setitem__("id", frame["id"] - 999), setattr(frame, "index", frame["id"].to_numpy())),
+    lambda frame: (frame.__setitem__("id", frame["id"] - 999), number(frame, frame["id"].to_numpy())),
     lambda frame: (frame.sort_values("x", inplace=True), frame.sort_index(inplace=True)),
     lambda frame: of(frame, "code", frame["code"].astype("category")),
     lambda frame: put(frame, frame.sample(frac=1, random_state=1).sort_index()),
