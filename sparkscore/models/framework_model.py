@@ -15,6 +15,7 @@ from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.scorers.category_lists import (
     BOOLEAN,
+    INTEGER,
     NOTHING,
     NUMBER,
     kind_of_values,
@@ -81,7 +82,12 @@ def _number_of_xgboost(name: str | None, kind: str) -> ColumnInput:
     """Say what a feature takes: XGBoost computes with 32-bit floats, and rounds itself, as in plain Python."""
     if kind in {"int", "i"}:
         return ColumnInput(name, None, kinds=(NUMBER, BOOLEAN))
-    return ColumnInput(name, pa.float64(), kinds=(BOOLEAN,))
+    return _number(name)
+
+
+def _number(name: str | None) -> ColumnInput:
+    """Say that a feature is a number: an integer is one where a double holds it, which is looked at value by value."""
+    return ColumnInput(name, pa.float64(), kinds=(INTEGER, BOOLEAN))
 
 
 def _category(name: str | None, categories: Any) -> ColumnInput:
@@ -107,14 +113,14 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
     return tuple(
         _category(name, found[at])
         if at in found
-        else ColumnInput(None if is_unnamed else name, pa.float64(), kinds=(BOOLEAN,))
+        else _number(None if is_unnamed else name)
         for at, name in enumerate(features)
     )
 
 
 def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
     is_possible = any(may_be_category(info, categories) for categories in lists)
-    return ColumnInput(name, None) if is_possible else ColumnInput(name, pa.float64(), kinds=(BOOLEAN,))
+    return ColumnInput(name, None) if is_possible else _number(name)
 
 
 def _header_of_lightgbm(path: Path) -> dict[str, str]:

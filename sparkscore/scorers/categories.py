@@ -20,6 +20,8 @@ from sparkscore.scorers.category_lists import (
 )
 from sparkscore.scorers.estimators import parts_of
 
+_CAST_ADVICE: Final = "Cast the column beforehand; for CSV and JSON files 'input.schema' says the type."
+_ROW_ADVICE: Final = "Correct the input, or tolerate such rows with 'settings.error_threshold'."
 _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function", "apply")
 
 
@@ -63,7 +65,9 @@ class CategoryMaker:
             return column
         found, wanted = kind_of_column(column), kind_of_values(categories)
         if NOTHING not in {found, wanted} and found != wanted:
-            raise _mismatch(str(column.name), f"{found}s", f"{wanted}s, as the model's list of categories has")
+            raise _mismatch(
+                str(column.name), f"kind '{found}'", f"kind '{wanted}', as the model's list has it", _CAST_ADVICE
+            )
         made = pd.Categorical(np.asarray(column), categories=categories)
         unseen = int(((made.codes == -1) & column.notna().to_numpy()).sum())
         if unseen and self._is_refusing:
@@ -110,7 +114,9 @@ class _OfLightgbm(CategoryMaker):
         made = [at for at, column in enumerate(columns) if isinstance(column.dtype, pd.CategoricalDtype)]
         if len(made) == len(self._stored):  # so does LightGBM
             return made
-        places = places_of_lists(self._infos, self._stored, [kind_of_column(column) for column in columns])
+        kinds = [kind_of_column(column) for column in columns]
+        # Where no column is of a list's kind, the list's own column is refused by its name.
+        places = places_of_lists(self._infos, self._stored, kinds) or places_of_lists(self._infos, self._stored)
         if places is None:
             raise no_lists(
                 f"{len(self._stored)} lists, which may be those of several columns",
@@ -196,11 +202,11 @@ def _library_of(kind: type) -> str:
     return found if found in {"lightgbm", "xgboost"} else ""
 
 
-def _mismatch(column: str, got: str, expected: str) -> SignatureMismatchError:
+def _mismatch(column: str, got: str, expected: str, next_step: str = _ROW_ADVICE) -> SignatureMismatchError:
     return SignatureMismatchError(
         code="MODEL_INPUT_VALUE",
         what=f"input column '{column}'",
         got=got,
         expected=expected,
-        next_step="Correct the input, or tolerate such rows with 'settings.error_threshold'.",
+        next_step=next_step,
     )

@@ -17,6 +17,7 @@ from sparkscore.errors import ModelLoadError, names
 #: Kinds of columns and of lists.
 TEXT: Final = "text"
 NUMBER: Final = "number"
+INTEGER: Final = "integer"
 BOOLEAN: Final = "boolean"
 #: A list or a column without a value, which is of any kind.
 NOTHING: Final = "nothing"

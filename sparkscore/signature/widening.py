@@ -52,9 +52,11 @@ def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_of_kind(given: pa.DataType, kind: str) -> bool:
-    """Whether a type is of a kind: ``text``, ``number`` (no decimals) or ``boolean``."""
+    """Whether a type is of a kind: ``text``, ``integer``, ``number`` (no decimals) or ``boolean``."""
     if kind == "boolean":
         return bool(pa.types.is_boolean(given))
+    if kind == "integer":
+        return bool(pa.types.is_integer(given))
     if kind == "number":
         return bool(pa.types.is_integer(given) or pa.types.is_floating(given))
     return kind == "text" and _is_text(given)

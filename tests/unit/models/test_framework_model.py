@@ -34,8 +34,8 @@ LIGHTGBM = {"verbose": -1, "min_data_in_leaf": 2, "num_threads": 1}
 
 
 def number(name: str | None) -> ColumnInput:
-    """A double, or a boolean, which is an exact double."""
-    return ColumnInput(name, pa.float64(), kinds=("boolean",))
+    """A double, an integer that one holds, or a boolean, which is an exact double."""
+    return ColumnInput(name, pa.float64(), kinds=("integer", "boolean"))
 
 
 def described(path: Path, framework: Framework) -> ModelDescription:

@@ -398,3 +398,42 @@ def test_mlflow_models_use_their_own_lists(make: Any, is_nested: bool, tmp_path:
     spec = MlflowSpec(ModelFiles("m", "1", str(tmp_path / "m"), digest_of_path(tmp_path / "m")), None)
 
     assert np.asarray(score(spec, rows, 7)[0]).tobytes() == np.asarray(model.predict(frame)).tobytes()
+
+
+# --------------------------------------------------------------------------------------------------- whole numbers
+
+
+@pytest.mark.parametrize("framework", ["lightgbm", "xgboost"])
+def test_numbers_take_integers_that_a_double_holds_and_refuse_others(framework: Framework, tmp_path: Path) -> None:
+    frame = PLAIN[["n", "flag"]].assign(n=PLAIN["n"] * 1000)
+    path, model = (lightgbm_file if framework == "lightgbm" else xgboost_file)(tmp_path, frame)
+    whole = pa.table({"n": pa.array([1, -700, None, 2**53]), "flag": pa.array([0, 1, 1, 0])})
+
+    values, _ = score(spec_of(path, framework, whole), whole, 1)
+
+    asked = pd.DataFrame({"n": [1.0, -700.0, np.nan, 2.0**53], "flag": [0, 1, 1, 0]})
+    expected = model.predict(asked if framework == "lightgbm" else xgboost.DMatrix(asked, nthread=1))
+    assert values.tobytes() == expected.tobytes()
+    inexact = whole.set_column(0, "n", pa.array([1, 2, 3, 2**53 + 1]))
+    with pytest.raises(SignatureMismatchError, match=r"MODEL_INPUT_VALUE.*'n'.*no double"):
+        score(spec_of(path, framework, inexact), inexact)
+    decimals = whole.set_column(0, "n", pa.array([1, 2, 3, 4], pa.decimal128(5, 2)))
+    with pytest.raises(SignatureMismatchError, match=r"'n': got decimal\(5,2\), expected double.*round_inputs"):
+        spec_of(path, framework, decimals)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "got"),
+    [("code", ["10", "20"], "text"), ("code", pa.array([10, 20], pa.decimal128(4, 0)), "decimal"),
+     ("city", [b"a", b"b"], "bytes"), ("city", [1, 2], "number")],
+)  # fmt: skip
+def test_a_pickled_model_names_the_column_whose_values_are_not_of_its_list(
+    column: str, values: Any, got: str, tmp_path: Path
+) -> None:
+    frame = categorised(PLAIN[["city", "n", "code"]], "city", "code")
+    joblib.dump(lightgbm.train(QUIET, lightgbm.Dataset(frame, Y), 5), tmp_path / "m.joblib")
+    rows = pa.table({"city": ["a", "b"], "n": [0.5, 1.0], "code": [10, 20]})
+    rows = rows.set_column(rows.column_names.index(column), column, pa.array(values))
+
+    with pytest.raises(SignatureMismatchError, match=f"MODEL_INPUT_VALUE.*'{column}': got kind '{got}'.*Cast the column"):
+        score(spec_of(tmp_path / "m.joblib", "lightgbm", rows), rows)
