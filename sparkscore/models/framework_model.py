@@ -111,9 +111,7 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
         return tuple(_maybe_category(name, kind, lists) for name, kind in zip(features, kinds, strict=True))
     found = dict(zip(places, lists, strict=True))
     return tuple(
-        _category(name, found[at])
-        if at in found
-        else _number(None if is_unnamed else name)
+        _category(name, found[at]) if at in found else _number(None if is_unnamed else name)
         for at, name in enumerate(features)
     )
 

@@ -63,13 +63,20 @@ def open_values(values: Any) -> Form:
         return values
     if isinstance(values, (pd.Series, pd.Index)):
         return _open_series(values if isinstance(values, pd.Series) else values.to_series())
+    if isinstance(values, pd.api.extensions.ExtensionArray):
+        return _open_series(pd.Series(values))
     if isinstance(values, np.ndarray):
         return open_numpy(values)
     if isinstance(values, pa.ChunkedArray):
         return open_arrow(pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type))
     if isinstance(values, pa.Array):
         return open_arrow(values)
-    return Objects(list(values))
+    return Objects(_list_of(values))
+
+
+def _list_of(values: Any) -> list[Any]:
+    """Give the values; an array without a dimension is one, as ``numpy()`` of a PyTorch tensor makes it."""
+    return [value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in values]
 
 
 def head(form: Form, count: int) -> Form:
@@ -83,7 +90,7 @@ def open_numpy(values: npt.NDArray[Any]) -> Vector | Objects:
     data = np.asarray(values)
     if data.dtype.kind in _VECTOR_KINDS:
         return Vector(data, mask)
-    items = list(data)
+    items = _list_of(data)
     if mask is None:
         return Objects(items)
     if mask.ndim > 1:
@@ -101,7 +108,7 @@ def _open_series(series: pd.Series[Any]) -> Form:
         return _open_series(pd.Series(np.asarray(series.array)))
     if isinstance(dtype, np.dtype):
         data = series.to_numpy()
-        return Objects(list(data), is_nan_missing=True) if dtype.kind == "O" else open_numpy(data)
+        return Objects(_list_of(data), is_nan_missing=True) if dtype.kind == "O" else open_numpy(data)
     return _open_extension(series)
 
 

@@ -10,7 +10,7 @@ from sparkscore.errors import OutputContractError, names
 from sparkscore.returned import kinds
 from sparkscore.returned.arrays import is_any_list, is_bytes, is_text
 from sparkscore.returned.forms import Form, Objects, Vector, open_values
-from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of
+from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of, way_out
 from sparkscore.returned.objects import Runs, convert_objects, flatten, keys_difference
 from sparkscore.returned.refusal import STATE, Refusal, raised_for
 from sparkscore.signature.ddl import MAX_DEPTH
@@ -19,6 +19,7 @@ from sparkscore.signature.same_name import doubled_names
 
 _STORABLE: Final = "a value that a column can hold"
 _DECLARE_IN_SCHEMA: Final = "Return one kind of value per column, or declare the column's type in output.schema."
+_CAST: Final = "Cast it to a type that Spark has, for example with .cast('int64') or .cast('string')."
 
 _TYPE_OF_KIND: Final = {
     kinds.BOOLEAN: pa.bool_(),
@@ -66,8 +67,20 @@ def infer_type(values: Any, column: str) -> pa.DataType:
             got="no value but NULL",
             expected="at least one value in the first mini-batch",
             state=STATE,
-            next_step=f"Declare output.schema in the deployment, for example: {column} double.",
+            next_step=f"Declare output.schema in the deployment, for example: {column} {_example_of(values)}.",
         ) from None
+
+
+def _example_of(values: Any) -> str:
+    """Give a type that the values may have, of which nothing is known but whether they are lists."""
+    form = open_values(values)
+    items = form.items if isinstance(form, Objects) else []
+    are_lists = is_any_list(form.type) if isinstance(form, pa.Array) else any(map(_is_list, items))
+    return "array<double>" if are_lists else "double"
+
+
+def _is_list(item: Any) -> bool:
+    return not is_missing(item) and kind_of(item) == kinds.ARRAY
 
 
 def _infer(form: Form, depth: int) -> pa.DataType:
@@ -113,7 +126,7 @@ def _type_of_items(kind: str, items: list[Any], start: int, depth: int) -> pa.Da
     if kind == kinds.DICT:
         return _infer_dicts(items, start, depth)
     if kind not in _TYPE_OF_KIND:
-        raise Refusal(describe(items[start]), expected=_STORABLE, advice=_DECLARE_IN_SCHEMA, position=start)
+        raise Refusal(describe(items[start]), expected=_STORABLE, advice=way_out(items[start]), position=start)
     return _TYPE_OF_KIND[kind]
 
 
@@ -196,7 +209,7 @@ def _infer_arrow_scalar(type_: pa.DataType) -> pa.DataType:
         return pa.decimal128(type_.precision, type_.scale)
     kind = next((kind for test, kind in _KIND_OF_ARROW if test(type_)), None)
     if kind is None:
-        raise Refusal(f"Arrow {type_}", expected=_STORABLE, advice=_DECLARE_IN_SCHEMA)
+        raise Refusal(f"Arrow {type_}", expected=_STORABLE, advice=_CAST)
     return _TYPE_OF_KIND[kind]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import uuid
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -41,6 +43,16 @@ _KIND_OF_CLASS: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
     ((dt.date,), DATE),
     ((list, tuple, np.ndarray), ARRAY),
     ((dict,), DICT),
+)
+
+_WAYS_OUT: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
+    ((enum.Enum,), "Return its .value."),
+    ((dt.timedelta, np.timedelta64), "Return a number: .total_seconds(), of a Series .dt.total_seconds()."),
+    ((set, frozenset), "Return a list, in an order of your own: sorted(…)."),
+    ((complex, np.complexfloating), "Return two columns, .real and .imag."),
+    ((pd.Series, pd.Index), "Return a list for each element: .tolist()."),
+    ((pd.DataFrame,), "Return one DataFrame: pd.concat(…)."),
+    ((dt.time, uuid.UUID, PurePath, pd.Period, pd.Interval), "Return it as text: str(…), of a Series .astype(str)."),
 )
 
 # Weak: the classes of a scoring script are dropped with its deployment.
@@ -80,6 +92,12 @@ def describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"numpy.ndarray of {value.ndim} dimensions"
     return class_name(value)
+
+
+def way_out(value: Any) -> str:
+    """Say what to return in the place of a value of a class that no column can hold."""
+    found = next((advice for classes, advice in _WAYS_OUT if isinstance(value, classes)), None)
+    return found or "Return numbers, texts, dates, or lists and dicts of these."
 
 
 def class_name(value: Any) -> str:

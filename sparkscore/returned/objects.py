@@ -13,8 +13,8 @@ import pyarrow as pa
 from sparkscore.errors import names
 from sparkscore.returned import kinds, scalars
 from sparkscore.returned.forms import Form, Objects, Vector, open_numpy
-from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of
-from sparkscore.returned.refusal import Refusal
+from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of, way_out
+from sparkscore.returned.refusal import DECLARE, Refusal
 from sparkscore.returned.vectors import convert_vector
 
 # Where a column holds nothing but this class, PyArrow itself is exact or raises.
@@ -74,6 +74,8 @@ def _walk(items: list[Any], type_: pa.DataType) -> pa.Array:
         try:
             cleaned.append(None if is_missing(item) else clean(item, type_))
         except Refusal as refusal:
+            if kind_of(item) == kinds.OTHER:
+                raise Refusal(refusal.got, advice=way_out(item), position=index) from None
             raise refusal.at(index) from None
     return pa.array(cleaned, scalars.storage_type(type_), from_pandas=False).cast(type_)
 
@@ -115,7 +117,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
         elif kind_of(item) == kinds.ARRAY:
             runs.add(len(item))
         else:
-            raise Refusal(describe(item), position=index)
+            advice = way_out(item) if kind_of(item) == kinds.OTHER else DECLARE
+            raise Refusal(describe(item), advice=advice, position=index)
     children = convert_children(runs, flatten([item for item in items if not is_missing(item)]), type_.value_type)
     offsets, mask = runs.arrow()
     return pa.ListArray.from_arrays(offsets, children, type=type_, mask=mask)

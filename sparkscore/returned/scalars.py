@@ -151,7 +151,8 @@ def clean_date(value: Any, _type: pa.DataType) -> dt.date:
     """Take dates; a datetime is not a date."""
     if kind_of(value) != kinds.DATE:
         is_moment = kind_of(value) in (kinds.TIMESTAMP, kinds.TIMESTAMP_NTZ)
-        advice = "Call .date() on it, or declare the column as timestamp." if is_moment else DECLARE
+        zone = "" if kind_of(value) == kinds.TIMESTAMP else "_ntz"
+        advice = f"Call .date() on it, or declare the column as timestamp{zone}." if is_moment else DECLARE
         raise Refusal(describe(value), advice=advice)
     return dt.date(value.year, value.month, value.day)
 

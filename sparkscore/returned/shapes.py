@@ -81,7 +81,7 @@ def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
         return Columns(None, [objects], len(objects.items))
     items = [None if is_missing(item) or is_nan(item) else item for item in objects.items]
     if shape == _DICT:
-        return _columns_of_dicts(items)
+        return Columns(None, [Objects(items)], len(items)) if _are_maps(items, schema) else _columns_of_dicts(items)
     if shape == _LIST and takes_lists(schema) and (schema is not None or all(map(_is_homogeneous, items))):
         return Columns(None, [Objects(items)], len(items))
     return _columns_of_rows(items, None if schema is None else len(schema))
@@ -127,6 +127,14 @@ def _shape(item: Any) -> str:
     return _SCALAR
 
 
+def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
+    """Whether dicts are the values of the only column, which is declared as a map, and not rows of columns."""
+    if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
+        return False
+    column, dicts = schema.field(0), [item for item in items if item is not None]
+    return not all(item.keys() == {column.name} and isinstance(item[column.name], dict) for item in dicts)
+
+
 def _is_homogeneous(item: Any) -> bool:
     """Tell whether a list's values are all of one kind, so that they are one array; integers and floats are numbers."""
     if item is None or (isinstance(item, np.ndarray) and item.dtype != object):
@@ -163,9 +171,17 @@ def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
                 f"element {index + 1}",
                 got=f"a dict {keys_difference(item, {key for key in first if isinstance(key, str)})}",
                 expected=f"the keys of element {start + 1}: {names(first)}",
-                next_step="Return the same keys for every element, with None where there is no value.",
+                next_step="Return the same keys for every element, with None where there is no value, or declare a map: "
+                "'output.schema: prediction map<string,double>'.",
             )
     column_names = list(first)
+    if column_names and not any(isinstance(name, str) for name in column_names):
+        raise column_error(
+            "the name of column 1",
+            got=class_name(column_names[0]),
+            expected="a text",
+            next_step="Use texts as keys, or declare a map, such as 'output.schema: prediction map<bigint,double>'.",
+        )
     check_names(column_names)
     forms: list[Form] = [Objects([None if item is None else item[name] for item in items]) for name in column_names]
     return Columns(column_names, forms, len(items))

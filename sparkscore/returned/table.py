@@ -30,7 +30,10 @@ from sparkscore.returned.shapes import (
 )
 
 _FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
-_LISTS: Final = (list, tuple, pd.Series, pd.Index, pa.Array, pa.ChunkedArray, Iterator)
+_EXTENSION: Final = pd.api.extensions.ExtensionArray  # what ``.array`` and ``.values`` of a Series may give
+_LISTS: Final = (list, tuple, pd.Series, pd.Index, _EXTENSION, pa.Array, pa.ChunkedArray, Iterator)
+_ADVICE: Final = "Return one element per item, or a DataFrame; wrap a single value in a list."
+_DICT_ADVICE: Final = "Return a table of it, pd.DataFrame(returned), or one element per item."
 _LENGTHS: Final = frozenset(
     kind.__len__ for kind in (list, tuple, pd.DataFrame, pd.Series, pd.Index, pa.Array, pa.ChunkedArray)
 )
@@ -93,14 +96,22 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     if isinstance(returned, _FRAMES):
         columns = _columns_of_frame(returned, schema)
         return Returned(_build(columns, schema), columns.count, is_frame=True)
-    is_array = isinstance(returned, np.ndarray) and returned.ndim > 0
-    if not (is_array or isinstance(returned, _LISTS)):
+    if not _is_of_values(returned):
         raise _wrong_kind(returned)
+    if isinstance(returned, np.ndarray) and returned.dtype.names:
+        return tabulate(NamedColumns({name: returned[name] for name in returned.dtype.names}), schema)
     form = open_values(returned)
     columns = find_columns(form, schema)
     if not columns.count:
         columns = Columns(None, [], 0)  # an empty array's type is chance: np.array([]) is double
     return Returned(_build(columns, schema), columns.count, is_frame=False)
+
+
+def _is_of_values(returned: Any) -> bool:
+    """Whether something has an element for each item, in an order; Python iterates over texts, dicts and sets, too."""
+    if isinstance(returned, np.ndarray):
+        return bool(returned.ndim)
+    return isinstance(returned, _LISTS)
 
 
 def _columns_of_frame(frame: Any, schema: pa.Schema | None) -> Columns:
@@ -123,6 +134,14 @@ def _columns_of_frame(frame: Any, schema: pa.Schema | None) -> Columns:
 def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
     found = list(named.columns)
     check_names(found)
+    for name, values in named.columns.items():
+        if not _is_of_values(values):
+            raise column_error(
+                f"output '{name}' of the model",
+                got=describe(values),
+                expected="a list or an array, with a value for each item",
+                next_step="Let the model return a value for each item, also where all are the same.",
+            )
     forms = [open_values(values) for values in named.columns.values()]
     counts = [len(form.data if isinstance(form, Vector) else _items_of(form)) for form in forms]
     if len(set(counts)) > 1:
@@ -225,5 +244,5 @@ def _wrong_kind(returned: Any) -> OutputContractError:
         got="None" if returned is None else describe(returned),
         expected="a list, tuple, NumPy array, pandas Series or DataFrame, Arrow array or table, or an iterator",
         state=STATE,
-        next_step="Return one element per item, or a DataFrame; wrap a single value in a list.",
+        next_step=_DICT_ADVICE if isinstance(returned, dict) else _ADVICE,
     )

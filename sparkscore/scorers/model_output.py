@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sparkscore.returned import NamedColumns
+from sparkscore.returned.shapes import are_positions
 from sparkscore.scorers.estimators import outputs_of_estimator
 
 _PREDICTION: Final = "prediction"
@@ -17,8 +18,8 @@ _PREDICTION: Final = "prediction"
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
     """Turn the return value of a model's method into values, arrays, lists or named columns.
 
-    A DataFrame's columns keep their names; columns that nobody named (numbers) are ``c0, c1 …``, or the values alone if
-    there is one. A dict of arrays gives a column per key. Sparse matrices become dense, pydantic objects dicts. A list
+    A DataFrame's columns keep their names, other numbers than 0, 1 … among them; columns that nobody named (0, 1 …) are
+    ``c0, c1 …``, or the values alone if there is one. A dict of arrays gives a column per key. Sparse matrices become dense, pydantic objects dicts. A list
     of matrices is a column for each where an estimator gave it, whatever number of rows there are; else it is rows.
     """
     outputs = outputs_of_estimator(returned) if is_of_estimator else None
@@ -52,10 +53,10 @@ def _columns_of_frame(frame: pd.DataFrame) -> Any:
         return frame.reset_index(drop=True)  # refused by name, further on
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
     names = list(frame.columns)
-    if not all(isinstance(name, (int, np.integer)) for name in names):
-        return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)}, frame.index)
-    if len(columns) == 1:
+    if len(columns) == 1 and isinstance(names[0], (int, np.integer)):
         return columns[0]
+    if not are_positions(names):  # numbers in another order are names: those of classes, for example
+        return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)}, frame.index)
     return NamedColumns({f"c{position}": column for position, column in enumerate(columns)}, frame.index)
 
 

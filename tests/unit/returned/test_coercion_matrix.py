@@ -128,6 +128,8 @@ def is_null(value: Any) -> bool:
 def expected(value: Any, type_: pa.DataType) -> Any:
     if is_null(value):
         return NULL
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return expected(value[()], type_)
     if isinstance(value, enum.Enum):
         return REFUSED
     return rule_for(type_)(value, type_)
@@ -236,7 +238,7 @@ def rule_moment(value: Any, type_: pa.DataType) -> Any:
 
 
 def rule_array(value: Any, type_: pa.DataType) -> Any:
-    if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and value.ndim == 0):
+    if not isinstance(value, (list, tuple, np.ndarray)):
         return REFUSED
     hidden = np.ma.getmaskarray(value) if isinstance(value, np.ma.MaskedArray) else [False] * len(value)
     items = [

@@ -210,3 +210,14 @@ def test_an_output_that_is_declared_by_name_keeps_its_column_whatever_the_order(
     found = tabulate(NamedColumns({"low": [1], "high": [9]}), parse_ddl("high int, lo int")).table
 
     assert found.to_pylist() == [{"high": 9, "lo": 1}]
+
+
+# A text, a dict or a set can be iterated over, and would be a value for each item where the number fits by chance.
+@pytest.mark.parametrize(
+    "value", ["yes", b"yes", {"x": 1, "y": 2, "z": 3}, {1, 2, 3}, 5, None, np.array(5), pd.DataFrame({"a": [1]})]
+)
+def test_an_output_that_is_no_list_of_values_is_refused(value: Any) -> None:
+    error = refused({"answer": value, "n": [1, 2, 3]})
+
+    assert error.code == "OUTPUT_COLUMNS"
+    assert "output 'answer' of the model" in str(error)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import pickle
+import uuid
 from collections import deque, namedtuple
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from sparkscore.errors import OutputContractError
 from sparkscore.returned import tabulate
 from sparkscore.signature import parse_ddl, to_ddl
 
+Colour = enum.Enum("Colour", ["RED"])
 Row = namedtuple("Row", ["x", "y"])  # noqa: PYI024 - a script's plain named tuple
 
 
@@ -383,3 +387,85 @@ def test_another_number_of_columns_than_declared_is_refused() -> None:
     error = refused(pd.DataFrame([[1, 2, 3]]), "a bigint, b bigint")
 
     assert "3 value(s)" in str(error)
+
+
+# -------------------------------------------------------------------------------- everyday containers, and advice
+
+
+@pytest.mark.parametrize(
+    ("returned", "table"),
+    [
+        (pd.Categorical(["b", None, "a"]), {"prediction": ["b", None, "a"]}),
+        (pd.array([1, None], dtype="Int64"), {"prediction": [1, None]}),
+        (pd.Series([True, None], dtype="boolean").array, {"prediction": [True, None]}),
+        ([np.array(1.5), np.array(2.0)], {"prediction": [1.5, 2.0]}),
+        ([np.array("a"), None], {"prediction": ["a", None]}),
+        (np.array([(1, "x"), (2, "y")], dtype=[("n", "i4"), ("s", "U3")]), {"n": [1, 2], "s": ["x", "y"]}),
+        (pd.DataFrame({"a": [np.array(1), None]}), {"a": [1, None]}),
+    ],
+)
+def test_everyday_containers(returned: Any, table: dict[str, Any]) -> None:
+    result = tabulate(returned)
+
+    assert result.table.to_pydict() == table
+    assert result.elements == len(returned)
+
+
+@pytest.mark.parametrize(
+    ("returned", "ddl", "table"),
+    [
+        ([{"x": 1.0}, {"y": 2.0}, None], "p map<string,double>", {"p": [[("x", 1.0)], [("y", 2.0)], None]}),
+        ([{"x": 1.0}, {"x": 2.0}], "p map<string,double>", {"p": [[("x", 1.0)], [("x", 2.0)]]}),
+        ([{"p": {"x": 1.0}}], "p map<string,double>", {"p": [[("x", 1.0)]]}),
+        ([{"p": 1.0}], "p map<string,double>", {"p": [[("p", 1.0)]]}),
+        ([{0: 0.5}], "p map<bigint,double>", {"p": [[(0, 0.5)]]}),
+        ([np.array(1.5)], "p double", {"p": [1.5]}),
+        (np.array([(1, 2.5)], dtype=[("b", "i4"), ("a", "f8")]), "a double, b bigint", {"a": [2.5], "b": [1]}),
+    ],
+)
+def test_everyday_containers_as_declared(returned: Any, ddl: str, table: dict[str, Any]) -> None:
+    assert tabulate(returned, parse_ddl(ddl)).table.to_pydict() == table
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (dt.timedelta(1), "total_seconds"),
+        (np.timedelta64(1, "s"), "total_seconds"),
+        ({1}, "sorted"),
+        (1j, ".real and .imag"),
+        (dt.time(1), "str"),
+        (uuid.UUID(int=1), "str"),
+        (Path("x"), "str"),
+        (pd.Period("2020-01"), "str"),
+        (Colour.RED, ".value"),
+        (pd.Series([1]), "tolist"),
+        (pd.DataFrame({"a": [1]}), "pd.concat"),
+        (object(), "numbers, texts"),
+    ],
+)
+@pytest.mark.parametrize("ddl", [None, "p string", "p array<double>"])
+def test_what_no_column_holds_has_advice_of_its_own(value: Any, told: str, ddl: str | None) -> None:
+    error = refused([value], ddl)
+
+    assert error.code == "OUTPUT_TYPE"
+    assert told in error.next_step
+    assert "declare" not in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("returned", "ddl", "told"),
+    [
+        ([[], []], None, "prediction array<double>"),
+        (pa.array([[], []], pa.list_(pa.null())), None, "prediction array<double>"),
+        ([None], None, "prediction double"),
+        ([dt.datetime(2024, 1, 1)], "d date", "timestamp_ntz"),
+        ([dt.datetime(2024, 1, 1, tzinfo=dt.UTC)], "d date", "timestamp."),
+        ({"a": [1]}, None, "pd.DataFrame(returned)"),
+        ([{"x": 1.0}, {"y": 2.0}], None, "prediction map<string,double>"),
+        ([{0: 0.25, 1: 0.75}], None, "prediction map<bigint,double>"),
+        (pa.array([dt.time(1)]), None, "cast"),
+    ],
+)
+def test_advice_can_be_followed(returned: Any, ddl: str | None, told: str) -> None:
+    assert told in refused(returned, ddl).next_step
