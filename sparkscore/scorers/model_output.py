@@ -18,9 +18,10 @@ _PREDICTION: Final = "prediction"
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
     """Turn the return value of a model's method into values, arrays, lists or named columns.
 
-    A DataFrame's columns keep their names, other numbers than 0, 1 … among them; columns that nobody named (0, 1 …) are
-    ``c0, c1 …``, or the values alone if there is one. A dict of arrays gives a column per key. Sparse matrices become dense, pydantic objects dicts. A list
-    of matrices is a column for each where an estimator gave it, whatever number of rows there are; else it is rows.
+    A DataFrame's columns keep their names, also numbers other than 0, 1 and so on; columns that nobody named are ``c0,
+    c1 …``, or the values alone if there is one. A dict of arrays gives a column per key. Sparse matrices become dense,
+    pydantic objects dicts. A list of matrices is a column for each where an estimator gave it, whatever number of rows
+    there are; else it is rows.
     """
     outputs = outputs_of_estimator(returned) if is_of_estimator else None
     if outputs is not None:

@@ -459,7 +459,7 @@ def test_what_no_column_holds_has_advice_of_its_own(value: Any, told: str, ddl: 
         ([[], []], None, "prediction array<double>"),
         (pa.array([[], []], pa.list_(pa.null())), None, "prediction array<double>"),
         ([None], None, "prediction double"),
-        ([dt.datetime(2024, 1, 1)], "d date", "timestamp_ntz"),
+        ([pd.Timestamp("2024-01-01")], "d date", "timestamp_ntz"),
         ([dt.datetime(2024, 1, 1, tzinfo=dt.UTC)], "d date", "timestamp."),
         ({"a": [1]}, None, "pd.DataFrame(returned)"),
         ([{"x": 1.0}, {"y": 2.0}], None, "prediction map<string,double>"),
