@@ -61,8 +61,10 @@ def open_values(values: Any) -> Form:
     """Give the form of a column's values, in any of the containers that hold one."""
     if isinstance(values, (Vector, Objects)):
         return values
-    if isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
-        return _open_series(values if isinstance(values, pd.Series) else pd.Series(values))
+    if isinstance(values, pd.Index):
+        values = values.to_series()
+    if isinstance(values, (pd.Series, pd.api.extensions.ExtensionArray)):
+        return _open_series(pd.Series(values))
     if isinstance(values, np.ndarray):
         return open_numpy(values)
     if isinstance(values, pa.ChunkedArray):
