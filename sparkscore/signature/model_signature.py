@@ -20,8 +20,8 @@ class ColumnInput:
         type: the Arrow type that the model wants; None where it takes any type.
         is_required: whether the model needs it.
         takes_null: whether it takes a NULL where the type has no value for it: an integer or a boolean.
-        kinds: kinds of columns that it takes (``text``, ``integer``, ``number``, ``boolean``), besides those that become
-            its type; any where there is neither a type nor a kind.
+        kinds: kinds of columns that it takes (``text``, ``integer``, ``number``, ``boolean``), besides those that
+            become its type; any where there is neither a type nor a kind.
     """
 
     name: str | None
