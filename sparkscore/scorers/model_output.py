@@ -53,7 +53,7 @@ def _columns_of_frame(frame: pd.DataFrame) -> Any:
     if not frame.columns.is_unique:
         return frame.reset_index(drop=True)  # refused by name, further on
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
-    names = list(frame.columns)
+    names: list[Any] = list(frame.columns)
     if len(columns) == 1 and isinstance(names[0], (int, np.integer)):
         return columns[0]
     if not are_positions(names):  # numbers in another order are names: those of classes, for example
