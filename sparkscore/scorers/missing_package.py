@@ -19,35 +19,68 @@ from sparkscore.outcome import Failure
 from sparkscore.scorers.environment import EnvironmentSpec, names_of_the_same
 
 _NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
+# How Python writes that one exception came of another: said so by 'from', or while the first was handled.
+_LINE: Final = rf"^ModuleNotFoundError: {_NO_MODULE.pattern}\n\n"
+_CAUSED: Final = re.compile(f"{_LINE}The above exception was the direct cause", re.MULTILINE)
+_HANDLED: Final = re.compile(f"{_LINE}During handling of the above exception", re.MULTILINE)
+# Names that the packages of many projects share.
+_SHARED: Final = frozenset({"azure", "backports", "google", "nvidia", "opentelemetry", "ruamel"})
 _PACKAGES: Final = {
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python",
     "dateutil": "python-dateutil",
+    "docx": "python-docx",
     "dotenv": "python-dotenv",
     "faiss": "faiss-cpu",
     "fitz": "pymupdf",
+    "imblearn": "imbalanced-learn",
+    "jwt": "pyjwt",
+    "Crypto": "pycryptodome",
+    "Levenshtein": "levenshtein",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyopenssl",
     "PIL": "pillow",
     "pkg_resources": "setuptools",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "sksurv": "scikit-survival",
+    "slugify": "python-slugify",
     "yaml": "pyyaml",
 }
 
 
 def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
-    """Give the advice for a module that is not there, in the place of any other; other failures as they are.
+    """Give the advice for a module that is not there; failures that have advice, and others, as they are.
+
+    The module may have been missing to a package that says so in its own words, such as pandas without openpyxl.
 
     Args:
         failure: what the user's code or model raised.
         environment: what the deployment says of packages; None where it says nothing.
     """
-    found = _NO_MODULE.search(failure.message) if failure.error_class == "ModuleNotFoundError" else None
-    return failure if found is None else replace(failure, next_step=_advice(found[1], environment))
+    module = "" if failure.next_step else _missing_module(failure)
+    return replace(failure, next_step=_advice(module, environment)) if module else failure
+
+
+def _missing_module(failure: Failure) -> str:
+    """Name the module without which the code failed; an empty text where it is something else."""
+    found = None
+    if failure.error_class == "ModuleNotFoundError":
+        found = _NO_MODULE.search(failure.message)
+    elif failure.error_class == "ImportError":
+        found = _HANDLED.search(failure.traceback_text)
+    found = found or _CAUSED.search(failure.traceback_text)
+    return found[1] if found else ""
 
 
 def _advice(module: str, environment: EnvironmentSpec | None) -> str:
     top = module.partition(".")[0]
     package = _PACKAGES.get(top, top)
+    if top in _SHARED:
+        return (
+            f"Module '{module}' is not installed on the workers, and many packages share the name '{top}'. "
+            f"{_how_to_get(module.replace('.', '-'), environment)}"
+        )
     if (installed := _version_of(top, package)) is not None:
         return (
             f"Package '{package}' is installed on the workers ({installed}) and has no such module: another version is "
@@ -91,7 +124,9 @@ def _is_of(line: str, package: str) -> bool:
         name = Requirement(line).name
     except InvalidRequirement:
         name = re.split(r"[=<>!~ \[]", line.rpartition("::")[2], maxsplit=1)[0]
-    return canonicalize_name(name) in names_of_the_same(package)
+    is_shared = package.partition("-")[0] in _SHARED
+    plain = canonicalize_name(name)
+    return plain.startswith(f"{package}-") if is_shared else plain in names_of_the_same(package)
 
 
 def _sentence(source: str) -> str:

@@ -229,7 +229,7 @@ class ScriptScorer:
         # SystemExit included: a script that calls sys.exit() has failed its mini-batch, not ended the worker.
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             failure = describe_failure(error, code, self._folder)
-            step = failure.next_step or advice_for(error, self._model_folder)
+            step = failure.next_step or advice_for(error, self._model_folder, self._folder)
             raise ScorerFailedError(replace(failure, next_step=step)) from None
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import sys
 import traceback
 from pathlib import Path
 from typing import Final
@@ -26,13 +27,20 @@ _HOST: Final = {
     "permission": "Give the user that runs Spark's workers the right to it, or let the script use another place.",
     "room": "Make room on the worker's host, where the script writes.",
 }
+_OTHER_VERSION: Final = (
+    "The package is there in a version that lacks this name: name the version in the deployment's requirements."
+)
+_RELATIVE: Final = (
+    "The script is no part of a package. Import the files of the code folder by their names from there: "
+    "'from helper import NAME', 'from folder.helper import NAME'."
+)
 _ENDED_ITSELF: Final = (
     "The script ended itself; what it printed is in Spark's log. Arguments that it reads stand in "
     "'code_configuration.arguments'."
 )
 
 
-def advice_for(error: BaseException, model_folder: Path) -> str:
+def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
     """Say what helps where the fault is not the script's own; nothing where it is, or where that is not known.
 
     Never raises: the exception's class may be the user's.
@@ -40,14 +48,15 @@ def advice_for(error: BaseException, model_folder: Path) -> str:
     Args:
         error: what the script raised.
         model_folder: what the script finds as ``AZUREML_MODEL_DIR``.
+        code_folder: the copy of the script's code folder, if there is one.
     """
     try:
-        return _advice(error, model_folder)
+        return _advice(error, model_folder, code_folder)
     except BaseException:  # noqa: BLE001 - the user's own __str__ may even exit
         return ""
 
 
-def _advice(error: BaseException, model_folder: Path) -> str:
+def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) -> str:
     advice = _HOST.get(_of_the_host(error), "")
     match error:
         case _ if advice:
@@ -57,7 +66,7 @@ def _advice(error: BaseException, model_folder: Path) -> str:
         case SyntaxError() if (error.filename or "").endswith(".py"):
             advice = f"The workers have Python {platform.python_version()}: write it for that, or set 'python.path'."
         case ImportError():
-            advice = _of_an_import(error)
+            advice = _of_an_import(error, code_folder)
         case KeyError() if _is_of_the_environment(error):
             advice = f"Set the variable in the deployment: environment_variables: {{{error.args[0]}: VALUE}}."
         case SystemExit():
@@ -91,12 +100,25 @@ def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
     return "The file must be at that place on every worker's host; one in the code folder travels with the script."
 
 
-def _of_an_import(error: ImportError) -> str:
+def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return "" if error.name else "The whole traceback is in the log."
+        return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
     if ".so" in str(error) or (error.path or "").endswith(".so"):
         return "A package of the workers, or a library of their system that it needs, is not whole: install it there."
-    return "The package is there in a version that lacks this name: name the version in the deployment's requirements."
+    if str(error).startswith("attempted relative import"):
+        return _RELATIVE
+    is_own = code_folder is not None and error.path is not None and Path(error.path).is_relative_to(code_folder)
+    return "" if is_own or not str(error).startswith("cannot import name") else _OTHER_VERSION
+
+
+def _of_a_module(name: str, code_folder: Path | None) -> str:
+    """Say that a module would be in the code folder; nothing where it may be one of a package."""
+    top = name.partition(".")[0]
+    loaded = sys.modules.get(top)
+    places = [getattr(loaded, "__file__", None), *getattr(loaded, "__path__", ())]
+    if code_folder is None or not any(place and Path(place).is_relative_to(code_folder) for place in places):
+        return ""
+    return f"'{top}' is of the code folder, which has no module '{name}': add the file, or correct the import."
 
 
 def _is_of_the_environment(error: KeyError) -> bool:

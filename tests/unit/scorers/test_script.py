@@ -22,6 +22,7 @@ from sparkscore.outcome import Failure
 from sparkscore.scorers import ScriptSpec, load_scorer
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
+from sparkscore.scorers.missing_package import advise_on_package
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.script import ScriptScorer
 from sparkscore.scripts.packing import pack_script
@@ -557,3 +558,34 @@ def test_parameters_that_only_an_import_shows_are_found_before_init(source: str,
         load(source)
 
     assert caught.value.code == "SCRIPT_PARAMETERS"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("from . import helper", "from helper import NAME"),
+        ("from .helper import y", "from helper import NAME"),
+        ("import pkg.above", "from helper import NAME"),
+        ("import pkg.missing", "'pkg' is of the code folder, which has no module 'pkg.missing'"),
+        ("import pkg.wrong", "'pkg' is of the code folder, which has no module 'pkg.absent'"),
+        ("import helper.sub", "'helper' is of the code folder, which has no module 'helper.sub'"),
+        ("from helper import absent", ""),
+        ("import first", ""),
+    ],
+)
+def test_files_of_the_code_folder_are_no_packages_of_the_workers(source: str, told: str, load: Load) -> None:
+    siblings = {
+        "helper.py": "y = 1",
+        "pkg/__init__.py": "",
+        "pkg/above.py": "from ..helper import y",
+        "pkg/wrong.py": "from .absent import y",
+        "first.py": "from second import b\na = 1",
+        "second.py": "from first import a\nb = 1",
+    }
+
+    with pytest.raises(ScorerFailedError) as caught:
+        load(f"{source}\ndef run(mini_batch): return [1]", siblings=siblings)
+
+    step = advise_on_package(caught.value.failure, None).next_step
+    assert told in step
+    assert bool(step) is bool(told)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkscore.outcome import Failure
+from sparkscore.outcome import Failure, describe_failure
 from sparkscore.scorers.environment import EnvironmentSpec, differences_of, names_of_the_same
 from sparkscore.scorers.missing_package import advise_on_package
 from sparkscore.scripts.faults import advice_for
@@ -81,6 +81,7 @@ def test_an_exception_that_cannot_be_asked_has_no_advice() -> None:
     assert advice_for(OddError(), Path("/models")) == ""
 
 
+MISSING = "'no_such' is not installed on the workers"
 CONDA = EnvironmentSpec(
     "'environment.conda_file'",
     ("lightgbm==4.5", "opencv-python-headless"),
@@ -101,7 +102,7 @@ CONDA = EnvironmentSpec(
 def test_a_missing_package_is_named_with_where_it_is_listed(
     module: str, environment: EnvironmentSpec | None, told: str
 ) -> None:
-    failure = Failure("SCRIPT_IMPORT", "ModuleNotFoundError", f"No module named '{module}'", next_step="x")
+    failure = Failure("SCRIPT_IMPORT", "ModuleNotFoundError", f"No module named '{module}'")
 
     step = advise_on_package(failure, environment).next_step
 
@@ -109,6 +110,44 @@ def test_a_missing_package_is_named_with_where_it_is_listed(
     assert "sparkscore env build" in step
     assert "python.path" in step
     assert ("file of yours" in step) is not module.startswith("pandas")
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("google.cloud", "Module 'google.cloud' is not installed on the workers, and many packages share"),
+        ("azure", "Module 'azure' is not installed"),
+        ("Crypto", "'pycryptodome' is not installed"),
+    ],
+)
+def test_modules_whose_packages_have_other_names(module: str, told: str) -> None:
+    failure = Failure("SCRIPT_IMPORT", "ModuleNotFoundError", f"No module named '{module}'")
+    listing = EnvironmentSpec("'conda.yml'", ("google-cloud-storage==2", "azure-storage-blob", "pycryptodome"))
+
+    assert told in advise_on_package(failure, None).next_step
+    assert "lists it ('" in advise_on_package(failure, listing).next_step
+    assert "does not list it" in advise_on_package(failure, CONDA).next_step
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("try:\n import no_such\nexcept ImportError as e:\n raise RuntimeError('x') from e", MISSING),
+        ("try:\n import no_such\nexcept ImportError:\n raise ImportError('pip install it')", MISSING),
+        ("try:\n import no_such\nexcept ImportError as e:\n raise ImportError('pip install it') from e", MISSING),
+        ("try:\n import no_such\nexcept ImportError:\n {}['a']", ""),
+        ("try:\n import no_such\nexcept ImportError:\n raise ImportError('x') from None", ""),
+        ("raise ImportError('x')", ""),
+    ],
+)
+def test_a_package_that_is_missing_behind_another_exception_is_named(source: str, told: str) -> None:
+    error = raised(source)
+    failure = describe_failure(error, "SCRIPT_IMPORT")
+
+    assert advice_for(error, Path("/models"), Path("/code")) == ""
+    step = advise_on_package(failure, None).next_step
+    assert told in step
+    assert bool(told) is bool(step)
 
 
 def test_other_failures_keep_their_advice() -> None:
