@@ -160,7 +160,7 @@ def _measure_diabetes(predictions: DataFrame) -> str:
 def _print_part(part: _Part, run: Run, quality: str, console: Console) -> None:
     console.print()
     console.print(f"[bold]── {part.title} ──[/bold]")
-    print_record(run.record, part.run.folder.path, console, {"quality": quality})
+    print_record(run.recorded, part.run.folder.path, console, {"quality": quality})
     print_first_rows(run, console)
 
 

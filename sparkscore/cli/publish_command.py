@@ -43,6 +43,10 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 def discard_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     """Drop a run that was scored and not published; arguments, result and errors are those of `publish_run`."""
-    record = discard(run_id, runs=runs)
-    print_json(record) if as_json else print_record(record, RunFolder(runs_folder(runs), run_id).path, result_console())
+    answer = discard(run_id, runs=runs)
+    if as_json:
+        print_json(answer)
+    else:
+        folder = runs_folder(runs)
+        print_record(read_record(folder, run_id), folder / run_id, result_console())
     return OK

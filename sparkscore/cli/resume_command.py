@@ -54,15 +54,14 @@ def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool, is_dry: 
     """
     folder = runs_folder(runs)
     records = list_records(folder)
-    recorded = [Path(place) for record in records if (place := _text_in(record.get("output"), "location"))]
+    recorded = [Path(record.output.location) for record in records if record.output.location]
     places = sorted(set(outputs or recorded))
     holders = {place / STAGE_FOLDER for place in places}
-    configs = [(record.get("config") or {}).get("output") for record in records]
-    holders |= {Path(place) for output in configs if (place := _text_in(output, "stage"))}
+    holders |= {Path(place) for record in records if (place := record.stage_place)}
     # Before the stages go: rows that a dead driver was replacing are put back, or the new ones are completed.
     settled = [aside for place in places for aside in _take_up_replacing(place, is_dry=is_dry)]
     removed = [stage for holder in sorted(holders) for stage in clean_stages(holder, is_dry=is_dry)]
-    dead = [record["run_id"] for record in records if _end_dead(RunFolder(folder, record["run_id"]), is_dry=is_dry)]
+    dead = [record.run_id for record in records if _end_dead(RunFolder(folder, record.run_id), is_dry=is_dry)]
     if as_json:
         stages = [{"path": str(stage.path), "bytes": stage.size_bytes} for stage in removed]
         taken_up = [str(aside) for aside in settled]
@@ -77,12 +76,6 @@ def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool, is_dry: 
     if not (settled or removed or dead):
         to_stdout("nothing to clean")
     return OK
-
-
-def _text_in(part: object, name: str) -> str | None:
-    """Give a text of a part of a record, which others may have changed."""
-    value = part.get(name) if isinstance(part, dict) else None
-    return value if isinstance(value, str) and value else None
 
 
 def _take_up_replacing(place: Path, *, is_dry: bool) -> list[Path]:
@@ -100,7 +93,7 @@ def _take_up_replacing(place: Path, *, is_dry: bool) -> list[Path]:
 
 def _end_dead(folder: RunFolder, *, is_dry: bool) -> bool:
     record = folder.read_record()
-    if record is None or record.get("state") != RUNNING or is_held(folder.lock_file):
+    if record is None or record.state != RUNNING or is_held(folder.lock_file):
         return False
     if not is_dry:
         folder.write_record(end_record(record, ABORT))

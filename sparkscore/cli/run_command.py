@@ -208,7 +208,7 @@ def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
     folder = None if request.prepared is None else request.prepared.folder
     record = None if folder is None or isinstance(error, SparkscoreError) else folder.read_record()
     # The record in the folder may be that of an earlier run of this id: then its state is another.
-    if record is not None and record.get("state") == state:
-        return record
+    if record is not None and record.state == state:
+        return record.as_dict()
     run_id = request.options.get("run_id") if folder is None else folder.run_id
     return describe_failure(error, run_id=run_id, state=state)

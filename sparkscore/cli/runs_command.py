@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.printable import printable
+from sparkscore.record.run_record import RunRecord
 from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
@@ -20,7 +19,7 @@ def list_runs(runs: Path | None, *, as_json: bool) -> int:
     folder = runs_folder(runs)
     records = list_records(folder)
     if as_json:
-        print_json({"folder": str(folder), "runs": records})
+        print_json({"folder": str(folder), "runs": [record.as_dict() for record in records]})
     elif records:
         _print_table(records)
     else:
@@ -40,7 +39,7 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     folder = runs_folder(runs)
     record = read_record(folder, run_id)
     if as_json:
-        print_json(record)
+        print_json(record.as_dict())
         return OK
     # Imported here: a JSON answer does not need it.
     from sparkscore.cli.summary import print_record, result_console  # noqa: PLC0415
@@ -49,7 +48,7 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     return OK
 
 
-def _print_table(records: list[dict[str, Any]]) -> None:
+def _print_table(records: list[RunRecord]) -> None:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - see show_run
     from rich.table import Table  # noqa: PLC0415 - see show_run
     from rich.text import Text  # noqa: PLC0415 - see show_run
@@ -69,14 +68,12 @@ def _print_table(records: list[dict[str, Any]]) -> None:
     result_console().print(table)
 
 
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    counts, output = record.get("counts") or {}, record.get("output") or {}
-    place = output.get("location")
+def _row(record: RunRecord) -> tuple[str, ...]:
     return (
-        str(record.get("run_id")),
-        str(record.get("state")),
-        str(record.get("started_at"))[:19].replace("T", " "),
-        f"{counts.get('scored', 0):,}",
-        f"{counts.get('failed', 0):,}",
-        shown_path(place) if place else "",
+        record.run_id,
+        record.state,
+        record.started_at[:19].replace("T", " "),
+        f"{record.counts.scored:,}",
+        f"{record.counts.failed:,}",
+        shown_path(record.output.location) if record.output.location else "",
     )

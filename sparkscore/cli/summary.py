@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,6 +15,14 @@ from rich.text import Text
 
 from sparkscore.cli.reply import shown_path
 from sparkscore.printable import printable
+from sparkscore.record.run_record import (
+    Counts,
+    RecordedError,
+    RecordedInput,
+    RecordedOutput,
+    RecordedQuarantine,
+    RunRecord,
+)
 
 if TYPE_CHECKING:
     from sparkscore.run import Run
@@ -48,12 +56,12 @@ def state_style(state: str) -> str:
 def print_summary(run: Run, folder: Path) -> None:
     """Print what a complete run did, where its table is, and the table's first rows."""
     console = result_console()
-    print_record(run.record, folder, console)
+    print_record(run.recorded, folder, console)
     print_first_rows(run, console)
 
 
 def print_record(
-    record: Mapping[str, Any], folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
+    record: RunRecord, folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Print the record as lines of a name and a value.
 
@@ -64,10 +72,8 @@ def print_record(
         more: lines to add.
     """
     lines = {**_lines(record), **more, "run record": shown_path(folder / "record.json")}
-    state = str(record["state"])
-    console.print(
-        Text.assemble((printable(state), state_style(state)), f"  {printable(record['run_id'])}"), soft_wrap=True
-    )
+    state = Text(printable(record.state), state_style(record.state))
+    console.print(Text.assemble(state, f"  {printable(record.run_id)}"), soft_wrap=True)
     for name, value in lines.items():
         if value:
             console.print(Text.assemble(f"  {name:<14}", printable(value)), soft_wrap=True)
@@ -102,89 +108,83 @@ def _columns_to_show(names: Sequence[str]) -> list[str]:
     return [*names[:first], *names[first - _MOST_COLUMNS :]]
 
 
-def _lines(record: Mapping[str, Any]) -> dict[str, str]:
+def _lines(record: RunRecord) -> dict[str, str]:
     return {
-        "deployment": str(record.get("deployment") or ""),
-        "input": _input(record.get("input") or {}),
+        "deployment": record.deployment or "",
+        "input": _input(record.input),
         "items": _items(record),
-        "mini-batches": _mini_batches(record.get("counts") or {}),
+        "mini-batches": _mini_batches(record.counts),
         "model": _model(record),
         "seconds": _seconds(record),
-        "table": _table(record.get("output") or {}),
-        "held in": shown_path(record["stage"]) if record.get("stage") else "",
-        "next": f"sparkscore publish {record['run_id']}, or with --discard" if record.get("stage") else "",
-        "quarantine": _quarantine(record.get("quarantine") or {}),
-        "error": _error(record.get("error") or {}),
+        "table": _table(record.output),
+        "held in": shown_path(record.stage) if record.stage else "",
+        "next": f"sparkscore publish {record.run_id}, or with --discard" if record.stage else "",
+        "quarantine": _quarantine(record.quarantine),
+        "error": _error(record.error),
     }
 
 
-def _quarantine(quarantine: Mapping[str, Any]) -> str:
-    rows = quarantine.get("rows") or 0
-    return f"{shown_path(quarantine['location'])} ({rows:,} {'row' if rows == 1 else 'rows'})" if rows else ""
-
-
-def _input(source: Mapping[str, Any]) -> str:
-    if not source:
+def _quarantine(quarantine: RecordedQuarantine) -> str:
+    if not (quarantine.rows and quarantine.location):
         return ""
-    location = source["location"]
-    places = location if isinstance(location, list) else [location]
+    return f"{shown_path(quarantine.location)} ({quarantine.rows:,} {'row' if quarantine.rows == 1 else 'rows'})"
+
+
+def _input(source: RecordedInput) -> str:
+    places = source.location if isinstance(source.location, list) else [source.location or ""]
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    skipped = sum((source.get("skipped") or {}).values())
+    skipped = sum((source.skipped or {}).values())
     left_out = f", {skipped:,} files left out" if skipped else ""
-    return f"{shown_path(places[0]) if places else ''}{more} ({source['format']}{left_out})"
+    return f"{shown_path(places[0])}{more} ({source.format}{left_out})" if any(places) else ""
 
 
-def _items(record: Mapping[str, Any]) -> str:
-    counts = record.get("counts") or {}
-    origin = (record.get("only_failed") or {}).get("run_id")
-    if origin and not counts["items"] and record["state"] == "COMPLETE":
-        return f"nothing to do: later runs have scored all that failed in {origin}"
-    kind = "files" if (record.get("input") or {}).get("format") == "files" else "rows"
-    in_parts = counts.get("scored_in_parts") or 0
-    told = f" ({in_parts:,} in parts of their mini-batches)" if in_parts else ""
-    numbers = f"{counts['items']:,} {kind}: {counts['scored']:,} scored{told}, {counts['failed']:,} failed"
-    return numbers if counts["items"] else ""
+def _items(record: RunRecord) -> str:
+    counts, over = record.counts, record.only_failed
+    if over and not counts.items and record.state == "COMPLETE":
+        return f"nothing to do: later runs have scored all that failed in {over.run_id}"
+    kind = "files" if record.input.format == "files" else "rows"
+    told = f" ({counts.scored_in_parts:,} in parts of their mini-batches)" if counts.scored_in_parts else ""
+    return f"{counts.items:,} {kind}: {counts.scored:,} scored{told}, {counts.failed:,} failed" if counts.items else ""
 
 
-def _mini_batches(counts: Mapping[str, Any]) -> str:
-    number = counts.get("mini_batches") or 0
-    broken = counts.get("broken_contracts") or 0
+def _mini_batches(counts: Counts) -> str:
+    broken = counts.broken_contracts
     told = f", {broken:,} of them with a broken contract" if broken else ""
-    return f"{number:,}{told}" if number else ""
+    return f"{counts.mini_batches:,}{told}" if counts.mini_batches else ""
 
 
-def _model(record: Mapping[str, Any]) -> str:
-    model, loads, processes = record.get("model") or {}, record.get("model_loads"), record.get("worker_processes")
-    name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
+def _model(record: RunRecord) -> str:
+    loads, processes = record.model_loads, record.worker_processes
+    name = " ".join(filter(None, (record.model.name, record.model.version)))
     loaded = f"{_count(loads, 'load')} in {_count(processes, 'worker process')}" if loads else ""
     return ", ".join(filter(None, (name, loaded)))
 
 
-def _count(number: object, noun: str) -> str:
+def _count(number: int, noun: str) -> str:
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
 
 
-def _seconds(record: Mapping[str, Any]) -> str:
-    steps = {step: seconds for step, seconds in (record.get("seconds") or {}).items() if seconds}
-    detail = ", ".join(f"{step} {seconds:.1f}" for step, seconds in steps.items())
-    if not (record.get("started_at") and record.get("ended_at")):
+def _seconds(record: RunRecord) -> str:
+    steps = {"plan": record.seconds.plan, "score": record.seconds.score, "publish": record.seconds.publish}
+    detail = ", ".join(f"{step} {seconds:.1f}" for step, seconds in steps.items() if seconds)
+    if record.ended_at is None:
         return detail
-    whole = datetime.fromisoformat(record["ended_at"]) - datetime.fromisoformat(record["started_at"])
+    whole = datetime.fromisoformat(record.ended_at) - datetime.fromisoformat(record.started_at)
     return f"{whole.total_seconds():.1f}" + (f" ({detail})" if detail else "")
 
 
-def _table(output: Mapping[str, Any]) -> str:
-    if output.get("rows") is None or output.get("version") is None:
+def _table(output: RecordedOutput) -> str:
+    if output.rows is None or output.version is None or output.location is None:
         return ""
-    place, version = shown_path(output["location"]), output.get("version")
-    if isinstance(version, str):  # a version of a folder of Parquet files is the folder in it
-        return f"{place}/{version} ({output['format']}, {output['rows']:,} rows)"
-    return f"{place} ({output['format']}, version {version}, {output['rows']:,} rows)"
+    place = shown_path(output.location)
+    if isinstance(output.version, str):  # a version of a folder of Parquet files is the folder in it
+        return f"{place}/{output.version} ({output.format}, {output.rows:,} rows)"
+    return f"{place} ({output.format}, version {output.version}, {output.rows:,} rows)"
 
 
-def _error(error: Mapping[str, Any]) -> str:
-    return str(error.get("message") or error.get("code") or "")
+def _error(error: RecordedError | None) -> str:
+    return "" if error is None else error.message or error.code or ""
 
 
 def _cell(value: object) -> str:

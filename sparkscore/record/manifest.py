@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sparkscore.errors import LineageError
 from sparkscore.record.checksum import SUM, is_whole, summed
+from sparkscore.record.run_record import RunRecord, record_in
 from sparkscore.stage import StagedFile
+
+_FILES: Final = ("files", "quarantined")
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Manifest:
     quarantined: tuple[StagedFile, ...]
     columns: Mapping[str, str]
     commit_info: Mapping[str, object]
-    record: dict[str, Any]
+    record: RunRecord
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
     """Return what is written."""
-    return summed({"run_id": run_id, **asdict(manifest)})
+    content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+    files = {name: [asdict(file) for file in content[name]] for name in _FILES}
+    return summed({"run_id": run_id, **content, **files, "record": manifest.record.as_dict()})
 
 
 def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
@@ -48,9 +53,10 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
         LineageError: the manifest is not as it was written.
     """
     # An earlier version of sparkscore wrote no checksum, and none of the files either.
-    has_sums = any(file.get("sha256") for name in ("files", "quarantined") for file in content.get(name, ()))
+    has_sums = any(file.get("sha256") for name in _FILES for file in content.get(name, ()))
     has_none = bool(content) and SUM not in content and not has_sums
-    if not (has_none or is_whole(content)):
+    record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
+    if record is None:
         raise LineageError(
             code="MANIFEST_CHANGED",
             what=f"the manifest '{path}' of run '{run_id}'",
@@ -59,5 +65,5 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
             next_step=f"Drop what is staged with 'sparkscore publish {run_id} --discard' or 'sparkscore clean'; "
             "score again under another --run-id.",
         )
-    files = {name: tuple(StagedFile(**file) for file in content[name]) for name in ("files", "quarantined")}
-    return Manifest(files["files"], files["quarantined"], content["columns"], content["commit_info"], content["record"])
+    files, quarantined = (tuple(StagedFile(**file) for file in content[name]) for name in _FILES)
+    return Manifest(files, quarantined, content["columns"], content["commit_info"], record)

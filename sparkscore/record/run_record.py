@@ -1,41 +1,275 @@
-"""The run record: what was scored, with what, into what, and how it ended (driver)."""
+"""The run record: what was scored, with what, into what, and how it ended (driver).
+
+The descriptions of the fields are the table of the record in ``docs/result.md``.
+"""
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sparkscore.errors import SparkscoreError, message_of
-from sparkscore.plan import Plan
+from sparkscore.record.versions import version_of_python, version_or_none
 from sparkscore.redaction import redact
-from sparkscore.scorers.load_warnings import LOADING
-from sparkscore.stage import MiniBatchReport
-from sparkscore.stage.report import add_counts
-from sparkscore.worker import ProbeReport
 
 RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "ABORT"
-# Each process may word them otherwise, with its own paths.
-_MOST_OF_LOADING = 10
-_COUNTS = (
-    "items",
-    "scored",
-    "scored_in_parts",
-    "failed",
-    "skipped",
-    "mini_batches",
-    "broken_contracts",
-    "attempts",
-    "probe_calls",
-)
 
 
-def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> dict[str, Any]:
+class Part(BaseModel):
+    """A part of the record, or the whole.
+
+    A record of another version comes out as it went in: what it did not say is not added, and keys that this version
+    does not know are kept. Read as attributes, what is missing has its default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``record.json`` holds."""
+        return self.model_dump(exclude_unset=True)
+
+
+_PartT = TypeVar("_PartT", bound=Part)
+
+
+def _nothing_for_null(value: object) -> object:
+    return {} if value is None else value
+
+
+def _checked_time(value: str) -> str:
+    datetime.fromisoformat(value)
+    return value
+
+
+# Text, so that a time is written again with the digits that it had.
+Time = Annotated[str, AfterValidator(_checked_time)]
+# Earlier versions wrote null for a part of which nothing was known.
+OrNull = BeforeValidator(_nothing_for_null)
+
+
+class RecordedInput(Part):
+    """The pinned input."""
+
+    format: str | None = Field(default=None, description="how it was read")
+    location: str | list[str] | None = Field(default=None, description="where, or a list of places")
+    version: int | str | None = Field(
+        default=None,
+        description="version of the Delta table, or a digest of the files' paths, sizes, times of modification, and "
+        "[samples](decisions/0027-what-waits-is-checked.md)",
+    )
+    items: int | None = Field(default=None, description="files or rows")
+    bytes: int | None = Field(default=None, description="size of the files")
+    files: int | None = Field(default=None, description="number of files; null for a Delta table")
+    skipped: dict[str, int] | None = Field(default=None, description="number of files left out, by reason")
+    order_doubt: str | None = Field(
+        default=None,
+        description="why the order of the columns is not known, so that no model may take them by position; null where "
+        "it is known",
+    )
+    columns: dict[str, str] | None = Field(
+        default=None, description="columns of an input of rows, with their types; null for files"
+    )
+    nulls: dict[str, bool] | None = Field(
+        default=None,
+        description="for each integer and boolean column that the scorer gets in a DataFrame: whether a NULL is in it, "
+        "so that it is [float64 or object](scoring-scripts.md#nulls-and-dtypes) in every mini-batch",
+    )
+
+
+class RecordedOutput(Part):
+    """The output: as it is planned, on its way, or published."""
+
+    format: str | None = Field(default=None, description="`delta` or `parquet`")
+    location: str | None = Field(default=None, description="where")
+    mode: str | None = Field(default=None, description="`append`, `overwrite` or `error`")
+    moved_to: str | None = Field(
+        default=None,
+        description="folder of what others had written and this run moved there, with `output.replace: foreign`; the "
+        "name is there only then",
+    )
+    version: int | str | None = Field(default=None, description="version that this run committed, or the run's folder")
+    rows: int | None = Field(default=None, description="rows of this run, read back from what was committed")
+    columns: dict[str, str] | None = Field(default=None, description="name and type of each column")
+
+
+class RecordedQuarantine(Part):
+    """The quarantine."""
+
+    location: str | None = Field(
+        default=None, description="the table of the items that failed and were tolerated; null where none did"
+    )
+    rows: int = Field(default=0, description="rows of this run in it")
+
+
+class RecordedModel(Part):
+    """A model. Of a further model, kind and flavors are not recorded."""
+
+    name: str | None = Field(default=None, description="as beside every row")
+    version: str | None = Field(default=None, description="as beside every row")
+    sha256: str | None = Field(default=None, description="digest of the model's file or folder")
+    path: str | None = Field(default=None, description="where it was; null for a model of a registry")
+    uri: str | None = Field(
+        default=None, description="the registry's reference of exactly this version; null for a file or folder"
+    )
+    kind: str | None = Field(
+        default=None,
+        description="`mlflow`, `onnx`, `sklearn`, `xgboost`, `lightgbm` or `spark` where the model is scored without a "
+        "script, else null",
+    )
+    flavors: list[str] = Field(
+        default_factory=list, description="the flavors of an MLflow model that is scored without a script"
+    )
+
+
+class RecordedScript(Part):
+    """The scoring script."""
+
+    path: str | None = Field(default=None, description="the scoring script")
+    sha256: str | None = Field(default=None, description="digest of the code folder: file names and contents")
+
+
+class Counts(Part):
+    """What became of the items."""
+
+    items: int = Field(description="files or rows that went in")
+    scored: int = Field(description="of these, scored")
+    scored_in_parts: int = Field(
+        default=0, description="of the scored ones, those whose mini-batch failed as a whole and was scored in parts"
+    )
+    failed: int = Field(description="of these, failed")
+    skipped: int = Field(default=0, description="of these, neither; 0 in a COMPLETE run")
+    mini_batches: int = Field(default=0, description="mini-batches that were tried")
+    broken_contracts: int = Field(
+        default=0,
+        description="of these, those that failed as a whole because what came back was no value for each item",
+    )
+    attempts: int = Field(default=0, description="calls of `run()` that count")
+    probe_calls: int = Field(default=0, description="calls before the run, discarded")
+
+
+class Seconds(Part):
+    """How long the steps took."""
+
+    plan: float = Field(default=0.0, description="finding and pinning the input, probe included")
+    score: float = Field(default=0.0, description="scoring")
+    publish: float = Field(default=0.0, description="publishing")
+
+
+class Versions(Part):
+    """What ran on the driver."""
+
+    sparkscore: str | None = Field(default=None, description="version of sparkscore")
+    spark: str | None = Field(default=None, description="of PySpark on the driver")
+    python: str | None = Field(default=None, description="of Python on the driver")
+    delta: str | None = Field(default=None, description="of delta-spark; null without it")
+
+
+class OnlyFailed(Part):
+    """Which failed items a run is over."""
+
+    run_id: str
+    first: str
+    without: list[str] = Field(default_factory=list)
+    items: int | None = None
+
+
+class RecordedError(Part):
+    """Why a run failed."""
+
+    code: str | None = Field(default=None, description="what kind of failure; `error` is null in a COMPLETE run")
+    message: str | None = Field(default=None, description="the message, secrets masked")
+
+
+class RunRecord(Part):
+    """The record of a run."""
+
+    run_id: str = Field(description="the run's id")
+    state: str = Field(
+        description="`RUNNING`, then `COMPLETE`, `FAIL`, `HELD` for a run that waits to be published, or `ABORT` for "
+        "an interrupted one"
+    )
+    started_at: Time = Field(description="UTC")
+    ended_at: Time | None = Field(default=None, description="UTC; null while it runs")
+    deployment: str | None = Field(default=None, description="the deployment file as it was named")
+    config: dict[str, Any] = Field(description="the whole deployment with options and defaults, secrets masked")
+    identity: str | None = Field(
+        default=None,
+        description="a digest of the input's version, of the script, of the model and of the configuration each: what "
+        "decides the result",
+    )
+    input: RecordedInput
+    output: RecordedOutput
+    quarantine: Annotated[RecordedQuarantine, OrNull] = RecordedQuarantine()
+    stage: str | None = Field(default=None, description="where the rows of a HELD run are; null for others")
+    only_failed: OnlyFailed | None = Field(
+        default=None,
+        description="of a run over failed items: in which run they failed (`run_id`) and at `first`, what was left out "
+        "because later runs had scored it (`without`), and how many `items` it took; null for others",
+    )
+    model: Annotated[RecordedModel, OrNull] = RecordedModel()
+    models: list[RecordedModel] = Field(
+        default_factory=list,
+        description="further models of the deployment, each with name, version, sha256, path and uri",
+    )
+    script: Annotated[RecordedScript, OrNull] = RecordedScript()
+    git_commit: str | None = Field(
+        default=None,
+        description="commit of the script's folder, with `-dirty` where files differ; null outside a checkout",
+    )
+    counts: Counts
+    model_loads: int = Field(default=0, description="how often the model was loaded")
+    verified_models: dict[str, int] = Field(
+        default_factory=dict,
+        description="number of worker processes that found a model's files to have its digest, by the digest",
+    )
+    worker_processes: int = Field(
+        default=0, description="processes that loaded it; the same number, unless one had to load twice"
+    )
+    unseen_categories: dict[str, int] = Field(
+        default_factory=dict,
+        description="number of values, by column, that are none of a LightGBM model's categories, which it takes for "
+        "missing",
+    )
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="what the workers warned of, such as packages that differ from the model's requirements, and what "
+        "libraries warned of while they loaded the model",
+    )
+    seconds: Annotated[Seconds, OrNull] = Seconds()
+    versions: Annotated[Versions, OrNull] = Versions()
+    error: RecordedError | None = None
+
+    @property
+    def stage_place(self) -> str | None:
+        """The place for stages that the run's deployment names; None where they are in the output's folder."""
+        output = self.config.get("output")
+        place = output.get("stage") if isinstance(output, dict) else None
+        return place if isinstance(place, str) and place else None
+
+    def noting(self, **parts: object) -> RunRecord:
+        """Return the record with other values of these fields.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        if unknown := parts.keys() - RunRecord.model_fields.keys():
+            raise TypeError(f"the record has no {', '.join(sorted(unknown))}")
+        return self.model_copy(update=parts)
+
+
+def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
+    """Return the record that a JSON object is, of this version or another; None where it is no record of this run."""
+    try:
+        record = RunRecord.model_validate(content)
+    except ValidationError:
+        return None
+    return record if record.run_id == run_id else None
+
+
+def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> RunRecord:
     """Start the record of a run with every name that a reader may expect.
 
     Args:
@@ -43,180 +277,58 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         deployment: name or path of the deployment.
         config: the effective configuration, without secrets.
     """
-    return {
-        "run_id": run_id,
-        "state": RUNNING,
-        "started_at": _now(),
-        "ended_at": None,
-        "deployment": deployment,
-        "config": dict(config),
-        "identity": None,
-        "input": dict.fromkeys(
-            ("format", "location", "version", "items", "bytes", "files", "skipped", "order_doubt", "columns", "nulls")
+    return RunRecord(
+        run_id=run_id,
+        state=RUNNING,
+        started_at=_now(),
+        ended_at=None,
+        deployment=deployment,
+        config=dict(config),
+        identity=None,
+        input=blank(RecordedInput),
+        output=blank(RecordedOutput, "moved_to"),
+        quarantine=blank(RecordedQuarantine),
+        stage=None,
+        only_failed=None,
+        model=blank(RecordedModel, "path", "uri", "kind", "flavors"),
+        models=[],
+        script=blank(RecordedScript),
+        git_commit=None,
+        counts=Counts(**dict.fromkeys(Counts.model_fields, 0)),
+        model_loads=0,
+        verified_models={},
+        worker_processes=0,
+        unseen_categories={},
+        warnings=[],
+        seconds=blank(Seconds),
+        versions=Versions(
+            sparkscore=version_or_none("sparkscore"),
+            spark=version_or_none("pyspark"),
+            python=version_of_python(),
+            delta=version_or_none("delta-spark"),
         ),
-        "output": dict.fromkeys(("format", "location", "mode", "version", "rows", "columns")),
-        "quarantine": {"location": None, "rows": 0},
-        "stage": None,
-        "only_failed": None,
-        "model": dict.fromkeys(("name", "version", "sha256")),
-        "models": [],
-        "script": dict.fromkeys(("path", "sha256")),
-        "git_commit": None,
-        "counts": dict.fromkeys(_COUNTS, 0),
-        "model_loads": 0,
-        "verified_models": {},
-        "worker_processes": 0,
-        "unseen_categories": {},
-        "warnings": [],
-        "seconds": {"plan": 0.0, "score": 0.0, "publish": 0.0},
-        "versions": _versions(),
-        "error": None,
-    }
-
-
-def describe_plan(plan: Plan) -> dict[str, Any]:
-    """Describe the pinned input."""
-    snapshot = plan.snapshot
-    return {
-        "format": snapshot.format,
-        "location": snapshot.location,
-        "version": snapshot.version,
-        "items": snapshot.items,
-        "bytes": snapshot.size_bytes,
-        "files": len(snapshot.files) or None,
-        "skipped": dict(snapshot.skipped),
-        "order_doubt": snapshot.order_doubt or None,
-    }
-
-
-def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, items: int | None) -> dict[str, int]:
-    """Add up the reports of the successful task attempts: these are the rows that were staged, each once.
-
-    Args:
-        reports: the reports.
-        probe: the probe's report, counted apart.
-        items: the planned number of items, where it is known.
-    """
-    done = list(reports)
-    scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
-    total = scored + failed if items is None else items
-    return {
-        "items": total,
-        "scored": scored,
-        "scored_in_parts": sum(report.scored_in_parts for report in done),
-        "failed": failed,
-        "skipped": total - scored - failed,
-        "mini_batches": len(done),
-        "broken_contracts": sum(report.is_contract_broken for report in done),
-        "attempts": sum(report.calls for report in done),
-        "probe_calls": 0 if probe is None else probe.calls,
-    }
-
-
-def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
-    """Count the worker processes that scored, and how often they loaded the model."""
-    loads: dict[str, int] = {}
-    for report in _all(reports, probe):
-        loads[report.worker] = max(report.loads, loads.get(report.worker, 0))
-    return {"model_loads": sum(loads.values()), "worker_processes": len(loads)}
-
-
-def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count the worker processes that verified a model's files before they scored, by the files' digest."""
-    found = {(digest, report.worker) for report in reports for digest in report.models}
-    return dict(sorted(Counter(digest for digest, _ in found).items()))
-
-
-def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
-    """Give what worker processes warned of, each sentence once, and what the calls themselves give reason to."""
-    done = list(reports)
-    told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
-    loading = [warning for warning in told if warning.startswith(LOADING)]
-    told = [warning for warning in told if warning not in loading[_MOST_OF_LOADING:]]
-    return [*told, *_of_parts(done), *_of_broken_contracts(done), *_of_categories(done)]
-
-
-def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Warn of mini-batches without a bad item whose values stand only in parts."""
-    parts = [report for report in reports if report.scored_in_parts and not report.failed]
-    if not parts:
-        return []
-    items = sum(report.items for report in parts)
-    told = (
-        f"{len(parts):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole and were scored in "
-        "parts: no item of them is bad, but a script that looks at its whole mini-batch (a mean, a rank) gives other "
-        "values in parts; with a smaller 'mini_batch_size' they may be scored whole"
+        error=None,
     )
-    return [told]
 
 
-def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count the values, by column, that are none of the model's categories."""
-    return dict(add_counts(report.unseen for report in reports))
+def blank(kind: type[_PartT], *without: str) -> _PartT:
+    """Return a part that says of each of its fields, but for these, that nothing is known."""
+    fields = {name: field for name, field in kind.model_fields.items() if name not in without}
+    return kind.model_validate({name: field.get_default(call_default_factory=True) for name, field in fields.items()})
 
 
-def _of_categories(reports: list[MiniBatchReport]) -> list[str]:
-    found = unseen_of(reports)
-    if not found:
-        return []
-    told = ", ".join(f"'{column}' {count:,}" for column, count in found.items())
-    return [f"values that are none of the model's categories, which LightGBM takes for missing, by column: {told}"]
-
-
-def _of_broken_contracts(reports: list[MiniBatchReport]) -> list[str]:
-    broken = [report for report in reports if report.is_contract_broken]
-    if not broken:
-        return []
-    items = sum(report.items for report in broken)
-    told = (
-        f"{len(broken):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole by a broken contract: "
-        f"what came back is no value for each item, and no single item is to blame; first: '{broken[0].mini_batch}'"
-    )
-    return [told]
-
-
-def _all(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[MiniBatchReport | ProbeReport]:
-    return [*reports] if probe is None else [*reports, probe]
-
-
-def end_record(record: dict[str, Any], state: str, error: BaseException | None = None) -> dict[str, Any]:
+def end_record(record: RunRecord, state: str, error: BaseException | None = None) -> RunRecord:
     """Close the record with its final state; secrets in the error are masked."""
-    described = None if error is None else _describe_error(error)
-    return {**record, "state": state, "ended_at": _now(), "error": described}
+    return record.noting(state=state, ended_at=_now(), error=None if error is None else _describe_error(error))
 
 
-def git_commit_of(folder: Path) -> str | None:
-    """Give the commit that a folder is checked out at, with ``-dirty`` where files differ; None outside a checkout."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
-
-
-def _describe_error(error: BaseException) -> dict[str, str]:
+def _describe_error(error: BaseException) -> RecordedError:
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return {"code": "INTERRUPTED", "message": str(error) or "the run was interrupted; nothing was published."}
+        message = str(error) or "the run was interrupted; nothing was published."
+        return RecordedError(code="INTERRUPTED", message=message)
     code = error.code if isinstance(error, SparkscoreError) else type(error).__name__
-    return {"code": code, "message": redact(message_of(error))}
+    return RecordedError(code=code, message=redact(message_of(error)))
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _versions() -> dict[str, str | None]:
-    return {
-        "sparkscore": _version("sparkscore"),
-        "spark": _version("pyspark"),
-        "python": platform.python_version(),
-        "delta": _version("delta-spark"),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -17,8 +17,9 @@ from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record.attempts import attempts_of
 from sparkscore.record.manifest import Manifest, content_of, manifest_in
 from sparkscore.record.run_ids import check_run_id, is_run_id
+from sparkscore.record.run_record import RunRecord, record_in
 from sparkscore.record.scored_again import ScoredAgain, note_of, runs_in
-from sparkscore.record.shape import is_record, is_run_folder, read_json
+from sparkscore.record.shape import is_run_folder, read_json
 from sparkscore.removal import put_in_place, remove_file
 from sparkscore.stage import MiniBatchReport
 from sparkscore.worker.planned import write_plan
@@ -134,12 +135,11 @@ class RunFolder:
         parts = {name: found.get(name) for name in ("files", "left_out")}
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
-    def read_record(self) -> dict[str, Any] | None:
+    def read_record(self) -> RunRecord | None:
         """Read the record, if the run has one."""
-        record = read_json(self.path / "record.json", _LONGEST_RECORD)
-        return record if record is not None and is_record(record, self.run_id) else None
+        return _record_in(self.path / "record.json", self.run_id)
 
-    def write_record(self, record: dict[str, Any], check: Callable[[], None] = lambda: None) -> None:
+    def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
         """Replace the record in one step.
 
         Args:
@@ -150,11 +150,10 @@ class RunFolder:
             LineageError: it cannot be written.
         """
         # Its columns are there from the moment on in which the run begins to publish.
-        state = (
-            "The result may be published: the same run id tells." if (record.get("output") or {}).get("columns") else ""
-        )
+        state = "The result may be published: the same run id tells." if record.output.columns else ""
+        text = json.dumps(record.as_dict(), indent=2, ensure_ascii=False)
         with self.writing(state):
-            write_whole(self.path / "record.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n", check)
+            write_whole(self.path / "record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Say what counts. Staged files that the manifest does not name do not exist."""
@@ -205,19 +204,20 @@ class RunFolder:
             write_plan(str(self.path / "plan.parquet"), mini_batches)
 
 
-def list_records(runs: Path) -> list[dict[str, Any]]:
+def list_records(runs: Path) -> list[RunRecord]:
     """Read the records of all runs, the newest first; what is no record is named in a warning and passed over."""
     records = []
     for path in sorted(runs.glob("*/record.json")):
-        record = read_json(path, _LONGEST_RECORD)
-        if record is not None and is_run_id(path.parent.name) and is_record(record, path.parent.name):
+        run_id = path.parent.name
+        record = _record_in(path, run_id) if is_run_id(run_id) else None
+        if record is not None:
             records.append(record)
         else:
             logger.warning("'%s' is not the record of a run; it is passed over", path)
-    return sorted(records, key=lambda record: str(record["started_at"]), reverse=True)
+    return sorted(records, key=lambda record: record.started_at, reverse=True)
 
 
-def read_record(runs: Path, run_id: str) -> dict[str, Any]:
+def read_record(runs: Path, run_id: str) -> RunRecord:
     """Read the record of one run.
 
     Raises:
@@ -233,6 +233,11 @@ def read_record(runs: Path, run_id: str) -> dict[str, Any]:
             next_step="See 'sparkscore runs list', or name the folder with --runs.",
         )
     return record
+
+
+def _record_in(path: Path, run_id: str) -> RunRecord | None:
+    content = read_json(path, _LONGEST_RECORD)
+    return None if content is None else record_in(content, run_id)
 
 
 def write_whole(path: Path, text: str, check: Callable[[], None] = lambda: None) -> None:

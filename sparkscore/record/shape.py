@@ -6,8 +6,6 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,28 +28,6 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
         return True
     with os.scandir(folder) as entries:
         return all(_BEFORE_THE_RECORD.fullmatch(entry.name) for entry in entries)
-
-
-def is_record(content: Mapping[str, Any], run_id: str) -> bool:
-    """Whether a JSON object is the record of the run in whose folder it lies, as far as it is read again."""
-    counts = content.get("counts")
-    return (
-        content.get("run_id") == run_id
-        and isinstance(content.get("state"), str)
-        and _is_time(content.get("started_at"))
-        and (content.get("ended_at") is None or _is_time(content["ended_at"]))
-        and all(isinstance(content.get(name), dict) for name in ("config", "input", "output", "counts"))
-        and all(isinstance(content.get(name) or {}, dict) for name in ("quarantine", "model", "seconds", "error"))
-        and isinstance(counts, dict)
-        and all(isinstance(counts.get(name), int) for name in ("items", "scored", "failed"))
-    )
-
-
-def _is_time(value: object) -> bool:
-    try:
-        return isinstance(value, str) and bool(datetime.fromisoformat(value))
-    except ValueError:
-        return False
 
 
 def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:

@@ -14,16 +14,15 @@ from pyspark.sql.types import StructType
 from sparkscore.config import Deployment
 from sparkscore.plan import Plan, plan_run
 from sparkscore.progress import ProgressDisplay, choose_display, follow
-from sparkscore.record.run_record import (
-    HELD,
+from sparkscore.record.from_reports import (
     counts_of,
     describe_plan,
     loads_of,
-    new_record,
     unseen_of,
     verified_models_of,
     warnings_of,
 )
+from sparkscore.record.run_record import HELD, new_record
 from sparkscore.redaction import redact
 from sparkscore.run.columns import refuse_missing_not_null, run_id_column
 from sparkscore.run.finished import Run, finished_before
@@ -123,7 +122,7 @@ def _execute(spark: SparkSession, prepared: PreparedRun, lock: RunLock, display:
             _note_plan(recording, prepared, source, plan, sink)
             feeds = match_input(prepared, source)
             source.check_contents()
-        identity = recording.content["identity"]
+        identity = str(recording.content.identity)
         with staged_in(sink.target, place, identity, is_moved=sink.lays_out_partitions) as stage:
             if prepared.script is not None:
                 folder.write_code(prepared.script.files, prepared.script.left_out)
@@ -171,10 +170,9 @@ def _nothing_to_do(spark: SparkSession, prepared: PreparedRun, lock: RunLock) ->
     with recorded(folder, lock, record, deployment.settings.logging_level) as recording:
         sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
         place = {"format": "quarantine", "location": failed and failed.location, "version": failed and failed.version}
-        columns = columns_of(StructType([]))
         recording.note(
-            input={**record["input"], **place, "items": 0},
-            output={**describe_output(sink, None), "rows": 0, "columns": columns},
+            input=record.input.model_copy(update={**place, "items": 0}),
+            output=describe_output(sink, None).model_copy(update={"rows": 0, "columns": {}}),
             only_failed=describe_failed(failed, 0),
         )
         logger.info("nothing to do: later runs have scored all that failed in run '%s'", failed and failed.run_id)
@@ -186,7 +184,7 @@ def _hold(recording: Recording, sink: Sink, stage: Stage, schema: StructType) ->
     stage.hold()
     recording.note(output=describe_output(sink, Published(None, None, schema)), stage=str(stage.path))
     recording.ends_as(HELD)
-    run_id = recording.content["run_id"]
+    run_id = recording.content.run_id
     logger.info("run '%s' is held: 'sparkscore publish %s' publishes it, with --discard it is dropped", run_id, run_id)
 
 
@@ -218,7 +216,7 @@ def _decide_dtypes(
     recording: Recording, prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage
 ) -> Dtypes:
     nulls = decide_nulls(prepared, source, feeds, stage.path)
-    recording.note(input=recording.content["input"] | {"nulls": nulls})
+    recording.note(input=recording.content.input.model_copy(update={"nulls": nulls}))
     return dtypes_of(prepared, nulls)
 
 
@@ -248,7 +246,7 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
     recording.note(
         identity=identity_of_run(prepared, plan),
         only_failed=describe_failed(prepared.failed, snapshot.items),
-        input=describe_plan(plan) | {"columns": _columns_of(source)},
+        input=describe_plan(plan, _columns_of(source)),
         output=describe_output(sink, None),
         config=prepared.deployment.effective(kind),
     )
@@ -256,7 +254,6 @@ def _note_plan(recording: Recording, prepared: PreparedRun, source: Source, plan
 
 def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
     counts = counts_of(reports, work.probe, plan.snapshot.items)
-    items = recording.content["input"] | {"items": counts["items"]}
     told = [*warnings_of(reports, work.probe), *where_scripts_logged(recording.folder.script_logs)]
     warnings = [redact(warning) for warning in told]
     for warning in warnings:
@@ -264,7 +261,7 @@ def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[Min
     verified = verified_models_of(reports)
     recording.note(
         counts=counts,
-        input=items,
+        input=recording.content.input.model_copy(update={"items": counts.items}),
         warnings=warnings,
         verified_models=verified,
         unseen_categories=unseen_of(reports),

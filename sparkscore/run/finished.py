@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.record.manifest import Manifest
-from sparkscore.record.run_record import COMPLETE, HELD, end_record
+from sparkscore.record.run_record import COMPLETE, HELD, RecordedQuarantine, RunRecord, end_record
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
@@ -30,11 +30,16 @@ class Run:
     """A run that is complete, or held until it is published.
 
     Attributes:
-        record: the run record, as ``--json`` prints it.
+        recorded: the run record.
     """
 
-    record: dict[str, Any]
+    recorded: RunRecord
     _read: Callable[[], DataFrame]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The run record as ``record.json`` holds it and ``--json`` prints it: a dict of its own for each call."""
+        return self.recorded.as_dict()
 
     def predictions(self) -> DataFrame:
         """Give this run's rows of the result, and no others, as they were committed; of a held run the staged ones."""
@@ -60,38 +65,38 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
     _refuse_other_output(record, sink, prepared)
     schema = schema_of(manifest.columns)
-    if record["state"] == HELD:
+    if record.state == HELD:
         return _held(record, manifest, sink, prepared, identity)
-    is_complete = record["state"] == COMPLETE
+    is_complete = record.state == COMPLETE
     landed = None if is_complete else sink.landed(schema)
     if not is_complete and landed is None:
         return None
     refuse_other_run(manifest.record, identity(), prepared.run_id)
     if landed is not None:
         return _complete(manifest, sink, landed, prepared)
-    published = Published(record["output"]["version"], record["output"]["rows"], schema)
+    published = Published(record.output.version, record.output.rows, schema)
     if not sink.holds(published):
         raise ConfigError(
             code="RUN_RESULT_GONE",
-            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{record['output']['location']}'",
+            what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{record.output.location}'",
             next_step="Choose another --run-id to score again.",
         )
     logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
     return Run(record, partial(sink.read, published))
 
 
-def _refuse_other_output(record: Mapping[str, Any], sink: Sink, prepared: PreparedRun) -> None:
+def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
     """Refuse to forget where the rows wait that a run of this id has scored: another output has another stage.
 
     Raises:
         ConfigError: rows of the run wait elsewhere.
     """
-    place, former = prepared.deployment.output.stage, record["config"].get("output") or {}
-    if not (location := record["output"].get("location")):
+    place = prepared.deployment.output.stage
+    if not record.output.location:
         return
-    target = replace(sink.target, path=local_path(str(location)))
-    stage, ours = stage_of(target, former.get("stage")), stage_of(sink.target, place)
-    if record["state"] != COMPLETE and stage.is_dir() and (stage != ours or target.path != sink.target.path):
+    target = replace(sink.target, path=local_path(record.output.location))
+    stage, ours = stage_of(target, record.stage_place), stage_of(sink.target, place)
+    if record.state != COMPLETE and stage.is_dir() and (stage != ours or target.path != sink.target.path):
         raise ConfigError(
             code="RUN_ID_USED",
             what=f"run id '{prepared.run_id}' belongs to a run whose rows are scored and wait in '{stage}'",
@@ -103,7 +108,7 @@ def _refuse_other_output(record: Mapping[str, Any], sink: Sink, prepared: Prepar
 
 
 def _held(
-    record: dict[str, Any], manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
+    record: RunRecord, manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
 ) -> Run | None:
     stage = stage_of(sink.target, prepared.deployment.output.stage)
     if not stage.is_dir():
@@ -117,8 +122,9 @@ def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: Pr
     """Complete the record of a driver that died after its result had landed."""
     rows = sum(file.rows for file in manifest.quarantined)
     location = quarantine_location(prepared.deployment) if rows else None
-    found = {"output": describe_output(sink, published), "quarantine": {"location": location, "rows": rows}}
-    record = end_record({**manifest.record, **found}, COMPLETE)
+    quarantine = RecordedQuarantine(location=location, rows=rows)
+    found = manifest.record.noting(output=describe_output(sink, published), quarantine=quarantine)
+    record = end_record(found, COMPLETE)
     prepared.folder.write_record(record)
     remove_stage(sink.target, prepared.deployment.output.stage)
     logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError
-from sparkscore.record.run_record import ABORT, COMPLETE
+from sparkscore.record.run_record import ABORT, COMPLETE, RunRecord
 from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.finished import Run
@@ -30,7 +30,7 @@ class _Held:
     """A run that can be published."""
 
     folder: RunFolder
-    record: dict[str, Any]
+    identity: str
     deployment: Deployment
     target: Target
 
@@ -52,13 +52,13 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         SinkError: it did not work; the error says what readers see.
     """
     record = read_record(runs_folder(runs), run_id)
-    if record["state"] == COMPLETE:
-        output = record["output"]
-        if output["version"] is None:  # a run over failed items of which none was left
-            return Run(record, partial(spark.createDataFrame, [], schema_of(output["columns"])))
-        deployment = Deployment.model_validate(record["config"])
+    if record.state == COMPLETE:
+        output, schema = record.output, schema_of(record.output.columns or {})
+        if output.version is None:  # a run over failed items of which none was left
+            return Run(record, partial(spark.createDataFrame, [], schema))
+        deployment = Deployment.model_validate(record.config)
         sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
-        published = Published(output["version"], output["rows"], schema_of(output["columns"]))
+        published = Published(output.version, output.rows, schema)
         return Run(record, partial(sink.read, published))
     held = _find(record, RunFolder(runs_folder(runs), run_id))
     manifest = held.folder.read_manifest()
@@ -69,9 +69,9 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     schema = schema_of(manifest.columns)
     with (
         RunLock(held.folder.lock_file, run_id) as lock,
-        family_locked(held.folder.path.parent, (record.get("only_failed") or {}).get("first")),
+        family_locked(held.folder.path.parent, None if record.only_failed is None else record.only_failed.first),
         recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
-        staged_in(sink.target, place, record["identity"], is_moved=sink.lays_out_partitions) as stage,
+        staged_in(sink.target, place, held.identity, is_moved=sink.lays_out_partitions) as stage,
         recording.timed("publish"),
     ):
         landed = sink.landed(schema)
@@ -107,23 +107,23 @@ def discard(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
         remove_stage(held.target, held.deployment.output.stage)
         recording.note(stage=None)
         recording.ends_as(ABORT)
-    return recording.content
+    return recording.content.as_dict()
 
 
-def _find(record: dict[str, Any], folder: RunFolder) -> _Held:
-    deployment = Deployment.model_validate(record["config"]) if record.get("identity") else None
-    if deployment is not None and folder.has_manifest():
+def _find(record: RunRecord, folder: RunFolder) -> _Held:
+    if record.identity and folder.has_manifest():
+        deployment = Deployment.model_validate(record.config)
         target = target_of(deployment.output, folder.run_id, run_id_column(deployment))
         if stage_of(target, deployment.output.stage).is_dir():
-            return _Held(folder, record, deployment, target)
+            return _Held(folder, record.identity, deployment, target)
     raise _nothing_waits(record, folder.run_id)
 
 
-def _nothing_waits(record: dict[str, Any], run_id: str) -> ConfigError:
+def _nothing_waits(record: RunRecord, run_id: str) -> ConfigError:
     return ConfigError(
         code="RUN_NOT_HELD",
         what=f"run '{run_id}'",
-        got=f"state {record['state']}, and nothing that waits to be published",
+        got=f"state {record.state}, and nothing that waits to be published",
         expected="a run that is held, or whose publishing failed",
         next_step=f"See 'sparkscore runs show {run_id}', or take it up with 'sparkscore resume'.",
     )

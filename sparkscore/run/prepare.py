@@ -20,8 +20,9 @@ from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, re
 from sparkscore.models.registry import is_registry_reference
 from sparkscore.models.resolve import find_model
 from sparkscore.record.run_ids import make_run_id
-from sparkscore.record.run_record import git_commit_of
+from sparkscore.record.run_record import Part, RecordedModel, RecordedScript, blank
 from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
+from sparkscore.record.versions import git_commit_of
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.no_code import check_model
 from sparkscore.scripts.checking import check_script
@@ -84,14 +85,17 @@ class PreparedRun:
             return None, None
         return ",".join(model.name for model in models), ",".join(model.version for model in models)
 
-    def describe_models(self) -> dict[str, Any]:
+    def describe_models(self) -> dict[str, Part | list[RecordedModel]]:
         """Describe model, further models and script for the run record."""
-        nothing = dict.fromkeys(("name", "version", "sha256", "path", "uri"))
-        model: dict[str, Any] = dict(nothing if self.model is None else self.model.describe())
-        model["kind"] = None if self.description is None else self.description.kind
-        model["flavors"] = [] if self.description is None else list(self.description.flavors)
-        script = self.script.describe() if self.script is not None else dict.fromkeys(("path", "sha256"))
-        return {"model": model, "models": [each.describe() for each in self.models], "script": script}
+        model = blank(RecordedModel) if self.model is None else RecordedModel.model_validate(self.model.describe())
+        kind = None if self.description is None else self.description.kind
+        flavors = [] if self.description is None else list(self.description.flavors)
+        script = blank(RecordedScript) if self.script is None else RecordedScript.model_validate(self.script.describe())
+        return {
+            "model": model.model_copy(update={"kind": kind, "flavors": flavors}),
+            "models": [RecordedModel.model_validate(each.describe()) for each in self.models],
+            "script": script,
+        }
 
     def digests(self) -> dict[str, object]:
         """Give the digests that are part of the run's identity."""
@@ -243,17 +247,27 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
             expected="an id of its own",
             next_step="Choose another --run-id, or leave it out.",
         )
+    return failed_items(runs, run_id)
+
+
+def failed_items(runs: Path, run_id: str) -> FailedItems:
+    """Return the failed items of a run.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        ConfigError: it has no published quarantine.
+    """
     record = read_record(runs, run_id)
-    location = record["quarantine"]["location"]
-    if location is None:
+    failed = FailedItems.of(record)
+    if failed is None:
         raise ConfigError(
             code="NOTHING_FAILED",
             what=f"run '{run_id}'",
-            got=f"state {record['state']} and no quarantine",
+            got=f"state {record.state} and no quarantine",
             expected="a run whose failed items were tolerated and quarantined",
             next_step="Look at it with 'sparkscore runs show'; a run that failed is run again as a whole.",
         )
-    return FailedItems.of(record)
+    return failed
 
 
 def _texts(value: OneOrMore | None) -> list[str] | None:

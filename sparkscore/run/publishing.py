@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql.types import StructType
 
 from sparkscore.record.manifest import Manifest
+from sparkscore.record.run_record import RecordedOutput, RunRecord
 from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.recording import Recording
 from sparkscore.sinks import Published, Sink, Stage, StagedResult
@@ -19,7 +19,7 @@ from sparkscore.worker import LineageValues
 
 
 def manifest_of(
-    reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: dict[str, Any]
+    reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: RunRecord
 ) -> Manifest:
     """Name the staged files that count: those of the task attempts whose reports came back."""
     return Manifest(
@@ -69,12 +69,14 @@ def staged_result(manifest: Manifest, stage: Path, schema: StructType) -> Staged
     return StagedResult(stage, manifest.files, schema, manifest.commit_info)
 
 
-def describe_output(sink: Sink, published: Published | None) -> dict[str, Any]:
+def describe_output(sink: Sink, published: Published | None) -> RecordedOutput:
     """Describe the output for the record: as it is planned, on its way, or published."""
     target = sink.target
-    described = {"format": sink.format, "location": str(target.path), "mode": target.mode}
+    planned = RecordedOutput(
+        format=sink.format, location=str(target.path), mode=target.mode, version=None, rows=None, columns=None
+    )
     if published is None:
-        return {**described, "version": None, "rows": None, "columns": None}
-    if published.moved_to is not None:
-        described["moved_to"] = published.moved_to
-    return {**described, "version": published.version, "rows": published.rows, "columns": columns_of(published.schema)}
+        return planned
+    found = {"version": published.version, "rows": published.rows, "columns": columns_of(published.schema)}
+    moved = {} if published.moved_to is None else {"moved_to": published.moved_to}
+    return planned.model_copy(update=found | moved)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -12,6 +11,7 @@ from sparkscore.config import Deployment
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path
 from sparkscore.record.manifest import Manifest
+from sparkscore.record.run_record import RecordedQuarantine
 from sparkscore.run.prepare import quarantine_place
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.spark.schema import from_arrow
@@ -46,7 +46,7 @@ def check_quarantine(sink: Sink) -> None:
 
 def publish_quarantine(
     sink: Sink, files: tuple[StagedFile, ...], stage: Path, former: Manifest | None
-) -> dict[str, Any]:
+) -> RecordedQuarantine:
     """Publish the quarantined items, before the predictions: who sees these, finds the others.
 
     Args:
@@ -67,12 +67,12 @@ def publish_quarantine(
         if former.quarantined != files:
             _refuse_other_items(sink, published, staged)
     elif not files:
-        return {"location": None, "rows": 0}
+        return RecordedQuarantine(location=None, rows=0)
     else:
         sink.check_schema(staged.schema)
         sink.check_rows(partial(sink.read_staged, staged), staged.schema)
         published = sink.publish(staged)
-    return {"location": str(sink.target.path), "rows": published.rows}
+    return RecordedQuarantine(location=str(sink.target.path), rows=published.rows or 0)
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:

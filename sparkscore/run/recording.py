@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
 from sparkscore.printable import printable
-from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, end_record
+from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunRecord, end_record
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.redaction import redact
 from sparkscore.rotating_log import rotating_handler
@@ -35,32 +35,32 @@ logger.addFilter(_make_printable)
 class Recording:
     """The record of a run in progress."""
 
-    def __init__(self, folder: RunFolder, lock: RunLock, content: dict[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, lock: RunLock, content: RunRecord) -> None:
         self.folder = folder
         self._lock = lock
         self._final_state = COMPLETE
         self.content = content
 
-    def note(self, **parts: Any) -> None:
+    def note(self, **parts: object) -> None:
         """Add to the record and write it.
 
         Raises:
             SinkConflictError: another driver took this one for dead, and the record is its own.
             LineageError: the record cannot be written.
         """
-        self.content = {**self.content, **parts}
+        self.content = self.content.noting(**parts)
         self.folder.write_record(self.content, self._lock.check)
 
     @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
+    def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
         """Add to the seconds of a step, also when it fails."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            so_far = self.content["seconds"]
-            total = round(so_far[step] + time.perf_counter() - start, 3)
-            self.content = {**self.content, "seconds": {**so_far, step: total}}
+            so_far = self.content.seconds
+            total = round(getattr(so_far, step) + time.perf_counter() - start, 3)
+            self.content = self.content.noting(seconds=so_far.model_copy(update={step: total}))
 
     def ends_as(self, state: str) -> None:
         """Say how a run ends that ends without an error, if not as COMPLETE."""
@@ -78,7 +78,7 @@ class Recording:
 
 
 @contextmanager
-def recorded(folder: RunFolder, lock: RunLock, record: dict[str, Any], logging_level: str) -> Iterator[Recording]:
+def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level: str) -> Iterator[Recording]:
     """Record a run: RUNNING at its start, then COMPLETE, FAIL or ABORT, and give the error its record.
 
     Args:
@@ -92,7 +92,7 @@ def recorded(folder: RunFolder, lock: RunLock, record: dict[str, Any], logging_l
     """
     handled_before = sys.exception()
     with _logging_to(folder, logging_level):
-        recording = Recording(folder, lock, {**record, "state": RUNNING, "error": None})
+        recording = Recording(folder, lock, record.noting(state=RUNNING, error=None))
         recording.note()
         try:
             yield recording
@@ -126,10 +126,10 @@ def _unexpected(error: Exception) -> SparkscoreError:
 def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
     with suppress(SparkscoreError):  # what made the run fail comes before a record that cannot be written
         recording.end(FAIL, error)
-    return recording.content
+    return recording.content.as_dict()
 
 
-def refuse_other_run(record: dict[str, Any], identity: str, run_id: str, *, waits: bool = False) -> None:
+def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bool = False) -> None:
     """Refuse a run id that belongs to a complete run with another input, script, model or configuration.
 
     Args:
@@ -141,7 +141,7 @@ def refuse_other_run(record: dict[str, Any], identity: str, run_id: str, *, wait
     Raises:
         ConfigError: the identities differ.
     """
-    found = str(record.get("identity") or "")
+    found = record.identity or ""
     if found != identity:
         raise ConfigError(
             code="RUN_ID_USED",

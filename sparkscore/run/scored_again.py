@@ -8,22 +8,22 @@ first run lets one of the family work at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError, LineageError
 from sparkscore.record.manifest import Manifest
+from sparkscore.record.run_record import OnlyFailed, RunRecord
 from sparkscore.record.runs_folder import RunFolder, read_record
 from sparkscore.record.scored_again import ScoredAgain
 from sparkscore.run.columns import run_id_column
-from sparkscore.run.prepare import PreparedRun
+from sparkscore.run.prepare import PreparedRun, failed_items
 from sparkscore.run.quarantine import quarantine_location
 from sparkscore.sinks import open_sink, target_of
 from sparkscore.sources import FailedItems, items_of
@@ -93,14 +93,14 @@ def has_nothing_left(prepared: PreparedRun) -> bool:
     return prepared.failed is not None and prepared.failed.left is not None and not prepared.failed.left.total()
 
 
-def describe_failed(failed: FailedItems | None, items: int | None) -> dict[str, Any] | None:
+def describe_failed(failed: FailedItems | None, items: int | None) -> OnlyFailed | None:
     """Describe for the record which failed items a run is over; None where it is over none."""
     if failed is None:
         return None
-    return {"run_id": failed.run_id, "first": failed.first, "without": list(failed.since), "items": items}
+    return OnlyFailed(run_id=failed.run_id, first=failed.first, without=list(failed.since), items=items)
 
 
-def note_publishing(runs: Path, record: Mapping[str, Any], deployment: Deployment, manifest: Manifest) -> None:
+def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
     """Note, before it publishes, that a run is over failed items of another; the family's lock is held.
 
     Args:
@@ -112,44 +112,48 @@ def note_publishing(runs: Path, record: Mapping[str, Any], deployment: Deploymen
     Raises:
         LineageError: the note cannot be read or written.
     """
-    part = record.get("only_failed")
+    part = record.only_failed
     if part is None:
         return
     entry = ScoredAgain(
-        run_id=record["run_id"],
-        origin=part["run_id"],
-        items=part["items"],
+        run_id=record.run_id,
+        origin=part.run_id,
+        items=part.items or 0,
         quarantined=sum(file.rows for file in manifest.quarantined),
         quarantine=str(Path(quarantine_location(deployment)).absolute()),
         format=deployment.output.format,
-        output=str(Path(record["output"]["location"]).resolve()),
+        output=_output_of(record),
         run_id_column=run_id_column(deployment),
     )
-    first = RunFolder(runs, part["first"])
+    first = RunFolder(runs, part.first)
     others = [other for other in first.read_scored_again() if other.run_id != entry.run_id]
     first.write_scored_again([*others, entry])
 
 
-def check_still_left(spark: SparkSession, runs: Path, record: Mapping[str, Any]) -> None:
+def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
     """Refuse to publish a held run whose items another run has scored meanwhile; the family's lock is held.
 
     Raises:
         ConfigError: one has.
     """
-    part = record.get("only_failed")
-    if part is None or record["output"]["mode"] == _OVERWRITE:
+    part = record.only_failed
+    if part is None or record.output.mode == _OVERWRITE:
         return
-    since = _published(spark, RunFolder(runs, part["first"]), str(Path(record["output"]["location"]).resolve()))
+    since = _published(spark, RunFolder(runs, part.first), _output_of(record))
     names = [entry.run_id for entry in since]
-    if names != part["without"]:
+    if names != part.without:
         raise ConfigError(
             code="ONLY_FAILED_OUTDATED",
-            what=f"run '{record['run_id']}' over what failed in run '{part['run_id']}'",
+            what=f"run '{record.run_id}' over what failed in run '{part.run_id}'",
             got=f"items that '{names[-1] if names else 'no run'}' has published since, or that are gone again",
             expected="the same items as when it was scored",
-            next_step=f"Drop it with 'sparkscore publish {record['run_id']} --discard', and score what is left with "
-            f"'sparkscore run --only-failed {part['run_id']}'.",
+            next_step=f"Drop it with 'sparkscore publish {record.run_id} --discard', and score what is left with "
+            f"'sparkscore run --only-failed {part.run_id}'.",
         )
+
+
+def _output_of(record: RunRecord) -> str:
+    return str(Path(str(record.output.location)).resolve())
 
 
 def _published(spark: SparkSession, first: RunFolder, output: str) -> list[ScoredAgain]:
@@ -167,8 +171,7 @@ def _left(
     spark: SparkSession, first: RunFolder, failed: FailedItems, since: Sequence[ScoredAgain]
 ) -> Counter[str | None]:
     """Count the items that are still to be scored: what each run took is gone, what failed in it is back."""
-    record = read_record(first.path.parent, first.run_id)
-    places = {first.run_id: FailedItems.of(record), failed.run_id: failed}
+    places = {first.run_id: failed_items(first.path.parent, first.run_id), failed.run_id: failed}
     places |= {
         entry.run_id: replace(failed, run_id=entry.run_id, location=entry.quarantine, table_format=entry.format)
         for entry in since
@@ -181,7 +184,7 @@ def _left(
 
     left = failed_in(first.run_id)
     for entry in since:
-        places.setdefault(entry.origin, _origin(first.path.parent, entry.origin))
+        places.setdefault(entry.origin, failed_items(first.path.parent, entry.origin))
         taken = left & failed_in(entry.origin)
         again = failed_in(entry.run_id)
         if taken.total() != entry.items or again.total() != entry.quarantined:
@@ -195,7 +198,3 @@ def _left(
             )
         left = left - taken + again
     return left & failed_in(failed.run_id)
-
-
-def _origin(runs: Path, run_id: str) -> FailedItems:
-    return FailedItems.of(read_record(runs, run_id))

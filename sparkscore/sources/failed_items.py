@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -16,6 +15,7 @@ from sparkscore.config import Input
 from sparkscore.errors import SourceNotFoundError
 from sparkscore.minibatch import SOURCE_FILE_COLUMN
 from sparkscore.plan import Snapshot
+from sparkscore.record.run_record import RunRecord
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
@@ -53,12 +53,20 @@ class FailedItems:
     nulls: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> FailedItems:
-        """Find the failed items of a run by its record."""
-        first = (record.get("only_failed") or {}).get("first", record["run_id"])
-        place, columns = record["quarantine"]["location"], record["input"]["columns"]
-        doubt, nulls = str(record["input"].get("order_doubt") or ""), record["input"].get("nulls") or {}
-        return cls(record["run_id"], place, record["output"]["format"], columns, first, order_doubt=doubt, nulls=nulls)
+    def of(cls, record: RunRecord) -> FailedItems | None:
+        """Return the failed items of a run by its record; None where it has published no quarantine."""
+        location, table_format = record.quarantine.location, record.output.format
+        if location is None or table_format is None:
+            return None
+        return cls(
+            run_id=record.run_id,
+            location=location,
+            table_format=table_format,
+            columns=record.input.columns,
+            first=record.run_id if record.only_failed is None else record.only_failed.first,
+            order_doubt=record.input.order_doubt or "",
+            nulls=record.input.nulls or {},
+        )
 
     @property
     def version(self) -> str:

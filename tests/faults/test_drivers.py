@@ -106,7 +106,9 @@ class Rig:
 
     def check(self, record: dict[str, Any]) -> None:
         check_ledger(record, self.folder / "runs", self.keys, self.key)
-        assert self.record.read_record() == record
+        kept = self.record.read_record()
+        assert kept is not None
+        assert kept.as_dict() == record
 
     def stop(self) -> None:
         for driver in self.drivers:
@@ -191,7 +193,7 @@ def test_21_and_22_a_driver_that_is_asked_to_end_can_be_taken_up(make_rig: Calla
     assert interrupted is not None
     record, _ = rig.finish()
 
-    assert interrupted["state"] == "ABORT"
+    assert interrupted.state == "ABORT"
     rig.check(record)
     assert len(list(rig.calls.iterdir())) <= FILES + 1 + 4 + 2
 
@@ -236,7 +238,7 @@ def test_95_what_a_dead_driver_has_left_is_cleaned_and_nothing_of_a_living_one(m
     assert not rig.stage.parent.exists()
     ended = rig.record.read_record()
     assert ended is not None
-    assert ended["state"] == "ABORT"
+    assert ended.state == "ABORT"
 
 
 @pytest.mark.faults

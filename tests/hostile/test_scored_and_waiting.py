@@ -152,7 +152,7 @@ def test_of_two_at_once_one_publishes_or_discards_a_held_run(
     for thread in threads:
         thread.join()
 
-    record = read_record(tmp_path / "runs", "night")
+    record = read_record(tmp_path / "runs", "night").as_dict()
     assert set(done) <= {"publish", "discard", "RUN_ID_RUNNING", "RUN_NOT_HELD"}
     published = (tmp_path / "out" / "run_id=night").exists()
     assert record["state"] == ("COMPLETE" if published else "ABORT")

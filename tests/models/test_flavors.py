@@ -164,7 +164,7 @@ def test_a_flavor_gives_what_it_gives_in_plain_python(
     for column, values in expected.items():
         assert bits(as_values(scored.column(column))) == bits(values), column
     assert run.record["counts"]["scored"] == 10_000
-    assert run.record["state"] == "COMPLETE" == read_record(tmp_path / "runs", run.record["run_id"])["state"]
+    assert run.record["state"] == "COMPLETE" == read_record(tmp_path / "runs", run.record["run_id"]).state
 
 
 def as_values(column: pa.ChunkedArray) -> list[Any]:

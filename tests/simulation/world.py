@@ -275,13 +275,14 @@ class World:
         except AssertionError as error:
             text = (str(error) or "no record").splitlines()[0]
             yield Wrong(Rule.STAGE if "stage" in text else Rule.ONCE, text)
-        if RunFolder(self.runs, run_id).read_record() != record:
+        kept = RunFolder(self.runs, run_id).read_record()
+        if kept is None or kept.as_dict() != record:
             yield Wrong(Rule.RECORD, "the record on disk is another one")
 
     def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for path in self.runs.glob("*/record.json"):
             if record := RunFolder(self.runs, path.parent.name).read_record():
-                yield path.parent.name, record
+                yield path.parent.name, record.as_dict()
 
 
 @contextmanager

@@ -140,7 +140,8 @@ def test_what_goes_wrong_while_scoring_publishes_nothing(
     assert "\n" not in str(error), "a message is one line; stacks are for the log"
     assert ROW_TEXT not in str(error)
     assert not (tmp_path / "out").exists()
-    (record,) = list_records(tmp_path / "runs")
+    (listed,) = list_records(tmp_path / "runs")
+    record = listed.as_dict()
     assert record == error.record
     assert (record["state"], record["error"]["code"]) == ("FAIL", error.code)
     assert record["ended_at"] is not None

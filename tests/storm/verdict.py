@@ -76,7 +76,9 @@ def _key_of_failed(row: dict[str, Any], key: str | None) -> object:
 def _ledger(rig: Rig, record: dict[str, Any]) -> list[str]:
     try:
         check_ledger(record, rig.runs, rig.keys, rig.key)
-        assert rig.record.read_record() == record, "the record on disk is another one"
+        kept = rig.record.read_record()
+        assert kept is not None, "there is no record on disk"
+        assert kept.as_dict() == record, "the record on disk is another one"
     except AssertionError:
         return [f"the ledger: {traceback.format_exc(limit=-1)[:1000]}"]
     return []

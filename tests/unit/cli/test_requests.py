@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from sparkscore import cli
+from sparkscore.record.run_record import new_record
 from sparkscore.record.runs_folder import RunFolder
 
 SCRIPT = "def run(mini_batch):\n    return [1] * len(mini_batch)\n"
@@ -79,7 +80,7 @@ def test_the_record_of_an_earlier_run_is_not_taken_for_this_ones(
 ) -> None:
     folder = RunFolder(tmp_path / "runs", "nightly")
     folder.create()
-    folder.write_record({"run_id": "nightly", "state": "FAIL", "counts": {}})
+    folder.write_record(new_record("nightly", None, {}).noting(state="FAIL"))
 
     answer = sparkscore("run", deployment, "--run-id", "nightly", "--spark-conf", "x", "--json")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sparkscore.record.run_record import end_record, new_record
+from sparkscore.record.run_record import RunRecord, end_record, new_record
 from sparkscore.record.runs_folder import RunFolder
 
 
@@ -18,7 +18,7 @@ def runs(tmp_path: Path) -> Path:
         record = new_record(run_id, "digits.yml", {})
         if state != "RUNNING":
             record = end_record(record, state, OSError("disk [full]") if state == "FAIL" else None)
-        record |= {
+        content = record.as_dict() | {
             "started_at": f"2026-03-0{day + 2}T08:00:00.000Z",
             "input": {"format": "files", "location": "/in", "items": 1797, "skipped": {"empty": 2}},
             "output": {"format": "delta", "location": str(tmp_path / "out"), "version": 4, "rows": 1797},
@@ -26,10 +26,10 @@ def runs(tmp_path: Path) -> Path:
             "model_loads": 2,
             "worker_processes": 1,
         }
-        record["counts"] |= {"items": 1797, "scored": 1797, "mini_batches": 180}
+        content["counts"] |= {"items": 1797, "scored": 1797, "mini_batches": 180}
         run_folder = RunFolder(folder, run_id)
         run_folder.create()
-        run_folder.write_record(record)
+        run_folder.write_record(RunRecord.model_validate(content))
     return folder
 
 
@@ -77,7 +77,9 @@ def test_the_error_of_a_failed_run_is_shown_as_it_was(sparkscore: Callable[..., 
 
 
 def test_a_run_is_shown_whole_as_json(sparkscore: Callable[..., Any], runs: Path) -> None:
-    assert sparkscore("runs", "show", "monday", "--json").json == RunFolder(runs, "monday").read_record()
+    assert sparkscore("runs", "show", "monday", "--json").json == json.loads(
+        (runs / "monday" / "record.json").read_text()
+    )
 
 
 @pytest.mark.parametrize("run_id", ["sunday", "../runs"])
@@ -97,7 +99,7 @@ def test_json_of_others_in_the_folder_of_runs_is_named_and_left_alone(
 ) -> None:
     (runs / folder).mkdir()
     if content is None:
-        content = json.dumps({**new_record(folder, None, {}), "started_at": "long ago"})
+        content = json.dumps({**new_record(folder, None, {}).as_dict(), "started_at": "long ago"})
     (runs / folder / "record.json").write_text(content)
 
     answer = sparkscore(*command)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sparkscore.cli.summary import print_summary
-from sparkscore.record.run_record import end_record, new_record
+from sparkscore.record.run_record import end_record, new_record, record_in
 
 
 class Row(dict[str, Any]):
@@ -28,8 +28,8 @@ class Frame:
 
 
 def run_with(rows: list[dict[str, Any]], **parts: Any) -> Any:
-    record = end_record(new_record("r1", "d.yml", {}), "COMPLETE") | parts
-    return SimpleNamespace(record=record, predictions=lambda: Frame(rows))
+    content = end_record(new_record("r1", "d.yml", {}), "COMPLETE").as_dict() | parts
+    return SimpleNamespace(recorded=record_in(content, "r1"), predictions=lambda: Frame(rows))
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:

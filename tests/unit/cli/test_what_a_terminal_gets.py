@@ -19,7 +19,7 @@ from sparkscore.cli.runs_command import list_runs
 from sparkscore.cli.summary import print_first_rows, print_record
 from sparkscore.errors import ConfigError, message_of
 from sparkscore.printable import printable
-from sparkscore.record.run_record import end_record, new_record
+from sparkscore.record.run_record import RecordedError, RecordedInput, RecordedModel, end_record, new_record
 from sparkscore.redaction import remember_values
 
 HOSTILE = "a\x1b]0;t\x07\x1b[31mb\r\n\tc\x9b2Jd\u202ee\u2066f\u200fg\u061ch\u2028i\x7f\x00"
@@ -91,7 +91,7 @@ def test_json_keeps_the_text_by_its_own_escapes(capsys: pytest.CaptureFixture[st
 def test_a_records_error_keeps_the_text() -> None:
     record = end_record(new_record("r", None, {}), "FAIL", ConfigError(code="X", what=HOSTILE, next_step="Y."))
 
-    assert HOSTILE in record["error"]["message"]
+    assert HOSTILE in record.as_dict()["error"]["message"]
 
 
 class _Rows:
@@ -111,10 +111,11 @@ class _Rows:
 
 
 def test_the_summary() -> None:
-    record = new_record(HOSTILE, HOSTILE, {})
-    record["model"] = {"name": HOSTILE, "version": HOSTILE}
-    record["input"] = {"location": HOSTILE, "format": "csv"}
-    record["error"] = {"message": HOSTILE}
+    record = new_record(HOSTILE, HOSTILE, {}).noting(
+        model=RecordedModel(name=HOSTILE, version=HOSTILE),
+        input=RecordedInput(location=HOSTILE, format="csv"),
+        error=RecordedError(message=HOSTILE),
+    )
     stream = io.StringIO()
     console = Console(file=stream, width=1000)
 
@@ -127,7 +128,7 @@ def test_the_summary() -> None:
 
 def test_the_list_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r").mkdir()
-    record = new_record("r", None, {})
+    record = new_record("r", None, {}).as_dict()
     record["output"] = {"location": f"[bold]{HOSTILE}"}
     (tmp_path / "r" / "record.json").write_text(json.dumps(record))
 

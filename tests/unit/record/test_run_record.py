@@ -15,18 +15,17 @@ from hypothesis import strategies as st
 from sparkscore.digest import different_parts, identity_of
 from sparkscore.errors import ScoringScriptError
 from sparkscore.plan import InputFile, Plan, Snapshot
-from sparkscore.record import run_record as lineage
-from sparkscore.record.run_record import (
+from sparkscore.record import versions
+from sparkscore.record.from_reports import (
     counts_of,
     describe_plan,
-    end_record,
-    git_commit_of,
     loads_of,
-    new_record,
     unseen_of,
     verified_models_of,
     warnings_of,
 )
+from sparkscore.record.run_record import end_record, new_record
+from sparkscore.record.versions import git_commit_of
 from sparkscore.stage import MiniBatchReport
 from sparkscore.worker import ProbeReport
 
@@ -38,11 +37,11 @@ PROBE = ProbeReport(predictions=None, is_frame=False, worker="w1", loads=1, call
 
 
 def test_a_new_record_has_every_name_and_nothing_counted_yet() -> None:
-    record = new_record("a", "deployment.yml", {"output": {"mode": "error"}})
+    record = new_record("a", "deployment.yml", {"output": {"mode": "error"}}).as_dict()
 
     assert (record["run_id"], record["state"], record["deployment"]) == ("a", "RUNNING", "deployment.yml")
     assert datetime.fromisoformat(record["started_at"]).utcoffset() is not None
-    assert set(record["counts"]) == set(counts_of([], None, None))
+    assert set(record["counts"]) == set(counts_of([], None, None).as_dict())
     assert set(record["counts"].values()) == {0}
     assert record["versions"]["python"]
     assert json.loads(json.dumps(record)) == record
@@ -52,9 +51,9 @@ def test_a_version_of_what_is_not_installed_is_none(monkeypatch: pytest.MonkeyPa
     def nothing(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(lineage, "version", nothing)
+    monkeypatch.setattr(versions, "version", nothing)
 
-    assert new_record("a", None, {})["versions"]["spark"] is None
+    assert new_record("a", None, {}).as_dict()["versions"]["spark"] is None
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50), st.integers(0, 4))), st.integers(0, 3))
@@ -65,7 +64,7 @@ def test_counts_always_add_up(batches: list[tuple[int, int, int]], not_scored: i
     ]
     planned = sum(report.items for report in reports) + not_scored
 
-    counts = counts_of(iter(reports), None, planned)
+    counts = counts_of(iter(reports), None, planned).as_dict()
 
     assert counts["items"] == counts["scored"] + counts["failed"] + counts["skipped"] == planned
     assert counts["skipped"] == not_scored
@@ -75,7 +74,7 @@ def test_counts_always_add_up(batches: list[tuple[int, int, int]], not_scored: i
 
 
 def test_where_the_items_are_not_planned_they_are_those_that_were_tried() -> None:
-    counts = counts_of([replace(REPORT, scored=7, failed=3)], PROBE, None)
+    counts = counts_of([replace(REPORT, scored=7, failed=3)], PROBE, None).as_dict()
 
     assert (counts["items"], counts["skipped"], counts["probe_calls"]) == (10, 0, 1)
 
@@ -100,10 +99,11 @@ def test_processes_that_verified_a_model_are_counted_by_its_digest() -> None:
 def test_the_pinned_input_is_described(files: tuple[InputFile, ...], described: int | None) -> None:
     snapshot = Snapshot("delta", "/in", 4, 3, None, files, {"hidden": 2})
 
-    assert describe_plan(Plan(snapshot)) == {
+    assert describe_plan(Plan(snapshot), {"a": "int"}).as_dict() == {
         "format": "delta", "location": "/in", "version": 4, "items": None, "bytes": 3, "files": described,
         "skipped": {"hidden": 2},
         "order_doubt": None,
+        "columns": {"a": "int"},
     }  # fmt: skip
 
 
@@ -128,17 +128,20 @@ def test_a_record_ends_with_its_state_and_the_error_without_secrets(
 ) -> None:
     record = new_record("a", None, {})
 
-    ended = end_record(record, "FAIL", error)
+    ended = end_record(record, "FAIL", error).as_dict()
 
     assert (ended["state"], ended["error"]) == ("FAIL", described)
     assert ended["ended_at"] >= ended["started_at"]
-    assert (record["state"], record["ended_at"]) == ("RUNNING", None)
+    assert (record.state, record.ended_at) == ("RUNNING", None)
 
 
 def test_an_error_of_ours_is_recorded_by_its_code() -> None:
     error = ScoringScriptError(code="SCRIPT_RUN", what="it", next_step="Mend it.")
 
-    assert end_record({}, "FAIL", error)["error"] == {"code": "SCRIPT_RUN", "message": str(error)}
+    assert end_record(new_record("a", None, {}), "FAIL", error).as_dict()["error"] == {
+        "code": "SCRIPT_RUN",
+        "message": str(error),
+    }
 
 
 def git(folder: Path, *words: str) -> str:
@@ -184,7 +187,7 @@ def test_what_stands_only_in_parts_and_broken_contracts_are_counted_and_warned_o
     with_bad_items = replace(REPORT, scored=9, failed=1, scored_in_parts=9)
     broken = replace(REPORT, mini_batch="0-7", scored=0, failed=10, is_contract_broken=True)
 
-    counts = counts_of([REPORT, in_parts, with_bad_items, broken], None, None)
+    counts = counts_of([REPORT, in_parts, with_bad_items, broken], None, None).as_dict()
     parts, contract = warnings_of([REPORT, in_parts, with_bad_items, broken], None)
 
     assert (counts["scored_in_parts"], counts["broken_contracts"]) == (19, 1)

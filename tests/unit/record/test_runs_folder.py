@@ -19,14 +19,18 @@ from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record import runs_folder as runlog
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_ids import check_run_id, make_run_id
-from sparkscore.record.run_record import new_record
+from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.record.runs_folder import RunFolder, list_records, read_record, runs_folder
 from sparkscore.stage import StagedFile
 from sparkscore.worker.planned import PLAN_SCHEMA
 
 
-def record_of(run_id: str, **more: Any) -> dict[str, Any]:
-    return {**new_record(run_id, None, {}), "started_at": "2026-01-01", **more}
+def record_of(run_id: str, **more: Any) -> RunRecord:
+    return RunRecord.model_validate(content_of(run_id, **more))
+
+
+def content_of(run_id: str, **more: Any) -> dict[str, Any]:
+    return {**new_record(run_id, None, {}).as_dict(), "started_at": "2026-01-01", **more}
 
 
 def test_the_folder_of_runs_is_the_named_one_then_the_variable_then_the_working_directory(
@@ -183,7 +187,7 @@ def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
     def read() -> None:
         while not stop.is_set():
             record = folder.read_record()
-            if record is None or len(record.get("filling", [])) not in {0, 5000}:
+            if record is None or len(record.as_dict().get("filling", [])) not in {0, 5000}:
                 wrong.append(record)
 
     reader = threading.Thread(target=read)
@@ -202,7 +206,7 @@ def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
 
     assert folder.read_manifest() is None
     files, quarantined = StagedFile("attempts/x/part.parquet", 3, 99), StagedFile("quarantine/x/part.parquet", 1, 9)
-    manifest = Manifest((files,), (quarantined,), {"x": "array<double>"}, {"model_name": None}, {"run_id": "a"})
+    manifest = Manifest((files,), (quarantined,), {"x": "array<double>"}, {"model_name": None}, record_of("a"))
 
     folder.write_manifest(manifest)
 
@@ -225,7 +229,7 @@ def test_a_manifest_names_the_files_that_count(tmp_path: Path) -> None:
 def test_a_manifest_that_was_changed_is_refused_by_name(tmp_path: Path, change: Callable[[str], str]) -> None:
     folder = RunFolder(tmp_path, "a")
     folder.create()
-    folder.write_manifest(Manifest((StagedFile("attempts/x/part.parquet", 3, 99, "ab"),), (), {}, {}, {}))
+    folder.write_manifest(Manifest((StagedFile("attempts/x/part.parquet", 3, 99, "ab"),), (), {}, {}, record_of("a")))
     path = folder.path / "manifest.json"
     path.write_text(change(path.read_text()))
 
@@ -239,9 +243,9 @@ def test_a_manifest_of_a_version_without_checksums_is_read(tmp_path: Path) -> No
     folder = RunFolder(tmp_path, "a")
     folder.create()
     content = {"run_id": "a", "files": [{"path": "x", "rows": 3, "size_bytes": 9}], "quarantined": [], "columns": {}}
-    (folder.path / "manifest.json").write_text(json.dumps(content | {"commit_info": {}, "record": {}}))
+    (folder.path / "manifest.json").write_text(json.dumps(content | {"commit_info": {}, "record": content_of("a")}))
 
-    assert folder.read_manifest() == Manifest((StagedFile("x", 3, 9),), (), {}, {}, {})
+    assert folder.read_manifest() == Manifest((StagedFile("x", 3, 9),), (), {}, {}, record_of("a"))
 
 
 def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:
@@ -263,7 +267,7 @@ def test_records_are_listed_newest_first_and_what_cannot_be_read_is_passed_over(
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(text)
 
-    assert [record["run_id"] for record in list_records(tmp_path)] == ["b", "c", "a"]
+    assert [record.run_id for record in list_records(tmp_path)] == ["b", "c", "a"]
     assert list_records(tmp_path / "nowhere") == []
     assert read_record(tmp_path, "a") == record_of("a", started_at="2026-01-01")
 
@@ -292,12 +296,12 @@ def test_an_unknown_run_is_a_wrong_request(run_id: str, tmp_path: Path) -> None:
         b'{"a": 1}',
         b"\xff\xfe",
         b"[" * 100_000,
-        json.dumps(record_of("another")).encode(),
-        json.dumps(record_of("theirs", state=None)).encode(),
-        json.dumps(record_of("theirs", started_at="yesterday")).encode(),
-        json.dumps(record_of("theirs", output=[])).encode(),
-        json.dumps(record_of("theirs", counts={"items": "many"})).encode(),
-        json.dumps(record_of("theirs", config=None)).encode(),
+        json.dumps(content_of("another")).encode(),
+        json.dumps(content_of("theirs", state=None)).encode(),
+        json.dumps(content_of("theirs", started_at="yesterday")).encode(),
+        json.dumps(content_of("theirs", output=[])).encode(),
+        json.dumps(content_of("theirs", counts={"items": "many"})).encode(),
+        json.dumps(content_of("theirs", config=None)).encode(),
     ],
 )
 def test_what_is_no_record_is_named_and_passed_over(
@@ -308,7 +312,7 @@ def test_what_is_no_record_is_named_and_passed_over(
     RunFolder(tmp_path, "ours").write_record(record_of("ours"))
     (tmp_path / "theirs" / "record.json").write_bytes(content)
 
-    assert [record["run_id"] for record in list_records(tmp_path)] == ["ours"]
+    assert [record.run_id for record in list_records(tmp_path)] == ["ours"]
     assert f"'{tmp_path / 'theirs' / 'record.json'}' is not the record of a run" in caplog.text
     with pytest.raises(RunNotFoundError):
         read_record(tmp_path, "theirs")

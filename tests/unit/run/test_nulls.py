@@ -12,6 +12,7 @@ from pyspark.sql.types import StructType
 
 from sparkscore.errors import ConfigError, SinkError
 from sparkscore.models.kinds import ModelDescription
+from sparkscore.record.run_record import RecordedInput, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.run import nulls as subject
 from sparkscore.run import prepare
 from sparkscore.run.nulls import decide_nulls, dtypes_of
@@ -169,13 +170,16 @@ def test_failed_items_go_by_what_the_run_in_which_they_failed_has_decided(
 
 
 def test_the_record_of_a_run_tells_the_next_what_was_decided() -> None:
-    record: dict[str, Any] = {
-        "run_id": "night", "quarantine": {"location": "q"}, "output": {"format": "delta"},
-        "input": {"columns": {"a": "bigint"}, "nulls": {"a": True}},
-    }  # fmt: skip
+    record = new_record("night", None, {}).noting(
+        quarantine=RecordedQuarantine(location="q", rows=1), output=RecordedOutput(format="delta")
+    )
 
-    assert FailedItems.of(record).nulls == {"a": True}
-    assert FailedItems.of({**record, "input": {"columns": {}, "nulls": None}}).nulls == {}
+    def nulls_of(told: RecordedInput) -> Mapping[str, bool] | None:
+        found = FailedItems.of(record.noting(input=told))
+        return None if found is None else found.nulls
+
+    assert nulls_of(RecordedInput(columns={"a": "bigint"}, nulls={"a": True})) == {"a": True}
+    assert nulls_of(RecordedInput(columns={}, nulls=None)) == {}
 
 
 def test_workers_are_told_what_was_decided_and_the_log_says_it(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from pyspark.sql.types import StructType
 
+from sparkscore.record.run_record import RecordedInput, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.sources.failed_items import FailedItems, FailedRowsSource, _in_order_of
 
 
@@ -18,13 +17,14 @@ class Session:
 
 
 def failed(doubt: str | None) -> FailedItems:
-    record: dict[str, Any] = {
-        "run_id": "night",
-        "quarantine": {"location": "/out_quarantine"},
-        "output": {"format": "delta"},
-        "input": {"columns": {"z": "double", "a": "double"}, "order_doubt": doubt},
-    }
-    return FailedItems.of(record)
+    record = new_record("night", None, {}).noting(
+        quarantine=RecordedQuarantine(location="/out_quarantine", rows=1),
+        output=RecordedOutput(format="delta"),
+        input=RecordedInput(columns={"z": "double", "a": "double"}, order_doubt=doubt),
+    )
+    found = FailedItems.of(record)
+    assert found is not None
+    return found
 
 
 def open_rows(items: FailedItems) -> FailedRowsSource:

@@ -7,6 +7,7 @@ import pytest
 
 from sparkscore.digest import identity_of
 from sparkscore.errors import SourceError
+from sparkscore.record.run_record import new_record
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.sources.listing import list_files
 from sparkscore.sources.own_files import OWN
@@ -20,7 +21,7 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(name)
     folder = RunFolder(tmp_path / "sparkscore-runs", "night")
     folder.create()
-    folder.write_record({"run_id": "night"})
+    folder.write_record(new_record("night", None, {}))
     (folder.script_output / "made.txt").write_text("x")
     (tmp_path / "sparkscore-runs" / "spark.log").write_text("x")
     stage = tmp_path / "scratch" / "night"

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sparkscore.digest import digest_of_path
 from sparkscore.minibatch import MiniBatch
-from sparkscore.record.run_record import warnings_of
+from sparkscore.record.from_reports import warnings_of
 from sparkscore.redaction import remember_values
 from sparkscore.scorers import load_scorer
 from sparkscore.scorers.load_warnings import LOADING, noting_warnings

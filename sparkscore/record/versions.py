@@ -1,0 +1,31 @@
+"""Which versions of packages and of the user's code are here (driver)."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def version_or_none(package: str) -> str | None:
+    """Return the version of a package; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def version_of_python() -> str:
+    """Return the version of Python."""
+    return platform.python_version()
+
+
+def git_commit_of(folder: Path) -> str | None:
+    """Return the commit of a checkout, with ``-dirty`` where files differ; None outside a checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
