@@ -203,7 +203,10 @@ class RunRecord(Part):
     input: RecordedInput
     output: RecordedOutput
     quarantine: Annotated[RecordedQuarantine, OrNull] = RecordedQuarantine()
-    stage: str | None = Field(default=None, description="where the rows of a HELD run are; null for others")
+    stage: str | None = Field(
+        default=None,
+        description="where the rows are of a run that was held and is neither published nor discarded; null for others",
+    )
     only_failed: OnlyFailed | None = Field(
         default=None,
         description="of a run over failed items: in which run they failed (`run_id`) and at `first`, what was left out "
@@ -248,6 +251,11 @@ class RunRecord(Part):
         output = self.config.get("output")
         place = output.get("stage") if isinstance(output, dict) else None
         return place if isinstance(place, str) and place else None
+
+    @property
+    def waits_for_publishing(self) -> bool:
+        """Whether the run was held and is neither published nor discarded: ``stage`` alone says it."""
+        return bool(self.stage) and self.state != COMPLETE
 
     def noting(self, **parts: object) -> RunRecord:
         """Return the record with other values of these fields.

@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.record.manifest import Manifest
-from sparkscore.record.run_record import COMPLETE, HELD, RecordedQuarantine, RunRecord, end_record
+from sparkscore.record.run_record import COMPLETE, RecordedQuarantine, RunRecord, end_record
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
 from sparkscore.run.quarantine import quarantine_location
 from sparkscore.run.recording import refuse_other_run
+from sparkscore.run.state import RunState
 from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of
 from sparkscore.spark.schema import schema_of
 
@@ -46,7 +47,9 @@ class Run:
         return self._read()
 
 
-def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callable[[], str]) -> Run | None:
+def finished_before(
+    spark: SparkSession, prepared: PreparedRun, state: RunState, identity: Callable[[], str]
+) -> Run | None:
     """Give the run of this id if its result is there, or held, and was the same request; it is not made again.
 
     Its record may say otherwise: a driver that died just after it had published could not write it.
@@ -54,22 +57,22 @@ def finished_before(spark: SparkSession, prepared: PreparedRun, identity: Callab
     Args:
         spark: the session.
         prepared: the request.
+        state: how far the run is.
         identity: finds the request's identity; the input is pinned for it.
 
     Raises:
         ConfigError: the id belongs to a finished run of another request, or the finished run's rows are gone.
     """
-    record, manifest = prepared.folder.read_record(), prepared.folder.read_manifest()
+    record, manifest = state.record, prepared.folder.read_manifest()
     if record is None or manifest is None:
         return None
     sink = open_sink(spark, prepared.deployment.output, prepared.run_id, run_id_column(prepared.deployment))
     _refuse_other_output(record, sink, prepared)
     schema = schema_of(manifest.columns)
-    if record.state == HELD:
+    if state.is_held:
         return _held(record, manifest, sink, prepared, identity)
-    is_complete = record.state == COMPLETE
-    landed = None if is_complete else sink.landed(schema)
-    if not is_complete and landed is None:
+    landed = None if state.is_complete else sink.landed(schema)
+    if not state.is_complete and landed is None:
         return None
     refuse_other_run(manifest.record, identity(), prepared.run_id)
     if landed is not None:
@@ -123,7 +126,7 @@ def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: Pr
     rows = sum(file.rows for file in manifest.quarantined)
     location = quarantine_location(prepared.deployment) if rows else None
     quarantine = RecordedQuarantine(location=location, rows=rows)
-    found = manifest.record.noting(output=describe_output(sink, published), quarantine=quarantine)
+    found = manifest.record.noting(output=describe_output(sink, published), quarantine=quarantine, stage=None)
     record = end_record(found, COMPLETE)
     prepared.folder.write_record(record)
     remove_stage(sink.target, prepared.deployment.output.stage)

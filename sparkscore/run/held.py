@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.errors import ConfigError
-from sparkscore.record.run_record import ABORT, COMPLETE, RunRecord
-from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
+from sparkscore.record.run_record import ABORT, RunRecord
+from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.finished import Run
 from sparkscore.run.publishing import describe_output, publish_manifest
@@ -20,19 +19,10 @@ from sparkscore.run.quarantine import open_quarantine
 from sparkscore.run.recording import recorded
 from sparkscore.run.scored_again import check_still_left, family_locked, note_publishing
 from sparkscore.run.staged_files import check_staged_files
-from sparkscore.sinks import Published, Target, open_sink, remove_stage, stage_of, staged_in, target_of
-from sparkscore.spark.schema import schema_of
-from sparkscore.stage.lock import RunLock
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A run that can be published."""
-
-    folder: RunFolder
-    identity: str
-    deployment: Deployment
-    target: Target
+from sparkscore.run.state import RunState, Waiting, locked_run, nothing_waits
+from sparkscore.sinks import Published, Sink, open_sink, remove_stage, staged_in
+from sparkscore.spark.schema import from_arrow, schema_of
+from sparkscore.worker import QUARANTINE_SCHEMA
 
 
 def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
@@ -51,44 +41,61 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         ConfigError: the run has nothing that could be published, or another driver works on it.
         SinkError: it did not work; the error says what readers see.
     """
-    record = read_record(runs_folder(runs), run_id)
-    if record.state == COMPLETE:
-        output, schema = record.output, schema_of(record.output.columns or {})
-        if output.version is None:  # a run over failed items of which none was left
-            return Run(record, partial(spark.createDataFrame, [], schema))
-        deployment = Deployment.model_validate(record.config)
-        sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
-        published = Published(output.version, output.rows, schema)
-        return Run(record, partial(sink.read, published))
-    held = _find(record, RunFolder(runs_folder(runs), run_id))
-    manifest = held.folder.read_manifest()
+    folder = runs_folder(runs)
+    with locked_run(folder, run_id) as state:
+        if state.is_complete and state.record is not None:
+            return _published(spark, state.record)
+        held = state.waiting()
+        over = held.record.only_failed
+        with family_locked(folder, None if over is None else over.first):
+            return _publish(spark, state, held)
+
+
+def _published(spark: SparkSession, record: RunRecord) -> Run:
+    """Return a run that is complete."""
+    output, schema = record.output, schema_of(record.output.columns or {})
+    if output.version is None:  # a run over failed items of which none was left
+        return Run(record, partial(spark.createDataFrame, [], schema))
+    sink = _sink(spark, Deployment.model_validate(record.config), record.run_id)
+    return Run(record, partial(sink.read, Published(output.version, output.rows, schema)))
+
+
+def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
+    folder, record, place = held.folder, held.record, held.deployment.output.stage
+    manifest = folder.read_manifest()
     if manifest is None:
-        raise _nothing_waits(record, run_id)
-    sink = open_sink(spark, held.deployment.output, run_id, run_id_column(held.deployment))
-    sinks, place = (sink, open_quarantine(spark, held.deployment, run_id)), held.deployment.output.stage
-    schema = schema_of(manifest.columns)
+        raise nothing_waits(state, "nothing that waits to be published")
+    sink = _sink(spark, held.deployment, folder.run_id)
+    sinks, schema = (sink, open_quarantine(spark, held.deployment, folder.run_id)), schema_of(manifest.columns)
     with (
-        RunLock(held.folder.lock_file, run_id) as lock,
-        family_locked(held.folder.path.parent, None if record.only_failed is None else record.only_failed.first),
-        recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
-        staged_in(sink.target, place, held.identity, is_moved=sink.lays_out_partitions) as stage,
+        recorded(folder, state.lock, record, held.deployment.settings.logging_level) as recording,
+        staged_in(
+            sink.target, place, held.identity, is_moved=sink.lays_out_partitions, run_folder=folder.path
+        ) as stage,
         recording.timed("publish"),
     ):
+        # Nothing is scored here: whatever goes wrong, what is staged is as good as before.
+        stage.is_kept = True
         landed = sink.landed(schema)
         if landed is None:
-            check_still_left(spark, held.folder.path.parent, record)
+            check_still_left(spark, folder.path.parent, record)
             check_staged_files(spark, manifest, stage)
-            note_publishing(held.folder.path.parent, record, held.deployment, manifest)
+            note_publishing(folder.path.parent, record, held.deployment, manifest)
         published = landed or publish_manifest(manifest, schema, sinks, stage, recording, manifest)
         recording.note(output=describe_output(sink, published), stage=None)
+        stage.is_kept = False
     return Run(recording.content, partial(sink.read, published))
 
 
-def discard(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
-    """Drop what a held run has staged; its record says ABORT. Runs on the driver and needs no Spark.
+def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:
+    """Drop what a run has staged and not published; its record says ABORT then. Runs on the driver.
+
+    A held run needs no Spark. Where publishing has begun and did not end, the table is asked first whether its rows
+    are there: what readers see is not discarded.
 
     Args:
         run_id: the run.
+        spark: the session that asks the table, if it must be asked.
         runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent.
 
     Returns:
@@ -96,34 +103,40 @@ def discard(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has nothing that could be discarded, or another driver works on it.
+        ConfigError: the run has nothing that could be discarded, its rows are published or may be, or another driver
+            works on it.
     """
-    record = read_record(runs_folder(runs), run_id)
-    held = _find(record, RunFolder(runs_folder(runs), run_id))
-    with (
-        RunLock(held.folder.lock_file, run_id) as lock,
-        recorded(held.folder, lock, record, held.deployment.settings.logging_level) as recording,
-    ):
-        remove_stage(held.target, held.deployment.output.stage)
-        recording.note(stage=None)
-        recording.ends_as(ABORT)
+    with locked_run(runs_folder(runs), run_id) as state:
+        held = state.waiting()
+        if state.may_be_published:
+            _refuse_published(spark, state, held)
+        with recorded(held.folder, state.lock, held.record, held.deployment.settings.logging_level) as recording:
+            remove_stage(held.target, held.deployment.output.stage)
+            recording.note(stage=None)
+            recording.ends_as(ABORT)
     return recording.content.as_dict()
 
 
-def _find(record: RunRecord, folder: RunFolder) -> _Held:
-    if record.identity and folder.has_manifest():
-        deployment = Deployment.model_validate(record.config)
-        target = target_of(deployment.output, folder.run_id, run_id_column(deployment))
-        if stage_of(target, deployment.output.stage).is_dir():
-            return _Held(folder, record.identity, deployment, target)
-    raise _nothing_waits(record, folder.run_id)
+def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting) -> None:
+    """Refuse to discard a run of which readers see rows, be it predictions or the quarantine."""
+    run_id = held.folder.run_id
+    if spark is None:
+        raise ConfigError(
+            code="RUN_MAY_BE_PUBLISHED",
+            what=f"run '{run_id}'",
+            got="a driver that began to publish it and did not say that it had",
+            expected="a session that asks the table whether its rows are there",
+            state="Nothing was discarded.",
+            next_step=f"Call discard('{run_id}', spark=spark), or publish the run with 'sparkscore publish {run_id}'.",
+        )
+    schema, quarantine = schema_of(held.record.output.columns or {}), open_quarantine(spark, held.deployment, run_id)
+    landed = _sink(spark, held.deployment, run_id).landed(schema) or quarantine.landed(from_arrow(QUARANTINE_SCHEMA))
+    if landed is not None:
+        error = nothing_waits(state, "rows that readers see already")
+        error.state = "Nothing was discarded."
+        error.next_step = f"Complete it with 'sparkscore publish {run_id}'."
+        raise error
 
 
-def _nothing_waits(record: RunRecord, run_id: str) -> ConfigError:
-    return ConfigError(
-        code="RUN_NOT_HELD",
-        what=f"run '{run_id}'",
-        got=f"state {record.state}, and nothing that waits to be published",
-        expected="a run that is held, or whose publishing failed",
-        next_step=f"See 'sparkscore runs show {run_id}', or take it up with 'sparkscore resume'.",
-    )
+def _sink(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
+    return open_sink(spark, deployment.output, run_id, run_id_column(deployment))

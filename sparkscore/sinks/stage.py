@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sparkscore.digest import different_parts
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
-from sparkscore.record.runs_folder import write_whole
+from sparkscore.record.runs_folder import RunFolder, write_whole
 from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
 from sparkscore.sinks.target import Target
 from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.stage.chunks import count_chunks
-from sparkscore.stage.layout import FIRST_COMMIT, HELD, IDENTITY, MARKER, STAGE_FOLDER, known_in
+from sparkscore.stage.layout import FIRST_COMMIT, HELD, IDENTITY, MARKER, RUN, STAGE_FOLDER, known_in
 from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
 
 logger = logging.getLogger("sparkscore")
@@ -39,11 +39,6 @@ class Stage:
         self.is_taken_up = is_taken_up
         self._lock = lock
 
-    def hold(self) -> None:
-        """Keep the stage when the run ends: somebody will publish or discard it, and `clean_stages` leaves it alone."""
-        (self.path / HELD).touch()
-        self.is_kept = True
-
     def check_still_ours(self) -> None:
         """Make sure, before anything is published, that no other driver has taken this run over.
 
@@ -54,7 +49,9 @@ class Stage:
 
 
 @contextmanager
-def staged_in(target: Target, place: str | None, identity: str, *, is_moved: bool) -> Iterator[Stage]:
+def staged_in(
+    target: Target, place: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
+) -> Iterator[Stage]:
     """Give the run's stage, and remove it when the run ends, unless the run can be taken up where it stopped.
 
     It can after an interrupt, a dead driver, and a failure to publish: then the work units that are done are kept.
@@ -64,6 +61,7 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
         place: another place for stages.
         identity: digest of all that decides the result; what another request has staged is not taken up.
         is_moved: whether publishing renames the staged files, which works within one file system only.
+        run_folder: the run's folder, whose record says whether the run is held.
 
     Raises:
         ConfigError: another driver works on this run, an earlier attempt was another request, or something else is at
@@ -78,16 +76,16 @@ def staged_in(target: Target, place: str | None, identity: str, *, is_moved: boo
     _make(holder)
     try:
         with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
-            is_taken_up = _open(stage, identity, target.run_id)
+            is_taken_up = _open(stage, identity, target.run_id, run_folder)
+            opened = Stage(stage, lock, is_taken_up=is_taken_up)
             try:
                 if is_moved:
                     _check_file_system(stage, target.path)
-                opened = Stage(stage, lock, is_taken_up=is_taken_up)
                 yield opened
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
-                elif not _can_be_taken_up(stage, error):
+                elif not (opened.is_kept or _can_be_taken_up(stage, error)):
                     remove_stage_folder(stage)
                 raise
             if not opened.is_kept and lock.is_ours():
@@ -126,7 +124,7 @@ def remove_stage(target: Target, place: str | None) -> None:
 def _remove_unless_in_use(stage: Path) -> None:
     """Remove what a driver that was taken for dead has left, unless the driver that took its place is still at work."""
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(f"{stage.name}{LOCK_ENDING}"), stage.name):
-        if not (stage / HELD).exists():
+        if not is_held_in(stage):
             _mark_if_made_again(stage)
             remove_stage_folder(stage)
 
@@ -149,7 +147,7 @@ def _remove_empty(holder: Path, *made_by_us: Path) -> None:
             remove_empty(folder)
 
 
-def _open(stage: Path, identity: str, run_id: str) -> bool:
+def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
     """Make the stage, or find the one that an earlier attempt at the same run has left, and tell which it was."""
     note = stage / IDENTITY
     _refuse_foreign(stage, run_id)
@@ -158,6 +156,7 @@ def _open(stage: Path, identity: str, run_id: str) -> bool:
         remove_stage_folder(stage)
         _make(stage)
         (stage / MARKER).touch()
+        _note_run(stage, run_folder)
         write_whole(note, identity)
         return False
     if (found := note.read_text(encoding="utf-8")) != identity:
@@ -167,9 +166,45 @@ def _open(stage: Path, identity: str, run_id: str) -> bool:
             got=f"another {names(different_parts(found, identity))}: {identity}",
             expected=found,
             next_step="Choose another --run-id, or remove what that run has left with "
-            + (f"'sparkscore publish {run_id} --discard'." if (stage / HELD).exists() else "'sparkscore clean'."),
+            + (f"'sparkscore publish {run_id} --discard'." if is_held_in(stage) else "'sparkscore clean'."),
         )
+    _note_run(stage, run_folder)
     return True
+
+
+def _note_run(stage: Path, run_folder: Path | None) -> None:
+    """Note where the run's record is: `clean` may be told of another folder of runs."""
+    if run_folder is not None and _run_folder_of(stage) != run_folder:
+        write_whole(stage / RUN, str(run_folder))
+
+
+def _run_folder_of(stage: Path) -> Path | None:
+    try:
+        return Path((stage / RUN).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+
+
+def is_held_in(stage: Path) -> bool:
+    """Whether the rows in a stage wait to be published or discarded; the run's record says it.
+
+    Where the folder of runs is not there, as on another host, nobody can tell, and the stage counts as held.
+    """
+    if (stage / HELD).exists():  # an earlier version of sparkscore noted it here
+        return True
+    folder = _run_folder_of(stage)
+    if folder is None:
+        return False
+    if not folder.parent.is_dir():
+        logger.warning(
+            "left '%s': whether its run is held is noted in '%s', which is not there. Clean where it is, or remove "
+            "the stage yourself",
+            stage,
+            folder,
+        )
+        return True
+    record = RunFolder(folder.parent, folder.name).read_record()
+    return record is not None and record.waits_for_publishing
 
 
 def _refuse_overlap(stage: Path, output: Path) -> None:
@@ -236,9 +271,7 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
 
 
 def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
-    """Tell whether work is done and may yet be published: the run is held, or what ended it was none of its items."""
-    if (stage / HELD).exists():
-        return True
+    """Tell whether work is done and may yet be published: what ended the run was none of its items."""
     if not count_chunks(stage):
         return False
     could_not_write = isinstance(error, (SinkError, LineageError)) and not isinstance(error, SinkConflictError)
@@ -305,15 +338,14 @@ def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
 
 def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
     stage, lock = holder / name, holder / f"{name}{LOCK_ENDING}"
-    is_dead = is_stage(stage) and not (stage / HELD).exists()
     if is_dry:
-        if is_dead and not is_held(lock):
+        if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
         return
     # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
     with suppress(ConfigError), RunLock(lock, name):
         remove_litter(lock)
-        if is_stage(stage) and not (stage / HELD).exists():
+        if is_stage(stage) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage).size_bytes)
         elif holder.name == STAGE_FOLDER:
             # A driver died between the mark of the stage and its folder.

@@ -13,6 +13,9 @@ STAGE_FOLDER: Final = "_sparkscore"
 #: File of a stage that sparkscore made; a folder without it is somebody else's.
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"
+#: Place of the run's folder, whose record says whether the run is held.
+RUN: Final = "run"
+#: Mark of a held run in a stage that an earlier version of sparkscore made.
 HELD: Final = "held"
 #: Beginning of the note that a run makes a table where nothing was.
 FIRST_COMMIT: Final = "first-commit-"
@@ -43,7 +46,7 @@ _PART = rf"part-[0-9]{{5,}}-({_HEX}-[0-9]{{4,}}|empty)\.parquet"
 _FILES = re.compile(
     "|".join(
         (
-            rf"{re.escape(MARKER)}|{IDENTITY}|\.{IDENTITY}\.[0-9]+|{HELD}|{STOP}",
+            rf"{re.escape(MARKER)}|({IDENTITY}|{RUN})|\.({IDENTITY}|{RUN})\.[0-9]+|{HELD}|{STOP}",
             rf"\.?{FIRST_COMMIT}[a-z]+(\.[0-9]+)?",
             r"plan\.(parquet|unfinished)|(probe|nulls)(\.unfinished)?",
             rf"{CHUNKS}/([0-9]+-[0-9]+|\.[0-9]+-[0-9]+\.{_HEX})",

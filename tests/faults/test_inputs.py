@@ -189,7 +189,7 @@ def test_64_rows_that_are_added_during_the_run_are_not_in_it(
         spark.range(5).write.format("delta").mode("overwrite").save(str(tmp_path / "in"))
         return score_plan(*arguments)
 
-    monkeypatch.setattr("sparkscore.run.score_plan", append_and_score)
+    monkeypatch.setattr("sparkscore.run.steps.score_plan", append_and_score)
     run = sparkscore.score(spark, make_deployment(IDS), input=tmp_path / "in", output=tmp_path / "out")
 
     check_ledger(run.record, tmp_path / "runs", range(20))

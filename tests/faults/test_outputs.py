@@ -53,7 +53,7 @@ def test_77_of_two_runs_into_one_table_none_is_torn(
             others.append(None)
             others.append(sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out", run_id="other"))
 
-    monkeypatch.setattr("sparkscore.run.decide", decide_after_the_other)
+    monkeypatch.setattr("sparkscore.run.pipeline.decide", decide_after_the_other)
     if mode == "error":
         with pytest.raises(SparkscoreError) as caught:
             sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out", run_id="first")

@@ -133,7 +133,7 @@ def test_83_a_disk_that_is_full_when_the_run_publishes_leaves_the_table_as_it_wa
         fill(small_disk / "ballast")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sparkscore.run.decide", fill_the_disk)
+        patched.setattr("sparkscore.run.pipeline.decide", fill_the_disk)
         if output_format == "parquet":
             # Renaming takes no space.
             rig.check(sparkscore.score(spark, deployment, **rig.options()).record)
@@ -172,7 +172,7 @@ def test_84_an_output_that_became_read_only_can_be_published_later(
         remount(small_disk, "ro")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sparkscore.run.decide", lock_the_disk)
+        patched.setattr("sparkscore.run.pipeline.decide", lock_the_disk)
         with pytest.raises(SparkscoreError) as caught:
             sparkscore.score(spark, deployment, **rig.options(**stage))
     remount(small_disk, "rw")

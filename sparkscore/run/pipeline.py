@@ -1,0 +1,116 @@
+"""Score: the whole path of the data, the steps of the README's picture in their order (driver)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Unpack
+
+from pyspark.sql import SparkSession
+
+from sparkscore.progress import ProgressDisplay, choose_display
+from sparkscore.record.run_record import HELD
+from sparkscore.run.finished import Run, finished_before
+from sparkscore.run.identity import identity_of_run
+from sparkscore.run.prepare import PreparedRun, RunOptions, prepare
+from sparkscore.run.recording import recorded
+from sparkscore.run.scored_again import family_locked, has_nothing_left, leave_out_scored
+from sparkscore.run.state import RunState
+from sparkscore.run.steps import (
+    Attempt,
+    begin,
+    check_input,
+    count_scores,
+    decide_work,
+    hold_result,
+    keep_manifest,
+    new_attempts_record,
+    nothing_to_do,
+    open_input,
+    open_outputs,
+    plan_input,
+    publish_result,
+    score_on_workers,
+    stage_for,
+    thresholds_of,
+)
+from sparkscore.run.verdict import decide
+from sparkscore.stage.lock import RunLock
+
+
+def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
+    """Score an input with a deployment and commit one result, or hold it where the deployment says ``publish: audit``.
+
+    Runs on the driver; the model runs on Spark's workers. Blocks until the result is committed.
+
+    Args:
+        spark: the session to use; `sparkscore.local_session` makes one.
+        deployment: path of the deployment file; None where ``model`` names the model, or where ``only_failed`` names a
+            run whose request is made again.
+        **options: the same as on the command line, see `sparkscore.run.RunOptions`: ``input``, ``output``,
+            ``input_format``, ``output_format``, ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``,
+            ``model``, ``only_failed``.
+
+    Raises:
+        SparkscoreError: the run failed. The error says what became of the data, and its ``record`` what happened.
+    """
+    return execute(spark, prepare(deployment, **options))
+
+
+def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDisplay | None = None) -> Run:
+    """Do a prepared run: plan, stage, decide, publish.
+
+    Runs on the driver. A run id whose run is complete and asked for the same is not run again.
+
+    Args:
+        spark: the session to use.
+        prepared: the request, from `prepare`.
+        progress: where progress is shown; chosen for the terminal or notebook when absent.
+
+    Raises:
+        SparkscoreError: the run failed. The error says what became of the data, and its ``record`` what happened.
+    """
+    folder, deployment = prepared.folder, prepared.deployment
+    folder.create()
+    first = None if prepared.failed is None else prepared.failed.first
+    with RunLock(folder.lock_file, prepared.run_id) as lock, family_locked(folder.path.parent, first):
+        state = RunState(folder, lock, folder.read_record())
+        prepared = leave_out_scored(spark, prepared)
+        if (done := _done_before(spark, prepared, state)) is not None:
+            return done
+        record = new_attempts_record(prepared, state)
+        with recorded(folder, lock, record, deployment.settings.logging_level) as recording:
+            attempt = Attempt(spark, prepared, state, recording)
+            begin(attempt)
+            with recording.timed("plan"):
+                source = open_input(spark, prepared)
+                plan = plan_input(spark, prepared, source)
+                outputs = open_outputs(attempt)
+                feeds = check_input(attempt, source, plan, outputs)
+            with stage_for(attempt, outputs) as stage:
+                with recording.timed("plan"):
+                    work = decide_work(attempt, source, plan, feeds, outputs, stage)
+                with recording.timed("score"):
+                    reports = score_on_workers(spark, plan, work, progress or choose_display())
+                count_scores(attempt, stage, plan, work, reports)
+                decide(reports, plan.snapshot.items, prepared.scorer_name, thresholds_of(deployment, work.spec.rules))
+                source.check_unchanged()
+                manifest = keep_manifest(attempt, stage, work, reports)
+                if deployment.publish == "audit":
+                    rows = hold_result(attempt, outputs, stage, manifest)
+                    recording.ends_as(HELD)
+                else:
+                    with recording.timed("publish"):
+                        rows = publish_result(attempt, outputs, stage, manifest)
+    return Run(recording.content, rows)
+
+
+def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:
+    """Return the run of this id that needs no further attempt: its result is there or held, or nothing is to score."""
+
+    def identity() -> str:
+        return identity_of_run(prepared, plan_input(spark, prepared, open_input(spark, prepared)))
+
+    finished = finished_before(spark, prepared, state, identity)
+    if finished is None and has_nothing_left(prepared):
+        return nothing_to_do(spark, prepared, state)
+    return finished

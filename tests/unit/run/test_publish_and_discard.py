@@ -1,0 +1,137 @@
+"""Publish and discard: how far a run is, is asked under its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkscore.config import Deployment
+from sparkscore.errors import ConfigError
+from sparkscore.record.manifest import Manifest
+from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, HELD, RUNNING, RecordedOutput, new_record
+from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.run import discard, publish
+from sparkscore.sinks.stage import staged_in
+from sparkscore.sinks.target import Target
+from sparkscore.stage.lock import RunLock
+
+COLUMNS = {"prediction": "double"}
+
+
+class Written:
+    """A run whose rows wait in its stage."""
+
+    def __init__(self, root: Path, state: str) -> None:
+        self.runs, self.output = root / "runs", root / "out"
+        self.folder = RunFolder(self.runs, "night")
+        self.stage = self.output / "_sparkscore" / "night"
+        self.folder.create()
+        with staged_in(Target(self.output, "append", (), "night", "run_id"), None, "id", is_moved=False) as stage:
+            stage.is_kept = True
+        config = Deployment.model_validate({"output": {"location": str(self.output), "format": "parquet"}})
+        self.record = new_record("night", "d.yml", config.effective())
+        output = RecordedOutput(format="parquet", location=str(self.output), mode="append", columns=COLUMNS)
+        self.write(state=state, identity="id", output=output, stage=str(self.stage))
+        self.folder.write_manifest(Manifest((), (), COLUMNS, {}, self.record))
+
+    def write(self, **parts: Any) -> None:
+        self.record = self.record.noting(**parts)
+        self.folder.write_record(self.record)
+
+    @property
+    def state(self) -> str:
+        return read_record(self.runs, "night").state
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[[str], Written]:
+    return lambda state: Written(tmp_path, state)
+
+
+def before_the_lock_is_taken(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let another process be the first to have the run's lock, and give it back."""
+    enter = RunLock.__enter__
+
+    def enter_later(lock: RunLock) -> RunLock:
+        monkeypatch.setattr(RunLock, "__enter__", enter)
+        happens()
+        return enter(lock)
+
+    monkeypatch.setattr(RunLock, "__enter__", enter_later)
+
+
+def test_a_run_that_was_published_meanwhile_is_not_discarded(
+    write_run: Callable[[str], Written], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(HELD)
+    shown = run.record.output.model_copy(update={"version": "run_id=night", "rows": 1})
+    before_the_lock_is_taken(monkeypatch, lambda: run.write(state=COMPLETE, output=shown, stage=None))
+
+    with pytest.raises(ConfigError, match=r"\[RUN_NOT_HELD\].*state COMPLETE"):
+        discard("night")
+
+    assert run.state == COMPLETE
+
+
+@pytest.mark.parametrize("command", [discard, lambda run_id: publish(None, run_id)])  # type: ignore[arg-type]
+def test_a_run_that_was_discarded_meanwhile_stays_so(
+    write_run: Callable[[str], Written], monkeypatch: pytest.MonkeyPatch, command: Callable[[str], object]
+) -> None:
+    run = write_run(HELD)
+    before_the_lock_is_taken(monkeypatch, partial(discard, "night"))
+
+    with pytest.raises(ConfigError, match=r"\[RUN_NOT_HELD\].*state ABORT"):
+        command("night")
+
+    assert run.state == ABORT
+
+
+def test_a_held_run_is_discarded_without_spark(write_run: Callable[[str], Written]) -> None:
+    run = write_run(HELD)
+
+    record = discard("night")
+
+    assert (record["state"], record["stage"], run.state) == (ABORT, None, ABORT)
+    assert list(run.output.iterdir()) == []
+    assert not run.folder.lock_file.exists()
+
+
+@pytest.mark.parametrize("state", [RUNNING, FAIL, ABORT])
+def test_a_run_that_may_be_published_is_not_discarded_before_the_table_was_asked(
+    write_run: Callable[[str], Written], state: str
+) -> None:
+    run = write_run(state)
+
+    with pytest.raises(ConfigError, match=r"\[RUN_MAY_BE_PUBLISHED\]"):
+        discard("night")
+
+    assert (run.state, run.stage.is_dir()) == (state, True)
+
+
+@pytest.mark.parametrize("state", [RUNNING, FAIL, ABORT])
+def test_of_a_run_that_may_be_published_the_table_says_whether_it_is(
+    write_run: Callable[[str], Written], state: str
+) -> None:
+    run = write_run(state)
+    spark: Any = object()  # a folder of Parquet files needs none to be asked
+    shown = run.output / "run_id=night"
+    shown.mkdir()
+
+    with pytest.raises(ConfigError, match=r"\[RUN_NOT_HELD\].*rows that readers see.*'sparkscore publish night'"):
+        discard("night", spark=spark)
+    assert (run.state, run.stage.is_dir()) == (state, True)
+
+    shown.rmdir()
+    assert discard("night", spark=spark)["state"] == ABORT
+
+
+def test_what_is_not_there_gets_no_folder(tmp_path: Path) -> None:
+    for command in (discard, lambda run_id: publish(None, run_id)):  # type: ignore[arg-type]
+        with pytest.raises(Exception, match="RUN_NOT_FOUND"):
+            command("night")
+
+    assert not (tmp_path / "runs").exists()
