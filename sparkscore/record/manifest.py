@@ -11,6 +11,7 @@ from sparkscore.errors import LineageError
 from sparkscore.record.checksum import SUM, is_whole, summed
 from sparkscore.record.run_record import RunRecord, record_in
 from sparkscore.stage import StagedFile
+from sparkscore.stage.format import FORMAT, refuse_other_format
 
 _FILES: Final = ("files", "quarantined")
 
@@ -38,7 +39,7 @@ def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
     """Return what is written."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
-    return summed({"run_id": run_id, **content, **files, "record": manifest.record.as_dict()})
+    return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})
 
 
 def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
@@ -50,8 +51,10 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
         run_id: the run.
 
     Raises:
-        LineageError: the manifest is not as it was written.
+        LineageError: the manifest is not as it was written, or has another format.
     """
+    # First: another format may have another checksum.
+    refuse_other_format(content.get("format"), "manifest", path, run_id)
     # An earlier version of sparkscore wrote no checksum, and none of the files either.
     has_sums = any(file.get("sha256") for name in _FILES for file in content.get(name, ()))
     has_none = bool(content) and SUM not in content and not has_sums

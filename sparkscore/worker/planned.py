@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
+from sparkscore.stage.format import FORMAT, refuse_other_format
 
-PLAN_SCHEMA = pa.schema([("unit", pa.int64()), ("mini_batch", pa.string()), ("path", pa.string())])
+_FORMAT_KEY = b"sparkscore.format"
+PLAN_SCHEMA = pa.schema(
+    [("unit", pa.int64()), ("mini_batch", pa.string()), ("path", pa.string())],
+    metadata={_FORMAT_KEY: str(FORMAT)},
+)
 
 
 def write_plan(path: str, rows: pa.Table) -> None:
@@ -29,15 +35,24 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
     """Whether a written plan has the planned files in the planned mini-batches. Runs on the driver.
 
     Which work unit a mini-batch belongs to may differ: that depends on the number of task slots.
+
+    Raises:
+        LineageError: another version of sparkscore wrote the plan in another format.
     """
     try:
         plan = pq.ParquetFile(plan_file, page_checksum_verification=True)
+        _refuse_other_format(plan, Path(plan_file))
         units = [plan.read_row_group(group, columns=["unit"]).column("unit") for group in range(plan.num_row_groups)]
         kept = plan.read()
     except (OSError, pa.ArrowException):
         return False
     is_in_order = all(set(found.to_pylist()) == {group} for group, found in enumerate(units))
     return is_in_order and kept.schema.equals(PLAN_SCHEMA) and _by_mini_batch(kept) == _by_mini_batch(rows)
+
+
+def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
+    found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
+    refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
 
 
 def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record import runs_folder as runlog
+from sparkscore.record.checksum import summed
 from sparkscore.record.manifest import Manifest
+from sparkscore.record.manifest import content_of as manifest_content
 from sparkscore.record.run_ids import check_run_id, make_run_id
 from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.record.runs_folder import RunFolder, list_records, read_record, runs_folder
@@ -246,6 +248,36 @@ def test_a_manifest_of_a_version_without_checksums_is_read(tmp_path: Path) -> No
     (folder.path / "manifest.json").write_text(json.dumps(content | {"commit_info": {}, "record": content_of("a")}))
 
     assert folder.read_manifest() == Manifest((StagedFile("x", 3, 9),), (), {}, {}, record_of("a"))
+
+
+@pytest.mark.parametrize("number", [0, 2, 99, "2", "next", True, 1.5, [1]])
+def test_a_manifest_of_another_format_is_refused_by_its_number_whatever_its_checksum(
+    tmp_path: Path, number: object
+) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    folder.write_manifest(Manifest((StagedFile("x", 3, 9, "ab"),), (), {}, {}, record_of("a")))
+    path = folder.path / "manifest.json"
+    content = json.loads(path.read_text())
+    assert content["format"] == 1
+    path.write_text(json.dumps(content | {"format": number, "parts": []}))
+
+    with pytest.raises(LineageError, match=r"\[OTHER_FORMAT\] the manifest '.*manifest.json' of run 'a'") as caught:
+        folder.read_manifest()
+
+    assert str(number) in caught.value.got
+    assert "sparkscore runs show a --json" in caught.value.next_step
+
+
+def test_a_manifest_without_a_number_is_of_the_first_format(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "a")
+    folder.create()
+    manifest = Manifest((StagedFile("x", 3, 9, "ab"),), (), {}, {}, record_of("a"))
+    content = manifest_content(manifest, "a")
+    del content["format"], content["sha256"]
+    (folder.path / "manifest.json").write_text(json.dumps(summed(content)))
+
+    assert folder.read_manifest() == manifest
 
 
 def test_a_plan_is_kept_as_parquet(tmp_path: Path) -> None:
