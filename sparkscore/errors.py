@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.printable import printable
 
 NOTHING_WRITTEN = "Nothing was written."
@@ -59,7 +60,7 @@ class SparkscoreError(Exception):
     def __init__(  # noqa: PLR0913 - these are the fields of one sentence
         self,
         *,
-        code: str,
+        code: ErrorCode,
         what: str,
         next_step: str,
         got: str = "",

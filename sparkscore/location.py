@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -23,7 +24,7 @@ def enter_folder(folder: Path) -> None:
         os.chdir(folder)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            code="WORKING_DIRECTORY",
+            code=ErrorCode.WORKING_DIRECTORY,
             what=f"the folder '{folder}', in which the run was asked for",
             got=getattr(error, "strerror", None) or type(error).__name__,
             expected="a folder that can be entered: the request's relative paths begin there",
@@ -41,7 +42,7 @@ def check_working_directory() -> None:
         Path.cwd()
     except OSError as error:
         raise ConfigError(
-            code="WORKING_DIRECTORY",
+            code=ErrorCode.WORKING_DIRECTORY,
             what="the working directory",
             got=error.strerror or type(error).__name__,
             expected="a folder that is there",
@@ -66,7 +67,7 @@ def local_path(location: str) -> Path:
     """
     if is_remote(location):
         raise ConfigError(
-            code="LOCATION_REMOTE",
+            code=ErrorCode.LOCATION_REMOTE,
             what=f"location '{location}'",
             got=f"a '{urlsplit(location).scheme}' address",
             expected="a local path or a file: URI",

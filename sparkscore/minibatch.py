@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
 
 #: Added by the driver to every row that was read from a file; never handed to the user's code.
@@ -167,7 +168,7 @@ class _Block:
 def file_split(what: str, got: str) -> ScoringError:
     """Make the error for a file that did not come as a whole; a driver makes it again of what a task said."""
     return ScoringError(
-        code="FILE_SPLIT",
+        code=ErrorCode.FILE_SPLIT,
         what=what,
         got=got,
         state="Nothing was published.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
@@ -28,7 +29,7 @@ class Failure:
         next_step: what the user can do, where sparkscore knows.
     """
 
-    code: str
+    code: ErrorCode
     error_class: str
     message: str
     place: str = ""
@@ -90,7 +91,9 @@ def failed_outcome(items: int, failure: Failure) -> Outcome:
     return Outcome(items=items, scored=0, failure=failure)
 
 
-def describe_failure(error: BaseException, code: str = "SCRIPT_RUN", code_folder: Path | None = None) -> Failure:
+def describe_failure(
+    error: BaseException, code: ErrorCode = ErrorCode.SCRIPT_RUN, code_folder: Path | None = None
+) -> Failure:
     """Turn an exception of the user's code into text.
 
     Runs on the worker. Never raises: an exception whose ``str()`` fails is described by its class.

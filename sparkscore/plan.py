@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.worker.planned import PLAN_SCHEMA
 
@@ -104,7 +105,7 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
         return Plan(snapshot)
     if mini_batch_files is None:
         raise ConfigError(
-            code="MINI_BATCH_SIZE",
+            code=ErrorCode.MINI_BATCH_SIZE,
             what="'mini_batch_size' for an input of files",
             got="a number of bytes",
             expected="a number of files",

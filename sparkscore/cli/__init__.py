@@ -14,6 +14,7 @@ from sparkscore.cli.interrupts import InterruptedRunError, interruptible
 from sparkscore.cli.logs import log_on_stderr
 from sparkscore.cli.reply import FAILED, OK, describe_failure, one_object_on_stdout, print_bug, print_error, print_json
 from sparkscore.cli.streams import exit_code_of, guard_streams
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SparkscoreError, message_of
 from sparkscore.location import check_working_directory
 
@@ -59,7 +60,7 @@ def _as_request(error: Exception) -> ConfigError:
     """Give an error of typer's the form of ours."""
     context = getattr(error, "ctx", None)
     return ConfigError(
-        code="USAGE",
+        code=ErrorCode.USAGE,
         what=str(getattr(error, "format_message", error.__str__)()),
         next_step=f"See '{context.command_path if context else 'sparkscore'} --help'.",
     )

@@ -9,6 +9,7 @@ import typer
 
 from sparkscore.cli.manual import ENVIRONMENT, EXIT_CODES, ManualCommand, ManualGroup
 from sparkscore.cli.reply import OK, print_json, to_stdout
+from sparkscore.error_codes import ErrorCode
 
 _RUN_EXAMPLES: Final = """
 Examples:
@@ -145,7 +146,7 @@ def run(  # noqa: PLR0913 - an option each
     only_failed: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN_ID",
+            metavar=ErrorCode.RUN_ID,
             rich_help_panel="Input",
             help="Score only what failed in that run; without a deployment, by that run's request. Appends.",
         ),
@@ -184,7 +185,7 @@ def run(  # noqa: PLR0913 - an option each
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
 def resume(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run's id, as 'runs list' prints it.")],
+    run_id: Annotated[str, typer.Argument(metavar=ErrorCode.RUN_ID, help="The run's id, as 'runs list' prints it.")],
     *,
     runs: Runs = None,
     master: Master = None,
@@ -204,7 +205,7 @@ def resume(
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
 def publish(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run's id, as 'runs list' prints it.")],
+    run_id: Annotated[str, typer.Argument(metavar=ErrorCode.RUN_ID, help="The run's id, as 'runs list' prints it.")],
     *,
     is_discarded: Annotated[
         bool, typer.Option("--discard", rich_help_panel="Run", help="Drop what was scored instead of publishing it.")
@@ -260,7 +261,7 @@ def runs_list(*, runs: Runs = None, as_json: Json = False) -> int:
 
 @runs_app.command("show", cls=ManualCommand)
 def runs_show(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run's id, as 'runs list' prints it.")],
+    run_id: Annotated[str, typer.Argument(metavar=ErrorCode.RUN_ID, help="The run's id, as 'runs list' prints it.")],
     *,
     runs: Runs = None,
     as_json: Json = False,

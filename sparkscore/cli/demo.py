@@ -26,6 +26,7 @@ from sparkscore.cli.interrupts import InterruptedRunError, Interrupts, interrupt
 from sparkscore.cli.reply import OK, describe_failure, print_error, print_json, shown_path, stdout_for_results
 from sparkscore.cli.run_command import spark_session
 from sparkscore.cli.summary import print_first_rows, print_record, result_console
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, message_of
 from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run import PreparedRun, Run, execute, prepare
@@ -102,7 +103,7 @@ def _demo(folder: Path, runs: Path | None, interrupts: Interrupts, *, as_json: b
 def _prepare(folder: Path, runs: Path | None) -> list[_Part]:
     if not _DEPLOYMENTS.is_dir():
         raise ConfigError(
-            code="DEMO_CHECKOUT",
+            code=ErrorCode.DEMO_CHECKOUT,
             what="the demo's deployments are not here",
             got=f"no folder '{_DEPLOYMENTS}'",
             next_step="Run the demo in a checkout of sparkscore; 'sparkscore new DIR' writes an example anywhere.",

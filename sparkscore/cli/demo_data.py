@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError
 from sparkscore.removal import remove_file, remove_known
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
@@ -118,7 +119,7 @@ def _sklearn_version() -> str:
         import sklearn  # noqa: PLC0415 - see above
     except ImportError as error:
         raise MissingDependencyError(
-            code="DEMO_PACKAGES",
+            code=ErrorCode.DEMO_PACKAGES,
             what=f"the demo needs scikit-learn and Pillow, and '{error.name}' is not installed",
             next_step="Run: pip install 'sparkscore[demo]'.",
         ) from error
@@ -152,7 +153,7 @@ def _remove_images(folder: Path) -> None:
     left = remove_known(folder, lambda name: _IMAGE.fullmatch(name) is not None).left
     if left:
         raise ConfigError(
-            code="DEMO_FOLDER",
+            code=ErrorCode.DEMO_FOLDER,
             what=f"folder '{folder}'",
             got=f"'{left[0].name}', which the demo did not make",
             expected="the demo's own images only",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import FAILED, OK, coloured, print_json, to_stdout
 from sparkscore.cli.run_command import parse_spark_conf, spark_session
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 from sparkscore.record.runs_folder import runs_folder
 from sparkscore.spark.session import check_java, check_pyspark, delta_coordinate, java_version
@@ -193,7 +194,7 @@ def _ask_worker(session: SparkSession) -> dict[str, str]:
     except PySparkException as error:
         reason = str(error).strip().splitlines()[-1][:200]
         raise _WorkerError(
-            code="WORKERS",
+            code=ErrorCode.WORKERS,
             what="no worker could answer",
             got=f"'{reason}'",
             state="",

@@ -8,6 +8,7 @@ from pathlib import Path
 from sparkscore.cli.reply import OK, print_json, shown_path, stdout_for_results, to_stdout
 from sparkscore.config import load_deployment, parse_assignment
 from sparkscore.digest import digest_of_path
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.models import describe_model, resolve_model
 from sparkscore.models.env_build import build_environment
@@ -43,7 +44,7 @@ def build_env(
         spec = environment_of(loaded, model, description)
         if spec is None or not spec.requirements:
             raise ConfigError(
-                code="REQUIREMENTS_MISSING",
+                code=ErrorCode.REQUIREMENTS_MISSING,
                 what="the deployment says nothing of packages",
                 expected="'python.requirements', 'environment.conda_file', or a model that recorded its packages",
                 next_step="Name a requirements file in 'python.requirements'.",

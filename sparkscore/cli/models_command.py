@@ -11,6 +11,7 @@ import pyarrow as pa
 from sparkscore.cli.reply import OK, print_json, shown_path, stdout_for_results, to_stdout
 from sparkscore.config import load_deployment
 from sparkscore.digest import files_of_model
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.models import ModelDescription, ResolvedModel, describe_model, resolve_model
 from sparkscore.signature import type_name
@@ -30,7 +31,9 @@ def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
         section = load_deployment(None, {"model.path": reference, "model.framework": framework}).model
         model = resolve_model(section)
         if section is None or model is None:
-            raise ConfigError(code="MODEL_MISSING", what="no model is named", next_step="Name a file or a reference.")
+            raise ConfigError(
+                code=ErrorCode.MODEL_MISSING, what="no model is named", next_step="Name a file or a reference."
+            )
         description = describe_model(model, section)
     answer = _answer(model, description)
     if as_json:

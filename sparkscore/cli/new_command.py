@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 # Average flower of each species, and flowers to name: R. A. Fisher, The use of multiple measurements in taxonomic
@@ -51,7 +52,7 @@ def write_example(folder: Path, *, as_json: bool) -> int:
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            code="NEW_FOLDER",
+            code=ErrorCode.NEW_FOLDER,
             what=f"folder '{folder}' cannot be written",
             got=error.strerror or type(error).__name__,
             expected="a folder that is new or empty",
@@ -67,7 +68,7 @@ def write_example(folder: Path, *, as_json: bool) -> int:
 def _refuse_full(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(
-            code="NEW_FOLDER",
+            code=ErrorCode.NEW_FOLDER,
             what=f"folder '{folder}'",
             got="a folder with files in it",
             expected="a folder that is new or empty",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from sparkscore.cli.interrupts import InterruptedRunError
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError, message_of
 from sparkscore.printable import printable
 from sparkscore.redaction import redact
@@ -53,7 +54,9 @@ def print_error(message: str, *, log_file: Path | None = None) -> None:
 
 def print_bug(error: BaseException, runs: Path) -> None:
     """Say in one line that sparkscore itself failed, and keep the traceback."""
-    message = f"[INTERNAL] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
+    message = (
+        f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
+    )
     print_error(message, log_file=_write_traceback(error, runs))
 
 
@@ -75,9 +78,9 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
         **more: what stands before the error.
     """
     if isinstance(error, SparkscoreError):
-        code = error.code
+        code: str = error.code
     else:
-        code = "INTERRUPTED" if isinstance(error, InterruptedRunError) else type(error).__name__
+        code = ErrorCode.INTERRUPTED if isinstance(error, InterruptedRunError) else type(error).__name__
     return {**more, "error": {"code": code, "message": redact(message_of(error))}}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.cli.run_command import RunRequest, request_of, run_deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.location import enter_folder
 from sparkscore.record.run_record import ABORT, RUNNING, end_record
@@ -83,7 +84,7 @@ def _take_up_replacing(place: Path, *, is_dry: bool) -> list[Path]:
         return recover(place, is_dry=is_dry)
     except OSError as error:
         raise SinkError(
-            code="NOT_CLEANED",
+            code=ErrorCode.NOT_CLEANED,
             what=f"the output '{place}', whose rows a driver that died was replacing",
             got=error.strerror or type(error).__name__,
             state="Its rows are there or in its folder '_replaced_by_…'.",

@@ -21,6 +21,7 @@ from sparkscore.cli.reply import (
     shown_path,
     stdout_for_results,
 )
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError, message_of
 from sparkscore.location import enter_folder
 from sparkscore.record.runs_folder import RunFolder, runs_folder
@@ -113,7 +114,7 @@ def request_of(runs: Path, run_id: str) -> dict[str, Any]:
     request = RunFolder(runs, run_id).read_request()
     if request is None or not _is_request(request):
         raise RunNotFoundError(
-            code="REQUEST_NOT_FOUND",
+            code=ErrorCode.REQUEST_NOT_FOUND,
             what=f"what run '{run_id}' in '{runs}' was asked for",
             got="no request: no such run, one with what may be a secret in its options, or a file that was changed",
             state="",
@@ -180,7 +181,7 @@ def parse_spark_conf(pairs: Sequence[str]) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise ConfigError(
-                code="SPARK_CONF",
+                code=ErrorCode.SPARK_CONF,
                 what=f"option --spark-conf '{key}'",
                 got="no key and value",
                 expected="key=value, for example spark.driver.memory=4g",

@@ -9,6 +9,7 @@ from typing import Final
 
 from sparkscore.config.canonical import is_open
 from sparkscore.config.yaml_file import KeyPath
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults, names
 from sparkscore.redaction import redact
 
@@ -110,7 +111,7 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
     steps = [f"'{_FLAGS[flag]}: {_as_here(flag, value)}'" for flag, value in flags.items() if flag in _FLAGS]
     instead = f", and set {', '.join(steps)} instead." if steps else ": no setting does this here."
     return ConfigError(
-        code="AZURE_ARGUMENT",
+        code=ErrorCode.AZURE_ARGUMENT,
         what=f"setting '{_ARGUMENTS}'",
         got=f"{names(f'--{flag}' for flag in flags)}, which Azure's parallel jobs apply to the job",
         expected="arguments of the script's own",
@@ -136,7 +137,7 @@ def _leaves(tree: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, object]
 
 def _expression(key: str, expression: str) -> ConfigError:
     return ConfigError(
-        code="AZURE_EXPRESSION",
+        code=ErrorCode.AZURE_EXPRESSION,
         what=f"setting '{key}' holds an expression that only Azure resolves",
         got=f"'{redact(expression)}'",
         expected="its value",
@@ -146,7 +147,7 @@ def _expression(key: str, expression: str) -> ConfigError:
 
 def _no_partitions(key: str) -> ConfigError:
     return ConfigError(
-        code="NOT_SUPPORTED_YET",
+        code=ErrorCode.NOT_SUPPORTED_YET,
         what=f"'{key}' asks for a call of run() for each group of rows, which this version cannot do",
         expected="a deployment whose run() takes any rows; without the key it would get rows of several groups at once",
         next_step="Write the rows of each group into a file of their own, set 'input.format: files' and "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from sparkscore.config.problems import Problem
+from sparkscore.error_codes import ErrorCode
 
 # A scheme of one letter is a Windows drive. Databricks writes dbfs:/, Spark file:/, MLflow models:/ with one slash.
 _URI: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/|table:|azureml:)")
@@ -64,7 +65,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
     result = _without_nulls(tree, ())
     problems = [
         Problem(
-            "CONFIG_VALUE",
+            ErrorCode.CONFIG_VALUE,
             old,
             f"stands also as '{'.'.join(new)}'",
             next_step="The two mean the same: keep one of them.",

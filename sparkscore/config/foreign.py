@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.config.deployment import names_azure_schema
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, names
 
 _CONVERT_JOB: Final = (
@@ -103,7 +104,7 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
     kind, sign = _kind_of(tree)
     if kind is not None:
         raise ConfigError(
-            code="CONFIG_KIND",
+            code=ErrorCode.CONFIG_KIND,
             what=f"file '{path}'",
             got=f"{kind.what} ({sign})",
             expected="a batch deployment of a model",

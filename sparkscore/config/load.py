@@ -21,6 +21,7 @@ from sparkscore.config.problems import Origin, Problem, config_error, problems_o
 from sparkscore.config.recorded import hidden_values, without_secrets
 from sparkscore.config.sections import CodeConfiguration, Model
 from sparkscore.config.yaml_file import Document, KeyPath, parse_value, read_document
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -177,7 +178,7 @@ def _refuse_references(chosen: Mapping[str, object]) -> None:
 
 def _reference(key: str, reference: object) -> ConfigError:
     return ConfigError(
-        code="MODEL_REFERENCE" if key == "model.path" else "AZURE_REFERENCE",
+        code=ErrorCode.MODEL_REFERENCE if key == "model.path" else ErrorCode.AZURE_REFERENCE,
         what=f"setting '{key}' refers to something that only Azure can resolve",
         got=f"'{reference}'",
         expected="a path",
@@ -192,4 +193,6 @@ def _holds_path(key: str) -> bool:
 
 def _assignment_error(key: str, got: str, expected: str) -> ConfigError:
     what = f"option --set '{key}'"
-    return ConfigError(code="CONFIG_SET", what=what, got=got, expected=expected, next_step="Correct the option.")
+    return ConfigError(
+        code=ErrorCode.CONFIG_SET, what=what, got=got, expected=expected, next_step="Correct the option."
+    )

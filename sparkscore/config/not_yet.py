@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 from sparkscore.redaction import redact
 
@@ -51,7 +52,7 @@ def refuse_what_is_not_there(chosen: dict[str, object]) -> None:
     """
     found = [
         ConfigError(
-            code="NOT_SUPPORTED_YET",
+            code=ErrorCode.NOT_SUPPORTED_YET,
             what=f"setting '{key}' asks for something that this version cannot do",
             got=_shown(chosen[key]),
             next_step=next_step,

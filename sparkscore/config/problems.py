@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkscore.config.yaml_file import KeyPath
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.redaction import redact, redact_mapping
 
@@ -50,7 +51,7 @@ class Problem:
         next_step: what the reader can do.
     """
 
-    code: str
+    code: ErrorCode
     path: KeyPath
     text: str = ""
     got: str = ""
@@ -127,8 +128,8 @@ def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
     if item["type"] == "extra_forbidden":
         return unknown_key(path, known)
     if item["type"] == "missing":
-        return Problem("CONFIG_VALUE", path, "is missing", next_step="Add it.")
-    return Problem("CONFIG_VALUE", path, got=_shown(path, item["input"]), expected=_expected(item))
+        return Problem(ErrorCode.CONFIG_VALUE, path, "is missing", next_step="Add it.")
+    return Problem(ErrorCode.CONFIG_VALUE, path, got=_shown(path, item["input"]), expected=_expected(item))
 
 
 def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
@@ -136,7 +137,7 @@ def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
     nearest = _nearest(path, known)
     text = "is unknown" if nearest is None else f"is unknown, did you mean '{nearest}'"
     next_step = "Correct or remove the key; 'sparkscore schema' lists all keys."
-    return Problem("CONFIG_UNKNOWN_KEY", path, text, next_step=next_step)
+    return Problem(ErrorCode.CONFIG_UNKNOWN_KEY, path, text, next_step=next_step)
 
 
 def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sparkscore.config.canonical import PATH_KEYS
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.redaction import redact, redact_mapping
 
@@ -88,7 +89,7 @@ def refuse_secret_places(chosen: Mapping[str, object]) -> None:
     for key, place in _places(chosen):
         if _URI.match(place) and redact(place) != place:
             raise ConfigError(
-                code="SECRET_IN_PLACE",
+                code=ErrorCode.SECRET_IN_PLACE,
                 what=f"setting '{key}' has a secret in its address",
                 got=f"'{redact(place)}'",
                 expected="an address without one; the run record keeps it for 'publish', 'resume' and 'clean'",

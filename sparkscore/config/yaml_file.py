@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -151,7 +152,7 @@ def _read_text(path: Path) -> str:
 
 def _file_error(path: Path, got: str, expected: str, next_step: str) -> ConfigError:
     what = f"deployment file '{path}' cannot be read"
-    return ConfigError(code="CONFIG_FILE", what=what, got=got, expected=expected, next_step=next_step)
+    return ConfigError(code=ErrorCode.CONFIG_FILE, what=what, got=got, expected=expected, next_step=next_step)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -167,7 +168,7 @@ def _compose(text: str) -> yaml.Node | None:
 def _yaml_error(path: Path, problem: _YamlProblem) -> ConfigError:
     place = "" if problem.mark is None else f", line {problem.mark.line + 1}, column {problem.mark.column + 1}"
     return ConfigError(
-        code="CONFIG_YAML",
+        code=ErrorCode.CONFIG_YAML,
         what=f"deployment file '{path}'{place} is not accepted",
         got=problem.got,
         expected=problem.expected,

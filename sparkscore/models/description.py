@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sparkscore.config import Model
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ModelError
 from sparkscore.models.framework_model import PICKLES, describe_framework
 from sparkscore.models.kinds import ModelDescription, ModelKind
@@ -52,7 +53,7 @@ def check_trust(model: ResolvedModel, description: ModelDescription, trust: str 
     """
     if description.runs_code and model.uri is None and trust != "code":
         raise ConfigError(
-            code="MODEL_TRUST",
+            code=ErrorCode.MODEL_TRUST,
             what=f"model '{model.name}' can run any code while it loads",
             got=f"{_code_of(model, description)}, and a path that no registry vouches for",
             next_step="If you trust who made it, add the line 'trust: code' to the deployment; "
@@ -97,7 +98,7 @@ def _plain(framework: str | None) -> str:
 def _unknown(model: ResolvedModel, framework: str | None, got: str) -> ModelError:
     said = f" and 'model.framework: {framework}'" if framework else " and no 'model.framework'"
     return ModelError(
-        code="MODEL_FRAMEWORK",
+        code=ErrorCode.MODEL_FRAMEWORK,
         what=f"it is not known how to score model '{model.path.name}'",
         got=got + said,
         expected="an MLflow model, an .onnx file, or a file of sklearn, xgboost or lightgbm",
@@ -108,7 +109,7 @@ def _unknown(model: ResolvedModel, framework: str | None, got: str) -> ModelErro
 
 def _deep_learning(model: ResolvedModel) -> ModelError:
     return ModelError(
-        code="MODEL_FRAMEWORK",
+        code=ErrorCode.MODEL_FRAMEWORK,
         what=f"it is not known how to score model '{model.path.name}'",
         got="a model of TensorFlow or PyTorch",
         expected="an MLflow model, or an .onnx file",

@@ -19,6 +19,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError
 from sparkscore.printable import printable
 from sparkscore.removal import put_in_place, temporary_folder
@@ -80,7 +81,7 @@ def _refuse_other_python(spec: EnvironmentSpec) -> None:
     wanted = ".".join((spec.python_version or here).split(".")[:2])
     if wanted != here:
         raise ConfigError(
-            code="ENVIRONMENT_PYTHON",
+            code=ErrorCode.ENVIRONMENT_PYTHON,
             what=f"{spec.source} asks for Python {wanted}",
             got=f"Python {here}, which runs sparkscore",
             next_step=f"Run 'sparkscore env build' with Python {wanted}, the one of the workers.",
@@ -91,7 +92,7 @@ def _make(environment: Path) -> None:
     done = _run([sys.executable, "-m", "venv", str(environment)])
     if done.returncode:
         raise MissingDependencyError(
-            code="VENV_MISSING",
+            code=ErrorCode.VENV_MISSING,
             what="this Python cannot make virtual environments",
             got=_last_line(done.stderr),
             next_step="Install its module venv (on Debian: apt install python3-venv).",
@@ -104,7 +105,7 @@ def _install(environment: Path, requirements: Sequence[str], wheels: Path | None
     done = _run([*pip, *source, *requirements])
     if done.returncode:
         raise ConfigError(
-            code="ENVIRONMENT_INSTALL",
+            code=ErrorCode.ENVIRONMENT_INSTALL,
             what="the requirements cannot be installed",
             got=_last_line(done.stderr),
             next_step="Correct the requirements; pip's own words are above.",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
@@ -145,7 +146,7 @@ def _lists(text: str) -> Sequence[Any]:
 
 def _broken(model: ResolvedModel, framework: str, got: str, expected: str) -> ModelLoadError:
     return ModelLoadError(
-        code="MODEL_BROKEN",
+        code=ErrorCode.MODEL_BROKEN,
         what=f"model '{model.path.name}' as a file of {framework}",
         got=got,
         expected=f"a file that was written with {expected}" if "(" in expected else expected,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import yaml
 
 from sparkscore.digest import files_of_model
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, SignatureMismatchError, names
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.mlflow_signature import read_signature
@@ -88,7 +89,7 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
 
 def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
     return SignatureMismatchError(
-        code="MODEL_PARAMS",
+        code=ErrorCode.MODEL_PARAMS,
         what="'model.params' against the parameters in the model's signature",
         got=got,
         expected=expected,
@@ -124,7 +125,7 @@ def _read_mlmodel(model: ResolvedModel) -> dict[str, Any]:
 
 def _broken(model: ResolvedModel, got: str, expected: str = "") -> ModelLoadError:
     return ModelLoadError(
-        code="MODEL_BROKEN",
+        code=ErrorCode.MODEL_BROKEN,
         what=f"file 'MLmodel' of model '{model.name}'",
         got=got,
         expected=expected,

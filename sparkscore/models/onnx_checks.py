@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError
 from sparkscore.scorers.onnx import accepts_graph
 
@@ -30,17 +31,21 @@ def check_versions(proto: ModelProto, file: Path) -> None:
     Raises:
         ModelLoadError: codes ``ONNX_IR`` and ``ONNX_OPSET``, with the version found and the newest that is supported.
     """
-    _check_version("ONNX_IR", f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir))
+    _check_version(
+        ErrorCode.ONNX_IR, f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir)
+    )
     for opset in proto.opset_import:
         domain = opset.domain or "ai.onnx"
-        _check_version("ONNX_OPSET", f"opset '{domain}' of model '{file}'", opset.version, _graph_of_domain(domain))
+        _check_version(
+            ErrorCode.ONNX_OPSET, f"opset '{domain}' of model '{file}'", opset.version, _graph_of_domain(domain)
+        )
 
 
 def _graph_of_domain(domain: str) -> Callable[[int], bytes]:
     return lambda version: _tiny_graph(domain, version, _PLAIN_IR)
 
 
-def _check_version(code: str, what: str, version: int, make_graph: Callable[[int], bytes]) -> None:
+def _check_version(code: ErrorCode, what: str, version: int, make_graph: Callable[[int], bytes]) -> None:
     if accepts_graph(make_graph(version)):
         return
     newest = bisect_left(range(1, version), 1, key=lambda older: int(not accepts_graph(make_graph(older))))
@@ -155,7 +160,7 @@ def _out_of_reach(
     next_step: str = "Put the data beside the graph: onnx.save_model(model, PATH, save_as_external_data=True).",
 ) -> ModelLoadError:
     return ModelLoadError(
-        code="ONNX_EXTERNAL_DATA",
+        code=ErrorCode.ONNX_EXTERNAL_DATA,
         what=f"tensor '{tensor}' of model '{file}'",
         got=got,
         expected=expected,

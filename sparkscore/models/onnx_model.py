@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from sparkscore.digest import files_of_model
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError, ModelError, ModelLoadError, ModelNotFoundError, names
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.onnx_checks import check_external_data, check_versions
@@ -98,7 +99,7 @@ def graph_file(path: Path) -> str:
     graphs = [file.relative_to(path).as_posix() for file in files_of_model(path) if file.suffix.lower() == _SUFFIX]
     if not graphs:
         raise ModelNotFoundError(
-            code="ONNX_NO_GRAPH",
+            code=ErrorCode.ONNX_NO_GRAPH,
             what=f"model '{path}'",
             got=f"no {_SUFFIX} file in the folder",
             expected="one",
@@ -106,7 +107,7 @@ def graph_file(path: Path) -> str:
         )
     if len(graphs) > 1:
         raise ModelError(
-            code="ONNX_SEVERAL_GRAPHS",
+            code=ErrorCode.ONNX_SEVERAL_GRAPHS,
             what=f"model '{path}'",
             got=f"{len(graphs)} graphs, {names(graphs)}",
             expected="one",
@@ -121,7 +122,7 @@ def _read(file: Path) -> ModelProto:
         from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with it
     except ImportError as error:
         raise MissingDependencyError(
-            code="MISSING_PACKAGE",
+            code=ErrorCode.MISSING_PACKAGE,
             what="package 'onnx', which reads ONNX models, is not installed",
             next_step="Install it: pip install 'sparkscore[onnx]'.",
         ) from error
@@ -185,7 +186,7 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:
         raise ModelLoadError(
-            code="ONNX_OUTPUT",
+            code=ErrorCode.ONNX_OUTPUT,
             what=f"outputs {names(output.name for output in graph.output)} of the ONNX graph",
             got="fixed shapes without a dimension for the rows",
             expected="at least one output with a value per row",
@@ -263,7 +264,7 @@ def _element_name(element: int) -> str:
 
 def _broken(file: Path, got: str) -> ModelLoadError:
     return ModelLoadError(
-        code="ONNX_BROKEN",
+        code=ErrorCode.ONNX_BROKEN,
         what=f"model '{file}'",
         got=got,
         expected="an ONNX model",
@@ -273,7 +274,7 @@ def _broken(file: Path, got: str) -> ModelLoadError:
 
 def _bad_input(what: str, got: str, *, expected: str) -> ModelLoadError:
     return ModelLoadError(
-        code="ONNX_INPUT",
+        code=ErrorCode.ONNX_INPUT,
         what=what,
         got=got,
         expected=expected,
@@ -283,7 +284,7 @@ def _bad_input(what: str, got: str, *, expected: str) -> ModelLoadError:
 
 def _bad_output(output: str, got: str) -> ModelLoadError:
     return ModelLoadError(
-        code="ONNX_OUTPUT",
+        code=ErrorCode.ONNX_OUTPUT,
         what=f"output '{output}' of the ONNX graph",
         got=got,
         expected=f"a tensor, or a sequence of tensors or maps, of {names(_INPUT_TYPES)}",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 from sparkscore.redaction import redact
 from sparkscore.removal import make_folder, remove_file
@@ -95,7 +96,7 @@ def _refuse_missing_database(reference: str, registry: str) -> None:
     """MLflow would make an empty database here, and then say that it has no such model."""
     if registry.startswith("sqlite:///") and not Path(unquote(registry.removeprefix("sqlite:///"))).exists():
         raise ModelError(
-            code="MODEL_REGISTRY",
+            code=ErrorCode.MODEL_REGISTRY,
             what=f"model '{reference}' is to come from MLflow's registry '{redact(registry)}'",
             got="no such database",
             next_step="Set MLFLOW_TRACKING_URI, or MLFLOW_REGISTRY_URI, to the place where the model was logged.",
@@ -193,7 +194,7 @@ def _reporting(reference: str, registry: str) -> Iterator[None]:
 
 def _no_reference(reference: str) -> ModelError:
     return ModelError(
-        code="MODEL_REFERENCE",
+        code=ErrorCode.MODEL_REFERENCE,
         what=f"model reference '{reference}'",
         expected=_FORMS,
         next_step="Correct --model, or 'model.path' in the deployment.",
@@ -203,7 +204,7 @@ def _no_reference(reference: str) -> ModelError:
 def _not_found(reference: str, registry: str) -> ModelNotFoundError:
     is_model = reference.startswith("models:/")
     return ModelNotFoundError(
-        code="MODEL_NOT_FOUND",
+        code=ErrorCode.MODEL_NOT_FOUND,
         what=f"model '{reference}' in MLflow's registry '{redact(registry)}'",
         got=f"no such {'model, version or alias' if is_model else 'run, or nothing at that path'}",
         expected=_what_is_there(reference, registry) if is_model else "",
@@ -230,7 +231,7 @@ def _what_is_there(reference: str, registry: str) -> str:
 
 def _unreachable(reference: str, registry: str, error: Exception) -> ModelError:
     return ModelError(
-        code="MODEL_REGISTRY",
+        code=ErrorCode.MODEL_REGISTRY,
         what=f"model '{reference}' cannot be had from MLflow's registry '{redact(registry)}'",
         got=redact((str(error) or type(error).__name__).splitlines()[0]),
         next_step="Check MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI and your credentials for it.",

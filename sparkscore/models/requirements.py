@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
@@ -40,7 +41,7 @@ def environment_of(
     found = _own(deployment) or _azures(deployment) or _recorded(model, description)
     if found is None and is_strict:
         raise ConfigError(
-            code="REQUIREMENTS_MISSING",
+            code=ErrorCode.REQUIREMENTS_MISSING,
             what="'python.check: strict' has nothing to check",
             expected="'python.requirements', 'environment.conda_file', or an MLflow model that recorded its packages",
             next_step="Name a requirements file in 'python.requirements', or remove the line.",
@@ -151,7 +152,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _unreadable(key: str, file: str, error: Exception) -> ConfigError:
     return ConfigError(
-        code="REQUIREMENTS_UNREADABLE",
+        code=ErrorCode.REQUIREMENTS_UNREADABLE,
         what=f"the file of '{key}' cannot be read: '{file}'",
         got=type(error).__name__,
         next_step=f"Correct '{key}'.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sparkscore.config import Model
 from sparkscore.digest import digest_of_path
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ModelError, ModelNotFoundError
 from sparkscore.location import local_path
 from sparkscore.models.registry import Found, find_in_registry, is_registry_reference
@@ -56,7 +57,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
         raise _unreadable(model.path, error) from error
     if model.sha256 and sha256 != model.sha256.lower():
         raise ModelError(
-            code="MODEL_DIGEST",
+            code=ErrorCode.MODEL_DIGEST,
             what=f"model '{model.path}'",
             got=f"sha256 {sha256}",
             expected=model.sha256.lower(),
@@ -80,14 +81,14 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
     for name in models:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:
             raise ConfigError(
-                code="MODEL_NAME",
+                code=ErrorCode.MODEL_NAME,
                 what=f"name '{name}' under 'models'",
                 expected="a name that a folder can have: scripts find the model there",
                 next_step="Give the model another name.",
             )
         if main is not None and name == main.path.name:
             raise ConfigError(
-                code="MODEL_NAME",
+                code=ErrorCode.MODEL_NAME,
                 what=f"name '{name}' under 'models'",
                 got="the name of the file or folder of 'model', which lies beside it in AZUREML_MODEL_DIR",
                 next_step="Give the model another name.",
@@ -98,7 +99,7 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
 
 def _unreadable(reference: str, error: OSError) -> ModelError:
     return ModelError(
-        code="MODEL_UNREADABLE",
+        code=ErrorCode.MODEL_UNREADABLE,
         what=f"model '{reference}'",
         got=f"{error.strerror or type(error).__name__}: '{error.filename}'" if error.filename else str(error),
         expected="files that can be read",
@@ -117,7 +118,7 @@ def find_model(reference: str) -> Found:
     path = local_path(reference).absolute()
     if not path.exists():
         raise ModelNotFoundError(
-            code="MODEL_NOT_FOUND",
+            code=ErrorCode.MODEL_NOT_FOUND,
             what=f"model '{path}'",
             got="no such file or folder",
             next_step="Correct --model, or 'model.path' in the deployment.",

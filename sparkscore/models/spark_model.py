@@ -10,6 +10,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import DataFrame
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError
 from sparkscore.spark.settings import pinned_settings
 
@@ -26,7 +27,7 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
             scored = pipeline.transform(rows)
     except Exception as error:
         raise ModelLoadError(
-            code="MODEL_LOAD",
+            code=ErrorCode.MODEL_LOAD,
             what=f"the Spark pipeline of model '{model.name}' cannot be used with this input",
             got=type(error).__name__,
             next_step="Check that the pipeline's input columns are there; the whole message is in the log.",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError
 from sparkscore.record.checksum import SUM, is_whole, summed
 from sparkscore.record.run_record import RunRecord, record_in
@@ -61,7 +62,7 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
     record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
     if record is None:
         raise LineageError(
-            code="MANIFEST_CHANGED",
+            code=ErrorCode.MANIFEST_CHANGED,
             what=f"the manifest '{path}' of run '{run_id}'",
             got="other contents than sparkscore wrote",
             state="Nothing was published.",

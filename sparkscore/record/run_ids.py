@@ -6,6 +6,7 @@ import re
 import secrets
 from datetime import UTC, datetime
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
@@ -33,7 +34,7 @@ def check_run_id(run_id: str) -> str:
     """
     if not is_run_id(run_id):
         raise ConfigError(
-            code="RUN_ID",
+            code=ErrorCode.RUN_ID,
             what="the run id",
             got=f"'{run_id[:140]}'",
             expected="a letter, then up to 127 letters, digits, '_', '.' or '-', without a full stop or '.lock' at the "

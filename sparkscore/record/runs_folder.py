@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record.attempts import attempts_of
 from sparkscore.record.manifest import Manifest, content_of, manifest_in
@@ -58,7 +59,7 @@ class RunFolder:
         if not os.path.lexists(self.path) or is_run_folder(self.path, self.run_id):
             return
         raise ConfigError(
-            code="RUN_FOLDER_NOT_OURS",
+            code=ErrorCode.RUN_FOLDER_NOT_OURS,
             what=f"run folder '{self.path}'",
             got="a file, or a folder with files that sparkscore has not made",
             expected="nothing there, or what an earlier attempt at the run has left",
@@ -80,7 +81,7 @@ class RunFolder:
         twin = next((name for name in found if name.lower() == self.run_id.lower()), self.run_id)
         if self.run_id not in found and twin != self.run_id:
             raise ConfigError(
-                code="RUN_ID",
+                code=ErrorCode.RUN_ID,
                 what=f"the run id '{self.run_id}'",
                 got=f"a run '{twin}' in a store that takes both names for one",
                 expected="an id that differs in more than upper and lower case",
@@ -101,7 +102,7 @@ class RunFolder:
             yield
         except OSError as error:
             raise LineageError(
-                code="RUNS_FOLDER",
+                code=ErrorCode.RUNS_FOLDER,
                 what=f"run folder '{self.path}'",
                 got=error.strerror or type(error).__name__,
                 expected="a folder that can be written",
@@ -226,7 +227,7 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
     record = RunFolder(runs, run_id).read_record()
     if record is None:
         raise RunNotFoundError(
-            code="RUN_NOT_FOUND",
+            code=ErrorCode.RUN_NOT_FOUND,
             what=f"run '{run_id}' in '{runs}'",
             got="no record",
             state="",

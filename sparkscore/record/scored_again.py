@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError
 from sparkscore.record.checksum import is_whole, summed
 
@@ -54,7 +55,7 @@ def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredA
     """
     if not is_whole(content):
         raise LineageError(
-            code="ONLY_FAILED_UNKNOWN",
+            code=ErrorCode.ONLY_FAILED_UNKNOWN,
             what=f"the note '{path}' of the runs over failed items of run '{run_id}'",
             got="other contents than sparkscore wrote",
             next_step="Bring the file back, or score the whole input again, into another --output.",

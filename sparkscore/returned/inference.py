@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError, names
 from sparkscore.returned import kinds
 from sparkscore.returned.arrays import is_any_list, is_bytes, is_text
@@ -62,7 +63,7 @@ def infer_type(values: Any, column: str) -> pa.DataType:
             return _infer(open_values(values), 0)
     except _NothingToSee:
         raise OutputContractError(
-            code="OUTPUT_ALL_NULL",
+            code=ErrorCode.OUTPUT_ALL_NULL,
             what=f"the type of column '{column}' cannot be seen",
             got="no value but NULL",
             expected="at least one value in the first mini-batch",

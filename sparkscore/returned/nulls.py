@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.returned.refusal import STATE
 
@@ -26,7 +27,7 @@ def _refuse(path: str, field: pa.Field, array: pa.Array, elements: npt.NDArray[n
     if not field.nullable and array.null_count:
         position = elements[np.argmax(array.is_null().to_numpy(zero_copy_only=False))]
         raise OutputContractError(
-            code="OUTPUT_NULL",
+            code=ErrorCode.OUTPUT_NULL,
             what=f"column '{path}', element {position + 1}",
             got="NULL",
             expected="a value (NOT NULL)",

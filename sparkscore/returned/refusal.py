@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 
 STATE: Final = "No row of this mini-batch was written."
@@ -41,7 +42,7 @@ def raised_for(column: str, expected: str) -> Iterator[None]:
         yield
     except Refusal as refusal:
         raise OutputContractError(
-            code="OUTPUT_TYPE",
+            code=ErrorCode.OUTPUT_TYPE,
             what=f"column '{column}', element {refusal.position + 1}",
             got=refusal.got,
             expected=refusal.expected or expected,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError, names
 from sparkscore.returned import kinds
 from sparkscore.returned.forms import Form, Objects, Vector
@@ -43,7 +44,7 @@ class Columns:
 def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMNS_ADVICE) -> OutputContractError:
     """Build the error for columns that are not those of the schema."""
     return OutputContractError(
-        code="OUTPUT_COLUMNS", what=what, got=got, expected=expected, state=STATE, next_step=next_step
+        code=ErrorCode.OUTPUT_COLUMNS, what=what, got=got, expected=expected, state=STATE, next_step=next_step
     )
 
 
@@ -103,7 +104,7 @@ def _common_shape(objects: Objects) -> str | None:
     if len(shapes) > 1:
         (first, start), (other, position) = list(shapes.items())[:2]
         raise OutputContractError(
-            code="OUTPUT_SHAPE",
+            code=ErrorCode.OUTPUT_SHAPE,
             what=f"element {position + 1}",
             got=f"{other} ({class_name(objects.items[position])})",
             expected=f"{first} like element {start + 1}",

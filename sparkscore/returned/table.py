@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError, names
 from sparkscore.returned.coercion import coerce
 from sparkscore.returned.forms import Form, Objects, Vector, open_values
@@ -239,7 +240,7 @@ def _forms_in_order(columns: Columns, schema: pa.Schema) -> list[Form]:
 
 def _wrong_kind(returned: Any) -> OutputContractError:
     return OutputContractError(
-        code="OUTPUT_KIND",
+        code=ErrorCode.OUTPUT_KIND,
         what="run()",
         got="None" if returned is None else describe(returned),
         expected="a list, tuple, NumPy array, pandas Series or DataFrame, Arrow array or table, or an iterator",

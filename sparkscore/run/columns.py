@@ -22,6 +22,7 @@ from pyspark.sql.types import (
 )
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SinkSchemaError, SourceSchemaError, names
 from sparkscore.signature.naming import to_ddl
 from sparkscore.signature.same_name import doubled_names, keys_of
@@ -68,7 +69,7 @@ def check_input_types(rows: StructType) -> None:
     if refused:
         kept = [field.name for field in rows if field not in refused]
         raise SourceSchemaError(
-            code="INPUT_TYPES",
+            code=ErrorCode.INPUT_TYPES,
             what=f"input columns {names(field.name for field in refused)}",
             got=names({field.dataType.typeName() for field in refused}),
             expected="types that Arrow and Parquet hold exactly",
@@ -89,7 +90,7 @@ def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame:
     missing = set(wanted) - set(present)
     if missing:
         raise ConfigError(
-            code="CARRY_COLUMNS",
+            code=ErrorCode.CARRY_COLUMNS,
             what=f"'output.carry' names {names(missing)}",
             got=f"input columns {names(present)}" if present else "an input of files, which have no columns",
             next_step="Correct 'output.carry'.",
@@ -141,7 +142,7 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
             pa.schema([field.with_nullable(field not in wrong and field.nullable) for field in result.spec.predictions])
         )
         raise SinkSchemaError(
-            code="OUTPUT_NOT_NULL",
+            code=ErrorCode.OUTPUT_NOT_NULL,
             what=f"columns {names(field.name for field in wrong)} of the result",
             got="predictions that may be NULL",
             expected="NOT NULL, as the table has them",
@@ -167,7 +168,7 @@ def _check_renames(
     if unknown:
         left_out = unknown & set(present)
         raise ConfigError(
-            code="COLUMNS_UNKNOWN",
+            code=ErrorCode.COLUMNS_UNKNOWN,
             what=f"'columns' renames {names(unknown)}",
             expected=f"columns of the result: {names(known)}",
             next_step=f"Carry {names(left_out)} with 'output.carry', or correct 'columns'."
@@ -191,7 +192,7 @@ def _check_clashes(result: list[str], spec: ResultSpec) -> None:
             if can_be_renamed[position] and name in doubled_names(final):
                 mended[before[position]] = final[position] = _free_name(name, final)
     raise ConfigError(
-        code="COLUMN_CLASH",
+        code=ErrorCode.COLUMN_CLASH,
         what=f"the result would have two columns {names(set(doubled))}",
         next_step=f"Set '{renaming_line(mended)}' in the deployment, or leave columns out with 'output.carry'.",
     )
@@ -216,7 +217,7 @@ def _check_partition_columns(partition_by: tuple[str, ...], result: list[str], r
         problem = "all columns, so that none is left for the files"
     if problem:
         raise ConfigError(
-            code="PARTITION_COLUMNS",
+            code=ErrorCode.PARTITION_COLUMNS,
             what=f"'output.partition_by' names {problem}",
             expected=f"some of {names(result)}",
             next_step="Correct --partition-by or 'output.partition_by'.",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.digest import digest_of_path
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.models.requirements import environment_of
 from sparkscore.run.prepare import PreparedRun
@@ -62,7 +63,7 @@ def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
     """Copy a packed environment to where workers reach it."""
     if not archive.is_file():
         raise ConfigError(
-            code="PYTHON_ARCHIVE",
+            code=ErrorCode.PYTHON_ARCHIVE,
             what=f"'python.archive': '{archive}'",
             got="no such file",
             next_step="Correct the path; 'sparkscore env build' makes such an archive.",

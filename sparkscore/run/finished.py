@@ -10,6 +10,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.record.manifest import Manifest
@@ -80,7 +81,7 @@ def finished_before(
     published = Published(record.output.version, record.output.rows, schema)
     if not sink.holds(published):
         raise ConfigError(
-            code="RUN_RESULT_GONE",
+            code=ErrorCode.RUN_RESULT_GONE,
             what=f"run '{prepared.run_id}' is complete, and its rows are no longer in '{record.output.location}'",
             next_step="Choose another --run-id to score again.",
         )
@@ -101,7 +102,7 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
     stage, ours = stage_of(target, record.stage_place), stage_of(sink.target, place)
     if record.state != COMPLETE and stage.is_dir() and (stage != ours or target.path != sink.target.path):
         raise ConfigError(
-            code="RUN_ID_USED",
+            code=ErrorCode.RUN_ID_USED,
             what=f"run id '{prepared.run_id}' belongs to a run whose rows are scored and wait in '{stage}'",
             got=f"another output '{sink.target.path}'",
             expected=f"'{target.path}'",

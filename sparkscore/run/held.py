@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.record.run_record import ABORT, RunRecord
 from sparkscore.record.runs_folder import runs_folder
@@ -122,7 +123,7 @@ def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting
     run_id = held.folder.run_id
     if spark is None:
         raise ConfigError(
-            code="RUN_MAY_BE_PUBLISHED",
+            code=ErrorCode.RUN_MAY_BE_PUBLISHED,
             what=f"run '{run_id}'",
             got="a driver that began to publish it and did not say that it had",
             expected="a session that asks the table whether its rows are there",

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment, Model
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SignatureMismatchError, names
 from sparkscore.minibatch import BLOCK_COLUMNS
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
@@ -46,7 +47,7 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
         useless = [key for key in (*_ONNX_ONLY, *_NOT_ONNX, "inputs") if getattr(section, key)]
     if useless:
         raise ConfigError(
-            code="MODEL_SETTING",
+            code=ErrorCode.MODEL_SETTING,
             what=f"setting 'model.{useless[0]}' means nothing for a model of kind '{description.kind}'",
             next_step="Remove the line.",
         )
@@ -66,7 +67,7 @@ def section_of(deployment: Deployment) -> Model:
     """
     if deployment.model is None:
         raise ConfigError(
-            code="MODEL_MISSING",
+            code=ErrorCode.MODEL_MISSING,
             what="the deployment names no model",
             next_step="Name one with --model or 'model.path'.",
         )
@@ -98,7 +99,7 @@ def match_model(
     inputs = description.signature.inputs
     if inputs is None and rows is None:
         raise SignatureMismatchError(
-            code="SIGNATURE_MISMATCH",
+            code=ErrorCode.SIGNATURE_MISMATCH,
             what=f"model '{model.name}' is to score files and has no signature",
             expected="a signature of one tensor, into which images are decoded, or of one binary column",
             next_step=description.signature_advice or "Log the model with a signature, or give it a scoring script.",
@@ -130,7 +131,7 @@ def _as_lightgbm_writes(
     doubled = [name for name in features if found[name] is None and name in columns and name not in chosen]
     if doubled:
         raise SignatureMismatchError(
-            code="SIGNATURE_MISMATCH",
+            code=ErrorCode.SIGNATURE_MISMATCH,
             what=f"the model's columns {names(doubled)}",
             got="two columns of the input for one of them, since LightGBM writes an underscore for a blank",
             expected="one each",

@@ -11,6 +11,7 @@ from typing import Final
 
 from sparkscore.config import Deployment
 from sparkscore.config.mini_batch_size import ItemKind
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, names
 from sparkscore.plan import Snapshot
 from sparkscore.scorers.images import ENDINGS
@@ -41,7 +42,7 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
     size = deployment.settings.mini_batch_size
     if snapshot.format == "quarantine" and (size is None or size.items is not None):
         raise ConfigError(
-            code="ONLY_FAILED",
+            code=ErrorCode.ONLY_FAILED,
             what="the failed rows of a deployment with Azure's $schema and without a scoring script",
             got="rows whose model gets whole files",
             expected="the files that they are from",
@@ -49,7 +50,7 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
         )
     if size is not None and size.items is not None and not size.is_text:
         raise ConfigError(
-            code="MINI_BATCH_SIZE",
+            code=ErrorCode.MINI_BATCH_SIZE,
             what=f"'mini_batch_size' for an input of format '{snapshot.format}'",
             got=f"{size.items}, which counts files in a deployment with Azure's $schema and without a scoring script",
             expected="bytes, since this input has no files of its own",
@@ -66,7 +67,7 @@ def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:
         raise ConfigError(
-            code="INPUT_ENDINGS",
+            code=ErrorCode.INPUT_ENDINGS,
             what="the input of a model of images",
             got=names(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""),
             expected=f"files that end in {names(ENDINGS)}",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
 from sparkscore.config import Deployment, hold_secrets, load_deployment, load_what_is_right, refuse_secret_places
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 from sparkscore.location import check_working_directory, is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
@@ -241,7 +242,7 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
         return None
     if run_id == own_id:
         raise ConfigError(
-            code="RUN_ID_USED",
+            code=ErrorCode.RUN_ID_USED,
             what=f"run id '{run_id}'",
             got="the run whose failed items are to be scored",
             expected="an id of its own",
@@ -261,7 +262,7 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
     failed = FailedItems.of(record)
     if failed is None:
         raise ConfigError(
-            code="NOTHING_FAILED",
+            code=ErrorCode.NOTHING_FAILED,
             what=f"run '{run_id}'",
             got=f"state {record.state} and no quarantine",
             expected="a run whose failed items were tolerated and quarantined",
@@ -287,7 +288,7 @@ def _refuse_overlap(deployment: Deployment) -> None:
         if not is_remote(location) and _overlap(location, local_path(place)):
             kind = "output" if place == output else "quarantine"
             raise ConfigError(
-                code="INPUT_OUTPUT_OVERLAP",
+                code=ErrorCode.INPUT_OUTPUT_OVERLAP,
                 what=f"input '{location}' and {kind} '{place}' lie in each other",
                 expected="places apart from each other",
                 next_step="Name another --output.",
@@ -297,7 +298,7 @@ def _refuse_overlap(deployment: Deployment) -> None:
 def _refuse_nan_in_arrow(deployment: Deployment) -> None:
     if deployment.input.nulls == "nan" and deployment.input.dtypes == "arrow":
         raise ConfigError(
-            code="INPUT_NULLS",
+            code=ErrorCode.INPUT_NULLS,
             what="'input.nulls: nan' beside 'input.dtypes: arrow'",
             got="columns that hold NULL itself, and the wish for NaN in its place",
             next_step="Remove one of the two lines.",
@@ -321,7 +322,7 @@ def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript | None
     if code is None:
         if deployment.model is None:
             raise ConfigError(
-                code="NOTHING_SCORES",
+                code=ErrorCode.NOTHING_SCORES,
                 what="the run has neither a model nor a scoring script",
                 expected="--model REFERENCE, or a deployment with 'model' or 'code_configuration'",
                 next_step="Name a model with --model, or give a deployment file ('sparkscore new DIR' writes one).",

@@ -8,6 +8,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path
 from sparkscore.record.manifest import Manifest
@@ -80,7 +81,7 @@ def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) 
     if sink.has_same_rows(published, staged, _IDENTITY):
         return
     raise SinkConflictError(
-        code="QUARANTINE_DIFFERS",
+        code=ErrorCode.QUARANTINE_DIFFERS,
         what=f"the quarantine '{sink.target.path}' holds rows of an earlier attempt at run '{sink.target.run_id}'",
         got=f"{published.rows} rows",
         expected=f"{staged.row_count}, of the items that failed in this attempt",

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from sparkscore.digest import different_parts
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
 from sparkscore.printable import printable
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunRecord, end_record
@@ -115,7 +116,7 @@ def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level:
 
 def _unexpected(error: Exception) -> SparkscoreError:
     return ScoringError(
-        code="UNEXPECTED",
+        code=ErrorCode.UNEXPECTED,
         what="the run failed for a reason that sparkscore does not know",
         got=type(error).__name__,
         state="Nothing was published, unless the log says so.",
@@ -144,7 +145,7 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
     found = record.identity or ""
     if found != identity:
         raise ConfigError(
-            code="RUN_ID_USED",
+            code=ErrorCode.RUN_ID_USED,
             what=f"run id '{run_id}' belongs to a run that is {'held' if waits else 'done'}",
             got=f"another {names(different_parts(found, identity))}: {identity}",
             expected=found,

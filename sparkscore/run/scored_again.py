@@ -17,6 +17,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import OnlyFailed, RunRecord
@@ -53,7 +54,7 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
         lock.__enter__()
     except ConfigError as error:
         raise ConfigError(
-            code="ONLY_FAILED_RUNNING",
+            code=ErrorCode.ONLY_FAILED_RUNNING,
             what=f"failed items of run '{first}'",
             got=f"another run that works on them, or on run '{first}' itself: {error.got}",
             expected="one at a time, so that no item is scored twice",
@@ -143,7 +144,7 @@ def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None
     names = [entry.run_id for entry in since]
     if names != part.without:
         raise ConfigError(
-            code="ONLY_FAILED_OUTDATED",
+            code=ErrorCode.ONLY_FAILED_OUTDATED,
             what=f"run '{record.run_id}' over what failed in run '{part.run_id}'",
             got=f"items that '{names[-1] if names else 'no run'}' has published since, or that are gone again",
             expected="the same items as when it was scored",
@@ -189,7 +190,7 @@ def _left(
         again = failed_in(entry.run_id)
         if taken.total() != entry.items or again.total() != entry.quarantined:
             raise LineageError(
-                code="ONLY_FAILED_UNKNOWN",
+                code=ErrorCode.ONLY_FAILED_UNKNOWN,
                 what=f"what run '{entry.run_id}' has scored of the failed items of run '{first.run_id}'",
                 got=f"{taken.total()} items and {again.total()} that failed again, by the quarantines",
                 expected=f"{entry.items} and {entry.quarantined}, as that run noted",

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.models.registry import stores_for_workers
@@ -305,7 +306,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
         if report.predictions:
             return report
     raise OutputContractError(
-        code="OUTPUT_UNKNOWN",
+        code=ErrorCode.OUTPUT_UNKNOWN,
         what=f"{prepared.scorer_name} gave nothing for the first {len(tried)} mini-batches: the result's columns are "
         "not known",
         got=f"0 elements for {sum(each.item_count for each in tried)} items",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.record.manifest import Manifest
 from sparkscore.sinks import Stage
@@ -32,7 +33,7 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
     forget_chunks_of(stage.path, {path for path, _ in changed})
     (path, difference), more = changed[0], len(changed) - 1
     raise SinkError(
-        code="STAGED_FILE_CHANGED",
+        code=ErrorCode.STAGED_FILE_CHANGED,
         what=f"the staged file '{stage.path / path}'{f' and {more} others' if more else ''}",
         got=difference,
         expected="the file as its worker wrote it",

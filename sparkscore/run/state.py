@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.record.run_record import COMPLETE, HELD, RUNNING, RunRecord
 from sparkscore.record.runs_folder import RunFolder, read_record
@@ -121,7 +122,7 @@ def nothing_waits(state: RunState, found: str) -> ConfigError:
     """Return the error for a run that cannot be published or discarded."""
     run_id = state.folder.run_id
     return ConfigError(
-        code="RUN_NOT_HELD",
+        code=ErrorCode.RUN_NOT_HELD,
         what=f"run '{run_id}'",
         got=f"state {'' if state.record is None else state.record.state}, and {found}",
         expected="a run that is held, or whose publishing failed",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparkscore import errors
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import (
     ErrorThresholdExceededError,
     ModelError,
@@ -26,20 +27,21 @@ details.setLevel(logging.DEBUG)
 
 _SHOWN_CHARACTERS = 200
 _PHASES = {
-    "SCRIPT_IMPORT": "while it was imported",
-    "SCRIPT_INIT": "in init()",
-    "SCRIPT_RUN": "in run()",
-    "MODEL_LOAD": "while it was loaded",
-    "MODEL_PREDICT": "while it predicted",
+    ErrorCode.SCRIPT_IMPORT: "while it was imported",
+    ErrorCode.SCRIPT_INIT: "in init()",
+    ErrorCode.SCRIPT_RUN: "in run()",
+    ErrorCode.MODEL_LOAD: "while it was loaded",
+    ErrorCode.MODEL_PREDICT: "while it predicted",
 }
 
 _CORRECT_SCRIPT = "Correct the script; the whole traceback is in the log."
 # A model that raises need not be wrong: its rows or its library may be.
 _ADVICE = {
-    "MODEL_LOAD": "If the workers have another version of its library than the one that saved it, give them that one "
-    "('sparkscore env build'); else save it again. The whole traceback is in the log.",
-    "MODEL_PREDICT": "Look in these rows for what the model has not been trained with, such as NULL, infinity or "
-    "another type of a column; 'settings.error_threshold' tolerates rows that fail. The whole traceback is in the log.",
+    ErrorCode.MODEL_LOAD: "If the workers have another version of its library than the one that saved it, give them "
+    "that one ('sparkscore env build'); else save it again. The whole traceback is in the log.",
+    ErrorCode.MODEL_PREDICT: "Look in these rows for what the model has not been trained with, such as NULL, infinity "
+    "or another type of a column; 'settings.error_threshold' tolerates rows that fail. The whole traceback is in the "
+    "log.",
 }
 
 
@@ -90,7 +92,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
     done = scored + sum(report.failed for report in reports)
     if planned_items is not None and done != planned_items:
         raise ScoringError(
-            code="ITEMS_LOST",
+            code=ErrorCode.ITEMS_LOST,
             what="the tasks' reports do not add up",
             got=f"{done} items",
             expected=f"{planned_items}, as planned",
@@ -122,7 +124,7 @@ def _passed_threshold(reports: Sequence[MiniBatchReport], thresholds: Thresholds
 
 def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThresholdExceededError:
     return ErrorThresholdExceededError(
-        code="ERROR_THRESHOLD",
+        code=ErrorCode.ERROR_THRESHOLD,
         what=passed,
         got=f"first {first.what}: {first.got}" if first.got else f"first {first.what}",
         state=state,
@@ -133,7 +135,7 @@ def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThreshold
 def nothing_to_score() -> SourceNotFoundError:
     """Make the error for an input whose rows, once read, are none."""
     return SourceNotFoundError(
-        code="INPUT_EMPTY",
+        code=ErrorCode.INPUT_EMPTY,
         what="the input has nothing to score",
         got="0 rows",
         next_step="Check --input and 'input.format'.",
@@ -149,7 +151,7 @@ def failure_error(failure: Failure | None, scorer: str, place: str, state: str) 
         place: the mini-batch, in words.
         state: what happened to the data.
     """
-    failure = failure or Failure("SCRIPT_RUN", "unknown", "")
+    failure = failure or Failure(ErrorCode.SCRIPT_RUN, "unknown", "")
     told = redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}")
     details.debug("%s: %s", place, told)
     if failure.code in _PHASES:

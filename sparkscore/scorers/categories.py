@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.scorers.category_lists import (
     BOOLEAN,
@@ -204,7 +205,7 @@ def _library_of(kind: type) -> str:
 
 def _mismatch(column: str, got: str, expected: str, next_step: str = _ROW_ADVICE) -> SignatureMismatchError:
     return SignatureMismatchError(
-        code="MODEL_INPUT_VALUE",
+        code=ErrorCode.MODEL_INPUT_VALUE,
         what=f"input column '{column}'",
         got=got,
         expected=expected,

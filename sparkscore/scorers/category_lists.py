@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, names
 
 #: Kinds of columns and of lists.
@@ -143,5 +144,5 @@ def _is_whole(values: Any) -> bool:
 def no_lists(got: str, expected: str, next_step: str) -> ModelLoadError:
     """Make the error for a model whose categories cannot be known."""
     return ModelLoadError(
-        code="MODEL_CATEGORIES", what="the model's categories", got=got, expected=expected, next_step=next_step
+        code=ErrorCode.MODEL_CATEGORIES, what="the model's categories", got=got, expected=expected, next_step=next_step
     )

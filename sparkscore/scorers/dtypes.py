@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
 
 
@@ -68,7 +69,7 @@ def _settled(name: str, column: pa.ChunkedArray, dtypes: Dtypes) -> pa.ChunkedAr
 
 def _uncounted(name: str) -> SourceSchemaError:
     return SourceSchemaError(
-        code="INPUT_NULL",
+        code=ErrorCode.INPUT_NULL,
         what=f"input column '{name}'",
         got="a NULL",
         expected="none, as the input's own statistics count them",
@@ -79,7 +80,7 @@ def _uncounted(name: str) -> SourceSchemaError:
 
 def _inexact(name: str) -> SourceSchemaError:
     return SourceSchemaError(
-        code="INPUT_INEXACT",
+        code=ErrorCode.INPUT_INEXACT,
         what=f"input column '{name}', which is float64 since it holds NULLs",
         got="integers that float64 cannot hold exactly",
         expected="values within 2^53, or no NULLs",

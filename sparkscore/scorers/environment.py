@@ -10,6 +10,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError
 
 # Packages that their authors publish under several names, for other hardware or without what needs a screen.
@@ -65,7 +66,7 @@ def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
     differences = differences_of(spec)
     if differences and spec.is_strict:
         raise EnvironmentMismatchError(
-            code="ENVIRONMENT_MISMATCH",
+            code=ErrorCode.ENVIRONMENT_MISMATCH,
             what=f"the workers' packages are not those of {spec.source}",
             got="; ".join(differences),
             next_step="Install them on the workers, let 'sparkscore env build' make an environment, "

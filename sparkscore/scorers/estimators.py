@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.scorers.dtypes import Dtypes
 
@@ -146,7 +147,7 @@ def _not_a_table(name: str, columns: list[Any], *, takes_texts: bool) -> Signatu
         else "Give the deployment a scoring script that makes of the rows what the model takes."
     )
     return SignatureMismatchError(
-        code="MODEL_INPUT",
+        code=ErrorCode.MODEL_INPUT,
         what=f"the model's {name}",
         got=f"the columns {names(map(str, columns))}",
         expected="one column of texts" if takes_texts else "dicts or lists, and no table",

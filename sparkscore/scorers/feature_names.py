@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.matching import order_advice
 
@@ -35,7 +36,7 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
     missing = [feature for feature, column in zip(features, found, strict=True) if column is None]
     if missing:
         raise SignatureMismatchError(
-            code="MODEL_INPUT",
+            code=ErrorCode.MODEL_INPUT,
             what="input of the model",
             got=f"the columns {names(rows.column_names)}",
             expected=f"also {names(missing)}, each once",
@@ -95,7 +96,7 @@ def _is_of_a_library(model: Any) -> bool:
 
 def _no_order(rows: pa.Table, order_doubt: str) -> SignatureMismatchError:
     return SignatureMismatchError(
-        code="MODEL_INPUT",
+        code=ErrorCode.MODEL_INPUT,
         what="the model has no names of columns, so it takes them by position",
         got=order_doubt,
         expected="columns in an order that is known",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.signature import type_name
 from sparkscore.signature.model_signature import Feed
@@ -197,5 +198,9 @@ def _is_list(type_: pa.DataType) -> bool:
 
 def _refusal(column: str, got: str, expected: str, next_step: str) -> SignatureMismatchError:
     return SignatureMismatchError(
-        code="MODEL_INPUT_VALUE", what=f"input column '{column}'", got=got, expected=expected, next_step=next_step
+        code=ErrorCode.MODEL_INPUT_VALUE,
+        what=f"input column '{column}'",
+        got=got,
+        expected=expected,
+        next_step=next_step,
     )

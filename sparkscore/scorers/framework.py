@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.categories import CategoryMaker, category_maker, use_own_categories
@@ -62,7 +63,7 @@ class FrameworkScorer:
             raise _missing(self._spec.framework)
         wanted = self._spec.predict_fn or ("predict",)
         path = fetch_model(self._spec.files)
-        with reporting("MODEL_LOAD"):
+        with reporting(ErrorCode.MODEL_LOAD):
             model = _load(path, self._spec.framework, wanted)
             _use_one_thread(model)
             hand_over_texts(model)
@@ -87,7 +88,7 @@ class FrameworkScorer:
         self.handed_over = self._hand_over(mini_batch.rows)
         frame = self.handed_over.frame
         params = dict(self._spec.params)
-        with reporting("MODEL_PREDICT"):
+        with reporting(ErrorCode.MODEL_PREDICT):
             outputs = {name: method(frame, **params) for name, method in self._methods.items()}
             if len(outputs) > 1:
                 return named_outputs(outputs, is_of_estimator=self._is_estimator)
@@ -198,7 +199,7 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
 def _missing(framework: str) -> MissingDependencyError:
     package = {"sklearn": "scikit-learn"}.get(framework, framework)
     return MissingDependencyError(
-        code="MISSING_PACKAGE",
+        code=ErrorCode.MISSING_PACKAGE,
         what=f"a model of {framework} needs the package '{package}', which is not installed on this worker",
         next_step=f"Install it there: pip install {package}.",
     )
@@ -206,7 +207,7 @@ def _missing(framework: str) -> MissingDependencyError:
 
 def _mismatch(spec: FrameworkSpec, got: str, expected: str) -> SignatureMismatchError:
     return SignatureMismatchError(
-        code="MODEL_INPUT",
+        code=ErrorCode.MODEL_INPUT,
         what=f"input of model '{spec.files.name}'",
         got=got,
         expected=expected,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError
 from sparkscore.outcome import Failure, ItemFailure
 from sparkscore.signature.model_signature import Feed
@@ -72,7 +73,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
         from PIL import Image  # noqa: PLC0415 - only models of images need it
     except ImportError:
         raise MissingDependencyError(
-            code="MISSING_PACKAGE",
+            code=ErrorCode.MISSING_PACKAGE,
             what="files cannot be decoded: the package 'pillow' is not installed on the worker",
             next_step="Install it there: pip install 'sparkscore[images]'.",
         ) from None
@@ -142,7 +143,9 @@ def _arranged(pixels: Pixels, inner: tuple[int, ...], file: str, first: Pixels |
     if not fits or (inner and first is not None and first.shape != pixels.shape):
         expected = list(first.shape) if fits and first is not None else list(inner)
         text = f"image '{file}': got shape {list(pixels.shape)}, expected {expected}"
-        return Failure("IMAGE_SIZE", "SignatureMismatchError", text, next_step="Resize it beforehand, or leave it out.")
+        return Failure(
+            ErrorCode.IMAGE_SIZE, "SignatureMismatchError", text, next_step="Resize it beforehand, or leave it out."
+        )
     return pixels
 
 
@@ -152,10 +155,12 @@ def _dtype(feed: Feed) -> np.dtype[Any]:
 
 def _too_deep(file: str, found: str, wanted: str) -> Failure:
     text = f"image '{file}': got {found}, expected {wanted}"
-    return Failure("IMAGE_DEPTH", "SignatureMismatchError", text, next_step="Convert it beforehand, or leave it out.")
+    return Failure(
+        ErrorCode.IMAGE_DEPTH, "SignatureMismatchError", text, next_step="Convert it beforehand, or leave it out."
+    )
 
 
 def _unreadable(file: str, error: BaseException) -> Failure:
     text = f"file '{file}' cannot be read as an image ({type(error).__name__})"
     step = "Replace the file or leave it out."
-    return Failure("IMAGE_UNREADABLE", "ScoringError", text, next_step=step)
+    return Failure(ErrorCode.IMAGE_UNREADABLE, "ScoringError", text, next_step=step)

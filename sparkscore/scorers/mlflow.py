@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.categories import use_own_categories
@@ -56,7 +57,7 @@ class MlflowScorer:
             MissingDependencyError: MLflow is not installed on this worker.
         """
         self._folder = fetch_model(self._spec.files)
-        with quiet_mlflow(), self._path.entered(), reporting("MODEL_LOAD"):
+        with quiet_mlflow(), self._path.entered(), reporting(ErrorCode.MODEL_LOAD):
             from mlflow import pyfunc  # noqa: PLC0415 - only workers that score MLflow models need it
 
             # The workers' packages are compared with the model's requirements elsewhere, once for a run.
@@ -126,7 +127,7 @@ class MlflowScorer:
 
     def _predict(self, data: Any) -> object:
         params = dict(self._spec.params)
-        with self._path.entered(), reporting("MODEL_PREDICT"):
+        with self._path.entered(), reporting(ErrorCode.MODEL_PREDICT):
             if not self._methods:
                 return self._conform(self._model.predict(data, params=params or None))
             outputs = {name: method(data, **params) for name, method in self._methods.items()}
@@ -189,7 +190,7 @@ class MlflowScorer:
         feeds = self._spec.feeds
         if feeds is None or len(feeds) != 1:
             raise SignatureMismatchError(
-                code="MODEL_INPUT",
+                code=ErrorCode.MODEL_INPUT,
                 what=f"model '{self._spec.files.name}' is to score files",
                 got="no signature" if feeds is None else f"{len(feeds)} inputs",
                 expected="one input: a tensor, or a binary column",
@@ -242,7 +243,7 @@ def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
     for part in parts_of(column):
         if is_list and part.null_count and (pa.types.is_string(part.type) or pa.types.is_boolean(part.type)):
             raise SignatureMismatchError(
-                code="MODEL_INPUT_VALUE",
+                code=ErrorCode.MODEL_INPUT_VALUE,
                 what=f"input column '{name}'",
                 got="a NULL in a list of texts or booleans",
                 expected="none: MLflow makes 'None' or False of it before the model sees it",

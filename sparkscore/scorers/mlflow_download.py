@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError
 from sparkscore.redaction import redact
 from sparkscore.removal import remove_file
@@ -93,7 +94,7 @@ def _reporting(name: str, place: str) -> Iterator[None]:
     # A store's own library says in its own way what went wrong: boto3, a driver of a database, requests.
     except Exception as error:
         raise ModelError(
-            code="MODEL_REGISTRY",
+            code=ErrorCode.MODEL_REGISTRY,
             what=f"model '{name}' cannot be had from MLflow's registry '{redact(place)}'",
             got=redact((str(error) or type(error).__name__).splitlines()[0]),
             next_step="Workers must reach the registry and have credentials for it.",
@@ -103,7 +104,7 @@ def _reporting(name: str, place: str) -> Iterator[None]:
 def _absent(name: str, version: str | None, got: str) -> ModelNotFoundError:
     asked = f"model '{name}'" if version is None else f"model '{name}', version {version}"
     return ModelNotFoundError(
-        code="MODEL_NOT_FOUND",
+        code=ErrorCode.MODEL_NOT_FOUND,
         what=asked,
         got=got,
         next_step=f"Add it to the deployment: models: {{{name}: PATH}}.",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError
 
 # Settings that the user has made hold. Three retries instead of MLflow's seven: those take four minutes.
@@ -30,7 +31,7 @@ def quiet_mlflow() -> Iterator[None]:
     """
     if find_spec("mlflow") is None:
         raise MissingDependencyError(
-            code="MISSING_PACKAGE",
+            code=ErrorCode.MISSING_PACKAGE,
             what="an MLflow model or reference needs the package 'mlflow', which is not installed",
             next_step="Install it: pip install 'sparkscore[mlflow]'.",
         )

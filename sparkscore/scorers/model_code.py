@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, SparkscoreError, names
 from sparkscore.outcome import describe_failure
 from sparkscore.scorers.failed import ScorerFailedError
 
 
 @contextmanager
-def reporting(code: str) -> Iterator[None]:
+def reporting(code: ErrorCode) -> Iterator[None]:
     """Turn whatever a model's library raises into a failure; sparkscore's own errors pass."""
     try:
         yield
@@ -36,7 +37,7 @@ def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[st
     if missing:
         known = [name for name in dir(model) if name.startswith(("predict", "transform", "score", "decision"))]
         raise ModelLoadError(
-            code="MODEL_METHOD",
+            code=ErrorCode.MODEL_METHOD,
             what=f"model '{model_name}' of class {type(model).__name__}",
             got=f"no method {names(missing)}",
             expected=names(known),

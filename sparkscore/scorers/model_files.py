@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparkscore.digest import digest_of_path, files_of_model
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError
 from sparkscore.removal import make_folder, mark_made, move_new, remove_below, remove_listed, remove_made
 from sparkscore.stage.layout import SCRIPTS, UNFINISHED, copied_files, list_copied
@@ -171,7 +172,7 @@ def _cache_folder() -> Path:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ModelError(
-            code="MODEL_CACHE",
+            code=ErrorCode.MODEL_CACHE,
             what=f"folder '{folder}' for copies of models",
             got="a link or a file, another owner, or permissions for other users",
             expected="a folder that only this user can enter",
@@ -215,7 +216,7 @@ def _reporting(files: ModelFiles) -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelError(
-            code="MODEL_FETCH",
+            code=ErrorCode.MODEL_FETCH,
             what=f"model '{files.name}' cannot be copied to host '{socket.gethostname()}'",
             got=f"{type(error).__name__}: {error}",
             next_step="Workers must be able to read the folder of the run, and to write their own TMPDIR.",
@@ -224,7 +225,7 @@ def _reporting(files: ModelFiles) -> Iterator[None]:
 
 def _changed(files: ModelFiles, found: str) -> ModelError:
     return ModelError(
-        code="MODEL_CHANGED",
+        code=ErrorCode.MODEL_CHANGED,
         what=f"model '{files.name}' is not the one that the run began with",
         got=f"sha256 {found}",
         expected=files.sha256,

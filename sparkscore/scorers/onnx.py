@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError, OutputContractError, names
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
@@ -55,7 +56,7 @@ class OnnxScorer:
         path = fetch_model(spec.files) / spec.graph
         providers = list(spec.providers or [_CPU])
         options = _make_options(spec.threads, dict(spec.session_options))
-        with _reporting("MODEL_LOAD"):
+        with _reporting(ErrorCode.MODEL_LOAD):
             # Without its fallback: it would print, and score on another provider than the one that was asked for.
             session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
         lacking = set(providers) - set(session.get_providers())
@@ -96,7 +97,7 @@ class OnnxScorer:
         if self._session is None:
             raise RuntimeError("the scorer is not loaded")
         outputs = [output for output, _ in self._spec.outputs]
-        with _reporting("MODEL_PREDICT"):
+        with _reporting(ErrorCode.MODEL_PREDICT):
             found = self._session.run(outputs, feeds)
         given = len(next(iter(feeds.values())))
         return [_rows_of(value, given, output)[:count] for value, output in zip(found, outputs, strict=True)]
@@ -144,7 +145,7 @@ def _require_runtime() -> Any:
     onnxruntime = _find_runtime()
     if onnxruntime is None:
         raise MissingDependencyError(
-            code="MISSING_PACKAGE",
+            code=ErrorCode.MISSING_PACKAGE,
             what="package 'onnxruntime', which runs ONNX models, is not installed on the worker",
             next_step="Install it there: pip install 'sparkscore[onnx]'.",
         )
@@ -209,7 +210,7 @@ def _rows_of(value: Any, rows: int, output: str) -> Any:
     found = len(value) if is_list or value.ndim else 0
     if found != rows:
         raise OutputContractError(
-            code="OUTPUT_ROWS",
+            code=ErrorCode.OUTPUT_ROWS,
             what=f"output '{output}' of the ONNX graph",
             got=f"{found} elements for {rows} rows",
             expected="one element per row",
@@ -229,7 +230,7 @@ def _join(parts: Sequence[Any]) -> Any:
 
 
 @contextmanager
-def _reporting(code: str) -> Iterator[None]:
+def _reporting(code: ErrorCode) -> Iterator[None]:
     """Turn whatever ONNX Runtime raises into a failure."""
     try:
         yield
@@ -239,7 +240,7 @@ def _reporting(code: str) -> Iterator[None]:
 
 def _provider_error(unknown: set[str], available: Sequence[str]) -> ConfigError:
     return ConfigError(
-        code="ONNX_PROVIDER",
+        code=ErrorCode.ONNX_PROVIDER,
         what=f"'model.providers' {names(unknown)}",
         got="not in the installed ONNX Runtime",
         expected=f"among {', '.join(available)}",
@@ -249,7 +250,7 @@ def _provider_error(unknown: set[str], available: Sequence[str]) -> ConfigError:
 
 def _option_error(what: str, got: str, expected: str) -> ConfigError:
     return ConfigError(
-        code="ONNX_SESSION_OPTION",
+        code=ErrorCode.ONNX_SESSION_OPTION,
         what=what,
         got=got,
         expected=expected,

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
@@ -110,7 +111,7 @@ class ScriptScorer:
             archive.extractall(self._folder)
         self._azure = self._azure_modules(self._link_models())
         with self._surroundings():
-            with self._reporting("SCRIPT_IMPORT"):
+            with self._reporting(ErrorCode.SCRIPT_IMPORT):
                 self._module = self._find_script()
                 with self._contained:
                     self._execute(self._module)
@@ -120,7 +121,7 @@ class ScriptScorer:
             _check_parameters(run, self._spec.script)
             init = getattr(self._module, "init", None)
             if callable(init):
-                with self._reporting("SCRIPT_INIT"), self._contained:
+                with self._reporting(ErrorCode.SCRIPT_INIT), self._contained:
                     init()
         self._run = run
 
@@ -143,7 +144,7 @@ class ScriptScorer:
         else:
             self.handed_over = hand_over(mini_batch.rows, self._spec.dtypes)
             argument = self.handed_over.frame
-        with self._surroundings(), self._reporting("SCRIPT_RUN"):
+        with self._surroundings(), self._reporting(ErrorCode.SCRIPT_RUN):
             with self._contained:
                 returned = self._run(argument)
             if isinstance(returned, Iterator):
@@ -220,7 +221,7 @@ class ScriptScorer:
             module.__spec__.loader.exec_module(module)
 
     @contextmanager
-    def _reporting(self, code: str) -> Iterator[None]:
+    def _reporting(self, code: ErrorCode) -> Iterator[None]:
         """Turn whatever the user's code raises into a failure."""
         try:
             yield
@@ -276,7 +277,7 @@ def _check_parameters(run: Callable[..., object], script: str) -> None:
 
 def _two_models(name: str) -> ModelError:
     return ModelError(
-        code="MODEL_NAME",
+        code=ErrorCode.MODEL_NAME,
         what=f"name '{name}' in AZUREML_MODEL_DIR",
         got="the file or folder of 'model', and a model under 'models'",
         next_step="Give the model under 'models' another name.",

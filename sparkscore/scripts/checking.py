@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 from sparkscore.scripts.refusals import is_certainly_taken, missing_run, other_parameters, taken_name
 
@@ -35,7 +36,7 @@ def check_script(path: Path) -> None:
     reason = _online_reason(tree, run)
     if reason:
         raise ScoringScriptError(
-            code="SCRIPT_ONLINE",
+            code=ErrorCode.SCRIPT_ONLINE,
             what=f"scoring script '{path.name}' is written for an online endpoint",
             got=reason,
             expected="run(mini_batch) that takes a list of file paths or a DataFrame",
@@ -49,7 +50,7 @@ def _parse(path: Path) -> ast.Module:
     except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise ScoringScriptError(
-            code="SCRIPT_SYNTAX",
+            code=ErrorCode.SCRIPT_SYNTAX,
             what=f"scoring script '{path.name}'{line} is not valid Python",
             got=getattr(error, "msg", str(error)),
             next_step="Correct the script and run again.",
@@ -74,7 +75,7 @@ def _check_neighbours(tree: ast.Module, path: Path) -> None:
         for name in {module.partition(".")[0] for module in imported}:
             if is_certainly_taken(name) and (path.parent / f"{name}.py").is_file():
                 raise ScoringScriptError(
-                    code="SCRIPT_NAME",
+                    code=ErrorCode.SCRIPT_NAME,
                     what=f"scoring script '{path.name}' imports '{name}'",
                     got=f"a file '{name}.py' beside the script, and the module of that name that Python needs",
                     next_step=f"Give '{name}.py' another name: which of the two is meant cannot be known.",

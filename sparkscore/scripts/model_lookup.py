@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 
 # Gives a registered model's copy on this host, and its version; the latest when none is asked for.
@@ -55,7 +56,7 @@ class ModelLookup:
             return self._find_registered(name, asked)
         if asked not in {None, deployed.version}:
             raise ModelError(
-                code="MODEL_VERSION",
+                code=ErrorCode.MODEL_VERSION,
                 what=f"model '{name}' that the scoring script asks for",
                 got=f"version {deployed.version} in the deployment",
                 expected=f"version {asked}",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringScriptError
 from sparkscore.scripts.open_files import files_being_written
 
@@ -159,7 +160,7 @@ def _no_script(path: Path, why: str | None) -> ScoringScriptError:
         is_there = os.access(path, os.F_OK) and os.path.isfile(path)  # noqa: PTH113 - raises for no permission
         why = "a file outside the code folder, or hidden in it" if is_there else "no such file"
     return ScoringScriptError(
-        code="SCRIPT_NOT_FOUND",
+        code=ErrorCode.SCRIPT_NOT_FOUND,
         what=f"scoring script '{path}'",
         got=why,
         expected="a file that can be read",
@@ -169,7 +170,7 @@ def _no_script(path: Path, why: str | None) -> ScoringScriptError:
 
 def _too_large(folder: Path, total: int) -> ConfigError:
     return ConfigError(
-        code="CODE_TOO_LARGE",
+        code=ErrorCode.CODE_TOO_LARGE,
         what=f"code folder '{folder}'",
         got=f"{total / 1024**2:,.0f} MiB",
         expected=f"at most {_MOST_BYTES // 1024**2} MiB, since every worker gets a copy",

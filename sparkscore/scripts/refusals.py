@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 
 # What was loaded before any script: a script of that name would take its place.
@@ -16,7 +17,7 @@ _NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pya
 def missing_run(script: str) -> ScoringScriptError:
     """Make the error for a scoring script without ``run()``."""
     return ScoringScriptError(
-        code="SCRIPT_NO_RUN",
+        code=ErrorCode.SCRIPT_NO_RUN,
         what=f"scoring script '{script}'",
         got="no function 'run'",
         expected="run(mini_batch), and optionally init()",
@@ -27,7 +28,7 @@ def missing_run(script: str) -> ScoringScriptError:
 def other_parameters(script: str, got: str) -> ScoringScriptError:
     """Make the error for a ``run()`` that cannot be called with a mini-batch alone."""
     return ScoringScriptError(
-        code="SCRIPT_PARAMETERS",
+        code=ErrorCode.SCRIPT_PARAMETERS,
         what=f"function 'run' of scoring script '{script}'",
         got=got,
         expected="run(mini_batch): a mini_batch_context comes with Azure's 'partition_keys' only, which this version "
@@ -51,7 +52,7 @@ def is_certainly_taken(name: str) -> bool:
 def taken_name(script: str) -> ScoringScriptError:
     """Make the error for a scoring script that would take the place of a module that is in use."""
     return ScoringScriptError(
-        code="SCRIPT_NAME",
+        code=ErrorCode.SCRIPT_NAME,
         what=f"scoring script '{script}'",
         got=f"the name of the module '{Path(script).stem}', which Python or sparkscore needs",
         next_step="Give the file another name, such as score.py, also in 'code_configuration.scoring_script'.",

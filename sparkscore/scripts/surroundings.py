@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 
 
@@ -67,7 +68,7 @@ class Surroundings:
 
 def _lost_folder(folder: str) -> ScoringScriptError:
     return ScoringScriptError(
-        code="SCRIPT_FOLDER",
+        code=ErrorCode.SCRIPT_FOLDER,
         what="the working directory that the scoring script was last in is gone",
         got=folder or "a folder that was removed",
         next_step="Let the script leave a folder before it removes it, and keep the folder that it runs in.",

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.signature.lexer import END, Token, tokenize, unquote
 from sparkscore.signature.naming import MAX_DECIMAL_DIGITS, SCALAR_NAMES
@@ -219,7 +220,7 @@ class _Parser:
     def _fail(self, got: str, expected: str, token: Token | None = None) -> NoReturn:
         position = (token or self._peek()).start + 1
         raise ConfigError(
-            code="OUTPUT_SCHEMA",
+            code=ErrorCode.OUTPUT_SCHEMA,
             what=f"output.schema at character {position}",
             got=got,
             expected=expected,

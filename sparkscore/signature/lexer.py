@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 END: Final = "end"
@@ -81,7 +82,7 @@ def _unescape(match: re.Match[str]) -> str:
 def _unknown_sign(ddl: str, position: int) -> ConfigError:
     start = position + len(ddl[position:]) - len(ddl[position:].lstrip())
     return ConfigError(
-        code="OUTPUT_SCHEMA",
+        code=ErrorCode.OUTPUT_SCHEMA,
         what=f"output.schema at character {start + 1}",
         got=f"'{ddl[start]}'",
         expected="a name, a type, or one of < > ( ) , :",

@@ -8,6 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.naming import type_name
@@ -257,7 +258,7 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
     hidden = len(problems) - _LISTED
     listed = "; ".join(problems[:_LISTED]) + (f"; and {hidden} more" if hidden > 0 else "")
     return SignatureMismatchError(
-        code="SIGNATURE_MISMATCH", what=f"the input does not fit the model: {listed}", next_step=advice
+        code=ErrorCode.SIGNATURE_MISMATCH, what=f"the input does not fit the model: {listed}", next_step=advice
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 MAX_DECIMAL_DIGITS: Final = 38
@@ -57,7 +58,7 @@ def _column(field: pa.Field) -> str:
         return f"{_quote(field.name)} {_render(field.type, is_ddl=True)}{_options(field)}"
     except _NoSparkName:
         raise ConfigError(
-            code="OUTPUT_SCHEMA",
+            code=ErrorCode.OUTPUT_SCHEMA,
             what=f"column '{field.name}'",
             got=f"Arrow type {field.type}",
             expected="a type that Spark has",

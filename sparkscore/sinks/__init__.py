@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Output
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
@@ -142,7 +143,7 @@ def target_of(config: Output, run_id: str, run_id_column: str, part: str = "pred
     """Say where an output goes, which needs no Spark; arguments and errors are those of `open_sink`."""
     if not config.location:
         raise ConfigError(
-            code="OUTPUT_MISSING",
+            code=ErrorCode.OUTPUT_MISSING,
             what="the run has no output",
             next_step="Name it with --output LOCATION or 'output.location' in the deployment.",
         )

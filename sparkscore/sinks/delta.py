@@ -12,6 +12,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, DataFrameWriter, Row, SparkSession
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.sinks.delta_rules import TableRules
@@ -155,7 +156,7 @@ class DeltaSink:
     def _publish_failed(self, error: Exception) -> SinkError:
         unread = file_behind(error)
         return SinkError(
-            code="PUBLISH_FAILED",
+            code=ErrorCode.PUBLISH_FAILED,
             what=f"publishing to the Delta table '{self._target.path}'",
             got=f"{condition_of(error)} for '{unread}'" if unread else condition_of(error),
             state="The table is as it was before the run.",
@@ -225,7 +226,7 @@ class DeltaSink:
 
     def _unreadable(self, error: Exception) -> SinkError:
         return SinkError(
-            code="TABLE_UNREADABLE",
+            code=ErrorCode.TABLE_UNREADABLE,
             what=f"the history of the Delta table '{self._target.path}'",
             got=condition_of(error),
             state="It is not known whether it holds rows of this run.",
@@ -238,7 +239,7 @@ class DeltaSink:
         rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
         if len(ours) != 1 or rows != staged.row_count:
             raise SinkError(
-                code="PUBLISH_UNPROVEN",
+                code=ErrorCode.PUBLISH_UNPROVEN,
                 what=f"the history of the Delta table '{self._target.path}' for run '{self._target.run_id}'",
                 got=f"{len(ours)} commits" if len(ours) != 1 else f"{rows} rows",
                 expected=f"one commit of {staged.row_count} rows",
@@ -264,7 +265,7 @@ class DeltaSink:
             note_first_commit(stage, self._target)
         except OSError as error:
             raise SinkError(
-                code="PUBLISH_FAILED",
+                code=ErrorCode.PUBLISH_FAILED,
                 what=f"publishing to the Delta table '{self._target.path}'",
                 got=error.strerror or type(error).__name__,
                 state="The table is as it was before the run.",
@@ -273,7 +274,7 @@ class DeltaSink:
 
     def _not_a_table(self) -> SinkConflictError:
         return SinkConflictError(
-            code="OUTPUT_NOT_A_TABLE",
+            code=ErrorCode.OUTPUT_NOT_A_TABLE,
             what=f"output '{self._target.path}'",
             got=f"{names(self._target.entries())}, and no Delta table",
             expected="a Delta table, or nothing",
@@ -295,7 +296,7 @@ def _refuse_names(schema: StructType, origins: Origins) -> None:
         others.insert(0, f"set '{origins.renaming(columns, schema.names)}'")
     advice = ", or ".join(others)
     raise SinkSchemaError(
-        code="OUTPUT_COLUMN_NAMES",
+        code=ErrorCode.OUTPUT_COLUMN_NAMES,
         what=f"columns {names(forbidden)} of the result",
         got="a space or one of ,;{}()= in the name",
         expected="names that a Delta table can store",

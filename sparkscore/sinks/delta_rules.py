@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.sinks.delta_log import read_columns
 from sparkscore.sinks.row_rules import (
@@ -91,7 +92,7 @@ class TableRules:
             steps.append(f"drop the rows with {again[:-1]} --discard', correct the model or script, and run again")
         text = ", or ".join(steps)
         return SinkSchemaError(
-            code="OUTPUT_RULE",
+            code=ErrorCode.OUTPUT_RULE,
             what=f"rows of the result break rules of the table '{self.target.path}'",
             got="; ".join(f"{found.name}: {count} rows" for found, count in broken),
             expected="rows that the table takes",
@@ -103,7 +104,7 @@ class TableRules:
         is_append_only = (self.detail["properties"] or {}).get("delta.appendOnly", "").lower() == "true"
         if self.target.mode == "overwrite" and is_append_only:
             raise SinkConflictError(
-                code="OUTPUT_APPEND_ONLY",
+                code=ErrorCode.OUTPUT_APPEND_ONLY,
                 what=f"the Delta table '{self.target.path}'",
                 got="mode 'overwrite', and the table's property delta.appendOnly",
                 expected="mode 'append'",
@@ -119,7 +120,7 @@ class TableRules:
         missing = [feature for feature in features if feature.lower() not in supported]
         if missing or version > _LAST_WRITER_VERSION:
             raise SinkError(
-                code="OUTPUT_FEATURES",
+                code=ErrorCode.OUTPUT_FEATURES,
                 what=f"the Delta table '{self.target.path}'",
                 got=f"table features {names(missing)}" if missing else f"version {version} of the writer's protocol",
                 expected="what the installed Delta can write",
@@ -130,7 +131,7 @@ class TableRules:
         numbered = [column["name"] for column in self._columns if is_identity_without_values(column)]
         if numbered:
             raise SinkSchemaError(
-                code="OUTPUT_IDENTITY",
+                code=ErrorCode.OUTPUT_IDENTITY,
                 what=f"columns {names(numbered)} of the table '{self.target.path}'",
                 got="GENERATED ALWAYS AS IDENTITY, which takes no values",
                 expected="columns that a result can fill",
@@ -146,7 +147,7 @@ class TableRules:
         if wrong:
             ending = f', or end it with "ALTER TABLE {self._name} {wrong[0].change}"' if wrong[0].change else ""
             raise SinkSchemaError(
-                code="OUTPUT_RULE",
+                code=ErrorCode.OUTPUT_RULE,
                 what=f"the table '{self.target.path}' has a rule that Spark cannot evaluate for the result",
                 got="; ".join(rule.name for rule in wrong),
                 expected="conditions over columns of the result, with functions that this session has",

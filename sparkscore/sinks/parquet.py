@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import lit
 from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.removal import move_new, remove_empty, remove_known
@@ -98,7 +99,7 @@ class ParquetSink:
             raise output_exists(self._target, f"{len(entries)} {what}")
         if "_delta_log" in entries:
             raise SinkConflictError(
-                code="OUTPUT_NOT_PARQUET",
+                code=ErrorCode.OUTPUT_NOT_PARQUET,
                 what=f"output '{self._target.path}'",
                 got="a Delta table",
                 expected="a folder of Parquet files",
@@ -109,7 +110,7 @@ class ParquetSink:
         foreign = [name for name in entries if not name.startswith(f"{self._target.run_id_column}=")]
         if foreign and self._target.mode == "append":
             raise SinkConflictError(
-                code="OUTPUT_FOREIGN_FILES",
+                code=ErrorCode.OUTPUT_FOREIGN_FILES,
                 what=f"output '{self._target.path}'",
                 got=f"{names(foreign)} beside the folders of runs, which readers would then pass over without warning",
                 expected=f"only folders '{self._target.run_id_column}=…'",
@@ -128,7 +129,7 @@ class ParquetSink:
             return
         consent = "Name another --output, or set 'output.replace: foreign' to have them moved aside."
         raise SinkConflictError(
-            code="OUTPUT_FOREIGN_FILES",
+            code=ErrorCode.OUTPUT_FOREIGN_FILES,
             what=f"output '{self._target.path}'",
             got=f"{names(precious or foreign)}, which no run of sparkscore's has listed as its own",
             expected="what earlier runs have published, which 'overwrite' replaces",
@@ -160,14 +161,14 @@ class ParquetSink:
             kind = schema[name].dataType
             if name == self._target.run_id_column:
                 raise SinkSchemaError(
-                    code="OUTPUT_PARTITION_RUN",
+                    code=ErrorCode.OUTPUT_PARTITION_RUN,
                     what=f"partition column '{name}'",
                     got="the run id, which is every run's own folder already",
                     next_step="Leave it out of 'output.partition_by'.",
                 )
             if not isinstance(kind, _PARTITION_TYPES):
                 raise SinkSchemaError(
-                    code="OUTPUT_PARTITION_TYPE",
+                    code=ErrorCode.OUTPUT_PARTITION_TYPE,
                     what=f"partition column '{name}'",
                     got=kind.simpleString(),
                     expected="text, an integer, a boolean or a date",
@@ -206,7 +207,7 @@ class ParquetSink:
             # A store may lose the answer to a rename that it made: then the folder of the run is there, and ours.
             if gathered.exists() or not self._run_folder.is_dir():
                 raise SinkError(
-                    code="PUBLISH_FAILED",
+                    code=ErrorCode.PUBLISH_FAILED,
                     what=f"publishing to '{self._run_folder}'",
                     got=error.strerror or type(error).__name__,
                     state="The output is as it was before the run.",
@@ -257,7 +258,7 @@ class ParquetSink:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:
             raise SinkError(
-                code="OUTPUT_UNRECOVERED",
+                code=ErrorCode.OUTPUT_UNRECOVERED,
                 what=f"the output '{self._target.path}', whose rows a driver that died was replacing",
                 got=error.strerror or type(error).__name__,
                 state="Its rows are there or in its folder '_replaced_by_…'.",
@@ -269,7 +270,7 @@ class ParquetSink:
         rows = self._rows()
         if rows != staged.row_count:
             raise SinkError(
-                code="PUBLISH_UNPROVEN",
+                code=ErrorCode.PUBLISH_UNPROVEN,
                 what=f"the published folder '{self._run_folder}'",
                 got=f"{rows} rows",
                 expected=f"{staged.row_count} rows",
@@ -285,7 +286,7 @@ class ParquetSink:
             return sum(pq.read_metadata(file).num_rows for file in self._run_folder.rglob("*.parquet"))
         except OSError as error:
             raise SinkError(
-                code="TABLE_UNREADABLE",
+                code=ErrorCode.TABLE_UNREADABLE,
                 what=f"the published folder '{self._run_folder}'",
                 got=error.strerror or type(error).__name__,
                 state="It is there; how many rows it has could not be read.",

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, names
 from sparkscore.record.runs_folder import write_whole
 from sparkscore.removal import move_new, remove_empty, remove_file, remove_known, remove_listed
@@ -148,7 +149,7 @@ def refuse_rival(target: Path, own: str) -> None:
         journal = _journal_in(aside)
         if journal is not None and journal["shown"] != own:
             raise SinkConflictError(
-                code="OUTPUT_BUSY",
+                code=ErrorCode.OUTPUT_BUSY,
                 what=f"output '{target}'",
                 got=f"another run ('{journal['shown']}') that is replacing its rows",
                 state="Nothing was published.",

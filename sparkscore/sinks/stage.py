@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparkscore.digest import different_parts
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
 from sparkscore.record.runs_folder import RunFolder, write_whole
 from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
@@ -161,7 +162,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
         return False
     if (found := note.read_text(encoding="utf-8")) != identity:
         raise ConfigError(
-            code="RUN_ID_USED",
+            code=ErrorCode.RUN_ID_USED,
             what=f"run id '{run_id}' belongs to a run that stopped",
             got=f"another {names(different_parts(found, identity))}: {identity}",
             expected=found,
@@ -215,7 +216,7 @@ def _refuse_overlap(stage: Path, output: Path) -> None:
         is_hidden = inside is not None and any(part.startswith(("_", ".")) for part in inside)
         if (inside is not None and not is_hidden) or place.is_relative_to(stage):
             raise ConfigError(
-                code="STAGE_OVERLAP",
+                code=ErrorCode.STAGE_OVERLAP,
                 what=f"stage '{stage}' and output '{place}' lie in each other",
                 expected="places apart from each other",
                 next_step="Leave 'output.stage' out, or name a folder elsewhere on the output's file system.",
@@ -227,7 +228,7 @@ def _refuse_foreign(stage: Path, run_id: str) -> None:
     if not os.path.lexists(stage) or is_stage(stage) or _is_empty(stage):
         return
     raise ConfigError(
-        code="STAGE_NOT_OURS",
+        code=ErrorCode.STAGE_NOT_OURS,
         what=f"stage '{stage}'",
         got="a file, a link, or a folder that sparkscore has not made",
         expected="nothing there, or what an earlier attempt at the run has left",
@@ -283,7 +284,7 @@ def _check_file_system(stage: Path, target: Path) -> None:
     there = next(folder for folder in (target, *target.parents) if folder.exists())
     if stage.stat().st_dev != there.stat().st_dev:
         raise SinkError(
-            code="STAGE_FILE_SYSTEM",
+            code=ErrorCode.STAGE_FILE_SYSTEM,
             what=f"stage '{stage}'",
             got="another file system than the output's, so that its files cannot be moved there in one step",
             next_step="Leave 'output.stage' out, or name a folder on the output's file system.",
@@ -295,7 +296,7 @@ def _make(stage: Path) -> None:
         stage.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SinkError(
-            code="OUTPUT_NOT_WRITABLE",
+            code=ErrorCode.OUTPUT_NOT_WRITABLE,
             what=f"stage '{stage}'",
             got=error.strerror or type(error).__name__,
             expected="a folder that can be written",
@@ -325,7 +326,7 @@ def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
         removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]
     except OSError as error:
         raise SinkError(
-            code="NOT_CLEANED",
+            code=ErrorCode.NOT_CLEANED,
             what=f"the folder '{holder}' of stages",
             got=error.strerror or type(error).__name__,
             state="Some stages of dead runs may be left.",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyspark.sql.types import BinaryType, StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.stage import StagedFile
@@ -113,7 +114,7 @@ def check_writable(target: Target, *folders: Path) -> None:
     for folder in (nearest, *folders):
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
             raise SinkError(
-                code="OUTPUT_NOT_WRITABLE",
+                code=ErrorCode.OUTPUT_NOT_WRITABLE,
                 what=f"folder '{folder}'",
                 got="no right to write there, or a file system that is read-only",
                 expected="a folder in which the result can be published",
@@ -121,7 +122,7 @@ def check_writable(target: Target, *folders: Path) -> None:
             )
     if _is_full(nearest):
         raise SinkError(
-            code="OUTPUT_NO_SPACE",
+            code=ErrorCode.OUTPUT_NO_SPACE,
             what=f"the file system of folder '{nearest}'",
             got="no free space, or no room for another file",
             expected="room for the result",
@@ -143,7 +144,7 @@ def how_to_publish(target: Target) -> str:
 def output_exists(target: Target, found: str) -> SinkConflictError:
     """Make the error for an output that is there already."""
     return SinkConflictError(
-        code="OUTPUT_EXISTS",
+        code=ErrorCode.OUTPUT_EXISTS,
         what=f"output '{target.path}'",
         got=found,
         expected="nothing there, since the mode is 'error'",
@@ -154,7 +155,7 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 def run_exists(target: Target) -> SinkConflictError:
     """Make the error for an output that has rows of this run id already, from a run that this runs folder lacks."""
     return SinkConflictError(
-        code="RUN_PUBLISHED",
+        code=ErrorCode.RUN_PUBLISHED,
         what=f"output '{target.path}'",
         got=f"rows of a run '{target.run_id}', of which there is no complete record in this folder of runs",
         expected="an id of its own for each run",
@@ -171,7 +172,7 @@ def refuse_binary_partitions(target: Target, schema: StructType) -> None:
     for name in target.partition_by:
         if isinstance(schema[name].dataType, BinaryType):
             raise SinkSchemaError(
-                code="OUTPUT_PARTITION_TYPE",
+                code=ErrorCode.OUTPUT_PARTITION_TYPE,
                 what=f"partition column '{name}'",
                 got="binary",
                 expected="a type whose text names a folder",
@@ -193,7 +194,7 @@ def check_same_columns(
     differences += [f"'{name}' is {ours[name]} in the result and {existing[name]} in the table" for name in drifted]
     if differences:
         raise SinkSchemaError(
-            code="OUTPUT_SCHEMA_DIFFERS",
+            code=ErrorCode.OUTPUT_SCHEMA_DIFFERS,
             what=f"the result does not fit the table '{target.path}'",
             got="; ".join(differences[:5]),
             next_step=_advice(existing, ours, origins),
@@ -218,7 +219,7 @@ def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:
     """
     if list(existing) != list(target.partition_by):
         raise SinkSchemaError(
-            code="OUTPUT_PARTITIONS_DIFFER",
+            code=ErrorCode.OUTPUT_PARTITIONS_DIFFER,
             what=f"the table '{target.path}'",
             got=f"partition columns {names(existing) or 'none'}",
             expected=names(target.partition_by) or "none",

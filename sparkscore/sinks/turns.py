@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkError
 from sparkscore.removal import remove_empty
 from sparkscore.sinks.target import Target, how_to_publish
@@ -44,7 +45,7 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
                 time.sleep(_PAUSE_S)
             except LineageError as error:
                 raise SinkError(
-                    code="PUBLISH_FAILED",
+                    code=ErrorCode.PUBLISH_FAILED,
                     what=f"the lock of the output '{target.path}'",
                     got=error.got,
                     expected="a file that can be written",
@@ -70,7 +71,7 @@ def forget_dead_turn(target: Target) -> None:
 
 def _busy(target: Target, got: str) -> SinkError:
     return SinkError(
-        code="OUTPUT_BUSY",
+        code=ErrorCode.OUTPUT_BUSY,
         what=f"the output '{target.path}'",
         got=got,
         expected="a lock on the output that can be taken",

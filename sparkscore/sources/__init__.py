@@ -11,6 +11,7 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.config import Input
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceNotFoundError
 from sparkscore.plan import Snapshot
 from sparkscore.sources.csv_files import CsvSource
@@ -85,7 +86,7 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
     """
     if not config.location:
         raise ConfigError(
-            code="INPUT_MISSING",
+            code=ErrorCode.INPUT_MISSING,
             what="the run has no input",
             next_step="Name it with --input LOCATION or 'input.location' in the deployment.",
         )
@@ -93,7 +94,7 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
     source = _SOURCES[chosen](spark, config.model_copy(update={"format": chosen}))
     if source.snapshot.items == 0:
         raise SourceNotFoundError(
-            code="INPUT_EMPTY",
+            code=ErrorCode.INPUT_EMPTY,
             what=f"input '{', '.join(config.location)}' ({chosen}) has nothing to score",
             got=_skipped_text(source.snapshot) or "0 items",
             next_step="Check --input and 'input.format'.",

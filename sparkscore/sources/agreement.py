@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
@@ -27,7 +28,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
         examples.setdefault(tuple(unquote(part.partition("=")[0]) for part in parts if "=" in part), file.path)
     if len(examples) > 1:
         raise SourceSchemaError(
-            code="INPUT_PARTITIONS",
+            code=ErrorCode.INPUT_PARTITIONS,
             what=f"files of '{folder}' lie in folders of different partition columns, for example"
             f" {names(list(examples.values())[:2])}",
             expected="the same 'key=value' folders above all files",
@@ -36,7 +37,7 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
     keys = next(iter(examples), ())
     if len({folded(key) for key in keys}) < len(keys):
         raise SourceSchemaError(
-            code="INPUT_PARTITIONS",
+            code=ErrorCode.INPUT_PARTITIONS,
             what=f"folders of '{folder}' within each other have the same key",
             got=names(keys),
             expected="keys that differ in more than case",
@@ -55,7 +56,7 @@ def refuse_delta_table(files: Iterable[InputFile]) -> None:
     tables = sorted(folder for folder in folders if (folder / "_delta_log").is_dir())
     if tables:
         raise SourceError(
-            code="INPUT_IS_DELTA",
+            code=ErrorCode.INPUT_IS_DELTA,
             what=f"'{tables[0]}' is a Delta table, whose folder also holds files that are out of date",
             next_step=f"Name it as it is: --input '{tables[0]}' --input-format delta.",
         )
@@ -72,7 +73,7 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
     patterns = [file.path for file in files if spark_path(file.path) != file.path]
     if patterns:
         raise SourceError(
-            code="INPUT_NAME",
+            code=ErrorCode.INPUT_NAME,
             what=f"input file '{patterns[0]}'",
             got="one of [ ] { } * ? \\ in its path, which Spark takes for a pattern when it infers types",
             next_step="Declare 'input.schema', or set 'input.options.multiLine: false' if no text has line ends.",
@@ -90,7 +91,7 @@ def check_column_names(found: Iterable[str], what: str) -> None:
     wrong = {*doubled, *(name for name in columns if name.lower() in HIDDEN_COLUMNS)}
     if wrong:
         raise SourceSchemaError(
-            code="INPUT_COLUMN_NAMES",
+            code=ErrorCode.INPUT_COLUMN_NAMES,
             what=f"the {what} input has a column name that cannot be told from another",
             got=names(wrong),
             expected="names that differ in more than case",
@@ -109,7 +110,7 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, fou
     by_folded = {folded(key): key for key in keys}
     if doubled := [name for name in found if folded(name) in by_folded]:
         raise SourceSchemaError(
-            code="INPUT_PARTITIONS",
+            code=ErrorCode.INPUT_PARTITIONS,
             what=f"{names(doubled)} is a column of the files and the key of their folders",
             got=f"folders named {names(f'{by_folded[folded(name)]}=…' for name in doubled)}",
             expected="one place for each value; upper and lower case are the same",
@@ -117,7 +118,7 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, fou
         )
     if missing := set(declared or ()) - present - set(keys):
         raise SourceSchemaError(
-            code="INPUT_COLUMNS",
+            code=ErrorCode.INPUT_COLUMNS,
             what=f"'input.schema' declares {names(missing)}, which the {what} input does not have",
             got=names(present),
             next_step="Correct 'input.schema'; upper and lower case count.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pyspark.sql.types import StructField
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.signature.same_name import doubled_names, folded
 from sparkscore.survey.declared_texts import is_of_texts
@@ -63,7 +64,7 @@ def _refuse_other_types(declared: Sequence[StructField]) -> None:
     others = [field for field in declared if not is_of_texts(field.dataType.simpleString())]
     if others:
         raise SourceSchemaError(
-            code="INPUT_SCHEMA",
+            code=ErrorCode.INPUT_SCHEMA,
             what=f"'input.schema' declares column '{others[0].name}' of CSV files",
             got=f"type {others[0].dataType.simpleString()}",
             expected="a type that a text can stand for: a number, boolean, string, binary, date, timestamp or "
@@ -77,7 +78,7 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
         return [CsvColumn(f"_c{place}", f"_c{place}") for place in range(width)]
     if len(declared) != width:
         raise SourceSchemaError(
-            code="INPUT_COLUMNS",
+            code=ErrorCode.INPUT_COLUMNS,
             what=f"'input.schema' declares {len(declared)} columns of CSV files without a header",
             got=f"{width} values in the first row",
             expected="one column for each",
@@ -114,7 +115,7 @@ def _by_name(columns: Sequence[CsvColumn], declared: Sequence[StructField]) -> l
     missing = [field.name for field in declared if folded(field.name) not in places]
     if missing:
         raise SourceSchemaError(
-            code="INPUT_COLUMNS",
+            code=ErrorCode.INPUT_COLUMNS,
             what=f"'input.schema' declares {names(missing)}, which the header of the CSV files does not have",
             got=names(each.name for each in columns),
             next_step="Correct 'input.schema': columns are found by their names, in any order, and it may leave some "
@@ -130,7 +131,7 @@ def _by_name(columns: Sequence[CsvColumn], declared: Sequence[StructField]) -> l
 
 def _doubled(doubled: Sequence[str]) -> SourceSchemaError:
     return SourceSchemaError(
-        code="INPUT_COLUMN_NAMES",
+        code=ErrorCode.INPUT_COLUMN_NAMES,
         what="the csv input has a column name that cannot be told from another",
         got=names(doubled),
         expected="names that differ in more than case",

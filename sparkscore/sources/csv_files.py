@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DataType, StringType, StructField, StructType
 
 from sparkscore.config import Input
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceNotFoundError, SourceSchemaError, names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
@@ -108,7 +109,7 @@ class CsvSource(SparkFilesSource):
         if header is None:
             check_files(self._spark, self._files, csv)
             raise SourceNotFoundError(
-                code="INPUT_EMPTY",
+                code=ErrorCode.INPUT_EMPTY,
                 what=f"the CSV input has no row in {len(self._files)} files, among them '{self._files[0].path}'",
                 next_step="Check --input and 'input.format'.",
             )
@@ -219,7 +220,7 @@ def _check_values(declared: StructField, found: ColumnSurvey) -> None:
     kind = declared.dataType.simpleString()
     if found.misfits:
         raise SourceError(
-            code="INPUT_VALUE",
+            code=ErrorCode.INPUT_VALUE,
             what=f"column '{declared.name}' of input file '{found.file}', which 'input.schema' declares as {kind}",
             got=f"{found.misfits:,} texts in the input that this type does not hold exactly",
             expected=_HINTS.get(kind, f"values that {kind} holds exactly"),
@@ -227,7 +228,7 @@ def _check_values(declared: StructField, found: ColumnSurvey) -> None:
         )
     if found.nulls and not declared.nullable:
         raise SourceSchemaError(
-            code="INPUT_NULL",
+            code=ErrorCode.INPUT_NULL,
             what=f"column '{declared.name}', which 'input.schema' declares NOT NULL",
             got=f"{found.nulls:,} empty values",
             expected="none",

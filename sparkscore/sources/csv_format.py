@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.sources.encodings import WIDE, given_encoding, with_encoding
 from sparkscore.survey.csv_bytes import Dialect
@@ -62,7 +63,7 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
     reads_lines = not _is_true(options, "multiline")
     if reads_lines and encoding in WIDE:
         raise ConfigError(
-            code="INPUT_ENCODING",
+            code=ErrorCode.INPUT_ENCODING,
             what="'input.options.multiLine'",
             got=f"false beside the encoding {encoding}, in which a line end is more than one byte",
             expected="true, as it is by default",

@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 
 from pyspark.sql import DataFrame, SparkSession
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceSchemaError, names
 from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import folded
@@ -35,7 +36,7 @@ _FIXES: Final = {
     "line ends": "Write all lines with the same end (dos2unix does it), or, if no value holds a line end, set "
     "'input.options: {multiLine: \"false\"}'.",
 }
-_CODES: Final = {"line ends": "INPUT_LINE_ENDS", "open quote": "INPUT_OPEN_QUOTE"}
+_CODES: Final = {"line ends": ErrorCode.INPUT_LINE_ENDS, "open quote": ErrorCode.INPUT_OPEN_QUOTE}
 _WANTED: Final = {
     "line ends": "one line end in all of the file",
     "doubled quote": "each quote inside a value behind a backslash",
@@ -51,7 +52,7 @@ def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvForma
     """
     if packed := next((file.path for file in files if file.path.endswith(NOT_READ_HERE)), None):
         raise SourceError(
-            code="INPUT_PACKED",
+            code=ErrorCode.INPUT_PACKED,
             what=f"input file '{packed}'",
             got="a compression that Hadoop alone reads, so that the file cannot be looked at before",
             expected="no compression, or .gz, .bz2, .zst or .deflate",
@@ -107,7 +108,7 @@ def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
     if fault.kind == "unreadable":
         raise unreadable(path, fault.told)
     raise SourceError(
-        code=_CODES.get(fault.kind, "INPUT_QUOTES"),
+        code=_CODES.get(fault.kind, ErrorCode.INPUT_QUOTES),
         what=f"input file '{path}'",
         got=fault.told,
         expected=_WANTED.get(fault.kind, "each quote closed, and doubled inside a value"),
@@ -124,7 +125,7 @@ def _compare(looked: Looked) -> None:
     for header, path in others:
         if [folded(name) for name in header] != [folded(name) for name in first]:
             raise SourceSchemaError(
-                code="INPUT_HEADERS",
+                code=ErrorCode.INPUT_HEADERS,
                 what=f"input file '{path}' has another header than '{first_path}'",
                 got=_difference(header, first),
                 expected="the same columns in the same order in all files",

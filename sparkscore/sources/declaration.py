@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql.types import StructField, StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, names
 from sparkscore.signature.same_name import doubled_names
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
@@ -28,7 +29,7 @@ def declared_fields(ddl: str) -> list[StructField]:
 
 def _wrong(got: str) -> ConfigError:
     return ConfigError(
-        code="INPUT_SCHEMA",
+        code=ErrorCode.INPUT_SCHEMA,
         what="'input.schema'",
         got=got,
         expected="names and types in Spark's DDL, for example: id bigint, price decimal(10,2), day date",

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from sparkscore.config import Input
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import is_remote, local_path, plain_path
 from sparkscore.plan import Snapshot
@@ -26,7 +27,7 @@ class DeltaSource:
     def __init__(self, spark: SparkSession, config: Input) -> None:
         if len(config.location) != 1:
             raise SourceError(
-                code="INPUT_DELTA",
+                code=ErrorCode.INPUT_DELTA,
                 what="a Delta input is one table",
                 got=f"{len(config.location)} locations",
                 next_step="Score the tables one by one.",
@@ -87,7 +88,7 @@ class DeltaSource:
             raise explain_read_error(error, "Delta") from error
         if found != self._snapshot.table_id:
             raise SourceError(
-                code="INPUT_CHANGED",
+                code=ErrorCode.INPUT_CHANGED,
                 what=f"Delta table '{self._path}'",
                 got="another table under this name, made while the run was at work",
                 expected=f"the table with id {self._snapshot.table_id}",
@@ -108,7 +109,7 @@ class DeltaSource:
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
             raise SourceNotFoundError(
-                code="INPUT_NOT_FOUND",
+                code=ErrorCode.INPUT_NOT_FOUND,
                 what=f"input '{self._path}'",
                 got="no Delta table",
                 next_step="Correct --input, or name its format with --input-format.",
@@ -120,7 +121,7 @@ class DeltaSource:
             return newest
         if not oldest <= wanted <= newest:
             raise SourceNotFoundError(
-                code="INPUT_VERSION",
+                code=ErrorCode.INPUT_VERSION,
                 what=f"Delta table '{self._path}'",
                 got=f"version {wanted} asked for",
                 expected=f"a version from {oldest} to {newest}",

@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Mapping
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceError
 from sparkscore.survey.text_bytes import FIXES
 
@@ -43,7 +44,7 @@ def given_encoding(options: Mapping[str, str]) -> str | None:
         name = ""
     if name not in _OF_SPARK:
         raise ConfigError(
-            code="INPUT_ENCODING",
+            code=ErrorCode.INPUT_ENCODING,
             what="'input.options.encoding'",
             got=f"'{written}'",
             expected=f"one of those that Spark reads: {', '.join(sorted(set(_OF_SPARK.values())))}",
@@ -67,7 +68,7 @@ def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
         encoding: the encoding that it was read with.
     """
     return SourceError(
-        code="INPUT_ENCODING",
+        code=ErrorCode.INPUT_ENCODING,
         what=f"input file '{path}'",
         got=what,
         expected=f"text in {encoding}",
@@ -82,7 +83,7 @@ def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
 def unreadable(path: str, what: str) -> SourceError:
     """Make the error for a file that is packed, and cannot be unpacked."""
     return SourceError(
-        code="INPUT_UNREADABLE",
+        code=ErrorCode.INPUT_UNREADABLE,
         what=f"input file '{path}'",
         got=what,
         next_step="Remove it, or write it again: it is cut off, has something behind its end, or is not packed as its "

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.functions import col
 
 from sparkscore.config import Input
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceNotFoundError
 from sparkscore.minibatch import SOURCE_FILE_COLUMN
 from sparkscore.plan import Snapshot
@@ -99,7 +100,7 @@ def open_failed(
         )
     if not items:
         raise SourceNotFoundError(
-            code="NOTHING_FAILED",
+            code=ErrorCode.NOTHING_FAILED,
             what=f"quarantine '{failed.location}' of run '{failed.run_id}'",
             got="no failed item with a name",
             expected="items that can be scored again",

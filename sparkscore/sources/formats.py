@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.config import Input
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.location import is_remote, local_path
 from sparkscore.sources.listing import list_files
@@ -58,7 +59,7 @@ def _not_azures(examples: dict[str, str]) -> ConfigError:
     other = next((name for name in examples if name not in _TABLES_OF_AZURE), next(iter(examples)))
     is_known = other != "files"
     return ConfigError(
-        code="INPUT_ENDINGS",
+        code=ErrorCode.INPUT_ENDINGS,
         what="the input of a deployment with Azure's $schema and without a scoring script",
         got=" and ".join(f"'{Path(path).name}'" for path in sorted(examples.values())),
         expected="files of one kind: .csv, .parquet or .pqt, or images; each is read by its ending, as in Azure ML",

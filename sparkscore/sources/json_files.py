@@ -10,6 +10,7 @@ from typing import Final
 from pyspark.sql import SparkSession
 from pyspark.sql.types import NullType, StructField, StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceError, SourceSchemaError, names
 from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import doubled_names
@@ -81,7 +82,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
     """
     if wrong := [name for name in _OTHER_GRAMMARS if _option(options, name) == _TRUE]:
         raise ConfigError(
-            code="INPUT_OPTIONS",
+            code=ErrorCode.INPUT_OPTIONS,
             what=f"'input.options.{wrong[0]}'",
             got="a form of JSON that cannot be checked",
             expected="JSON as RFC 8259 has it",
@@ -96,7 +97,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
         return told
     if encoding in {"UTF-16", "UTF-32"}:
         raise ConfigError(
-            code="INPUT_ENCODING",
+            code=ErrorCode.INPUT_ENCODING,
             what=f"'input.options.encoding: {encoding}' for JSON with a record in each line",
             expected="an encoding whose order of bytes is told: UTF-16LE or UTF-16BE; or UTF-8",
             next_step="Name UTF-16LE, as Windows has it, or convert the files to UTF-8.",
@@ -126,7 +127,7 @@ def read_json(
     """
     if packed := [file.path for file in files if file.path.endswith(UNREADABLE)]:
         raise SourceError(
-            code="INPUT_PACKED",
+            code=ErrorCode.INPUT_PACKED,
             what=f"input file '{packed[0]}'",
             expected="JSON as it is, or packed as .gz, .bz2 or .zst",
             next_step="Unpack it.",
@@ -226,7 +227,7 @@ class _Look:
             return
         place, name, told = min(all_misfits)
         raise SourceSchemaError(
-            code="INPUT_VALUE",
+            code=ErrorCode.INPUT_VALUE,
             what=f"column '{name}' of the json input, declared {self._declared[name].dataType.simpleString()}",
             got=f"{told} ({self.tell_place(place)})",
             expected="values that the declared type holds exactly",
@@ -243,7 +244,7 @@ class _Look:
             seen = found.columns.get(field.name)
             if not field.nullable and seen is not None and seen.count < found.rows:
                 raise SourceSchemaError(
-                    code="INPUT_NULL",
+                    code=ErrorCode.INPUT_NULL,
                     what=f"column '{field.name}' of the json input, declared NOT NULL",
                     got=f"{found.rows - seen.count:,} records in which it is null or absent",
                     next_step="Correct the files, or declare it without NOT NULL.",
@@ -280,7 +281,7 @@ def _no_record(path: str, line: int, kind: str, told: str, *, is_multiline: bool
             "If the file has a record in each line, leave 'input.options.multiLine' out; else make it one array."
         )
     return SourceError(
-        code="INPUT_RECORD",
+        code=ErrorCode.INPUT_RECORD,
         what=f"input file '{path}', line {line:,}",
         got=got,
         expected=expected,
@@ -292,7 +293,7 @@ def _refuse_names(columns: Mapping[str, Seen]) -> None:
     for beside in names_in(columns):
         if doubled := doubled_names(beside):
             raise SourceSchemaError(
-                code="INPUT_COLUMN_NAMES",
+                code=ErrorCode.INPUT_COLUMN_NAMES,
                 what="the json input has a column or field name that cannot be told from another",
                 got=names(doubled),
                 expected="names that differ in more than case",

@@ -17,6 +17,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
 from sparkscore.sources.schema_line import schema_line
 from sparkscore.survey.json_kinds import (
@@ -84,7 +85,7 @@ class TypesOfJson:
         if doubt is None:
             return
         raise SourceSchemaError(
-            code="INPUT_TYPES",
+            code=ErrorCode.INPUT_TYPES,
             what=f"column '{doubt.column}' of the json input",
             got=doubt.got,
             expected=doubt.expected,

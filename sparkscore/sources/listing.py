@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceNotFoundError
 from sparkscore.location import is_remote, local_path
 from sparkscore.plan import InputFile
@@ -82,7 +83,7 @@ def files_named(paths: Iterable[str]) -> Listing:
     for path in paths:
         if not Path(path).is_file():
             raise SourceNotFoundError(
-                code="INPUT_NOT_FOUND",
+                code=ErrorCode.INPUT_NOT_FOUND,
                 what=f"input file '{path}'",
                 got="nothing there any more",
                 next_step="Bring the file back, or score the whole input again.",
@@ -112,7 +113,7 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
     matches = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []  # noqa: PTH207
     if not matches:
         raise SourceNotFoundError(
-            code="INPUT_NOT_FOUND",
+            code=ErrorCode.INPUT_NOT_FOUND,
             what=f"input '{location}'",
             got="no such file or folder, and no match as a glob",
             next_step=f"The nearest folder that exists is '{_nearest_folder(path)}'. Correct --input.",
@@ -148,7 +149,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
         entries = list(os.scandir(folder))
     except OSError as error:
         raise SourceError(
-            code="INPUT_UNREADABLE",
+            code=ErrorCode.INPUT_UNREADABLE,
             what=f"input folder '{folder}'",
             got=error.strerror or type(error).__name__,
             next_step="Give the user that runs sparkscore the right to read it.",
@@ -172,7 +173,7 @@ def _input_file(path: Path) -> InputFile:
     status = path.stat()
     if str(path) != (readable := str(path).encode(errors="replace").decode()):
         raise SourceError(
-            code="INPUT_NAME",
+            code=ErrorCode.INPUT_NAME,
             what=f"input file '{readable}'",
             got="a name whose bytes are not UTF-8 text, which no table can hold",
             next_step="Rename the file.",

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.record.runs_folder import RUNS_MARKER
 
@@ -47,7 +48,7 @@ def refuse_own(path: Path) -> None:
     if is_of_script or not (above or (path / RUNS_MARKER).exists()):
         return
     raise SourceError(
-        code="INPUT_OWN_FILES",
+        code=ErrorCode.INPUT_OWN_FILES,
         what=f"input '{path}'",
         got="files of sparkscore's own runs: records, logs, rows that are not published",
         expected="files to score",

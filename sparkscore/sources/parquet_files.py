@@ -20,6 +20,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceSchemaError
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_types import (
@@ -156,7 +157,7 @@ def refuse_cut_times(
         if answer:
             path, name = json.loads(answer)
             raise SourceError(
-                code="INPUT_VALUE",
+                code=ErrorCode.INPUT_VALUE,
                 what=f"column '{name}' of the Parquet file '{path}'",
                 got="a time with parts of a microsecond, in the old form INT96",
                 expected="times that Spark holds exactly",
@@ -243,7 +244,7 @@ class _Planner:
         for footer, file in self._firsts:
             if wrong := footer.codecs & _NO_CODECS:
                 raise SourceSchemaError(
-                    code="INPUT_CODEC",
+                    code=ErrorCode.INPUT_CODEC,
                     what=f"Parquet file '{file.path}'",
                     got=f"values packed with {min(wrong)}",
                     expected="snappy, zstd, gzip, lz4 or none, which Spark unpacks",
@@ -303,7 +304,7 @@ class _Planner:
             self._refuse_type(name, kind, file)
         if kind.is_nanos or not is_castable(kind.spark, target):
             raise SourceSchemaError(
-                code="INPUT_TYPES",
+                code=ErrorCode.INPUT_TYPES,
                 what=f"column '{name}' of the parquet files, declared {target.simpleString()}",
                 got=f"{_told(kind)} in '{file.path}'",
                 expected="a type whose values the declared one holds",
@@ -313,7 +314,7 @@ class _Planner:
 
     def _refuse_type(self, name: str, kind: FileType, file: InputFile) -> NoReturn:
         raise SourceSchemaError(
-            code="INPUT_TYPES",
+            code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
             got=f"type {kind.told}",
             expected="a type that Spark reads with its meaning",
@@ -323,7 +324,7 @@ class _Planner:
 
     def _refuse_inside(self, name: str, kind: FileType, file: InputFile, told: DataType) -> NoReturn:
         raise SourceSchemaError(
-            code="INPUT_TYPES",
+            code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
             got=f"type {kind.told}, whose inner values are all NULL or absent",
             expected=f"the parts of {told.simpleString()}, as elsewhere",
@@ -339,7 +340,7 @@ class _Planner:
             else "Write the column with one type in all files, or leave it out with 'input.columns'"
         )
         raise SourceSchemaError(
-            code="INPUT_TYPES",
+            code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the parquet files",
             got=f"{_told(first)} in '{other.path}' and {_told(kind)} in '{file.path}'",
             expected="one type in all files",

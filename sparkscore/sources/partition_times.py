@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.types import TimestampType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, names
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark.schema import column
@@ -50,7 +51,7 @@ def refuse_times_of_a_session(
     if "timeZone" not in options and here == in_utc:
         return
     raise SourceError(
-        code="INPUT_TIME_ZONE",
+        code=ErrorCode.INPUT_TIME_ZONE,
         what=f"Delta table '{path}' is partitioned by {names(times)}, times that its log may have without a zone",
         got=f"a session that takes them for times in {zone}",
         expected=wanted,

@@ -9,6 +9,7 @@ from pyspark.sql.functions import coalesce, col, concat, lit, raise_error
 from pyspark.sql.functions import max as largest
 from pyspark.sql.types import DataType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError, names
 from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLUMN
 from sparkscore.spark.errors import REFUSED_VALUE, SPARK_ERRORS, explain_read_error
@@ -47,7 +48,7 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
     missing = set(wanted) - set(present)
     if missing:
         raise SourceSchemaError(
-            code="INPUT_COLUMNS",
+            code=ErrorCode.INPUT_COLUMNS,
             what=f"the {what} input has no column {names(missing)}",
             got=names(present),
             next_step="Correct 'input.columns'.",

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.plan import InputFile
 
@@ -51,7 +52,7 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
     changed = [file.path for file in files if _is_changed(file, share)]
     if changed:
         raise SourceError(
-            code="INPUT_CHANGED",
+            code=ErrorCode.INPUT_CHANGED,
             what=f"{len(changed)} input files, among them '{changed[0]}', changed while the run read them",
             expected="files that stay as they were when the run began",
             next_step="Run again when the input is complete.",

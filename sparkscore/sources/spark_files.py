@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkscore.config import Input
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, names
 from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
@@ -218,7 +219,7 @@ def _readable(files: tuple[InputFile, ...], skipped: dict[str, int]) -> tuple[tu
     unreadable = [file.path for file in left if ":" in Path(file.path).name]
     if unreadable:
         raise SourceError(
-            code="INPUT_NAME",
+            code=ErrorCode.INPUT_NAME,
             what=f"input file '{unreadable[0]}'",
             got="a ':' in its name, with which Hadoop's file system cannot open it",
             next_step="Rename the file, or read the input with --input-format files.",

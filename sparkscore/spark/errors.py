@@ -9,6 +9,7 @@ import re
 
 from pyspark.errors import PySparkException
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NO_SPACE, ScoringError, SinkError, SourceError, SourceSchemaError, SparkscoreError
 from sparkscore.location import plain_path
 from sparkscore.minibatch import file_split
@@ -25,7 +26,9 @@ except ImportError:  # the package pyspark-client, for Spark Connect, has no bri
 SPARK_ERRORS = (PySparkException, Py4JError)
 
 #: Codes of errors that processes and hosts make, not the items: trying again may help.
-OF_PROCESSES = frozenset({"SPARK_JOB", "WORKER_DIED", "CHUNK_DIFFERS", "LOAD_PROCESS_ENDED"})
+OF_PROCESSES = frozenset(
+    {ErrorCode.SPARK_JOB, ErrorCode.WORKER_DIED, ErrorCode.CHUNK_DIFFERS, ErrorCode.LOAD_PROCESS_ENDED}
+)
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
 #: What stands before and behind our own words where an expression of Spark refuses a value.
@@ -67,7 +70,7 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
     path = file_behind(error)
     place = f"input file '{path}'" if path else "input"
     return SourceError(
-        code="INPUT_UNREADABLE",
+        code=ErrorCode.INPUT_UNREADABLE,
         what=" ".join(word for word in ("Spark cannot read the", what, place) if word),
         got=condition_of(error),
         next_step="Repair or remove what cannot be read: a file that is cut off, a row with too many or few values, a "
@@ -77,7 +80,7 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
 
 def _refused_value(column: str, got: str, file: str) -> SourceSchemaError:
     return SourceSchemaError(
-        code="INPUT_VALUE",
+        code=ErrorCode.INPUT_VALUE,
         what=f"{column} of input file '{plain_path(file)}'",
         got=got,
         expected="values that the column's type holds exactly",
@@ -90,7 +93,7 @@ def _refused_value(column: str, got: str, file: str) -> SourceSchemaError:
 def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
     found = _COLUMN.search(str(error))
     return SourceSchemaError(
-        code="INPUT_COLUMN_NAMES",
+        code=ErrorCode.INPUT_COLUMN_NAMES,
         what=f"the {what} input has a column name that cannot be told from another".replace("  ", " "),
         got=f"'{found[1]}', in upper and lower case, or written with another letter that Java takes for the same"
         if found
@@ -108,7 +111,7 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
         return explain_read_error(error)
     if any(text in str(error) for text in _WORKER_DIED):
         return ScoringError(
-            code="WORKER_DIED",
+            code=ErrorCode.WORKER_DIED,
             what="a worker process ended while it scored",
             got="no exception: killed from outside, out of memory, or crashed in native code",
             state="Nothing was published.",
@@ -117,14 +120,14 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
         )
     if any(text in str(error) for text in NO_SPACE):
         return SinkError(
-            code="STAGE_NO_SPACE",
+            code=ErrorCode.STAGE_NO_SPACE,
             what="a worker could not write to the stage",
             got="no space left on the device",
             state="Nothing was published; what was staged is kept.",
             next_step="Make room where the output is, or name another 'output.stage', and run the same run id again.",
         )
     return ScoringError(
-        code="SPARK_JOB",
+        code=ErrorCode.SPARK_JOB,
         what="the Spark job failed",
         got=condition_of(error),
         state="Nothing was published.",
@@ -138,7 +141,7 @@ def _said_by_a_task(text: str) -> SparkscoreError | None:
         return _refused_value(*found.groups())
     if found := _CHUNK_DIFFERS.search(text):
         return ScoringError(
-            code="CHUNK_DIFFERS",
+            code=ErrorCode.CHUNK_DIFFERS,
             what=found[1],
             state="Nothing was published; these rows are scored again.",
             next_step="Run the same run id again.",

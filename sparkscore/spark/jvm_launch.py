@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.redaction import is_secret_key, redact
 from sparkscore.removal import remove_file
@@ -98,7 +99,7 @@ def _refuse_secret_options(settings: Mapping[str, str]) -> None:
     for key in _JAVA_OPTIONS:
         if redact(settings.get(key, "")) != settings.get(key, ""):
             raise ConfigError(
-                code="SECRET_ON_COMMAND_LINE",
+                code=ErrorCode.SECRET_ON_COMMAND_LINE,
                 what=f"setting '{key}' has a secret in it, and every user of this machine can read java's command line",
                 next_step="Give the secret as a Spark setting, or put the option into the variable JDK_JAVA_OPTIONS.",
             )
@@ -109,7 +110,7 @@ def _refuse_user_without_name() -> None:
         pwd.getpwuid(os.getuid())
     except KeyError:
         raise ConfigError(
-            code="USER_WITHOUT_NAME",
+            code=ErrorCode.USER_WITHOUT_NAME,
             what=f"user id {os.getuid()} has no entry in /etc/passwd, and Spark asks for the user's name",
             next_step="In the image, as root: "
             f"echo 'spark:x:{os.getuid()}:{os.getgid()}::/tmp:/bin/sh' >> /etc/passwd; or run as a user that is there.",

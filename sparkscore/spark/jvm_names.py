@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pyspark.sql import SparkSession
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.location import local_path, spark_path
 
@@ -23,7 +24,7 @@ def refuse_colons_in_patterns(places: Iterable[str]) -> None:
         path = str(local_path(place).absolute())
         if ":" in path and path != spark_path(path):
             raise ConfigError(
-                code="NAME_COLON",
+                code=ErrorCode.NAME_COLON,
                 what=f"Spark cannot read files below '{path}'",
                 got="a colon beside one of []{}*?\\ in the names of folders",
                 expected="one or the other",
@@ -49,7 +50,7 @@ def refuse_unreadable_names(spark: SparkSession, names: Iterable[str]) -> None:
             name.encode("ascii")
         except UnicodeEncodeError:
             raise ConfigError(
-                code="NAME_ENCODING",
+                code=ErrorCode.NAME_ENCODING,
                 what=f"Spark's JVM cannot open '{name}'",
                 got=f"a JVM whose file names are in {encoding}",
                 expected="UTF-8",

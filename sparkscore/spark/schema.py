@@ -35,6 +35,7 @@ from pyspark.sql.types import (
     UserDefinedType,
 )
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SinkSchemaError, SourceSchemaError
 from sparkscore.signature import parse_ddl
 
@@ -133,7 +134,7 @@ def _arrow_type(kind: DataType) -> pa.DataType:
         if isinstance(kind, spark):
             return arrow
     raise SourceSchemaError(
-        code="INPUT_TYPES",
+        code=ErrorCode.INPUT_TYPES,
         what="a column of the rows",
         got=f"type {kind.simpleString()}",
         expected="a type that Arrow and Parquet hold exactly",
@@ -163,7 +164,7 @@ def _plain_spark_type(kind: pa.DataType) -> DataType:
     found = _BY_ARROW.get(_NARROWED.get(kind, kind))
     if found is None:
         raise SinkSchemaError(
-            code="OUTPUT_TYPES",
+            code=ErrorCode.OUTPUT_TYPES,
             what="a column of the Parquet files at the output",
             got=f"type {kind}",
             expected="a type that Spark has",

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError, names
 from sparkscore.record.runs_folder import runs_folder
 from sparkscore.redaction import remember_secrets, tell_secrets
@@ -123,7 +124,9 @@ def delta_coordinate() -> str:
         delta = metadata.version("delta-spark")
     except metadata.PackageNotFoundError as error:
         raise MissingDependencyError(
-            code="DELTA_MISSING", what="the package delta-spark is not installed", next_step=f"Run: {_LOCAL_INSTALL}."
+            code=ErrorCode.DELTA_MISSING,
+            what="the package delta-spark is not installed",
+            next_step=f"Run: {_LOCAL_INSTALL}.",
         ) from error
     return f"io.delta:delta-spark_{_spark_minor()}_2.13:{delta}"
 
@@ -133,7 +136,7 @@ def _spark_minor() -> str:
         import pyspark  # noqa: PLC0415 - the core of sparkscore is installed without it
     except ImportError as error:
         raise MissingDependencyError(
-            code="PYSPARK_MISSING",
+            code=ErrorCode.PYSPARK_MISSING,
             what="the package pyspark is not installed",
             next_step=f"Run: {_LOCAL_INSTALL}; on a cluster, use its Python.",
         ) from error
@@ -149,7 +152,7 @@ def check_pyspark() -> None:
     minor = _spark_minor()
     if minor not in _SPARK_MINORS:
         raise MissingDependencyError(
-            code="SPARK_VERSION",
+            code=ErrorCode.SPARK_VERSION,
             what="this version of Spark does not work with sparkscore",
             got=f"PySpark {minor}",
             expected=f"one of {names(_SPARK_MINORS)}",
@@ -159,7 +162,7 @@ def check_pyspark() -> None:
 
     if is_remote():
         raise ConfigError(
-            code="CONNECT_SESSION",
+            code=ErrorCode.CONNECT_SESSION,
             what="a local session cannot start in this process, which uses Spark Connect",
             next_step="sparkscore does not support Spark Connect yet. "
             "Unset SPARK_REMOTE and SPARK_CONNECT_MODE_ENABLED and start a new Python process.",
@@ -272,7 +275,7 @@ def _length_of(log_file: Path) -> int:
             return log.tell()
     except OSError as error:
         raise ConfigError(
-            code="LOG_FILE",
+            code=ErrorCode.LOG_FILE,
             what=f"Spark's log file '{log_file}' cannot be written ({error.strerror})",
             next_step="Name a folder that can be: --runs DIR or SPARKSCORE_RUNS, or log_file in Python.",
         ) from error
@@ -311,13 +314,13 @@ def check_java() -> None:
             line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:", "["))
         ]
         raise MissingDependencyError(
-            code="JAVA_FAILED",
+            code=ErrorCode.JAVA_FAILED,
             what=f"Java '{java}' does not start",
             got=". ".join(spoken[:2]),
             next_step="Where memory is short, raise the limit ('ulimit -v', the container's memory).",
         )
     raise MissingDependencyError(
-        code="JAVA_MISSING" if version is None else "JAVA_VERSION",
+        code=ErrorCode.JAVA_MISSING if version is None else ErrorCode.JAVA_VERSION,
         what="Spark needs Java",
         got=f"no Java {place}" if version is None else f"Java {version} {place}",
         expected=f"Java {_OLDEST_JAVA} or later",
@@ -334,7 +337,7 @@ def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
     except Py4JError as error:
         session.stop()
         raise MissingDependencyError(
-            code="DELTA_JAR",
+            code=ErrorCode.DELTA_JAR,
             what=f"Delta's jar '{delta_coordinate()}' is not among the jars of the JVM that runs already",
             next_step=f"Run: spark-submit --packages {delta_coordinate()} ...",
         ) from error
@@ -348,7 +351,7 @@ def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependenc
     unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
     if unfetched:
         return MissingDependencyError(
-            code="DELTA_JAR",
+            code=ErrorCode.DELTA_JAR,
             what=f"Delta's jar '{packages}' is neither in the Ivy cache nor to be had from Maven Central",
             next_step=f"Run 'sparkscore doctor' with a network once; {_MIRROR}. Details: '{log_file}'.",
         )
@@ -372,7 +375,7 @@ def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
         # Its place is the home that the system knows of this user, whatever HOME says.
         step = "Name a folder for Ivy's files that can be written with --spark-conf spark.jars.ivy=DIR"
     return MissingDependencyError(
-        code="SPARK_START",
+        code=ErrorCode.SPARK_START,
         what=f"Spark did not start ({cause.rstrip('.')})",
         next_step=f"{step}. Details: '{log_file}'.",
     )

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSession
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.spark.errors import SPARK_ERRORS
 
@@ -235,7 +236,7 @@ def _set(spark: SparkSession, key: str, value: str | None) -> None:
 def _cannot_change(key: str, got: str, wanted: str | None) -> ConfigError:
     line = f"with '--conf {key}={wanted}'" if wanted is not None else f"without '{key}'"
     return ConfigError(
-        code="SESSION_SETTING",
+        code=ErrorCode.SESSION_SETTING,
         what=f"the Spark session's setting '{key}', which can change a result, cannot be changed here",
         got=got,
         expected=wanted or "Spark's default",

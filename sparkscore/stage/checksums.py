@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkscore.digest import sha256_of_file
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.stage.report import StagedFile
 
@@ -121,7 +122,7 @@ def read_sealed(path: Path) -> bytes:
 def changed_note(path: Path) -> SinkError:
     """Make the error for a file with which a run goes on, and which was changed or cut off meanwhile."""
     return SinkError(
-        code="STAGE_CHANGED",
+        code=ErrorCode.STAGE_CHANGED,
         what=f"the file '{path}' of the stage",
         got="other contents than sparkscore wrote",
         state="Nothing was published.",

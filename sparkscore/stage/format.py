@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError
 
 FORMAT: Final = 1
@@ -29,7 +30,7 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
     if not is_other_format(found):
         return
     raise LineageError(
-        code="OTHER_FORMAT",
+        code=ErrorCode.OTHER_FORMAT,
         what=f"the {what} '{path}' of run '{run_id}'",
         got=f"format {str(found).strip()[:20]}",
         expected=f"format {FORMAT}, which this version of sparkscore reads",

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError
 from sparkscore.removal import move_new, remove_file
 from sparkscore.stage.layout import STAGE_FOLDER
@@ -67,7 +68,7 @@ class RunLock:
         except OSError as error:
             _held_here.discard(self._token)
             raise LineageError(
-                code="RUN_LOCK",
+                code=ErrorCode.RUN_LOCK,
                 what=f"the lock '{self._path}' of run '{self._run_id}'",
                 got=error.strerror or type(error).__name__,
                 expected="a file that can be written",
@@ -98,7 +99,7 @@ class RunLock:
         """
         if not self.is_ours():
             raise SinkConflictError(
-                code="RUN_LOCK_LOST",
+                code=ErrorCode.RUN_LOCK_LOST,
                 what=f"the lock '{self._path}' of run '{self._run_id}'",
                 got="another driver that took this one for dead",
                 next_step="Look at that driver's run; nothing was published by this one.",
@@ -141,7 +142,7 @@ class RunLock:
             return
         if _is_alive(self._path, holder, age):
             raise ConfigError(
-                code="RUN_ID_RUNNING",
+                code=ErrorCode.RUN_ID_RUNNING,
                 what=f"run id '{self._run_id}'",
                 got=f"a run that process {holder.get('pid', '?')} on host '{holder.get('host', '?')}' works on, with a "
                 f"heartbeat {max(age, 0):.0f} s old",
@@ -229,7 +230,7 @@ def remove_lock(path: Path) -> None:
 
 def _not_a_lock(path: Path, run_id: str) -> ConfigError:
     return ConfigError(
-        code="RUN_LOCK_FOREIGN",
+        code=ErrorCode.RUN_LOCK_FOREIGN,
         what=f"the lock of run '{run_id}' cannot be made at '{path}'",
         got="a file that sparkscore has not made",
         expected="nothing there, or a lock",

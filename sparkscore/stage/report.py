@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.redaction import redact
@@ -228,11 +229,15 @@ def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([asdict(report) for report in reports], schema=REPORT_SCHEMA)
 
 
+def _read_failure(texts: dict[str, str]) -> Failure:
+    return Failure(code=ErrorCode(texts["code"]), **{name: text for name, text in texts.items() if name != "code"})
+
+
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
     """Read on the driver what `write_reports` wrote, ordered by work unit and mini-batch as they were scored."""
     reports = []
     for row in table.to_pylist():
-        failure = Failure(**row["failure"]) if row["failure"] else None
+        failure = _read_failure(row["failure"]) if row["failure"] else None
         files = {name: tuple(StagedFile(**file) for file in row[name] or ()) for name in ("staged", "quarantined")}
         scored_at = row["scored_at"].astimezone(UTC)
         calls = tuple(CallReport(**call) for call in row["attempts"] or ())

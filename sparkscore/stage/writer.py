@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.stage.checksums import HashingFile
 from sparkscore.stage.layout import ATTEMPTS, QUARANTINE
@@ -172,7 +173,7 @@ def _check_partition_text(name: str, value: str | None) -> None:
     else:
         return
     raise OutputContractError(
-        code="OUTPUT_PARTITION_VALUE",
+        code=ErrorCode.OUTPUT_PARTITION_VALUE,
         what=f"partition column '{name}'",
         got=got,
         expected=expected,

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
 from sparkscore.stage.report import CallReport, add_counts, tries_of
@@ -125,7 +126,7 @@ class Attempts:
     def _broken(self, whole: Outcome, why: str) -> Outcome:
         """Fail a mini-batch as a whole; what parts of it gave is dropped."""
         self.calls[:] = [replace(call, scored=0) for call in self.calls]
-        failure = broken_contract(whole.failure or Failure("", "", ""), why)
+        failure = broken_contract(whole.failure or Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", ""), why)
         return replace(failed_outcome(whole.items, failure), is_contract_broken=True)
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError, SparkscoreError, names
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
@@ -159,7 +160,7 @@ class LocalEngine:
                 self._scorer = load_scorer(self._spec)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, sys.exit() included
             self.close()
-            failure = advise_on_package(_failure_of(error, "SCRIPT_INIT"), self._environment)
+            failure = advise_on_package(_failure_of(error, ErrorCode.SCRIPT_INIT), self._environment)
             return Loaded(failure, warnings=tuple(noted))
         models = tuple(sorted(verified))
         warnings: tuple[str, ...] = (*getattr(self._scorer, "warnings", ()), *noted)
@@ -177,7 +178,7 @@ class LocalEngine:
             outcome = make_outcome(returned, mini_batch, spec, scored_at, self._handed_over)
             return replace(outcome, columns=self._columns, unseen=self._unseen if outcome.scored else ())
         except BaseException as error:  # noqa: BLE001 - what was returned may be objects of the user's
-            return failed_outcome(mini_batch.item_count, _failure_of(error, "OUTPUT_UNREADABLE"))
+            return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
         """Score one mini-batch and give the shape of the result."""
@@ -191,7 +192,7 @@ class LocalEngine:
                 returned = returned.returned
             result = read_returned(returned, declared)
         except BaseException as error:  # noqa: BLE001 - as in `score`
-            return Probed(failure=_failure_of(error, "OUTPUT_UNREADABLE"))
+            return Probed(failure=_failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
         return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
 
     def close(self) -> None:
@@ -227,7 +228,7 @@ class LocalEngine:
             with Contained():
                 return self._scorer.score(mini_batch)
         except _OF_THE_USERS_CODE as error:
-            return advise_on_package(_failure_of(error, "SCRIPT_RUN"), self._environment)
+            return advise_on_package(_failure_of(error, ErrorCode.SCRIPT_RUN), self._environment)
 
 
 def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
@@ -235,7 +236,7 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
     wrong = [] if rows is None else [name for name in columns if name in rows.column_names and rows[name].null_count]
     if wrong:
         raise SourceSchemaError(
-            code="INPUT_NULL",
+            code=ErrorCode.INPUT_NULL,
             what=f"input columns {names(wrong)}",
             got="a NULL",
             expected="none: 'input.schema' declares them NOT NULL",
@@ -247,5 +248,5 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
 _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
 
 
-def _failure_of(error: BaseException, code: str) -> Failure:
+def _failure_of(error: BaseException, code: ErrorCode) -> Failure:
     return error.failure if isinstance(error, ScorerFailedError) else describe_failure(error, code)

@@ -10,16 +10,17 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
-WRONG_COUNT: Final = "OUTPUT_ROWS"
+WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS
 # What ended the process would end it again, at the price of a timeout or of loading the model anew.
 PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
 # A mini-batch of one row is in every order.
-_OF_THE_WHOLE: Final = frozenset({"OUTPUT_ORDER"})
+_OF_THE_WHOLE: Final = frozenset({ErrorCode.OUTPUT_ORDER})
 # Halves, quarters, eighths.
 _LEVELS: Final = 3
 

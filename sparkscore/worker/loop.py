@@ -10,6 +10,7 @@ from itertools import chain
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError, SinkError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.stage.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
@@ -180,7 +181,7 @@ def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedEngi
 
 def _other_order(unit: int) -> ScoringError:
     return ScoringError(
-        code="CHUNK_DIFFERS",
+        code=ErrorCode.CHUNK_DIFFERS,
         what=f"the rows of work unit {unit} come in another order than to an earlier attempt at the run",
         expected="the same files in the same order, as from the same settings of Spark",
         state="Nothing was published; what was scored before is scored again.",

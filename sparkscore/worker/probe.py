@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
@@ -198,7 +199,7 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
         f"run() returned {probed.elements} elements for {items} rows, and {counts[0]} and {counts[1]} for their halves"
     )
     failure = Failure(
-        "OUTPUT_ROWS",
+        ErrorCode.OUTPUT_ROWS,
         OutputContractError.__name__,
         f"broken contract: {told}; expected one element per row, since input columns are carried into the result by "
         "position",

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
@@ -78,7 +79,7 @@ def quarantined_rows(
     return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
 
 
-_NO_REASON: Final = Failure("OUTPUT_ROWS", "OutputContractError", "")
+_NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "")
 
 
 class _Texts:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.location import plain_path
 from sparkscore.minibatch import MiniBatch
@@ -158,7 +159,7 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
 
 def _unreadable(error: Exception) -> OutputContractError:
     return OutputContractError(
-        code="OUTPUT_UNREADABLE",
+        code=ErrorCode.OUTPUT_UNREADABLE,
         what="what run() returned cannot be read",
         got=type(error).__name__,
         next_step="Return plain numbers, texts and arrays; the whole traceback is in the log.",
@@ -194,7 +195,7 @@ def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Ar
 
 def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> Outcome:
     error = OutputContractError(
-        code="OUTPUT_ROWS",
+        code=ErrorCode.OUTPUT_ROWS,
         what=caller,
         got=f"{elements} elements for {mini_batch.item_count} rows",
         expected="one element per row, since input columns are carried into the result by position",
@@ -205,4 +206,4 @@ def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> Outcome:
 
 def _shortfall(caller: str, items: int, elements: int) -> Failure:
     text = f"{caller} returned {elements} elements for {items} items, so the {items - elements} missing count as failed"
-    return Failure("OUTPUT_ROWS", "OutputContractError", text)
+    return Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", text)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.returned import NamedColumns
 from sparkscore.scorers.frames import HandedOver
@@ -44,7 +45,7 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
     how = None if handed is None else moved_how(handed)
     if how is not None:
         raise OutputContractError(
-            code="OUTPUT_ORDER",
+            code=ErrorCode.OUTPUT_ORDER,
             what=f"{caller} changed the order of its rows in place",
             got=how,
             expected=_EXPECTED,
@@ -129,7 +130,7 @@ def _is_in_order(places: Places) -> bool:
 
 def _other_order(caller: str) -> OutputContractError:
     return OutputContractError(
-        code="OUTPUT_ORDER",
+        code=ErrorCode.OUTPUT_ORDER,
         what=f"{caller} returned pandas rows in another order",
         got="the labels of the mini-batch, mixed",
         expected=_EXPECTED,
@@ -140,7 +141,7 @@ def _other_order(caller: str) -> OutputContractError:
 
 def _unrelated(caller: str) -> OutputContractError:
     return OutputContractError(
-        code="OUTPUT_ORDER",
+        code=ErrorCode.OUTPUT_ORDER,
         what=f"{caller} returned pandas rows whose order is not known",
         got="labels that are neither those of the mini-batch nor those of one of its columns without repeated values",
         expected=_EXPECTED,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkscore.digest import digest_of_path
+from sparkscore.error_codes import ErrorCode
 from sparkscore.outcome import Failure
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
@@ -218,7 +219,7 @@ def test_a_model_that_nobody_knows_is_the_scripts_failure_with_the_whole_sentenc
     failure = failure_of_init(deploy, ASK.format("'digit'"), model=files_of(weights, "digits"), tracking_uri=registry)
 
     assert failure == Failure(
-        code="MODEL_NOT_FOUND",
+        code=ErrorCode.MODEL_NOT_FOUND,
         error_class="ModelNotFoundError",
         message=f"model 'digit' that the scoring script asks for: got only 'digits' in the deployment; "
         f"MLflow's registry '{registry}' has no such model or version",

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore import errors
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NOTHING_WRITTEN, ConfigError, MissingDependencyError, SparkscoreError, names
 
 KINDS = sorted(
@@ -25,7 +26,7 @@ def test_an_error_keeps_its_class_and_all_its_fields_on_the_way_to_another_proce
     kind: type[SparkscoreError], travel: object
 ) -> None:
     error = kind(
-        code="CODE",
+        code=ErrorCode.USAGE,
         what="it",
         next_step="Do that.",
         got="x",
@@ -43,7 +44,7 @@ def test_an_error_keeps_its_class_and_all_its_fields_on_the_way_to_another_proce
 
 
 def test_an_error_pickles_without_the_optional_fields() -> None:
-    error = ConfigError(code="CODE", what="it", next_step="Do that.")
+    error = ConfigError(code=ErrorCode.USAGE, what="it", next_step="Do that.")
 
     arrived = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
 
@@ -53,15 +54,15 @@ def test_an_error_pickles_without_the_optional_fields() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"got": "98", "expected": "100"}, "[C] it: got 98, expected 100. Nothing was written. Do that."),
-        ({"got": "98"}, "[C] it: got 98. Nothing was written. Do that."),
-        ({"expected": "100."}, "[C] it: expected 100. Nothing was written. Do that."),
-        ({}, "[C] it. Nothing was written. Do that."),
-        ({"state": ""}, "[C] it. Do that."),
+        ({"got": "98", "expected": "100"}, "[USAGE] it: got 98, expected 100. Nothing was written. Do that."),
+        ({"got": "98"}, "[USAGE] it: got 98. Nothing was written. Do that."),
+        ({"expected": "100."}, "[USAGE] it: expected 100. Nothing was written. Do that."),
+        ({}, "[USAGE] it. Nothing was written. Do that."),
+        ({"state": ""}, "[USAGE] it. Do that."),
     ],
 )
 def test_a_message_is_one_sentence_after_another(fields: dict[str, str], message: str) -> None:
-    assert str(ConfigError(code="C", what="it", next_step="Do that.", **fields)) == message  # type: ignore[arg-type]
+    assert str(ConfigError(code=ErrorCode.USAGE, what="it", next_step="Do that.", **fields)) == message  # type: ignore[arg-type]
 
 
 def test_the_tree_in_the_docstring_names_every_class() -> None:

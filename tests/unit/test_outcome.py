@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 
@@ -48,7 +49,7 @@ def test_an_exception_without_a_text_is_described_by_its_class(error: Exception)
 
 
 def test_the_message_is_cut_and_the_traceback_is_whole() -> None:
-    failure = describe_failure(ValueError("x" * 5000), "SCRIPT_INIT")
+    failure = describe_failure(ValueError("x" * 5000), ErrorCode.SCRIPT_INIT)
 
     assert (failure.code, failure.message) == ("SCRIPT_INIT", "x" * 2000)
     assert "x" * 5000 in failure.traceback_text
@@ -85,7 +86,7 @@ def test_a_file_with_a_syntax_error_is_the_place(tmp_path: Path) -> None:
     (tmp_path / "sibling.py").write_text("x = 1\ny = = 2\n")
     source = "\n\nimport runpy\nrunpy.run_path(str(folder / 'sibling.py'))\n"
 
-    failure = describe_failure(run_code(tmp_path, source), "SCRIPT_IMPORT", tmp_path)
+    failure = describe_failure(run_code(tmp_path, source), ErrorCode.SCRIPT_IMPORT, tmp_path)
 
     assert (failure.error_class, failure.place) == ("SyntaxError", "sibling.py, line 2")
 
@@ -120,23 +121,25 @@ def test_the_cause_of_an_exception_is_in_the_traceback(tmp_path: Path) -> None:
 
 
 def test_our_own_error_keeps_its_code_and_advice_and_shows_its_cause_in_the_log_only() -> None:
-    error = OutputContractError(code="OUTPUT_TYPE", what="column 'a'", got="text", next_step="Cast it.")
+    error = OutputContractError(code=ErrorCode.OUTPUT_TYPE, what="column 'a'", got="text", next_step="Cast it.")
     error.__cause__ = ValueError("the value was Ada Lovelace")
 
     failure = describe_failure(error)
 
     assert failure == Failure(
-        "OUTPUT_TYPE", "OutputContractError", "column 'a': got text", "", failure.traceback_text, "Cast it."
+        ErrorCode.OUTPUT_TYPE, "OutputContractError", "column 'a': got text", "", failure.traceback_text, "Cast it."
     )
     assert "Ada Lovelace" in failure.traceback_text
 
 
 def test_our_own_error_without_a_cause_has_no_traceback() -> None:
-    assert describe_failure(OutputContractError(code="C", what="w", next_step="n")).traceback_text == ""
+    assert (
+        describe_failure(OutputContractError(code=ErrorCode.OUTPUT_ROWS, what="w", next_step="n")).traceback_text == ""
+    )
 
 
 def test_items_are_scored_or_failed() -> None:
-    failure = Failure("C", "E", "m")
+    failure = Failure(ErrorCode.SCRIPT_RUN, "E", "m")
 
     assert Outcome(items=5, scored=3).failed == 2
     assert failed_outcome(5, failure) == Outcome(items=5, scored=0, failure=failure)

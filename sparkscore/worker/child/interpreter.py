@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError
 from sparkscore.removal import remove_file
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, fetch_once
@@ -73,7 +74,7 @@ def _use_interpreter_of_this_host(place: Path) -> None:
 
 def _no_environment(got: str) -> EnvironmentMismatchError:
     return EnvironmentMismatchError(
-        code="PYTHON_ARCHIVE",
+        code=ErrorCode.PYTHON_ARCHIVE,
         what="'python.archive' is no environment for this worker",
         got=got,
         expected="a .tar.gz of 'sparkscore env build' for the workers' version of Python, or of conda-pack",

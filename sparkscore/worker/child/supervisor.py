@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, ScoringError, SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
@@ -35,11 +36,11 @@ from sparkscore.worker.child.template import (
 from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded, LocalEngine, Probed
 from sparkscore.worker.result import ResultSpec
 
-TIMEOUT: Final = "MINI_BATCH_TIMEOUT"
-ENDED: Final = "PROCESS_ENDED"
-BROKEN: Final = "PROCESS_BROKEN"
-LOAD_TIMEOUT: Final = "LOAD_TIMEOUT"
-LOAD_ENDED: Final = "LOAD_PROCESS_ENDED"
+TIMEOUT: Final = ErrorCode.MINI_BATCH_TIMEOUT
+ENDED: Final = ErrorCode.PROCESS_ENDED
+BROKEN: Final = ErrorCode.PROCESS_BROKEN
+LOAD_TIMEOUT: Final = ErrorCode.LOAD_TIMEOUT
+LOAD_ENDED: Final = ErrorCode.LOAD_PROCESS_ENDED
 
 #: Those of this worker process.
 templates: Final = Templates()
@@ -225,7 +226,9 @@ class ChildEngine:
             self._child = None
             return self._failure(ended, TIMEOUT, ENDED, "the mini-batch", self._child_spec.timeout)
 
-    def _failure(self, ended: ChildEndedError, timeout_code: str, ended_code: str, what: str, limit: Any) -> Failure:
+    def _failure(
+        self, ended: ChildEndedError, timeout_code: ErrorCode, ended_code: ErrorCode, what: str, limit: Any
+    ) -> Failure:
         if ended.broken:
             return _broke(ended, what)
         if ended.is_timeout:
@@ -278,7 +281,7 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 def _lacks_package(ended: ChildEndedError) -> Failure:
     return Failure(
-        "PYTHON_PACKAGES",
+        ErrorCode.PYTHON_PACKAGES,
         EnvironmentMismatchError.__name__,
         f"the interpreter of 'python.path' or 'python.archive' lacks what sparkscore needs: {ended.trace}",
         next_step="Install pyarrow, pandas, numpy and packaging there; 'sparkscore env build' does.",
@@ -288,7 +291,7 @@ def _lacks_package(ended: ChildEndedError) -> Failure:
 def _too_old(ended: ChildEndedError) -> Failure:
     needed = ".".join(map(str, PYTHON_NEEDED))
     return Failure(
-        "PYTHON_VERSION",
+        ErrorCode.PYTHON_VERSION,
         EnvironmentMismatchError.__name__,
         f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or later",
         next_step=f"Install Python {needed} or later on the workers' hosts, with the packages of the script, and name "
@@ -298,7 +301,7 @@ def _too_old(ended: ChildEndedError) -> Failure:
 
 def _no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
     return Failure(
-        "PYTHON_NOT_FOUND",
+        ErrorCode.PYTHON_NOT_FOUND,
         ScoringError.__name__,
         f"the interpreter '{spec.python or 'of python.archive'}' does not start on host '{socket.gethostname()}': "
         f"{error.strerror}",

@@ -17,6 +17,7 @@ from sparkscore.cli.logs import log_on_stderr
 from sparkscore.cli.reply import print_error, print_json, shown_path, to_stderr, to_stdout
 from sparkscore.cli.runs_command import list_runs
 from sparkscore.cli.summary import print_first_rows, print_record
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, message_of
 from sparkscore.printable import printable
 from sparkscore.record.run_record import RecordedError, RecordedInput, RecordedModel, end_record, new_record
@@ -65,7 +66,7 @@ def test_warnings_that_python_itself_writes_to_stderr() -> None:
 
 
 def test_an_error_is_printed_safely_by_python_too_and_keeps_the_text_to_the_letter() -> None:
-    error = ConfigError(code="X", what=f"file '{HOSTILE}'", next_step="Y.")
+    error = ConfigError(code=ErrorCode.USAGE, what=f"file '{HOSTILE}'", next_step="Y.")
 
     assert acting(str(error)) == []
     assert HOSTILE in message_of(error)
@@ -75,7 +76,7 @@ def test_a_secret_with_line_breaks_is_masked_before_they_are_escaped(capsys: pyt
     value = "first-line-of-a-key\nsecond-line-of-a-key"
     remember_values([value])
 
-    print_error(message_of(ConfigError(code="X", what=f"script said {value}", next_step="Y.")))
+    print_error(message_of(ConfigError(code=ErrorCode.USAGE, what=f"script said {value}", next_step="Y.")))
 
     assert "line-of-a-key" not in capsys.readouterr().err
 
@@ -89,7 +90,9 @@ def test_json_keeps_the_text_by_its_own_escapes(capsys: pytest.CaptureFixture[st
 
 
 def test_a_records_error_keeps_the_text() -> None:
-    record = end_record(new_record("r", None, {}), "FAIL", ConfigError(code="X", what=HOSTILE, next_step="Y."))
+    record = end_record(
+        new_record("r", None, {}), "FAIL", ConfigError(code=ErrorCode.USAGE, what=HOSTILE, next_step="Y.")
+    )
 
     assert HOSTILE in record.as_dict()["error"]["message"]
 

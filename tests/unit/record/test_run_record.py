@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.digest import different_parts, identity_of
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 from sparkscore.plan import InputFile, Plan, Snapshot
 from sparkscore.record import versions
@@ -136,7 +137,7 @@ def test_a_record_ends_with_its_state_and_the_error_without_secrets(
 
 
 def test_an_error_of_ours_is_recorded_by_its_code() -> None:
-    error = ScoringScriptError(code="SCRIPT_RUN", what="it", next_step="Mend it.")
+    error = ScoringScriptError(code=ErrorCode.SCRIPT_RUN, what="it", next_step="Mend it.")
 
     assert end_record(new_record("a", None, {}), "FAIL", error).as_dict()["error"] == {
         "code": "SCRIPT_RUN",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sparkscore.config import Deployment, load_deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ErrorThresholdExceededError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure, Outcome
@@ -78,7 +79,7 @@ def test_files_that_azure_does_not_take_for_images_are_named() -> None:
 
 
 def report(failed: int) -> MiniBatchReport:
-    failure = Failure("MODEL_PREDICT", "ValueError", "") if failed else None
+    failure = Failure(ErrorCode.MODEL_PREDICT, "ValueError", "") if failed else None
     outcome = Outcome(items=10, scored=10 - failed, failure=failure)
     attempt = Attempt(outcome, (), 1.0, datetime.now(UTC))
     return make_report(0, MiniBatch("0-0", ()), attempt, WorkerState("w", 1))

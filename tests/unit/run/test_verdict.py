@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sparkscore import errors
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import (
     ErrorThresholdExceededError,
     ModelError,
@@ -25,7 +26,7 @@ DONE = MiniBatchReport(
     unit=0, mini_batch="0-0", place=None, items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
     scored_at=datetime(2026, 1, 1, tzinfo=UTC), worker="w1", loads=1,
 )  # fmt: skip
-RAISED = Failure("SCRIPT_RUN", "ValueError", "no row for Ada", "score.py, line 7", "Traceback: Ada")
+RAISED = Failure(ErrorCode.SCRIPT_RUN, "ValueError", "no row for Ada", "score.py, line 7", "Traceback: Ada")
 FAILED = replace(DONE, mini_batch="4-1", scored=0, failed=10, failure=RAISED)
 
 
@@ -64,7 +65,9 @@ def test_one_failed_mini_batch_fails_the_run_and_says_where(planned: int | None,
     ("code", "advice"), [("MODEL_LOAD", "sparkscore env build"), ("MODEL_PREDICT", "settings.error_threshold")]
 )
 def test_a_model_that_raises_is_not_called_wrong(code: str, advice: str) -> None:
-    error = failure_error(Failure(code, "ValueError", "Input X contains NaN."), "model 'm'", "mini-batch '0-0'", "")
+    error = failure_error(
+        Failure(ErrorCode(code), "ValueError", "Input X contains NaN."), "model 'm'", "mini-batch '0-0'", ""
+    )
 
     assert isinstance(error, ModelError)
     assert "Correct the model" not in str(error)
@@ -72,7 +75,7 @@ def test_a_model_that_raises_is_not_called_wrong(code: str, advice: str) -> None
 
 
 def test_a_shortfall_fails_the_run_though_items_were_scored() -> None:
-    failure = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 3 elements for 10 items")
+    failure = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "run() returned 3 elements for 10 items")
 
     with pytest.raises(OutputContractError, match=r"3 elements for 10 items \(mini-batch '0-0'\)"):
         decide([replace(DONE, scored=3, failed=7, failure=failure)], 10, "score.py", Thresholds())
@@ -115,7 +118,7 @@ def test_a_run_without_one_success_fails_whatever_it_tolerates() -> None:
 
 
 def test_a_run_that_returned_nothing_at_all_fails_whatever_it_tolerates() -> None:
-    nothing = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 0 elements for 10 items")
+    nothing = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "run() returned 0 elements for 10 items")
 
     with pytest.raises(OutputContractError, match=r"returned 0 elements.*No item was scored"):
         decide([replace(FAILED, failure=nothing)] * 2, 20, "score.py", Thresholds(-1))
@@ -131,7 +134,7 @@ def test_what_failed_and_was_tolerated_is_not_lost() -> None:
     ("code", "phase"), [("MODEL_LOAD", "while it was loaded"), ("MODEL_PREDICT", "while it predicted")]
 )
 def test_the_message_says_that_a_model_raised(code: str, phase: str) -> None:
-    error = failure_error(Failure(code, "OSError", "x"), "model 'm'", "mini-batch '1'", "State.")
+    error = failure_error(Failure(ErrorCode(code), "OSError", "x"), "model 'm'", "mini-batch '1'", "State.")
 
     assert isinstance(error, ModelError)
     assert error.what == f"model 'm' raised OSError {phase} for mini-batch '1'"
@@ -142,7 +145,9 @@ def test_the_message_says_that_a_model_raised(code: str, phase: str) -> None:
     [("SCRIPT_IMPORT", "while it was imported"), ("SCRIPT_INIT", "in init()"), ("SCRIPT_RUN", "in run()")],
 )
 def test_the_message_says_which_part_of_the_script_raised(code: str, phase: str) -> None:
-    error = failure_error(Failure(code, "OSError", "x"), "scoring script 'score.py'", "mini-batch '1'", "State.")
+    error = failure_error(
+        Failure(ErrorCode(code), "OSError", "x"), "scoring script 'score.py'", "mini-batch '1'", "State."
+    )
 
     assert error.what == f"scoring script 'score.py' raised OSError {phase} for mini-batch '1'"
 
@@ -150,7 +155,7 @@ def test_the_message_says_which_part_of_the_script_raised(code: str, phase: str)
 def test_the_users_text_is_one_line_cut_and_without_secrets() -> None:
     text = "password=hunter2 " + "line\n" * 100
 
-    error = failure_error(Failure("SCRIPT_RUN", "ValueError", text), "score.py", "mini-batch '1'", "State.")
+    error = failure_error(Failure(ErrorCode.SCRIPT_RUN, "ValueError", text), "score.py", "mini-batch '1'", "State.")
 
     assert error.got == f"'{('password=*** ' + 'line ' * 100)[:200]}…'"
     assert "hunter2" not in str(error)
@@ -158,17 +163,17 @@ def test_the_users_text_is_one_line_cut_and_without_secrets() -> None:
 
 @pytest.mark.parametrize(("length", "shown"), [(200, f"'{'x' * 200}'"), (201, f"'{'x' * 200}…'")])
 def test_a_text_is_cut_at_200_characters(length: int, shown: str) -> None:
-    assert failure_error(Failure("SCRIPT_RUN", "E", "x" * length), "s", "p", "").got == shown
+    assert failure_error(Failure(ErrorCode.SCRIPT_RUN, "E", "x" * length), "s", "p", "").got == shown
 
 
 def test_a_secret_is_masked_before_the_text_is_cut() -> None:
     text = "x" * 180 + " password=" + "hunter2" * 20
 
-    assert "hunter" not in str(failure_error(Failure("SCRIPT_RUN", "E", text), "s", "p", ""))
+    assert "hunter" not in str(failure_error(Failure(ErrorCode.SCRIPT_RUN, "E", text), "s", "p", ""))
 
 
 def test_the_log_gets_the_whole_text_and_traceback_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    failure = Failure("SCRIPT_RUN", "E", "x" * 1000, "", "File score.py\n  connect(password='hunter2')")
+    failure = Failure(ErrorCode.SCRIPT_RUN, "E", "x" * 1000, "", "File score.py\n  connect(password='hunter2')")
 
     with caplog.at_level(logging.DEBUG, "sparkscore"):
         failure_error(failure, "score.py", "mini-batch '1'", "")
@@ -182,9 +187,12 @@ def test_the_log_gets_the_whole_text_and_traceback_without_secrets(caplog: pytes
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (SourceSchemaError(code="INPUT_INEXACT", what="column 'a'.", next_step="Use Arrow."), SourceSchemaError),
-        (ScoringScriptError(code="SCRIPT_NO_RUN", what="no run", next_step="Add it."), ScoringScriptError),
-        (OutputContractError(code="OUTPUT_ROWS", what="2 for 3", next_step=""), OutputContractError),
+        (
+            SourceSchemaError(code=ErrorCode.INPUT_INEXACT, what="column 'a'.", next_step="Use it."),
+            SourceSchemaError,
+        ),
+        (ScoringScriptError(code=ErrorCode.SCRIPT_NO_RUN, what="no run", next_step="Add it."), ScoringScriptError),
+        (OutputContractError(code=ErrorCode.OUTPUT_ROWS, what="2 for 3", next_step=""), OutputContractError),
     ],
 )
 def test_an_error_of_ours_arrives_as_what_it_was(error: errors.SparkscoreError, kind: type) -> None:
@@ -197,7 +205,7 @@ def test_an_error_of_ours_arrives_as_what_it_was(error: errors.SparkscoreError, 
 
 @pytest.mark.parametrize("name", ["names", "annotations", "Iterable", "unheard of"])
 def test_a_failure_without_a_class_of_ours_is_a_scoring_error(name: str) -> None:
-    assert type(failure_error(Failure("OTHER", name, "text"), "score.py", "it", "")) is ScoringError
+    assert type(failure_error(Failure(ErrorCode.MODEL_INPUT, name, "text"), "score.py", "it", "")) is ScoringError
 
 
 def test_a_failure_that_was_not_described_is_told_all_the_same() -> None:
@@ -205,7 +213,7 @@ def test_a_failure_that_was_not_described_is_told_all_the_same() -> None:
 
 
 def test_a_scorer_that_did_not_load_somewhere_fails_the_run_whatever_is_tolerated() -> None:
-    failure = Failure("LOAD_PROCESS_ENDED", "ModelLoadError", "the process ended while loading")
+    failure = Failure(ErrorCode.LOAD_PROCESS_ENDED, "ModelLoadError", "the process ended while loading")
     lost = replace(DONE, failed=1, scored=0, failure=failure, is_loaded=False)
 
     with pytest.raises(SparkscoreError) as caught:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.outcome import Failure, describe_failure
 from sparkscore.scorers.environment import EnvironmentSpec, differences_of, names_of_the_same
 from sparkscore.scorers.missing_package import advise_on_package
@@ -102,7 +103,7 @@ CONDA = EnvironmentSpec(
 def test_a_missing_package_is_named_with_where_it_is_listed(
     module: str, environment: EnvironmentSpec | None, told: str
 ) -> None:
-    failure = Failure("SCRIPT_IMPORT", "ModuleNotFoundError", f"No module named '{module}'")
+    failure = Failure(ErrorCode.SCRIPT_IMPORT, "ModuleNotFoundError", f"No module named '{module}'")
 
     step = advise_on_package(failure, environment).next_step
 
@@ -121,7 +122,7 @@ def test_a_missing_package_is_named_with_where_it_is_listed(
     ],
 )
 def test_modules_whose_packages_have_other_names(module: str, told: str) -> None:
-    failure = Failure("SCRIPT_IMPORT", "ModuleNotFoundError", f"No module named '{module}'")
+    failure = Failure(ErrorCode.SCRIPT_IMPORT, "ModuleNotFoundError", f"No module named '{module}'")
     listing = EnvironmentSpec("'conda.yml'", ("google-cloud-storage==2", "azure-storage-blob", "pycryptodome"))
 
     assert told in advise_on_package(failure, None).next_step
@@ -142,7 +143,7 @@ def test_modules_whose_packages_have_other_names(module: str, told: str) -> None
 )
 def test_a_package_that_is_missing_behind_another_exception_is_named(source: str, told: str) -> None:
     error = raised(source)
-    failure = describe_failure(error, "SCRIPT_IMPORT")
+    failure = describe_failure(error, ErrorCode.SCRIPT_IMPORT)
 
     assert advice_for(error, Path("/models"), Path("/code")) == ""
     step = advise_on_package(failure, None).next_step
@@ -153,9 +154,12 @@ def test_a_package_that_is_missing_behind_another_exception_is_named(source: str
 def test_other_failures_keep_their_advice() -> None:
     for failure in (
         Failure(
-            "SCRIPT_IMPORT", "ModuleNotFoundError", "'azureml.data' is not here: sparkscore stands in", next_step="a"
+            ErrorCode.SCRIPT_IMPORT,
+            "ModuleNotFoundError",
+            "'azureml.data' is not here: sparkscore stands in",
+            next_step="a",
         ),
-        Failure("SCRIPT_RUN", "KeyError", "No module named 'x'"),
+        Failure(ErrorCode.SCRIPT_RUN, "KeyError", "No module named 'x'"),
     ):
         assert advise_on_package(failure, None) is failure
 

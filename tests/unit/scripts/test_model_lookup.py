@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError
 from sparkscore.scripts.model_lookup import DeployedModel, ModelLookup
 
@@ -22,7 +23,9 @@ class Registry:
     def fetch(self, name: str, version: str | None) -> tuple[Path, str]:
         self.asked.append((name, version))
         if name != "heart" or version not in {None, "1", "2"}:
-            raise ModelNotFoundError(code="MODEL_NOT_FOUND", what=f"model '{name}'", got="no such", next_step="Add it.")
+            raise ModelNotFoundError(
+                code=ErrorCode.MODEL_NOT_FOUND, what=f"model '{name}'", got="no such", next_step="Add it."
+            )
         return Path("/cache") / name, version or "2"
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, failed_outcome
 from sparkscore.stage.progress import ItemsDone, ProgressFile, read_progress
@@ -84,7 +85,7 @@ def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str
 
 
 def test_a_report_tells_the_counts_of_its_outcome() -> None:
-    failure = Failure("C", "E", "m")
+    failure = Failure(ErrorCode.SCRIPT_RUN, "E", "m")
     partly = make_report(
         2, MiniBatch("2-0", ()), Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), (CALL,), 0.5, AT), STATE
     )

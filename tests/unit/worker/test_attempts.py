@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
 from sparkscore.signature import parse_ddl
@@ -25,8 +26,10 @@ from sparkscore.worker.quarantine import QUARANTINE_SCHEMA, quarantined_rows
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 LINEAGE = LineageValues("run-1", "heart", "3")
 SPEC = ResultSpec(parse_ddl("x bigint"), (), (), LINEAGE)
-RAISED = Failure("SCRIPT_RUN", "ValueError", "bad row, password=hunter2", "score.py, line 3", "Traceback: token=abc")
-TIMEOUT = Failure("MINI_BATCH_TIMEOUT", "MiniBatchTimeoutError", "too long")
+RAISED = Failure(
+    ErrorCode.SCRIPT_RUN, "ValueError", "bad row, password=hunter2", "score.py, line 3", "Traceback: token=abc"
+)
+TIMEOUT = Failure(ErrorCode.MINI_BATCH_TIMEOUT, "MiniBatchTimeoutError", "too long")
 TOLERANT = FailureRules(tries=1, error_threshold=-1)
 
 
@@ -128,7 +131,7 @@ def test_a_clean_mini_batch_is_called_once() -> None:
 
 @pytest.mark.parametrize("code", ["MINI_BATCH_TIMEOUT", "PROCESS_ENDED"])
 def test_what_ends_the_process_is_tried_again_with_a_new_one_and_never_halved(code: str) -> None:
-    failure = Failure(code, "ScoringError", "gone")
+    failure = Failure(ErrorCode(code), "ScoringError", "gone")
     engine = FakeEngine(lambda *_: failure)
     loaded = LoadedEngine("k", "w", engine)
     attempts = Attempts(loaded, SPEC, FailureRules(tries=2, error_threshold=-1), AT)
@@ -162,7 +165,7 @@ def test_no_call_is_made_that_cannot_save_the_run() -> None:
 
 @pytest.mark.parametrize("when", [0, 1])
 def test_a_model_that_does_not_load_fails_the_mini_batch_without_more_calls(when: int) -> None:
-    failures = [None, Failure("SCRIPT_INIT", "OSError", "x")][1 - when :]
+    failures = [None, Failure(ErrorCode.SCRIPT_INIT, "OSError", "x")][1 - when :]
     engine = FakeEngine(lambda *_: TIMEOUT, failures)
 
     outcome, attempts = attempt(engine, 4, FailureRules(tries=9, error_threshold=-1))
@@ -239,7 +242,7 @@ def test_a_failed_file_is_named() -> None:
 
 
 def test_files_that_failed_without_a_name_have_a_row_each() -> None:
-    shortfall = Failure("OUTPUT_ROWS", "OutputContractError", "run() returned 1 elements for 3 items")
+    shortfall = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "run() returned 1 elements for 3 items")
 
     rows = quarantine(MiniBatch("0", ("/a", "/b", "/c")), Outcome(3, 1, failure=shortfall))
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.scorers.failed import ScorerFailedError
@@ -261,7 +262,7 @@ def test_files_and_frames_with_a_key_of_their_own_have_any_number_of_elements() 
 
 
 def test_a_model_that_cannot_be_loaded_any_more_is_no_broken_contract() -> None:
-    failure = Failure("SCRIPT_INIT", "OSError", "x")
+    failure = Failure(ErrorCode.SCRIPT_INIT, "OSError", "x")
 
     class Gone:
         is_loaded = False

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.outcome import Failure
 from sparkscore.worker.child.supervisor import LOAD_ENDED
 from sparkscore.worker.engine import Loaded
 from sparkscore.worker.loaded import LoadedEngine
 
-KILLED, RAISED = Failure(LOAD_ENDED, "ModelLoadError", ""), Failure("SCRIPT_INIT", "OSError", "")
+KILLED, RAISED = Failure(LOAD_ENDED, "ModelLoadError", ""), Failure(ErrorCode.SCRIPT_INIT, "OSError", "")
 
 
 class LoadingEngine:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, OutputContractError
 from sparkscore.minibatch import SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure
@@ -173,7 +174,7 @@ def test_counts_add_up_whatever_happens_when(
         if len(scorer.called) <= failing:
             return [1] * wanted
         if way == "raise":
-            raise ScorerFailedError(Failure("SCRIPT_RUN", "ValueError", "x"))
+            raise ScorerFailedError(Failure(ErrorCode.SCRIPT_RUN, "ValueError", "x"))
         return {"fewer": [1] * (wanted - 1), "more": [1] * (wanted + 1), "contract": None}[way]
 
     scorer = RecordingScorer(score)
@@ -196,7 +197,7 @@ def test_counts_add_up_whatever_happens_when(
 def test_the_first_failure_stops_the_task(loads: Loads, spec: WorkerSpec) -> None:
     def score(mini_batch: MiniBatch) -> object:
         if mini_batch.mini_batch_id == "3-1":
-            raise ScorerFailedError(Failure("SCRIPT_RUN", "ValueError", "x", "score.py, line 3", "tb", ""))
+            raise ScorerFailedError(Failure(ErrorCode.SCRIPT_RUN, "ValueError", "x", "score.py, line 3", "tb", ""))
         return [1] * mini_batch.item_count
 
     scorer = RecordingScorer(score)
@@ -205,7 +206,7 @@ def test_the_first_failure_stops_the_task(loads: Loads, spec: WorkerSpec) -> Non
     reports = reports_of(rows(50), spec)
 
     assert [report.failed for report in reports] == [0, 10]
-    assert reports[-1].failure == Failure("SCRIPT_RUN", "ValueError", "x", "score.py, line 3", "tb", "")
+    assert reports[-1].failure == Failure(ErrorCode.SCRIPT_RUN, "ValueError", "x", "score.py, line 3", "tb", "")
     assert [batch.item_count for batch in scorer.called] == [10, 10, 5, 5, 2, 3, 2, 3, 1]
     assert read_progress(spec.stage.folder) == ItemsDone(20, 10)
 
@@ -214,7 +215,7 @@ def test_what_is_tolerated_does_not_stop_the_task_and_is_quarantined(loads: Load
     def score(mini_batch: MiniBatch) -> object:
         assert mini_batch.rows is not None
         if 13 in mini_batch.rows.column("x").to_pylist():
-            raise ScorerFailedError(Failure("SCRIPT_RUN", "ValueError", "x", "score.py, line 3", "tb", ""))
+            raise ScorerFailedError(Failure(ErrorCode.SCRIPT_RUN, "ValueError", "x", "score.py, line 3", "tb", ""))
         return [1] * mini_batch.item_count
 
     loads.coming = [RecordingScorer(score)]
@@ -339,8 +340,8 @@ def test_another_run_or_attempt_loads_its_own_and_closes_the_one_before(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ScorerFailedError(Failure("SCRIPT_INIT", "OSError", "x")), "SCRIPT_INIT"),
-        (ModelLoadError(code="MODEL_LOAD", what="model 'm'", next_step="Mend it."), "MODEL_LOAD"),
+        (ScorerFailedError(Failure(ErrorCode.SCRIPT_INIT, "OSError", "x")), "SCRIPT_INIT"),
+        (ModelLoadError(code=ErrorCode.MODEL_LOAD, what="model 'm'", next_step="Mend it."), "MODEL_LOAD"),
     ],
 )
 def test_a_scorer_that_does_not_load_is_tried_once_in_a_process(
@@ -400,8 +401,8 @@ def test_a_probe_of_rows_hands_them_over_and_enforces_what_is_declared(loads: Lo
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (ScorerFailedError(Failure("SCRIPT_RUN", "OSError", "x", "score.py, line 3", "tb", "")), "SCRIPT_RUN"),
-        (OutputContractError(code="INPUT_INEXACT", what="w", next_step="n"), "INPUT_INEXACT"),
+        (ScorerFailedError(Failure(ErrorCode.SCRIPT_RUN, "OSError", "x", "score.py, line 3", "tb", "")), "SCRIPT_RUN"),
+        (OutputContractError(code=ErrorCode.INPUT_INEXACT, what="w", next_step="n"), "INPUT_INEXACT"),
         (None, "OUTPUT_KIND"),
     ],
 )
@@ -420,7 +421,7 @@ def test_a_probe_that_fails_says_why(error: Exception | None, code: str, loads: 
 
 
 def test_a_probe_of_a_scorer_that_does_not_load_says_why(loads: Loads, spec: WorkerSpec) -> None:
-    loads.coming = [ScorerFailedError(Failure("SCRIPT_INIT", "OSError", "x"))]
+    loads.coming = [ScorerFailedError(Failure(ErrorCode.SCRIPT_INIT, "OSError", "x"))]
 
     report = probed(loads, spec)
 

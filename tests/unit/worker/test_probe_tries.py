@@ -7,6 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.scorers.specs import RowsSpec
@@ -21,7 +22,7 @@ class PassingFault:
     """An engine whose first probes fail, and end its process where that is asked for."""
 
     def __init__(self, failures: int, code: str, *, ends: bool = False) -> None:
-        self.coming = [Probed(failure=Failure(code, "E", "x"))] * failures
+        self.coming = [Probed(failure=Failure(ErrorCode(code), "E", "x"))] * failures
         self.ends = ends
         self.is_loaded = True
         self.sizes: list[int] = []
