@@ -7,11 +7,12 @@ from typing import Final
 from sparkscore.config import Model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ModelError
-from sparkscore.models.framework_model import PICKLES, describe_framework
+from sparkscore.models.framework_model import describe_framework
 from sparkscore.models.kinds import ModelDescription, ModelKind
 from sparkscore.models.mlflow_model import MLMODEL, describe_mlflow
 from sparkscore.models.onnx_model import describe_onnx
 from sparkscore.models.resolve import ResolvedModel
+from sparkscore.scorers.specs import PICKLES
 
 # Azure's spellings are among them; letters, case and signs do not count.
 _FRAMEWORKS: Final[dict[str, ModelKind]] = {
@@ -23,7 +24,6 @@ _FRAMEWORKS: Final[dict[str, ModelKind]] = {
     "xgboost": "xgboost",
 }
 _BY_ENDING: Final[dict[str, ModelKind]] = {".onnx": "onnx", ".ubj": "xgboost"}
-_NEEDS_FRAMEWORK: Final = frozenset({*PICKLES, ".json", ".txt"})
 _DEEP_LEARNING: Final = frozenset({".ckpt", ".h5", ".keras", ".pb", ".pt", ".pth", ".safetensors", ".tflite"})
 _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 
@@ -76,7 +76,8 @@ def _kind_of(model: ResolvedModel, framework: str | None) -> ModelKind:
     known = _FRAMEWORKS.get(_plain(framework))
     if ending in _DEEP_LEARNING or _plain(framework) in _DEEP_FRAMEWORKS:
         raise _deep_learning(model)
-    if ending in _NEEDS_FRAMEWORK and known in {"sklearn", "xgboost", "lightgbm"}:
+    # The libraries themselves take files of any ending: model.bst, model.lgb.
+    if known in {"xgboost", "lightgbm"} or (known == "sklearn" and ending in PICKLES):
         return known
     raise _unknown(model, framework, f"a file with the ending '{ending}'")
 
@@ -97,13 +98,18 @@ def _plain(framework: str | None) -> str:
 
 def _unknown(model: ResolvedModel, framework: str | None, got: str) -> ModelError:
     said = f" and 'model.framework: {framework}'" if framework else " and no 'model.framework'"
+    is_sklearn = _FRAMEWORKS.get(_plain(framework)) == "sklearn"
+    step = (
+        f"Name a pickle of it with one of the endings {', '.join(sorted(PICKLES))}"
+        if is_sklearn
+        else ("Add 'model.framework: sklearn' (or xgboost, lightgbm) to the deployment")
+    )
     return ModelError(
         code=ErrorCode.MODEL_FRAMEWORK,
         what=f"it is not known how to score model '{model.path.name}'",
         got=got + said,
         expected="an MLflow model, an .onnx file, or a file of sklearn, xgboost or lightgbm",
-        next_step="Add 'model.framework: sklearn' (or xgboost, lightgbm) to the deployment, or give it a "
-        "scoring script.",
+        next_step=f"{step}, or give the deployment a scoring script.",
     )
 
 

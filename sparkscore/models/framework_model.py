@@ -24,11 +24,9 @@ from sparkscore.scorers.category_lists import (
     may_be_category,
     places_of_lists,
 )
-from sparkscore.scorers.specs import Framework
+from sparkscore.scorers.specs import PICKLES, Framework
+from sparkscore.scorers.xgboost_file import file_or_bytes
 from sparkscore.signature.model_signature import ColumnInput, ModelSignature
-
-#: Endings of files that can hold any Python object.
-PICKLES: Final = frozenset({".joblib", ".pickle", ".pkl"})
 
 _TREE_LINES: Final = 200
 
@@ -47,7 +45,7 @@ def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescr
     elif framework == "lightgbm":
         inputs = _inputs_of_lightgbm(model)
     else:
-        raise _broken(model, framework, f"ending '{suffix}'", "one of .joblib, .pickle and .pkl")
+        raise _broken(model, framework, f"ending '{suffix}'", f"one of {', '.join(sorted(PICKLES))}")
     return ModelDescription(
         kind=framework,
         flavors=(f"{framework} {suffix}",),
@@ -65,7 +63,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     import xgboost  # noqa: PLC0415 - only where it is installed
 
     try:
-        booster = xgboost.Booster(model_file=str(model.path))
+        booster = xgboost.Booster(model_file=file_or_bytes(model.path))
     # XGBoost raises errors of its own, of C++ and of Python for a file that is none of its.
     except Exception as error:
         raise _broken(model, "xgboost", "a file that XGBoost cannot read", "model.save_model(FILE)") from error

@@ -19,12 +19,22 @@ from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns, names_of
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.load_warnings import LOADING
-from sparkscore.scorers.model_code import methods_of, reporting
+from sparkscore.scorers.model_code import methods_of, refuse_unknown_params, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
-from sparkscore.scorers.specs import FrameworkSpec
+from sparkscore.scorers.specs import PICKLES, FrameworkSpec
+from sparkscore.scorers.xgboost_file import file_or_bytes
 
-_PICKLES: Final = frozenset({".joblib", ".pickle", ".pkl"})
+# LightGBM passes over any other name without an error; DMatrix takes 'missing'.
+# Source: https://lightgbm.readthedocs.io/en/stable/Parameters.html#predict-parameters
+_OF_LIGHTGBM: Final = (
+    "num_threads", "predict_disable_shape_check", "pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin"
+)  # fmt: skip
+_MORE_PARAMS: Final = {
+    "lightgbm.Booster": _OF_LIGHTGBM,
+    **{f"lightgbm.LGBM{kind}": _OF_LIGHTGBM for kind in ("Classifier", "Model", "Ranker", "Regressor")},
+    "xgboost.Booster": ("missing",),
+}
 _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm"}
 
 
@@ -72,6 +82,7 @@ class FrameworkScorer:
             self._is_estimator = is_estimator(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
+            refuse_unknown_params(methods, dict(self._spec.params), _MORE_PARAMS.get(_kind_of(model), ()))
             make = category_maker(model, self._counted)
             self._methods = {name: _taking_frames(model, method, make) for name, method in methods.items()}
 
@@ -109,7 +120,7 @@ class FrameworkScorer:
 
 
 def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in PICKLES:
         return _unpickle(path)
     if framework == "lightgbm":
         import lightgbm  # noqa: PLC0415 - only workers that score such models need it
@@ -131,18 +142,18 @@ def _unpickle(path: Path) -> Any:
 def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
     import xgboost  # noqa: PLC0415 - only workers that score such models need it
 
-    booster = xgboost.Booster(model_file=str(path))
+    booster = xgboost.Booster(model_file=file_or_bytes(path))
     if all(hasattr(booster, name) for name in wanted):
         return booster
     # The file says which of XGBoost's scikit-learn classes it was saved by, if it was.
     model = xgboost.XGBClassifier() if "classifier" in (booster.attr("scikit_learn") or "") else xgboost.XGBRegressor()
-    model.load_model(path)
+    model.load_model(file_or_bytes(path))
     return model
 
 
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
     """Say what a file of XGBoost does not hold, or holds and Booster.predict passes over."""
-    if path.suffix.lower() in _PICKLES or not type(model).__module__.startswith("xgboost."):
+    if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()
     is_booster = type(model).__name__ == "Booster"
     doubts = []
@@ -177,7 +188,7 @@ def _use_one_thread(model: Any) -> None:
 
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
     """Give the method in a form that takes a DataFrame."""
-    kind = f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
+    kind = _kind_of(model)
     if kind == "lightgbm.Booster":
         return lambda frame, **params: method(frame, **{"num_threads": 1, **params})
     if kind == "xgboost.Booster":
@@ -194,6 +205,10 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
             **params,
         )
     return method
+
+
+def _kind_of(model: Any) -> str:
+    return f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
 
 
 def _missing(framework: str) -> MissingDependencyError:

@@ -27,7 +27,13 @@ from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_code import ImportPath, forget_modules, methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
-from sparkscore.scorers.nested import has_null_inside, parts_of, with_own_numbers
+from sparkscore.scorers.nested import (
+    has_null_inside,
+    holds_lists_of_lists,
+    parts_of,
+    with_own_numbers,
+    with_ragged_lists,
+)
 from sparkscore.scorers.specs import MlflowSpec
 from sparkscore.signature.model_signature import Feed
 
@@ -255,7 +261,8 @@ def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
     """Give dicts for maps, which are lists of pairs in Arrow; lists and structs as pyarrow makes them."""
     values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict", integer_object_nulls=True)
-    return with_own_numbers(values, column.type) if has_null_inside(column) else values
+    own = with_own_numbers(values, column.type) if has_null_inside(column) else values
+    return own.map(with_ragged_lists) if holds_lists_of_lists(column.type) else own
 
 
 def _typed(tensor: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

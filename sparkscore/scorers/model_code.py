@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ModelLoadError, SparkscoreError, names
+from sparkscore.errors import ModelLoadError, SignatureMismatchError, SparkscoreError, names
 from sparkscore.outcome import describe_failure
 from sparkscore.scorers.failed import ScorerFailedError
+
+_NO_MODEL: Final = (
+    "Save the model itself, and not what holds it, or give the deployment a scoring script that takes it out."
+)
 
 
 @contextmanager
@@ -40,10 +45,46 @@ def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[st
             code=ErrorCode.MODEL_METHOD,
             what=f"model '{model_name}' of class {type(model).__name__}",
             got=f"no method {names(missing)}",
-            expected=names(known),
-            next_step="Correct 'model.predict_fn'.",
+            expected=names(known) if known else "a model",
+            next_step="Correct 'model.predict_fn'." if known else _NO_MODEL,
         )
     return {name: method for name, method in found.items() if method is not None}
+
+
+def refuse_unknown_params(
+    methods: Mapping[str, Callable[..., Any]], params: Collection[str], also: Collection[str] = ()
+) -> None:
+    """Refuse parameters that a method does not have, as far as it says which it has.
+
+    Args:
+        methods: the methods by name.
+        params: names of the deployment's parameters.
+        also: names beside those in the signature; without any, a method with ``**kwargs`` takes all.
+
+    Raises:
+        SignatureMismatchError: a method has no such parameter.
+    """
+    for name, method in methods.items() if params else ():
+        taken = _parameters_of(method)
+        is_open = any(each.kind is each.VAR_KEYWORD for each in taken)
+        known = [each.name for each in taken[1:] if each.kind is not each.VAR_KEYWORD]
+        unknown = set(params) - {*known, *also}
+        if unknown and taken and (also or not is_open):
+            raise SignatureMismatchError(
+                code=ErrorCode.MODEL_PARAMS,
+                what=f"'model.params' against the parameters of the model's {name}()",
+                got=names(unknown),
+                expected=names([*known, *also]),
+                next_step="Correct 'model.params'.",
+            )
+
+
+def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Give the parameters; none where a function of C does not say."""
+    try:
+        return list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):
+        return []
 
 
 class ImportPath:

@@ -36,6 +36,28 @@ def with_own_numbers(values: pd.Series[Any], kind: pa.DataType) -> pd.Series[Any
     return pd.Series(made)
 
 
+def holds_lists_of_lists(kind: pa.DataType) -> bool:
+    """Whether a list of lists is somewhere in a type."""
+    inside = [kind.field(place).type for place in range(kind.num_fields)]
+    return (_is_list(kind) and _is_list(kind.value_type)) or any(map(holds_lists_of_lists, inside))
+
+
+def with_ragged_lists(value: Any) -> Any:
+    """Give Python lists for lists of lists that are not of one length, of which NumPy makes no array.
+
+    Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for what comes as an array.
+    """
+    if _is_dict(value):
+        return {key: with_ragged_lists(item) for key, item in value.items()}
+    if not isinstance(value, np.ndarray) or value.dtype != object:
+        return value
+    parts = [with_ragged_lists(part) for part in value]
+    are_lists = any(isinstance(part, (list, np.ndarray)) for part in parts)
+    if not are_lists or len({np.shape(part) if isinstance(part, np.ndarray) else None for part in parts}) == 1:
+        return value if not any(isinstance(part, list) for part in parts) else parts
+    return [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
+
+
 def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
     """Give what is inside the lists, structs or maps of a column; nothing where it has none."""
     if _is_list(column.type):

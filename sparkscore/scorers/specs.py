@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.signature.model_signature import Feed
 
 Framework = Literal["sklearn", "xgboost", "lightgbm"]
+#: Endings of files that can hold any Python object.
+PICKLES: Final = frozenset({".joblib", ".p", ".pickle", ".pk", ".pkl", ".sav"})
 
 
 @dataclass(frozen=True)

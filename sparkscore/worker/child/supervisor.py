@@ -159,8 +159,10 @@ class ChildEngine:
 
     def load(self) -> Loaded:
         """Start the child and load the scorer there; where no child can start, score in this process."""
+        has_begun = False
         try:
             self._child = self._start()
+            has_begun = True
             loaded: Loaded = self._child.ask(("load", self._spec, self._paths()), self._child_spec.load_timeout)
         except SparkscoreError as error:
             return Loaded(describe_failure(error))
@@ -168,11 +170,9 @@ class ChildEngine:
             return self._load_here(error)
         except ChildEndedError as ended:
             self._child = None
-            if not self._child_spec.is_own_python and ended.code == IMPORT_FAILED:
-                return Loaded(_lacks_package(ended))
-            if not self._child_spec.is_own_python and ended.code == PYTHON_TOO_OLD:
-                return Loaded(_too_old(ended))
-            return Loaded(self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", self._child_spec.load_timeout))
+            of_python = _of_the_interpreter(self._child_spec, ended, has_begun=has_begun)
+            limit = self._child_spec.load_timeout
+            return Loaded(of_python or self._failure(ended, LOAD_TIMEOUT, LOAD_ENDED, "loading", limit))
         if loaded.failure is not None:
             self.close()
         return loaded
@@ -279,6 +279,17 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
     )
 
 
+def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
+    """Say what is wrong with the interpreter that the deployment names; None where it is something else."""
+    if spec.is_own_python:
+        return None
+    if ended.code == IMPORT_FAILED:
+        return _lacks_package(ended)
+    if ended.code == PYTHON_TOO_OLD:
+        return _too_old(ended)
+    return None if has_begun or ended.is_timeout else _no_python(spec, ended)
+
+
 def _lacks_package(ended: ChildEndedError) -> Failure:
     return Failure(
         ErrorCode.PYTHON_PACKAGES,
@@ -296,6 +307,18 @@ def _too_old(ended: ChildEndedError) -> Failure:
         f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or later",
         next_step=f"Install Python {needed} or later on the workers' hosts, with the packages of the script, and name "
         "it in 'python.path'; or let 'sparkscore env build' make an environment for the workers' own Python.",
+    )
+
+
+def _no_python(spec: ChildSpec, ended: ChildEndedError) -> Failure:
+    return Failure(
+        ErrorCode.PYTHON_NOT_FOUND,
+        EnvironmentMismatchError.__name__,
+        f"'{spec.python or 'bin/python of python.archive'}' is no Python that can start on host "
+        f"'{socket.gethostname()}': it {_how_ended(ended.code)} before it began",
+        traceback_text=ended.trace,
+        next_step=f"Name an interpreter of Python {'.'.join(map(str, PYTHON_NEEDED))} or later in 'python.path'; it is "
+        "a path on the workers' hosts.",
     )
 
 

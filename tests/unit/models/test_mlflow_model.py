@@ -483,6 +483,42 @@ def test_a_file_that_could_be_anything_needs_its_framework(name: str, framework:
 
 
 @pytest.mark.parametrize(
+    ("name", "framework", "kind"),
+    [
+        ("m.bst", "XGBoost", "xgboost"),
+        ("m.model", "xgboost", "xgboost"),
+        ("m.lgb", "LightGBM", "lightgbm"),
+        ("m", "lightgbm", "lightgbm"),
+        ("m.sav", "sklearn", "sklearn"),
+        ("m.P", "ScikitLearn", "sklearn"),
+    ],
+)
+def test_files_of_any_ending_are_those_of_the_framework_that_is_named(
+    name: str, framework: str, kind: str, tmp_path: Path
+) -> None:
+    quiet = {"verbose": -1, "num_threads": 1}
+    content = {
+        "xgboost": xgboost.train({"nthread": 1}, xgboost.DMatrix(np.eye(4), [0, 1, 0, 1]), 2).save_raw("ubj"),
+        "lightgbm": lightgbm.train(quiet, lightgbm.Dataset(np.eye(40), np.arange(40) % 2), 1)
+        .model_to_string()
+        .encode(),
+        "sklearn": b"",
+    }
+    (tmp_path / name).write_bytes(content[kind])
+
+    description = describe_model(resolved(tmp_path / name), Model(path=name, framework=framework))
+
+    assert (description.kind, description.runs_code) == (kind, kind == "sklearn")
+
+
+def test_a_file_of_scikit_learn_needs_the_ending_of_a_pickle(tmp_path: Path) -> None:
+    (tmp_path / "m.bin").write_bytes(b"")
+
+    with pytest.raises(ModelError, match=r"MODEL_FRAMEWORK.*Name a pickle of it with one of the endings \.joblib"):
+        describe_model(resolved(tmp_path / "m.bin"), Model(path="m.bin", framework="sklearn"))
+
+
+@pytest.mark.parametrize(
     ("name", "framework"), [("m.pt", None), ("m.h5", None), ("m.keras", "sklearn"), ("m.pkl", "PyTorch")]
 )
 def test_deep_learning_files_are_sent_to_mlflow_or_onnx(name: str, framework: str | None, tmp_path: Path) -> None:

@@ -271,3 +271,64 @@ def test_an_unloaded_scorer_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         FrameworkScorer(spec_of(tmp_path / "m.pkl", "sklearn")).score(MiniBatch("0", (), pa.table({"a": [1]})))
+
+
+@pytest.mark.parametrize(
+    ("framework", "name", "param"),
+    [
+        ("lightgbm", "m.txt", "num_iterations"),
+        ("lightgbm", "m.joblib", "num_iterations"),
+        ("xgboost", "m.ubj", "iteration_rang"),
+        ("xgboost", "m.joblib", "iteration_rang"),
+        ("sklearn", "m.joblib", "check"),
+    ],
+)
+def test_params_that_the_model_does_not_have_are_refused(
+    framework: Framework, name: str, param: str, tmp_path: Path
+) -> None:
+    """LightGBM passes over them, and gives the values of all trees for a wrong 'num_iterations: 1'."""
+    save_small(framework, tmp_path / name)
+
+    with pytest.raises(SignatureMismatchError, match=rf"MODEL_PARAMS.*predict\(\).*got '{param}'"):
+        load_scorer(spec_of(tmp_path / name, framework, params=((param, 1),)))
+
+
+@pytest.mark.parametrize(
+    ("framework", "name", "params"),
+    [
+        ("lightgbm", "m.txt", {"num_iteration": 1, "pred_early_stop": True}),
+        ("lightgbm", "m.joblib", {"raw_score": True, "num_iteration": 1, "num_threads": 1}),
+        ("xgboost", "m.ubj", {"missing": -1.0, "output_margin": True}),
+        ("xgboost", "m.joblib", {"output_margin": True}),
+    ],
+)
+def test_params_that_the_model_has_are_taken(
+    framework: Framework, name: str, params: dict[str, Any], tmp_path: Path
+) -> None:
+    save_small(framework, tmp_path / name)
+
+    values = score(spec_of(tmp_path / name, framework, params=tuple(params.items())), NUMBERS)
+
+    assert len(values) == ROWS
+    assert not np.array_equal(values, score(spec_of(tmp_path / name, framework), NUMBERS))
+
+
+def save_small(framework: Framework, path: Path) -> None:
+    if framework == "sklearn":
+        joblib.dump(LogisticRegression().fit(NUMBERS, LABELS), path)
+        return
+    if framework == "lightgbm":
+        booster: Any = lightgbm.LGBMRegressor(n_estimators=9, verbose=-1, n_jobs=1).fit(NUMBERS, LABELS).booster_
+    else:
+        booster = xgboost.XGBClassifier(n_estimators=9, n_jobs=1).fit(NUMBERS, LABELS).get_booster()
+    if path.suffix == ".joblib":
+        joblib.dump(booster, path)
+    else:
+        booster.save_model(path)
+
+
+def test_what_holds_a_model_is_none(tmp_path: Path) -> None:
+    joblib.dump({"model": LogisticRegression()}, tmp_path / "m.joblib")
+
+    with pytest.raises(ModelLoadError, match=r"MODEL_METHOD.*class dict.*Save the model itself"):
+        load_scorer(spec_of(tmp_path / "m.joblib", "sklearn"))

@@ -213,3 +213,30 @@ def test_optional_fields_of_a_type_hint_may_be_null_or_away(tmp_path: Path, seen
 
     assert list(score(tmp_path / "m", rows)) == [f"a {2**53 + 1} None", "b None True"]
     assert list(score(tmp_path / "m", rows.select(["name"]))) == ["a None None", "b None None"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[[1.0, 2.0], []], [[3.0]], []],
+        [[[1.0, 2.0], [3.0, 4.0]], [[5.0]], [[], []]],
+        [[[1.0, 2.0], [3.0]], [[4.0, 5.0], [6.0, 7.0]]],
+    ],
+)
+def test_lists_of_lists_may_be_of_any_lengths(values: list[Any], tmp_path: Path, seen: list[Any]) -> None:
+    inner = Array(Array("double"))
+    folder = save(tmp_path / "m", ColSpec(inner, "a"), ColSpec(Object([Property("deep", inner)]), "o"))
+    kind = pa.list_(pa.list_(pa.float64()))
+    rows = pa.table(
+        {"a": pa.array(values, kind), "o": pa.array([{"deep": v} for v in values], pa.struct([("deep", kind)]))}
+    )
+
+    assert_as_mlflow(folder, seen, rows, pd.DataFrame({"a": values, "o": [{"deep": each} for each in values]}))
+
+
+def test_lists_of_texts_in_lists_may_be_of_any_lengths(tmp_path: Path, seen: list[Any]) -> None:
+    folder = save(tmp_path / "m", ColSpec(Array(Array("string")), "a"))
+    values = [[["x", "y"], ["z"]], [[]]]
+    rows = pa.table({"a": pa.array(values, pa.list_(pa.list_(pa.string())))})
+
+    assert_as_mlflow(folder, seen, rows, pd.DataFrame({"a": values}))

@@ -29,6 +29,19 @@ def test_an_interpreter_that_is_too_old_is_told_which_one_is_needed(version: tup
 
 
 def test_the_oldest_python_is_that_of_the_package() -> None:
-    text = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[4] / "pyproject.toml").read_text(encoding="utf-8")
 
     assert f'requires-python = ">={".".join(map(str, PYTHON_NEEDED))}"' in text
+
+
+@pytest.mark.parametrize("program", ["/bin/true", "/bin/ls", "/bin/cat"])
+def test_a_program_that_is_no_python_is_named(program: str) -> None:
+    engine = ChildEngine(EngineSpec("k", ScriptSpec(b"", "score.py")), ChildSpec(program, load_timeout=30))
+
+    failure = engine.load().failure
+    engine.close()
+
+    assert failure is not None
+    assert failure.code == "PYTHON_NOT_FOUND"
+    assert f"'{program}' is no Python that can start" in failure.message
+    assert "3.11 or later in 'python.path'" in failure.next_step
