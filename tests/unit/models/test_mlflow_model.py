@@ -497,13 +497,10 @@ def test_files_of_any_ending_are_those_of_the_framework_that_is_named(
     name: str, framework: str, kind: str, tmp_path: Path
 ) -> None:
     quiet = {"verbose": -1, "num_threads": 1}
-    content = {
-        "xgboost": xgboost.train({"nthread": 1}, xgboost.DMatrix(np.eye(4), [0, 1, 0, 1]), 2).save_raw("ubj"),
-        "lightgbm": lightgbm.train(quiet, lightgbm.Dataset(np.eye(40), np.arange(40) % 2), 1)
-        .model_to_string()
-        .encode(),
-        "sklearn": b"",
-    }
+    booster = lightgbm.train(quiet, lightgbm.Dataset(np.eye(40), np.arange(40) % 2), 1)
+    trees: Any = xgboost.train({"nthread": 1}, xgboost.DMatrix(np.eye(4), [0, 1, 0, 1]), 2)
+    raw = bytes(trees.save_raw("json" if name == "m.bst" else "ubj"))
+    content = {"xgboost": raw, "lightgbm": booster.model_to_string().encode(), "sklearn": b""}
     (tmp_path / name).write_bytes(content[kind])
 
     description = describe_model(resolved(tmp_path / name), Model(path=name, framework=framework))
