@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-faults test-hostile test-simulation storm torture test-torch check format env java gomp preflight lock clean
+.PHONY: help demo test test-faults test-hostile test-simulation storm torture test-torch check docs format env java gomp preflight lock clean
 
 PYTHON ?= python3
 LOGS := .make
@@ -62,22 +62,29 @@ check: env  ## lint, types and layers; needs no Java
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
+docs: preflight .venv-docs/.requirements  ## build the pages of docs/ into site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	@echo "The pages are in site/; open site/index.html."
+
 format: env  ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
 env: preflight .venv/.project  ## create .venv/ from requirements.txt (again only when that changes)
 
-lock: env  ## write requirements.txt from pyproject.toml (ARGS=--upgrade for newer versions)
+lock: env  ## write the requirements files from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(BIN)/uv pip compile pyproject.toml --extra local --extra mlflow --extra onnx --extra demo --group dev --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  --output-file requirements.txt $(ARGS)
 	@printf '%s\n' $(TORCH_NEEDS) | $(BIN)/uv pip compile - --python-version 3.11 --quiet \
 	  --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock' \
 	  --output-file requirements-torch.txt $(ARGS)
+	@$(BIN)/uv pip compile --group docs --python-version 3.11 --quiet \
+	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  --output-file requirements-docs.txt $(ARGS)
 
 clean:  ## remove what make and the tests made (not .venv/, not sparkscore-runs/)
-	@rm -rf $(LOGS) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@rm -rf $(LOGS) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # What a person must know before anything long starts.
@@ -132,6 +139,15 @@ $(ARCHIVE): .venv/.requirements
 	  echo "Next: $(call as_root,apt-get install -y python3-torch python3-venv)"; exit 1; } >&2
 	@/usr/bin/python3 -m venv --system-site-packages .venv-torch
 	@.venv-torch/bin/pip install --quiet --require-hashes -r requirements-torch.txt
+	@touch $@
+
+.venv-docs/.requirements: requirements-docs.txt
+	@mkdir -p $(LOGS)
+	@{ .venv-docs/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv-docs; } >$(LOGS)/docs-env.log 2>&1 && \
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --require-hashes \
+	  -r requirements-docs.txt >>$(LOGS)/docs-env.log 2>&1 || { tail -n 3 $(LOGS)/docs-env.log; \
+	  echo "The packages of requirements-docs.txt could not be installed (log: $(LOGS)/docs-env.log)."; \
+	  echo "Next: check the network (pip must reach its package index) and run 'make docs' again."; exit 1; } >&2
 	@touch $@
 
 .venv/.requirements: requirements.txt
