@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -66,7 +67,8 @@ def test_23_and_24_of_a_slow_task_and_its_copy_one_counts(
         (tmp_path / "options.json").write_text(json.dumps(options))
         command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(tmp_path / "options.json")]
         start = time.monotonic()
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+        environment = os.environ | {"PYSPARK_PYTHON": sys.executable}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
         took = time.monotonic() - start
 
     assert ended.returncode == 0, ended.stderr[-3000:]
