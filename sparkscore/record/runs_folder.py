@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
-from sparkscore.record.attempts import attempts_of
+from sparkscore.record.attempts import ATTEMPTS_SCHEMA, attempts_of
 from sparkscore.record.manifest import Manifest, content_of, manifest_in
 from sparkscore.record.run_ids import check_run_id, is_run_id
 from sparkscore.record.run_record import RunRecord, record_in
@@ -198,6 +198,26 @@ class RunFolder:
         with self.writing():
             pq.write_table(attempts_of(self.run_id, reports), unfinished)
             put_in_place(unfinished, self.path / "attempts.parquet")
+
+    def read_attempts(self) -> pa.Table:
+        """Read the calls that `write_attempts` kept; none where the run made none.
+
+        Raises:
+            LineageError: the file cannot be read.
+        """
+        file = self.path / "attempts.parquet"
+        if not file.exists():
+            return ATTEMPTS_SCHEMA.empty_table()
+        try:
+            return pq.read_table(file)
+        except (OSError, pa.ArrowException) as error:
+            raise LineageError(
+                code="ATTEMPTS_UNREADABLE",
+                what=f"the run table '{file}' of run '{self.run_id}'",
+                got=type(error).__name__,
+                expected="the file as the run wrote it",
+                next_step="Bring the file back; the result does not depend on it.",
+            ) from error
 
     def write_plan(self, mini_batches: pa.Table) -> None:
         """Keep the planned mini-batches of files as ``plan.parquet``."""

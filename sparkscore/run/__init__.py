@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from sparkscore.run.finished import Run
 from sparkscore.run.held import discard, publish
 from sparkscore.run.pipeline import execute, score
 from sparkscore.run.prepare import PreparedRun, RunOptions, prepare
+from sparkscore.run.result import Run
 
 __all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]

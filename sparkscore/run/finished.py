@@ -1,12 +1,11 @@
-"""A run that has ended well, and how a driver recognises one that ended before its time (driver)."""
+"""Recognise a run that ended well before this driver looked, whatever its record says (driver)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -20,32 +19,12 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.publishing import describe_output, staged_result
 from sparkscore.run.quarantine import quarantine_location
 from sparkscore.run.recording import refuse_other_run
+from sparkscore.run.result import Run
 from sparkscore.run.state import RunState
-from sparkscore.sinks import Published, Sink, open_sink, remove_stage, stage_of
+from sparkscore.sinks import Published, Sink, check_waiting, open_sink, remove_stage, stage_of
 from sparkscore.spark.schema import schema_of
 
 logger = logging.getLogger("sparkscore")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run that is complete, or held until it is published.
-
-    Attributes:
-        recorded: the run record.
-    """
-
-    recorded: RunRecord
-    _read: Callable[[], DataFrame]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The run record as ``record.json`` holds it and ``--json`` prints it: a dict of its own for each call."""
-        return self.recorded.as_dict()
-
-    def predictions(self) -> DataFrame:
-        """Give this run's rows of the result, and no others, as they were committed; of a held run the staged ones."""
-        return self._read()
 
 
 def finished_before(
@@ -71,13 +50,15 @@ def finished_before(
     _refuse_other_output(record, sink, prepared)
     schema = schema_of(manifest.columns)
     if state.is_held:
-        return _held(record, manifest, sink, prepared, identity)
+        read = _staged(record, manifest, sink, prepared, identity)
+        return None if read is None else Run(record, read, spark, prepared.folder)
     landed = None if state.is_complete else sink.landed(schema)
     if not state.is_complete and landed is None:
         return None
     refuse_other_run(manifest.record, identity(), prepared.run_id)
     if landed is not None:
-        return _complete(manifest, sink, landed, prepared)
+        record = _complete(manifest, sink, landed, prepared)
+        return Run(record, partial(sink.read, landed), spark, prepared.folder)
     published = Published(record.output.version, record.output.rows, schema)
     if not sink.holds(published):
         raise ConfigError(
@@ -86,7 +67,7 @@ def finished_before(
             next_step="Choose another --run-id to score again.",
         )
     logger.info("run '%s' is complete already; nothing was done", prepared.run_id)
-    return Run(record, partial(sink.read, published))
+    return Run(record, partial(sink.read, published), spark, prepared.folder)
 
 
 def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
@@ -111,18 +92,20 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
         )
 
 
-def _held(
+def _staged(
     record: RunRecord, manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
-) -> Run | None:
+) -> Callable[[], DataFrame] | None:
+    """Return what reads the rows of a held run; None where they are gone."""
     stage = stage_of(sink.target, prepared.deployment.output.stage)
     if not stage.is_dir():
         return None
+    check_waiting(stage)
     refuse_other_run(record, identity(), prepared.run_id, waits=True)
     logger.info("run '%s' is held already; 'sparkscore publish %s' publishes it", prepared.run_id, prepared.run_id)
-    return Run(record, partial(sink.read_staged, staged_result(manifest, stage, schema_of(manifest.columns))))
+    return partial(sink.read_staged, staged_result(manifest, stage, schema_of(manifest.columns)))
 
 
-def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> Run:
+def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> RunRecord:
     """Complete the record of a driver that died after its result had landed."""
     rows = sum(file.rows for file in manifest.quarantined)
     location = quarantine_location(prepared.deployment) if rows else None
@@ -132,4 +115,4 @@ def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: Pr
     prepared.folder.write_record(record)
     remove_stage(sink.target, prepared.deployment.output.stage)
     logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)
-    return Run(record, partial(sink.read, published))
+    return record

@@ -12,12 +12,13 @@ from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.record.run_record import ABORT, RunRecord
-from sparkscore.record.runs_folder import runs_folder
+from sparkscore.record.runs_folder import RunFolder, runs_folder
 from sparkscore.run.columns import run_id_column
-from sparkscore.run.finished import Run
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
+from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.run.recording import recorded
+from sparkscore.run.result import Run
 from sparkscore.run.scored_again import check_still_left, family_locked, note_publishing
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.state import RunState, Waiting, locked_run, nothing_waits
@@ -45,20 +46,21 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
         if state.is_complete and state.record is not None:
-            return _published(spark, state.record)
+            return _published(spark, state.record, state.folder)
         held = state.waiting()
         over = held.record.only_failed
         with family_locked(folder, None if over is None else over.first):
             return _publish(spark, state, held)
 
 
-def _published(spark: SparkSession, record: RunRecord) -> Run:
+def _published(spark: SparkSession, record: RunRecord, folder: RunFolder) -> Run:
     """Return a run that is complete."""
     output, schema = record.output, schema_of(record.output.columns or {})
     if output.version is None:  # a run over failed items of which none was left
-        return Run(record, partial(spark.createDataFrame, [], schema))
-    sink = _sink(spark, Deployment.model_validate(record.config), record.run_id)
-    return Run(record, partial(sink.read, Published(output.version, output.rows, schema)))
+        return Run(record, partial(spark.createDataFrame, [], schema), spark, folder)
+    sink = _sink(spark, deployment_of(record), record.run_id)
+    read = partial(sink.read, Published(output.version, output.rows, schema))
+    return Run(record, read, spark, folder)
 
 
 def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
@@ -85,7 +87,7 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
         published = landed or publish_manifest(manifest, schema, sinks, stage, recording, manifest)
         recording.note(output=describe_output(sink, published), stage=None)
         stage.is_kept = False
-    return Run(recording.content, partial(sink.read, published))
+    return Run(recording.content, partial(sink.read, published), spark, folder)
 
 
 def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from pyspark.sql import SparkSession
 
 from sparkscore.progress import ProgressDisplay, choose_display
 from sparkscore.record.run_record import HELD
-from sparkscore.run.finished import Run, finished_before
+from sparkscore.run.finished import finished_before
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.prepare import PreparedRun, RunOptions, prepare
 from sparkscore.run.recording import recorded
+from sparkscore.run.result import Run
 from sparkscore.run.scored_again import family_locked, has_nothing_left, leave_out_scored
 from sparkscore.run.state import RunState
 from sparkscore.run.steps import (
@@ -101,7 +102,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
                 else:
                     with recording.timed("publish"):
                         rows = publish_result(attempt, outputs, stage, manifest)
-    return Run(recording.content, rows)
+    return Run(recording.content, rows, spark, folder)
 
 
 def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError
-from sparkscore.location import local_path
+from sparkscore.location import local_path, spark_path
 from sparkscore.record.manifest import Manifest
-from sparkscore.record.run_record import RecordedQuarantine
+from sparkscore.record.run_record import RecordedQuarantine, RunRecord
 from sparkscore.run.prepare import quarantine_place
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
-from sparkscore.spark.schema import from_arrow
+from sparkscore.spark.schema import column, from_arrow
+from sparkscore.spark.settings import read_from
 from sparkscore.stage import StagedFile
 from sparkscore.worker import QUARANTINE_SCHEMA
 
@@ -33,6 +34,16 @@ def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) ->
 def quarantine_location(deployment: Deployment) -> str:
     """Name the quarantine's place."""
     return str(local_path(quarantine_place(str(deployment.output.location))))
+
+
+def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
+    """Return the rows of a run in its quarantine as it is now; none where the run has published none."""
+    schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
+    if location is None:
+        return spark.createDataFrame([], schema)
+    is_delta = record.output.format == "delta"
+    table = read_from(spark, str(record.output.format)).load(location if is_delta else spark_path(location))
+    return table.where(column("run_id") == record.run_id).select(*map(column, schema.names))
 
 
 def check_quarantine(sink: Sink) -> None:

@@ -13,7 +13,8 @@ from sparkscore.errors import ConfigError
 from sparkscore.record.run_record import COMPLETE, HELD, RUNNING, RunRecord
 from sparkscore.record.runs_folder import RunFolder, read_record
 from sparkscore.run.columns import run_id_column
-from sparkscore.sinks import Target, stage_of, target_of
+from sparkscore.run.recorded_deployment import deployment_of
+from sparkscore.sinks import Target, check_waiting, stage_of, target_of
 from sparkscore.stage.lock import RunLock
 
 
@@ -67,13 +68,15 @@ class RunState:
 
         Raises:
             ConfigError: nothing does.
+            LineageError: another version of sparkscore scored it, in a form that this one does not read.
         """
         record = self.record
         if record is not None and record.identity and not self.is_complete and self.folder.has_manifest():
-            deployment = Deployment.model_validate(record.config)
+            deployment = deployment_of(record)
             target = target_of(deployment.output, self.folder.run_id, run_id_column(deployment))
             stage = stage_of(target, deployment.output.stage)
             if stage.is_dir():
+                check_waiting(stage)
                 return Waiting(self.folder, record, record.identity, deployment, target, stage)
         raise nothing_waits(self, "nothing that waits to be published")
 

@@ -26,7 +26,6 @@ from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.redaction import redact
 from sparkscore.run.columns import refuse_missing_not_null, run_id_column
-from sparkscore.run.finished import Run
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
 from sparkscore.run.nulls import decide_nulls, dtypes_of
@@ -35,6 +34,7 @@ from sparkscore.run.prepare import PreparedRun, log_choices
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
 from sparkscore.run.recording import Recording, recorded
+from sparkscore.run.result import Run
 from sparkscore.run.scored_again import describe_failed, note_publishing
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
@@ -244,7 +244,8 @@ def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -
             only_failed=describe_failed(failed, 0),
         )
         logger.info("nothing to do: later runs have scored all that failed in run '%s'", failed and failed.run_id)
-    return Run(recording.content, lambda: spark.createDataFrame([], StructType([])))
+    read = partial(spark.createDataFrame, [], StructType([]))
+    return Run(recording.content, read, spark, folder)
 
 
 def _decide_dtypes(attempt: Attempt, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage) -> Dtypes:

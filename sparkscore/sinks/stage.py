@@ -17,6 +17,7 @@ from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
 from sparkscore.sinks.target import Target
 from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.stage.chunks import count_chunks
+from sparkscore.stage.format import FORMAT, is_other_format, refuse_other_format
 from sparkscore.stage.layout import FIRST_COMMIT, HELD, IDENTITY, MARKER, RUN, STAGE_FOLDER, known_in
 from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
 
@@ -152,11 +153,12 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
     """Make the stage, or find the one that an earlier attempt at the same run has left, and tell which it was."""
     note = stage / IDENTITY
     _refuse_foreign(stage, run_id)
+    refuse_other_format(_format_of(stage), "stage", stage, run_id)
     if not note.is_file():
         # An attempt that ended before it had begun.
         remove_stage_folder(stage)
         _make(stage)
-        (stage / MARKER).touch()
+        (stage / MARKER).write_text(str(FORMAT))
         _note_run(stage, run_folder)
         write_whole(note, identity)
         return False
@@ -189,8 +191,18 @@ def _run_folder_of(stage: Path) -> Path | None:
 def is_held_in(stage: Path) -> bool:
     """Whether the rows in a stage wait to be published or discarded; the run's record says it.
 
-    Where the folder of runs is not there, as on another host, nobody can tell, and the stage counts as held.
+    Where the folder of runs is not there, as on another host, or the stage has another format, nobody can tell, and it
+    counts as held.
     """
+    if is_other_format(found := _format_of(stage)):
+        logger.warning(
+            "left '%s': it has format %s, and this version of sparkscore reads format %d. Clean with the version that "
+            "made it",
+            stage,
+            found.strip()[:20],
+            FORMAT,
+        )
+        return True
     if (stage / HELD).exists():  # an earlier version of sparkscore noted it here
         return True
     folder = _run_folder_of(stage)
@@ -242,6 +254,24 @@ def is_stage(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and (folder / MARKER).is_file()
 
 
+def check_waiting(stage: Path) -> None:
+    """Refuse a stage with rows that wait, which this version of sparkscore does not read.
+
+    Raises:
+        LineageError: it has another format, or no mark.
+    """
+    has_mark = is_stage(stage)
+    refuse_other_format(_format_of(stage) if has_mark else f"unknown, without '{MARKER}'", "stage", stage, stage.name)
+
+
+def _format_of(stage: Path) -> str:
+    """Return the number in the stage's mark; an empty text where there is none."""
+    try:
+        return (stage / MARKER).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and next(folder.iterdir(), None) is None
 
@@ -253,8 +283,10 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
             # A driver died between the mark of the stage and its folder.
             remove_empty(stage)
         return Removal()
-    known = known_in(stage)
     removal = Removal()
+    if is_other_format(_format_of(stage)):
+        return removal
+    known = known_in(stage)
     with suppress(OSError):
         # The mark goes last: what is left is still known as a stage.
         removal = remove_known(stage, lambda name: name != MARKER and known(name), is_dry=is_dry)

@@ -32,7 +32,7 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
     raise LineageError(
         code=ErrorCode.OTHER_FORMAT,
         what=f"the {what} '{path}' of run '{run_id}'",
-        got=f"format {str(found).strip()[:20]}",
+        got=f"format {str(found).strip()[:40]}",
         expected=f"format {FORMAT}, which this version of sparkscore reads",
         state="Nothing was published, and nothing was removed.",
         next_step="Publish, resume or discard the run with the version of sparkscore that wrote it, which "

@@ -57,6 +57,10 @@ def test_a_held_run_shows_its_rows_and_is_published_without_input_or_model(
     assert rows == [(number, number % 3, "night") for number in range(100) if number != 7]
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "_sparkscore"]
     assert not (tmp_path / "out_quarantine").exists()
+    failed = held.quarantine().collect()
+    assert [(json.loads(row["row"])["id"], row["run_id"], row["error_class"]) for row in failed] == [
+        (7, "night", "ValueError")
+    ]
     for path in ("rows.parquet", "deployment"):
         shutil.rmtree(tmp_path / path) if (tmp_path / path).is_dir() else (tmp_path / path).unlink()
 
@@ -65,7 +69,12 @@ def test_a_held_run_shows_its_rows_and_is_published_without_input_or_model(
     check_ledger(run.record, tmp_path / "runs", range(100))
     assert run.record["stage"] is None
     assert run.predictions().count() == 99
-    assert sparkscore.publish(spark, "night").record == run.record
+    again = sparkscore.publish(spark, "night")
+    assert again.record == run.record
+    assert [run.quarantine().collect(), again.quarantine().collect()] == [failed, failed]
+    calls = pq.read_table(tmp_path / "runs" / "night" / "attempts.parquet")
+    assert run.attempts().columns == calls.column_names
+    assert run.attempts().toArrow().sort_by("mini_batch").equals(calls.sort_by("mini_batch"))
 
 
 def test_a_held_run_is_not_scored_again_nor_cleaned(hold: Callable[..., sparkscore.Run], spark: SparkSession) -> None:
