@@ -212,7 +212,7 @@ class RunFolder:
             return pq.read_table(file)
         except (OSError, pa.ArrowException) as error:
             raise LineageError(
-                code="ATTEMPTS_UNREADABLE",
+                code=ErrorCode.ATTEMPTS_UNREADABLE,
                 what=f"the run table '{file}' of run '{self.run_id}'",
                 got=type(error).__name__,
                 expected="the file as the run wrote it",

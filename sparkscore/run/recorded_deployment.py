@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from sparkscore.config import Deployment
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError, names
 from sparkscore.record.run_record import RunRecord
 
@@ -28,7 +29,7 @@ def deployment_of(record: RunRecord) -> Deployment:
 
 def _unknown(record: RunRecord, got: str) -> LineageError:
     return LineageError(
-        code="RECORD_CONFIG",
+        code=ErrorCode.RECORD_CONFIG,
         what=f"the configuration in the record of run '{record.run_id}'",
         got=got,
         expected=f"what sparkscore {record.versions.sparkscore or 'of another version'} wrote there, in a form that "
