@@ -191,12 +191,22 @@ def _items_of(form: Form) -> Any:
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
     """Take a matrix of one column for a column where a scalar is declared."""
-    is_column = isinstance(form, Vector) and form.data.ndim == 2 and form.data.shape[1] == 1  # noqa: PLR2004 - a matrix
-    return _parts_of(form)[0] if is_column and not pa.types.is_list(type_) else form
+    if pa.types.is_list(type_) or (isinstance(form, Vector) and form.data.ndim != 2):  # noqa: PLR2004 - a matrix
+        return form
+    parts = _parts_of(form)
+    return parts[0] if len(parts) == 1 else form
 
 
 def _parts_of(form: Form) -> list[Form]:
-    return columns_of_matrix(form) if isinstance(form, Vector) and form.data.ndim > 1 else [form]
+    """Give the columns of a matrix; anything else as it is."""
+    if isinstance(form, Vector):
+        return columns_of_matrix(form) if form.data.ndim > 1 else [form]
+    items = form.items if isinstance(form, Objects) else []
+    # A matrix of texts is a list of its rows.
+    widths = {len(item) if isinstance(item, np.ndarray) and item.ndim == 1 else 0 for item in items}
+    if len(widths) != 1 or 0 in widths:
+        return [form]
+    return [Objects([item[place] for item in items]) for place in range(widths.pop())]
 
 
 def _build(columns: Columns, schema: pa.Schema | None) -> pa.Table:

@@ -12,7 +12,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.naming import type_name
-from sparkscore.signature.widening import is_exact, is_of_kind, is_rounded, without_absent
+from sparkscore.signature.widening import is_checked, is_exact, is_of_kind, is_rounded, without_absent
 from sparkscore.yaml_lines import yaml_list
 
 _LISTED: Final = 10
@@ -187,7 +187,9 @@ class _Matcher:
         return Feed(one.name, (column,), type_, None, self._rounds, takes_null)
 
     def _check_type(self, column: str, given: pa.DataType, wanted: pa.DataType | None) -> None:
-        if wanted is None or is_exact(given, wanted) or (self._rounds and is_rounded(given, wanted)):
+        if wanted is None or is_exact(given, wanted) or is_checked(given, wanted):
+            return
+        if self._rounds and is_rounded(given, wanted):
             return
         self._problems.append(f"column '{column}': got {_type_text(given)}, expected {_type_text(wanted)}")
         if is_rounded(given, wanted):

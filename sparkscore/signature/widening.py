@@ -30,6 +30,16 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
     return _is_wider_number(given, wanted) or (_is_text(given) and _is_text(wanted)) or _are_bytes(given, wanted)
 
 
+def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Tell whether integers may become those of a type that Spark has none for; each value is looked at then.
+
+    Spark has no unsigned integers, so that no column could feed a tensor of them.
+    """
+    if _is_list(given) and _is_list(wanted):
+        return is_checked(given.value_type, wanted.value_type)
+    return bool(pa.types.is_signed_integer(given) and pa.types.is_unsigned_integer(wanted))
+
+
 def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
     """Give the type that a model gets of a column: the wanted one, without optional fields that the column lacks."""
     if _is_list(given) and _is_list(wanted):

@@ -99,6 +99,9 @@ def test_nothing_but_null_asks_for_a_schema(values: list[None]) -> None:
         ({"p": CLASSES}, "p array<float>", [([0.25, 0.75],), ([0.5, 0.5],)]),
         ({"p": np.array([[0.25], [0.5]])}, "p double", [(0.25,), (0.5,)]),
         ({"p": np.array([[0.25], [0.5]])}, "p array<double>", [([0.25],), ([0.5],)]),
+        ({"s": np.array([["a"], ["b"]]), "n": [1, 2]}, "s string, n int", [("a", 1), ("b", 2)]),
+        ({"s": np.array([["a"], [None]], object)}, "s string", [("a",), (None,)]),
+        ({"s": np.array([["a"], ["b"]], object)}, "s array<string>", [(["a"],), (["b"],)]),
         ({"p": np.zeros((2, 1, 1))}, "p array<array<float>>", [([[0.0]],), ([[0.0]],)]),
         ({"m": [{"a": 1.0}, {"b": 2.0}]}, "m map<string,double>", [([("a", 1.0)],), ([("b", 2.0)],)]),
         ({"m": [{0: 0.5}, {}]}, "m map<bigint,float>", [([(0, 0.5)],), ([],)]),
@@ -116,6 +119,7 @@ def test_outputs_go_by_name(columns: dict[str, Any], ddl: str, expected: list[tu
     [
         ({"label": ["x", "y"], "p": CLASSES}, "l string, p0 double, p1 double", [("x", 0.25, 0.75), ("y", 0.5, 0.5)]),
         ({"p": CLASSES}, "no double, yes double", [(0.25, 0.75), (0.5, 0.5)]),
+        ({"s": np.array([["a", "b"], ["c", "d"]], object)}, "x string, y string", [("a", "b"), ("c", "d")]),
         ({"variable": np.array([[0.25], [0.5]])}, "price double", [(0.25,), (0.5,)]),
         ({"output_label": [1, 0]}, "label bigint", [(1,), (0,)]),
         ({"out": [{"a": 1.0}, {"b": 2.0}]}, "p map<string,double>", [([("a", 1.0)],), ([("b", 2.0)],)]),

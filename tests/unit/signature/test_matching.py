@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkscore.errors import SignatureMismatchError
+from sparkscore.scorers.feed import feed_columns, feed_tensor
 from sparkscore.signature.matching import columns_without_null, describe_feeds, match_inputs, refuse_known_nulls
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.widening import is_exact, is_rounded
@@ -60,6 +62,8 @@ WIDER = {
 }
 NUMBERS = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "f32", "f64", "dec", "dec2"]
 FLOATS = {"f16", "f32", "f64"}
+# Spark has no unsigned integers: its own become such where each value is one.
+BY_VALUE = {(given, wanted) for given in NUMBERS[:4] for wanted in NUMBERS[4:8]}
 
 
 def matched(
@@ -114,7 +118,7 @@ def test_columns_match_where_the_table_says_so(given: str) -> None:
 
     for name, type_ in TYPES.items():
         for one in (ColumnInput("x", type_), TensorInput("x", type_, (-1, 1))):
-            if name in WIDER[given].split():
+            if name in WIDER[given].split() or (given, name) in BY_VALUE:
                 assert matched([one], columns) == [("x", ("x",))]
             else:
                 assert "column 'x': got " in refused([one], columns).what
@@ -133,7 +137,8 @@ def test_rounding_allows_what_the_tables_say(given: str) -> None:
     columns = pa.schema([("x", TYPES[given])])
 
     for name, type_ in TYPES.items():
-        if name in WIDER[given].split() or (given in NUMBERS and name in FLOATS):
+        is_taken = name in WIDER[given].split() or (given, name) in BY_VALUE
+        if is_taken or (given in NUMBERS and name in FLOATS):
             assert matched([ColumnInput("x", type_)], columns, rounds=True) == [("x", ("x",))]
         else:
             assert "model.round_inputs" not in refused([ColumnInput("x", type_)], columns, rounds=True).next_step
@@ -530,3 +535,20 @@ def test_columns_without_an_order_go_by_name_and_one_column_has_no_other() -> No
     ]
     alone = [TensorInput(None, pa.float64(), (-1, 1))]
     assert match_inputs(alone, pa.schema([("x", pa.float64())]), {}, rounds=False, order_doubt=DOUBT)
+
+
+@pytest.mark.parametrize("wanted", [pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()])
+@pytest.mark.parametrize("one", [ColumnInput, TensorInput])
+def test_unsigned_integers_take_those_of_spark_value_by_value(wanted: pa.DataType, one: Any) -> None:
+    """Spark has no unsigned integers: otherwise no column could feed such an input."""
+    shape = () if one is ColumnInput else ((-1, 1),)
+    rows = pa.table({"n": [0, 200]})
+
+    (feed,) = match_inputs([one("n", wanted, *shape)], rows.schema, {}, rounds=False)
+
+    fed = feed_tensor(rows, feed) if feed.shape else feed_columns(rows, [feed]).column("n").to_numpy()
+    assert (str(fed.dtype), fed.ravel().tolist()) == (str(wanted), [0, 200])
+    wrong = pa.table({"n": [-1, 5]})
+    with pytest.raises(SignatureMismatchError, match=r"MODEL_INPUT_VALUE.*'n'"):
+        feed_tensor(wrong, feed) if feed.shape else feed_columns(wrong, [feed])
+    assert "expected uint" in refused([one("n", wanted, *shape)], columns=pa.schema([("n", pa.float64())])).what
