@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from sparkscore.error_codes import ErrorCode
     from sparkscore.errors import SparkscoreError
     from sparkscore.run import Run, publish, score
     from sparkscore.spark.session import local_session
 
-__all__ = ["Run", "SparkscoreError", "__version__", "local_session", "publish", "score"]
+__all__ = ["ErrorCode", "Run", "SparkscoreError", "__version__", "local_session", "publish", "score"]
 
 _MODULE_OF = {
+    "ErrorCode": "sparkscore.error_codes",
     "Run": "sparkscore.run",
     "SparkscoreError": "sparkscore.errors",
     "local_session": "sparkscore.spark.session",

@@ -143,6 +143,13 @@ def message_of(error: BaseException) -> str:
     return error.text if isinstance(error, SparkscoreError) else str(error)
 
 
+def code_of(error: BaseException) -> str:
+    """Return what a record or an answer calls an error: its code, or the class of an exception that is not ours."""
+    if isinstance(error, SparkscoreError):
+        return error.code
+    return ErrorCode.INTERRUPTED if isinstance(error, (KeyboardInterrupt, SystemExit)) else type(error).__name__
+
+
 def names(items: Iterable[object]) -> str:
     """Write names for a message: quoted, sorted, at most five of them.
 

@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sparkscore.cli.interrupts import InterruptedRunError
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import SparkscoreError, message_of
+from sparkscore.errors import code_of, message_of
 from sparkscore.printable import printable
 from sparkscore.redaction import redact
 from sparkscore.rotating_log import make_room
@@ -77,11 +76,7 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
         error: what failed.
         **more: what stands before the error.
     """
-    if isinstance(error, SparkscoreError):
-        code: str = error.code
-    else:
-        code = ErrorCode.INTERRUPTED if isinstance(error, InterruptedRunError) else type(error).__name__
-    return {**more, "error": {"code": code, "message": redact(message_of(error))}}
+    return {**more, "error": {"code": code_of(error), "message": redact(message_of(error))}}
 
 
 def _write_traceback(error: BaseException, runs: Path) -> Path:

@@ -7,12 +7,13 @@ from enum import StrEnum, unique
 
 @unique
 class ErrorCode(StrEnum):
-    """The stable name of one kind of error or failure.
+    """The stable name of one kind of error or failure; `docs/errors.md` explains each.
 
-    A member is the text of its name, so it can be compared with a text and is stored as one.
+    A member is the text of its name, so it can be compared with a text and is stored as one. A new member gets its
+    explanation in a module beside this one.
     """
 
-    # The request: the deployment file, options and names
+    # The request
     AZURE_ARGUMENT = "AZURE_ARGUMENT"
     AZURE_EXPRESSION = "AZURE_EXPRESSION"
     AZURE_REFERENCE = "AZURE_REFERENCE"
@@ -38,7 +39,7 @@ class ErrorCode(StrEnum):
     USAGE = "USAGE"
     WORKING_DIRECTORY = "WORKING_DIRECTORY"
 
-    # This machine: Java, Spark, Python and packages
+    # The machine
     CONNECT_SESSION = "CONNECT_SESSION"
     DELTA_JAR = "DELTA_JAR"
     DELTA_MISSING = "DELTA_MISSING"
@@ -161,13 +162,14 @@ class ErrorCode(StrEnum):
     MINI_BATCH_TIMEOUT = "MINI_BATCH_TIMEOUT"
     OUTPUT_ALL_NULL = "OUTPUT_ALL_NULL"
     OUTPUT_COLUMNS = "OUTPUT_COLUMNS"
+    OUTPUT_KIND = "OUTPUT_KIND"
     OUTPUT_NULL = "OUTPUT_NULL"
     OUTPUT_ORDER = "OUTPUT_ORDER"
     OUTPUT_PARTITION_VALUE = "OUTPUT_PARTITION_VALUE"
     OUTPUT_ROWS = "OUTPUT_ROWS"
     OUTPUT_SHAPE = "OUTPUT_SHAPE"
     OUTPUT_TYPE = "OUTPUT_TYPE"
-    OUTPUT_TYPES = "OUTPUT_TYPES"
+    OUTPUT_UNKNOWN = "OUTPUT_UNKNOWN"
     OUTPUT_UNREADABLE = "OUTPUT_UNREADABLE"
     PROCESS_BROKEN = "PROCESS_BROKEN"
     PROCESS_ENDED = "PROCESS_ENDED"
@@ -182,7 +184,6 @@ class ErrorCode(StrEnum):
     OUTPUT_FEATURES = "OUTPUT_FEATURES"
     OUTPUT_FOREIGN_FILES = "OUTPUT_FOREIGN_FILES"
     OUTPUT_IDENTITY = "OUTPUT_IDENTITY"
-    OUTPUT_KIND = "OUTPUT_KIND"
     OUTPUT_MISSING = "OUTPUT_MISSING"
     OUTPUT_NOT_A_TABLE = "OUTPUT_NOT_A_TABLE"
     OUTPUT_NOT_NULL = "OUTPUT_NOT_NULL"
@@ -195,16 +196,16 @@ class ErrorCode(StrEnum):
     OUTPUT_RULE = "OUTPUT_RULE"
     OUTPUT_SCHEMA = "OUTPUT_SCHEMA"
     OUTPUT_SCHEMA_DIFFERS = "OUTPUT_SCHEMA_DIFFERS"
-    OUTPUT_UNKNOWN = "OUTPUT_UNKNOWN"
+    OUTPUT_TYPES = "OUTPUT_TYPES"
     OUTPUT_UNRECOVERED = "OUTPUT_UNRECOVERED"
     PUBLISH_FAILED = "PUBLISH_FAILED"
     PUBLISH_UNPROVEN = "PUBLISH_UNPROVEN"
     QUARANTINE_DIFFERS = "QUARANTINE_DIFFERS"
 
-    # The run, its record and its stage
+    # The run
+    ATTEMPTS_UNREADABLE = "ATTEMPTS_UNREADABLE"
     CHUNK_DIFFERS = "CHUNK_DIFFERS"
     LOG_FILE = "LOG_FILE"
-    ATTEMPTS_UNREADABLE = "ATTEMPTS_UNREADABLE"
     MANIFEST_CHANGED = "MANIFEST_CHANGED"
     NOTHING_FAILED = "NOTHING_FAILED"
     NOT_CLEANED = "NOT_CLEANED"

@@ -11,8 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import SparkscoreError, message_of
+from sparkscore.errors import code_of, message_of
 from sparkscore.record.versions import version_of_python, version_or_none
 from sparkscore.redaction import redact
 
@@ -332,11 +331,9 @@ def end_record(record: RunRecord, state: str, error: BaseException | None = None
 
 
 def _describe_error(error: BaseException) -> RecordedError:
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        message = str(error) or "the run was interrupted; nothing was published."
-        return RecordedError(code=ErrorCode.INTERRUPTED, message=message)
-    code = error.code if isinstance(error, SparkscoreError) else type(error).__name__
-    return RecordedError(code=code, message=redact(message_of(error)))
+    is_interrupt = isinstance(error, (KeyboardInterrupt, SystemExit))
+    message = message_of(error) or ("the run was interrupted; nothing was published." if is_interrupt else "")
+    return RecordedError(code=code_of(error), message=redact(message))
 
 
 def _now() -> str:

@@ -1,0 +1,39 @@
+"""Write the page of error codes, `docs/errors.md`, from the registry (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sparkscore.error_codes import of_inputs, of_models, of_outputs, of_requests
+from sparkscore.error_codes.explanation import Section
+
+SECTIONS: Final[tuple[Section, ...]] = (
+    *of_requests.SECTIONS,
+    *of_models.SECTIONS,
+    *of_inputs.SECTIONS,
+    *of_outputs.SECTIONS,
+)
+_INTRODUCTION: Final = """\
+# Error codes
+
+Every message of sparkscore begins with a code: `[CODE] what: got …, expected …. State of the data. Next step.` The same
+code is in the run record, in the quarantine and in `error.code` of the exception in Python, a member of
+`sparkscore.ErrorCode` that compares with its text. Codes are stable; the sentences may change.
+"""
+
+
+def errors_page() -> str:
+    """Return the page as Markdown."""
+    return "\n".join([_INTRODUCTION, *(line for section in SECTIONS for line in _lines(section))])
+
+
+def _lines(section: Section) -> Iterator[str]:
+    yield f"## {section.title}\n"
+    if section.text:
+        yield f"{section.text}\n"
+    yield "| code | meaning | what to do |"
+    yield "|---|---|---|"
+    for code, explanation in section.codes.items():
+        yield f"| `{code}` | {explanation.meaning} | {explanation.next_step} |"
+    yield ""
