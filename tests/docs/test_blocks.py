@@ -105,7 +105,7 @@ def assert_shown(documented: str, printed: str) -> None:
 
 def comparable(text: str) -> Iterator[str]:
     """Leave out what differs from run to run and place to place: ids, times, the working directory, widths."""
-    for line in text.replace(str(Path.cwd()), "HERE").replace(DOCUMENTED_FOLDER, "HERE").splitlines():
+    for line in without_folder(text).splitlines():
         changed = re.sub(r"run-\d{8}-\d{6}-[0-9a-f]{6}", "RUN", line)
         changed = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME", changed)
         changed = re.sub(r"(?<=^  seconds).*", "", changed)
@@ -114,6 +114,13 @@ def comparable(text: str) -> Iterator[str]:
         changed = " ".join(changed.replace("|", " | ").split())
         if set(changed) - set("-+─ "):
             yield changed
+
+
+def without_folder(text: str) -> str:
+    """Name the working directory HERE, also where the command has cut the front of a long path."""
+    here = str(Path.cwd())
+    text = text.replace(here, "HERE").replace(DOCUMENTED_FOLDER, "HERE")
+    return re.sub(r"…(\S+)(?=/)", lambda cut: "HERE" if here.endswith(cut[1]) else cut[0], text)
 
 
 @pytest.fixture
@@ -173,6 +180,7 @@ def test_the_example_of_the_readme_works_in_a_shell(tmp_path: Path, monkeypatch:
         ("  seconds       1.0 (plan 1.0)", "  seconds 99"),
         ("|a  |1  |", "+---+\n|a|1|"),
         (f"log   {DOCUMENTED_FOLDER}/runs/run.log", f"log {Path.cwd()}/runs/run.log"),
+        (f"{DOCUMENTED_FOLDER}/a.csv", f"…{Path.cwd().name}/a.csv"),
     ],
 )
 def test_the_comparison_passes_over_ids_times_widths_and_the_working_directory(documented: str, printed: str) -> None:
@@ -187,6 +195,7 @@ def test_the_comparison_passes_over_ids_times_widths_and_the_working_directory(d
         ("a\nb", "a\nc\nb"),
         ("", "a"),
         (f"{DOCUMENTED_FOLDER}/a.csv", "/elsewhere/a.csv"),
+        (f"{DOCUMENTED_FOLDER}/a.csv", "…elsewhere/a.csv"),
         (f"{DOCUMENTED_FOLDER}/a.csv", f"{Path.cwd()}/b/a.csv"),
     ],
 )

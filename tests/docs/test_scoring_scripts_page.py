@@ -53,13 +53,12 @@ def refusal_of(declared: str, returned: str) -> str:
 def test_the_page_names_every_refusal_of_a_script() -> None:
     text = (Path(__file__).parents[2] / "docs" / PAGE).read_text(encoding="utf-8")
     package = Path(sparkscore.scorers.__file__).parent
-    constants = [
-        str(node.value)
+    codes = {
+        node.attr
         for file in package.glob("script*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant)
-    ]
-    codes = {constant for constant in constants if constant.startswith("SCRIPT_")}
+        if isinstance(node, ast.Attribute) and node.attr.startswith("SCRIPT_")
+    }
 
     assert codes
     assert {code for code in codes if f"`{code}`" not in text} == set()
