@@ -18,9 +18,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 AZURE_SCHEMA = "https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json"
 # The page says these with the section that they belong to.
 ELSEWHERE = {"settings.environment_variables", "settings.instance_count"}
-# Settings that no code reads yet and that change no result.
 SECTIONS = ("", "model", "code_configuration", "settings", "settings.retry_settings", "input", "output", "python")
 AZURE_SECTIONS = ("resources", "environment")
+# Keys that only Azure's service reads; they have one table at the end of the page.
+RECORDED = "recorded"
 DEFAULTS_OF_AZURE = "Azure's"
 
 
@@ -102,16 +103,30 @@ def status_of(path: str, value: Mapping[str, Any]) -> str:
     return f"Refused for now: {', '.join(f'`{each}`' for each in refused)}." if refused else ""
 
 
+def is_recorded(key: Key) -> bool:
+    return key.meaning.endswith("; recorded.")
+
+
+def table_of_recorded() -> str:
+    keys = [key for section in (*SECTIONS, *AZURE_SECTIONS) for key in keys_of(section) if is_recorded(key)]
+    rows = [f"| `{key.name}` | {key.meaning.removesuffix('; recorded.')}. |" for key in keys]
+    return "\n".join(["| key | meaning |", "|---|---|", *rows])
+
+
 def table_of(section: str) -> str:
+    if section == RECORDED:
+        return table_of_recorded()
     lines = [f"| key | meaning | default | {DEFAULTS_OF_AZURE} |", "|---|---|---|---|"]
     for key in keys_of(section):
+        if is_recorded(key):
+            continue
         meaning = f"{key.meaning} **{key.status}**" if key.status else key.meaning
         azure = key.azure if key.default not in (key.azure, "required") else ""
         lines.append(f"| `{key.name}` | {meaning} | {key.default} | {azure} |".replace("  |", " |"))
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("section", [*SECTIONS, *AZURE_SECTIONS])
+@pytest.mark.parametrize("section", [*SECTIONS, *AZURE_SECTIONS, RECORDED])
 def test_each_table_says_what_the_schema_says(section: str) -> None:
     mark = f"<!-- keys: {section or 'top level'} -->"
     text = PAGE.read_text(encoding="utf-8")
