@@ -19,6 +19,7 @@ from sparkscore.sources.delta import DeltaSource
 from sparkscore.sources.failed_items import FailedItems, items_of, open_failed
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.formats import detect_format
+from sparkscore.sources.reader_options import check_options
 from sparkscore.sources.spark_files import SparkFilesSource
 
 __all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
@@ -82,7 +83,7 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
     Raises:
         SourceNotFoundError: nothing is there, or nothing to score.
         SourceError: it cannot be read.
-        ConfigError: no location is given.
+        ConfigError: no location is given, or an option would leave something out.
     """
     if not config.location:
         raise ConfigError(
@@ -91,6 +92,7 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
             next_step="Name it with --input LOCATION or 'input.location' in the deployment.",
         )
     chosen = detect_format(config, is_files_by_default=is_files_by_default, is_no_code=is_no_code)
+    check_options(config.options, chosen)
     source = _SOURCES[chosen](spark, config.model_copy(update={"format": chosen}))
     if source.snapshot.items == 0:
         raise SourceNotFoundError(

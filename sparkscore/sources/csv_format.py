@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,7 @@ from sparkscore.survey.csv_bytes import Dialect
 _DEFAULTS: Final = {"header": "true", "mode": "FAILFAST", "multiline": "true"}
 # How Spark guesses types, and whether it compares headers; both are done here.
 _NOT_FOR_SPARK: Final = frozenset({"inferschema", "samplingratio", "preferdate", "enforceschema"})
-# As Spark's CSVExprUtils.toChar has them.
+# As Spark's CSVExprUtils has them.
 _ESCAPED: Final = {r"\t": "\t", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\"": '"', r"\'": "'", r"\\": "\\"}
 _FORMATS: Final = {"date": "dateformat", "timestamp": "timestampformat", "timestamp_ntz": "timestampntzformat"}
 _SPECIAL: Final = ("nanvalue", "positiveinf", "negativeinf")
@@ -88,7 +89,7 @@ def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) ->
     sep = options.get("sep", options.get("delimiter", ","))
     return Dialect(
         encoding=codecs.lookup(encoding).name,
-        sep=_ESCAPED.get(sep, sep),
+        sep=_separator(sep),
         quote=options["quote"].strip("\0"),
         escape=options["escape"].strip("\0"),
         comment=options.get("comment", "").strip("\0"),
@@ -97,6 +98,24 @@ def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) ->
         skips_leading=_is_true(options, "ignoreleadingwhitespace"),
         skips_trailing=_is_true(options, "ignoretrailingwhitespace"),
     )
+
+
+def _separator(written: str) -> str:
+    r"""Read a separator, in which ``\t`` stands for a tab.
+
+    Raises:
+        ConfigError: it is empty, or Spark does not know one of its escapes.
+    """
+    parts = re.findall(r"\\.|\\|[^\\]+", written, re.DOTALL)
+    if not written or any(part.startswith("\\") and part not in _ESCAPED for part in parts):
+        raise ConfigError(
+            code="INPUT_OPTIONS",
+            what="'input.options.sep'",
+            got=f"'{written}'",
+            expected=f"one sign or more, with no other escapes than {' '.join(_ESCAPED)}",
+            next_step='Write the sign itself: in YAML "\\u0001", in double quotes, is the sign with that number.',
+        )
+    return "".join(_ESCAPED.get(part, part) for part in parts)
 
 
 def _is_true(options: Mapping[str, str], key: str) -> bool:

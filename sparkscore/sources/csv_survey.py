@@ -33,11 +33,18 @@ _FIXES: Final = {
     "backslash": "If the file was written by Spark, MySQL or so, which escape quotes by a backslash, set escape: '\\' "
     "below 'input.options'; else correct the file.",
     "doubled quote": "If quotes are doubled inside values, leave out 'input.options.escape'; else correct the file.",
+    "quoted end": "Tell what ends lines, so that it is kept inside values: 'input.options: {lineSep: \"\\r\\n\"}', in "
+    'double quotes (for CR alone "\\r"). Or write line feeds inside values, as spreadsheets do.',
     "line ends": "Write all lines with the same end (dos2unix does it), or, if no value holds a line end, set "
     "'input.options: {multiLine: \"false\"}'.",
 }
-_CODES: Final = {"line ends": ErrorCode.INPUT_LINE_ENDS, "open quote": ErrorCode.INPUT_OPEN_QUOTE}
+_CODES: Final = {
+    "line ends": ErrorCode.INPUT_LINE_ENDS,
+    "quoted end": ErrorCode.INPUT_LINE_ENDS,
+    "open quote": ErrorCode.INPUT_OPEN_QUOTE,
+}
 _WANTED: Final = {
+    "quoted end": "another line end inside values, since Spark's reader makes a line feed of this one",
     "line ends": "one line end in all of the file",
     "doubled quote": "each quote inside a value behind a backslash",
 }

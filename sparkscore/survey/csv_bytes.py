@@ -18,11 +18,14 @@ import numpy.typing as npt
 
 from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
-Kind = Literal["bytes", "unreadable", "open quote", "backslash", "quote inside", "doubled quote", "line ends"]
+Kind = Literal[
+    "bytes", "unreadable", "quoted end", "open quote", "backslash", "quote inside", "doubled quote", "line ends"
+]
 
 #: What ends a line.
 LINE_ENDS: Final = ("\n", "\r", "\r\n")
 _HELD: Final = 8
+_NOWHERE: Final = np.empty(0, dtype=np.intp)
 _NAMES_OF_ENDS: Final = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
 
 
@@ -106,9 +109,11 @@ def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
             opening, closing = quotes[int(is_inside) :: 2], quotes[int(not is_inside) :: 2]
             if not (around[signs[opening - 1]].all() and around[signs[closing + 1]].all()):
                 return False
-            if dialect.reads_lines and _has_inside(signs, quotes, is_inside=is_inside):
+            if _has_end_inside(data, quotes, dialect, is_inside=is_inside):
                 return False
             is_inside ^= bool(len(quotes) % 2)
+        elif is_inside and _has_end_inside(data, _NOWHERE, dialect, is_inside=True):
+            return False
         # Most files have line feeds only, and to count them takes longer than all else here.
         is_counted = b"\r" in data
         has_feeds |= not is_counted and b"\n" in data
@@ -125,10 +130,13 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
     yield None
 
 
-def _has_inside(signs: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], *, is_inside: bool) -> bool:
-    """Tell whether a line ends inside quotes."""
-    ends = np.flatnonzero((signs == ord("\n")) | (signs == ord("\r")))
+def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
+    """Tell whether a line may end inside quotes; line feeds are common there, and kept in whole files."""
     # The first byte and the last were looked at before, or will be.
+    if not (b"\r" in data[1:-1] or (dialect.reads_lines and b"\n" in data[1:-1])):
+        return False
+    signs = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero((signs == ord("\r")) | ((signs == ord("\n")) & dialect.reads_lines))
     ends = ends[(ends > 0) & (ends < len(signs) - 1)]
     return bool(((np.searchsorted(quotes, ends) + is_inside) % 2).any())
 
@@ -210,7 +218,12 @@ class _Walk:
         is_quoted = self._state in {"quoted", "escaped"}
         if self._dialect.reads_lines:
             return self._open_quote() if is_quoted else None
-        if is_quoted or token == self._first_end:
+        if is_quoted:
+            # Unless it is told what ends a line, the parser makes a line feed of it inside of quotes too.
+            is_lost = token.startswith(self._first_end) and not (token == LINE_ENDS[0] or self._dialect.line_end)
+            told = f"{_NAMES_OF_ENDS.get(token)} inside a value in line {self._line - 1:,}, as at the ends of lines"
+            return FileFault("quoted end", told) if is_lost else None
+        if token == self._first_end:
             return None
         found, first = (_NAMES_OF_ENDS.get(end, "another") for end in (token, self._first_end))
         return FileFault("line ends", f"line {self._line - 1:,} ends with {found}, and lines before it with {first}")

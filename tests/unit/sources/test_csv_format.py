@@ -28,6 +28,7 @@ def test_without_options_files_are_as_rfc_4180_has_them() -> None:
         ({"sep": ";"}, Dialect(sep=";")),
         ({"delimiter": "\\t"}, Dialect(sep="\t")),
         ({"SEP": "||"}, Dialect(sep="||")),
+        ({"sep": "|\\t\\\\"}, Dialect(sep="|\t\\")),
         ({"quote": "'"}, Dialect(quote="'", escape="'")),
         ({"quote": ""}, Dialect(quote="", escape="")),
         ({"escape": "\\"}, Dialect(escape="\\")),
@@ -62,3 +63,9 @@ def test_forms_of_the_user_are_read_by_spark() -> None:
 def test_a_wide_encoding_is_not_cut_into_lines() -> None:
     with pytest.raises(ConfigError, match=r"\[INPUT_ENCODING\].*multiLine"):
         csv_format({"encoding": "utf-16", "multiLine": "false"})
+
+
+@pytest.mark.parametrize("sep", ["", "\\u0001", "\\|", "\\"])
+def test_a_separator_that_spark_does_not_read_is_refused(sep: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[INPUT_OPTIONS\] 'input\.options\.sep'.*in YAML"):
+        csv_format({"sep": sep})

@@ -39,6 +39,8 @@ def kind_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None: 
         '1, "a"\n',
         '"a" ,1\n"b"\t\n',
         'a,b\r\n1,"x\ny"\r\n',
+        'a,b\r\n1,"x\ry"\r\n',
+        'a,b\n1,"x\r\ny"\n2,"z\rz"\n',
         "don't,1\n",
         "\ufeffid,x\n1,2\n",
     ],
@@ -61,6 +63,10 @@ def test_what_is_right_passes(text: str, tmp_path: Path) -> None:
         ('2,"b"b\n', "quote inside"),
         ('2,"b" b\n', "quote inside"),
         ('2,"b" "b"\n', "quote inside"),
+        ('a\r\n"1\r\n2"\r\n', "quoted end"),
+        ('"a\r\nb"\r\n1\r\n', "quoted end"),
+        ('a\r"1\r2"\r', "quoted end"),
+        ('a\r"1\r\n2"\r', "quoted end"),
         ("a\n1\r\n", "line ends"),
         ("a\r\n1\n", "line ends"),
         ("a\n1\r2\n", "line ends"),
@@ -142,6 +148,21 @@ def test_a_file_that_cannot_be_unpacked_is_unreadable(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_opened_is_its_readers_business(tmp_path: Path) -> None:
     assert find_fault(str(tmp_path / "missing.csv"), Dialect()) is None
+
+
+def test_a_line_end_inside_is_kept_where_it_is_told_what_ends_lines(tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "a.csv", 'a\r\n"1\r\n2"\r\n', Dialect(line_end="\r\n")) is None
+    assert kind_of(tmp_path / "a.csv", 'a\r\n"1\r\n2"\r\n', Dialect(reads_lines=True)) == "open quote"
+
+
+@pytest.mark.parametrize("inside", ["\r\n" * 20, "x" * 9 + "\r\n" + "x" * 9])
+def test_a_line_end_is_seen_in_blocks_without_a_quote(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_bytes, "_BLOCK_BYTES", 4)
+
+    assert kind_of(tmp_path / "a.csv", f'a\r\n"{inside}"\r\n') == "quoted end"
+    assert kind_of(tmp_path / "a.csv", f'a\r\n"{inside}"\r\n', BY_LINE) == "open quote"
 
 
 SIGNS = st.text(st.sampled_from('ab",\\\n\r é'), max_size=12)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from sparkscore.errors import ConfigError
+from sparkscore.sources.reader_options import check_options
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("name", ["pathGlobFilter", "modifiedafter", "recursiveFileLookup", "basePath", "path"])
+def test_files_are_chosen_by_the_location_alone(name: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[INPUT_OPTIONS\] 'input\.options\.{name}'.*glob"):
+        check_options({name: "true"}, kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "told"),
+    [
+        ({"separator": ";"}, "csv", "Correct its name"),
+        ({"delimeter": ";"}, "csv", "Did you mean 'delimiter'"),
+        ({"ignoreLeadingWhitespaces": "true"}, "csv", "Did you mean 'ignoreLeadingWhiteSpace'"),
+        ({"multiline_": "true"}, "json", "Did you mean 'multiLine'"),
+        ({"sep": ";"}, "json", "json reader does not have"),
+        ({"header": "true"}, "parquet", "parquet reader does not have"),
+        ({"header": "no"}, "csv", "got 'no', expected true or false"),
+        ({"comment": "//"}, "csv", "got '//', expected no more than 1 sign."),
+        ({"mode": "FAIL_FAST"}, "csv", "PERMISSIVE, expected one of FAILFAST"),
+    ],
+)
+def test_what_spark_would_pass_over_is_refused(options: dict[str, str], kind: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[INPUT_OPTIONS\]") as caught:
+        check_options(options, kind)
+
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"HEADER": "False", "Delimiter": ";", "MODE": "permissive", "ignoreCorruptFiles": "true"}, "csv"),
+        ({"multiline": "TRUE", "primitivesAsString": "true", "timeZone": "UTC"}, "json"),
+        ({"mergeSchema": "false", "parquet.crypto.factory.class": "x", "datetimeRebaseMode": "LEGACY"}, "parquet"),
+        ({"versionAsOf": "3"}, "delta"),
+        ({"quote": "", "escape": "\\", "comment": "#", "lineSep": "\r\n"}, "csv"),
+        ({"anything": "1"}, "files"),
+    ],
+)
+def test_options_of_the_reader_pass(options: dict[str, str], kind: str) -> None:
+    check_options(options, kind)
