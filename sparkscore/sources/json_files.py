@@ -18,6 +18,7 @@ from sparkscore.sources.encodings import WIDE, given_encoding, unreadable, with_
 from sparkscore.sources.json_types import TypesOfJson, names_in
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.spark.schema import arrow_type_or_none
+from sparkscore.survey.declared_texts import UTC
 from sparkscore.survey.json_fits import Formats
 from sparkscore.survey.json_kinds import Seen
 from sparkscore.survey.json_look import Found, Part, Share, look
@@ -162,6 +163,7 @@ class _Look:
         self._formats = Formats(
             bool(_option(options, "dateFormat")),
             bool(_option(options, "timestampFormat") or _option(options, "timestampNTZFormat")),
+            _option(options, "timeZone") or UTC,
         )
         self._drops_bad = not _is_strict(options)
 

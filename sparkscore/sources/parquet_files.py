@@ -29,6 +29,7 @@ from sparkscore.sources.parquet_types import (
     file_type,
     filled,
     has_null_inside,
+    in_order_of,
     is_castable,
     is_same,
     is_shape_of,
@@ -209,7 +210,9 @@ class _Planner:
         present = list(dict.fromkeys(name for footer, _ in self._firsts for name in footer.columns))
         chosen = present if wanted is None else [name for name in present if name in wanted]
         self._names = [name for name in chosen if not self._declared or name in self._declared]
-        self._is_planned = False
+        # Spark looks at the types of all columns of a file, also of those that are left out.
+        left_out = [name for name in present if name not in self._names]
+        self._is_planned = any(_is_foreign(kind) for name in left_out for kind in self._found(name))
 
     def plan(self) -> ParquetPlan | None:
         self._refuse_codecs()
@@ -284,7 +287,7 @@ class _Planner:
         """Note whether the files cannot be left to Spark."""
         for kind, file in found.items():
             is_untyped = kind.is_null or (kind.spark is not None and has_null_inside(kind.spark))
-            if is_untyped and not kind.is_null and not is_shape_of(kind.spark or told, told):
+            if is_untyped and not kind.is_null and not is_shape_of(in_order_of(kind.spark or told, told), told):
                 self._refuse_inside(name, kind, file, told)
             is_other = isinstance(told, DecimalType) and not is_same(told, kind.spark or told)
             if kind.is_nanos or is_untyped or is_other:
@@ -298,18 +301,29 @@ class _Planner:
         self._is_planned = True
         if kind.is_null or (kind.stored is not None and is_same(kind.stored, target)):
             return
-        if kind.spark is not None and has_null_inside(kind.spark) and is_shape_of(kind.spark, target):
+        if (
+            kind.spark is not None
+            and has_null_inside(kind.spark)
+            and is_shape_of(in_order_of(kind.spark, target), target)
+        ):
             return
         if kind.spark is None:
             self._refuse_type(name, kind, file)
         if kind.is_nanos or not is_castable(kind.spark, target):
+            of_files = {_spark(each) for each in self._found(name)}
+            advice = (
+                f"Declare it as the files have it, and convert it in the script: "
+                f"'input.schema: {self._line({name: _spark(kind)})}'"
+                if len(of_files) == 1
+                else f"The files have it as {' and '.join(sorted(of_files))}: write it with one type, or leave it "
+                "out of 'input.schema'"
+            )
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_TYPES,
                 what=f"column '{name}' of the parquet files, declared {target.simpleString()}",
                 got=f"{_told(kind)} in '{file.path}'",
                 expected="a type whose values the declared one holds",
-                next_step=f"Declare it as the files have it, or convert it in the script: "
-                f"'input.schema: {self._line({name: _spark(kind)})}'.",
+                next_step=f"{advice}.",
             )
 
     def _refuse_type(self, name: str, kind: FileType, file: InputFile) -> NoReturn:
@@ -350,6 +364,10 @@ class _Planner:
     def _line(self, changed: Mapping[str, str]) -> str:
         types = {name: _spark(next(iter(self._found(name)))) for name in self._names}
         return schema_line({**types, **{name: kind.simpleString() for name, kind in self._declared.items()}}, changed)
+
+
+def _is_foreign(kind: FileType) -> bool:
+    return kind.spark is None or kind.stored is not None or kind.is_null or has_null_inside(kind.spark)
 
 
 def _spark(kind: FileType) -> str:

@@ -17,7 +17,6 @@ from pyspark.sql.types import (
     DecimalType,
     DoubleType,
     FloatType,
-    FractionalType,
     IntegerType,
     IntegralType,
     LongType,
@@ -33,6 +32,7 @@ from pyspark.sql.types import (
 )
 
 _MOST_DIGITS: Final = 38
+_BIGINT_DIGITS: Final = 19
 _INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
 _RAW: Final = "write it as what it means, or declare it {kind} to get the stored numbers"
 
@@ -264,6 +264,24 @@ def is_shape_of(kind: DataType, whole: DataType) -> bool:
     return is_same(kind, whole)
 
 
+def in_order_of(kind: DataType, whole: DataType) -> DataType:
+    """Give a type with its fields as the other one has them: Spark reads fields by name, and casts them by place.
+
+    A field that is absent is NULL, whatever its type.
+    """
+    if isinstance(kind, ArrayType) and isinstance(whole, ArrayType):
+        return ArrayType(in_order_of(kind.elementType, whole.elementType))
+    if isinstance(kind, MapType) and isinstance(whole, MapType):
+        return MapType(in_order_of(kind.keyType, whole.keyType), in_order_of(kind.valueType, whole.valueType))
+    if isinstance(kind, StructType) and isinstance(whole, StructType):
+        own = {field.name: field.dataType for field in kind}
+        fields = [
+            StructField(each.name, in_order_of(own.get(each.name, each.dataType), each.dataType)) for each in whole
+        ]
+        return StructType([*fields, *(field for field in kind if field.name not in whole.names)])
+    return kind
+
+
 def is_castable(one: DataType, other: DataType) -> bool:
     """Tell whether values of a type can be cast to another one and compared; numbers, and days as times of their start.
 
@@ -289,7 +307,8 @@ def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: P
     if isinstance(one, DecimalType) and isinstance(other, DecimalType):
         scale = max(one.scale, other.scale)
         return f"decimal({min(38, scale + max(one.precision - one.scale, other.precision - other.scale))},{scale})"
-    is_float = isinstance(one, (FloatType, DoubleType)) or isinstance(other, (FloatType, DoubleType))
-    if is_float or isinstance(one, FractionalType):
+    if isinstance(one, (FloatType, DoubleType)) or isinstance(other, (FloatType, DoubleType)):
         return "double"
-    return "decimal(38,0)" if isinstance(other, DecimalType) and not other.scale else "double"
+    (decimal,) = (kind for kind in (one, other) if isinstance(kind, DecimalType))
+    digits = max(_BIGINT_DIGITS, decimal.precision - decimal.scale) + decimal.scale
+    return f"decimal({digits},{decimal.scale})" if digits <= _MOST_DIGITS else "double"

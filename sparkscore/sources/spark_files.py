@@ -24,6 +24,7 @@ from sparkscore.sources.agreement import (
 )
 from sparkscore.sources.column_order import doubt_of_parquet, order_of_json
 from sparkscore.sources.declaration import declared_fields
+from sparkscore.sources.folder_keys import as_texts, check_key_values, with_key_values
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
@@ -41,6 +42,7 @@ from sparkscore.sources.samples import check_files_unchanged, with_samples
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark.jvm_names import refuse_unreadable_names
 from sparkscore.spark.settings import pinned_settings, read_from
+from sparkscore.survey.declared_texts import UTC
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # Of Parquet files Spark shall read all columns of all files.
@@ -59,6 +61,7 @@ class SparkFilesSource:
         self._options = _DEFAULT_OPTIONS.get(self._format, {}) | config.options
         if self._format == "json":
             self._options = json_options(self._options)
+        self._zone = {key.lower(): value for key, value in config.options.items()}.get("timezone", UTC)
         listing = list_files(config.location)
         readable, skipped = _readable(listing.files, listing.skipped)
         refuse_unreadable_names(spark, (file.path for file in readable))
@@ -95,7 +98,7 @@ class SparkFilesSource:
         declared = dict.fromkeys(self._without_null & set(columns), 0)
         others = set(columns) - self._without_null
         if self._json is not None:
-            return declared | self._json.count_nulls(others)
+            return declared | (self._json.count_nulls(others) if self._json.are_all_read else {})
         if self._format != "parquet":
             return declared
         return declared | count_nulls([file.path for file in self._files], others)
@@ -115,6 +118,8 @@ class SparkFilesSource:
         try:
             with pinned_settings(spark):
                 schema = self._schema(spark, config, keys)
+                if folder is not None and config.schema_ddl:
+                    check_key_values(self._files, folder, schema, keys, self._zone)
                 frame = self._rows(spark, schema, keys, folder if keys else None)
                 check_column_names(schema.names, self._format)
                 # Spark moves the keys of folders behind all others, whatever the schema says.
@@ -161,10 +166,13 @@ class SparkFilesSource:
     def _rows(
         self, spark: SparkSession, schema: StructType, keys: tuple[str, ...], partitioned: Path | None
     ) -> DataFrame:
+        texts = as_texts(schema, keys)
         if self._plan is None:
-            return with_source_file(self._load(spark, schema, partitioned))
-        load = partial(self._load, spark, partitioned=partitioned)
-        return read_plan(self._plan, schema, keys, lambda stored, files: load(stored, files=files))
+            frame = with_source_file(self._load(spark, texts, partitioned))
+        else:
+            load = partial(self._load, spark, partitioned=partitioned)
+            frame = read_plan(self._plan, texts, keys, lambda stored, files: load(stored, files=files))
+        return with_key_values(frame, schema, keys, self._zone)
 
     def _schema_of_files(
         self, spark: SparkSession, declared: StructType | None, wanted: tuple[str, ...] | None

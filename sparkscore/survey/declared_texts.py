@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection
 from datetime import date, datetime, timezone
 from decimal import Context, Decimal, InvalidOperation
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -157,18 +158,27 @@ def _is_exact(kind: str, zone: str) -> bool:
 def _holds_in(zone: str) -> _Holds:
     """Leave out the times that clocks of the zone have passed over, such as an hour of a night in spring."""
     is_time = _holds("timestamp")
-    try:
-        clocks = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):  # an offset has no such hour
-        return is_time
-    return lambda text: is_time(text) and _is_there(_LOCAL.fullmatch(text), clocks)
+    return lambda text: is_time(text) and _is_there(_LOCAL.fullmatch(text), zone)
 
 
-def _is_there(found: re.Match[str] | None, clocks: ZoneInfo) -> bool:
+def _is_there(found: re.Match[str] | None, zone: str) -> bool:
     if found is None:  # it has its own zone
         return True
-    local = datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
-    if not date.min < local.date() < date.max:
+    return clocks_show(datetime(*(int(part or 0) for part in found.groups())), zone)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+def clocks_show(local: datetime, zone: str) -> bool:
+    """Tell whether clocks of a zone have shown a time; an offset has no hour that they pass over."""
+    clocks = _clocks_of(zone)
+    if clocks is None or not date.min < local.date() < date.max:
         return True
     moment = local.replace(tzinfo=clocks).astimezone(timezone.utc)  # noqa: UP017 - UTC is a name here
     return moment.astimezone(clocks).replace(tzinfo=None) == local
+
+
+@cache
+def _clocks_of(zone: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return None

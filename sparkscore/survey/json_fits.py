@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import available_timezones
 
 import numpy as np
 import pyarrow as pa
 
+from sparkscore.survey.declared_texts import UTC, clocks_show
 from sparkscore.survey.json_numbers import is_beyond_double
 from sparkscore.survey.json_records import NotFinite, Number
 
@@ -33,14 +35,22 @@ _MOMENT: Final = re.compile(
 # Source: Spark's JacksonParser takes these texts for numbers, whatever 'allowNonNumericNumbers' says of tokens.
 _NOT_FINITE: Final = {"NaN", *(sign + word for sign in ("", "+", "-") for word in ("INF", "Infinity"))}
 _MICROSECONDS: Final = 6
+_OFFSET: Final = re.compile(r"(?:UTC|GMT|UT)?[+-](\d{1,2})(?::?[0-5]\d(?::?[0-5]\d)?)?")
+_MOST_HOURS: Final = 18
 
 
 @dataclass(frozen=True)
 class Formats:
-    """Whether the deployment says how dates and times are written; they are then Spark's matter."""
+    """What the deployment says of dates and times.
+
+    Attributes:
+        has_date, has_time: whether it says how they are written; they are then Spark's matter.
+        zone: the zone of times without one.
+    """
 
     has_date: bool = False
     has_time: bool = False
+    zone: str = UTC
 
 
 def check_of(kind: pa.DataType, formats: Formats) -> Check:
@@ -63,7 +73,7 @@ def _check_of(kind: pa.DataType, formats: Formats) -> Check:  # noqa: PLR0911 - 
     if pa.types.is_date(kind):
         return _any_text if formats.has_date else _date
     if pa.types.is_timestamp(kind):
-        return _any_text if formats.has_time else _of_moment(has_zone=kind.tz is not None)
+        return _any_text if formats.has_time else _of_moment(formats.zone if kind.tz is not None else "")
     return _PLAIN.get(kind, _anything)
 
 
@@ -166,18 +176,32 @@ def _date(value: Any) -> str:
     return "" if _DATE.fullmatch(value) and _is_moment(value) else "a text that is no date as 2026-01-31"
 
 
-def _of_moment(*, has_zone: bool) -> Check:
+def _of_moment(zone: str) -> Check:
+    """Give the check of times; without a zone for an empty one."""
+
     def check(value: Any) -> str:
         if _any_text(value):
             return _kind(value)
         found = _MOMENT.fullmatch(value)
         if found is None or not _is_moment(value):
             return "a text that is no time as 2026-01-31T23:59:59.999999"
-        if found[8] and not has_zone:
+        if found[8] and not zone:
             return "a time with a zone"
+        if zone and not _has_clocks(found, zone):
+            return "an hour that clocks pass over in spring, or an offset or zone that nobody has"
         return "a time with parts of a microsecond" if (found[7] or "")[_MICROSECONDS:].strip("0") else ""
 
     return check
+
+
+def _has_clocks(found: re.Match[str], zone: str) -> bool:
+    """Tell whether a time is there in its own zone, or in that of times without one."""
+    own = found[8] or zone
+    if offset := _OFFSET.fullmatch(own):
+        return int(offset[1]) < _MOST_HOURS
+    if found[8] and own.removeprefix("Z") and own not in available_timezones():
+        return False
+    return clocks_show(datetime(*(int(part or 0) for part in found.groups()[:6])), own)  # type: ignore[arg-type]  # noqa: DTZ001
 
 
 def _is_moment(text: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_files import ParquetPlan, plan_parquet, read_footers
+from sparkscore.sources.parquet_types import in_order_of
 from sparkscore.spark.schema import columns_of, schema_of
 
 Plan = Callable[..., ParquetPlan | None]
@@ -59,7 +60,7 @@ def test_times_in_nanoseconds_are_planned(plan: Plan) -> None:
     assert types(plan(table)) == {"id": "bigint", "clock": "timestamp_ntz", "at": "timestamp"}
     assert types(plan(table, declared="at timestamp")) == {"at": "timestamp"}
     assert types(plan(table, declared="at bigint")) == {"at": "bigint"}
-    assert plan(table, wanted=["id"]) is None
+    assert types(plan(table, wanted=["id"])) == {"id": "bigint"}
     assert "'input.schema: clock timestamp_ntz'" in told(plan, table, declared="clock timestamp")
 
 
@@ -85,6 +86,27 @@ def test_a_file_without_rows_says_nothing_of_types(plan: Plan) -> None:
     assert plan(whole.slice(0, 0), whole) is None
 
 
+def test_a_declared_type_that_only_some_files_have_is_not_advised_against(plan: Plan) -> None:
+    message = told(plan, pa.table({"x": ["a"]}), pa.table({"x": [1]}), declared="x string")
+
+    assert "have it as bigint and string: write it with one type" in message
+
+
+def test_fields_are_read_in_the_order_of_all_files(plan: Plan) -> None:
+    one, other = pa.table({"x": [{"a": None, "b": 5}]}), pa.table({"x": [{"b": 7, "a": 2}]})
+
+    found = plan(one, other)
+
+    assert types(found) == {"x": "struct<a:bigint,b:bigint>"}
+    assert found is not None
+    read = [group.columns["x"].read for group in found.groups]
+    assert [in_order_of(kind, found.schema["x"].dataType).simpleString() for kind in read if kind is not None] == [
+        "struct<a:int,b:bigint>",
+        "struct<a:bigint,b:bigint>",
+    ]
+    assert types(plan(other, one)) == {"x": "struct<b:bigint,a:bigint>"}
+
+
 def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: Plan) -> None:
     nothing = pa.table({"x": pa.array([[], None], pa.list_(pa.null()))})
     whole = pa.table({"x": [["a"]]})
@@ -103,6 +125,8 @@ def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: 
         (pa.int32(), pa.int64(), "id bigint"),
         (pa.float32(), pa.float64(), "id double"),
         (pa.decimal128(4, 2), pa.decimal128(5, 3), "id decimal(5,3)"),
+        (pa.uint64(), pa.int64(), "id decimal(20,0)"),
+        (pa.decimal128(38, 30), pa.int64(), "id double"),
         (pa.int64(), pa.string(), "one type in all files"),
         (pa.bool_(), pa.int64(), "one type in all files"),
         (pa.timestamp("us"), pa.timestamp("us", "UTC"), "one type in all files"),
@@ -151,7 +175,7 @@ def test_types_that_spark_cannot_read_or_takes_for_bare_numbers_are_refused(
     assert message.startswith(f"[INPUT_TYPES] column 'c' of the Parquet file '{tmp_path / 'a.parquet'}'")
     assert type_ in message
     assert "Correct the files: write it" in message
-    assert plan(pa.table({"id": range(len(values)), "c": values}), wanted=["id"]) is None
+    assert types(plan(pa.table({"id": range(len(values)), "c": values}), wanted=["id"])) == {"id": "bigint"}
 
 
 def test_the_stored_numbers_of_a_duration_can_be_declared(plan: Plan) -> None:

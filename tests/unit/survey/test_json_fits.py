@@ -11,7 +11,7 @@ from sparkscore.survey.json_fits import Formats, check_of
 from sparkscore.survey.json_records import JsonForm
 
 
-def misfit(declared: str, text: str, **formats: bool) -> str:
+def misfit(declared: str, text: str, **formats: Any) -> str:
     value: Any = JsonForm().decoder().decode(text)
     return check_of(parse_ddl(f"a {declared}").field(0).type, Formats(**formats))(value)
 
