@@ -15,7 +15,13 @@ from sparkscore.survey.csv_bytes import Dialect
 
 # FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
 # The others make Spark read what the files say: line ends inside quotes, and quotes doubled as RFC 4180 has them.
-_DEFAULTS: Final = {"header": "true", "mode": "FAILFAST", "multiline": "true"}
+# A column may have the name that Spark gives to rows which it cannot read, where that is not another one.
+_DEFAULTS: Final = {
+    "header": "true",
+    "mode": "FAILFAST",
+    "multiline": "true",
+    "columnnameofcorruptrecord": "_sparkscore_no_record",
+}
 # How Spark guesses types, and whether it compares headers; both are done here.
 _NOT_FOR_SPARK: Final = frozenset({"inferschema", "samplingratio", "preferdate", "enforceschema"})
 # As Spark's CSVExprUtils has them.

@@ -22,6 +22,8 @@ def declared_fields(ddl: str) -> list[StructField]:
         raise _wrong(condition_of(error)) from error
     if not isinstance(declared, StructType):
         raise _wrong("a type without a column")
+    if not declared.fields:
+        raise _wrong("no column")
     if doubled := doubled_names(declared.names):
         raise _wrong(f"{names(doubled)}, names that cannot be told from each other")
     return list(declared.fields)

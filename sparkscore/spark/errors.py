@@ -34,6 +34,16 @@ _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER
 #: What stands before and behind our own words where an expression of Spark refuses a value.
 REFUSED_VALUE = ("[INPUT_VALUE] ", " [/INPUT_VALUE]")
 _REFUSED_VALUE = re.compile(r"\[INPUT_VALUE\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUE\]")
+_REPAIR = (
+    "Repair or remove what cannot be read: a file that is cut off, a row with too many or few values, a header unlike "
+    "the other files'. Spark's whole message is in the log."
+)
+_ADVICE = {
+    "EMPTY_PARTITION_COLUMN_VALUE": "Rename folders 'key=' without a value (key=__HIVE_DEFAULT_PARTITION__ is NULL), "
+    "or name the files by a glob, so that folders are no columns.",
+    "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING": "Declare char and varchar columns as string in 'input.schema'.",
+    "UNSUPPORTED_TIME_TYPE": "Declare columns of times of day as string in 'input.schema'.",
+}
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]{3,}(?:\.[A-Z0-9_]+)*)\]")
 _COLUMN = re.compile(r"`(.+)` already exists")
 _READ_FILE = re.compile(r"while reading file (.+?)\.(?: |$)", re.MULTILINE)
@@ -73,8 +83,7 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
         code=ErrorCode.INPUT_UNREADABLE,
         what=" ".join(word for word in ("Spark cannot read the", what, place) if word),
         got=condition_of(error),
-        next_step="Repair or remove what cannot be read: a file that is cut off, a row with too many or few values, a "
-        "header unlike the other files'. Spark's whole message is in the log.",
+        next_step=_ADVICE.get(condition_of(error), _REPAIR),
     )
 
 

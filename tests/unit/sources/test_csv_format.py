@@ -19,6 +19,7 @@ def test_without_options_files_are_as_rfc_4180_has_them() -> None:
         "quote": '"',
         "escape": '"',
         "encoding": "UTF-8",
+        "columnnameofcorruptrecord": "_sparkscore_no_record",
     }
 
 

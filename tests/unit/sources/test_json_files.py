@@ -269,6 +269,11 @@ def test_another_encoding_needs_no_more_than_its_name(encoding: str, read: Read)
     assert "[INPUT_ENCODING]" in told(read, content)
 
 
+def test_nulls_are_not_known_where_spark_may_drop_records_or_values(read: Read) -> None:
+    assert read('{"a": 1}\n', mode="PERMISSIVE").are_all_read is False
+    assert read('{"a": 1}\n').are_all_read
+
+
 def test_a_separator_of_the_user_ends_records(read: Read) -> None:
     assert read('{"a": 1};{"a": 2};', lineSep=";").rows == 2
 

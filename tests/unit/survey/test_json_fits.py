@@ -95,3 +95,35 @@ def test_dates_and_times_in_a_form_of_the_deployment_are_sparks_matter() -> None
 
 def test_a_text_is_not_taken_for_the_number_that_is_written_alike() -> None:
     assert check_of(pa.float64(), Formats())(json.loads('"0.5"')) == "a text"
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ('"2024-03-31T02:30:00"', "Europe/Berlin"),
+        ('"2024-03-31 02:30:00 Europe/Berlin"', "UTC"),
+        ('"2024-01-01T00:00:00+25:00"', "UTC"),
+        ('"2024-01-01T00:00:00 nowhere"', "UTC"),
+        ('"2024-01-01T00:00:00z"', "UTC"),
+    ],
+)
+def test_a_time_that_no_clock_shows_does_not_fit(text: str, zone: str) -> None:
+    assert "clocks pass over" in misfit("timestamp", text, zone=zone)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ('"2024-03-31T02:30:00"', "UTC"),
+        ('"2024-03-31T02:30:00"', "+01:00"),
+        ('"2024-03-31T02:30:00Z"', "Europe/Berlin"),
+        ('"2024-03-31T02:30:00-05"', "Europe/Berlin"),
+        ('"2024-10-27T02:30:00"', "Europe/Berlin"),
+        ('"2024-01-01T00:00:00 CET"', "UTC"),
+        ('"2024-01-01T00:00:00GMT+1"', "UTC"),
+        ('"0001-01-01"', "Europe/Berlin"),
+    ],
+)
+def test_a_time_that_some_clock_shows_fits(text: str, zone: str) -> None:
+    assert not misfit("timestamp", text, zone=zone)
+    assert not misfit("timestamp_ntz", '"2024-03-31T02:30:00"', zone="Europe/Berlin")
