@@ -56,6 +56,15 @@ def find_columns(
     of_files = None if declared is None else [field for field in declared if folded(field.name) not in folded_keys]
     if not has_header:
         return [*_by_position(len(header), of_files), *of_keys]
+    if header[0].lower().startswith("sep=") and not any(header[1:]):
+        raise SourceSchemaError(
+            code="INPUT_HEADERS",
+            what="the header of the CSV files",
+            got=f"'{header[0]}', which tells a spreadsheet how values are separated",
+            expected="names of columns",
+            next_step="Remove that line, as 'tail -n +2 OLD > NEW' does, and set 'input.options.sep' if the sign is no "
+            "comma.",
+        )
     named = _named(header)
     return [*(_undeclared(named) if of_files is None else _by_name(named, of_files)), *of_keys]
 

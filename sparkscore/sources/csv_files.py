@@ -24,7 +24,7 @@ from sparkscore.signature.naming import to_ddl
 from sparkscore.sources.agreement import check_against_files, check_column_names, partition_keys, refuse_delta_table
 from sparkscore.sources.csv_columns import CsvColumn, find_columns
 from sparkscore.sources.csv_format import CsvFormat, csv_format
-from sparkscore.sources.csv_survey import check_files, survey_columns
+from sparkscore.sources.csv_survey import check_files, other_separator, refuse_uneven_row, survey_columns
 from sparkscore.sources.csv_values import value_of
 from sparkscore.sources.declaration import declared_fields
 from sparkscore.sources.rows import select_columns, with_source_file
@@ -101,6 +101,10 @@ class CsvSource(SparkFilesSource):
             self._without_null = frozenset(field.name for field in declared if not field.nullable)
         columns = find_columns(self._header(csv), declared, keys, has_header=csv.has_header)
         check_against_files(keys, None, [each.name for each in columns if not each.is_key], self._format)
+        if len(columns) == 1 and (other := other_separator(columns[0].name)):
+            logger.warning(
+                "the CSV files have one column, '%s'; separators may be %r: input.options.sep", columns[0].name, other
+            )
         return _Layout(csv, columns, declared, folder if keys else None)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
@@ -124,7 +128,12 @@ class CsvSource(SparkFilesSource):
             place = texts.metadataColumn("_metadata").getField("file_path")
             wanted = texts.select(*(column(each.read_as) for each in layout.columns), place)
             kinds = [self._looked_for(each) for each in layout.columns]
-            self._surveyed = survey_columns(self._spark, wanted, kinds, layout.csv)
+            try:
+                self._surveyed = survey_columns(self._spark, wanted, kinds, layout.csv)
+            except SourceError:
+                width = sum(not each.is_key for each in layout.columns)
+                refuse_uneven_row(self._files, layout.csv.dialect, width, layout.columns[0].name)
+                raise
         return self._surveyed
 
     def _looked_for(self, each: CsvColumn) -> str:

@@ -16,6 +16,7 @@ from sparkscore.sources.encodings import unreadable, wrong_bytes
 from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
 from sparkscore.survey.csv_bytes import Dialect, FileFault
 from sparkscore.survey.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
+from sparkscore.survey.csv_rows import find_uneven_row
 from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, survey
 from sparkscore.survey.csv_values import joined as joined_columns
 from sparkscore.survey.text_bytes import NOT_READ_HERE
@@ -24,6 +25,8 @@ from sparkscore.survey.text_bytes import NOT_READ_HERE
 _LEAST_BYTES: Final = 8 * 1024 * 1024
 _SHARE_BYTES: Final = 16 * 1024 * 1024
 _SHARE_FILES: Final = 500
+# How much is looked at for a row that Spark could not read; a few seconds.
+_MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
     "Correct the file, or, if no value is in quotes and they are parts of values, set 'input.options: {quote: \"\"}'."
 )
@@ -90,6 +93,42 @@ def survey_columns(spark: SparkSession, texts: DataFrame, kinds: Sequence[str], 
     return joined_columns(table.to_pylist(), len(kinds))
 
 
+def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, first_name: str) -> None:
+    """Refuse the first row that has not as many values as there are columns; large files are not looked at.
+
+    Args:
+        files: files that Spark could not read.
+        dialect: how they are written.
+        width: how many columns there are.
+        first_name: the name of the first one.
+
+    Raises:
+        SourceError: with file and line.
+    """
+    size = 0
+    for file in files:
+        size += file.size_bytes
+        row = find_uneven_row(file.path, dialect, width) if size <= _MOST_BYTES else None
+        if row is None:
+            continue
+        other = other_separator(first_name) if width == 1 else ""
+        raise SourceError(
+            code="INPUT_UNREADABLE",
+            what=f"input file '{file.path}', line {row.line:,}",
+            got=f"{row.values:,} value" + "s" * (row.values != 1),
+            expected=f"{width:,}, as in the header",
+            next_step=f"If the values are separated by another sign, set 'input.options: {{sep: {other!r}}}'."
+            if other
+            else "Correct the row: a separator inside a value needs quotes around the value, and one at the end of "
+            "each row needs one in the header, too.",
+        )
+
+
+def other_separator(name: str) -> str:
+    """Give a sign in a column's name that may be the separator; an empty text if there is none."""
+    return next((sign for sign in ";\t|" if sign in name), "")
+
+
 def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> Looked:
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _SHARE_FILES:
         return look_at_files([file.path for file in files], dialect)
@@ -136,7 +175,9 @@ def _compare(looked: Looked) -> None:
                 what=f"input file '{path}' has another header than '{first_path}'",
                 got=_difference(header, first),
                 expected="the same columns in the same order in all files",
-                next_step="Score the files one by one, or write them alike; 'input.options: {enforceSchema: \"true\"}' "
+                next_step="Score the files one by one, or write them alike."
+                if set(map(folded, header)) == set(map(folded, first))
+                else "Score the files one by one, or write them alike; 'input.options: {enforceSchema: \"true\"}' "
                 "reads all files by the first one's header, whatever the others say.",
             )
 

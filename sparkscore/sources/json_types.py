@@ -38,6 +38,8 @@ from sparkscore.survey.json_kinds import (
 
 _NUMBERS: Final = (INTEGER, LONG, ROUND, HUGE, REAL, PRECISE, BEYOND)
 _FAMILIES: Final = ((*_NUMBERS,), (TEXT,), (BOOLEAN,), (OBJECT,), (ARRAY,))
+# Types that are deeper are too deep for what makes schemas of them.
+_DEEPEST: Final = 100
 _AS_TEXT: Final = "as text, each as it is written"
 
 
@@ -111,16 +113,22 @@ class TypesOfJson:
             )
         if not families:
             return StringType()
+        if OBJECT in seen.kinds or ARRAY in seen.kinds:
+            return self._nested(path, seen)
+        if TEXT in seen.kinds:
+            return StringType()
+        return BooleanType() if BOOLEAN in seen.kinds else self._number(path, seen)
+
+    def _nested(self, path: str, seen: Seen) -> DataType | None:
+        if path.count("[]") + path.count(".") > _DEEPEST:
+            got = [("objects or arrays inside each other", min(seen.kinds.values()))]
+            return self._doubt(self._column, got, f"up to {_DEEPEST} of them", "string", _AS_TEXT)
         if OBJECT in seen.kinds:
             fields = {name: self._type_of(f"{path}.{name}", seen.fields[name]) for name in sorted(seen.fields)}
             told = StructType([StructField(name, kind) for name, kind in fields.items() if kind is not None])
             return told if told.fields else None
-        if ARRAY in seen.kinds:
-            element = self._type_of(f"{path}[]", seen.element or Seen())
-            return None if element is None else ArrayType(element)
-        if TEXT in seen.kinds:
-            return StringType()
-        return BooleanType() if BOOLEAN in seen.kinds else self._number(path, seen)
+        element = self._type_of(f"{path}[]", seen.element or Seen())
+        return None if element is None else ArrayType(element)
 
     def _number(self, path: str, seen: Seen) -> DataType:
         def found(*kinds: str) -> list[tuple[str, list[int]]]:

@@ -106,7 +106,7 @@ _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
         "useUnsafeRow",
         "writeNonAsciiCharacterAsCodePoint",
     ),
-    "parquet": ("compression", "datetimeRebaseMode", "int96RebaseMode"),
+    "parquet": ("compression", "datetimeRebaseMode", "int96RebaseMode", "timeZone"),
 }
 _OF_ONE_SIGN: Final = ("comment", "escape", "quote")
 _OFFSET: Final = re.compile(r"Z|(?:UTC|GMT|UT)?[+-](?:0?[0-9]|1[0-8])(?::?[0-5][0-9](?::?[0-5][0-9])?)?")
@@ -127,12 +127,14 @@ def check_options(options: Mapping[str, str], kind: str) -> None:
     """
     if kind not in _OTHERS:
         return
-    known = {name.lower(): name for name in (*_BOOLEANS[kind], *_OTHERS[kind], *_SET_HERE, *_OF_FILES)}
+    # Options of another format have no effect; one deployment may serve several.
+    others = {name.lower(): "" for names in (*_BOOLEANS.values(), *_OTHERS.values()) for name in names}
+    known = others | {name.lower(): name for name in (*_BOOLEANS[kind], *_OTHERS[kind], *_SET_HERE, *_OF_FILES)}
     for given, value in options.items():
         name = known.get(given.lower())
         # A name with a point is one of Hadoop's.
-        told = _find_problem(name, value, kind) if name else None if "." in given else _unknown(given, known, kind)
-        if told:
+        is_unknown = name is None and "." not in given
+        if told := _unknown(given, known) if is_unknown else _find_problem(name or "", value, kind):
             got, expected, next_step = told
             raise ConfigError(
                 code="INPUT_OPTIONS",
@@ -193,10 +195,10 @@ _CHECKS: Final[Mapping[str, Callable[[str, str], _Told]]] = {
 }
 
 
-def _unknown(given: str, known: Mapping[str, str], kind: str) -> _Told:
+def _unknown(given: str, known: Mapping[str, str]) -> _Told:
     near = difflib.get_close_matches(given.lower(), known, n=1)
-    what = f"Did you mean '{known[near[0]]}'?" if near else "Correct its name, or leave it out."
-    return f"an option that Spark's {kind} reader does not have", "one of its options", what
+    what = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
+    return "an option that Spark's readers do not have", "one of theirs", what
 
 
 def _find_problem(name: str, value: str, kind: str) -> _Told:

@@ -79,7 +79,7 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
             return None
         if dialect.is_plain and _is_well_formed(decoded_blocks(path, dialect.encoding), dialect):
             return None
-        return _Walk(dialect).find(decoded_blocks(path, dialect.encoding))
+        return Walk(dialect).find(decoded_blocks(path, dialect.encoding))
     except WrongBytesError as error:
         return FileFault("bytes", str(error))
     except (OSError, EOFError, zlib.error) as error:
@@ -159,7 +159,7 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
     return re.compile(f"{either}|[^{others}]+|.", re.DOTALL)
 
 
-class _Walk:
+class Walk:
     """A walk through a file sign by sign, as its parser goes; ten times slower than a look at all quotes at once."""
 
     def __init__(self, dialect: Dialect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import pyarrow as pa
 from sparkscore.survey.json_fits import Check, Formats, check_of
 from sparkscore.survey.json_kinds import Place, Seen
 from sparkscore.survey.json_records import JsonForm, RecordError, decode, records_of_file, records_of_line
+from sparkscore.survey.text_bytes import MARK_OF_LINES
 from sparkscore.survey.text_lines import open_text, read_lines
 
 
@@ -158,9 +160,12 @@ class _Records:
     def _of_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
         part, form = self._part, self._form
         is_start = part.start == 0
+        is_wide = codecs.lookup(form.encoding).name.startswith("utf-16")
         for content in read_lines(part.path, part.start, part.end, form.separator):
             self.line += 1
             bare = content.removesuffix(form.separator or b"")
+            if is_wide and is_start and self.line == 1 and bare.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise RecordError("encoding", MARK_OF_LINES)
             text = decode(bare, form.encoding, is_first=is_start and self.line == 1)
             try:
                 records = records_of_line(text, self._decoder)

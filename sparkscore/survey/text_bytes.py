@@ -41,9 +41,12 @@ _TO_UTF8: Final = (
     "{0}}}'."
 )
 _OF_PYTHON: Final = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32": "utf-32"}
+#: What Spark's reader of JSON takes for a part of the first record.
+MARK_OF_LINES: Final = "a byte order mark, which Spark does not pass over where each line is a record"
 #: What to do about files that are called what they are.
 FIXES: Final = {
     **dict(_KINDS_OF_FILES.values()),
+    MARK_OF_LINES: "Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW. Or remove its first two bytes.",
     **{_MARK.format(name): _TO_UTF8.format(name) for name in _OF_PYTHON},
 }
 

@@ -86,7 +86,9 @@ def test_fields_keep_their_values_whatever_order_a_file_has_them_in(spark: Spark
     folder = write(
         tmp_path / "in",
         pa.table({"id": [0], "x": [{"a": 1, "b": 5}], "many": [[{"a": 1, "b": 5}]], "at": nanos}),
-        pa.table({"id": [1], "x": pa.array([{"c": "q", "b": 7, "a": 2}], other), "many": [[None]], "at": micros}),
+        pa.table(
+            {"id": [1], "x": pa.array([{"c": "q", "b": 7, "a": 2}], other), "many": [[{"a": 4, "b": 8}]], "at": micros}
+        ),
         pa.table({"id": [2], "x": [{"b": 9, "a": None}], "many": [[{"b": 6, "a": 3}]], "at": micros}),
     )
 
@@ -97,7 +99,7 @@ def test_fields_keep_their_values_whatever_order_a_file_has_them_in(spark: Spark
         {"a": 2, "b": 7, "c": "q"},
         {"a": None, "b": 9, "c": None},
     ]
-    assert [row["many"] for row in rows] == [[{"a": 1, "b": 5}], [None], [{"a": 3, "b": 6}]]
+    assert [row["many"] for row in rows] == [[{"a": 1, "b": 5}], [{"a": 4, "b": 8}], [{"a": 3, "b": 6}]]
     assert [row["at"] for row in rows] == [at] * 3
 
 
@@ -133,7 +135,8 @@ def test_values_below_the_edge_are_read_as_declared(spark: SparkSession, tmp_pat
 
     rows = read(spark, folder, schema="id bigint, x double, y bigint, z array<double>")
 
-    assert rows == [{"id": 1, "x": 2.0**62, "y": -(2**63), "z": [2.0**62, None]}, dict(id=2, x=None, y=None, z=None)]
+    none = {"id": 2, "x": None, "y": None, "z": None}
+    assert rows == [{"id": 1, "x": 2.0**62, "y": -(2**63), "z": [2.0**62, None]}, none]
 
 
 @pytest.mark.parametrize(
@@ -184,3 +187,18 @@ def test_nulls_that_spark_makes_of_broken_records_are_counted(spark: SparkSessio
     source = open_source(spark, config, is_files_by_default=False)
 
     assert not source.count_nulls(["x"])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("id,x\n1,a\n2\n", r"line 3: got 1 value, expected 2"),
+        ("id,x\n1,a,\n2,b,\n", r"line 2: got 3 values, expected 2"),
+        ("id;x\n1;0,5\n", r"line 2: got 2 values, expected 1.*sep: ';'"),
+    ],
+)
+def test_a_row_of_another_width_is_named(content: str, told: str, spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(content)
+
+    with pytest.raises(SourceError, match=rf"\[INPUT_UNREADABLE\] input file '.*a\.csv', {told}"):
+        read(spark, tmp_path / "a.csv")

@@ -39,6 +39,14 @@ def test_a_column_without_a_name_gets_its_place_for_one() -> None:
     ]
 
 
+@pytest.mark.parametrize("header", [["sep=", ""], ["sep=;"], ["SEP=\t"]])
+def test_a_line_for_spreadsheets_is_no_header(header: list[str]) -> None:
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_HEADERS\].*tail"):
+        found(header)
+    assert found(header, has_header=False)
+    assert found(["sep=", "x"])
+
+
 def test_declared_columns_are_found_by_name_in_any_order_and_may_be_fewer() -> None:
     assert found(["c", "b", "a"], declare("A", "c")) == [("c", "c", True), ("b", "b", False), ("a", "A", True)]
 

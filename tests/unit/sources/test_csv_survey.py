@@ -75,8 +75,11 @@ def test_a_packed_file_that_cannot_be_unpacked_is_refused_by_name(name: str, con
 def test_headers_are_compared(other: bytes, told: str, tmp_path: Path) -> None:
     files = {"a.csv": b"id,age,bmi\n1,2,3\n", "b.csv": other}
 
-    with pytest.raises(SourceSchemaError, match=rf"\[INPUT_HEADERS\].*b\.csv' has another.*a\.csv'.*got {told}"):
+    with pytest.raises(
+        SourceSchemaError, match=rf"\[INPUT_HEADERS\].*b\.csv' has another.*a\.csv'.*got {told}"
+    ) as caught:
         check(tmp_path, files)
+    assert ("enforceSchema" in str(caught.value)) is (told != "another order")
     check(tmp_path, files, {"enforceSchema": "true"})
     check(tmp_path, files, {"header": "false"})
 

@@ -269,6 +269,21 @@ def test_another_encoding_needs_no_more_than_its_name(encoding: str, read: Read)
     assert "[INPUT_ENCODING]" in told(read, content)
 
 
+def test_what_is_nested_too_deep_to_have_a_type_is_refused(read: Read) -> None:
+    content = '{"a": ' + "[" * 900 + "]" * 900 + "}"
+
+    assert "[INPUT_TYPES]" in told(read, content)
+    assert read(content, declared="a string").rows == 1
+
+
+def test_a_mark_before_wide_text_in_lines_is_refused(read: Read) -> None:
+    message = told(read, '{"a": 1}\n'.encode("utf-16"), encoding="UTF-16LE")
+
+    assert message.startswith("[INPUT_ENCODING]")
+    assert "iconv -f UTF-16 " in message
+    assert read('[{"a": 1}]'.encode("utf-16"), encoding="UTF-16", multiLine="true").rows == 1
+
+
 def test_nulls_are_not_known_where_spark_may_drop_records_or_values(read: Read) -> None:
     assert read('{"a": 1}\n', mode="PERMISSIVE").are_all_read is False
     assert read('{"a": 1}\n').are_all_read

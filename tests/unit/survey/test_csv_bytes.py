@@ -173,10 +173,10 @@ SIGNS = st.text(st.sampled_from('ab",\\\n\r é'), max_size=12)
 @given(text=SIGNS, size=st.integers(1, 5), dialect=st.sampled_from([Dialect(), BACKSLASH, BY_LINE]))
 def test_the_look_at_all_quotes_never_passes_what_the_walk_refuses(text: str, size: int, dialect: Dialect) -> None:
     blocks = [text[start : start + size] for start in range(0, len(text), size)]
-    walked = csv_bytes._Walk(dialect).find(blocks)
+    walked = csv_bytes.Walk(dialect).find(blocks)
 
     assert not csv_bytes._is_well_formed(blocks, dialect) or walked is None
-    assert walked == csv_bytes._Walk(dialect).find([text])
+    assert walked == csv_bytes.Walk(dialect).find([text])
 
 
 ROWS = st.lists(
@@ -190,7 +190,7 @@ def test_whatever_python_writes_passes(rows: list[list[str]], quoting: int, size
     csv.writer(stream, lineterminator="\n", quoting=quoting).writerows(rows)  # type: ignore[arg-type]
     text = stream.getvalue()
 
-    assert csv_bytes._Walk(Dialect()).find(text[at : at + size] for at in range(0, len(text), size)) is None
+    assert csv_bytes.Walk(Dialect()).find(text[at : at + size] for at in range(0, len(text), size)) is None
 
 
 def test_blocks_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
