@@ -58,7 +58,7 @@ def find_columns(
         return [*_by_position(len(header), of_files), *of_keys]
     if header[0].lower().startswith("sep=") and not any(header[1:]):
         raise SourceSchemaError(
-            code="INPUT_HEADERS",
+            code=ErrorCode.INPUT_HEADERS,
             what="the header of the CSV files",
             got=f"'{header[0]}', which tells a spreadsheet how values are separated",
             expected="names of columns",

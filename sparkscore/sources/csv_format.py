@@ -115,7 +115,7 @@ def _separator(written: str) -> str:
     parts = re.findall(r"\\.|\\|[^\\]+", written, re.DOTALL)
     if not written or any(part.startswith("\\") and part not in _ESCAPED for part in parts):
         raise ConfigError(
-            code="INPUT_OPTIONS",
+            code=ErrorCode.INPUT_OPTIONS,
             what="'input.options.sep'",
             got=f"'{written}'",
             expected=f"one sign or more, with no other escapes than {' '.join(_ESCAPED)}",

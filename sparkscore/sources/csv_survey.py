@@ -113,7 +113,7 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
             continue
         other = other_separator(first_name) if width == 1 else ""
         raise SourceError(
-            code="INPUT_UNREADABLE",
+            code=ErrorCode.INPUT_UNREADABLE,
             what=f"input file '{file.path}', line {row.line:,}",
             got=f"{row.values:,} value" + "s" * (row.values != 1),
             expected=f"{width:,}, as in the header",

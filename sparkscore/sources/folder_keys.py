@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StringType, StructField, StructType
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
@@ -45,14 +46,14 @@ def check_key_values(
             wrong = list(range(len(values)))
         if wrong:
             raise SourceSchemaError(
-                code="INPUT_VALUE",
+                code=ErrorCode.INPUT_VALUE,
                 what=f"folder '{list(folders.values())[wrong[0]]}', the key of which 'input.schema' declares as {kind}",
                 got="a text that this type does not hold exactly",
                 next_step=f"Declare '{field.name} string', or leave it out, which is the same; or rename the folder.",
             )
         if None in values and not field.nullable:
             raise SourceSchemaError(
-                code="INPUT_NULL",
+                code=ErrorCode.INPUT_NULL,
                 what=f"column '{field.name}', the key of folders, which 'input.schema' declares NOT NULL",
                 got=f"folder '{folders[_NULL]}'",
                 next_step="Declare it without NOT NULL.",

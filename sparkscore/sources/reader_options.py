@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from zoneinfo import available_timezones
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.survey.csv_bytes import LINE_ENDS
 
@@ -137,7 +138,7 @@ def check_options(options: Mapping[str, str], kind: str) -> None:
         if told := _unknown(given, known) if is_unknown else _find_problem(name or "", value, kind):
             got, expected, next_step = told
             raise ConfigError(
-                code="INPUT_OPTIONS",
+                code=ErrorCode.INPUT_OPTIONS,
                 what=f"'input.options.{given}'",
                 got=got,
                 expected=expected,
