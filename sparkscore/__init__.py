@@ -13,18 +13,44 @@ if TYPE_CHECKING:
     __version__: str
     from sparkscore.error_codes import ErrorCode
     from sparkscore.errors import SparkscoreError
-    from sparkscore.run import Run, publish, score
+    from sparkscore.models.deployment_env import build_env
+    from sparkscore.models.show import show_model
+    from sparkscore.run import Run, discard, list_runs, publish, score, show_run
+    from sparkscore.run.clean import clean
+    from sparkscore.run.resume import resume
     from sparkscore.spark.session import local_session
 
-__all__ = ["ErrorCode", "Run", "SparkscoreError", "__version__", "local_session", "publish", "score"]
+__all__ = [
+    "ErrorCode",
+    "Run",
+    "SparkscoreError",
+    "__version__",
+    "build_env",
+    "clean",
+    "discard",
+    "list_runs",
+    "local_session",
+    "publish",
+    "resume",
+    "score",
+    "show_model",
+    "show_run",
+]
 
 _MODULE_OF = {
     "ErrorCode": "sparkscore.error_codes",
     "Run": "sparkscore.run",
     "SparkscoreError": "sparkscore.errors",
+    "build_env": "sparkscore.models.deployment_env",
+    "clean": "sparkscore.run",
+    "discard": "sparkscore.run",
+    "list_runs": "sparkscore.run",
     "local_session": "sparkscore.spark.session",
     "publish": "sparkscore.run",
+    "resume": "sparkscore.run",
     "score": "sparkscore.run",
+    "show_model": "sparkscore.models.show",
+    "show_run": "sparkscore.run",
 }
 
 

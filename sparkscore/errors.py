@@ -139,7 +139,9 @@ class Faults:
 
 
 def message_of(error: BaseException) -> str:
-    """Give an error's own text to the letter, for what masks secrets in it."""
+    """Return an error's own text to the letter, for what masks secrets in it; of an interrupt with its notes."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return " ".join([str(error) or "The run was interrupted.", *getattr(error, "__notes__", ())])
     return error.text if isinstance(error, SparkscoreError) else str(error)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,24 +11,6 @@ from sparkscore.errors import ConfigError
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 _GLOB_CHARACTERS = re.compile(r"([\[\]{}*?\\])")
-
-
-def enter_folder(folder: Path) -> None:
-    """Make a folder the working directory, as that of an earlier command.
-
-    Raises:
-        ConfigError: it cannot be entered.
-    """
-    try:
-        os.chdir(folder)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            code=ErrorCode.WORKING_DIRECTORY,
-            what=f"the folder '{folder}', in which the run was asked for",
-            got=getattr(error, "strerror", None) or type(error).__name__,
-            expected="a folder that can be entered: the request's relative paths begin there",
-            next_step="Bring the folder back, or give the run's command once more, with its --run-id, elsewhere.",
-        ) from error
 
 
 def check_working_directory() -> None:

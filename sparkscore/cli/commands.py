@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from sparkscore.cli.manual import ENVIRONMENT, EXIT_CODES, ManualCommand, ManualGroup
 from sparkscore.cli.reply import OK, print_json, to_stdout
 from sparkscore.error_codes import ErrorCode
+
+if TYPE_CHECKING:
+    from sparkscore.run import RunOptions
 
 _RUN_EXAMPLES: Final = """
 Examples:
@@ -166,9 +169,9 @@ def run(  # noqa: PLR0913 - an option each
     """
     if deployment is None and model is None and only_failed is None:
         raise typer.BadParameter("DEPLOYMENT.yml or --model REFERENCE is needed")
-    from sparkscore.cli.run_command import RunRequest, run_deployment  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.run_command import RunRequest, asking_for, run_deployment  # noqa: PLC0415 - see the docstring
 
-    options: dict[str, Any] = {
+    options: RunOptions = {
         "model": model,
         "input": source or None,
         "output": output,
@@ -180,7 +183,8 @@ def run(  # noqa: PLR0913 - an option each
         "runs": runs,
         "only_failed": only_failed,
     }
-    return run_deployment(RunRequest(deployment, options, assignments or (), master, spark_conf or (), as_json))
+    asked = asking_for(deployment, options, assignments or ())
+    return run_deployment(RunRequest(asked, run_id, runs, master, spark_conf or (), as_json))
 
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
@@ -198,9 +202,9 @@ def resume(
     yet is scored, and what is published is not published again. With others it is refused. Give --master and
     --spark-conf as you gave them to 'sparkscore run'.
     """
-    from sparkscore.cli.resume_command import resume_run  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.run_command import RunRequest, asking_again, run_deployment  # noqa: PLC0415 - see the docstring
 
-    return resume_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
+    return run_deployment(RunRequest(asking_again(run_id, runs), run_id, runs, master, spark_conf or (), as_json))
 
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
@@ -244,11 +248,11 @@ def clean(
 ) -> int:
     """Remove what dead runs have left in the folders of their outputs; living and held runs are left alone.
 
-    A run that is cleaned cannot be taken up any more. What sparkscore has not made is left.
+    A run that is cleaned starts from the beginning when it is resumed. What sparkscore has not made is left.
     """
-    from sparkscore.cli.resume_command import clean as clean_stages  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.clean_command import clean as clean_up  # noqa: PLC0415 - see the module's docstring
 
-    return clean_stages(outputs or (), runs, as_json=as_json, is_dry=dry_run)
+    return clean_up(outputs or (), runs, as_json=as_json, is_dry=dry_run)
 
 
 @runs_app.command("list", cls=ManualCommand)

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from sparkscore.errors import SparkscoreError
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -29,7 +31,8 @@ class InterruptedRunError(SystemExit):
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
-        super().__init__(f"interrupted by {'Ctrl-C' if name == 'SIGINT' else name}. Nothing was published.")
+        # What became of the data is noted by who knows it: see `sparkscore.run.recording.recorded`.
+        super().__init__(f"interrupted by {'Ctrl-C' if name == 'SIGINT' else name}.")
         self.code = self.exit_code = _EXIT_CODE_OF_SIGNALS + number
 
 
@@ -61,6 +64,14 @@ class Interrupts:
         """
         self._cancel = session.interruptAll
         self.install()
+
+    def behind(self, error: BaseException) -> BaseException:
+        """Return the interrupt, if one was received: what fails after it, fails because of it."""
+        if self.received is None:
+            return error
+        if isinstance(error, SparkscoreError) and error.state:
+            self.received.add_note(error.state)
+        return self.received
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:

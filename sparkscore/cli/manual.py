@@ -13,9 +13,9 @@ from typer.core import TyperCommand, TyperGroup
 EXIT_CODES = """
 Exit codes:
   0    the run is complete; also when the same run was complete before
-  1    the run failed, nothing was published
+  1    the run failed; the message says what became of the data
   2    the request is wrong, nothing was written
-  130  interrupted by Ctrl-C, 143 by SIGTERM: nothing was published
+  130  interrupted by Ctrl-C, 143 by SIGTERM; the message says what became of the data
 """
 
 ENVIRONMENT = """

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from sparkscore.config.deployment import Deployment
 from sparkscore.config.json_schema import deployment_json_schema
-from sparkscore.config.load import hold_secrets, load_deployment, load_what_is_right, parse_assignment
+from sparkscore.config.load import (
+    dotted,
+    hold_secrets,
+    load_deployment,
+    load_what_is_right,
+    parse_assignment,
+    settings_tree,
+)
 from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize
 from sparkscore.config.recorded import hidden_values, refuse_secret_places
 from sparkscore.config.sections import (
@@ -33,10 +40,12 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "deployment_json_schema",
+    "dotted",
     "hidden_values",
     "hold_secrets",
     "load_deployment",
     "load_what_is_right",
     "parse_assignment",
     "refuse_secret_places",
+    "settings_tree",
 ]

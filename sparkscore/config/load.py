@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -30,20 +30,23 @@ _AZURE_RETRIES: Final = {"max_retries": 3, "timeout": 30}
 _SectionT = TypeVar("_SectionT", bound=Section)
 
 
-def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _NOTHING) -> Deployment:
+def load_deployment(
+    path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
+) -> Deployment:
     """Load a deployment from a file, with single settings replaced.
 
     Args:
         path: the YAML file; without one the deployment is made of the overrides alone.
         overrides: values by dotted key (``"settings.mini_batch_size": 100``), already typed; None is ignored. Paths
-            among them are relative to the working directory, those in the file to the file. A mapping is merged into
-            the file's, anything else replaces what the file says.
+            among them are relative to the folder, those in the file to the file. A mapping is merged into the file's,
+            anything else replaces what the file says.
+        folder: what paths among the overrides are relative to; the working directory when None.
 
     Raises:
         ConfigError: ``CONFIG_FILE``, ``CONFIG_YAML``, ``CONFIG_KIND``, ``CONFIG_UNKNOWN_KEY``, ``CONFIG_VALUE``,
             ``MODEL_REFERENCE``, ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT`` or ``NOT_SUPPORTED_YET``.
     """
-    tree, problems, origin = _read(path, overrides)
+    tree, problems, origin = _read(path, overrides, folder)
     deployment = _validated(tree, problems, origin)
     faults = Faults()
     for check in (refuse_azures_own, _refuse_references, refuse_what_is_not_there):
@@ -53,14 +56,14 @@ def load_deployment(path: Path | str | None, overrides: Mapping[str, object] = _
 
 
 def load_what_is_right(
-    path: Path | str | None, overrides: Mapping[str, object] = _NOTHING
+    path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
     """Give the sections of a wrong deployment that name files, as far as they are right, to look for those too.
 
     Never raises; what only Azure can resolve is left out.
     """
     try:
-        tree, _, _ = _read(path, overrides)
+        tree, _, _ = _read(path, overrides, folder)
     except ConfigError:
         return None, None
     return _section(Model, tree.get("model")), _section(CodeConfiguration, tree.get("code_configuration"))
@@ -75,7 +78,9 @@ def _section(kind: type[_SectionT], content: object) -> _SectionT | None:
     return None if isinstance(section, Model) and is_reference(section.path) else section
 
 
-def _read(path: Path | str | None, overrides: Mapping[str, object]) -> tuple[Tree, list[Problem], Origin]:
+def _read(
+    path: Path | str | None, overrides: Mapping[str, object], base: Path | None
+) -> tuple[Tree, list[Problem], Origin]:
     """Read the file and lay the options over it."""
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
@@ -83,11 +88,12 @@ def _read(path: Path | str | None, overrides: Mapping[str, object]) -> tuple[Tre
         refuse_other_files(Path(path), document.tree)
     keys = {key: split_key(key) for key, value in overrides.items() if value is not None}
     origin = Origin("" if path is None else str(path), document.places, tuple(keys.values()))
-    folder = Path.cwd() if path is None else Path(path).absolute().parent
+    base = base or Path.cwd()
+    folder = base if path is None else Path(path).absolute().parent
     tree, problems = canonical(document.tree, folder)
     for key, place in keys.items():
         refuse_partition_keys(_nested(place, overrides[key]))
-        option, more_problems = canonical(_nested(place, overrides[key]), Path.cwd())
+        option, more_problems = canonical(_nested(place, overrides[key]), base)
         tree = merge(tree, option)
         problems += more_problems
     return with_code_folder(tree, folder), problems, origin
@@ -115,12 +121,42 @@ def parse_assignment(assignment: str) -> tuple[str, object]:
     return key, value
 
 
-def hold_secrets(overrides: Mapping[str, object]) -> bool:
-    """Tell whether single settings, by dotted key, hold a secret, so that they cannot be kept with the run."""
-    tree: Tree = {}
+def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[str, Any] = _NOTHING) -> Tree:
+    """Lay single settings, by dotted key, over a tree of settings, with their paths absolute.
+
+    Args:
+        overrides: the settings, as `load_deployment` takes them.
+        folder: what paths among them are relative to.
+        below: the tree.
+    """
+    tree = dict(below)
     for key, value in overrides.items():
         if value is not None:
-            tree = merge(tree, canonical(_nested(split_key(key), value), Path.cwd())[0])
+            tree = merge(tree, canonical(_nested(split_key(key), value), folder)[0])
+    return tree
+
+
+def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
+    """Return the settings of a tree by dotted key, as `load_deployment` takes them; mappings of the user's are whole.
+
+    >>> dotted({"output": {"mode": "append"}, "input": {"options": {"spark.x": 1}}})
+    {'output.mode': 'append', 'input.options': {'spark.x': 1}}
+    """
+    return dict(_dotted(tree, ()))
+
+
+def _dotted(tree: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str, object]]:
+    for key, value in tree.items():
+        below = (*place, key)
+        if isinstance(value, Mapping) and not is_open(below) and below != ("models",):
+            yield from _dotted(value, below)
+        else:
+            yield ".".join(below), value
+
+
+def hold_secrets(overrides: Mapping[str, object]) -> bool:
+    """Tell whether single settings, by dotted key, hold a secret, so that they cannot be kept with the run."""
+    tree = settings_tree(overrides, Path.cwd())
     return hidden_values(tree, without_secrets(tree)) is not None
 
 

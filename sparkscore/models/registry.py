@@ -252,6 +252,16 @@ def stores_for_workers() -> tuple[str, str]:
     return tracking, registry
 
 
+def is_local_store(uri: str) -> bool:
+    """Whether an address names a store on this machine's disks: a file of SQLite's, or a folder."""
+    return uri.startswith(("sqlite:", "file:", "/"))
+
+
+def is_absolute_store(uri: str) -> bool:
+    """Whether an address means the same store in every working directory; an empty one names none."""
+    return bool(uri) and _absolute(uri) == uri
+
+
 def _absolute(uri: str) -> str:
     relative = re.fullmatch(r"sqlite:///(?!/)(.+)", uri)
     if relative:

@@ -331,9 +331,7 @@ def end_record(record: RunRecord, state: str, error: BaseException | None = None
 
 
 def _describe_error(error: BaseException) -> RecordedError:
-    is_interrupt = isinstance(error, (KeyboardInterrupt, SystemExit))
-    message = message_of(error) or ("the run was interrupted; nothing was published." if is_interrupt else "")
-    return RecordedError(code=code_of(error), message=redact(message))
+    return RecordedError(code=code_of(error), message=redact(message_of(error)))
 
 
 def _now() -> str:

@@ -1,13 +1,30 @@
-"""Everything that is done about a run: score it, resume it, publish it, discard it (driver).
+"""All that can be done about a run: score, resume, publish, discard, clean up, look up (driver).
 
 `sparkscore.run.pipeline.execute` is the table of contents: a statement for each step of the data's path.
 """
 
 from __future__ import annotations
 
+from sparkscore.run.asked import RunOptions
+from sparkscore.run.clean import clean
 from sparkscore.run.held import discard, publish
+from sparkscore.run.listing import list_runs, show_run
 from sparkscore.run.pipeline import execute, score
-from sparkscore.run.prepare import PreparedRun, RunOptions, prepare
+from sparkscore.run.prepare import PreparedRun, prepare
 from sparkscore.run.result import Run
+from sparkscore.run.resume import resume
 
-__all__ = ["PreparedRun", "Run", "RunOptions", "discard", "execute", "prepare", "publish", "score"]
+__all__ = [
+    "PreparedRun",
+    "Run",
+    "RunOptions",
+    "clean",
+    "discard",
+    "execute",
+    "list_runs",
+    "prepare",
+    "publish",
+    "resume",
+    "score",
+    "show_run",
+]

@@ -9,9 +9,10 @@ from pyspark.sql import SparkSession
 
 from sparkscore.progress import ProgressDisplay, choose_display
 from sparkscore.record.run_record import HELD
+from sparkscore.run.asked import RunOptions
 from sparkscore.run.finished import finished_before
 from sparkscore.run.identity import identity_of_run
-from sparkscore.run.prepare import PreparedRun, RunOptions, prepare
+from sparkscore.run.prepare import PreparedRun, prepare
 from sparkscore.run.recording import recorded
 from sparkscore.run.result import Run
 from sparkscore.run.scored_again import family_locked, has_nothing_left, leave_out_scored

@@ -5,26 +5,27 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, Unpack
 
-from sparkscore.config import Deployment, hold_secrets, load_deployment, load_what_is_right, refuse_secret_places
+from sparkscore.config import Deployment, load_deployment, load_what_is_right, refuse_secret_places
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
-from sparkscore.location import check_working_directory, is_remote, local_path
+from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
 from sparkscore.models.registry import is_registry_reference
 from sparkscore.models.resolve import find_model
 from sparkscore.record.run_ids import make_run_id
 from sparkscore.record.run_record import Part, RecordedModel, RecordedScript, blank
-from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
+from sparkscore.record.runs_folder import RunFolder, read_record
 from sparkscore.record.versions import git_commit_of
 from sparkscore.redaction import remember_secrets, remember_values
+from sparkscore.run.asked import Asked, RunOptions, asked_now
 from sparkscore.run.no_code import check_model
 from sparkscore.scripts.checking import check_script
 from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
@@ -34,8 +35,6 @@ from sparkscore.sources.listing import check_places
 logger = logging.getLogger("sparkscore")
 
 _SHOWN: Final = 5
-
-OneOrMore = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ class PreparedRun:
         folder: the run's folder; not made yet.
         git_commit: commit of the scoring script's folder.
         failed: the failed items of an earlier run, where only these are scored.
-        request: what was asked for, with the working directory that its paths are relative to.
+        request: what was asked for, as it is kept with the run.
+        stores: MLflow's tracking store and registry, for scripts; empty where unknown.
     """
 
     deployment: Deployment
@@ -65,6 +65,7 @@ class PreparedRun:
     git_commit: str | None
     request: Mapping[str, Any] = field(default_factory=dict)
     failed: FailedItems | None = None
+    stores: tuple[str, str] = ("", "")
 
     @property
     def run_id(self) -> str:
@@ -112,66 +113,38 @@ class PreparedRun:
         return self.folder.path
 
 
-class RunOptions(TypedDict, total=False):
-    """What a request may say beside its deployment; what is absent is as the deployment has it."""
-
-    input: OneOrMore | None
-    """A location or several: folder, glob, file or table."""
-    output: str | Path | None
-    """Location of the result."""
-    input_format: str | None
-    """``files``, ``parquet``, ``csv``, ``json`` or ``delta``."""
-    output_format: str | None
-    """``delta`` or ``parquet``."""
-    mode: str | None
-    """``append``, ``overwrite`` or ``error``."""
-    partition_by: OneOrMore | None
-    """Partition column or columns of the result."""
-    run_id: str | None
-    """Id of the run; made from the time when absent."""
-    runs: str | Path | None
-    """Folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent."""
-    settings: Mapping[str, object] | None
-    """Any other setting by its dotted name, for example ``{"settings.mini_batch_size": 5}``."""
-    model: str | Path | None
-    """A model's path or MLflow reference, instead of the deployment's."""
-    only_failed: str | None
-    """Id of an earlier run: only the items in its quarantine are scored, and added to its result."""
-
-
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
     """Read and check a request. Runs on the driver, before Spark is needed; writes nothing.
 
     Args:
         deployment: path of the deployment file; None where the options say everything.
-        **options: see `RunOptions`.
+        **options: see `sparkscore.run.RunOptions`.
 
     Raises:
         ConfigError: the deployment or an option is wrong.
         ModelError: the model is not there, or cannot be used.
         ScoringScriptError: the script is not there, or cannot work.
     """
-    check_working_directory()
-    output, reference, runs = options.get("output"), options.get("model"), runs_folder(options.get("runs"))
-    failed = _failed_items(runs, options.get("only_failed"), options.get("run_id"))
-    overrides = {
-        "model.path": None if reference is None else str(reference),
-        "input.location": _texts(options.get("input")),
-        "output.location": None if output is None else str(output),
-        "input.format": options.get("input_format"),
-        "output.format": options.get("output_format"),
-        "output.mode": options.get("mode") or ("append" if failed is not None else None),
-        "output.partition_by": _texts(options.get("partition_by")),
-        **(options.get("settings") or {}),
-    }
-    loaded = _load(None if deployment is None else Path(deployment), overrides)
+    return prepare_asked(asked_now(deployment, options), options.get("run_id"))
+
+
+def prepare_asked(asked: Asked, run_id: str | None) -> PreparedRun:
+    """Check a request; errors are those of `prepare`.
+
+    Args:
+        asked: the request.
+        run_id: id of the run; made from the time when None.
+    """
+    runs = asked.runs
+    failed = _failed_items(runs, asked.options.get("only_failed"), run_id)
+    loaded = _load(asked)
     remember_secrets(dict(os.environ))
     remember_values(loaded.secrets())
     refuse_secret_places(loaded.chosen())
     faults = Faults()
     faults.take(lambda: _refuse_overlap(loaded))
     faults.take(lambda: _refuse_nan_in_arrow(loaded))
-    folder = faults.take(lambda: _own_folder(runs, options.get("run_id"))) or RunFolder(runs, make_run_id())
+    folder = faults.take(lambda: _own_folder(runs, run_id)) or RunFolder(runs, make_run_id())
     script = faults.take(lambda: _script_of(loaded, folder))
     model = faults.take(lambda: resolve_model(loaded.model))
     models = faults.take(lambda: resolve_models(loaded.models, model))
@@ -183,29 +156,31 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
     faults.raise_all()
     return PreparedRun(
         deployment=loaded,
-        source_name=None if deployment is None else str(deployment),
+        source_name=asked.deployment,
         script=script,
         model=model,
         models=models or (),
         description=description,
         folder=folder,
         git_commit=None if script is None else git_commit_of(script.path.parent),
-        request=_request_of(deployment, options, folder),
+        request=asked.to_keep(folder.run_id),
         failed=failed,
+        stores=asked.stores,
     )
 
 
-def _load(deployment: Path | None, overrides: Mapping[str, object]) -> Deployment:
+def _load(asked: Asked) -> Deployment:
     """Load the deployment; where it is wrong, look for the files that it names all the same.
 
     Raises:
         ConfigError: with every fault that was found.
     """
+    file, overrides = asked.file, asked.overrides()
     try:
-        return load_deployment(deployment, overrides)
+        return load_deployment(file, overrides, asked.folder)
     except ConfigError as error:
         faults = Faults(error)
-        model, code = load_what_is_right(deployment, overrides)
+        model, code = load_what_is_right(file, overrides, asked.folder)
         if code is not None:
             faults.take(lambda: check_script(pack_script(Path(code.code), code.scoring_script).path))
         if model is not None and not is_registry_reference(model.path):
@@ -218,17 +193,6 @@ def _own_folder(runs: Path, run_id: str | None) -> RunFolder:
     folder = RunFolder(runs, run_id or make_run_id())
     folder.refuse_foreign()
     return folder
-
-
-def _request_of(deployment: str | Path | None, options: RunOptions, folder: RunFolder) -> dict[str, Any]:
-    """Give what is kept of the request, so that 'resume' can make it again; nothing where it holds a secret."""
-    if hold_secrets(options.get("settings") or {}):
-        return {}
-    return {
-        "working_directory": str(Path.cwd()),
-        "deployment": None if deployment is None else str(deployment),
-        "options": {**options, "run_id": folder.run_id, "runs": str(folder.path.parent)},
-    }
 
 
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
@@ -269,12 +233,6 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
             next_step="Look at it with 'sparkscore runs show'; a run that failed is run again as a whole.",
         )
     return failed
-
-
-def _texts(value: OneOrMore | None) -> list[str] | None:
-    if value is None:
-        return None
-    return [str(value)] if isinstance(value, (str, Path)) else [str(item) for item in value]
 
 
 def _refuse_overlap(deployment: Deployment) -> None:

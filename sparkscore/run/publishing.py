@@ -58,9 +58,9 @@ def publish_manifest(
     predictions.check_again(schema)
     staged = staged_result(manifest, stage.path, schema)
     predictions.check_rows(partial(predictions.read_staged, staged), schema)
-    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path, former))
-    # With its columns in the record, a commit that lands is recognised even if this process dies now.
+    # From now on rows may be visible, of the quarantine first: the record says so before they are.
     recording.note(output=describe_output(predictions, Published(None, None, schema)))
+    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path, former))
     return predictions.publish(staged)
 
 

@@ -77,6 +77,14 @@ class Recording:
         self.content = end_record(self.content, state or self._final_state, error)
         self.folder.write_record(self.content, self._lock.check)
 
+    def end_interrupted(self, interrupt: BaseException) -> None:
+        """Note at an interrupt what became of the data, and write that the run was interrupted; errors as `end`."""
+        # Its columns are in the record from the moment on in which the run begins to publish.
+        may_be_there = bool(self.content.output.columns)
+        told = "Its rows may be published: the same run id tells." if may_be_there else "Nothing was published."
+        interrupt.add_note(f"{told} 'sparkscore resume {self.content.run_id}' goes on where the run stopped.")
+        self.end(ABORT, interrupt)
+
 
 @contextmanager
 def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level: str) -> Iterator[Recording]:
@@ -98,12 +106,12 @@ def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level:
         try:
             yield recording
         except (KeyboardInterrupt, SystemExit) as error:
-            recording.end(ABORT, error)
+            recording.end_interrupted(error)
             raise
         except Exception as error:
             details.debug("the run failed", exc_info=True)
             if (interrupt := interrupt_behind(error, handled_before)) is not None:
-                recording.end(ABORT, interrupt)
+                recording.end_interrupted(interrupt)
                 raise interrupt from error
             if isinstance(error, SparkscoreError):
                 error.record = _ended(recording, error)

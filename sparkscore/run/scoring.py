@@ -18,7 +18,6 @@ from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
-from sparkscore.models.registry import stores_for_workers
 from sparkscore.plan import Plan
 from sparkscore.redaction import redact
 from sparkscore.removal import put_in_place
@@ -224,7 +223,7 @@ def _script_spec(request: Request, script: PackedScript, stage: Path) -> ScriptS
     prepared = request.prepared
     deployment = prepared.deployment
     code = deployment.code_configuration
-    tracking_uri, registry_uri = stores_for_workers()
+    tracking_uri, registry_uri = prepared.stores
     return ScriptSpec(
         code=script.code,
         script=script.name,

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import sparkscore
-from sparkscore import run as run_package
 from sparkscore.config import Input
 from sparkscore.sources import open_source
 from sparkscore.sources.rows import find_nulls
@@ -155,7 +154,7 @@ def test_a_run_that_is_taken_up_goes_by_what_it_has_decided(
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr(run_package, "decide", interrupted)
+        patched.setattr("sparkscore.run.pipeline.decide", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sparkscore.score(spark, deployment, **options)
     # Whoever counts again counts nothing.

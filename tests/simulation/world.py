@@ -19,11 +19,10 @@ import yaml
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from sparkscore.cli import resume_command
 from sparkscore.errors import SparkscoreError
 from sparkscore.progress import SilentDisplay
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.run import PreparedRun, execute, prepare
+from sparkscore.run import PreparedRun, clean, execute, prepare
 from sparkscore.signature import parse_ddl
 from sparkscore.worker import loaded
 from tests.faults.ledger import check_ledger, read_table
@@ -169,8 +168,7 @@ class World:
     def clean(self, events: Mapping[int, Event] | None = None) -> Ended:
         """Let `sparkscore clean` remove what the dead have left."""
         process = self._new_process(events)
-        with mock.patch.object(resume_command, "to_stdout"):
-            return self._lived(process, lambda: resume_command.clean([self.output], self.runs, as_json=False))
+        return self._lived(process, lambda: clean([self.output], runs=self.runs))
 
     def _lived(self, process: Process, work: Callable[[], Any]) -> Ended:
         with self.store.lived_by(process):

@@ -14,7 +14,7 @@ import pytest
 
 import sparkscore
 from sparkscore.cli import run_command_line
-from sparkscore.cli.resume_command import clean
+from sparkscore.run import clean
 from tests.faults.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_a_held_run_shows_its_rows_and_is_published_without_input_or_model(
 def test_a_held_run_is_not_scored_again_nor_cleaned(hold: Callable[..., sparkscore.Run], spark: SparkSession) -> None:
     first = hold()
 
-    clean([], None, as_json=False)
+    clean()
     again = hold()
 
     assert again.record == first.record

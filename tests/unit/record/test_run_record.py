@@ -120,7 +120,7 @@ def test_the_identity_depends_on_the_parts_and_not_on_their_order() -> None:
     ("error", "described"),
     [
         (None, None),
-        (KeyboardInterrupt(), {"code": "INTERRUPTED", "message": "the run was interrupted; nothing was published."}),
+        (KeyboardInterrupt(), {"code": "INTERRUPTED", "message": "The run was interrupted."}),
         (OSError("password=hunter2 is wrong"), {"code": "OSError", "message": "password=*** is wrong"}),
     ],
 )

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql.types import LongType, StructField, StructType
 
-from sparkscore.cli import resume_command
 from sparkscore.errors import SinkConflictError
+from sparkscore.run import clean
 from sparkscore.sinks import StagedResult, Target
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.replacing import recover
@@ -147,7 +147,7 @@ def test_a_driver_that_is_killed_while_it_replaces_loses_neither(
     was_shown = (out / "run_id=two").exists()
 
     if then == "clean":
-        resume_command.clean([out], tmp_path / "runs", as_json=True)
+        clean([out], runs=tmp_path / "runs")
         assert rows(out) == ([3] if was_shown else [1, 2])
     elif then == "new run":
         publish(sink_of(out, "three"), [4], stage)

@@ -1,0 +1,49 @@
+"""`sparkscore clean`: remove what dead runs have left (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
+from sparkscore.record.runs_folder import runs_folder
+from sparkscore.run.clean import Cleaned, clean_up
+
+
+def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
+    """Remove the stages of dead runs, and mark those runs as ended; a living run is left alone.
+
+    Args:
+        outputs: locations of results; those of all recorded runs when empty.
+        runs: folder of the run records.
+        as_json: whether the answer is one JSON object.
+        is_dry: only say what would be removed.
+
+    Returns:
+        the exit code.
+    """
+    cleaned = clean_up(outputs, runs_folder(runs), is_dry=is_dry)
+    if as_json:
+        print_json(cleaned.as_dict())
+    else:
+        to_stdout(*(_lines(cleaned) or ["nothing to clean"]))
+    return OK
+
+
+def _lines(cleaned: Cleaned) -> list[str]:
+    is_dry = cleaned.is_dry
+    return [
+        *(
+            f"{'would finish' if is_dry else 'finished'} replacing the rows in {shown_path(aside.parent)}"
+            for aside in cleaned.replaced
+        ),
+        *(
+            f"{'would remove' if is_dry else 'removed'} {shown_path(stage.path)}  {stage.size_bytes:,} bytes"
+            for stage in cleaned.removed
+        ),
+        *(f"{'would end' if is_dry else 'ended  '} {run_id}: its driver is dead" for run_id in cleaned.ended),
+        *(
+            f"left    {run_id}: its driver died while it published; 'sparkscore resume {run_id}' tells how that ended"
+            for run_id in cleaned.undecided
+        ),
+    ]

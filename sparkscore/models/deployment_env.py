@@ -1,0 +1,86 @@
+"""Build the Python environment that a deployment asks for (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparkscore.config import load_deployment
+from sparkscore.digest import digest_of_path
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError
+from sparkscore.models.description import describe_model
+from sparkscore.models.env_build import build_environment
+from sparkscore.models.requirements import environment_of
+from sparkscore.models.resolve import resolve_model
+from sparkscore.record.runs_folder import runs_folder
+
+
+@dataclass(frozen=True)
+class BuiltEnvironment:
+    """An environment.
+
+    Attributes:
+        archive: the archive that workers unpack.
+        requirements: what was asked for.
+        source: where that is written.
+    """
+
+    archive: Path
+    requirements: tuple[str, ...]
+    source: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``sparkscore env build --json`` prints."""
+        sha256 = digest_of_path(self.archive)
+        return {"archive": str(self.archive), "sha256": sha256, "requirements": list(self.requirements)}
+
+
+def build_env(
+    deployment: str | Path,
+    *,
+    output: str | Path | None = None,
+    wheels: str | Path | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
+    """Build the environment that the deployment's requirements ask for, or find the one that was built before.
+
+    Runs on the driver and needs no Spark. Use the version of Python that the workers have.
+
+    Args:
+        deployment: the deployment file.
+        output: folder in which archives are kept, each named by a digest; beside the runs when None.
+        wheels: folder of wheels to install from, without a network.
+        settings: settings of the deployment by dotted name.
+
+    Returns:
+        what ``sparkscore env build --json`` prints: the ``archive`` for the setting ``python.archive``, its
+        ``sha256``, and the ``requirements``.
+
+    Raises:
+        ConfigError: the deployment names no requirements, or they cannot be installed.
+    """
+    return build_deployment_env(deployment, output=output, wheels=wheels, settings=settings or {}).as_dict()
+
+
+def build_deployment_env(
+    deployment: str | Path, *, output: str | Path | None, wheels: str | Path | None, settings: Mapping[str, object]
+) -> BuiltEnvironment:
+    """Do what `build_env` does."""
+    loaded = load_deployment(deployment, settings)
+    model, has_script = resolve_model(loaded.model), loaded.code_configuration is not None
+    description = None if has_script or model is None or loaded.model is None else describe_model(model, loaded.model)
+    spec = environment_of(loaded, model, description)
+    if spec is None or not spec.requirements:
+        raise ConfigError(
+            code=ErrorCode.REQUIREMENTS_MISSING,
+            what="the deployment says nothing of packages",
+            expected="'python.requirements', 'environment.conda_file', or a model that recorded its packages",
+            next_step="Name a requirements file in 'python.requirements'.",
+        )
+    # The folder of the runs is never part of a script's code.
+    folder = runs_folder() / "environments" if output is None else Path(output)
+    archive = build_environment(spec, folder, None if wheels is None else Path(wheels))
+    return BuiltEnvironment(archive, tuple(spec.requirements), spec.source)
