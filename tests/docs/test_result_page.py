@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "result.md"
 Table = Callable[[str, str], list[list[str]]]
 # Their keys are the user's or the input's own.
-WHOLE = {"verified_models", "config", "input.columns", "input.skipped", "output.columns"}
+WHOLE = {"verified_models", "config", "input.columns", "input.skipped", "input.nulls", "output.columns"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ def test_the_record_has_exactly_the_documented_names(example: Example, read_tabl
     # These runs have moved nothing of others.
     assert set(documented) == (written - sections) | {"output.moved_to"}
     assert len(set(documented)) == len(documented)
+
+
+def test_a_record_has_the_names_that_it_had_before_it_was_a_model_in_their_order(example: Example) -> None:
+    before = json.loads((PAGE.parents[1] / "tests" / "data" / "records" / "registered_model.json").read_text())
+
+    assert list(names_of(example.run.record)) == list(names_of(before))
 
 
 def test_what_a_run_without_failures_made_can_be_read(example: Example, read_table: Table) -> None:

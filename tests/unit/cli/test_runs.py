@@ -82,6 +82,22 @@ def test_a_run_is_shown_whole_as_json(sparkscore: Callable[..., Any], runs: Path
     )
 
 
+def test_records_of_earlier_versions_are_listed_and_shown(sparkscore: Callable[..., Any], tmp_path: Path) -> None:
+    for path in (Path(__file__).parents[2] / "data" / "records").glob("*.json"):
+        run_id = json.loads(path.read_text())["run_id"]
+        (tmp_path / "old" / run_id).mkdir(parents=True)
+        (tmp_path / "old" / run_id / "record.json").write_bytes(path.read_bytes())
+
+    listed = sparkscore("runs", "list", "--runs", tmp_path / "old")
+
+    assert (listed.exit_code, listed.err) == (0, "")
+    for folder in (tmp_path / "old").iterdir():
+        assert folder.name in listed.out
+        shown = sparkscore("runs", "show", folder.name, "--runs", tmp_path / "old", "--json")
+        assert shown.out == (folder / "record.json").read_text()
+        assert sparkscore("runs", "show", folder.name, "--runs", tmp_path / "old").exit_code == 0
+
+
 @pytest.mark.parametrize("run_id", ["sunday", "../runs"])
 def test_an_unknown_run_is_a_wrong_request(sparkscore: Callable[..., Any], run_id: str) -> None:
     answer = sparkscore("runs", "show", run_id, "--json")
