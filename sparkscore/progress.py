@@ -9,14 +9,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sparkscore.stage.progress import ItemsDone, ask_to_stop, read_progress
+from sparkscore.stage.progress import ItemsDone, read_progress
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_BETWEEN_READS: Final = 0.25
@@ -223,9 +223,13 @@ def _is_notebook() -> bool:
 
 @contextlib.contextmanager
 def follow(
-    display: ProgressDisplay, stage_folder: str, total: int | None, kind: str, tolerated: int = -1
+    display: ProgressDisplay,
+    stage_folder: str,
+    total: int | None,
+    kind: str,
+    also: Callable[[ItemsDone], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Keep a display up to date from the tasks' progress files while the body runs, and stop tasks that are in vain.
+    """Keep a display up to date from the tasks' progress files while the body runs.
 
     A display that fails is left alone from then on; the run goes on without it.
 
@@ -234,11 +238,11 @@ def follow(
         stage_folder: the folder of the stage, where the tasks write.
         total: number of items, if it is known.
         kind: what an item is.
-        tolerated: failed items of all tasks together after which they are asked to stop; -1 for any number.
+        also: who else is told what is done, each time it is read.
     """
     guarded = _GuardedDisplay(display)
     stop = threading.Event()
-    thread = threading.Thread(target=_poll, args=(guarded, stage_folder, stop, tolerated), name="progress", daemon=True)
+    thread = threading.Thread(target=_poll, args=(guarded, stage_folder, stop, also), name="progress", daemon=True)
     guarded.start(total, kind)
     try:
         thread.start()
@@ -251,15 +255,16 @@ def follow(
             guarded.finish()
 
 
-def _poll(display: _GuardedDisplay, stage_folder: str, stop: threading.Event, tolerated: int) -> None:
+def _poll(
+    display: _GuardedDisplay, stage_folder: str, stop: threading.Event, also: Callable[[ItemsDone], None]
+) -> None:
     is_over = False
     while not is_over:
         # The counts are read once more after the end, so that the last ones are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
         done = read_progress(stage_folder)
         display.show(done)
-        if 0 <= tolerated < done.failed:
-            ask_to_stop(stage_folder)
+        also(done)
 
 
 class _GuardedDisplay:

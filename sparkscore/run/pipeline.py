@@ -33,7 +33,6 @@ from sparkscore.run.steps import (
     publish_result,
     score_on_workers,
     stage_for,
-    thresholds_of,
 )
 from sparkscore.run.verdict import decide
 from sparkscore.stage.lock import RunLock
@@ -94,7 +93,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
                 with recording.timed("score"):
                     reports = score_on_workers(spark, plan, work, progress or choose_display())
                 count_scores(attempt, stage, plan, work, reports)
-                decide(reports, plan.snapshot.items, prepared.scorer_name, thresholds_of(deployment, work.spec.rules))
+                decide(reports, plan.snapshot.items, prepared.scorer_name, work.spec.rules.tolerance)
                 source.check_unchanged()
                 manifest = keep_manifest(attempt, stage, work, reports)
                 if deployment.publish == "audit":

@@ -53,6 +53,7 @@ from sparkscore.stage.checksums import changed_note
 from sparkscore.stage.chunks import ChunkLimit, count_chunks, read_done_units
 from sparkscore.stage.layout import PLAN, PROBE
 from sparkscore.stage.progress import forget_progress
+from sparkscore.tolerance import Tolerance
 from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, ResultSpec, WorkerSpec
 from sparkscore.worker.child.messages import write_stream
 from sparkscore.worker.planned import count_mini_batches, is_plan_of, write_plan
@@ -188,10 +189,15 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
 
 
 def _failure_rules(deployment: Deployment, limit: MiniBatchLimit) -> FailureRules:
+    tries = deployment.settings.retry_settings.max_retries + 1
+    return FailureRules(tries, tolerance_of(deployment, counts_files=limit.is_file))
+
+
+def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Tolerance:
+    """Return how much of a run may fail."""
     settings = deployment.settings
-    tries = settings.retry_settings.max_retries + 1
-    return FailureRules(
-        tries, settings.error_threshold, settings.mini_batch_error_threshold, counts_files=limit.is_file
+    return Tolerance(
+        settings.error_threshold, settings.mini_batch_error_threshold, settings.allowed_failed_percent, counts_files
     )
 
 

@@ -39,7 +39,6 @@ from sparkscore.run.scored_again import describe_failed, note_publishing
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.state import RunState
-from sparkscore.run.verdict import Thresholds
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scripts.mlflow_store import where_scripts_logged
 from sparkscore.signature.model_signature import Feed
@@ -49,7 +48,7 @@ from sparkscore.spark.jobs import input_schema, score_plan, task_slots
 from sparkscore.spark.jvm_names import refuse_colons_in_patterns, refuse_unreadable_names
 from sparkscore.spark.schema import columns_of, schema_of
 from sparkscore.stage import MiniBatchReport
-from sparkscore.worker import FailureRules
+from sparkscore.stage.progress import ItemsDone, ask_to_stop
 
 logger = logging.getLogger("sparkscore")
 
@@ -177,8 +176,13 @@ def decide_work(
 def score_on_workers(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
     """Let the workers score all mini-batches and stage what comes back; return a report for each mini-batch."""
     snapshot = plan.snapshot
-    threshold = -1 if work.spec.rules.counts_files else work.spec.rules.error_threshold
-    with follow(display, work.spec.stage.folder, snapshot.items, snapshot.kind, threshold):
+    stage = work.spec.stage.folder
+
+    def stop_if_in_vain(done: ItemsDone) -> None:
+        if work.spec.rules.tolerance.is_passed(done.failed, done.failed_mini_batches):
+            ask_to_stop(stage)
+
+    with follow(display, stage, snapshot.items, snapshot.kind, stop_if_in_vain):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
@@ -188,17 +192,6 @@ def count_scores(attempt: Attempt, stage: Stage, plan: Plan, work: Work, reports
     stage.check_still_ours()
     attempt.prepared.folder.write_attempts(reports)
     _note_scores(attempt.recording, plan, work, reports)
-
-
-def thresholds_of(deployment: Deployment, rules: FailureRules) -> Thresholds:
-    """Return how much may fail."""
-    settings = deployment.settings
-    return Thresholds(
-        settings.error_threshold,
-        settings.mini_batch_error_threshold,
-        settings.allowed_failed_percent,
-        counts_files=rules.counts_files,
-    )
 
 
 def keep_manifest(attempt: Attempt, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sparkscore import errors
 from sparkscore.error_codes import ErrorCode
@@ -19,6 +18,7 @@ from sparkscore.errors import (
 from sparkscore.outcome import Failure
 from sparkscore.redaction import redact
 from sparkscore.stage import MiniBatchReport
+from sparkscore.tolerance import Tolerance
 
 #: What only the run's log gets: tracebacks and whole messages of the user's code, which may hold row contents.
 details = logging.getLogger("sparkscore.details")
@@ -45,31 +45,14 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """What a run tolerates; -1 or None tolerates anything.
-
-    Attributes:
-        items: failed items of the whole input.
-        mini_batches: mini-batches with failed items.
-        percent: share of such mini-batches, in percent of all.
-        counts_files: whether an item is the file that a mini-batch holds.
-    """
-
-    items: int = 0
-    mini_batches: int = -1
-    percent: float | None = None
-    counts_files: bool = False
-
-
-def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, thresholds: Thresholds) -> None:
+def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
     """Let a run pass only if no more failed than it tolerates, and something was scored.
 
     Args:
         reports: the reports of the successful task attempts.
         planned_items: number of items, where the plan knows it.
         scorer: the scoring script or model, in words.
-        thresholds: what the run tolerates.
+        tolerance: how much of the run may fail.
 
     Raises:
         ScoringError: more failed than is tolerated, nothing was scored, or the counts do not add up.
@@ -81,14 +64,14 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
     # Where the scorer did not load, the rest of a task was not even tried: no threshold tolerates that.
     not_loaded = [report for report in reports if not report.is_loaded]
     failed = not_loaded or [report for report in reports if report.failure is not None]
-    passed = "" if not_loaded else _passed_threshold(reports, thresholds)
+    passed = "" if not_loaded else _passed(reports, tolerance)
     if failed and (passed or not_loaded or not scored):
         total = "" if planned_items is None else f" of {planned_items}"
         state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
         if not (scored or passed or not_loaded):
             state = f"No item was scored, and a run of which nothing was scored fails whatever it tolerates. {state}"
         first = failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)
-        raise first if thresholds.items == 0 or not passed else _too_many(passed, first, state)
+        raise first if tolerance.is_none or not passed else _too_many(passed, first, state)
     done = scored + sum(report.failed for report in reports)
     if planned_items is not None and done != planned_items:
         raise ScoringError(
@@ -101,25 +84,10 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
         )
 
 
-def _passed_threshold(reports: Sequence[MiniBatchReport], thresholds: Thresholds) -> str:
-    """Say in words which threshold was passed; nothing where none was."""
-    mini_batches = sum(report.failed > 0 for report in reports)
-    items = mini_batches if thresholds.counts_files else sum(report.failed for report in reports)
-    percent = 100 * mini_batches / len(reports)
-    if 0 <= thresholds.items < items:
-        what = "files" if thresholds.counts_files else "items"
-        return f"{items} failed {what}, 'settings.error_threshold' allows {thresholds.items}"
-    if 0 <= thresholds.mini_batches < mini_batches:
-        return (
-            f"{mini_batches} mini-batches with failed items, "
-            f"'settings.mini_batch_error_threshold' allows {thresholds.mini_batches}"
-        )
-    if thresholds.percent is not None and percent > thresholds.percent:
-        return (
-            f"{percent:.3g} % of {len(reports)} mini-batches had failed items, "
-            f"'settings.allowed_failed_percent' allows {thresholds.percent:g} %"
-        )
-    return ""
+def _passed(reports: Sequence[MiniBatchReport], tolerance: Tolerance) -> str:
+    """Return in words what was passed; nothing if all is within bounds."""
+    items = sum(report.failed for report in reports)
+    return tolerance.passed(items, sum(report.failed > 0 for report in reports), len(reports))
 
 
 def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThresholdExceededError:

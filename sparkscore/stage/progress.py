@@ -21,10 +21,18 @@ _SECONDS_BETWEEN_WRITES = 0.5
 
 @dataclass(frozen=True)
 class ItemsDone:
-    """Items that tasks have finished so far; a hint for people, never the basis of a decision."""
+    """Items that tasks have finished so far.
+
+    They are shown to people, and tell the run that it cannot succeed any more; its verdict rests on the reports.
+
+    Attributes:
+        items, failed: items that are done, and of these the ones that failed.
+        failed_mini_batches: mini-batches with failed items.
+    """
 
     items: int
     failed: int
+    failed_mini_batches: int = 0
 
 
 class ProgressFile:
@@ -41,12 +49,14 @@ class ProgressFile:
         self._own = uuid.uuid4().hex  # two attempts at the unit may write at once
         self._items = 0
         self._failed = 0
+        self._failed_mini_batches = 0
         self._next_write = 0.0
 
     def add(self, items: int, failed: int) -> None:
         """Count a finished mini-batch."""
         self._items += items
         self._failed += failed
+        self._failed_mini_batches += failed > 0
         if time.monotonic() >= self._next_write:
             self._write()
 
@@ -60,14 +70,14 @@ class ProgressFile:
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
             unfinished = self._path.with_name(f".{self._path.name}.{self._own}")
-            unfinished.write_text(json.dumps([self._items, self._failed]))
+            unfinished.write_text(json.dumps([self._items, self._failed, self._failed_mini_batches]))
             put_in_place(unfinished, self._path)
             self.is_stopped = self._stop.exists()
         self._next_write = time.monotonic() + _SECONDS_BETWEEN_WRITES
 
 
 def ask_to_stop(stage_folder: str) -> None:
-    """Let the tasks make no more calls: too many items have failed in all of them together. Runs on the driver."""
+    """Let the tasks make no more calls, since the run cannot succeed any more. Runs on the driver."""
     with suppress(OSError):  # each task still stops by its own failures
         (Path(stage_folder) / STOP).touch()
 
@@ -82,9 +92,11 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 
 def read_progress(stage_folder: str) -> ItemsDone:
     """Add up the progress of all tasks. Runs on the driver, while the tasks write."""
-    items = failed = 0
+    items = failed = failed_mini_batches = 0
     for path in (Path(stage_folder) / PROGRESS).glob("[0-9]*"):
         with suppress(OSError, ValueError):
             done = json.loads(path.read_text())
+            # Earlier versions did not count mini-batches.
+            failed_mini_batches += done[2] if len(done) > 2 else 0  # noqa: PLR2004 - the third of three numbers
             items, failed = items + done[0], failed + done[1]
-    return ItemsDone(items, failed)
+    return ItemsDone(items, failed, failed_mini_batches)

@@ -230,7 +230,11 @@ def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
 
 
 def _read_failure(texts: dict[str, str]) -> Failure:
-    return Failure(code=ErrorCode(texts["code"]), **{name: text for name, text in texts.items() if name != "code"})
+    code, others = texts["code"], {name: text for name, text in texts.items() if name != "code"}
+    if code in ErrorCode.__members__:
+        return Failure(ErrorCode(code), **others)
+    # Another version of sparkscore wrote it, which has a code that this one does not have.
+    return Failure(ErrorCode.UNEXPECTED, **{**others, "message": f"[{code}] {others['message']}"})
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:

@@ -94,7 +94,7 @@ class Halving:
 
     @property
     def _is_given_up(self) -> bool:
-        return self._rules.are_broken_by(self._failed, 0)
+        return self._rules.tolerance.is_passed(self._failed, 0)
 
     @property
     def _telling_count(self) -> int:

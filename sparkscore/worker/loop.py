@@ -167,8 +167,8 @@ class _Task:
         self._failed += report.failed
         self._failed_mini_batches += bool(report.failed)
         self._progress.add(report.items, report.failed)
-        broken = self._spec.rules.are_broken_by(self._failed, self._failed_mini_batches)
-        self.is_hopeless |= broken or self._progress.is_stopped
+        is_passed = self._spec.rules.tolerance.is_passed(self._failed, self._failed_mini_batches)
+        self.is_hopeless |= is_passed or self._progress.is_stopped
 
 
 def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedEngine]:

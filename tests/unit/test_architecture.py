@@ -27,6 +27,7 @@ WORKER_AND_BELOW = (
     "location",
     "redaction",
     "secret_names",
+    "tolerance",
     "errors",
     "removal",
     "rotating_log",

@@ -20,7 +20,8 @@ from sparkscore.progress import (
     choose_display,
     follow,
 )
-from sparkscore.stage.progress import ProgressFile, forget_progress, read_progress
+from sparkscore.stage.progress import ItemsDone, ProgressFile, ask_to_stop, forget_progress, read_progress
+from sparkscore.tolerance import Tolerance
 
 
 class RecordingDisplay:
@@ -293,7 +294,11 @@ def test_tasks_that_fail_too_much_together_are_asked_to_stop(
     for unit in range(5):
         ProgressFile(str(tmp_path), unit).add(10, 1)
 
-    with follow(RecordingDisplay(), str(tmp_path), 1000, "rows", tolerated):
+    def stop(done: ItemsDone) -> None:
+        if Tolerance(tolerated).is_passed(done.failed, done.failed_mini_batches):
+            ask_to_stop(str(tmp_path))
+
+    with follow(RecordingDisplay(), str(tmp_path), 1000, "rows", stop):
         time.sleep(0.6)
 
     later = ProgressFile(str(tmp_path), 7)

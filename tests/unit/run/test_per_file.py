@@ -12,9 +12,9 @@ from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.plan import InputFile, Snapshot
 from sparkscore.run.per_file import are_files_whole, refuse_count_of_files, refuse_other_endings, sized_in
-from sparkscore.run.verdict import Thresholds, decide
+from sparkscore.run.verdict import decide
 from sparkscore.stage.report import Attempt, MiniBatchReport, WorkerState, make_report
-from sparkscore.worker import FailureRules
+from sparkscore.tolerance import Tolerance
 
 AZURE = "https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json"
 
@@ -88,20 +88,20 @@ def report(failed: int) -> MiniBatchReport:
 @pytest.mark.parametrize("tolerated", [1, 2, -1])
 def test_a_threshold_counts_files_where_each_is_one_call(tolerated: int) -> None:
     reports = [report(0), report(10)]
-    rules = FailureRules(error_threshold=tolerated, counts_files=True)
+    tolerance = Tolerance(tolerated, counts_files=True)
 
-    decide(reports, 20, "model 'm'", Thresholds(tolerated, counts_files=True))
+    decide(reports, 20, "model 'm'", Tolerance(tolerated, counts_files=True))
 
-    assert not rules.are_broken_by(10, 1)
+    assert not tolerance.is_passed(10, 1)
 
 
 def test_more_failed_files_than_are_tolerated_end_the_run() -> None:
     reports = [report(0), report(10), report(10)]
 
     with pytest.raises(ErrorThresholdExceededError, match=r"2 failed files, 'settings.error_threshold' allows 1"):
-        decide(reports, 30, "model 'm'", Thresholds(1, counts_files=True))
+        decide(reports, 30, "model 'm'", Tolerance(1, counts_files=True))
 
-    assert FailureRules(error_threshold=1, counts_files=True).are_broken_by(20, 2)
+    assert Tolerance(1, counts_files=True).is_passed(20, 2)
 
 
 def test_a_limit_of_nothing_is_a_file() -> None:

@@ -19,8 +19,9 @@ from sparkscore.errors import (
     SparkscoreError,
 )
 from sparkscore.outcome import Failure, describe_failure
-from sparkscore.run.verdict import Thresholds, decide, failure_error
+from sparkscore.run.verdict import decide, failure_error
 from sparkscore.stage import MiniBatchReport
+from sparkscore.tolerance import Tolerance
 
 DONE = MiniBatchReport(
     unit=0, mini_batch="0-0", place=None, items=10, scored=10, failed=0, rows=10, calls=1, seconds=0.1,
@@ -32,13 +33,13 @@ FAILED = replace(DONE, mini_batch="4-1", scored=0, failed=10, failure=RAISED)
 
 @pytest.mark.parametrize("planned", [None, 20])
 def test_a_run_of_which_all_was_scored_passes(planned: int | None) -> None:
-    decide([DONE, DONE], planned, "score.py", Thresholds())
+    decide([DONE, DONE], planned, "score.py", Tolerance())
 
 
 @pytest.mark.parametrize("planned", [19, 21])
 def test_a_run_whose_counts_differ_from_the_plan_does_not_pass(planned: int) -> None:
     with pytest.raises(ScoringError) as caught:
-        decide([DONE, DONE], planned, "score.py", Thresholds())
+        decide([DONE, DONE], planned, "score.py", Tolerance())
 
     assert (caught.value.code, caught.value.got) == ("ITEMS_LOST", "20 items")
     assert "Nothing was published." in str(caught.value)
@@ -46,13 +47,13 @@ def test_a_run_whose_counts_differ_from_the_plan_does_not_pass(planned: int) -> 
 
 def test_a_run_without_mini_batches_had_no_input() -> None:
     with pytest.raises(SourceNotFoundError, match="INPUT_EMPTY"):
-        decide([], None, "score.py", Thresholds())
+        decide([], None, "score.py", Tolerance())
 
 
 @pytest.mark.parametrize(("planned", "state"), [(30, "10 of 30 items"), (None, "10 items")])
 def test_one_failed_mini_batch_fails_the_run_and_says_where(planned: int | None, state: str) -> None:
     with pytest.raises(ScoringScriptError) as caught:
-        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "scoring script 'score.py'", Thresholds())
+        decide([DONE, FAILED, replace(FAILED, mini_batch="5-0")], planned, "scoring script 'score.py'", Tolerance())
 
     assert str(caught.value) == (
         "[SCRIPT_RUN] scoring script 'score.py' raised ValueError in run() for mini-batch '4-1' (score.py, line 7): "
@@ -78,7 +79,7 @@ def test_a_shortfall_fails_the_run_though_items_were_scored() -> None:
     failure = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "run() returned 3 elements for 10 items")
 
     with pytest.raises(OutputContractError, match=r"3 elements for 10 items \(mini-batch '0-0'\)"):
-        decide([replace(DONE, scored=3, failed=7, failure=failure)], 10, "score.py", Thresholds())
+        decide([replace(DONE, scored=3, failed=7, failure=failure)], 10, "score.py", Tolerance())
 
 
 TOLERATED = replace(DONE, mini_batch="4-1", scored=7, failed=3, failure=RAISED)
@@ -87,17 +88,17 @@ TOLERATED = replace(DONE, mini_batch="4-1", scored=7, failed=3, failure=RAISED)
 @pytest.mark.parametrize(
     ("thresholds", "passed"),
     [
-        (Thresholds(-1), ""),
-        (Thresholds(6), ""),
-        (Thresholds(5), "6 failed items, 'settings.error_threshold' allows 5"),
-        (Thresholds(-1, 2), ""),
-        (Thresholds(-1, 1), "2 mini-batches with failed items, 'settings.mini_batch_error_threshold' allows 1"),
-        (Thresholds(-1, 0), "2 mini-batches with failed items"),
-        (Thresholds(-1, -1, 50), ""),
-        (Thresholds(-1, -1, 49.9), "50 % of 4 mini-batches had failed items, 'settings.allowed_failed_percent' allows"),
+        (Tolerance(-1), ""),
+        (Tolerance(6), ""),
+        (Tolerance(5), "6 failed items, 'settings.error_threshold' allows 5"),
+        (Tolerance(-1, 2), ""),
+        (Tolerance(-1, 1), "2 mini-batches with failed items, 'settings.mini_batch_error_threshold' allows 1"),
+        (Tolerance(-1, 0), "2 mini-batches with failed items"),
+        (Tolerance(-1, -1, 50), ""),
+        (Tolerance(-1, -1, 49.9), "50 % of 4 mini-batches had failed items, 'settings.allowed_failed_percent' allows"),
     ],
 )
-def test_any_threshold_that_is_passed_fails_the_run(thresholds: Thresholds, passed: str) -> None:
+def test_any_threshold_that_is_passed_fails_the_run(thresholds: Tolerance, passed: str) -> None:
     reports = [DONE, TOLERATED, DONE, TOLERATED]
     if not passed:
         decide(reports, 40, "score.py", thresholds)
@@ -114,20 +115,20 @@ def test_any_threshold_that_is_passed_fails_the_run(thresholds: Thresholds, pass
 
 def test_a_run_without_one_success_fails_whatever_it_tolerates() -> None:
     with pytest.raises(ScoringScriptError, match=r"SCRIPT_RUN.*No item was scored.*whatever it tolerates"):
-        decide([FAILED], 10, "score.py", Thresholds(-1))
+        decide([FAILED], 10, "score.py", Tolerance(-1))
 
 
 def test_a_run_that_returned_nothing_at_all_fails_whatever_it_tolerates() -> None:
     nothing = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "run() returned 0 elements for 10 items")
 
     with pytest.raises(OutputContractError, match=r"returned 0 elements.*No item was scored"):
-        decide([replace(FAILED, failure=nothing)] * 2, 20, "score.py", Thresholds(-1))
-    decide([DONE, replace(FAILED, failure=nothing)], 20, "score.py", Thresholds(-1))
+        decide([replace(FAILED, failure=nothing)] * 2, 20, "score.py", Tolerance(-1))
+    decide([DONE, replace(FAILED, failure=nothing)], 20, "score.py", Tolerance(-1))
 
 
 def test_what_failed_and_was_tolerated_is_not_lost() -> None:
     with pytest.raises(ScoringError, match="ITEMS_LOST"):
-        decide([DONE, TOLERATED], 21, "score.py", Thresholds(-1))
+        decide([DONE, TOLERATED], 21, "score.py", Tolerance(-1))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,6 @@ def test_a_scorer_that_did_not_load_somewhere_fails_the_run_whatever_is_tolerate
     lost = replace(DONE, failed=1, scored=0, failure=failure, is_loaded=False)
 
     with pytest.raises(SparkscoreError) as caught:
-        decide([DONE, lost], 100, "scoring script 'score.py'", Thresholds(-1, -1))
+        decide([DONE, lost], 100, "scoring script 'score.py'", Tolerance(-1, -1))
 
     assert caught.value.code == "LOAD_PROCESS_ENDED"

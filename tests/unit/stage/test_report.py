@@ -38,7 +38,7 @@ REPORTS = st.builds(
     seconds=st.floats(0, 1e9), scored_at=st.datetimes(timezones=st.just(UTC)), worker=TEXT,
     loads=COUNT,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
-    failure=st.none() | st.builds(Failure, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT),
+    failure=st.none() | st.builds(Failure, st.sampled_from(ErrorCode), TEXT, TEXT, TEXT, TEXT, TEXT),
     attempts=st.lists(
         st.builds(CallReport, COUNT, COUNT, st.booleans(), st.floats(0, 1e9), TEXT, TEXT), max_size=2
     ).map(tuple),
@@ -138,7 +138,7 @@ def test_progress_adds_up_over_tasks_and_attempts_replace_each_other(tmp_path: P
             progress.add(items, failed)
         progress.close()
 
-    assert read_progress(str(tmp_path)) == ItemsDone(items=17, failed=2)
+    assert read_progress(str(tmp_path)) == ItemsDone(items=17, failed=2, failed_mini_batches=1)
     assert sorted(path.name for path in (tmp_path / "progress").iterdir()) == ["0", "1"]
 
 
@@ -172,3 +172,14 @@ def test_what_is_no_progress_file_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "progress" / "2").write_text("[2, 1]")
 
     assert read_progress(str(tmp_path)) == ItemsDone(2, 1)
+
+
+def test_a_code_of_another_version_is_kept_in_the_message() -> None:
+    outcome = failed_outcome(1, Failure(ErrorCode.SCRIPT_RUN, "E", "m"))
+    report = make_report(0, MiniBatch("0-0", ()), Attempt(outcome, (CALL,), 0.5, AT), STATE)
+    rows = pa.Table.from_batches([write_reports([report])]).to_pylist()
+    rows[0]["failure"]["code"] = "OF_TOMORROW"
+
+    (read,) = read_reports(pa.Table.from_pylist(rows, schema=REPORT_SCHEMA))
+
+    assert read.failure == Failure(ErrorCode.UNEXPECTED, "E", "[OF_TOMORROW] m")

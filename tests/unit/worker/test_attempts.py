@@ -17,6 +17,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
 from sparkscore.signature import parse_ddl
+from sparkscore.tolerance import Tolerance
 from sparkscore.worker import FailureRules, LineageValues, ResultSpec
 from sparkscore.worker.attempts import Attempts
 from sparkscore.worker.engine import Loaded, Probed
@@ -30,7 +31,7 @@ RAISED = Failure(
     ErrorCode.SCRIPT_RUN, "ValueError", "bad row, password=hunter2", "score.py, line 3", "Traceback: token=abc"
 )
 TIMEOUT = Failure(ErrorCode.MINI_BATCH_TIMEOUT, "MiniBatchTimeoutError", "too long")
-TOLERANT = FailureRules(tries=1, error_threshold=-1)
+TOLERANT = FailureRules(tries=1, tolerance=Tolerance(-1))
 
 
 @dataclass
@@ -93,7 +94,7 @@ def test_all_but_the_bad_rows_are_scored_in_order_within_the_bound_of_calls(item
 def test_a_mini_batch_is_tried_again_as_a_whole_before_it_is_halved() -> None:
     engine = FakeEngine(lambda _, call: RAISED if call < 3 else None)
 
-    outcome, attempts = attempt(engine, 4, FailureRules(tries=3, error_threshold=0))
+    outcome, attempts = attempt(engine, 4, FailureRules(tries=3, tolerance=Tolerance(0)))
 
     assert engine.asked == [[0, 1, 2, 3]] * 3
     assert (outcome.scored, outcome.failure, attempts.tries) == (4, None, 3)
@@ -134,7 +135,7 @@ def test_what_ends_the_process_is_tried_again_with_a_new_one_and_never_halved(co
     failure = Failure(ErrorCode(code), "ScoringError", "gone")
     engine = FakeEngine(lambda *_: failure)
     loaded = LoadedEngine("k", "w", engine)
-    attempts = Attempts(loaded, SPEC, FailureRules(tries=2, error_threshold=-1), AT)
+    attempts = Attempts(loaded, SPEC, FailureRules(tries=2, tolerance=Tolerance(-1)), AT)
 
     outcome = attempts.score(MiniBatch("0-0", (), pa.table({"x": range(8)})))
 
@@ -156,7 +157,7 @@ def test_a_half_that_ends_the_process_stays_whole_and_the_rest_goes_on() -> None
 def test_no_call_is_made_that_cannot_save_the_run() -> None:
     engine = FakeEngine(poison(0, 7))
 
-    outcome, _ = attempt(engine, 8, FailureRules(error_threshold=0))
+    outcome, _ = attempt(engine, 8, FailureRules(tolerance=Tolerance(0)))
 
     # The first bad row is found, and then no more; what fails in every half comes first.
     assert engine.asked == [list(range(8)), [0, 1, 2, 3], [4, 5, 6, 7], [0, 1], [2, 3], [4, 5], [6, 7], [0]]
@@ -168,7 +169,7 @@ def test_a_model_that_does_not_load_fails_the_mini_batch_without_more_calls(when
     failures = [None, Failure(ErrorCode.SCRIPT_INIT, "OSError", "x")][1 - when :]
     engine = FakeEngine(lambda *_: TIMEOUT, failures)
 
-    outcome, attempts = attempt(engine, 4, FailureRules(tries=9, error_threshold=-1))
+    outcome, attempts = attempt(engine, 4, FailureRules(tries=9, tolerance=Tolerance(-1)))
 
     assert len(engine.asked) == when
     assert (outcome.failed, len(attempts.calls)) == (4, when)
@@ -177,19 +178,19 @@ def test_a_model_that_does_not_load_fails_the_mini_batch_without_more_calls(when
 
 
 @pytest.mark.parametrize(
-    ("rules", "items", "mini_batches", "is_broken"),
+    ("tolerance", "items", "mini_batches", "is_passed"),
     [
-        (FailureRules(1, 0), 1, 1, True),
-        (FailureRules(1, 3), 3, 9, False),
-        (FailureRules(1, 3), 4, 1, True),
-        (FailureRules(1, -1), 10**9, 10**6, False),
-        (FailureRules(1, -1, 2), 9, 2, False),
-        (FailureRules(1, -1, 2), 3, 3, True),
-        (FailureRules(1, 0, 0), 0, 0, False),
+        (Tolerance(0), 1, 1, True),
+        (Tolerance(3), 3, 9, False),
+        (Tolerance(3), 4, 1, True),
+        (Tolerance(-1), 10**9, 10**6, False),
+        (Tolerance(-1, 2), 9, 2, False),
+        (Tolerance(-1, 2), 3, 3, True),
+        (Tolerance(0, 0), 0, 0, False),
     ],
 )
-def test_the_bound_of_a_task(rules: FailureRules, items: int, mini_batches: int, *, is_broken: bool) -> None:
-    assert rules.are_broken_by(items, mini_batches) is is_broken
+def test_the_bound_of_a_task(tolerance: Tolerance, items: int, mini_batches: int, *, is_passed: bool) -> None:
+    assert tolerance.is_passed(items, mini_batches) is is_passed
 
 
 # ----------------------------------------------------------------------------------------------------- quarantine

@@ -21,13 +21,14 @@ from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcom
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
 from sparkscore.signature import parse_ddl
+from sparkscore.tolerance import Tolerance
 from sparkscore.worker import FailureRules, LineageValues, ResultSpec
 from sparkscore.worker.attempts import Attempts
 from sparkscore.worker.engine import EngineSpec, LocalEngine
 from sparkscore.worker.loaded import LoadedEngine
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-TOLERANT = FailureRules(tries=1, error_threshold=-1)
+TOLERANT = FailureRules(tries=1, tolerance=Tolerance(-1))
 Run = Callable[[pd.DataFrame], Any]
 
 
@@ -126,7 +127,7 @@ def test_a_broken_contract_fails_the_mini_batch_as_a_whole_with_few_calls(name: 
         assert {item.failure for item in outcome.failures} == {outcome.failure}
 
 
-@pytest.mark.parametrize("rules", [FailureRules(), FailureRules(tries=3), FailureRules(error_threshold=5000)])
+@pytest.mark.parametrize("rules", [FailureRules(), FailureRules(tries=3), FailureRules(tolerance=Tolerance(5000))])
 def test_a_broken_contract_is_found_whatever_is_tolerated(rules: FailureRules) -> None:
     for name, (run, columns) in BROKEN.items():
         outcome, _, _ = attempt(run, 300, columns, rules=rules)

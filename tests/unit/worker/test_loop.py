@@ -23,6 +23,7 @@ from sparkscore.signature import parse_ddl
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_reports
 from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.stage.progress import ItemsDone, read_progress
+from sparkscore.tolerance import Tolerance
 from sparkscore.worker import (
     EngineSpec,
     FailureRules,
@@ -208,7 +209,7 @@ def test_the_first_failure_stops_the_task(loads: Loads, spec: WorkerSpec) -> Non
     assert [report.failed for report in reports] == [0, 10]
     assert reports[-1].failure == Failure(ErrorCode.SCRIPT_RUN, "ValueError", "x", "score.py, line 3", "tb", "")
     assert [batch.item_count for batch in scorer.called] == [10, 10, 5, 5, 2, 3, 2, 3, 1]
-    assert read_progress(spec.stage.folder) == ItemsDone(20, 10)
+    assert read_progress(spec.stage.folder) == ItemsDone(20, 10, 1)
 
 
 def test_what_is_tolerated_does_not_stop_the_task_and_is_quarantined(loads: Loads, spec: WorkerSpec) -> None:
@@ -220,7 +221,7 @@ def test_what_is_tolerated_does_not_stop_the_task_and_is_quarantined(loads: Load
 
     loads.coming = [RecordingScorer(score)]
 
-    reports = reports_of(rows(50), dataclasses.replace(spec, rules=FailureRules(2, error_threshold=1)))
+    reports = reports_of(rows(50), dataclasses.replace(spec, rules=FailureRules(2, tolerance=Tolerance(1))))
 
     assert [report.failed for report in reports] == [0, 1, 0, 0, 0]
     assert [[call.items for call in report.attempts] for report in reports[:2]] == [
