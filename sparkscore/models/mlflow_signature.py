@@ -93,8 +93,9 @@ def _outputs(schema: Schema) -> pa.Schema | None:
         return None
     if len(names) == 1:
         return pa.schema([(names[0] or PREDICTION, types[0])])
-    columns = [name or f"c{position}" for position, name in enumerate(names)]
-    return pa.schema(list(zip(columns, types, strict=True)))
+    fields = [pa.field(name or f"c{at}", type_) for at, (name, type_) in enumerate(zip(names, types, strict=True))]
+    required = [getattr(spec, "required", True) for spec in schema.inputs]
+    return pa.schema([field if must else optional(field) for field, must in zip(fields, required, strict=True)])
 
 
 def _name_of(spec: ColSpec | TensorSpec) -> str | None:

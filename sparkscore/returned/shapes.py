@@ -16,6 +16,7 @@ from sparkscore.returned.forms import Form, Objects, Vector
 from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of_class
 from sparkscore.returned.objects import keys_difference
 from sparkscore.returned.refusal import STATE
+from sparkscore.signature.model_signature import is_optional
 from sparkscore.signature.same_name import keys_of
 
 PREDICTION: Final = "prediction"
@@ -82,7 +83,11 @@ def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
         return Columns(None, [objects], len(objects.items))
     items = [None if is_missing(item) or is_nan(item) else item for item in objects.items]
     if shape == _DICT:
-        return Columns(None, [Objects(items)], len(items)) if _are_maps(items, schema) else _columns_of_dicts(items)
+        if _are_maps(items, schema):
+            return Columns(None, [Objects(items)], len(items))
+        # What an MLflow signature calls optional may be absent from any dict, and is NULL then.
+        absent = dict.fromkeys(field.name for field in schema or () if is_optional(field))
+        return _columns_of_dicts([None if item is None else {**absent, **item} for item in items] if absent else items)
     if shape == _LIST and takes_lists(schema) and (schema is not None or all(map(_is_homogeneous, items))):
         return Columns(None, [Objects(items)], len(items))
     return _columns_of_rows(items, None if schema is None else len(schema))

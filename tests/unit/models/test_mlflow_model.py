@@ -39,7 +39,8 @@ from sparkscore.config import Model
 from sparkscore.errors import ConfigError, MissingDependencyError, ModelError, ModelLoadError, SignatureMismatchError
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.mlflow_signature import read_signature
-from sparkscore.signature.model_signature import ColumnInput, ModelSignature, TensorInput
+from sparkscore.returned import tabulate
+from sparkscore.signature.model_signature import ColumnInput, ModelSignature, TensorInput, is_optional
 
 Made = Callable[..., ModelDescription]
 
@@ -571,3 +572,14 @@ def test_code_that_nobody_vouches_for_is_refused_with_the_line_to_add(tmp_path: 
     assert caught.value.code == "MODEL_TRUST"
     assert "pickle" in caught.value.got
     assert "trust: code" in caught.value.next_step
+
+
+def test_a_key_that_was_absent_from_an_example_is_an_optional_column() -> None:
+    signature = infer_signature(pd.DataFrame({"a": [1.0]}), [{"x": 1}, {"x": 2, "y": "a"}])
+
+    outputs = read_signature(signature.to_dict()).outputs
+
+    assert outputs is not None
+    assert [(field.name, is_optional(field)) for field in outputs] == [("x", False), ("y", True)]
+    table = tabulate([{"x": 1}, {"x": 2, "y": "b"}], outputs).table
+    assert table.to_pydict() == {"x": [1, 2], "y": [None, "b"]}

@@ -18,6 +18,7 @@ import pytest
 from sparkscore.errors import OutputContractError
 from sparkscore.returned import tabulate
 from sparkscore.signature import parse_ddl, to_ddl
+from sparkscore.signature.model_signature import optional
 
 Colour = enum.Enum("Colour", ["RED"])
 Row = namedtuple("Row", ["x", "y"])  # noqa: PYI024 - a script's plain named tuple
@@ -469,3 +470,15 @@ def test_what_no_column_holds_has_advice_of_its_own(value: Any, told: str, ddl: 
 )
 def test_advice_can_be_followed(returned: Any, ddl: str | None, told: str) -> None:
     assert told in refused(returned, ddl).next_step
+
+
+def test_optional_fields_of_a_signature_may_be_absent_from_any_dict() -> None:
+    schema = pa.schema([pa.field("x", pa.int64()), optional(pa.field("y", pa.string()))])
+
+    assert tabulate([{"x": 1}, {"y": "a", "x": 2}, None], schema).table.to_pydict() == {
+        "x": [1, 2, None],
+        "y": [None, "a", None],
+    }
+    assert tabulate([{"x": 1}], schema).table.to_pydict() == {"x": [1], "y": [None]}
+    with pytest.raises(OutputContractError, match="no 'x'"):
+        tabulate([{"y": "a"}], schema)
