@@ -575,7 +575,8 @@ def test_code_that_nobody_vouches_for_is_refused_with_the_line_to_add(tmp_path: 
 
 
 def test_a_key_that_was_absent_from_an_example_is_an_optional_column() -> None:
-    signature = infer_signature(pd.DataFrame({"a": [1.0]}), [{"x": 1}, {"x": 2, "y": "a"}])
+    example: Any = [{"x": 1}, {"x": 2, "y": "a"}]
+    signature = infer_signature(pd.DataFrame({"a": [1.0]}), example)
 
     outputs = read_signature(signature.to_dict()).outputs
 
