@@ -51,6 +51,9 @@ def test_what_is_wrong_around_a_script_is_no_fault_of_the_script(error: BaseExce
     [
         ("os.environ['OWN_SETTING']", "environment_variables: {OWN_SETTING: VALUE}"),
         ("from json import nothing", "in a version that lacks this name"),
+        ("import pickle; pickle.loads(b'cjson\\nNothing\\n.')", "of another version of that package"),
+        ("import pickle; pickle.loads(b'c__main__\\nOwnTransformer\\n.')", "a class of the program that saved it"),
+        ("{}.nothing", ""),
         ("{}['age']", ""),
         ("1 / 0", ""),
         ("int('x')", ""),
