@@ -34,14 +34,14 @@ _RELATIVE: Final = (
     "The script is no part of a package. Import the files of the code folder by their names from there: "
     "'from helper import NAME', 'from folder.helper import NAME'."
 )
-# What pickle says of a class that it does not find.
+# For what pickle says of a class that it does not find.
 _OF_THE_SAVING_PROGRAM: Final = (
-    "The pickle holds a class of the program that saved it. Define the class in a file of the code folder, import it from "
-    "there where the model is made, and save it again."
+    "The pickle holds a class of the program that saved it. Define the class in a file of the code folder, import it "
+    "from there where the model is made, and save it again."
 )
 _OF_ANOTHER_VERSION: Final = (
-    "The pickle is of another version of that package, or of a file that has changed: name the version in the deployment's "
-    "requirements, or save it again."
+    "The pickle is of another version of that package, or of a file that has changed: name the version in the "
+    "deployment's requirements, or save it again."
 )
 _ENDED_ITSELF: Final = (
     "The script ended itself; what it printed is in Spark's log. Arguments that it reads stand in "
@@ -81,7 +81,7 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
         case SystemExit():
             advice = _ENDED_ITSELF
         case AttributeError() if str(error).startswith("Can't get attribute"):
-            advice = _OF_THE_SAVING_PROGRAM if "<module '__main__'" in str(error) else _OF_ANOTHER_VERSION
+            advice = _OF_THE_SAVING_PROGRAM if "__main__" in str(error) else _OF_ANOTHER_VERSION
     return advice
 
 
