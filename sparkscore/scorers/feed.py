@@ -17,6 +17,7 @@ from sparkscore.signature.model_signature import Feed
 
 Tensor = npt.NDArray[Any]
 _MASK_ADVICE: Final = "Fill the NULLs beforehand, or use a model that takes doubles there."
+_ROUND_ADVICE: Final = "Correct the input, or let numbers be rounded with 'model.round_inputs: true'."
 # ONNX Runtime makes the text 'None' of a None.
 _TEXT_ADVICE: Final = (
     "A tensor of texts has no NULL. Fill the NULLs beforehand with the text that stood for them in training, or "
@@ -85,12 +86,10 @@ def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> p
             return pc.cast(_half_way(array, wanted), wanted, safe=False)
         return array.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise _refusal(
-            name,
-            f"values that are no {type_name(wanted)}",
-            type_name(wanted),
-            "Correct the input, or use a model with wider types.",
-        ) from None
+        kind = type_name(wanted).removeprefix("Arrow ")
+        is_rounded = pa.types.is_floating(_innermost(wanted)) and pa.types.is_integer(_innermost(array.type))
+        advice = _ROUND_ADVICE if is_rounded else "Correct the input, or use a model with wider types."
+        raise _refusal(name, f"values that are no {kind}", kind, advice) from None
 
 
 def _to_utc(array: pa.Array) -> pa.Array:
