@@ -227,7 +227,7 @@ def publish(
     from sparkscore.cli.publish_command import discard_run, publish_run  # noqa: PLC0415 - see the module's docstring
 
     if is_discarded:
-        return discard_run(run_id, runs, as_json=as_json)
+        return discard_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
     return publish_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from pyspark.sql import SparkSession
 
 from sparkscore.cli.interrupts import interruptible
 from sparkscore.cli.reply import OK, print_json, stdout_for_results
 from sparkscore.cli.run_command import parse_spark_conf, spark_session
 from sparkscore.cli.summary import print_record, print_summary, result_console
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError
 from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
 from sparkscore.run import discard, publish
 
@@ -30,23 +35,39 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     """
     folder = RunFolder(runs_folder(runs), run_id)
     read_record(runs_folder(runs), run_id)  # before Spark starts
-    master, conf = session
-    with (
-        interruptible() as interrupts,
-        spark_session(master, parse_spark_conf(conf), folder.spark_log_file, interrupts) as spark,
-    ):
+    with _spark_for(run_id, runs, session) as spark:
         with stdout_for_results():
             run = publish(spark, run_id, runs=runs)
         print_json(run.record) if as_json else print_summary(run, folder.path)
     return OK
 
 
-def discard_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
-    """Drop a run that was scored and not published; arguments, result and errors are those of `publish_run`."""
-    answer = discard(run_id, runs=runs)
+def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
+    """Drop a run that was scored and not published; arguments, result and errors are those of `publish_run`.
+
+    Spark is started only where the table must be asked whether the run's rows are there.
+    """
+    try:
+        answer = discard(run_id, runs=runs)
+    except ConfigError as error:
+        if error.code != ErrorCode.RUN_MAY_BE_PUBLISHED:
+            raise
+        with _spark_for(run_id, runs, session) as spark, stdout_for_results():
+            answer = discard(run_id, spark=spark, runs=runs)
     if as_json:
         print_json(answer)
     else:
         folder = runs_folder(runs)
         print_record(read_record(folder, run_id), folder / run_id, result_console())
     return OK
+
+
+@contextmanager
+def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
+    """Start Spark with the log in the run's folder."""
+    log_file, (master, conf) = RunFolder(runs_folder(runs), run_id).spark_log_file, session
+    with (
+        interruptible() as interrupts,
+        spark_session(master, parse_spark_conf(conf), log_file, interrupts) as spark,
+    ):
+        yield spark

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,3 +137,26 @@ def test_what_is_not_there_gets_no_folder(tmp_path: Path) -> None:
             command("night")
 
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_the_command_line_starts_spark_to_discard_where_the_table_must_be_asked(
+    write_run: Callable[[str], Written],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    is_shown: bool,
+) -> None:
+    from sparkscore.cli import publish_command, run_command_line  # noqa: PLC0415 - the command line is the subject
+
+    run = write_run(FAIL)
+    if is_shown:
+        (run.output / "run_id=night").mkdir()
+    monkeypatch.setattr(publish_command, "spark_session", lambda *_: nullcontext(object()))
+
+    code = run_command_line(["publish", "night", "--discard", "--json"])
+
+    answer = json.loads(capsys.readouterr().out)
+    assert code == (2 if is_shown else 0)
+    assert answer["error"]["code"] == "RUN_NOT_HELD" if is_shown else answer["state"] == ABORT
+    assert run.state == (FAIL if is_shown else ABORT)
