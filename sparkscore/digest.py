@@ -36,8 +36,12 @@ def different_parts(identity: str, other: str) -> list[str]:
     >>> different_parts("input:1 model:2", "input:1 model:3")
     ['model']
     """
-    ours, theirs = (dict(part.split(":", 1) for part in text.split()) for text in (identity, other))
+    ours, theirs = ({name: value for name, _, value in map(_cut, text.split())} for text in (identity, other))
     return sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+
+
+def _cut(part: str) -> tuple[str, str, str]:
+    return part.partition(":")
 
 
 def digest_of_path(path: Path) -> str:

@@ -105,6 +105,21 @@ def _rebuild(kind: type[SparkscoreError], fields: dict[str, Any]) -> SparkscoreE
     return error
 
 
+def named(error: Exception) -> Exception:
+    """Give the error for what the system refuses at a place that no other message speaks of; any other as it is."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return error
+    place = f"'{error.filename}'" if error.filename else "a file or a process"
+    return SparkscoreError(
+        code=ErrorCode.SYSTEM,
+        what=f"the system refuses what sparkscore asks for at {place}",
+        got=error.strerror or type(error).__name__,
+        state="Nothing was published, unless the log says so.",
+        next_step="Correct the cause, such as a place that was removed, rights or a full disk, and ask again; a run "
+        "goes on under its id.",
+    )
+
+
 class Faults:
     """Faults of one request, which are said together: who corrects one learns at once of the others."""
 

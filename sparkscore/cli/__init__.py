@@ -15,7 +15,7 @@ from sparkscore.cli.logs import log_on_stderr
 from sparkscore.cli.reply import FAILED, OK, describe_failure, one_object_on_stdout, print_bug, print_error, print_json
 from sparkscore.cli.streams import exit_code_of, guard_streams
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, SparkscoreError, message_of
+from sparkscore.errors import ConfigError, SparkscoreError, message_of, named
 from sparkscore.location import check_working_directory
 
 __all__ = ["main", "run_command_line"]
@@ -52,6 +52,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
         except (SparkscoreError, InterruptedRunError) as error:
             return _reply_failure(error, is_run=is_run, as_json=as_json)
         except Exception as error:  # noqa: BLE001 - a bug: one line for the user, the rest for the log
+            if isinstance(known := named(error), SparkscoreError):
+                return _reply_failure(known, is_run=is_run, as_json=as_json)
             print_bug(error, _runs_folder())
             return _reply_json(error, FAILED, is_run=is_run, as_json=as_json)
 

@@ -22,7 +22,7 @@ from sparkscore.cli.reply import (
     stdout_for_results,
 )
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, SparkscoreError, message_of
+from sparkscore.errors import ConfigError, SparkscoreError, message_of, named
 from sparkscore.record.run_record import COMPLETE, HELD, RunRecord
 from sparkscore.record.runs_folder import RunFolder, runs_folder
 
@@ -106,6 +106,8 @@ def run_deployment(request: RunRequest) -> int:
 def _score(request: RunRequest, interrupts: Interrupts) -> None:
     with stdout_for_results():
         prepared = request.prepared = request.prepare()
+    # Before Spark's log is written there.
+    prepared.folder.create()
     conf = parse_spark_conf(request.spark_conf)
     with spark_session(request.master, conf, prepared.folder.spark_log_file, interrupts) as session:
         with stdout_for_results():
@@ -172,6 +174,7 @@ def parse_spark_conf(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _reply_failure(request: RunRequest, error: BaseException) -> int:
+    error = named(error) if isinstance(error, Exception) else error
     folder = None if request.prepared is None else request.prepared.folder
     record = _finished(folder) if isinstance(error, InterruptedRunError) else None
     if record is not None:

@@ -239,4 +239,5 @@ class ErrorCode(StrEnum):
     # sparkscore itself
     INTERNAL = "INTERNAL"
     INTERRUPTED = "INTERRUPTED"
+    SYSTEM = "SYSTEM"
     UNEXPECTED = "UNEXPECTED"

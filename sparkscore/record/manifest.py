@@ -57,8 +57,7 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
     # First: another format may have another checksum.
     refuse_other_format(content.get("format"), "manifest", path, run_id)
     # An earlier version of sparkscore wrote no checksum, and none of the files either.
-    has_sums = any(file.get("sha256") for name in _FILES for file in content.get(name, ()))
-    has_none = bool(content) and SUM not in content and not has_sums
+    has_none = SUM not in content and _is_of_an_earlier_version(content)
     record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
     if record is None:
         raise LineageError(
@@ -71,3 +70,11 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
         )
     files, quarantined = (tuple(StagedFile(**file) for file in content[name]) for name in _FILES)
     return Manifest(files, quarantined, content["columns"], content["commit_info"], record)
+
+
+def _is_of_an_earlier_version(content: Mapping[str, Any]) -> bool:
+    lists = [content.get(name) for name in _FILES]
+    files = [file for part in lists if isinstance(part, list) for file in part]
+    are_files = all(isinstance(part, list) for part in lists) and all(isinstance(file, dict) for file in files)
+    parts = [content.get(name) for name in ("columns", "commit_info", "record")]
+    return are_files and all(isinstance(part, dict) for part in parts) and not any(file.get("sha256") for file in files)

@@ -20,7 +20,7 @@ from sparkscore.record.manifest import Manifest, content_of, manifest_in
 from sparkscore.record.run_ids import check_run_id, is_run_id
 from sparkscore.record.run_record import RunRecord, record_in
 from sparkscore.record.scored_again import ScoredAgain, note_of, runs_in
-from sparkscore.record.shape import is_run_folder, read_json
+from sparkscore.record.shape import RUN_MARKER, is_run_folder, read_json
 from sparkscore.removal import put_in_place, remove_file
 from sparkscore.stage import MiniBatchReport
 from sparkscore.worker.planned import write_plan
@@ -75,7 +75,9 @@ class RunFolder:
         """
         with self.writing("Nothing was written."):
             self.refuse_foreign()
-            self.script_output.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / RUN_MARKER).touch()
+            self.script_output.mkdir(exist_ok=True)
             (self.path.parent / RUNS_MARKER).touch()
             found = os.listdir(self.path.parent)  # noqa: PTH208 - names alone
         twin = next((name for name in found if name.lower() == self.run_id.lower()), self.run_id)

@@ -9,7 +9,10 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-# What lies in the folder of a run before its record does.
+#: File of a run's folder that sparkscore has made; a folder without it is somebody else's.
+RUN_MARKER: Final = ".sparkscore-run"
+_STATES: Final = frozenset({"RUNNING", "COMPLETE", "HELD", "FAIL", "ABORT"})
+# What lay in the folder of a run before its record did, in versions that did not mark it.
 _BEFORE_THE_RECORD: Final = re.compile(
     r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|\.?identity\.key(\.[0-9]+)?|\.record\.json\.[0-9]+"
 )
@@ -19,15 +22,19 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
     """Whether sparkscore has made a folder for a run of this name, or the folder is empty."""
     if not folder.is_dir():
         return False
+    return (folder / RUN_MARKER).is_file() or _is_of_an_earlier_version(folder, run_id)
+
+
+def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
+    """Whether a folder without a mark has what earlier versions kept there, or nothing."""
     record, request = (read_json(folder / name) or {} for name in ("record.json", "request.json"))
-    # Earlier versions kept other parts.
-    if record.get("run_id") == run_id and isinstance(record.get("state"), str):
+    if record.get("run_id") == run_id and record.get("state") in _STATES and isinstance(record.get("config"), dict):
         return True
-    options = request.get("options")
-    if isinstance(options, dict) and options.get("run_id") == run_id:
+    options, directory = request.get("options"), request.get("working_directory")
+    if isinstance(options, dict) and options.get("run_id") == run_id and isinstance(directory, str):
         return True
-    with os.scandir(folder) as entries:
-        return all(_BEFORE_THE_RECORD.fullmatch(entry.name) for entry in entries)
+    found = os.listdir(folder)  # noqa: PTH208 - names alone
+    return not found or ("script_output" in found and all(map(_BEFORE_THE_RECORD.fullmatch, found)))
 
 
 def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:

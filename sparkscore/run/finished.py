@@ -52,7 +52,7 @@ def finished_before(
     if state.is_held:
         read = _staged(record, manifest, sink, prepared, identity)
         return None if read is None else Run(record, read, spark, prepared.folder)
-    landed = None if state.is_complete else sink.landed(schema)
+    landed = None if state.is_complete else sink.landed(schema, manifest.files)
     if not state.is_complete and landed is None:
         return None
     refuse_other_run(manifest.record, identity(), prepared.run_id)

@@ -45,12 +45,17 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     """
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
-        if state.is_complete and state.record is not None:
+        if state.is_complete and state.record is not None and _names_result(state.record):
             return _published(spark, state.record, state.folder)
         held = state.waiting()
         over = held.record.only_failed
         with family_locked(folder, None if over is None else over.first):
             return _publish(spark, state, held)
+
+
+def _names_result(record: RunRecord) -> bool:
+    """Whether a record names rows that were published, or is of a run over failed items of which none was left."""
+    return record.output.version is not None or record.only_failed is not None
 
 
 def _published(spark: SparkSession, record: RunRecord, folder: RunFolder) -> Run:
@@ -79,7 +84,7 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
     ):
         # Nothing is scored here: whatever goes wrong, what is staged is as good as before.
         stage.is_kept = True
-        landed = sink.landed(schema)
+        landed = sink.landed(schema, manifest.files)
         if landed is None:
             check_still_left(spark, folder.path.parent, record)
             check_staged_files(spark, manifest, stage)

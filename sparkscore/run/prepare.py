@@ -269,10 +269,15 @@ def quarantine_place(output: str) -> str:
 
 
 def _overlap(location: str, output: Path) -> bool:
-    place, output = local_path(location), output.resolve()
+    place, output = local_path(location), _resolved(output)
     if glob.has_magic(location) and not place.exists():
         return any(fnmatch(str(path), str(place)) for path in (output, *output.parents))
-    return output.is_relative_to(place.resolve()) or place.resolve().is_relative_to(output)
+    return output.is_relative_to(_resolved(place)) or _resolved(place).is_relative_to(output)
+
+
+def _resolved(place: Path) -> Path:
+    """Follow links; one that leads in a circle stays, for whoever opens it."""
+    return Path(os.path.realpath(place))
 
 
 def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript | None:

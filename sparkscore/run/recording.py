@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sparkscore.digest import different_parts
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, names
+from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, named, names
 from sparkscore.printable import printable
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunRecord, end_record
 from sparkscore.record.runs_folder import RunFolder
@@ -123,6 +123,8 @@ def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level:
 
 
 def _unexpected(error: Exception) -> SparkscoreError:
+    if isinstance(known := named(error), SparkscoreError):
+        return known
     return ScoringError(
         code=ErrorCode.UNEXPECTED,
         what="the run failed for a reason that sparkscore does not know",

@@ -20,6 +20,7 @@ from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.stage import Stage, check_waiting, first_commit_began, remove_stage, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
+from sparkscore.stage import StagedFile
 
 __all__ = [
     "Published",
@@ -100,11 +101,15 @@ class Sink(Protocol):
             SinkError: it did not work; the error says what readers see.
         """
 
-    def landed(self, schema: StructType) -> Published | None:
+    def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Find what an earlier attempt at this run has published before it died; the table is asked.
 
         Args:
             schema: the columns that it published.
+            files: the staged files that it published, as far as that is certain.
+
+        Raises:
+            SinkConflictError: something else is where its rows would be.
         """
 
     def shows_rows(self) -> bool:

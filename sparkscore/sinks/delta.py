@@ -34,6 +34,7 @@ from sparkscore.spark.delta_statements import describe
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of, file_behind
 from sparkscore.spark.schema import column, columns_of
 from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
+from sparkscore.stage import StagedFile
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
@@ -191,8 +192,9 @@ class DeltaSink:
         writer = write_to_delta(self.read_staged(staged), options).mode(mode)
         return writer.partitionBy(*self._target.partition_by)
 
-    def landed(self, schema: StructType) -> Published | None:
+    def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Find this run's commit in the table's history."""
+        del files  # the commit names its run
         commits = self._commits() if self._exists() else []
         if not commits:
             return None

@@ -42,7 +42,8 @@ from sparkscore.sinks.target import (
 from sparkscore.sinks.turns import forget_dead_turn, turn_at
 from sparkscore.spark.schema import column, columns_of, from_arrow, to_arrow
 from sparkscore.spark.settings import read_from
-from sparkscore.stage.layout import known_in
+from sparkscore.stage import StagedFile
+from sparkscore.stage.layout import is_result_file, known_in
 from sparkscore.stage.writer import unescape_path
 
 # Files are staged as attempts/<attempt>/<partitions>/<name>.
@@ -139,17 +140,33 @@ class ParquetSink:
     def _is_own(self, name: str) -> bool:
         return name.startswith(f"{self._target.run_id_column}=") and is_of_a_run(self._target.path / name)
 
-    def landed(self, schema: StructType) -> Published | None:
+    def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Find this run's folder, which is there with all its rows or not at all."""
         self._recover()
         if not self._run_folder.is_dir():
             return None
+        if not self._has_published(files):
+            raise SinkConflictError(
+                code=ErrorCode.OUTPUT_FOREIGN_FILES,
+                what=f"folder '{self._run_folder}', where this run's rows would be",
+                got="other files than this run would publish",
+                expected="nothing there, or this run's rows",
+                state="Nothing was published; what was scored is staged.",
+                next_step=f"Move that folder away. {how_to_publish(self._target)}",
+            )
         forget_dead_turn(self._target)
         return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
         """Whether readers see rows of this run: its folder has them all, or is not there."""
-        return self._run_folder.is_dir()
+        return self._run_folder.is_dir() and self._has_published(())
+
+    def _has_published(self, files: Sequence[StagedFile]) -> bool:
+        """Whether the folder of this run has its files, or, where these are not certain, files of sparkscore's."""
+        found = {path.name for path in self._run_folder.rglob("*.parquet")}
+        if files:
+            return {Path(file.path).name for file in files} <= found
+        return is_of_a_run(self._run_folder) or any(map(is_result_file, found))
 
     def holds(self, published: Published) -> bool:
         """Tell whether the folder of this run is still there."""

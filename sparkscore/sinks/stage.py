@@ -155,6 +155,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
     _refuse_foreign(stage, run_id)
     refuse_other_format(_format_of(stage), "stage", stage, run_id)
     if not note.is_file():
+        _refuse_without_identity(stage, run_id)
         # An attempt that ended before it had begun.
         remove_stage_folder(stage)
         _make(stage)
@@ -173,6 +174,22 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
         )
     _note_run(stage, run_folder)
     return True
+
+
+def _refuse_without_identity(stage: Path, run_id: str) -> None:
+    """Refuse to begin anew where rows are staged, and nothing says of which request."""
+    is_held = is_held_in(stage)
+    if not is_held and not count_chunks(stage):
+        return
+    drop = f"sparkscore publish {run_id} --discard" if is_held else "sparkscore clean"
+    raise ConfigError(
+        code=ErrorCode.STAGE_CHANGED,
+        what=f"stage '{stage}', in which rows are staged",
+        got=f"no file '{IDENTITY}' in it",
+        expected="what an earlier attempt at the run has left",
+        state="Nothing was written, and nothing there was removed.",
+        next_step=f"Bring the file back; or drop what is staged with '{drop}', and score again.",
+    )
 
 
 def _note_run(stage: Path, run_folder: Path | None) -> None:
@@ -222,8 +239,8 @@ def is_held_in(stage: Path) -> bool:
 
 def _refuse_overlap(stage: Path, output: Path) -> None:
     """Refuse a stage that is an output, holds one, or lies in one where readers would see it."""
-    stage = stage.resolve()
-    for place in (output.resolve(), output.resolve().with_name(f"{output.resolve().name}_quarantine")):
+    stage, place_of_output = Path(os.path.realpath(stage)), Path(os.path.realpath(output))
+    for place in (place_of_output, place_of_output.with_name(f"{place_of_output.name}_quarantine")):
         inside = stage.relative_to(place).parts if stage.is_relative_to(place) else None
         is_hidden = inside is not None and any(part.startswith(("_", ".")) for part in inside)
         if (inside is not None and not is_hidden) or place.is_relative_to(stage):

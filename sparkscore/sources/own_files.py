@@ -10,6 +10,7 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.record.runs_folder import RUNS_MARKER
+from sparkscore.record.shape import RUN_MARKER
 
 #: Why what sparkscore wrote is no item.
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"
@@ -61,7 +62,9 @@ _FOLDERS_OF_SCRIPTS: Final = {(name,) for name in _OF_SCRIPTS}
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "record.json").is_file() and (folder / _OF_SCRIPTS[0]).is_dir()
+    return (folder / RUN_MARKER).is_file() or (
+        (folder / "record.json").is_file() and (folder / _OF_SCRIPTS[0]).is_dir()
+    )
 
 
 def _is_stage(folder: Path) -> bool:

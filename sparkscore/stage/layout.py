@@ -43,6 +43,7 @@ _HEX = "[0-9a-f]{32}"
 _ATTEMPT = rf"({ATTEMPTS}|{QUARANTINE})/[0-9]{{5,}}-{_HEX}"
 _PARTITIONS = "([^/]+=[^/]*/)*"
 _PART = rf"part-[0-9]{{5,}}-({_HEX}-[0-9]{{4,}}|empty)\.parquet"
+_RESULT = re.compile(_PART)
 _FILES = re.compile(
     "|".join(
         (
@@ -68,6 +69,11 @@ _FOLDERS = re.compile(
         )
     )
 )
+
+
+def is_result_file(name: str) -> bool:
+    """Whether a file is called as those that hold a result, which keep their names when they are published."""
+    return _RESULT.fullmatch(name) is not None
 
 
 def known_in(stage: Path) -> Callable[[str], bool]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sparkscore import errors
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import NOTHING_WRITTEN, ConfigError, MissingDependencyError, SparkscoreError, names
+from sparkscore.errors import NOTHING_WRITTEN, ConfigError, MissingDependencyError, SparkscoreError, named, names
 
 KINDS = sorted(
     (kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SparkscoreError)),
@@ -91,3 +91,11 @@ def test_at_most_five_names_are_listed_and_the_others_counted(items: list[str]) 
     assert re.findall(r"'(\w+)'", listed) == sorted(items)[:5]
     assert ("more" in listed) == (len(items) > 5)
     assert not listed.endswith("more") or listed.endswith(f" and {len(items) - 5} more")
+
+
+def test_what_the_system_refuses_is_named_with_its_place() -> None:
+    known = named(OSError(28, "No space left on device", "/data/out"))
+
+    assert str(known).startswith("[SYSTEM] the system refuses what sparkscore asks for at '/data/out': got No space")
+    assert named(OSError("a library's own")).__class__ is OSError
+    assert named(bug := KeyError("x")) is bug

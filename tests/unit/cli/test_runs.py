@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +124,44 @@ def test_json_of_others_in_the_folder_of_runs_is_named_and_left_alone(
     assert "theirs" not in answer.out
     assert f"{folder}/record.json' is not the record of a run" in answer.err
     assert (runs / folder / "record.json").read_text() == content
+
+
+ODD: list[Any] = [5, "x", [], True, ["a"], {"a": {"b": 1}}]
+
+
+def places(content: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
+    for name, part in content.items():
+        yield (*above, name)
+        if isinstance(part, dict) and not above:
+            yield from places(part, name)
+
+
+def test_a_record_that_somebody_changed_ends_in_no_bug(sparkscore: Callable[..., Any], runs: Path) -> None:
+    whole = json.loads((runs / "monday" / "record.json").read_text())
+    config = {"config": {"output": {"location": str(runs / "out"), "format": "delta"}}, "identity": "input:1"}
+    whole |= config
+    (runs / "monday" / "manifest.json").write_text("{}")
+    (runs / "out" / "_sparkscore" / "monday").mkdir(parents=True)
+    for number, place in enumerate([*places(whole), ("config", "output", "format")]):
+        changed = json.loads(json.dumps(whole))
+        part = changed
+        for name in place[:-1]:
+            part = part[name]
+        part[place[-1]] = ODD[number % len(ODD)]
+        (runs / "monday" / "record.json").write_text(json.dumps(changed))
+        for command in (("runs", "show", "monday"), ("runs", "list"), ("publish", "monday", "--discard")):
+            answer = sparkscore(*command)
+            assert answer.exit_code in {0, 2, 1}
+            assert "INTERNAL" not in answer.err, (place, command, answer.err)
+
+
+def test_a_record_whose_configuration_was_changed_is_named(sparkscore: Callable[..., Any], runs: Path) -> None:
+    record = json.loads((runs / "monday" / "record.json").read_text())
+    changed = record | {"state": "HELD", "identity": "input:1", "config": {"output": {"format": "excel"}}}
+    (runs / "monday" / "record.json").write_text(json.dumps(changed))
+    (runs / "monday" / "manifest.json").write_text("{}")
+
+    answer = sparkscore("publish", "monday", "--discard")
+
+    assert answer.exit_code == 1
+    assert "[RECORD_CONFIG] the configuration in the record of run 'monday'" in answer.err

@@ -177,7 +177,7 @@ def test_a_record_comes_back_as_it_was_written(text: str, tmp_path: Path) -> Non
     folder.write_record(record)
 
     assert folder.read_record() == record
-    assert [path.name for path in folder.path.iterdir() if path.is_file()] == ["record.json"]
+    assert [path.name for path in folder.path.glob("[!.]*") if path.is_file()] == ["record.json"]
 
 
 def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
@@ -368,3 +368,25 @@ def test_two_ids_that_the_store_takes_for_one_are_refused(tmp_path: Path, monkey
 
     with pytest.raises(ConfigError, match=r"\[RUN_ID\].*'Night' in a store that takes both names for one"):
         RunFolder(tmp_path, "night").create()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"run.log": "mine"},
+        {"spark.log": "mine"},
+        {"record.json": '{"run_id": "march", "state": "my own experiment"}'},
+        {"request.json": '{"options": {"run_id": "march"}}', "model.bin": "x"},
+    ],
+)
+def test_files_of_the_users_that_are_called_like_a_runs_are_refused_and_stay(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "march").mkdir()
+    for name, text in files.items():
+        (tmp_path / "march" / name).write_text(text)
+
+    with pytest.raises(ConfigError, match="RUN_FOLDER_NOT_OURS"):
+        RunFolder(tmp_path, "march").create()
+
+    assert {path.name: path.read_text() for path in (tmp_path / "march").iterdir()} == files

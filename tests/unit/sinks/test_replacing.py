@@ -16,7 +16,7 @@ from sparkscore.sinks import StagedResult, Target
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.stage import staged_in
-from sparkscore.stage import StageSpec
+from sparkscore.stage import StagedFile, StageSpec
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.writer import StageWriter
 
@@ -243,3 +243,32 @@ def test_a_disk_that_is_too_full_for_the_list_does_not_stop_the_rename(
     assert "No space left" in caplog.text
     with pytest.raises(SinkConflictError, match=r"output\.replace: foreign"):
         sink_of(tmp_path / "out", "two").check_target()
+
+
+@pytest.mark.parametrize("is_of_another_run", [False, True])
+def test_a_folder_at_the_place_of_the_runs_rows_is_not_taken_for_them(
+    tmp_path: Path,
+    is_of_another_run: bool,  # noqa: FBT001
+) -> None:
+    sink, staged = sink_of(tmp_path / "out", "one"), StagedFile(f"attempts/x/part-00000-{'a' * 32}-0001.parquet", 2, 9)
+    if is_of_another_run:
+        publish(sink_of(tmp_path / "out", "two"), [1])
+        (tmp_path / "out" / "run_id=two").rename(tmp_path / "out" / "run_id=one")
+    else:
+        write(tmp_path / "out" / "run_id=one" / "notes.txt")
+        pq.write_table(pa.table({"x": [1, 2]}), tmp_path / "out" / "run_id=one" / "mine.parquet")
+
+    with pytest.raises(SinkConflictError, match=r"OUTPUT_FOREIGN_FILES.*Move that folder away"):
+        sink.landed(SCHEMA, [staged])
+    if not is_of_another_run:
+        assert not sink.shows_rows()
+
+
+def test_the_folder_of_a_run_is_known_without_its_list(tmp_path: Path) -> None:
+    publish(sink_of(tmp_path / "out", "one"), [1, 2])
+    (tmp_path / "out" / "run_id=one" / "_sparkscore.json").unlink()
+
+    landed = sink_of(tmp_path / "out", "one").landed(SCHEMA)
+
+    assert landed is not None
+    assert landed.rows == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkscore.errors import ConfigError
+from sparkscore.errors import ConfigError, SinkError
 from sparkscore.sinks.stage import Removed, clean_stages, staged_in
 from sparkscore.sinks.target import Target
 from sparkscore.stage.layout import MARKER
@@ -195,3 +195,42 @@ def test_a_dry_clean_names_what_would_go_and_its_size_and_removes_nothing(tmp_pa
     assert sorted(tmp_path.rglob("*")) == before
     assert looked == [Removed(stage, sum(path.stat().st_size for path in stage.rglob("*") if path.is_file()))]
     assert clean_stages(tmp_path) == looked
+
+
+@pytest.mark.parametrize("kept", ["held", "done/0-0"])
+def test_a_stage_that_lost_its_identity_is_refused_and_its_rows_stay(tmp_path: Path, kept: str) -> None:
+    stage = dead_stage(tmp_path / "out" / "_sparkscore", "march")
+    (stage / "identity").unlink()
+    (stage / "done" / "0-0").unlink()
+    write(stage / kept)
+
+    with (
+        pytest.raises(ConfigError, match=r"\[STAGE_CHANGED\].*no file 'identity'"),
+        staged_in(target_of(tmp_path / "out"), None, "a:1", is_moved=False),
+    ):
+        pass
+
+    assert list(stage.rglob("*.parquet"))
+
+
+def test_an_identity_that_was_written_over_is_another_request(tmp_path: Path) -> None:
+    stage = dead_stage(tmp_path / "out" / "_sparkscore", "march")
+    (stage / "identity").write_text("mine")
+
+    with (
+        pytest.raises(ConfigError, match="RUN_ID_USED"),
+        staged_in(target_of(tmp_path / "out"), None, "a:1", is_moved=False),
+    ):
+        pass
+
+    assert list(stage.rglob("*.parquet"))
+
+
+def test_an_output_that_is_a_circle_of_links_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "out")
+
+    with (
+        pytest.raises(SinkError, match="OUTPUT_NOT_WRITABLE"),
+        staged_in(target_of(tmp_path / "out"), None, "a:1", is_moved=False),
+    ):
+        pass
