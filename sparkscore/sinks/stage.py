@@ -14,6 +14,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
 from sparkscore.record.runs_folder import RunFolder, write_whole
 from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
+from sparkscore.sinks.overlap import refuse_overlap
 from sparkscore.sinks.target import Target
 from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.stage.chunks import count_chunks
@@ -74,7 +75,7 @@ def staged_in(
     made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
     stage = holder / target.run_id
     if place:
-        _refuse_overlap(stage, target.path)
+        refuse_overlap(stage, target.path)
     _make(holder)
     try:
         with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
@@ -235,21 +236,6 @@ def is_held_in(stage: Path) -> bool:
         return True
     record = RunFolder(folder.parent, folder.name).read_record()
     return record is not None and record.waits_for_publishing
-
-
-def _refuse_overlap(stage: Path, output: Path) -> None:
-    """Refuse a stage that is an output, holds one, or lies in one where readers would see it."""
-    stage, place_of_output = Path(os.path.realpath(stage)), Path(os.path.realpath(output))
-    for place in (place_of_output, place_of_output.with_name(f"{place_of_output.name}_quarantine")):
-        inside = stage.relative_to(place).parts if stage.is_relative_to(place) else None
-        is_hidden = inside is not None and any(part.startswith(("_", ".")) for part in inside)
-        if (inside is not None and not is_hidden) or place.is_relative_to(stage):
-            raise ConfigError(
-                code=ErrorCode.STAGE_OVERLAP,
-                what=f"stage '{stage}' and output '{place}' lie in each other",
-                expected="places apart from each other",
-                next_step="Leave 'output.stage' out, or name a folder elsewhere on the output's file system.",
-            )
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
