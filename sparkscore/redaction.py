@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -189,6 +190,12 @@ def _is_random(text: str) -> bool:
     return {"a", "A", "0"} <= set(kinds) and changes >= _FEWEST_CHANGES
 
 
+def _forms_of(value: str) -> set[str]:
+    """Give a value as it is, as ``repr`` and JSON write it, and the lines of a long one."""
+    lines = [line for line in value.splitlines() if len(line) >= _LONG_LINE] if "\n" in value else []
+    return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *lines}
+
+
 class _KnownValues:
     """Values that are secrets because a setting with such a name has them."""
 
@@ -203,7 +210,7 @@ class _KnownValues:
         return self._values
 
     def add(self, values: Iterable[str]) -> None:
-        found = self._values | {value for value in values if len(value) >= self._SHORTEST}
+        found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found != self._values:
             self._values = found
             # The longest first: one may be the beginning of another.
@@ -219,6 +226,7 @@ class _KnownValues:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 
+_LONG_LINE: Final = 8
 _known: Final = _KnownValues()
 _listeners: Final[list[Callable[[Iterable[str]], None]]] = []
 
@@ -248,8 +256,27 @@ def tell_secrets(listener: Callable[[Iterable[str]], None]) -> None:
 
 
 def secrets_among(tree: object) -> list[str]:
-    """Give the texts of a tree of mappings and lists that stand under a secret's name, or after such a flag."""
-    return [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
+    """Give the secrets of a tree of mappings and lists: texts under a secret's name, and parts that have its form."""
+    texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
+    return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
+
+
+def _all_texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    else:
+        for item, _ in _items(value, is_secret=False):
+            yield from _all_texts(item)
+
+
+def _secret_parts(text: str) -> Iterator[str]:
+    """Give what has the form of a secret in a text, such as the password in an address."""
+    for pattern in _FORMS:
+        for match in pattern.finditer(text):
+            part = match[0][len(match["kept"]) :]
+            # A word alone may be a user's name, which is in paths, too.
+            if len(part) >= _LONG_LINE and MASK not in part and not part.isalpha():
+                yield part
 
 
 def _is_telling(text: str) -> bool:

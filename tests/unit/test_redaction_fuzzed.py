@@ -177,3 +177,25 @@ def test_a_place_that_exists_is_no_secret(tmp_path: object) -> None:
     remember_secrets({"SSL_KEY": str(tmp_path), "PWD": str(tmp_path)})
 
     assert redact(f"in {tmp_path}") == f"in {tmp_path}"
+
+
+@pytest.mark.usefixtures("_forgetful")
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("NL_SECRET", "first line 1\nsecond line 2", "second line 2"),
+        ("SNOWFLAKE_PWD", 'sn0w;"quoted', "quoted"),
+        ("UNI_SECRET", "ünïcode-sécret", "sécret"),
+        ("MONGO_URL", "mongodb://ada:m0ngoPassw@h/db", "m0ngoPassw"),
+        ("HOOK", "https://hooks.slack.com/services/T0AAA/B0BBB/abcdefGHIJKL123456", "abcdefGHIJKL123456"),
+    ],
+)
+def test_a_value_is_known_in_all_its_forms(name: str, value: str, secret: str) -> None:
+    remember_secrets({name: value})
+
+    for form in (value, repr(value), json.dumps(value), repr({"x": value}), repr(KeyError(value)), *value.split("\n")):
+        assert secret not in redact(f"printed {form} here")
+    known: list[str] = []
+    redaction.tell_secrets(known.extend)
+    redaction._listeners.pop()
+    assert any(secret in each for each in known)
