@@ -61,8 +61,8 @@ SECTIONS: Final = (
                 "Read it with `--input-format delta`.",
             ),
             ErrorCode.INPUT_LINE_ENDS: Explanation(
-                "A CSV file mixes ends of lines in a way that would join or split rows.",
-                "Write the file with one kind of line end.",
+                "A CSV file mixes ends of lines so that rows would be joined, or has one in a value that would change.",
+                "Write the file with one kind of line end, or set the option that the message names.",
             ),
             ErrorCode.INPUT_MISSING: Explanation(
                 "The run has no input.",
@@ -89,8 +89,8 @@ SECTIONS: Final = (
                 "Close it, or set `input.options.quote`.",
             ),
             ErrorCode.INPUT_OPTIONS: Explanation(
-                "An option under `input.options` would change values.",
-                "Leave the option out, and write the files as the message says.",
+                "An option under `input.options` is misspelt, or would change values or leave files out.",
+                "Correct it, or do what the message says in its place.",
             ),
             ErrorCode.INPUT_OUTPUT_OVERLAP: Explanation(
                 "The input and the output lie inside each other.",
@@ -129,7 +129,7 @@ SECTIONS: Final = (
                 "Declare it in `input.schema`, leave it out with `input.columns`, or cast it beforehand.",
             ),
             ErrorCode.INPUT_UNREADABLE: Explanation(
-                "The input cannot be read: a broken file, or no permission.",
+                "The input cannot be read: a broken file, a row of another width, or no permission.",
                 "Repair or remove what the message names; Spark's whole text is in the log.",
             ),
             ErrorCode.INPUT_VALUE: Explanation(
