@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from sparkscore.returned.shapes import PREDICTION
 from sparkscore.signature.model_signature import ColumnInput, ModelInput, ModelSignature, TensorInput, optional
 
 if TYPE_CHECKING:
     from mlflow.types.schema import ColSpec, ParamSchema, Schema, TensorSpec
 
-PREDICTION: Final = "prediction"
 
 _SCALARS: Final = {
     "boolean": pa.bool_(),

@@ -21,6 +21,7 @@ from sparkscore.errors import MissingDependencyError, ModelError, ModelLoadError
 from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.onnx_checks import check_external_data, check_versions
 from sparkscore.models.resolve import ResolvedModel
+from sparkscore.returned.shapes import PREDICTION
 from sparkscore.signature.model_signature import ModelSignature, TensorInput
 
 if TYPE_CHECKING:  # the package is optional, and slow to import
@@ -28,7 +29,6 @@ if TYPE_CHECKING:  # the package is optional, and slow to import
 
 _SUFFIX: Final = ".onnx"
 _FREE: Final = -1
-_ONLY_COLUMN: Final = "prediction"
 _INPUT_TYPES: Final = {
     "FLOAT": pa.float32(),
     "DOUBLE": pa.float64(),
@@ -193,7 +193,7 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
             next_step="Export the model with a free first dimension of its outputs, as its inputs have it.",
         )
     return [
-        (output.name, _ONLY_COLUMN if len(outputs) == 1 else output.name, _column_type(output.type, output.name))
+        (output.name, PREDICTION if len(outputs) == 1 else output.name, _column_type(output.type, output.name))
         for output in outputs
     ]
 

@@ -19,6 +19,7 @@ from sparkscore.returned.refusal import STATE
 from sparkscore.signature.model_signature import is_optional
 from sparkscore.signature.same_name import keys_of
 
+#: Name of the only column of a result that names none.
 PREDICTION: Final = "prediction"
 _SCALAR: Final = "a scalar"
 _LIST: Final = "a list"

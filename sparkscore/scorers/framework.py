@@ -50,6 +50,7 @@ class FrameworkScorer:
     def __init__(self, spec: FrameworkSpec) -> None:
         self.handed_over: HandedOver | None = None
         self.warnings: tuple[str, ...] = ()
+        self.verified: tuple[str, ...] = ()
         self._spec = spec
         self._model: Any = None
         self._is_estimator = False
@@ -73,6 +74,7 @@ class FrameworkScorer:
             raise _missing(self._spec.framework)
         wanted = self._spec.predict_fn or ("predict",)
         path = fetch_model(self._spec.files)
+        self.verified = (self._spec.files.sha256,)
         with reporting(ErrorCode.MODEL_LOAD):
             model = _load(path, self._spec.framework, wanted)
             _use_one_thread(model)

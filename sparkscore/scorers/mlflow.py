@@ -24,7 +24,7 @@ from sparkscore.scorers.feed import feed_columns, feed_tensor, names_of
 from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.images import feed_images
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
-from sparkscore.scorers.model_code import ImportPath, forget_modules, methods_of, reporting
+from sparkscore.scorers.model_code import ImportPath, methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
 from sparkscore.scorers.nested import (
@@ -34,6 +34,7 @@ from sparkscore.scorers.nested import (
     with_own_numbers,
     with_ragged_lists,
 )
+from sparkscore.scorers.own_modules import forget_modules
 from sparkscore.scorers.specs import MlflowSpec
 from sparkscore.signature.model_signature import Feed
 
@@ -46,6 +47,7 @@ class MlflowScorer:
     def __init__(self, spec: MlflowSpec) -> None:
         self.handed_over: HandedOver | None = None
         self.warnings: tuple[str, ...] = ()
+        self.verified: tuple[str, ...] = ()
         self._spec = spec
         self._folder: Path | None = None
         self._path = ImportPath()
@@ -63,6 +65,7 @@ class MlflowScorer:
             MissingDependencyError: MLflow is not installed on this worker.
         """
         self._folder = fetch_model(self._spec.files)
+        self.verified = (self._spec.files.sha256,)
         with quiet_mlflow(), self._path.entered(), reporting(ErrorCode.MODEL_LOAD):
             from mlflow import pyfunc  # noqa: PLC0415 - only workers that score MLflow models need it
 

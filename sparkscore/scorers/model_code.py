@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from sparkscore.error_codes import ErrorCode
@@ -106,13 +105,3 @@ class ImportPath:
             # MLflow puts another list in its place.
             sys.path = path
             path[:] = workers
-
-
-def forget_modules(folder: Path) -> None:
-    """Forget the modules that were imported from a model's folder: another model may have some of the same names."""
-    for name, module in list(sys.modules.items()):
-        # Not getattr(): a module that loads itself late would do so here.
-        known = getattr(module, "__dict__", {})
-        places = [place for place in (known.get("__file__"), *known.get("__path__", ())) if isinstance(place, str)]
-        if any(Path(place).is_relative_to(folder) for place in places):
-            del sys.modules[name]

@@ -22,7 +22,6 @@ from sparkscore.removal import make_folder, mark_made, move_new, remove_below, r
 from sparkscore.stage.layout import SCRIPTS, UNFINISHED, copied_files, list_copied
 
 _KEPT_SECONDS = 7 * 24 * 3600
-_verified: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,7 @@ def fetch_model(files: ModelFiles) -> Path:
             if (found := digest_of_path(copy)) != files.sha256:
                 remove_below(folder, copy)
                 raise _changed(files, found)
-    _verified.add(files.sha256)
     return copy
-
-
-@contextmanager
-def noting_verified() -> Iterator[set[str]]:
-    """Note the digest of each model that the body fetches, and that was found to be the right one."""
-    _verified.clear()
-    yield _verified
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], None]) -> Path:

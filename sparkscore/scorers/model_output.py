@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,6 @@ import pandas as pd
 from sparkscore.returned import NamedColumns
 from sparkscore.returned.shapes import are_positions
 from sparkscore.scorers.estimators import outputs_of_estimator
-
-_PREDICTION: Final = "prediction"
 
 
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:

@@ -18,6 +18,7 @@ from sparkscore.errors import ConfigError, MissingDependencyError, OutputContrac
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import describe_failure
 from sparkscore.returned import NamedColumns
+from sparkscore.returned.shapes import PREDICTION
 from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.feed import feed_tensor
 from sparkscore.scorers.images import feed_images
@@ -28,7 +29,6 @@ if TYPE_CHECKING:  # the package is an extra
     from onnxruntime import InferenceSession, SessionOptions
 
 _CPU: Final = "CPUExecutionProvider"
-_ONLY_COLUMN: Final = "prediction"
 #: ONNX Runtime would write row contents (an index that is out of bounds) to the worker's log; it raises all the same.
 _ONLY_FATAL: Final = 4
 
@@ -39,6 +39,7 @@ class OnnxScorer:
     """An ONNX graph in the worker process."""
 
     def __init__(self, spec: OnnxSpec) -> None:
+        self.verified: tuple[str, ...] = ()
         self._spec = spec
         self._session: InferenceSession | None = None
 
@@ -54,6 +55,7 @@ class OnnxScorer:
         onnxruntime = _require_runtime()
         check_session(spec.providers, dict(spec.session_options))
         path = fetch_model(spec.files) / spec.graph
+        self.verified = (spec.files.sha256,)
         providers = list(spec.providers or [_CPU])
         options = _make_options(spec.threads, dict(spec.session_options))
         with _reporting(ErrorCode.MODEL_LOAD):
@@ -90,7 +92,7 @@ class OnnxScorer:
         parts = [self._run(part, count) for part, count in _parts(feeds, rows, size if size > 0 else rows)]
         columns = [column for _, column in self._spec.outputs]
         values = dict(zip(columns, map(_join, zip(*parts, strict=True)), strict=True))
-        return values[_ONLY_COLUMN] if columns == [_ONLY_COLUMN] else NamedColumns(values)
+        return values[PREDICTION] if columns == [PREDICTION] else NamedColumns(values)
 
     def _run(self, feeds: dict[str, Tensor], count: int) -> list[Any]:
         """Run the graph and give the first `count` rows of each output."""

@@ -27,6 +27,7 @@ from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
+from sparkscore.scorers.own_modules import forget_modules
 from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptPlaces
 from sparkscore.scripts.contained import Contained
 from sparkscore.scripts.faults import advice_for
@@ -84,10 +85,12 @@ class ScriptScorer:
 
     Attributes:
         handed_over: the DataFrame that the last call of ``run()`` got.
+        verified: digests of the models' files, as they were found on this host.
     """
 
     def __init__(self, spec: ScriptSpec) -> None:
         self.handed_over: HandedOver | None = None
+        self.verified: tuple[str, ...] = ()
         self._spec = spec
         # Resolved, because scripts ask for their folder in ways that resolve links, and modules are known by it.
         self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
@@ -165,8 +168,7 @@ class ScriptScorer:
         self._run = self._module = self.handed_over = None
         if self._azure is not None:
             self._azure.close()
-        for name in _modules_from(self._folder):
-            del sys.modules[name]
+        forget_modules(self._folder)
         remove_made(self._home)
         if self._models is not None:
             remove_made(self._models)
@@ -192,6 +194,8 @@ class ScriptScorer:
                 raise _two_models(files.name)
             place = _place_model(fetch_model(files), holder, files.name, files.version)
             linked.append(DeployedModel(files.name, files.version, place))
+        fetched = (*self._spec.models, *([self._spec.model] if self._spec.model else []))
+        self.verified = tuple({files.sha256 for files in fetched})
         return linked
 
     def _azure_modules(self, deployed: list[DeployedModel]) -> AzureModules:
@@ -290,18 +294,3 @@ def _place_model(copy: Path, holder: Path, name: str, version: str) -> Path:
     place.mkdir(parents=True)
     link_files(copy, place / copy.name)
     return place / copy.name
-
-
-def _modules_from(folder: Path) -> list[str]:
-    return [
-        name
-        for name, module in list(sys.modules.items())
-        if any(Path(place).is_relative_to(folder) for place in _places_of(module))
-    ]
-
-
-def _places_of(module: object) -> list[str]:
-    """Name a module's file and folders; a folder without ``__init__.py`` is a module without a file."""
-    # Not getattr(): a module that loads itself late would do so here.
-    known = getattr(module, "__dict__", {})
-    return [place for place in (known.get("__file__"), *known.get("__path__", ())) if isinstance(place, str)]

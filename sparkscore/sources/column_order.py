@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, Final
 
 from sparkscore.plan import InputFile
+from sparkscore.sources.reading import read_each
 from sparkscore.survey.text_lines import open_text
 
 Names = tuple[str, ...]
 
-_THREADS: Final = 16
 # A first record longer than the last of these is not looked at.
 _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 
@@ -74,8 +73,7 @@ def _agree(order: Sequence[str], other: Names) -> bool:
 
 
 def _of_each(files: Sequence[InputFile], read: Callable[[str], Names | None]) -> list[Names | None]:
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(read, [file.path for file in files]))
+    return read_each(read, [file.path for file in files])
 
 
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:

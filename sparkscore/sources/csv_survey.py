@@ -13,6 +13,7 @@ from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import folded
 from sparkscore.sources.csv_format import CsvFormat
 from sparkscore.sources.encodings import unreadable, wrong_bytes
+from sparkscore.sources.packed import refuse_packed
 from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
 from sparkscore.survey.csv_bytes import Dialect, FileFault
 from sparkscore.survey.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
@@ -60,14 +61,7 @@ def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvForma
         SourceError: the bytes of a file are not text in its encoding, or its quotes or line ends would be misread.
         SourceSchemaError: the files have different headers.
     """
-    if packed := next((file.path for file in files if file.path.endswith(NOT_READ_HERE)), None):
-        raise SourceError(
-            code=ErrorCode.INPUT_PACKED,
-            what=f"input file '{packed}'",
-            got="a compression that Hadoop alone reads, so that the file cannot be looked at before",
-            expected="no compression, or .gz, .bz2, .zst or .deflate",
-            next_step="Decompress the file.",
-        )
+    refuse_packed(files, NOT_READ_HERE, "no compression, or .gz, .bz2, .zst or .deflate")
     looked = _look(spark, files, found.dialect)
     if looked.fault is not None:
         _refuse(looked.fault[0], looked.fault[1], found)

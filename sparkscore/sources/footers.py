@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Reading a footer takes about a millisecond on a local disk, and much longer on a mounted store.
-_THREADS: Final = 16
+from sparkscore.sources.reading import read_each
 
 
 def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
@@ -30,8 +27,7 @@ def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None
     plain = frozenset(name for name in columns if "." not in name)
     if not plain or not paths:
         return {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        files = list(pool.map(lambda path: _read(path, plain), paths))
+    files = read_each(lambda path: _read(path, plain), paths)
     are_all_read = rows is None or rows == sum(file.rows for file in files)
     counts = {name: [file.nulls.get(name) if file.rows else 0 for file in files] for name in plain}
     totals = {name: (sum(found or 0 for found in each), None not in each) for name, each in counts.items()}

@@ -16,6 +16,7 @@ from sparkscore.plan import InputFile
 from sparkscore.signature.same_name import doubled_names
 from sparkscore.sources.encodings import WIDE, given_encoding, unreadable, with_encoding, wrong_bytes
 from sparkscore.sources.json_types import TypesOfJson, names_in
+from sparkscore.sources.packed import refuse_packed
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.spark.schema import arrow_type_or_none
 from sparkscore.survey.declared_texts import UTC
@@ -126,13 +127,7 @@ def read_json(
         SourceError: a file holds something that is no record, or is not text.
         SourceSchemaError: a column has values that its type does not hold, or that no type holds.
     """
-    if packed := [file.path for file in files if file.path.endswith(UNREADABLE)]:
-        raise SourceError(
-            code=ErrorCode.INPUT_PACKED,
-            what=f"input file '{packed[0]}'",
-            expected="JSON as it is, or packed as .gz, .bz2 or .zst",
-            next_step="Unpack it.",
-        )
+    refuse_packed(files, UNREADABLE, "JSON as it is, or packed as .gz, .bz2 or .zst")
     look_up = _Look(files, _parts(files, options), options, declared)
     found = look_up.run(spark)
     look_up.refuse_problem(found)

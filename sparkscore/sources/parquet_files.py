@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -35,12 +34,11 @@ from sparkscore.sources.parquet_types import (
     is_shape_of,
     merged,
 )
+from sparkscore.sources.reading import read_each
 from sparkscore.sources.schema_line import schema_line
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.survey.int96_times import find_parts
 
-# A store behind a network answers many at a time.
-_THREADS: Final = 16
 # Source: Spark comes with no codec of these names.
 _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
 
@@ -91,8 +89,7 @@ class ParquetPlan:
 def read_footers(files: Sequence[InputFile]) -> list[Footer | None]:
     """Read the footers of files; None for a file whose footer cannot be read, which Spark tells better."""
     kept: dict[_Raw, Footer] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return [_kept(raw, kept) for raw in pool.map(_read, [file.path for file in files])]
+    return [_kept(raw, kept) for raw in read_each(_read, [file.path for file in files])]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from sparkscore.scorers.failed import PartlyScored, ScorerFailedError
 from sparkscore.scorers.frames import HandedOver
 from sparkscore.scorers.load_warnings import noting_warnings
 from sparkscore.scorers.missing_package import advise_on_package
-from sparkscore.scorers.model_files import ModelFiles, noting_verified
+from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scripts.contained import Contained
 from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
@@ -156,13 +156,13 @@ class LocalEngine:
         noted: list[str] = []
         try:
             differences = () if self._environment is None else check_environment(self._environment)
-            with noting_verified() as verified, noting_warnings() as noted, Contained():
+            with noting_warnings() as noted, Contained():
                 self._scorer = load_scorer(self._spec)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, sys.exit() included
             self.close()
             failure = advise_on_package(_failure_of(error, ErrorCode.SCRIPT_INIT), self._environment)
             return Loaded(failure, warnings=tuple(noted))
-        models = tuple(sorted(verified))
+        models = tuple(sorted(getattr(self._scorer, "verified", ())))
         warnings: tuple[str, ...] = (*getattr(self._scorer, "warnings", ()), *noted)
         if self._environment is None or not differences:
             return Loaded(warnings=warnings, models=models)

@@ -1,4 +1,4 @@
-"""What a worker process keeps between tasks: the engine of the run that it works for (worker)."""
+"""What a worker process keeps between tasks: the engines that it has loaded (worker)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,22 +64,58 @@ class LoadedEngine:
         return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
-_kept: LoadedEngine | None = None
+#: How many models a worker process keeps loaded, such as those of one query.
+ROOM: Final = 2
+
+
+class KeptEngines:
+    """The loaded engines of a worker process, by key.
+
+    There is room for a few: the one that was used longest ago is closed when another needs its place. Of the engines
+    that score in the worker's own process there is one at a time, since two scripts may have modules of one name.
+    """
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self._by_key: dict[str, LoadedEngine] = {}
+
+    def get(self, spec: EngineSpec) -> LoadedEngine:
+        """Return the engine of a key, loaded."""
+        loaded = self._by_key.pop(spec.key, None)
+        if loaded is None:
+            self._make_room(is_own_process=spec.child is None)
+            loaded = _new_engine(spec)
+        # At the end of the order: the one that was used last.
+        self._by_key[spec.key] = loaded
+        loaded.ensure()
+        return loaded
+
+    def keep(self, loaded: LoadedEngine) -> None:
+        """Take an engine that is there already."""
+        self._by_key[loaded.key] = loaded
+
+    def _make_room(self, *, is_own_process: bool) -> None:
+        if is_own_process:
+            self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])
+        self._close(list(self._by_key)[: max(0, len(self._by_key) + 1 - self._room)])
+
+    def _close(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._by_key.pop(key).engine.close()
+
+
+def _new_engine(spec: EngineSpec) -> LoadedEngine:
+    spec.remember_secrets()
+    worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    engine = LocalEngine(spec) if spec.child is None else ChildEngine(spec, spec.child)
+    return LoadedEngine(spec.key, worker, engine)
+
+
+# Spark keeps worker processes between tasks (`spark.python.worker.reuse`) and hands nothing from one task to the next,
+# so what is to outlive a task is kept by the process.
+_engines = KeptEngines()
 
 
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
-    """Load the engine, or give the one that this worker process has loaded under this key.
-
-    Source: Spark keeps worker processes between tasks (``spark.python.worker.reuse``), so a module's state lasts.
-    """
-    global _kept  # noqa: PLW0603 - the state of the process is what this function is about
-    if _kept is not None and _kept.key != spec.key:
-        _kept.engine.close()
-        _kept = None
-    if _kept is None:
-        spec.remember_secrets()
-        worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        engine = LocalEngine(spec) if spec.child is None else ChildEngine(spec, spec.child)
-        _kept = LoadedEngine(spec.key, worker, engine)
-    _kept.ensure()
-    return _kept
+    """Load the engine, or return the one that this worker process has loaded under this key."""
+    return _engines.get(spec)

@@ -158,11 +158,11 @@ class World:
         """Let a driver, with its workers, do the run to its end or its death."""
         prepared = self._prepare(run_id, mode)
         process = self._new_process(events)
-        kept, loaded._kept = loaded._kept, None  # each process loads the script itself
+        kept, loaded._engines = loaded._engines, loaded.KeptEngines()  # each process loads the script itself
         try:
             ended = self._lived(process, lambda: execute(self.spark, prepared, progress=SilentDisplay()).record)  # type: ignore[arg-type]
         finally:
-            loaded._kept = kept
+            loaded._engines = kept
         return ended
 
     def clean(self, events: Mapping[int, Event] | None = None) -> Ended:

@@ -38,6 +38,7 @@ from sparkscore.worker import (
     read_probe_report,
     score_task,
 )
+from sparkscore.worker.loaded import KeptEngines
 from sparkscore.worker.planned import PLAN_SCHEMA, write_plan
 
 Score = Callable[[MiniBatch], object]
@@ -82,7 +83,7 @@ class Loads:
 def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     loads = Loads()
     monkeypatch.setattr(engine, "load_scorer", loads)
-    monkeypatch.setattr(loaded, "_kept", None)
+    monkeypatch.setattr(loaded, "_engines", KeptEngines())
     return loads
 
 
@@ -179,7 +180,7 @@ def test_counts_add_up_whatever_happens_when(
         return {"fewer": [1] * (wanted - 1), "more": [1] * (wanted + 1), "contract": None}[way]
 
     scorer = RecordingScorer(score)
-    loads.coming, loaded._kept = [scorer], None
+    loads.coming, loaded._engines = [scorer], KeptEngines()
     batches = [
         pa.RecordBatch.from_pydict({"x": range(count), SOURCE_FILE_COLUMN: [file] * count}) for count, file in files
     ]

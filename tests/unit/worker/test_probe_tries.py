@@ -47,7 +47,9 @@ class PassingFault:
 def probed(
     engine: PassingFault, monkeypatch: pytest.MonkeyPatch, *, tries: int, is_tolerant: bool = False
 ) -> ProbeReport:
-    monkeypatch.setattr(loaded, "_kept", loaded.LoadedEngine(ENGINE.key, "worker", engine))
+    engines = loaded.KeptEngines()
+    engines.keep(loaded.LoadedEngine(ENGINE.key, "worker", engine))
+    monkeypatch.setattr(loaded, "_engines", engines)
     spec = ProbeSpec(ENGINE, "0", ("/a", "/b"), None, None, is_tolerant, tries=tries)
     return read_probe_report(pa.Table.from_batches([probe(spec)]))
 

@@ -17,6 +17,7 @@ from sparkscore.minibatch import BLOCK_COLUMNS, SOURCE_FILE_COLUMN, MiniBatch, M
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_reports
 from sparkscore.stage.chunks import ChunkLimit, read_chunk
 from sparkscore.worker import WorkerSpec, loaded, score_task
+from sparkscore.worker.loaded import KeptEngines
 from tests.unit.worker.test_loop import Loads, RecordingScorer, loads, spec
 
 __all__ = ["loads", "spec"]
@@ -67,7 +68,7 @@ def test_whenever_a_task_dies_its_next_attempts_score_what_is_not_in_a_chunk_onc
     for death in [*deaths, None]:
         kept = sum(report.items for report in done_reports(folder))
         scorer = DyingScorer(death)
-        loads.coming, loaded._kept = [scorer], None
+        loads.coming, loaded._engines = [scorer], KeptEngines()
         try:
             sent = list(score_task(blocks(*sizes), own, 3))
         except SystemError:
@@ -105,7 +106,7 @@ def done_reports(folder: Path) -> list[MiniBatchReport]:
 def test_rows_that_come_in_other_blocks_are_scored_anew(loads: Loads, spec: WorkerSpec) -> None:
     loads.coming = [RecordingScorer(), RecordingScorer()]
     list(score_task(blocks(("a", 20), ("a", 20)), spec, 3))
-    loaded._kept = None
+    loaded._engines = KeptEngines()
 
     sent = list(score_task(blocks(("a", 40)), spec, 3))
 
@@ -119,7 +120,7 @@ def test_rows_that_come_in_another_order_in_the_midst_of_a_chunk_are_scored_by_t
     scorer = RecordingScorer()
     loads.coming = [RecordingScorer(), scorer]
     list(score_task(blocks(("a", 20), ("b", 20)), spec, 3))
-    loaded._kept = None
+    loaded._engines = KeptEngines()
 
     with pytest.raises(ScoringError, match="CHUNK_DIFFERS"):
         list(score_task(blocks(("a", 20), ("c", 20)), spec, 3))

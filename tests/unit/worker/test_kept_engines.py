@@ -1,0 +1,91 @@
+"""The engines that a worker process keeps between tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from sparkscore.scorers.specs import RowsSpec
+from sparkscore.worker import loaded
+from sparkscore.worker.engine import ChildSpec, EngineSpec, Loaded
+from sparkscore.worker.loaded import KeptEngines
+
+
+@dataclass
+class Seen:
+    made: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    seen = Seen()
+
+    class Child:
+        def __init__(self, spec: EngineSpec, child: ChildSpec | None = None) -> None:
+            self.key, self.is_loaded = spec.key, False
+            del child
+            seen.made.append(self.key)
+
+        def load(self) -> Loaded:
+            self.is_loaded = True
+            return Loaded()
+
+        def close(self) -> None:
+            seen.closed.append(self.key)
+
+    class Local(Child):
+        pass
+
+    monkeypatch.setattr(loaded, "ChildEngine", Child)
+    monkeypatch.setattr(loaded, "LocalEngine", Local)
+    return seen
+
+
+def spec(key: str, *, is_child: bool = True) -> EngineSpec:
+    return EngineSpec(key, RowsSpec(("x",)), child=ChildSpec() if is_child else None)
+
+
+def test_two_keys_by_turns_are_loaded_once_each(seen: Seen) -> None:
+    engines = KeptEngines()
+
+    found = [engines.get(spec(key)) for key in "abababab"]
+
+    assert seen == Seen(made=["a", "b"])
+    assert [each.loads for each in found] == [1] * 8
+    assert found[0] is found[2] is not found[1]
+
+
+def test_the_engine_that_was_used_longest_ago_makes_room_and_is_closed(seen: Seen) -> None:
+    engines = KeptEngines(room=2)
+
+    for key in "abac":
+        engines.get(spec(key))
+
+    assert seen.closed == ["b"]
+    engines.get(spec("a"))
+    assert seen == Seen(made=["a", "b", "c"], closed=["b"])
+    engines.get(spec("b"))
+    assert seen == Seen(made=["a", "b", "c", "b"], closed=["b", "c"])
+
+
+def test_never_more_are_kept_than_there_is_room_for(seen: Seen) -> None:
+    engines = KeptEngines(room=3)
+
+    for number in range(20):
+        engines.get(spec(f"k{number}"))
+
+    assert len(seen.made) - len(seen.closed) == 3
+
+
+def test_engines_in_the_workers_own_process_replace_each_other(seen: Seen) -> None:
+    # Two scripts may each have a `helper.py`: the modules of one would be those of the other.
+    engines = KeptEngines(room=4)
+
+    for key, is_child in [("a", False), ("b", True), ("c", False)]:
+        engines.get(spec(key, is_child=is_child))
+
+    assert seen.closed == ["a"]
+    engines.get(spec("b"))
+    assert seen.made == ["a", "b", "c"]
