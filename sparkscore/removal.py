@@ -10,29 +10,13 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 #: File of a folder that `make_folder` made; where it is missing, nothing is removed as a tree.
 MADE_BY_US: Final = ".made-by-sparkscore"
-
-
-@dataclass
-class Removal:
-    """What was removed, or would be, and what was left because sparkscore did not make it.
-
-    Attributes:
-        removed: files and links.
-        left: files, links and folders.
-        size_bytes: size of what was removed.
-    """
-
-    removed: list[Path] = field(default_factory=list)
-    left: list[Path] = field(default_factory=list)
-    size_bytes: int = 0
 
 
 def remove_file(path: Path) -> None:
@@ -49,74 +33,13 @@ def remove_empty(folder: Path) -> bool:
     return True
 
 
-def remove_known(folder: Path, is_known: Callable[[str], bool], *, is_dry: bool = False) -> Removal:
-    """Remove what is known below a folder, file by file, then the known folders that are empty; the folder stays.
-
-    Args:
-        folder: where to look; a link is not followed.
-        is_known: whether sparkscore makes what has this path, relative to the folder; a folder's ends in ``/``.
-        is_dry: only look.
-
-    Raises:
-        OSError: something cannot be listed or removed.
-    """
-    removal, folders = Removal(), list[Path]()
-    if folder.is_dir() and not folder.is_symlink():
-        _sort_out(folder, "", is_known, (removal, folders))
-    removal.size_bytes = sum(_size_of(path) for path in removal.removed)
-    if not is_dry:
-        for path in removal.removed:
-            remove_made(path) if _is_made(path) else remove_file(path)
-        for path in reversed(folders):
-            remove_empty(path)
-    return removal
-
-
-def _sort_out(folder: Path, inside: str, is_known: Callable[[str], bool], found: tuple[Removal, list[Path]]) -> None:
-    """Sort what lies below a folder into what goes and what is left; the folders between them come parents first."""
-    removal, folders = found
-    for entry in _entries(folder):
-        path, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
-        name = f"{inside}{entry.name}{'/' if is_folder else ''}"
-        if not is_known(name):
-            removal.left.append(path)
-        elif is_folder and not _is_made(path):
-            folders.append(path)
-            _sort_out(path, name, is_known, found)
-        else:
-            removal.removed.append(path)
-
-
 def _is_made(path: Path) -> bool:
     return not path.is_symlink() and (path / MADE_BY_US).is_file()
 
 
-def _size_of(path: Path) -> int:
-    return sum(file.lstat().st_size for file in _files_below(path)) if _is_made(path) else path.lstat().st_size
-
-
-def remove_listed(folder: Path, files: Iterable[str]) -> None:
-    """Remove the named files below a folder, then the folders on the way to them that are empty; the folder stays.
-
-    Args:
-        folder: the folder.
-        files: paths relative to it, from a list that sparkscore wrote. One that leads out of the folder, or through a
-            link, is passed over.
-    """
-    parents: set[Path] = set()
-    for name in files:
-        path = folder / name
-        if ".." in Path(name).parts or Path(name).is_absolute() or _has_link(folder, path.parent):
-            continue
-        if path.is_symlink() or path.is_file():
-            remove_file(path)
-        parents |= {place for place in path.parents if place != folder and place.is_relative_to(folder)}
-    for place in sorted(parents, key=lambda place: len(place.parts), reverse=True):
-        remove_empty(place)
-
-
-def _has_link(folder: Path, place: Path) -> bool:
-    return any(part.is_symlink() for part in (place, *place.parents) if part != folder and part.is_relative_to(folder))
+def size_of_made(folder: Path) -> int:
+    """Add up the sizes of the files in a folder that goes as a whole."""
+    return sum(file.lstat().st_size for file in _files_below(folder))
 
 
 def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: bool = False) -> Path:

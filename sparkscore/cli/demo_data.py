@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError
-from sparkscore.removal import remove_file, remove_known
+from sparkscore.removal import remove_file
 from sparkscore.scorers.mlflow_quiet import quiet_mlflow
+from sparkscore.stage.clearing import clear
+from sparkscore.stage.surroundings import open_store
 
 # The first part trains, the rest shows how well the model does on what it has not seen. The digits of the second half
 # are from other writers than those of the first.
@@ -150,7 +152,7 @@ def _remove_images(folder: Path) -> None:
     Raises:
         ConfigError: the folder has something that the demo did not make, and that it would score.
     """
-    left = remove_known(folder, lambda name: _IMAGE.fullmatch(name) is not None).left
+    left = clear(open_store(folder), lambda name: _IMAGE.fullmatch(name) is not None).left
     if left:
         raise ConfigError(
             code=ErrorCode.DEMO_FOLDER,

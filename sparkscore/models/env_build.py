@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -22,8 +22,10 @@ from packaging.utils import canonicalize_name
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError
 from sparkscore.printable import printable
-from sparkscore.removal import put_in_place, temporary_folder
+from sparkscore.removal import temporary_folder
 from sparkscore.scorers.environment import EnvironmentSpec
+from sparkscore.stage.store import writing
+from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
@@ -125,11 +127,12 @@ def _last_line(text: str) -> str:
 
 
 def _pack(environment: Path, archive: Path) -> None:
-    unfinished = archive.with_name(f".{archive.name}.unfinished")
-    with tarfile.open(unfinished, "w:gz", compresslevel=4) as packed:
+    with (
+        writing(open_store(archive.parent), archive.name) as file,
+        tarfile.open(fileobj=cast("IO[bytes]", file), mode="w:gz", compresslevel=4) as packed,
+    ):
         for name in ("pyvenv.cfg", "lib"):
             packed.add(environment / name, name, filter=_without_caches)
-    put_in_place(unfinished, archive)
 
 
 def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -21,8 +21,9 @@ from sparkscore.record.run_ids import check_run_id, is_run_id
 from sparkscore.record.run_record import RunRecord, record_in
 from sparkscore.record.scored_again import ScoredAgain, note_of, runs_in
 from sparkscore.record.shape import RUN_MARKER, is_run_folder, read_json
-from sparkscore.removal import put_in_place, remove_file
 from sparkscore.stage import MiniBatchReport
+from sparkscore.stage.store import writing
+from sparkscore.stage.surroundings import open_store
 from sparkscore.worker.planned import write_plan
 
 logger = logging.getLogger("sparkscore")
@@ -46,6 +47,7 @@ class RunFolder:
     def __init__(self, runs: Path, run_id: str) -> None:
         self.run_id = check_run_id(run_id)
         self.path = runs / run_id
+        self.store = open_store(self.path)
         self.lock_file = self.path / "lock"
         self.log_file = self.path / "run.log"
         self.spark_log_file = self.path / "spark.log"
@@ -75,10 +77,10 @@ class RunFolder:
         """
         with self.writing("Nothing was written."):
             self.refuse_foreign()
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / RUN_MARKER).touch()
-            self.script_output.mkdir(exist_ok=True)
-            (self.path.parent / RUNS_MARKER).touch()
+            self.store.make()
+            self.store.touch(RUN_MARKER)
+            self.store.make(self.script_output.name)
+            open_store(self.path.parent).touch(RUNS_MARKER)
             found = os.listdir(self.path.parent)  # noqa: PTH208 - names alone
         twin = next((name for name in found if name.lower() == self.run_id.lower()), self.run_id)
         if self.run_id not in found and twin != self.run_id:
@@ -120,7 +122,7 @@ class RunFolder:
         """
         text = json.dumps(request, indent=2, default=str) if request else "null"
         with self.writing():
-            write_whole(self.path / "request.json", text + "\n")
+            self._put("request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
         """Read what was asked for, if it was kept."""
@@ -130,7 +132,7 @@ class RunFolder:
         """Keep the digests of the code folder's files, to name those that differ when the run is taken up."""
         text = json.dumps({"files": dict(files), "left_out": dict(left_out)}, indent=2)
         with self.writing():
-            write_whole(self.path / "code.json", text + "\n")
+            self._put("code.json", text + "\n")
 
     def read_code(self) -> dict[str, dict[str, str]]:
         """Read what `write_code` kept, two empty parts if there is nothing."""
@@ -156,13 +158,13 @@ class RunFolder:
         state = "The result may be published: the same run id tells." if record.output.columns else ""
         text = json.dumps(record.as_dict(), indent=2, ensure_ascii=False)
         with self.writing(state):
-            write_whole(self.path / "record.json", text + "\n", check)
+            self._put("record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Say what counts. Staged files that the manifest does not name do not exist."""
         text = json.dumps(content_of(manifest, self.run_id), indent=2)
         with self.writing():
-            write_whole(self.path / _MANIFEST, text + "\n")
+            self._put(_MANIFEST, text + "\n")
 
     def has_manifest(self) -> bool:
         """Whether it was decided what counts."""
@@ -183,7 +185,7 @@ class RunFolder:
         """Note the runs over failed items of this run, in the order in which they published."""
         text = json.dumps(note_of(runs), indent=2)
         with self.writing():
-            write_whole(self.path / _SCORED_AGAIN, text + "\n")
+            self._put(_SCORED_AGAIN, text + "\n")
 
     def read_scored_again(self) -> list[ScoredAgain]:
         """Read which runs over failed items of this run were about to publish.
@@ -196,10 +198,8 @@ class RunFolder:
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
         """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""
-        unfinished = self.path / ".attempts.parquet"
-        with self.writing():
-            pq.write_table(attempts_of(self.run_id, reports), unfinished)
-            put_in_place(unfinished, self.path / "attempts.parquet")
+        with self.writing(), writing(self.store, "attempts.parquet") as file:
+            pq.write_table(attempts_of(self.run_id, reports), file)
 
     def read_attempts(self) -> pa.Table:
         """Read the calls that `write_attempts` kept; none where the run made none.
@@ -225,6 +225,10 @@ class RunFolder:
         """Keep the planned mini-batches of files as ``plan.parquet``."""
         with self.writing():
             write_plan(str(self.path / "plan.parquet"), mini_batches)
+
+    def _put(self, name: str, text: str, check: Callable[[], None] = lambda: None) -> None:
+        # Names of files may hold what UTF-8 cannot; written as an escape, JSON can.
+        self.store.put(name, text.encode(errors="backslashreplace"), check=check)
 
 
 def list_records(runs: Path) -> list[RunRecord]:
@@ -261,25 +265,3 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 def _record_in(path: Path, run_id: str) -> RunRecord | None:
     content = read_json(path, _LONGEST_RECORD)
     return None if content is None else record_in(content, run_id)
-
-
-def write_whole(path: Path, text: str, check: Callable[[], None] = lambda: None) -> None:
-    """Write or replace a file in one step; no reader ever sees half of it.
-
-    Args:
-        path: the file.
-        text: its new content.
-        check: called at the last moment; the file stays as it is where this raises.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    # Names of files may hold what UTF-8 cannot; written as an escape, JSON can.
-    with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    try:
-        check()
-    except BaseException:
-        remove_file(unfinished)
-        raise
-    put_in_place(unfinished, path)

@@ -9,13 +9,17 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from sparkscore.stage.layout import finished
+
 #: File of a run's folder that sparkscore has made; a folder without it is somebody else's.
 RUN_MARKER: Final = ".sparkscore-run"
 _STATES: Final = frozenset({"RUNNING", "COMPLETE", "HELD", "FAIL", "ABORT"})
 # What lay in the folder of a run before its record did, in versions that did not mark it.
 _BEFORE_THE_RECORD: Final = re.compile(
-    r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|\.?identity\.key(\.[0-9]+)?|\.record\.json\.[0-9]+"
+    r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|identity\.key"
+    r"|\.identity\.key\.[0-9]+|\.record\.json\.[0-9]+"
 )
+_UNFINISHED_BEFORE_IT: Final = {"record.json", "identity.key", "lock"}
 
 
 def is_run_folder(folder: Path, run_id: str) -> bool:
@@ -34,7 +38,11 @@ def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
     if isinstance(options, dict) and options.get("run_id") == run_id and isinstance(directory, str):
         return True
     found = os.listdir(folder)  # noqa: PTH208 - names alone
-    return not found or ("script_output" in found and all(map(_BEFORE_THE_RECORD.fullmatch, found)))
+    return not found or ("script_output" in found and all(map(_is_before_the_record, found)))
+
+
+def _is_before_the_record(name: str) -> bool:
+    return finished(name) in _UNFINISHED_BEFORE_IT or _BEFORE_THE_RECORD.fullmatch(name) is not None
 
 
 def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:

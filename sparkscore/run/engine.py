@@ -11,8 +11,9 @@ from sparkscore.errors import ConfigError
 from sparkscore.models.requirements import environment_of
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
-from sparkscore.scorers.model_files import ModelFiles, copy_once
+from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+from sparkscore.stage.copies import copy_once
 from sparkscore.stage.layout import ARCHIVES
 from sparkscore.worker import ChildSpec, EngineSpec
 
@@ -69,6 +70,5 @@ def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
             next_step="Correct the path; 'sparkscore env build' makes such an archive.",
         )
     sha256 = digest_of_path(archive)
-    place = stage / ARCHIVES / archive.name
-    copy_once(archive, place)
+    place = copy_once(archive, stage, ARCHIVES)
     return ModelFiles(archive.stem, "", str(place), sha256)

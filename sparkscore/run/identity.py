@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
+from typing import Final
 
 from sparkscore.config import hidden_values
 from sparkscore.digest import identity_of, keyed_digest
 from sparkscore.plan import Plan
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.removal import put_in_place
 from sparkscore.run.per_file import sized_in
 from sparkscore.run.prepare import PreparedRun
+
+_KEY: Final = "identity.key"
 
 
 def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
@@ -39,17 +40,7 @@ def _key_of(folder: RunFolder) -> bytes:
 
     A plain digest of a short password would tell it to anyone who tries them all; the record is read by many.
     """
-    file = folder.path / "identity.key"
     with folder.writing():
-        if not file.exists():
-            unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-            with open(unfinished, "w", opener=_for_owner) as stream:
-                stream.write(secrets.token_hex(32))
-                stream.flush()
-                os.fsync(stream.fileno())
-            put_in_place(unfinished, file)
-        return bytes.fromhex(file.read_text(encoding="ascii"))
-
-
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+        if folder.store.find(_KEY) is None:
+            folder.store.put(_KEY, secrets.token_hex(32).encode(), is_private=True)
+        return bytes.fromhex(folder.store.read(_KEY).decode("ascii"))

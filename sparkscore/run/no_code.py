@@ -18,11 +18,12 @@ from sparkscore.minibatch import BLOCK_COLUMNS
 from sparkscore.models import ModelDescription, ResolvedModel, check_params, check_trust, describe_model
 from sparkscore.models.onnx_model import graph_file, graph_outputs
 from sparkscore.scorers.feature_names import find_columns
-from sparkscore.scorers.model_files import ModelFiles, copy_once
+from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSpec
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
 from sparkscore.spark.schema import to_arrow
+from sparkscore.stage.copies import copy_once
 from sparkscore.stage.layout import MODELS
 
 logger = logging.getLogger("sparkscore")
@@ -143,8 +144,7 @@ def _as_lightgbm_writes(
 
 def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
     """Copy a model to where workers reach it; a path of the driver's may mean nothing on their hosts."""
-    place = stage / MODELS / model.sha256 / model.path.name
-    copy_once(model.path, place)
+    place = copy_once(model.path, stage, f"{MODELS}/{model.sha256}")
     return ModelFiles(model.name, model.version, str(place), model.sha256)
 
 

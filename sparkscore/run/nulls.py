@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import BooleanType, IntegralType, StructType
 
 from sparkscore.errors import names
-from sparkscore.removal import put_in_place
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.signature.model_signature import Feed
@@ -20,6 +19,7 @@ from sparkscore.sources.rows import find_nulls
 from sparkscore.spark.jobs import input_schema
 from sparkscore.stage.checksums import read_sealed, sealed
 from sparkscore.stage.layout import NULLS
+from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
@@ -94,15 +94,13 @@ def _without(wanted: Sequence[str], found: Collection[str]) -> list[str]:
 
 
 def _kept(stage: Path) -> dict[str, bool]:
-    file = stage / NULLS
-    return dict(json.loads(read_sealed(file))) if file.exists() else {}
+    store = open_store(stage)
+    return dict(json.loads(read_sealed(store, NULLS))) if store.find(NULLS) else {}
 
 
 def _keep(stage: Path, found: Mapping[str, bool]) -> None:
     """Write what the next attempt at the run goes by, whole or not at all."""
-    unfinished = (stage / NULLS).with_suffix(".unfinished")
-    unfinished.write_bytes(sealed(json.dumps(found).encode()))
-    put_in_place(unfinished, stage / NULLS)
+    open_store(stage).put(NULLS, sealed(json.dumps(found).encode()))
 
 
 def _tell(found: Mapping[str, bool]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.plan import Plan
 from sparkscore.redaction import redact
-from sparkscore.removal import put_in_place
 from sparkscore.run.columns import ResultColumns, check_input_types, choose_carried, decide_columns
 from sparkscore.run.engine import engine_spec
 from sparkscore.run.no_code import (
@@ -157,7 +156,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
         probe = _kept_probe(stage)
         if probe is None:
             probe = _probe(request, engine, first(), predictions)
-            _write_whole(stage / PROBE, partial(write_probe_report, report=probe))
+            write_probe_report(stage / PROBE, probe)
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
@@ -269,17 +268,10 @@ def _write_plan(plan: Plan, stage: Path) -> str | None:
     file = stage / PLAN
     if not file.exists():
         # What an earlier attempt has dealt out to its task slots stays so.
-        _write_whole(file, partial(write_plan, rows=plan.mini_batches))
+        write_plan(str(file), plan.mini_batches)
     elif not is_plan_of(str(file), plan.mini_batches):
-        raise changed_note(file)
+        raise changed_note(str(file))
     return str(file)
-
-
-def _write_whole(file: Path, write: Callable[[str], None]) -> None:
-    """Write a file that the next attempt finds whole or not at all, whenever this driver dies."""
-    unfinished = file.with_suffix(".unfinished")
-    write(str(unfinished))
-    put_in_place(unfinished, file)
 
 
 def _unit_count(plan_file: str | None) -> int:

@@ -18,8 +18,8 @@ from pathlib import Path
 from sparkscore.digest import digest_of_path, files_of_model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError
-from sparkscore.removal import make_folder, mark_made, move_new, remove_below, remove_listed, remove_made
-from sparkscore.stage.layout import SCRIPTS, UNFINISHED, copied_files, list_copied
+from sparkscore.removal import make_folder, mark_made, move_new, remove_below, remove_made
+from sparkscore.stage.layout import SCRIPTS, UNFINISHED
 
 _KEPT_SECONDS = 7 * 24 * 3600
 
@@ -109,20 +109,6 @@ def link_files(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def copy_once(source: Path, target: Path) -> None:
-    """Copy a file or folder to where nothing is yet; a copy that is there is whole, whoever was killed before."""
-    if target.exists():
-        return
-    folder, unfinished = target.parent, target.with_name(UNFINISHED)
-    folder.mkdir(parents=True, exist_ok=True)
-    # A process that was killed here may have left some of it.
-    remove_listed(folder, [name for name in copied_files(folder) if name.startswith(UNFINISHED)])
-    files = [file.relative_to(source).as_posix() for file in files_of_model(source)] if source.is_dir() else [""]
-    list_copied(folder, (f"{target.name}/{file}".rstrip("/") for file in files))
-    copy_model(source, unfinished)
-    move_new(unfinished, target)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from pyspark.sql.types import BooleanType, DateType, IntegralType, StringType, S
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.location import spark_path
-from sparkscore.removal import move_new, remove_empty, remove_known
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.replacing import (
     is_of_a_run,
@@ -26,7 +25,6 @@ from sparkscore.sinks.replacing import (
     refuse_rival,
     replace_entries,
 )
-from sparkscore.sinks.stage import LOCK_ENDING
 from sparkscore.sinks.target import (
     Published,
     StagedResult,
@@ -43,11 +41,12 @@ from sparkscore.sinks.turns import forget_dead_turn, turn_at
 from sparkscore.spark.schema import column, columns_of, from_arrow, to_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.stage import StagedFile
-from sparkscore.stage.layout import is_result_file, known_in
+from sparkscore.stage.clearing import clear
+from sparkscore.stage.layout import PUBLISHED, attempt_of, is_result_file, known_in, lock_of, within_attempt
+from sparkscore.stage.store import writing
+from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
 
-# Files are staged as attempts/<attempt>/<partitions>/<name>.
-_DEPTH_OF_ATTEMPTS = 2
 # Types whose text in a folder's name every reader takes back to the same value.
 _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
@@ -203,14 +202,14 @@ class ParquetSink:
 
     def publish(self, staged: StagedResult) -> Published:
         """Gather the staged files in one folder and rename it to the run's folder."""
-        gathered = staged.stage / f"published-{self._target.part}"
+        stage, gathered = open_store(staged.stage), staged.stage / f"{PUBLISHED}{self._target.part}"
         try:
-            known = known_in(staged.stage)
-            remove_known(gathered, lambda name: known(f"{gathered.name}/{name}"))  # of an attempt that died here
-            remove_empty(gathered)
-            gathered.mkdir()
+            known = known_in(stage)
+            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # of an attempt that died here
+            stage.drop(gathered.name)
+            stage.make(gathered.name)
             for file in staged.files:
-                _gather(staged.stage / file.path, staged.stage, gathered)
+                stage.link(file.path, f"{gathered.name}/{within_attempt(file.path)}")
             if not staged.row_count and not self._target.partition_by:
                 self._write_empty(gathered, staged.schema)
             list_files(
@@ -222,7 +221,7 @@ class ParquetSink:
                 self._replaced = self._show(gathered, staged.stage)
         except OSError as error:
             # A store may lose the answer to a rename that it made: then the folder of the run is there, and ours.
-            if gathered.exists() or not self._run_folder.is_dir():
+            if stage.find(gathered.name) is not None or not self._run_folder.is_dir():
                 raise SinkError(
                     code=ErrorCode.PUBLISH_FAILED,
                     what=f"publishing to '{self._run_folder}'",
@@ -241,7 +240,7 @@ class ParquetSink:
         """Read the staged files, those of each task attempt with the partitions that their folders name."""
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)
-        attempts = groupby(staged.files, key=lambda file: "/".join(file.path.split("/")[:_DEPTH_OF_ATTEMPTS]))
+        attempts = groupby(staged.files, key=lambda file: attempt_of(file.path))
         for attempt, files in attempts:
             place = {"basePath": spark_path(staged.stage / attempt)}
             paths = [spark_path(staged.stage / file.path) for file in files]
@@ -257,16 +256,16 @@ class ParquetSink:
 
     def _show(self, gathered: Path, stage: Path) -> Path | None:
         """Show the gathered files; give the folder to which others' files were moved, if there were any."""
-        self._target.path.mkdir(parents=True, exist_ok=True)
+        open_store(self._target.path).make()
+        disk, (source, run_folder) = open_common(gathered, self._run_folder)
         if self._target.mode != "overwrite":
-            move_new(gathered, self._run_folder)
+            disk.rename(source, run_folder)
             return None
         self._recover()
         refuse_rival(self._target.path, self._run_folder.name)
         entries = self._target.entries()
         self._refuse_foreign(entries)
-        lock = stage.with_name(f"{stage.name}{LOCK_ENDING}")
-        show = partial(move_new, gathered, self._run_folder)
+        lock, show = stage.with_name(lock_of(stage.name)), partial(disk.rename, source, run_folder)
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
@@ -312,7 +311,8 @@ class ParquetSink:
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:
         kept = StructType([field for field in schema if field.name not in self._outside_of_files()])
-        pq.write_table(to_arrow(kept).empty_table(), folder / "part-00000-empty.parquet")
+        with writing(open_store(folder), "part-00000-empty.parquet") as file:
+            pq.write_table(to_arrow(kept).empty_table(), file)
 
     def _outside_of_files(self) -> set[str]:
         return {self._target.run_id_column, *self._target.partition_by}
@@ -336,10 +336,3 @@ def _count_rows(files: Iterable[Path], columns: Sequence[str]) -> Counter[tuple[
         pq.read_table(file, columns=list(columns), partitioning=None, page_checksum_verification=True) for file in files
     )
     return Counter(tuple(row.values()) for table in tables for row in table.to_pylist())
-
-
-def _gather(file: Path, stage: Path, gathered: Path) -> None:
-    """Link ``attempts/<attempt>/<partitions>/<name>`` to ``<partitions>/<name>``; a driver may die here any time."""
-    place = gathered.joinpath(*file.relative_to(stage).parts[_DEPTH_OF_ATTEMPTS:])
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.hardlink_to(file)

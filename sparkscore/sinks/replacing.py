@@ -10,24 +10,24 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, names
-from sparkscore.record.runs_folder import write_whole
-from sparkscore.removal import move_new, remove_empty, remove_file, remove_known, remove_listed
 from sparkscore.sinks.target import ASIDE
+from sparkscore.stage.clearing import clear, delete_listed
+from sparkscore.stage.layout import FILES, finished
 from sparkscore.stage.lock import is_held
+from sparkscore.stage.store import FOLDERS, Kind, Store
+from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
-#: List of the files that sparkscore wrote into a run's folder; what it does not name is somebody else's.
-FILES: Final = "_sparkscore.json"
 _JOURNAL: Final = "_journal.json"
-_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
+_EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
 def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
@@ -38,35 +38,46 @@ def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
     A full disk does not stop here what is about to be published: without the list a later run that replaces this one
     needs consent.
     """
-    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.parquet")}
+    store = open_store(folder)
+    files = {name: size for name, size in _files_below(store) if name.endswith(".parquet")}
     try:
-        (folder / FILES).write_text(json.dumps({"files": files, "partitions": partitions}), encoding="utf-8")
+        store.put(FILES, json.dumps({"files": files, "partitions": partitions}).encode())
     except OSError as error:
         logger.warning("the list '%s' of a run's files cannot be written: %s", FILES, error.strerror)
         with suppress(OSError):
-            remove_file(folder / FILES)
+            store.delete(FILES)
+
+
+def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
+    for entry in store.entries(folder):
+        if entry.kind in FOLDERS:
+            yield from _files_below(store, entry.name)
+        else:
+            yield entry.name, entry.size_bytes
 
 
 def is_of_a_run(folder: Path) -> bool:
     """Tell whether sparkscore has published a folder, and has left the list of its files there."""
-    return folder.is_dir() and not folder.is_symlink() and _listed(folder) is not None
+    store = open_store(folder)
+    place = store.find()
+    return place is not None and place.kind is Kind.FOLDER and _listed(store) is not None
 
 
 def partition_types(folder: Path) -> dict[str, str]:
     """Give the types of the partition columns in a run's folder; none where an earlier version wrote it."""
-    found = (_read(folder / FILES) or {}).get("partitions")
+    found = (_read(open_store(folder), FILES) or {}).get("partitions")
     return {str(name): str(kind) for name, kind in found.items()} if isinstance(found, dict) else {}
 
 
-def _listed(folder: Path) -> dict[str, Any] | None:
-    content = _read(folder / FILES)
+def _listed(store: Store) -> dict[str, Any] | None:
+    content = _read(store, FILES)
     files = content.get("files") if content is not None else None
     return files if isinstance(files, dict) else None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(store: Store, name: str) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(store.read(name))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
@@ -89,26 +100,32 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         SinkConflictError: another run is replacing the same rows.
         OSError: it did not work; the old rows are back.
     """
-    aside = _new_aside(target, shown.name.partition("=")[2])
-    write_whole(aside / _JOURNAL, json.dumps({"shown": shown.name, "lock": str(lock.absolute())}))
+    store = open_store(target)
+    aside = _new_aside(store, shown.name.partition("=")[2])
+    journal = {"shown": shown.name, "lock": str(lock.absolute())}
+    store.put(f"{aside}/{_JOURNAL}", json.dumps(journal).encode(errors="backslashreplace"))
     try:
         for name in entries:
-            move_new(target / name, aside / name)
+            store.rename(name, f"{aside}/{name}")
         show()
     # An interrupt as well: the readers' rows come before everything.
     except BaseException:
-        _settle(aside)
+        _settle(store, aside)
         raise
-    return _settle(aside)
+    return _settle(store, aside)
 
 
-def _new_aside(target: Path, run_id: str) -> Path:
-    aside, number = target / f"{ASIDE}{run_id}", 1
-    while aside.exists() and next(aside.iterdir(), None) is not None:
+def _new_aside(store: Store, run_id: str) -> str:
+    aside, number = f"{ASIDE}{run_id}", 1
+    while store.entries(aside):
         number += 1
-        aside = target / f"{ASIDE}{run_id}-{number}"
-    aside.mkdir(exist_ok=True)
+        aside = f"{ASIDE}{run_id}-{number}"
+    store.make(aside)
     return aside
+
+
+def _asides(store: Store) -> list[str]:
+    return [entry.name for entry in store.entries() if entry.name.startswith(ASIDE)]
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
@@ -125,18 +142,22 @@ def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> li
     Raises:
         OSError: it did not work.
     """
-    taken_up = []
-    for aside in sorted(target.glob(f"{ASIDE}*")) if target.is_dir() else ():
-        journal = _journal_in(aside)
+    taken_up, store = [], open_store(target)
+    for aside in _asides(store):
+        journal = _journal_in(store, aside)
         if journal is None:
             if not is_dry:
-                remove_known(aside, lambda name: _LITTER.fullmatch(name) is not None)
-                remove_empty(aside)
+                clear(store, _is_litter, aside)
+                store.drop(aside)
         elif journal["shown"] == own or not is_held(Path(journal["lock"])):
-            taken_up.append(aside)
+            taken_up.append(target / aside)
             if not is_dry:
-                _settle(aside)
+                _settle(store, aside)
     return taken_up
+
+
+def _is_litter(name: str) -> bool:
+    return finished(name) == _JOURNAL or _EARLIER_LITTER.fullmatch(name) is not None
 
 
 def refuse_rival(target: Path, own: str) -> None:
@@ -145,8 +166,9 @@ def refuse_rival(target: Path, own: str) -> None:
     Raises:
         SinkConflictError: it is at work.
     """
-    for aside in target.glob(f"{ASIDE}*"):
-        journal = _journal_in(aside)
+    store = open_store(target)
+    for aside in _asides(store):
+        journal = _journal_in(store, aside)
         if journal is not None and journal["shown"] != own:
             raise SinkConflictError(
                 code=ErrorCode.OUTPUT_BUSY,
@@ -157,41 +179,48 @@ def refuse_rival(target: Path, own: str) -> None:
             )
 
 
-def _journal_in(aside: Path) -> dict[str, str] | None:
+def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
     """Read the journal of a driver at work or dead; None where there is none, or a file of the user's of that name."""
-    found = _read(aside / _JOURNAL) or {}
+    found, place = _read(store, f"{aside}/{_JOURNAL}") or {}, store.find(aside)
     shown, lock = found.get("shown"), found.get("lock")
-    if not isinstance(shown, str) or not isinstance(lock, str) or aside.is_symlink():
+    if not isinstance(shown, str) or not isinstance(lock, str) or place is None or place.kind not in FOLDERS:
         return None
     run_id = shown.partition("=")[2]
-    is_ours = run_id and re.fullmatch(rf"{re.escape(ASIDE + run_id)}(-[0-9]+)?", aside.name) and "/" not in shown
+    is_ours = run_id and re.fullmatch(rf"{re.escape(ASIDE + run_id)}(-[0-9]+)?", aside) and "/" not in shown
     return {"shown": shown, "lock": lock} if is_ours else None
 
 
-def _settle(aside: Path) -> Path | None:
-    """Go on where the new rows are shown, else put the old ones back; give the folder if others' files stay in it."""
-    target, journal = aside.parent, _journal_in(aside)
-    if journal is not None and (target / journal["shown"]).is_dir():
-        for entry in aside.iterdir():
-            _remove_run(entry)
+def _settle(store: Store, aside: str) -> Path | None:
+    """Go on where the new rows are shown, else put the old ones back; return the folder if others' files stay in it."""
+    journal = _journal_in(store, aside)
+    inside = [(entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(aside)]
+    shown = store.find(journal["shown"]) if journal is not None else None
+    if shown is not None and shown.kind in FOLDERS:
+        for name, _ in inside:
+            _remove_run(store, name)
     else:
-        for entry in aside.iterdir():
-            if entry.name != _JOURNAL and not (target / entry.name).exists():
-                move_new(entry, target / entry.name)
-    remove_file(aside / _JOURNAL)
-    if remove_empty(aside):
+        for name, own in inside:
+            if own != _JOURNAL and store.find(own) is None:
+                store.rename(name, own)
+    store.delete(f"{aside}/{_JOURNAL}")
+    if store.drop(aside):
         return None
-    found = names(entry.name for entry in aside.iterdir())
-    logger.warning("moved to '%s', because sparkscore has not written it: %s", aside, found)
-    return aside
+    found = names(entry.name.rpartition("/")[2] for entry in store.entries(aside))
+    logger.warning("moved to '%s', because sparkscore has not written it: %s", store.locate(aside), found)
+    return Path(store.locate(aside))
 
 
-def _remove_run(folder: Path) -> None:
+def _remove_run(store: Store, folder: str) -> None:
     """Remove the files that sparkscore has listed in the folder of a run, as long as they are as it left them."""
-    files = _listed(folder) if is_of_a_run(folder) else None
+    place = Path(store.locate(folder))
+    files = _listed(open_store(place)) if is_of_a_run(place) else None
     if files is None:
         return
-    same = [name for name, size in files.items() if (file := folder / name).is_file() and file.stat().st_size == size]
-    remove_listed(folder, same)
-    remove_file(folder / FILES)
-    remove_empty(folder)
+    delete_listed(store, [name for name, size in files.items() if _is_same(store, f"{folder}/{name}", size)], folder)
+    store.delete(f"{folder}/{FILES}")
+    store.drop(folder)
+
+
+def _is_same(store: Store, name: str, size: int) -> bool:
+    found = store.find(name)
+    return found is not None and found.kind is Kind.FILE and found.size_bytes == size

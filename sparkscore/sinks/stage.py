@@ -12,19 +12,29 @@ from pathlib import Path
 from sparkscore.digest import different_parts
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
-from sparkscore.record.runs_folder import RunFolder, write_whole
-from sparkscore.removal import Removal, remove_empty, remove_file, remove_known
+from sparkscore.record.runs_folder import RunFolder
 from sparkscore.sinks.overlap import refuse_overlap
 from sparkscore.sinks.target import Target
 from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.stage.chunks import count_chunks
+from sparkscore.stage.clearing import Removal, clear
 from sparkscore.stage.format import FORMAT, is_other_format, refuse_other_format
-from sparkscore.stage.layout import FIRST_COMMIT, HELD, IDENTITY, MARKER, RUN, STAGE_FOLDER, known_in
+from sparkscore.stage.layout import (
+    FIRST_COMMIT,
+    HELD,
+    IDENTITY,
+    LOCK_ENDING,
+    MARKER,
+    RUN,
+    STAGE_FOLDER,
+    known_in,
+    lock_of,
+)
 from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
+from sparkscore.stage.store import Entry, Kind
+from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
-
-LOCK_ENDING = ".lock"
 
 
 class Stage:
@@ -78,7 +88,7 @@ def staged_in(
         refuse_overlap(stage, target.path)
     _make(holder)
     try:
-        with RunLock(holder / f"{target.run_id}{LOCK_ENDING}", target.run_id) as lock:
+        with RunLock(holder / lock_of(target.run_id), target.run_id) as lock:
             is_taken_up = _open(stage, identity, target.run_id, run_folder)
             opened = Stage(stage, lock, is_taken_up=is_taken_up)
             try:
@@ -104,15 +114,20 @@ def stage_of(target: Target, place: str | None) -> Path:
 
 def note_first_commit(stage: Path, target: Target) -> None:
     """Note that a run is about to make a table where nothing was: what a failed attempt leaves there is its own."""
-    write_whole(stage / f"{FIRST_COMMIT}{target.part}", str(target.path.absolute()))
+    open_store(stage).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
 def first_commit_began(stage: Path, target: Target) -> bool:
     """Tell whether an earlier attempt at this run has begun to make the table where nothing was."""
     try:
-        return is_stage(stage) and (stage / f"{FIRST_COMMIT}{target.part}").read_text() == str(target.path.absolute())
+        return is_stage(stage) and open_store(stage).read(f"{FIRST_COMMIT}{target.part}") == _named(target.path)
     except OSError:
         return False
+
+
+def _named(path: Path) -> bytes:
+    # Names of files may hold what UTF-8 cannot.
+    return str(path.absolute()).encode(errors="backslashreplace")
 
 
 def remove_stage(target: Target, place: str | None) -> None:
@@ -120,13 +135,13 @@ def remove_stage(target: Target, place: str | None) -> None:
     holder = _holder(target, place)
     remove_stage_folder(holder / target.run_id)
     with suppress(OSError):
-        remove_lock(holder / f"{target.run_id}{LOCK_ENDING}")
+        remove_lock(holder / lock_of(target.run_id))
     _remove_empty(holder)
 
 
 def _remove_unless_in_use(stage: Path) -> None:
     """Remove what a driver that was taken for dead has left, unless the driver that took its place is still at work."""
-    with suppress(ConfigError, LineageError), RunLock(stage.with_name(f"{stage.name}{LOCK_ENDING}"), stage.name):
+    with suppress(ConfigError, LineageError), RunLock(stage.with_name(lock_of(stage.name)), stage.name):
         if not is_held_in(stage):
             _mark_if_made_again(stage)
             remove_stage_folder(stage)
@@ -134,8 +149,10 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 def _mark_if_made_again(stage: Path) -> None:
     """Mark a stage that tasks of this driver made again after the driver that took its place had removed it."""
-    if stage.is_dir() and not is_stage(stage) and not remove_known(stage, known_in(stage), is_dry=True).left:
-        (stage / MARKER).touch()
+    store = open_store(stage)
+    is_there = store.find() is not None and not is_stage(stage)
+    if is_there and not clear(store, known_in(store), is_dry=True).left:
+        store.touch(MARKER)
 
 
 def _holder(target: Target, place: str | None) -> Path:
@@ -147,24 +164,24 @@ def _remove_empty(holder: Path, *made_by_us: Path) -> None:
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
             # Where it is not empty, or gone already, another run is at work here.
-            remove_empty(folder)
+            open_store(folder).drop()
 
 
 def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
     """Make the stage, or find the one that an earlier attempt at the same run has left, and tell which it was."""
-    note = stage / IDENTITY
+    store = open_store(stage)
     _refuse_foreign(stage, run_id)
     refuse_other_format(_format_of(stage), "stage", stage, run_id)
-    if not note.is_file():
+    if store.find(IDENTITY) is None:
         _refuse_without_identity(stage, run_id)
         # An attempt that ended before it had begun.
         remove_stage_folder(stage)
         _make(stage)
-        (stage / MARKER).write_text(str(FORMAT))
+        store.put(MARKER, str(FORMAT).encode())
         _note_run(stage, run_folder)
-        write_whole(note, identity)
+        store.put(IDENTITY, identity.encode())
         return False
-    if (found := note.read_text(encoding="utf-8")) != identity:
+    if (found := store.read(IDENTITY).decode()) != identity:
         raise ConfigError(
             code=ErrorCode.RUN_ID_USED,
             what=f"run id '{run_id}' belongs to a run that stopped",
@@ -196,12 +213,12 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 def _note_run(stage: Path, run_folder: Path | None) -> None:
     """Note where the run's record is: `clean` may be told of another folder of runs."""
     if run_folder is not None and _run_folder_of(stage) != run_folder:
-        write_whole(stage / RUN, str(run_folder))
+        open_store(stage).put(RUN, os.fsencode(run_folder))
 
 
 def _run_folder_of(stage: Path) -> Path | None:
     try:
-        return Path((stage / RUN).read_text(encoding="utf-8"))
+        return Path(os.fsdecode(open_store(stage).read(RUN)))
     except OSError:
         return None
 
@@ -221,7 +238,7 @@ def is_held_in(stage: Path) -> bool:
             FORMAT,
         )
         return True
-    if (stage / HELD).exists():  # an earlier version of sparkscore noted it here
+    if open_store(stage).find(HELD) is not None:  # an earlier version of sparkscore noted it here
         return True
     folder = _run_folder_of(stage)
     if folder is None:
@@ -240,7 +257,7 @@ def is_held_in(stage: Path) -> bool:
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
     """Refuse a folder at the stage's place that sparkscore has not made; an empty one holds nothing of anybody's."""
-    if not os.path.lexists(stage) or is_stage(stage) or _is_empty(stage):
+    if open_store(stage).find() is None or is_stage(stage) or _is_empty(stage):
         return
     raise ConfigError(
         code=ErrorCode.STAGE_NOT_OURS,
@@ -253,8 +270,10 @@ def _refuse_foreign(stage: Path, run_id: str) -> None:
 
 
 def is_stage(folder: Path) -> bool:
-    """Tell whether a folder is a stage that sparkscore has made."""
-    return folder.is_dir() and not folder.is_symlink() and (folder / MARKER).is_file()
+    """Whether a folder is a stage that sparkscore has made."""
+    store = open_store(folder)
+    place, marker = store.find(), store.find(MARKER)
+    return place is not None and place.kind is Kind.FOLDER and marker is not None and marker.kind is Kind.FILE
 
 
 def check_waiting(stage: Path) -> None:
@@ -270,13 +289,15 @@ def check_waiting(stage: Path) -> None:
 def _format_of(stage: Path) -> str:
     """Return the number in the stage's mark; an empty text where there is none."""
     try:
-        return (stage / MARKER).read_text(encoding="utf-8", errors="replace")
+        return open_store(stage).read(MARKER).decode(errors="replace")
     except OSError:
         return ""
 
 
 def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not folder.is_symlink() and next(folder.iterdir(), None) is None
+    store = open_store(folder)
+    place = store.find()
+    return place is not None and place.kind is Kind.FOLDER and not store.entries()
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
@@ -284,22 +305,23 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     if not is_stage(stage):
         if stage.parent.name == STAGE_FOLDER and not is_dry:
             # A driver died between the mark of the stage and its folder.
-            remove_empty(stage)
+            open_store(stage).drop()
         return Removal()
+    store = open_store(stage)
     removal = Removal()
     if is_other_format(_format_of(stage)):
         return removal
-    known = known_in(stage)
+    known = known_in(store)
     with suppress(OSError):
         # The mark goes last: what is left is still known as a stage.
-        removal = remove_known(stage, lambda name: name != MARKER and known(name), is_dry=is_dry)
+        removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
         removal.left = [path for path in removal.left if path != stage / MARKER]
         if not is_dry and not removal.left:
             with suppress(OSError):  # a store may lose the answer
-                remove_file(stage / MARKER)
-            if not remove_empty(stage) and stage.is_dir():
+                store.delete(MARKER)
+            if not store.drop() and store.find() is not None:
                 # A store did not show or not remove a file: the stage stays one, for 'clean'.
-                (stage / MARKER).touch()
+                store.touch(MARKER)
     if removal.left and not is_dry:
         found = names(path.relative_to(stage) for path in removal.left)
         logger.warning("left in '%s', because sparkscore has not made it: %s", stage, found)
@@ -328,7 +350,7 @@ def _check_file_system(stage: Path, target: Path) -> None:
 
 def _make(stage: Path) -> None:
     try:
-        stage.mkdir(parents=True, exist_ok=True)
+        open_store(stage).make()
     except OSError as error:
         raise SinkError(
             code=ErrorCode.OUTPUT_NOT_WRITABLE,
@@ -373,7 +395,7 @@ def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
 
 
 def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
-    stage, lock = holder / name, holder / f"{name}{LOCK_ENDING}"
+    stage, lock = holder / name, holder / lock_of(name)
     if is_dry:
         if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
@@ -385,15 +407,21 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
             yield Removed(stage, remove_stage_folder(stage).size_bytes)
         elif holder.name == STAGE_FOLDER:
             # A driver died between the mark of the stage and its folder.
-            remove_empty(stage)
+            open_store(stage).drop()
 
 
 def _runs_in(holder: Path) -> list[str]:
     """Name the runs that have a stage or a lock in a folder, which may be a folder of the user's with other things."""
-    if not holder.is_dir():
-        return []
-    is_ours = holder.name == STAGE_FOLDER
-    stages = {entry.name for entry in holder.iterdir() if is_stage(entry) or (is_ours and _is_empty(entry))}
-    locks = {entry.name.removesuffix(LOCK_ENDING) for entry in holder.glob(f"*{LOCK_ENDING}") if is_lock(entry)}
-    litter = {name for entry in holder.iterdir() if (name := run_of_litter(entry.name, LOCK_ENDING))}
-    return sorted(stages | locks | litter)
+    entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
+    found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}
+    return sorted(run for run in found if run is not None)
+
+
+def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
+    """Return the run whose stage, lock or litter an entry is."""
+    path = holder / entry.name
+    if entry.kind is Kind.FOLDER:
+        return entry.name if is_stage(path) or (is_ours and _is_empty(path)) else None
+    if entry.name.endswith(LOCK_ENDING) and is_lock(path):
+        return entry.name.removesuffix(LOCK_ENDING)
+    return run_of_litter(entry.name, LOCK_ENDING)

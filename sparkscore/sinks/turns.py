@@ -9,16 +9,14 @@ from typing import Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkError
-from sparkscore.removal import remove_empty
 from sparkscore.sinks.target import Target, how_to_publish
-from sparkscore.stage.layout import STAGE_FOLDER
+from sparkscore.stage.layout import STAGE_FOLDER, TARGET_LOCK
 from sparkscore.stage.lock import RunLock
+from sparkscore.stage.surroundings import open_store
 
 #: Seconds that a run waits for another one's look and rename; a dead one on another host counts as dead before.
 WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.2
-# No run has this id: ids begin with a letter.
-_LOCK: Final = "_target.lock"
 
 
 @contextmanager
@@ -32,10 +30,10 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
     """
     holder = target.path / STAGE_FOLDER
     with ExitStack() as stack:
-        stack.callback(remove_empty, holder)  # unless another run is at work here
+        stack.callback(open_store(holder).drop)  # unless another run is at work here
         end = time.monotonic() + WAIT_S
         while True:
-            lock = RunLock(holder / _LOCK, target.run_id)
+            lock = RunLock(holder / TARGET_LOCK, target.run_id)
             try:
                 stack.enter_context(lock)
                 break
@@ -63,10 +61,10 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
 def forget_dead_turn(target: Target) -> None:
     """Remove the lock of a driver that died after it had shown its rows; a living one's stays."""
     holder = target.path / STAGE_FOLDER
-    if (holder / _LOCK).exists():
-        with suppress(ConfigError, LineageError), RunLock(holder / _LOCK, target.run_id):
+    if open_store(holder).find(TARGET_LOCK) is not None:
+        with suppress(ConfigError, LineageError), RunLock(holder / TARGET_LOCK, target.run_id):
             pass
-    remove_empty(holder)
+    open_store(holder).drop()
 
 
 def _busy(target: Target, got: str) -> SinkError:

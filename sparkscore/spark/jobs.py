@@ -135,15 +135,20 @@ def input_schema(rows: DataFrame) -> StructType:
     return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
+def partition_id() -> int:
+    """Return the number of the task that asks; 0 outside of one."""
+    # Imported here: only inside a task is there a context.
+    from pyspark import TaskContext  # noqa: PLC0415
+
+    context = TaskContext.get()
+    return context.partitionId() if context else 0
+
+
 def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Runs on the worker, once per task attempt."""
-        # Imported here: only inside a task is there a context.
-        from pyspark import TaskContext  # noqa: PLC0415
-
-        context = TaskContext.get()
         named = (settle_types(batch, columns) for batch in batches)
-        yield from score_task(named, spec, context.partitionId() if context else 0)
+        yield from score_task(named, spec, partition_id())
 
     return score
 

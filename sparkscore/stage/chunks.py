@@ -7,9 +7,7 @@ file into the stage. Whoever tries the unit again, another attempt at the task o
 from __future__ import annotations
 
 import logging
-import os
 import re
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,14 +17,15 @@ from typing import Final
 import pyarrow as pa
 
 from sparkscore.errors import SinkError
-from sparkscore.removal import remove_file
+from sparkscore.stage import layout
 from sparkscore.stage.checksums import read_sealed, sealed
-from sparkscore.stage.layout import CHUNKS
-from sparkscore.stage.report import REPORT_SCHEMA, MiniBatchReport, read_reports, write_reports
+from sparkscore.stage.report import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports, write_reports
+from sparkscore.stage.store import Kind, Store
+from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
-_NAME: Final = re.compile(r"(\d+)-(\d+)")
+_NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,10 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
         first: number of the chunk's first mini-batch in its unit.
         reports: its mini-batches, in order; the last one names the chunk's files.
     """
-    path = _path(stage_folder, unit, first)
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, REPORT_SCHEMA) as writer:
         writer.write_batch(write_reports(reports))
-    with unfinished.open("wb") as file:
-        file.write(sealed(buffer.getvalue().to_pybytes()))
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        os.link(unfinished, path)
-    remove_file(unfinished)
+    open_store(stage_folder).put_new(layout.chunk(unit, first), sealed(buffer.getvalue().to_pybytes()))
 
 
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
@@ -72,44 +62,50 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
     Raises:
         SinkError: the reports are not as they were written; the chunk is forgotten, so that it is scored again.
     """
-    path = _path(stage_folder, unit, first)
-    if not path.exists():
+    store, name = open_store(stage_folder), layout.chunk(unit, first)
+    if store.find(name) is None:
         return []
-    reports = _read(path)
-    files = [file for report in reports for file in (*report.staged, *report.quarantined)]
-    if all(_is_whole(Path(stage_folder) / file.path, file.size_bytes) for file in files):
+    reports = _read(store, name)
+    if all(_is_whole(store, file) for report in reports for file in (*report.staged, *report.quarantined)):
         return reports
-    remove_file(path)
+    store.delete(name)
     return []
 
 
-def _read(path: Path) -> list[MiniBatchReport]:
+def _read(store: Store, name: str) -> list[MiniBatchReport]:
     try:
-        with pa.ipc.open_file(read_sealed(path)) as reader:
+        with pa.ipc.open_file(read_sealed(store, name)) as reader:
             return read_reports(reader.read_all())
     except SinkError:
-        remove_file(path)
+        store.delete(name)
         raise
+
+
+def _names(store: Store) -> dict[str, re.Match[str]]:
+    """Return the chunks that are there, each with the numbers in its name."""
+    found = ((entry.name, _NAME.fullmatch(entry.name)) for entry in store.entries(layout.CHUNKS))
+    return {name: numbers for name, numbers in found if numbers is not None}
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
     """Forget the chunks that name one of these staged files: their mini-batches are scored again (driver)."""
-    for path in (stage_folder / CHUNKS).glob("[0-9]*"):
+    store = open_store(stage_folder)
+    for name in _names(store):
         with suppress(SinkError):
-            reports = _read(path)
+            reports = _read(store, name)
             named = {file.path for report in reports for file in (*report.staged, *report.quarantined)}
             if named & set(files):
-                remove_file(path)
+                store.delete(name)
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
     """Remove a chunk that does not belong to the rows that came: they are scored when the task is tried again."""
-    remove_file(_path(stage_folder, unit, first))
+    open_store(stage_folder).delete(layout.chunk(unit, first))
 
 
 def count_chunks(stage_folder: Path) -> int:
     """Tell how many chunks are done (driver)."""
-    return sum(1 for _ in (stage_folder / CHUNKS).glob("[0-9]*"))
+    return len(_names(open_store(stage_folder)))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
@@ -119,7 +115,7 @@ def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int,
         stage_folder: the run's stage.
         planned: number of mini-batches by unit.
     """
-    begun = {int(name[1]) for path in (stage_folder / CHUNKS).glob("[0-9]*") if (name := _NAME.fullmatch(path.name))}
+    begun = {int(numbers[1]) for numbers in _names(open_store(stage_folder)).values()}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}
     return {unit: reports for unit, reports in units.items() if len(reports) == planned[unit]}
 
@@ -134,9 +130,6 @@ def _from_its_start(stage_folder: Path, unit: int) -> list[MiniBatchReport]:
     return reports
 
 
-def _path(stage_folder: str, unit: int, first: int) -> Path:
-    return Path(stage_folder) / CHUNKS / f"{unit}-{first}"
-
-
-def _is_whole(path: Path, size_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == size_bytes
+def _is_whole(store: Store, file: StagedFile) -> bool:
+    found = store.find(file.path)
+    return found is not None and found.kind is Kind.FILE and found.size_bytes == file.size_bytes

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from sparkscore.removal import put_in_place, remove_file
-from sparkscore.stage.layout import PROGRESS, STOP
+from sparkscore.stage import layout
+from sparkscore.stage.store import Store
+from sparkscore.stage.surroundings import open_store
 
 _SECONDS_BETWEEN_WRITES = 0.5
 
@@ -44,9 +43,8 @@ class ProgressFile:
 
     def __init__(self, stage_folder: str, unit: int) -> None:
         self.is_stopped = False
-        self._stop = Path(stage_folder) / STOP
-        self._path = Path(stage_folder) / PROGRESS / str(unit)
-        self._own = uuid.uuid4().hex  # two attempts at the unit may write at once
+        self._store = open_store(stage_folder)
+        self._name = layout.progress(unit)
         self._items = 0
         self._failed = 0
         self._failed_mini_batches = 0
@@ -68,35 +66,41 @@ class ProgressFile:
     def _write(self) -> None:
         # Progress is a courtesy: a full disk here must not fail a mini-batch that was scored.
         with suppress(OSError):
-            self._path.parent.mkdir(exist_ok=True)
-            unfinished = self._path.with_name(f".{self._path.name}.{self._own}")
-            unfinished.write_text(json.dumps([self._items, self._failed, self._failed_mini_batches]))
-            put_in_place(unfinished, self._path)
-            self.is_stopped = self._stop.exists()
+            done = [self._items, self._failed, self._failed_mini_batches]
+            self._store.put(self._name, json.dumps(done).encode(), is_durable=False)
+            self.is_stopped = self._store.find(layout.STOP) is not None
         self._next_write = time.monotonic() + _SECONDS_BETWEEN_WRITES
 
 
 def ask_to_stop(stage_folder: str) -> None:
     """Let the tasks make no more calls, since the run cannot succeed any more. Runs on the driver."""
     with suppress(OSError):  # each task still stops by its own failures
-        (Path(stage_folder) / STOP).touch()
+        open_store(stage_folder).touch(layout.STOP)
 
 
 def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
     """Remove what an earlier attempt has said, but of the units that it has done. Runs on the driver."""
-    remove_file(Path(stage_folder) / STOP)
-    for path in (Path(stage_folder) / PROGRESS).glob("[0-9]*"):
-        if int(path.name) not in kept:
-            remove_file(path)
+    store = open_store(stage_folder)
+    store.delete(layout.STOP)
+    for name, unit in _units(store):
+        if unit not in kept:
+            store.delete(name)
 
 
 def read_progress(stage_folder: str) -> ItemsDone:
     """Add up the progress of all tasks. Runs on the driver, while the tasks write."""
     items = failed = failed_mini_batches = 0
-    for path in (Path(stage_folder) / PROGRESS).glob("[0-9]*"):
+    store = open_store(stage_folder)
+    for name, _ in _units(store):
         with suppress(OSError, ValueError):
-            done = json.loads(path.read_text())
+            done = json.loads(store.read(name))
             # Earlier versions did not count mini-batches.
             failed_mini_batches += done[2] if len(done) > 2 else 0  # noqa: PLR2004 - the third of three numbers
             items, failed = items + done[0], failed + done[1]
     return ItemsDone(items, failed, failed_mini_batches)
+
+
+def _units(store: Store) -> list[tuple[str, int]]:
+    """Return the names of the progress files, each with its work unit."""
+    found = ((entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(layout.PROGRESS))
+    return [(name, int(unit)) for name, unit in found if unit.isdecimal()]

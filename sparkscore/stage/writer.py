@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
@@ -17,9 +15,11 @@ import pyarrow.parquet as pq
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
+from sparkscore.stage import layout
 from sparkscore.stage.checksums import HashingFile
-from sparkscore.stage.layout import ATTEMPTS, QUARANTINE
 from sparkscore.stage.report import StagedFile
+from sparkscore.stage.store import Store
+from sparkscore.stage.surroundings import here, open_store
 
 #: What Spark's writers put for a NULL in the path of a partition.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -45,11 +45,11 @@ class StageSpec:
     folder: str
     partition_by: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    kind: str = ATTEMPTS
+    kind: str = layout.ATTEMPTS
 
     def for_quarantine(self) -> StageSpec:
         """Give the place of the quarantined rows; where folders tell the run of a result, they do so there too."""
-        return replace(self, kind=QUARANTINE, partition_by=(), left_out=("run_id",) if self.left_out else ())
+        return replace(self, kind=layout.QUARANTINE, partition_by=(), left_out=("run_id",) if self.left_out else ())
 
 
 class StageWriter:
@@ -61,10 +61,10 @@ class StageWriter:
     """
 
     def __init__(self, spec: StageSpec, unit: int) -> None:
-        self._stage = Path(spec.folder)
+        self._store = open_store(spec.folder)
         self._partition_by = list(spec.partition_by)
         self._left_out = list(spec.left_out)
-        self._attempt = f"{spec.kind}/{unit:05d}-{uuid.uuid4().hex}"
+        self._attempt = layout.attempt(spec.kind, unit, here().token())
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
@@ -75,9 +75,9 @@ class StageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the files that `finish` has not closed, without naming them: none of them counts."""
+        """Forget the files that `finish` has not closed: none of them counts."""
         for file in self._open.values():
-            file.close()
+            file.abandon()
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
@@ -111,9 +111,8 @@ class StageWriter:
         while len(self._open) >= _OPEN_FILES:
             self._close_oldest()
         self._files_made += 1
-        name = f"part-{self._attempt.rpartition('/')[2]}-{self._files_made:04d}.parquet"
-        path = "/".join(part for part in (self._attempt, folder, name) if part)
-        self._open[folder] = _OpenFile(self._stage, path, schema)
+        path = layout.part(self._attempt, folder, self._files_made)
+        self._open[folder] = _OpenFile(self._store, path, schema)
         return self._open[folder]
 
     def _close_oldest(self) -> None:
@@ -124,12 +123,10 @@ class StageWriter:
 class _OpenFile:
     """One Parquet file that is being written."""
 
-    def __init__(self, stage: Path, path: str, schema: pa.Schema) -> None:
+    def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self._path = path
-        target = stage / path
-        _make_below(stage, target.parent)
         self._rows = 0
-        self._file = HashingFile(target)
+        self._file = HashingFile(store.writer(path))
         self.writer = pq.ParquetWriter(self._file, schema, write_page_checksum=True)
 
     def write(self, rows: pa.Table) -> None:
@@ -139,15 +136,16 @@ class _OpenFile:
     def close(self) -> StagedFile:
         try:
             self.writer.close()
-        finally:
             self._file.close()
+        finally:
+            self._file.abandon()
         return StagedFile(self._path, self._rows, self._file.size_bytes, self._file.sha256)
 
-
-def _make_below(stage: Path, folder: Path) -> None:
-    """Make a folder below the stage. The stage itself is the driver's: without it the run is over."""
-    for parent in reversed([folder, *(place for place in folder.parents if stage in place.parents)]):
-        parent.mkdir(exist_ok=True)
+    def abandon(self) -> None:
+        try:
+            self.writer.close()
+        finally:
+            self._file.abandon()
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:

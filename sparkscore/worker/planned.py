@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.stage.format import FORMAT, refuse_other_format
+from sparkscore.stage.store import writing
+from sparkscore.stage.surroundings import open_store
 
 _FORMAT_KEY = b"sparkscore.format"
 PLAN_SCHEMA = pa.schema(
@@ -25,7 +27,11 @@ PLAN_SCHEMA = pa.schema(
 
 def write_plan(path: str, rows: pa.Table) -> None:
     """Write the planned files, ordered by work unit, as one row group for each unit. Runs on the driver."""
-    with pq.ParquetWriter(path, PLAN_SCHEMA, write_page_checksum=True) as writer:
+    place = Path(path)
+    with (
+        writing(open_store(place.parent), place.name) as file,
+        pq.ParquetWriter(file, PLAN_SCHEMA, write_page_checksum=True) as writer,
+    ):
         for unit in range(1 + max(rows.column("unit").to_pylist(), default=-1)):
             own = rows.filter(pa.compute.equal(rows.column("unit"), unit))
             writer.write_table(own, row_group_size=max(1, own.num_rows))

@@ -15,6 +15,7 @@ from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
 from sparkscore.stage.checksums import read_sealed, sealed
 from sparkscore.stage.report import FAILURE_TYPE
+from sparkscore.stage.surroundings import open_store
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
@@ -208,12 +209,12 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     return Probed(failure=failure), False
 
 
-def write_probe_report(path: str, report: ProbeReport) -> None:
+def write_probe_report(path: Path, report: ProbeReport) -> None:
     """Keep on the driver what a probe found, so that a run that is taken up again has the same columns."""
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
         writer.write_batch(_row_of(report))
-    Path(path).write_bytes(sealed(buffer.getvalue().to_pybytes()))
+    open_store(path.parent).put(path.name, sealed(buffer.getvalue().to_pybytes()))
 
 
 def read_kept_probe(path: Path) -> ProbeReport:
@@ -222,5 +223,5 @@ def read_kept_probe(path: Path) -> ProbeReport:
     Raises:
         SinkError: the file is not as it was written.
     """
-    with pa.ipc.open_file(read_sealed(path)) as reader:
+    with pa.ipc.open_file(read_sealed(open_store(path.parent), path.name)) as reader:
         return read_probe_report(reader.read_all())

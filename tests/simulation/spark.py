@@ -5,12 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Final
-from unittest import mock
 
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.errors import PySparkRuntimeError, PythonException
 
 ArrowFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -38,6 +35,7 @@ class SparkStandIn:
 
     rng: random.Random
     chances: Chances = field(default_factory=Chances)
+    partition: int = 0
 
     @property
     def conf(self) -> Any:
@@ -102,6 +100,5 @@ class _Mapped:
         raise AssertionError("a loop that ends otherwise")
 
     def _attempt(self, partition: int) -> Any:
-        context = SimpleNamespace(partitionId=lambda: partition)
-        with mock.patch.object(TaskContext, "get", return_value=context):
-            yield from self.function(iter([pa.RecordBatch.from_pydict({"id": [partition]})]))
+        self.spark.partition = partition
+        yield from self.function(iter([pa.RecordBatch.from_pydict({"id": [partition]})]))

@@ -16,18 +16,16 @@ from typing import Any, Final
 from unittest import mock
 
 import yaml
-from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StructType
 
 from sparkscore.errors import SparkscoreError
 from sparkscore.progress import SilentDisplay
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import PreparedRun, clean, execute, prepare
-from sparkscore.signature import parse_ddl
+from sparkscore.stage import surroundings
 from sparkscore.worker import loaded
 from tests.faults.ledger import check_ledger, read_table
 from tests.simulation.spark import SparkStandIn
-from tests.simulation.store import SCORE, Crash, Event, Fault, Process, Store
+from tests.simulation.store import SCORE, Crash, Event, Fault, FaultyStores, Process
 
 RUN: Final = "night"
 UNITS: Final = 3
@@ -113,7 +111,8 @@ class World:
     """A store with an input of six files, an output, a quarantine, a folder of runs, and the drivers that use them."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
-        self.root, self.store, self.rng = folder / "store", Store(folder / "store"), rng
+        self.root, self.rng = folder / "store", rng
+        self.store = FaultyStores(self.root, self.token)
         self.input, self.output, self.runs = self.root / "in", self.root / "out", self.root / "runs"
         self.quarantine = self.root / "out_quarantine"
         self.spark = SparkStandIn(rng)
@@ -206,6 +205,19 @@ class World:
         process = self.store.process
         return f"host-{process.pid if process is not None and self.has_hosts else 0}"
 
+    def token(self) -> str:
+        """Make up a name: from the seed for a process of the simulation."""
+        return f"{self.rng.getrandbits(128):032x}" if self.store.process else uuid.uuid4().hex
+
+    def process(self) -> surroundings.Process:
+        """Say who calls: the number is a life's own, so a dead driver is seen as dead though this process lives on."""
+        process = self.store.process
+        pid = process.pid if process is not None else os.getpid()
+        return surroundings.Process(pid, self.host(), "of all lives", self.began(pid))
+
+    def began(self, pid: int) -> str | None:
+        return f"life {pid}" if pid in self.alive else None
+
     def is_poison(self, file: str) -> bool:
         return self.fails in file
 
@@ -292,31 +304,13 @@ def simulated(folder: Path, seed: int) -> Iterator[World]:
     _now = world
     with ExitStack() as stack:
         patch = mock.patch
-        # The process number is a life's own, so that a dead driver is seen as dead although this process lives on.
-        stack.enter_context(
-            patch("sparkscore.stage.lock._began", lambda pid: f"life {pid}" if pid in world.alive else None)
-        )
-        stack.enter_context(patch("sparkscore.stage.lock._namespace", lambda: "of all lives"))
-        stack.enter_context(patch("socket.gethostname", world.host))
+        here = surroundings.Surroundings(world.store.open, world.token, world.process, world.began)
+        stack.enter_context(surroundings.put_into(here))
         stack.enter_context(patch("sparkscore.stage.lock.BEAT_S", 3600.0))
         stack.enter_context(patch("sparkscore.sinks.turns.WAIT_S", 0.0))
         stack.enter_context(patch("sparkscore.run.prepare.git_commit_of", lambda _: None))
-        stack.enter_context(patch("uuid.uuid4", lambda: _Uuid(rng) if world.store.process else _REAL_UUID()))
-        stack.enter_context(patch("pyspark.core.context.launch_gateway", side_effect=AssertionError("starts a JVM")))
-        stack.enter_context(patch("sys.dont_write_bytecode", new=True))
-        # Spark parses DDL with the JVM.
-        ddl = classmethod(lambda _, text: from_arrow_schema(parse_ddl(text)))
-        stack.enter_context(patch.object(StructType, "fromDDL", ddl))
-        stack.enter_context(world.store.installed())
+        stack.enter_context(patch("sparkscore.spark.jobs.partition_id", lambda: world.spark.partition))
         try:
             yield world
         finally:
             _now = before
-
-
-class _Uuid:
-    def __init__(self, rng: random.Random) -> None:
-        self.hex = f"{rng.getrandbits(128):032x}"
-
-
-_REAL_UUID: Final = uuid.uuid4

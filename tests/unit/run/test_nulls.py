@@ -20,6 +20,7 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.signature.model_signature import Feed, ModelSignature
 from sparkscore.sources import FailedItems
 from sparkscore.stage.layout import NULLS, known_in
+from sparkscore.stage.local_store import LocalStore
 
 SCRIPT = "def run(mini_batch):\n    return [1] * len(mini_batch)\n"
 COLUMNS = "a bigint, b tinyint, c boolean, d double, e string, f array<bigint>, g decimal(9,0), h date"
@@ -151,7 +152,7 @@ def test_an_attempt_that_takes_the_run_up_goes_by_what_the_first_decided(
     assert decide_nulls(prepared, again, None, tmp_path) == first == {"a": False, "b": False, "c": True}
     assert again.asks == []
     assert read == [["c"]]
-    assert known_in(tmp_path)(NULLS)
+    assert known_in(LocalStore(tmp_path))(NULLS)
     (tmp_path / NULLS).write_bytes(b'{"a": true}' + bytes(32))
     with pytest.raises(SinkError, match="STAGE_CHANGED"):
         decide_nulls(prepared, again, None, tmp_path)

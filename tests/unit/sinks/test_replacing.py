@@ -17,6 +17,7 @@ from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.stage import staged_in
 from sparkscore.stage import StagedFile, StageSpec
+from sparkscore.stage.local_store import LocalStore
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.writer import StageWriter
 
@@ -229,14 +230,14 @@ def test_a_folder_of_the_users_that_is_called_like_ours_is_left_alone(tmp_path: 
 def test_a_disk_that_is_too_full_for_the_list_does_not_stop_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_text = Path.write_text
+    put = LocalStore.put
 
-    def full(self: Path, *args: Any, **kwargs: Any) -> int:
-        if self.name == "_sparkscore.json":
+    def full(self: LocalStore, name: str, *args: Any, **kwargs: Any) -> None:
+        if name == "_sparkscore.json":
             raise OSError(28, "No space left on device")
-        return write_text(self, *args, **kwargs)
+        put(self, name, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(LocalStore, "put", full)
     publish(sink_of(tmp_path / "out", "one", mode="append"), [1])
 
     assert rows(tmp_path / "out") == [1]

@@ -12,6 +12,7 @@ import pytest
 from sparkscore.errors import SinkError
 from sparkscore.stage import StagedFile, StageSpec
 from sparkscore.stage.checksums import find_changed, read_sealed, sealed
+from sparkscore.stage.local_store import LocalStore
 from sparkscore.stage.writer import StageWriter
 from sparkscore.worker.planned import PLAN_SCHEMA, is_plan_of, read_planned_mini_batches, write_plan
 
@@ -104,12 +105,12 @@ def test_a_file_of_a_version_without_checksums_cannot_be_proved(tmp_path: Path) 
 def test_what_is_sealed_comes_back_and_nothing_else(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "note"
     path.write_bytes(sealed(content))
-    assert read_sealed(path) == content
+    assert read_sealed(LocalStore(tmp_path), path.name) == content
 
     for changed in (sealed(content)[:-1], sealed(content) + b"\0", b"y" + sealed(content), content, b""):
         path.write_bytes(changed)
         with pytest.raises(SinkError, match="STAGE_CHANGED") as caught:
-            read_sealed(path)
+            read_sealed(LocalStore(tmp_path), path.name)
         assert str(path) in caught.value.what
 
 

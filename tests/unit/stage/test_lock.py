@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from sparkscore.errors import ConfigError, LineageError, SinkConflictError
 from sparkscore.stage import lock as runlock
 from sparkscore.stage.layout import STAGE_FOLDER
 from sparkscore.stage.lock import RunLock, is_held
+from sparkscore.stage.surroundings import Surroundings, here, put_into
 
 
 @pytest.fixture
@@ -120,9 +122,10 @@ def test_a_driver_that_was_killed_is_known_to_be_dead_at_once(path: Path) -> Non
         assert is_held(path)
 
 
-def test_without_proc_the_heartbeat_tells_on_this_host_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runlock, "_began", lambda _: None)
-    with RunLock(path, "run-1"):
+def test_without_proc_the_heartbeat_tells_on_this_host_too(path: Path) -> None:
+    me = replace(here().process(), began=None)
+    nowhere = Surroundings(process=lambda: me, began=lambda _: None)
+    with put_into(nowhere), RunLock(path, "run-1"):
         assert is_held(path)
         os.utime(path, (1, 1))
         assert not is_held(path)
@@ -200,7 +203,13 @@ def test_where_the_process_cannot_be_seen_the_heartbeat_decides(
     path: Path, change: dict[str, object], age: float, *, is_alive: bool
 ) -> None:
     path.parent.mkdir()
-    holder = {"token": "t", "host": socket.gethostname(), "namespace": runlock._namespace(), "pid": 1, "began": "no"}
+    holder = {
+        "token": "t",
+        "host": socket.gethostname(),
+        "namespace": here().process().namespace,
+        "pid": 1,
+        "began": "no",
+    }
     path.write_text(json.dumps(holder | change))
     os.utime(path, (time.time() - age, time.time() - age))
 
@@ -209,7 +218,13 @@ def test_where_the_process_cannot_be_seen_the_heartbeat_decides(
 
 def test_a_process_of_this_namespace_that_is_gone_is_dead_at_once(path: Path) -> None:
     path.parent.mkdir()
-    holder = {"token": "t", "host": socket.gethostname(), "namespace": runlock._namespace(), "pid": 1, "began": "no"}
+    holder = {
+        "token": "t",
+        "host": socket.gethostname(),
+        "namespace": here().process().namespace,
+        "pid": 1,
+        "began": "no",
+    }
     path.write_text(json.dumps(holder))
 
     assert not is_held(path)

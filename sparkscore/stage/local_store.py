@@ -1,0 +1,391 @@
+"""A store on a disk that all processes of a run see: the one place where their files are written (driver and worker).
+
+A file is written under a name of its own and then renamed or linked to its place, so no reader sees half of it. What
+removes and replaces goes through `sparkscore.removal`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Final
+
+from sparkscore.removal import MADE_BY_US, move_new, put_in_place, remove_empty, remove_file, remove_made
+from sparkscore.stage.layout import unfinished
+from sparkscore.stage.store import Entry, Kind
+
+_BUFFER_BYTES: Final = 1024 * 1024
+_FOR_ALL, _FOR_OWNER = 0o666, 0o600  # before the process's umask
+_NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+
+
+def _token() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """The files below a folder. The methods that begin with ``_do`` are the single steps that a crash comes between.
+
+    Attributes:
+        root: the folder.
+        token: makes up the part of a name that nobody else has.
+    """
+
+    root: Path
+    token: Callable[[], str] = _token
+
+    can_rename: ClassVar[bool] = True
+
+    def locate(self, name: str = "") -> str:
+        """Return the path of a name."""
+        return str(self._path(name))
+
+    def _path(self, name: str) -> Path:
+        return self.root / name if name else self.root
+
+    # ---------------------------------------------------------------------------------------------------------- read
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file, which a link may lead to."""
+        path = self._path(name)
+        # A pipe would keep the reader waiting.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(f"not a file: '{path}'")
+        return path.read_bytes()
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading."""
+        return self._path(name).open("rb")
+
+    def find(self, name: str = "") -> Entry | None:
+        """Return what lies under a name."""
+        try:
+            return _entry(name, self._path(name), self._path(name).lstat())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def entries(self, below: str = "") -> list[Entry]:
+        """Return what lies directly in a folder."""
+        try:
+            found = self._do_scan(self._path(below))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [self._listed(f"{below}/{name}" if below else name, is_folder) for name, is_folder in found]
+
+    def _listed(self, name: str, is_folder: bool) -> Entry:  # noqa: FBT001 - as the listing says
+        gone = Entry(name, Kind.FOLDER if is_folder else Kind.FILE, 0, 0.0, "")
+        return self.find(name) or gone
+
+    def age(self, name: str) -> float | None:
+        """Return the seconds since a file was written or touched, compared with one that is made for it."""
+        path = self._path(name)
+        clock = path.with_name(unfinished(path.name, self.token()))
+        try:
+            self._do_close(self._do_create(clock), clock)
+            return clock.stat().st_mtime - path.lstat().st_mtime
+        except FileNotFoundError:
+            return None
+        finally:
+            with suppress(OSError):
+                self._do_remove(clock)
+
+    # --------------------------------------------------------------------------------------------------------- write
+
+    def put(
+        self,
+        name: str,
+        content: bytes,
+        *,
+        check: Callable[[], None] = lambda: None,
+        is_durable: bool = True,
+        is_private: bool = False,
+    ) -> None:
+        """Write a file beside its place and rename it to that."""
+
+        def show(written: Path, path: Path) -> None:
+            check()
+            self._do_replace(written, path)
+
+        self._write(name, content, show, is_durable=is_durable, mode=_FOR_OWNER if is_private else _FOR_ALL)
+
+    def put_new(self, name: str, content: bytes) -> bool:
+        """Write a file beside its place and link it to that."""
+        found: list[bool] = []
+        self._write(name, content, lambda written, path: found.append(self._link_new(written, path)))
+        return found == [True]
+
+    def _write(
+        self,
+        name: str,
+        content: bytes,
+        show: Callable[[Path, Path], None],
+        *,
+        is_durable: bool = True,
+        mode: int = _FOR_ALL,
+    ) -> None:
+        file = UnfinishedFile(self, self._path(name), show, is_durable=is_durable, mode=mode)
+        try:
+            file.write(content)
+            file.close()
+        finally:
+            file.abandon()
+
+    def _link_new(self, written: Path, path: Path) -> bool:
+        try:
+            self._do_link(written, path)
+        except OSError as error:
+            # A network file system may have lost the answer to a link that it made; the two are one file then.
+            with suppress(OSError):
+                if os.path.samestat(written.lstat(), path.lstat()):
+                    return True
+            if isinstance(error, FileExistsError):
+                return False
+            raise
+        return True
+
+    def put_if_match(self, name: str, content: bytes, version: str) -> bool:
+        """Move the file aside, which one of several does, and write the new one if it was the file that is meant."""
+        path = self._path(name)
+        aside = path.with_name(unfinished(path.name, self.token()))
+        try:
+            self._do_rename(path, aside)
+        except FileNotFoundError:
+            return False
+        try:
+            if _version(aside.lstat()) == version:
+                return self.put_new(name, content)
+            with suppress(FileExistsError):
+                self._do_link(aside, path)
+            return False
+        finally:
+            self._do_remove(aside)
+
+    def put_mark(self, name: str) -> EmptyFile | None:
+        """Make an empty file, which needs no block of a full disk."""
+        try:
+            return EmptyFile(self._path(name), self._do_create(self._path(name)))
+        except FileExistsError:
+            return None
+
+    def writer(self, name: str) -> UnfinishedFile:
+        """Begin a file of any size."""
+        return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
+
+    def touch(self, name: str) -> None:
+        """Set a file's time to now."""
+        try:
+            self._do_touch(self._path(name))
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                self._do_close(self._create_below_root(self._path(name)), self._path(name))
+
+    def delete(self, name: str) -> None:
+        """Remove a file or a link, or a folder that sparkscore made under a random name."""
+        path = self._path(name)
+        if _is_made(path):
+            remove_made(path)
+        else:
+            self._do_remove(path)
+
+    def make(self, name: str = "") -> None:
+        """Make a folder and those above it."""
+        path = self._path(name)
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                with suppress(FileExistsError):
+                    self._do_make(folder)
+        if not path.is_dir():
+            raise FileExistsError(17, "File exists", str(path))
+
+    def drop(self, name: str = "") -> bool:
+        """Remove an empty folder."""
+        try:
+            return self._do_drop(self._path(name))
+        except OSError:
+            return False
+
+    def link(self, name: str, other: str) -> None:
+        """Make a hard link."""
+        self._make_below_root(self._path(other).parent)
+        self._do_link(self._path(name), self._path(other))
+
+    def rename(self, name: str, other: str) -> None:
+        """Rename to where nothing is."""
+        self._do_rename(self._path(name), self._path(other))
+
+    def _create_below_root(self, path: Path, mode: int = _FOR_ALL) -> int:
+        """Create a file, and the folders to it that are missing, but not the root."""
+        try:
+            return self._do_create(path, mode)
+        except FileNotFoundError:
+            self._make_below_root(path.parent)
+            return self._do_create(path, mode)
+
+    def _make_below_root(self, folder: Path) -> None:
+        for parent in reversed([folder, *(place for place in folder.parents if self.root in place.parents)]):
+            if parent != self.root and not parent.is_dir():
+                with suppress(FileExistsError):
+                    self._do_make(parent)
+
+    # --------------------------------------------------------------------------------------------------- single steps
+
+    def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
+        """Return the names in a folder, in order, each with whether it is a folder."""
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+
+    def _do_create(self, path: Path, mode: int = _FOR_ALL) -> int:
+        return os.open(path, _NEW_FILE, mode)
+
+    def _do_write(self, descriptor: int, content: bytes | memoryview) -> None:
+        while content:
+            content = content[os.write(descriptor, content) :]
+
+    def _do_sync(self, descriptor: int, path: Path) -> None:  # noqa: ARG002 - for stores that count steps
+        os.fsync(descriptor)
+
+    def _do_close(self, descriptor: int, path: Path) -> None:  # noqa: ARG002 - for stores that count steps
+        os.close(descriptor)
+
+    def _do_replace(self, written: Path, path: Path) -> None:
+        put_in_place(written, path)
+
+    def _do_link(self, path: Path, other: Path) -> None:
+        os.link(path, other)
+
+    def _do_rename(self, path: Path, other: Path) -> None:
+        move_new(path, other)
+
+    def _do_touch(self, path: Path) -> None:
+        os.utime(path)
+
+    def _do_remove(self, path: Path) -> None:
+        remove_file(path)
+
+    def _do_make(self, folder: Path) -> None:
+        folder.mkdir()
+
+    def _do_drop(self, folder: Path) -> bool:
+        return remove_empty(folder)
+
+
+class UnfinishedFile:
+    """A file that is written beside its place, under a name that no other process uses, and shown when it is closed.
+
+    This is the only way in which sparkscore writes a file that another process may read.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        path: Path,
+        show: Callable[[Path, Path], None],
+        *,
+        is_durable: bool,
+        mode: int = _FOR_ALL,
+    ) -> None:
+        self.closed = False
+        self._store = store
+        self._path = path
+        self._show = show
+        self._is_durable = is_durable
+        self._buffer = bytearray()
+        self._written = 0
+        self._unfinished = path.with_name(unfinished(path.name, store.token()))
+        self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - one module
+
+    def write(self, content: Any) -> int:
+        """Take bytes; they reach the disk when enough have come together."""
+        self._buffer += content
+        self._written += len(content)
+        if len(self._buffer) >= _BUFFER_BYTES:
+            self.flush()
+        return len(content)
+
+    def flush(self) -> None:
+        """Write what has come."""
+        if self._descriptor is not None:
+            content, self._buffer = self._buffer, bytearray()
+            self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
+
+    def tell(self) -> int:
+        """Return the place at which the next bytes go."""
+        return self._written
+
+    def close(self) -> None:
+        """Bring the file to its place."""
+        if self.closed:
+            return
+        try:
+            self.flush()
+            self._leave(is_durable=self._is_durable)
+            self._show(self._unfinished, self._path)
+        except OSError:
+            self._forget()
+            raise
+        finally:
+            self.closed = True
+
+    def abandon(self) -> None:
+        """Remove what was written, unless it is in its place."""
+        self.closed = True
+        self._forget()
+
+    def _leave(self, *, is_durable: bool) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            try:
+                if is_durable:
+                    self._store._do_sync(descriptor, self._unfinished)  # noqa: SLF001
+            finally:
+                self._store._do_close(descriptor, self._unfinished)  # noqa: SLF001
+
+    def _forget(self) -> None:
+        with suppress(OSError):
+            self._leave(is_durable=False)
+        if os.path.lexists(self._unfinished):
+            with suppress(OSError):  # the reason why it is abandoned comes first
+                self._store._do_remove(self._unfinished)  # noqa: SLF001
+
+
+@dataclass
+class EmptyFile:
+    """An empty file that is kept open, so that its inode gets no other file."""
+
+    path: Path
+    descriptor: int
+
+    def is_there(self) -> bool:
+        """Whether it still lies under its name."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+
+def _entry(name: str, path: Path, found: os.stat_result) -> Entry:
+    if stat.S_ISREG(found.st_mode):
+        kind = Kind.FILE
+    elif stat.S_ISDIR(found.st_mode):
+        kind = Kind.MADE if _is_made(path) else Kind.FOLDER
+    else:
+        kind = Kind.OTHER
+    return Entry(name, kind, found.st_size, found.st_mtime, _version(found))
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
+
+def _is_made(path: Path) -> bool:
+    return not path.is_symlink() and (path / MADE_BY_US).is_file()
