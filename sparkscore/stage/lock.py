@@ -86,6 +86,7 @@ class RunLock:
         with suppress(OSError):
             if self.is_ours():
                 self._store.delete(self._name)
+                remove_litter(self._path)
         if self._mark is not None:
             self._mark.close()
             self._mark = None
@@ -143,6 +144,8 @@ class RunLock:
             raise _not_a_lock(self._path, self._run_id)
         try:
             return self._store.put_if_match(self._name, self._content(), found.entry.version)
+        except FileNotFoundError:
+            return False  # a driver that gave its lock back has just removed what lay beside it
         except OSError as error:
             if not self._may_stay_empty(error):
                 raise
@@ -255,7 +258,10 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove what drivers that died while they looked at a lock have left beside it; the caller holds the lock."""
+    """Remove what drivers that died while they looked at a lock have left beside it; the caller holds the lock.
+
+    What a living one has put there for a moment goes as well: that one then looks again.
+    """
     store = open_store(path.parent)
     for entry in store.entries():
         if path.name in {layout.finished(entry.name), _lock_of_earlier_litter(entry.name)}:
