@@ -6,32 +6,32 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sparkscore.digest import different_parts
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import ConfigError, LineageError, SinkConflictError, SinkError, names
+from sparkscore.errors import ConfigError, LineageError, SinkError, names
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.sinks.overlap import refuse_overlap
 from sparkscore.sinks.target import Target
-from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
+from sparkscore.spark.endings import ending_of
 from sparkscore.stage.chunks import count_chunks
 from sparkscore.stage.clearing import Removal, clear
+from sparkscore.stage.ending import keeps_stage
 from sparkscore.stage.format import FORMAT, is_other_format, refuse_other_format
 from sparkscore.stage.layout import (
     FIRST_COMMIT,
     HELD,
     IDENTITY,
-    LOCK_ENDING,
     MARKER,
     RUN,
     STAGE_FOLDER,
+    finished,
     known_in,
     lock_of,
 )
-from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, remove_lock, run_of_litter
-from sparkscore.stage.store import Entry, Kind
+from sparkscore.stage.lock import RunLock, remove_lock
+from sparkscore.stage.store import Kind
 from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
@@ -98,13 +98,13 @@ def staged_in(
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
-                elif not (opened.is_kept or _can_be_taken_up(stage, error)):
+                elif not keeps_stage(ending_of(error), is_held=opened.is_kept, has_chunks=count_chunks(stage) > 0):
                     remove_stage_folder(stage)
                 raise
             if not opened.is_kept and lock.is_ours():
                 remove_stage_folder(stage)
     finally:
-        _remove_empty(holder, *made_by_us)
+        remove_holders(holder, *made_by_us)
 
 
 def stage_of(target: Target, place: str | None) -> Path:
@@ -136,7 +136,7 @@ def remove_stage(target: Target, place: str | None) -> None:
     remove_stage_folder(holder / target.run_id)
     with suppress(OSError):
         remove_lock(holder / lock_of(target.run_id))
-    _remove_empty(holder)
+    remove_holders(holder)
 
 
 def _remove_unless_in_use(stage: Path) -> None:
@@ -159,7 +159,7 @@ def _holder(target: Target, place: str | None) -> Path:
     return Path(place) if place else target.path / STAGE_FOLDER
 
 
-def _remove_empty(holder: Path, *made_by_us: Path) -> None:
+def remove_holders(holder: Path, *made_by_us: Path) -> None:
     """Remove empty folders that are ours: the one for stages in an output, and those that this run has made."""
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
@@ -257,7 +257,7 @@ def is_held_in(stage: Path) -> bool:
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
     """Refuse a folder at the stage's place that sparkscore has not made; an empty one holds nothing of anybody's."""
-    if open_store(stage).find() is None or is_stage(stage) or _is_empty(stage):
+    if open_store(stage).find() is None or is_stage(stage) or is_empty(stage):
         return
     raise ConfigError(
         code=ErrorCode.STAGE_NOT_OURS,
@@ -294,18 +294,27 @@ def _format_of(stage: Path) -> str:
         return ""
 
 
-def _is_empty(folder: Path) -> bool:
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing, or no more than a mark that was not written to its end."""
     store = open_store(folder)
     place = store.find()
-    return place is not None and place.kind is Kind.FOLDER and not store.entries()
+    is_folder = place is not None and place.kind is Kind.FOLDER
+    return is_folder and all(finished(entry.name) == MARKER for entry in store.entries())
+
+
+def drop_empty(folder: Path) -> None:
+    """Remove the folder of a stage whose driver died before it had a mark, or after it had lost it."""
+    store = open_store(folder)
+    with suppress(OSError):
+        clear(store, lambda name: finished(name) == MARKER)
+    store.drop()
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     """Remove a stage that sparkscore has made, file by file; what else lies there is left and named in a warning."""
     if not is_stage(stage):
         if stage.parent.name == STAGE_FOLDER and not is_dry:
-            # A driver died between the mark of the stage and its folder.
-            open_store(stage).drop()
+            drop_empty(stage)
         return Removal()
     store = open_store(stage)
     removal = Removal()
@@ -326,15 +335,6 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
         found = names(path.relative_to(stage) for path in removal.left)
         logger.warning("left in '%s', because sparkscore has not made it: %s", stage, found)
     return removal
-
-
-def _can_be_taken_up(stage: Path, error: BaseException) -> bool:
-    """Tell whether work is done and may yet be published: what ended the run was none of its items."""
-    if not count_chunks(stage):
-        return False
-    could_not_write = isinstance(error, (SinkError, LineageError)) and not isinstance(error, SinkConflictError)
-    is_of_spark = isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES
-    return interrupt_behind(error) is not None or could_not_write or is_of_spark
 
 
 def _check_file_system(stage: Path, target: Path) -> None:
@@ -359,69 +359,3 @@ def _make(stage: Path) -> None:
             expected="a folder that can be written",
             next_step="Give the user that runs sparkscore the right to write there, or name another --output.",
         ) from error
-
-
-@dataclass(frozen=True)
-class Removed:
-    """A stage that was removed."""
-
-    path: Path
-    size_bytes: int
-
-
-def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
-    """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone.
-
-    Args:
-        holder: the folder, in which other things may lie.
-        is_dry: only look.
-
-    Raises:
-        SinkError: something cannot be listed or removed.
-    """
-    try:
-        removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]
-    except OSError as error:
-        raise SinkError(
-            code=ErrorCode.NOT_CLEANED,
-            what=f"the folder '{holder}' of stages",
-            got=error.strerror or type(error).__name__,
-            state="Some stages of dead runs may be left.",
-            next_step="Correct the cause and clean again.",
-        ) from error
-    if not is_dry:
-        _remove_empty(holder)
-    return removed
-
-
-def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
-    stage, lock = holder / name, holder / lock_of(name)
-    if is_dry:
-        if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
-            yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
-        return
-    # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
-    with suppress(ConfigError), RunLock(lock, name):
-        remove_litter(lock)
-        if is_stage(stage) and not is_held_in(stage):
-            yield Removed(stage, remove_stage_folder(stage).size_bytes)
-        elif holder.name == STAGE_FOLDER:
-            # A driver died between the mark of the stage and its folder.
-            open_store(stage).drop()
-
-
-def _runs_in(holder: Path) -> list[str]:
-    """Name the runs that have a stage or a lock in a folder, which may be a folder of the user's with other things."""
-    entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
-    found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}
-    return sorted(run for run in found if run is not None)
-
-
-def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
-    """Return the run whose stage, lock or litter an entry is."""
-    path = holder / entry.name
-    if entry.kind is Kind.FOLDER:
-        return entry.name if is_stage(path) or (is_ours and _is_empty(path)) else None
-    if entry.name.endswith(LOCK_ENDING) and is_lock(path):
-        return entry.name.removesuffix(LOCK_ENDING)
-    return run_of_litter(entry.name, LOCK_ENDING)

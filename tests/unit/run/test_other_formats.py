@@ -17,7 +17,8 @@ from sparkscore.record.run_record import HELD, RecordedOutput, new_record
 from sparkscore.record.runs_folder import RunFolder, read_record
 from sparkscore.run import discard, publish
 from sparkscore.run.recorded_deployment import deployment_of
-from sparkscore.sinks.stage import Removed, clean_stages, remove_stage, staged_in
+from sparkscore.sinks.cleaning import Removed, clean_stages
+from sparkscore.sinks.stage import remove_stage, staged_in
 from sparkscore.sinks.target import Target
 from sparkscore.stage.layout import MARKER
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sparkscore.errors import ConfigError, SinkError
-from sparkscore.sinks.stage import Removed, clean_stages, staged_in
+from sparkscore.sinks.cleaning import Removed, clean_stages
+from sparkscore.sinks.stage import staged_in
 from sparkscore.sinks.target import Target
-from sparkscore.stage.layout import MARKER
+from sparkscore.stage.layout import MARKER, STAGE_FOLDER, unfinished
 
 
 def target_of(path: Path, run_id: str = "march") -> Target:
@@ -234,3 +235,16 @@ def test_an_output_that_is_a_circle_of_links_is_named(tmp_path: Path) -> None:
         staged_in(target_of(tmp_path / "out"), None, "a:1", is_moved=False),
     ):
         pass
+
+
+def test_a_driver_that_died_before_the_mark_was_written_is_in_nobodys_way(tmp_path: Path) -> None:
+    begun = tmp_path / "out" / STAGE_FOLDER / "march" / unfinished(MARKER, "0" * 32)
+    write(begun)
+
+    with staged_in(target_of(tmp_path / "out"), None, "id", is_moved=True) as stage:
+        assert stage.path == begun.parent
+    assert not begun.parent.exists()
+
+    write(begun)
+    clean_stages(begun.parents[1])
+    assert not begun.parents[1].exists()

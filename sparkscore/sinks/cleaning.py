@@ -1,0 +1,81 @@
+"""Remove the stages that dead runs have left, as `sparkscore clean` does (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError, SinkError
+from sparkscore.sinks.stage import drop_empty, is_empty, is_held_in, is_stage, remove_holders, remove_stage_folder
+from sparkscore.stage.layout import LOCK_ENDING, STAGE_FOLDER, lock_of
+from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, run_of_litter
+from sparkscore.stage.store import Entry, Kind
+from sparkscore.stage.surroundings import open_store
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A stage that was removed."""
+
+    path: Path
+    size_bytes: int
+
+
+def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
+    """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone.
+
+    Args:
+        holder: the folder, in which other things may lie.
+        is_dry: only look.
+
+    Raises:
+        SinkError: something cannot be listed or removed.
+    """
+    try:
+        removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]
+    except OSError as error:
+        raise SinkError(
+            code=ErrorCode.NOT_CLEANED,
+            what=f"the folder '{holder}' of stages",
+            got=error.strerror or type(error).__name__,
+            state="Some stages of dead runs may be left.",
+            next_step="Correct the cause and clean again.",
+        ) from error
+    if not is_dry:
+        remove_holders(holder)
+    return removed
+
+
+def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
+    stage, lock = holder / name, holder / lock_of(name)
+    if is_dry:
+        if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
+            yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
+        return
+    # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
+    with suppress(ConfigError), RunLock(lock, name):
+        remove_litter(lock)
+        if is_stage(stage) and not is_held_in(stage):
+            yield Removed(stage, remove_stage_folder(stage).size_bytes)
+        elif holder.name == STAGE_FOLDER:
+            drop_empty(stage)
+
+
+def _runs_in(holder: Path) -> list[str]:
+    """Name the runs that have a stage or a lock in a folder, which may be a folder of the user's with other things."""
+    entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
+    found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}
+    return sorted(run for run in found if run is not None)
+
+
+def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
+    """Return the run whose stage, lock or litter an entry is."""
+    path = holder / entry.name
+    if entry.kind is Kind.FOLDER:
+        return entry.name if is_stage(path) or (is_ours and is_empty(path)) else None
+    if entry.name.endswith(LOCK_ENDING) and is_lock(path):
+        return entry.name.removesuffix(LOCK_ENDING)
+    return run_of_litter(entry.name, LOCK_ENDING)

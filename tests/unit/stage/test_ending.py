@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from pyspark.errors import PySparkRuntimeError
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError, LineageError, ScoringError, SinkConflictError, SinkError
+from sparkscore.spark.endings import ending_of
+from sparkscore.stage.ending import Ending, keeps_stage
+
+
+def hidden_interrupt() -> Exception:
+    error = PySparkRuntimeError("cancelled")
+    error.__context__ = KeyboardInterrupt()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (KeyboardInterrupt(), Ending.INTERRUPTED),
+        (SystemExit(143), Ending.INTERRUPTED),
+        (hidden_interrupt(), Ending.INTERRUPTED),
+        (SinkError(code=ErrorCode.PUBLISH_FAILED, what="x", next_step=""), Ending.NOT_WRITTEN),
+        (LineageError(code=ErrorCode.RUNS_FOLDER, what="x", next_step=""), Ending.NOT_WRITTEN),
+        (SinkConflictError(code=ErrorCode.RUN_LOCK_LOST, what="x", next_step=""), Ending.OVERTAKEN),
+        (PySparkRuntimeError("an executor was lost"), Ending.MACHINES),
+        (ScoringError(code=ErrorCode.WORKER_DIED, what="x", next_step=""), Ending.MACHINES),
+        (ScoringError(code=ErrorCode.SCRIPT_RUN, what="x", next_step=""), Ending.REFUSED),
+        (ConfigError(code=ErrorCode.RUN_ID_USED, what="x", next_step=""), Ending.REFUSED),
+        (ValueError("a defect"), Ending.REFUSED),
+    ],
+)
+def test_an_error_tells_how_the_attempt_ended(error: BaseException, ending: Ending) -> None:
+    assert ending_of(error) is ending
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_what_is_kept_goes_by_the_ending_and_by_what_there_is_to_keep(ending: Ending) -> None:
+    may_pass = ending in {Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MACHINES}
+
+    assert keeps_stage(ending, is_held=False, has_chunks=True) is may_pass
+    assert not keeps_stage(ending, is_held=False, has_chunks=False)
+    assert keeps_stage(ending, is_held=True, has_chunks=False)
