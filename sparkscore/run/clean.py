@@ -14,8 +14,8 @@ from sparkscore.location import local_path
 from sparkscore.record.run_record import ABORT, RUNNING, RunRecord, end_record
 from sparkscore.record.runs_folder import RunFolder, list_records, runs_folder
 from sparkscore.run.state import RunState, locked_run
-from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.cleaning import Removed, clean_stages
+from sparkscore.sinks.replacing import recover
 from sparkscore.stage.layout import STAGE_FOLDER
 from sparkscore.stage.lock import RunLock, is_held
 
