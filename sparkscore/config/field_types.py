@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -17,7 +18,10 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
 from sparkscore.config.mini_batch_size import MAX_INT, PATTERN, MiniBatchSize, parse_mini_batch_size
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError
 from sparkscore.signature import parse_ddl
+from sparkscore.signature.ddl import OF_SPARK_ONLY
 
 _TEXT: Final[JsonSchemaValue] = {"type": "string"}
 _WRITTEN: Final[JsonSchemaValue] = {"type": ["string", "number", "boolean"]}
@@ -65,11 +69,25 @@ def _as_ddl(value: str) -> str:
     return value
 
 
+def _as_input_ddl(value: str) -> str:
+    """Refuse what is no list of columns; what only Spark's parser knows is left to it."""
+    try:
+        parse_ddl(value, "input.schema", ErrorCode.INPUT_SCHEMA)
+    except ConfigError:
+        words = set(re.findall(r"\w+", value.lower()))
+        if not words & OF_SPARK_ONLY and value.isascii() and not re.search(r"--|/\*", value):
+            raise
+    return value
+
+
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 """A text that says something."""
 
 Ddl: TypeAlias = Annotated[Text, AfterValidator(_as_ddl)]
 """Columns and types in Spark's DDL, of the types that sparkscore can write."""
+
+InputDdl: TypeAlias = Annotated[Text, AfterValidator(_as_input_ddl)]
+"""Columns and types in Spark's DDL, of any types."""
 
 Written: TypeAlias = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_WRITTEN)]
 """A text, or a number or boolean as it was written."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from sparkscore.config.field_types import (
     Arguments,
     Ddl,
+    InputDdl,
     LoggingLevel,
     NameList,
     Names,
@@ -213,7 +214,7 @@ class Input(Section):
         default=None, ge=0, le=2**63 - 1, description="Version of the Delta table; the newest when absent."
     )
     columns: NameList | None = Field(default=None, description="The columns that are read; all when absent.")
-    schema_ddl: Text | None = Field(
+    schema_ddl: InputDdl | None = Field(
         default=None,
         alias="schema",
         description="The columns that are read of CSV, JSON or Parquet files, with their types in Spark's DDL: "

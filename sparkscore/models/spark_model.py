@@ -25,6 +25,7 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
         with pinned_settings(rows.sparkSession):
             pipeline = PipelineModel.load((model / _data_folder(model)).as_uri())
             scored = pipeline.transform(rows)
+    # Spark raises for a wrong pipeline, its Python part KeyError, OSError and AttributeError for damaged files.
     except Exception as error:
         raise ModelLoadError(
             code=ErrorCode.MODEL_LOAD,

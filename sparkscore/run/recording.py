@@ -108,6 +108,7 @@ def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level:
         except (KeyboardInterrupt, SystemExit) as error:
             recording.end_interrupted(error)
             raise
+        # Every way to fail ends up in the record.
         except Exception as error:
             details.debug("the run failed", exc_info=True)
             if (interrupt := interrupt_behind(error, handled_before)) is not None:

@@ -45,6 +45,7 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     scorer = _make_scorer(spec)
     try:
         scorer.load()
+    # Whatever it is goes on; an interrupt too must not leave the model's folders behind.
     except BaseException:
         scorer.close()
         raise

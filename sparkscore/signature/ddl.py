@@ -46,31 +46,39 @@ _REFUSED: Final = {
     "geometry": "Arrow has no geometry; use binary (WKB)",
     "geography": "Arrow has no geography; use binary (WKB)",
 }
+#: Words of Spark's DDL that only Spark's own parser reads to the end.
+OF_SPARK_ONLY: Final = frozenset({*_REFUSED, "collate", "default", "generated"})
 # What Spark's lexer reads as a number rather than as a name: 12, 1e5, 1L, 2.0D without its dot.
 _NUMBER: Final = re.compile(r"[0-9]+(e[0-9]+)?(l|s|y|d|f|bd)?", re.IGNORECASE)
 _KNOWN: Final = (*_SCALARS, *_ALIASES, *_DECIMALS, *_NESTED)
 
 
-def parse_ddl(ddl: str) -> pa.Schema:
+def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> pa.Schema:
     """Read a Spark DDL text as an Arrow schema.
+
+    Args:
+        ddl: the text.
+        setting: what a message calls the text.
+        code: the code of such a message.
 
     ``NOT NULL`` becomes ``nullable=False``; a ``COMMENT`` becomes the field's metadata ``comment``.
 
     Raises:
-        ConfigError: code ``OUTPUT_SCHEMA``, with the character at which the text stops making sense.
+        ConfigError: with the character at which the text stops making sense.
 
     >>> parse_ddl("prediction double, probs array<double>").field("probs").type.value_type
     DataType(double)
     """
-    return pa.schema(_Parser(ddl=ddl, tokens=tokenize(ddl)).schema())
+    return pa.schema(_Parser(tokenize(ddl, setting, code), setting, code).schema())
 
 
 @dataclass
 class _Parser:
     """Recursive descent over the tokens; the last token is always END."""
 
-    ddl: str
     tokens: list[Token]
+    setting: str
+    code: ErrorCode
     next_index: int = 0
     depth: int = 0
 
@@ -220,8 +228,8 @@ class _Parser:
     def _fail(self, got: str, expected: str, token: Token | None = None) -> NoReturn:
         position = (token or self._peek()).start + 1
         raise ConfigError(
-            code=ErrorCode.OUTPUT_SCHEMA,
-            what=f"output.schema at character {position}",
+            code=self.code,
+            what=f"{self.setting} at character {position}",
             got=got,
             expected=expected,
             next_step="Write the schema as Spark DDL, for example: prediction double, probs array<double>.",

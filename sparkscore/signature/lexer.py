@@ -48,17 +48,17 @@ class Token:
         return self.kind == "word" and self.text.lower() == word
 
 
-def tokenize(ddl: str) -> list[Token]:
+def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> list[Token]:
     """Cut the text into tokens, the last of which is END.
 
     Raises:
-        ConfigError: code ``OUTPUT_SCHEMA``, for a sign that DDL does not know or a quote that never closes.
+        ConfigError: a sign that DDL does not know or a quote that never closes.
     """
     tokens, position, end = [], 0, len(ddl.rstrip())
     while position < end:
         match = _TOKEN.match(ddl, position)
         if match is None or match.lastgroup is None:
-            raise _unknown_sign(ddl, position)
+            raise _unknown_sign(ddl, position, setting, code)
         tokens.append(Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         position = match.end()
     return [*tokens, Token(END, "", end)]
@@ -79,11 +79,11 @@ def _unescape(match: re.Match[str]) -> str:
     return _LETTERS.get(match["letter"], match["letter"])
 
 
-def _unknown_sign(ddl: str, position: int) -> ConfigError:
+def _unknown_sign(ddl: str, position: int, setting: str, code: ErrorCode) -> ConfigError:
     start = position + len(ddl[position:]) - len(ddl[position:].lstrip())
     return ConfigError(
-        code=ErrorCode.OUTPUT_SCHEMA,
-        what=f"output.schema at character {start + 1}",
+        code=code,
+        what=f"{setting} at character {start + 1}",
         got=f"'{ddl[start]}'",
         expected="a name, a type, or one of < > ( ) , :",
         next_step="Put names with other signs than letters, digits and _ in backticks, and close every quote.",

@@ -95,6 +95,7 @@ def staged_in(
                 if is_moved:
                     _check_file_system(stage, target.path)
                 yield opened
+            # An interrupt as well: what is kept depends on what happened, and the error goes on.
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)

@@ -139,6 +139,7 @@ def in_memory(returned: object) -> object:
         return returned
     try:
         return list(returned)
+    # A generator is the user's code.
     except Exception as error:
         raise _unreadable(error) from error
 
@@ -153,6 +154,7 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
         return tabulate(returned, schema)
     except OutputContractError:
         raise
+    # Methods of the user's own classes may raise anything.
     except Exception as error:
         raise _unreadable(error) from error
 
