@@ -256,6 +256,10 @@ SECTIONS: Final = (
                 "The run was interrupted by Ctrl-C or a signal.",
                 "Run the same run id again to go on.",
             ),
+            ErrorCode.SYSTEM: Explanation(
+                "The operating system refuses what sparkscore asks for: a missing file, rights, a full disk.",
+                "Correct the cause and run the same run id again.",
+            ),
             ErrorCode.UNEXPECTED: Explanation(
                 "The run failed for a reason that sparkscore does not know.",
                 "Please report it with the traceback in the log.",

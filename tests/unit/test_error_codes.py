@@ -22,6 +22,7 @@ def used() -> set[str]:
         if REGISTRY not in path.parents
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ErrorCode"
+        if not node.attr.startswith("__")
     }
 
 
