@@ -95,7 +95,5 @@ def test_a_decision_is_one_page_with_the_parts_of_one(page: Path) -> None:
     assert len(text.splitlines()) <= LONGEST_DECISION
 
 
-def test_no_two_decisions_have_one_number() -> None:
-    numbers = [page.name[:4] for page in DECISIONS]
-
-    assert len(set(numbers)) == len(numbers)
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
