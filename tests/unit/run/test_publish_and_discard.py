@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.config import Deployment
@@ -43,6 +46,13 @@ class Written:
     def write(self, **parts: Any) -> None:
         self.record = self.record.noting(**parts)
         self.folder.write_record(self.record)
+
+    def show_rows(self) -> Path:
+        """Put rows of this run where readers see them, as a driver that died before it could say so."""
+        shown = self.output / "run_id=night"
+        shown.mkdir()
+        pq.write_table(pa.table({"prediction": [1.0]}), shown / "part-00000-empty.parquet")
+        return shown
 
     @property
     def state(self) -> str:
@@ -120,14 +130,13 @@ def test_of_a_run_that_may_be_published_the_table_says_whether_it_is(
 ) -> None:
     run = write_run(state)
     spark: Any = object()  # a folder of Parquet files needs none to be asked
-    shown = run.output / "run_id=night"
-    shown.mkdir()
+    shown = run.show_rows()
 
     with pytest.raises(ConfigError, match=r"\[RUN_NOT_HELD\].*rows that readers see.*'sparkscore publish night'"):
         discard("night", spark=spark)
     assert (run.state, run.stage.is_dir()) == (state, True)
 
-    shown.rmdir()
+    shutil.rmtree(shown)
     assert discard("night", spark=spark)["state"] == ABORT
 
 
@@ -151,7 +160,7 @@ def test_the_command_line_starts_spark_to_discard_where_the_table_must_be_asked(
 
     run = write_run(FAIL)
     if is_shown:
-        (run.output / "run_id=night").mkdir()
+        run.show_rows()
     monkeypatch.setattr(publish_command, "spark_session", lambda *_: nullcontext(object()))
 
     code = run_command_line(["publish", "night", "--discard", "--json"])
