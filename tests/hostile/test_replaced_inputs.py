@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sparkscore
+from sparkscore.stage.local_store import LocalStore
 from tests.faults.ledger import read_table
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_a_run_is_not_taken_up_with_other_contents(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "hardlink_to", full)
+        broken.setattr(LocalStore, "link", full)
         with pytest.raises(sparkscore.SparkscoreError, match="PUBLISH_FAILED"):
             sparkscore.score(spark, deployment, **options)
     swap(path, "1", "9")

@@ -13,6 +13,7 @@ import pytest
 
 import sparkscore
 from sparkscore.run import discard
+from sparkscore.stage.local_store import LocalStore
 from tests.faults.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def test_a_resumed_run_publishes_no_file_that_was_changed_since_it_was_scored(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "hardlink_to", full)
+        broken.setattr(LocalStore, "link", full)
         with pytest.raises(sparkscore.SparkscoreError, match="PUBLISH_FAILED"):
             sparkscore.score(spark, deployment, **options)
     victim = next((tmp_path / "out" / "_sparkscore" / "night" / "attempts").rglob("*.parquet"))
@@ -164,7 +165,7 @@ def test_notes_of_a_stage_that_were_changed_are_named(  # noqa: PLR0917
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "hardlink_to", full)
+        broken.setattr(LocalStore, "link", full)
         with pytest.raises(sparkscore.SparkscoreError, match="PUBLISH_FAILED"):
             sparkscore.score(spark, deployment, **options)
     stage = tmp_path / "out" / "_sparkscore" / "night"

@@ -15,6 +15,7 @@ import pytest
 import sparkscore
 from sparkscore.cli import run_command_line
 from sparkscore.run import clean
+from sparkscore.stage.local_store import LocalStore
 from tests.faults.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def test_publishing_that_failed_can_be_repeated_alone(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Path, "hardlink_to", full)
+        broken.setattr(LocalStore, "link", full)
         with pytest.raises(sparkscore.SparkscoreError, match="PUBLISH_FAILED"):
             sparkscore.publish(spark, "night")
 
