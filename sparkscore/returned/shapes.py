@@ -25,7 +25,9 @@ _SCALAR: Final = "a scalar"
 _LIST: Final = "a list"
 _TUPLE: Final = "a tuple"
 _DICT: Final = "a dict"
-_COLUMNS_ADVICE: Final = "Return exactly the columns of output.schema, or change output.schema."
+_COLUMNS_ADVICE: Final = (
+    "Return exactly these columns from each call; if they should be others, declare them in 'output.schema'."
+)
 
 
 @dataclass(frozen=True)

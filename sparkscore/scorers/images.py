@@ -85,6 +85,8 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
             with Image.open(file) as image:
                 if _loses_bits(image):
                     return _too_deep(file, "16 bits in each of several channels", "8, which is all that Pillow reads")
+                if image.mode.startswith(("I", "F")) and _channels(inner) is not None:
+                    return _too_deep(file, f"more than 8 bits in a channel (mode '{image.mode}')", "8, in each channel")
                 pixels = np.asarray(_in_mode(image, inner))
     except MemoryError:
         raise
@@ -117,8 +119,6 @@ def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
     channels = _channels(inner)
     if channels is None:
         return image.convert("RGB") if image.mode in {"P", "CMYK", "YCbCr", "1"} else image
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"mode {image.mode}, more than 8 bits in a channel")
     return image.convert(_MODES[channels])
 
 

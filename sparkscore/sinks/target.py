@@ -15,6 +15,7 @@ from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, nam
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.stage import StagedFile
 from sparkscore.stage.layout import STAGE_FOLDER
+from sparkscore.worker.result import LINEAGE_SCHEMA
 
 #: Beginning of the folder that keeps what a run replaces.
 ASIDE = "_replaced_by_"
@@ -204,11 +205,16 @@ def check_same_columns(
 def _advice(existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins) -> str:
     drifted = {name: existing[name] for name, kind in ours.items() if existing.get(name, kind) != kind}
     ways = origins.typing(drifted)
-    if set(ours) - set(existing):
-        ways.append("leave out with 'output.carry', or rename with 'columns', what the table does not have")
+    unknown = [name for name in ours if name not in existing]
+    if carried := [name for name in unknown if name in origins.carried]:
+        ways.append(f"leave out {names(carried)} with 'output.carry', or rename with 'columns'")
+    # A run always adds the columns of its lineage.
+    others = {*origins.carried, *LINEAGE_SCHEMA.names}
+    if returned := [name for name in unknown if origins.added.get(name, name) not in others]:
+        ways.append(f"do not return {names(returned)}, which the table does not have, or rename with 'columns'")
     if lacking := [name for name in existing if name not in ours]:
         ways.append(f"carry or return {names(lacking)} ('output.carry', 'columns', the scorer)")
-    return f"Name another --output, or {'; and '.join(ways)}."
+    return f"Name another --output{', or ' if ways else ''}{'; and '.join(ways)}."
 
 
 def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:

@@ -151,4 +151,9 @@ def test_columns_more_and_fewer_are_named() -> None:
     existing = {field.name: field.dataType.simpleString() for field in result.schema}
 
     assert "'output.carry'" in differing(result, {name: kind for name, kind in existing.items() if name != "id"})
+    returned = differing(result, {name: kind for name, kind in existing.items() if name != "prediction"})
+    assert "do not return 'prediction'" in returned
+    assert "'output.carry'" not in returned
+    of_others = differing(result, {name: kind for name, kind in existing.items() if name != "model_name"})
+    assert of_others == "Name another --output."
     assert "carry or return 'site'" in differing(result, existing | {"site": StringType().simpleString()})

@@ -285,7 +285,10 @@ def test_nothing_readable_gives_an_empty_tensor() -> None:
     "deep", [np.array([[0, 300], [65535, 256]], np.uint16), np.array([[0.5, 300], [-1, 0]], np.float32)]
 )
 def test_more_than_eight_bits_in_a_channel_fail(deep: npt.NDArray[Any], shape: tuple[int, ...], save: Save) -> None:
-    assert failure_of(save(deep, "a.tif"), feed(*shape)).code == "IMAGE_UNREADABLE"
+    failure = failure_of(save(deep, "a.tif"), feed(*shape))
+
+    assert failure.code == "IMAGE_DEPTH"
+    assert failure.next_step.startswith("Convert it beforehand")
 
 
 @pytest.mark.parametrize("shape", [(-1,), (2, 2, 3), (3, -1, -1), (2, 2, 1), (2, 2), (12,), (2, 2, 4)])
