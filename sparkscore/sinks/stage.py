@@ -321,8 +321,9 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     removal = Removal()
     if is_other_format(_format_of(stage)):
         return removal
-    known = known_in(store)
+    # Where a store fails here the run has ended already: what cannot be listed or removed stays, for 'clean'.
     with suppress(OSError):
+        known = known_in(store)
         # The mark goes last: what is left is still known as a stage.
         removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
         removal.left = [path for path in removal.left if path != stage / MARKER]

@@ -169,7 +169,7 @@ class LocalStore:
     def put_mark(self, name: str) -> EmptyFile | None:
         """Make an empty file, which needs no block of a full disk."""
         try:
-            return EmptyFile(self._path(name), self._do_create(self._path(name)))
+            return EmptyFile(self, self._path(name), self._do_create(self._path(name)))
         except FileExistsError:
             return None
 
@@ -358,6 +358,7 @@ class UnfinishedFile:
 class EmptyFile:
     """An empty file that is kept open, so that its inode gets no other file."""
 
+    store: LocalStore
     path: Path
     descriptor: int
 
@@ -370,7 +371,7 @@ class EmptyFile:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self.descriptor)
+        self.store._do_close(self.descriptor, self.path)  # noqa: SLF001 - the same module
 
 
 def _entry(name: str, path: Path, found: os.stat_result) -> Entry:
