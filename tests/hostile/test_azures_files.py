@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 import sparkscore
-from sparkscore.run import scoring
+from sparkscore.run import asked
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -126,7 +126,7 @@ def test_what_a_script_logs_is_kept_in_the_runs_folder(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     # MLflow is loaded here, and its own store would be the driver's.
-    monkeypatch.setattr(scoring, "stores_for_workers", lambda: ("", ""))
+    monkeypatch.setattr(asked, "stores_for_workers", lambda: ("", ""))
     pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "in.parquet")
     script = """
     import mlflow
