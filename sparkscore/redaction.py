@@ -80,7 +80,7 @@ _FORMS: Final = tuple(
         r"(?P<kept>)\b(?-i:AKIA|ASIA)(?-i:[0-9A-Z]{16})\b",
         r"(?P<kept>)\b(?-i:gh[pousr]_[A-Za-z0-9]{36,})",
         r"(?P<kept>)\b(?-i:github_pat_)\w{22,}",
-        r"(?P<kept>)(?<![\w-])(?-i:sk|rk)[-_](?=[\w-]*\d|[\w-]{32})(?:[a-z]+[-_])*[\w-]{16,}",
+        r"(?P<kept>)(?<![\w-])(?-i:sk|rk)[-_](?=[\w-]*\d|[\w-]{32}|(?:live|test)_)(?:[a-z]+[-_])*[\w-]{16,}",
         r"(?P<kept>)(?<![\w-])(?-i:hf_[A-Za-z]{8,}|hf_[A-Za-z0-9]{16,})",
         (
             r"(?P<kept>)(?<![\w-])(?-i:xox[a-z]-|xapp-|glpat-|gldt-|glrt-|npm_|pypi-|shpat_|dop_v1_|dckr_pat_|nvapi-|whsec_)"

@@ -15,8 +15,9 @@ from sparkscore.spark.session import local_session
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# No deadline: the same example takes ten times as long while Spark works beside it.
-hypothesis.settings.register_profile("sparkscore", deadline=None, print_blob=True)
+# No deadline: the same example takes ten times as long while Spark works beside it. CI tries the same examples each
+# time, so that a change fails for what it did; at everybody's desk they are new ones.
+hypothesis.settings.register_profile("sparkscore", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("sparkscore")
 # Every JVM of these tests, subprocesses too, lives for seconds: its second compiler never pays.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")

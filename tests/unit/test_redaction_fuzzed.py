@@ -104,6 +104,11 @@ def test_no_secret_of_a_known_form_survives(form: str, data: st.DataObject, fram
     assert value not in redact(frame.format(form.format(value)))
 
 
+@pytest.mark.parametrize("token", ["sk_live_ybZOJZSiRbjsJOICHuAgrYxb", "rk_test_jKxLjHSCpBWbGSantTwhbGlJ"])
+def test_a_token_without_a_digit_is_known_by_its_beginning(token: str) -> None:
+    assert redact(f"got {token}.") == "got ***."
+
+
 def test_the_secret_keys_of_aws_are_known_by_their_look() -> None:
     source = random.Random(7)  # noqa: S311 - the test wants the same keys each time
     keys = ["".join(source.choices(_WORD + "/+", k=40)) for _ in range(2000)]
