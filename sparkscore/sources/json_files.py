@@ -64,12 +64,14 @@ class JsonFiles:
         schema: the columns and types that were found, where types are declared the names only; None where Spark finds
             them, by options of its own.
         are_all_read: whether Spark reads all of them; it may drop some where the deployment says so.
+        respelled: the columns declared as integers in which some are written as ``5.0``.
     """
 
     rows: int
     columns: Mapping[str, Seen]
     schema: StructType | None
     are_all_read: bool = True
+    respelled: frozenset[str] = frozenset()
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
         """Count the records in which a column is NULL or absent."""
@@ -136,7 +138,7 @@ def read_json(
     if declared is not None:
         look_up.refuse_nulls(found)
         named = StructType([StructField(name, NullType()) for name in found.columns])
-        return JsonFiles(found.rows, found.columns, named, _is_strict(options))
+        return JsonFiles(found.rows, found.columns, named, _is_strict(options), frozenset(found.respelled))
     if _has_own_types(options):
         return JsonFiles(found.rows, found.columns, None, _is_strict(options))
     types = TypesOfJson(found.columns, look_up.tell_place)

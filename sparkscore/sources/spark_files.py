@@ -27,6 +27,7 @@ from sparkscore.sources.declaration import declared_fields
 from sparkscore.sources.folder_keys import as_texts, check_key_values, with_key_values
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
+from sparkscore.sources.json_integers import read_integers
 from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
 from sparkscore.sources.parquet_files import (
     Footer,
@@ -168,7 +169,8 @@ class SparkFilesSource:
     ) -> DataFrame:
         texts = as_texts(schema, keys)
         if self._plan is None:
-            frame = with_source_file(self._load(spark, texts, partitioned))
+            respelled = frozenset() if self._json is None else self._json.respelled
+            frame = read_integers(lambda read: with_source_file(self._load(spark, read, partitioned)), texts, respelled)
         else:
             load = partial(self._load, spark, partitioned=partitioned)
             frame = read_plan(self._plan, texts, keys, lambda stored, files: load(stored, files=files))

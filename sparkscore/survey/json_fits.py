@@ -106,9 +106,28 @@ def _of_integer(kind: pa.DataType) -> Check:
     def check(value: Any) -> str:
         if type(value) is int:
             return "" if -most <= value < most else "an integer beyond its range"
-        return "a number with a point or an exponent" if isinstance(value, Number) else _kind(value)
+        if not isinstance(value, Number):
+            return _kind(value)
+        number = Decimal(value)
+        if not -most <= number < most:
+            return "a number beyond its range"
+        return "" if number == number.to_integral_value() else "a number with a fraction"
 
     return check
+
+
+def has_integers(kind: pa.DataType) -> bool:
+    """Tell whether values of a type hold integers."""
+    if pa.types.is_nested(kind):
+        return any(has_integers(kind.field(number).type) for number in range(kind.num_fields))
+    return bool(pa.types.is_signed_integer(kind))
+
+
+def has_reals(value: Any) -> bool:
+    """Tell whether a number with a point or an exponent is in a value."""
+    if isinstance(value, (list, dict)):
+        return any(map(has_reals, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Number)
 
 
 def _double(value: Any) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from sparkscore.survey.json_fits import Check, Formats, check_of
+from sparkscore.survey.json_fits import Check, Formats, check_of, has_integers, has_reals
 from sparkscore.survey.json_kinds import Place, Seen
 from sparkscore.survey.json_records import JsonForm, RecordError, decode, records_of_file, records_of_line
 from sparkscore.survey.text_bytes import MARK_OF_LINES
@@ -63,12 +63,14 @@ class Found:
         rows: how many records there are.
         lines: for each part how many lines begin in it.
         problem: the first thing that is no record: its place, its kind, more words.
+        respelled: columns declared as integers in which some are written as ``5.0`` or ``5e0``.
     """
 
     columns: dict[str, Seen] = field(default_factory=dict)
     rows: int = 0
     lines: dict[int, int] = field(default_factory=dict)
     problem: tuple[Place, str, str] | None = None
+    respelled: set[str] = field(default_factory=set)
 
     def merge(self, other: Found) -> None:
         """Add what was found elsewhere."""
@@ -76,13 +78,15 @@ class Found:
             self.columns.setdefault(name, Seen()).merge(seen)
         self.rows += other.rows
         self.lines |= other.lines
+        self.respelled |= other.respelled
         problems = [problem for problem in (self.problem, other.problem) if problem is not None]
         self.problem = min(problems, default=None)
 
     def to_text(self) -> str:
         """Write it for the driver."""
         plain = {"rows": self.rows, "lines": list(self.lines.items()), "problem": self.problem}
-        return json.dumps(plain | {"columns": {name: seen.as_plain() for name, seen in self.columns.items()}})
+        columns = {name: seen.as_plain() for name, seen in self.columns.items()}
+        return json.dumps(plain | {"columns": columns, "respelled": list(self.respelled)})
 
     @classmethod
     def of_text(cls, text: str) -> Found:
@@ -94,32 +98,43 @@ class Found:
             plain["rows"],
             dict(plain["lines"]),
             None if problem is None else ((problem[0][0], problem[0][1]), problem[1], problem[2]),
+            set(plain["respelled"]),
         )
 
 
 def look(share: Share) -> str:
     """Look at parts of files, up to the first thing that is no record."""
     found = Found()
-    checks = _checks(share)
+    declared = None if share.declared is None else _Declared.of_types(share.declared, share.formats)
     for part in share.parts:
-        _look_at(part, share, checks, found)
+        _look_at(part, share, declared, found)
         if found.problem is not None:
             break
     return found.to_text()
 
 
-def _checks(share: Share) -> dict[str, Check] | None:
-    if share.declared is None:
-        return None
-    return {name: check_of(kind, share.formats) for name, kind in share.declared.items() if kind is not None}
+@dataclass(frozen=True)
+class _Declared:
+    """The declared columns: the check of each, and those with integers."""
+
+    checks: Mapping[str, Check]
+    integers: Collection[str]
+
+    @classmethod
+    def of_types(cls, types: Mapping[str, pa.DataType | None], formats: Formats) -> _Declared:
+        known = {name: kind for name, kind in types.items() if kind is not None}
+        return cls(
+            {name: check_of(kind, formats) for name, kind in known.items()},
+            {name for name, kind in known.items() if has_integers(kind)},
+        )
 
 
-def _look_at(part: Part, share: Share, checks: dict[str, Check] | None, found: Found) -> None:
+def _look_at(part: Part, share: Share, declared: _Declared | None, found: Found) -> None:
     records = _Records(part, share)
     try:
         for line, record in records:
             found.rows += 1
-            _note(record, (part.number, line), checks, found.columns)
+            _note(record, (part.number, line), declared, found)
     except RecordError as error:
         found.problem = (part.number, records.line + error.line), error.kind, error.told
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
@@ -127,17 +142,19 @@ def _look_at(part: Part, share: Share, checks: dict[str, Check] | None, found: F
     found.lines[part.number] = records.line
 
 
-def _note(record: dict[str, Any], place: Place, checks: dict[str, Check] | None, columns: dict[str, Seen]) -> None:
+def _note(record: dict[str, Any], place: Place, declared: _Declared | None, found: Found) -> None:
     for name, value in record.items():
-        seen = columns.get(name)
+        seen = found.columns.get(name)
         if seen is None:
-            seen = columns[name] = Seen()
-        if checks is None:
+            seen = found.columns[name] = Seen()
+        if declared is None:
             seen.add(value, place)
             continue
         seen.add(None if value is None else "", place)
-        if (check := checks.get(name)) is not None and (told := check(value)):
+        if (check := declared.checks.get(name)) is not None and (told := check(value)):
             seen.add_misfit(told, place)
+        if name in declared.integers and has_reals(value):
+            found.respelled.add(name)
 
 
 class _Records:

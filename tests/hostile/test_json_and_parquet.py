@@ -127,6 +127,31 @@ def test_declared_json_types_hold_what_was_written(spark: SparkSession, tmp_path
     assert [row[f"c{number}"] for number in range(len(DECLARED))] == [value for _, value in DECLARED.values()]
 
 
+RESPELLED = {
+    "bigint": ("9223372036854775807.0", 2**63 - 1),
+    "int": ("-2.147483648e9", -(2**31)),
+    "tinyint": ("5e0", 5),
+    "array<bigint>": ("[5.0, 6, null]", [5, 6, None]),
+    "map<string,smallint>": ('{"a": 5.0, "b": 6}', [("a", 5), ("b", 6)]),
+    "struct<n: bigint, x: double, t: string>": (
+        '{"n": 5.0, "x": 0.1, "t": "1.50"}',
+        {"n": 5, "x": 0.1, "t": "1.50"},
+    ),
+}
+
+
+def test_declared_integers_may_be_written_with_a_point(spark: SparkSession, tmp_path: Path) -> None:
+    values = ", ".join(f'"c`.{number}": {text}' for number, (text, _) in enumerate(RESPELLED.values()))
+    (tmp_path / "day=07").mkdir()
+    (tmp_path / "day=07" / "a.json").write_text(f'{{"id": 1.0, {values}}}\n{{"id": 2, "c`.0": null}}')
+    schema = ", ".join(["id int", *(f"`c``.{number}` {kind}" for number, kind in enumerate(RESPELLED))])
+
+    row, other = rows_of(opened(spark, tmp_path, schema=schema))
+
+    assert [row[f"c`.{number}"] for number in range(len(RESPELLED))] == [value for _, value in RESPELLED.values()]
+    assert (row["id"], row["day"], other["id"], other["c`.0"], other["c`.1"]) == (1, "07", 2, None, None)
+
+
 @pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-16LE", "UTF-16BE"])
 def test_json_in_another_encoding_is_read(encoding: str, spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes('{"id": 1, "t": "café"}\r\n{"id": 2, "t": "ÿ"}\n'.encode(encoding))
