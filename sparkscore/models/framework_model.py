@@ -80,18 +80,18 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, kind: str) -> ColumnInput:
     """Say what a feature takes: XGBoost computes with 32-bit floats, and rounds itself, as in plain Python."""
     if kind in {"int", "i"}:
-        return ColumnInput(name, None, kinds=(NUMBER, BOOLEAN))
+        return ColumnInput(name, None, accepts=(NUMBER, BOOLEAN))
     return _number(name)
 
 
 def _number(name: str | None) -> ColumnInput:
     """Say that a feature is a number: an integer is one where a double holds it, which is looked at value by value."""
-    return ColumnInput(name, pa.float64(), kinds=(INTEGER, BOOLEAN))
+    return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 
 def _category(name: str | None, categories: Any) -> ColumnInput:
     kind = kind_of_values(categories)
-    return ColumnInput(name, None, kinds=() if kind == NOTHING else (kind,))
+    return ColumnInput(name, None, accepts=() if kind == NOTHING else (kind,))
 
 
 def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:

@@ -67,7 +67,7 @@ def _input(one: ModelInput) -> dict[str, Any]:
 def _kind(one: ModelInput) -> str:
     if one.type is not None:
         return type_name(one.type)
-    return " or ".join(one.kinds if isinstance(one, ColumnInput) else ()) or "any"
+    return " or ".join(one.accepts if isinstance(one, ColumnInput) else ()) or "any"
 
 
 def _column(column: pa.Field) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Turn what `run()` returned into typed columns, exactly or not at all (worker)."""
+"""Convert the value that `run()` returned to typed columns, without changing any value (worker)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn Arrow arrays into Arrow arrays of a Spark type, exactly or not at all; runs on workers."""
+"""Convert Arrow arrays to a Spark type without changing any value (worker)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _LAST_DAY: Final = (dt.date.max - dt.date(1970, 1, 1)).days
 
 
 def convert_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Convert all elements of an array that ``open_arrow`` left as it was, or refuse one of them."""
+    """Convert an array of texts, bytes, decimals, dates or nested values.
+
+    Raises:
+        Refusal: an element cannot be converted exactly.
+    """
     start = _first_valid(array)
     if start is None:
         return pa.nulls(len(array), type_)
@@ -81,7 +85,7 @@ def _dates(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _lists(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    # NOTE: not by a cast to a list: PyArrow 26 loses the values of a list_view that ends in an empty list.
+    # NOTE: this does not cast to a list: PyArrow 26 loses the values of a list_view that ends in an empty list.
     offsets = np.concatenate([[0], np.cumsum(_lengths(array))])
     try:
         children = convert_arrow(array.flatten(), type_.value_type)
@@ -122,24 +126,28 @@ def _maps(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def convert_arrow(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Convert any Arrow array."""
+    """Convert any Arrow array to a Spark type.
+
+    Raises:
+        Refusal: an element cannot be converted exactly.
+    """
     form = open_arrow(array)
     return convert_vector(form, type_) if isinstance(form, Vector) else convert_array(form, type_)
 
 
 def is_text(type_: pa.DataType) -> bool:
-    """Tell whether a type is one of Arrow's texts."""
+    """Whether a type is one of Arrow's string types."""
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
 
 
 def is_bytes(type_: pa.DataType) -> bool:
-    """Tell whether a type is one of Arrow's byte strings."""
+    """Whether a type is one of Arrow's binary types."""
     tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
     return any(test(type_) for test in tests)
 
 
 def is_any_list(type_: pa.DataType) -> bool:
-    """Tell whether a type is one of Arrow's lists."""
+    """Whether a type is one of Arrow's list types, list views included."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
     return any(test(type_) for test in (*tests, pa.types.is_large_list_view))
 

@@ -1,4 +1,4 @@
-"""Turn a column of whatever container into an Arrow array of a Spark type, exactly or not at all; runs on workers."""
+"""Convert one column, in any container, to an Arrow array of a Spark type without changing any value (worker)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from sparkscore.returned.vectors import convert_vector
 from sparkscore.signature.naming import type_name
 
 
-def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A002 - the word of Arrow and of the design
-    """Turn values into an Arrow array of the given type, every one exactly.
+def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A002 - as in pa.array(values, type)
+    """Convert values to an Arrow array of the given type without changing any value.
 
-    ``values`` is a list of Python or NumPy values, a NumPy array (its first dimension counts), a pandas Series or
-    Index, or an Arrow array. Missing values become NULL; NaN stays NaN in a float column. Nothing is rounded, cut,
-    parsed or written as text. ``values`` are not changed, and the result shares no memory with a NumPy array.
+    Missing values become NULL; NaN stays NaN in a float column. No value is rounded, truncated, parsed or formatted.
+    ``values`` are not changed, and the result shares no memory with a NumPy array.
+
+    Args:
+        values: a list of Python or NumPy values, a NumPy array (whose first dimension has the elements), a pandas
+            Series or Index, or an Arrow array.
+        type: the Arrow type of the column.
+        column: the name of the column, for error messages.
 
     Raises:
         OutputContractError: code ``OUTPUT_TYPE``, with the column and the first element that does not fit.
@@ -32,7 +37,11 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
 
 
 def _convert_or_refuse_first(form: Form, type_: pa.DataType) -> pa.Array:
-    """Convert a column; nested columns are looked at level by level, so look again before the one refused."""
+    """Convert a column, or raise the `Refusal` of its first wrong element.
+
+    Nested columns are checked level by level, so the refused element need not be the first wrong one: the elements
+    before it are converted again to find an earlier one.
+    """
     try:
         return _convert(form, type_)
     except Refusal as refusal:

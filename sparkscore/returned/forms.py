@@ -1,7 +1,7 @@
-"""Open the containers a column can come in: list, NumPy, pandas, Arrow; runs on workers.
+"""Bring the values of a column (a list, NumPy array, pandas Series or Arrow array) into one of three forms (worker).
 
-A column has one of three forms: a ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values,
-looked at one by one), or a ``pa.Array`` (text, bytes, decimals, dates and nested types that came as Arrow).
+The forms are: a ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values, converted one by
+one), or a ``pa.Array`` (texts, bytes, decimals, dates and nested values that were returned as Arrow).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_VECTOR_KINDS: Final = "biufM"
+_VECTOR_DTYPES: Final = "biufM"
 
 
 @dataclass(frozen=True)
 class Vector:
-    """A NumPy array of booleans, integers, floats or datetimes; its first dimension counts the elements.
+    """A NumPy array of booleans, integers, floats or datetimes, whose first dimension has the elements.
 
     Attributes:
-        data: the values; what a masked place holds has no meaning.
-        mask: True where the element is NULL, of the shape of ``data``, or None.
-        is_utc: the datetimes are instants, not clock readings.
+        data: the values; masked values have no meaning.
+        mask: an array of the shape of ``data`` that is True for NULL, or None if there are no NULLs.
+        is_utc: whether the datetimes are instants in UTC; if not, they are local times without a time zone.
     """
 
     data: npt.NDArray[Any]
@@ -33,24 +33,24 @@ class Vector:
     is_utc: bool = False
 
     def head(self, count: int) -> Vector:
-        """Give the first elements."""
+        """Return the first elements."""
         return Vector(self.data[:count], None if self.mask is None else self.mask[:count], self.is_utc)
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Python values.
+    """A column of Python values.
 
     Attributes:
         items: the values.
-        is_nan_missing: a NaN stands for NULL unless the column holds floats (an object column of pandas).
+        is_nan_missing: whether NaN stands for NULL unless the column is of floats, as in object columns of pandas.
     """
 
     items: list[Any]
     is_nan_missing: bool = False
 
     def head(self, count: int) -> Objects:
-        """Give the first elements."""
+        """Return the first elements."""
         return Objects(self.items[:count], self.is_nan_missing)
 
 
@@ -58,7 +58,7 @@ Form: TypeAlias = Vector | Objects | pa.Array
 
 
 def open_values(values: Any) -> Form:
-    """Give the form of a column's values, in any of the containers that hold one."""
+    """Return the form of a column's values, whatever container they are in."""
     if isinstance(values, (Vector, Objects)):
         return values
     if isinstance(values, pd.Index):
@@ -75,20 +75,20 @@ def open_values(values: Any) -> Form:
 
 
 def _list_of(values: Any) -> list[Any]:
-    """Give the values; an array without a dimension is one, as ``numpy()`` of a PyTorch tensor makes it."""
+    """Return the values as a list; an array without dimensions, such as a PyTorch scalar, becomes its only value."""
     return [value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in values]
 
 
 def head(form: Form, count: int) -> Form:
-    """Give the first elements of a form."""
+    """Return the first elements of a column, in the same form."""
     return form.head(count) if isinstance(form, (Vector, Objects)) else form.slice(0, count)
 
 
 def open_numpy(values: npt.NDArray[Any]) -> Vector | Objects:
-    """Give the form of a NumPy array; a masked array's mask counts."""
+    """Return the form of a NumPy array; the mask of a masked array is kept."""
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     data = np.asarray(values)
-    if data.dtype.kind in _VECTOR_KINDS:
+    if data.dtype.kind in _VECTOR_DTYPES:
         return Vector(data, mask)
     items = _list_of(data)
     if mask is None:
@@ -113,16 +113,19 @@ def _open_series(series: pd.Series[Any]) -> Form:
 
 
 def _open_extension(series: pd.Series[Any]) -> Form:
-    """Open an extension dtype of pandas: nullable numbers and booleans keep their mask, others their missing values."""
+    """Return the form of a Series with an extension dtype; missing values become NULL.
+
+    Nullable numbers and booleans become a Vector with their mask, other values become Objects.
+    """
     hidden = series.isna().to_numpy(dtype=bool)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
-    if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in _VECTOR_KINDS:
+    if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in _VECTOR_DTYPES:
         return Vector(series.array.to_numpy(dtype=numpy_dtype, na_value=numpy_dtype.type(0)), hidden)
     return Objects([None if is_hidden else item for item, is_hidden in zip(series.array, hidden, strict=True)])
 
 
 def open_arrow(array: pa.Array) -> Form:
-    """Give the form of an Arrow array: numbers, booleans and timestamps as a Vector, the rest as itself."""
+    """Return an Arrow array of numbers, booleans or timestamps as a Vector, and any other array as it is."""
     array = _plain(array)
     type_ = array.type
     if pa.types.is_timestamp(type_):
@@ -134,7 +137,7 @@ def open_arrow(array: pa.Array) -> Form:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Undo encodings: a dictionary, runs. An extension type is none: its storage may mean something else."""
+    """Decode a dictionary or run-end encoded array. Extension types stay: their storage may mean something else."""
     if isinstance(array, pa.DictionaryArray):
         return _plain(array.dictionary_decode())
     if isinstance(array, pa.RunEndEncodedArray):
@@ -145,13 +148,13 @@ def _plain(array: pa.Array) -> pa.Array:
 def _numbers(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
     if array.null_count == 0:
         return array.to_numpy(zero_copy_only=False), None
-    # NOTE: to_numpy() of an integer array with nulls gives floats and loses digits; a filled one keeps them.
+    # NOTE: to_numpy() of an integer array with nulls returns floats and loses digits, so the nulls are filled first.
     filled = array.fill_null(pa.scalar(0).cast(array.type))
     return filled.to_numpy(zero_copy_only=False), array.is_null().to_numpy(zero_copy_only=False)
 
 
 def first_valid(vector: Vector) -> int | None:
-    """Give the index of the first element, of a Vector of one dimension, that is not NULL."""
+    """Return the index of the first element that is not NULL, or None; the Vector must have one dimension."""
     hidden = np.zeros(len(vector.data), bool) if vector.mask is None else vector.mask
     if vector.data.dtype.kind == "M":
         hidden = hidden | np.isnat(vector.data)

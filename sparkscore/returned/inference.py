@@ -1,4 +1,4 @@
-"""Find a column's Spark type from its values, where no schema declares one; runs on workers."""
+"""Infer the Spark type of a column from its values, if no schema declares it (worker)."""
 
 from __future__ import annotations
 
@@ -8,63 +8,69 @@ import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError, names
-from sparkscore.returned import kinds
+from sparkscore.returned import value_types
 from sparkscore.returned.arrays import is_any_list, is_bytes, is_text
 from sparkscore.returned.forms import Form, Objects, Vector, open_values
-from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of, way_out
-from sparkscore.returned.objects import Runs, convert_objects, flatten, keys_difference
+from sparkscore.returned.objects import ListOffsets, convert_objects, flatten, keys_difference
 from sparkscore.returned.refusal import STATE, Refusal, raised_for
+from sparkscore.returned.value_types import advice_for, class_name, describe, is_missing, is_nan, value_type
 from sparkscore.signature.ddl import MAX_DEPTH
 from sparkscore.signature.naming import MAX_DECIMAL_DIGITS
 from sparkscore.signature.same_name import doubled_names
 
 _STORABLE: Final = "a value that a column can hold"
-_DECLARE_IN_SCHEMA: Final = "Return one kind of value per column, or declare the column's type in output.schema."
+_DECLARE_IN_SCHEMA: Final = "Return values of one type in each column, or declare the column's type in output.schema."
 _CAST: Final = "Cast it to a type that Spark has, for example with .cast('int64') or .cast('string')."
 
-_TYPE_OF_KIND: Final = {
-    kinds.BOOLEAN: pa.bool_(),
-    kinds.INTEGER: pa.int64(),
-    kinds.FLOAT: pa.float64(),
-    kinds.DECIMAL: pa.decimal128(MAX_DECIMAL_DIGITS, 18),
-    kinds.STRING: pa.string(),
-    kinds.BINARY: pa.binary(),
-    kinds.DATE: pa.date32(),
-    kinds.TIMESTAMP: pa.timestamp("us", "UTC"),
-    kinds.TIMESTAMP_NTZ: pa.timestamp("us"),
+_ARROW_TYPES: Final = {
+    value_types.BOOLEAN: pa.bool_(),
+    value_types.INTEGER: pa.int64(),
+    value_types.FLOAT: pa.float64(),
+    value_types.DECIMAL: pa.decimal128(MAX_DECIMAL_DIGITS, 18),
+    value_types.STRING: pa.string(),
+    value_types.BINARY: pa.binary(),
+    value_types.DATE: pa.date32(),
+    value_types.TIMESTAMP: pa.timestamp("us", "UTC"),
+    value_types.TIMESTAMP_NTZ: pa.timestamp("us"),
 }
-_NUMBERS: Final = {kinds.INTEGER, kinds.FLOAT}
-_KIND_OF_DTYPE: Final = {"b": kinds.BOOLEAN, "i": kinds.INTEGER, "u": kinds.INTEGER, "f": kinds.FLOAT}
-_KIND_OF_ARROW: Final = (
-    (pa.types.is_boolean, kinds.BOOLEAN),
-    (pa.types.is_integer, kinds.INTEGER),
-    (pa.types.is_floating, kinds.FLOAT),
-    (is_text, kinds.STRING),
-    (is_bytes, kinds.BINARY),
-    (pa.types.is_date, kinds.DATE),
+_NUMBERS: Final = {value_types.INTEGER, value_types.FLOAT}
+_TYPE_OF_DTYPE: Final = {
+    "b": value_types.BOOLEAN,
+    "i": value_types.INTEGER,
+    "u": value_types.INTEGER,
+    "f": value_types.FLOAT,
+}
+_TYPE_OF_ARROW: Final = (
+    (pa.types.is_boolean, value_types.BOOLEAN),
+    (pa.types.is_integer, value_types.INTEGER),
+    (pa.types.is_floating, value_types.FLOAT),
+    (is_text, value_types.STRING),
+    (is_bytes, value_types.BINARY),
+    (pa.types.is_date, value_types.DATE),
 )
 
 
-class _NothingToSee(Exception):  # noqa: N818 - becomes OUTPUT_ALL_NULL
-    """No value says what type the column, or a part of it, has."""
+class _NoValue(Exception):  # noqa: N818 - becomes OUTPUT_ALL_NULL
+    """The type of a column, or of a part of it, cannot be inferred because it has no value but NULL."""
 
 
 def infer_type(values: Any, column: str) -> pa.DataType:
-    """Give the Spark type that holds every one of the values.
+    """Return the Spark type that holds all the values.
 
-    Integers are bigint and floats double, whatever their width; both in one column are double if each integer is exact.
+    Integers of any width become bigint, and floats double. A column with both becomes double if a double holds each
+    of the integers exactly.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE`` for values of different kinds, or of none that a column can hold;
-            ``OUTPUT_ALL_NULL`` where no value tells the type.
+        OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, or a type that no column can
+            hold; code ``OUTPUT_ALL_NULL`` if all values are NULL.
     """
     try:
         with raised_for(column, _STORABLE):
             return _infer(open_values(values), 0)
-    except _NothingToSee:
+    except _NoValue:
         raise OutputContractError(
             code=ErrorCode.OUTPUT_ALL_NULL,
-            what=f"the type of column '{column}' cannot be seen",
+            what=f"the type of column '{column}' cannot be inferred",
             got="no value but NULL",
             expected="at least one value in the first mini-batch",
             state=STATE,
@@ -73,7 +79,7 @@ def infer_type(values: Any, column: str) -> pa.DataType:
 
 
 def _example_of(values: Any) -> str:
-    """Give a type that the values may have, of which nothing is known but whether they are lists."""
+    """Return an example of a type for the error message: an array if the values are lists, else a double."""
     form = open_values(values)
     items = form.items if isinstance(form, Objects) else []
     are_lists = is_any_list(form.type) if isinstance(form, pa.Array) else any(map(_is_list, items))
@@ -81,7 +87,7 @@ def _example_of(values: Any) -> str:
 
 
 def _is_list(item: Any) -> bool:
-    return not is_missing(item) and kind_of(item) == kinds.ARRAY
+    return not is_missing(item) and value_type(item) == value_types.ARRAY
 
 
 def _infer(form: Form, depth: int) -> pa.DataType:
@@ -95,8 +101,8 @@ def _infer(form: Form, depth: int) -> pa.DataType:
 
 
 def _infer_vector(vector: Vector) -> pa.DataType:
-    moment = kinds.TIMESTAMP if vector.is_utc else kinds.TIMESTAMP_NTZ
-    type_ = _TYPE_OF_KIND[_KIND_OF_DTYPE.get(vector.data.dtype.kind, moment)]
+    timestamp = value_types.TIMESTAMP if vector.is_utc else value_types.TIMESTAMP_NTZ
+    type_ = _ARROW_TYPES[_TYPE_OF_DTYPE.get(vector.data.dtype.kind, timestamp)]
     for _ in range(vector.data.ndim - 1):
         type_ = _array_of(type_)
     return type_
@@ -107,32 +113,35 @@ def _infer_objects(objects: Objects, depth: int) -> pa.DataType:
     first: dict[str, int] = {}
     for index, item in enumerate(items):
         if not is_missing(item):
-            first.setdefault(kind_of(item), index)
+            first.setdefault(value_type(item), index)
     if not first:
-        raise _NothingToSee
+        raise _NoValue
     if first.keys() == _NUMBERS:
         convert_objects(Objects(items), pa.float64())  # refuses an integer that a double would round
         return pa.float64()
-    kind, start = next(iter(first.items()))
-    other = next((at for found, at in first.items() if {found, kind} not in ({kind}, _NUMBERS)), None)
+    first_type, start = next(iter(first.items()))
+    other = next((index for found, index in first.items() if {found, first_type} not in ({first_type}, _NUMBERS)), None)
     if other is not None:
         expected = f"{describe(items[start])} like element {start + 1}"
         raise Refusal(describe(items[other]), expected=expected, advice=_DECLARE_IN_SCHEMA, position=other)
-    return _type_of_items(kind, items, start, depth)
+    return _type_of_items(first_type, items, start, depth)
 
 
-def _type_of_items(kind: str, items: list[Any], start: int, depth: int) -> pa.DataType:
-    if kind == kinds.ARRAY:
+def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> pa.DataType:
+    if item_type == value_types.ARRAY:
         return _infer_lists(items, depth)
-    if kind == kinds.DICT:
+    if item_type == value_types.DICT:
         return _infer_dicts(items, start, depth)
-    if kind not in _TYPE_OF_KIND:
-        raise Refusal(describe(items[start]), expected=_STORABLE, advice=way_out(items[start]), position=start)
-    return _TYPE_OF_KIND[kind]
+    if item_type not in _ARROW_TYPES:
+        raise Refusal(describe(items[start]), expected=_STORABLE, advice=advice_for(items[start]), position=start)
+    return _ARROW_TYPES[item_type]
 
 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
-    """Give the items; where NaN may stand for NULL it does so unless there is nothing else to see."""
+    """Return the items, with None for each NaN that stands for NULL.
+
+    In an object column of pandas NaN stands for NULL, unless the column has no other values: then it is of floats.
+    """
     if not objects.is_nan_missing:
         return objects.items
     others = [None if is_nan(item) else item for item in objects.items]
@@ -144,14 +153,14 @@ def _infer_lists(items: list[Any], depth: int) -> pa.DataType:
 
 
 def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType:
-    """Give the type of all that the items hold; a refusal names the item."""
-    runs = Runs()
+    """Infer the type of the values inside the items; a `Refusal` has the position of the item, not of the value."""
+    list_offsets = ListOffsets()
     for item in items:
-        runs.add(None if is_missing(item) else len(item))
+        list_offsets.add(None if is_missing(item) else len(item))
     try:
         return _infer(children, depth + 1)
     except Refusal as refusal:
-        raise refusal.at(runs.owner(refusal.position)) from None
+        raise refusal.at(list_offsets.owner(refusal.position)) from None
 
 
 def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
@@ -161,10 +170,12 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
     for key in wanted:
         if not isinstance(key, str):
             raise Refusal(
-                f"a dict with a key of {class_name(key)}", expected="text keys, or integers alone", position=start
+                f"a dict with a key of {class_name(key)}", expected="text keys, or only integers", position=start
             )
     if not wanted or doubled_names(wanted):
-        raise Refusal("a dict without keys, or with keys that Spark takes for one", expected="keys", position=start)
+        raise Refusal(
+            "a dict without keys, or with keys that Spark takes for the same name", expected="keys", position=start
+        )
     for index, item in enumerate(items):
         if not is_missing(item) and item.keys() != wanted:
             got = f"a dict {keys_difference(item, set(wanted))}"
@@ -174,7 +185,7 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
 
 
 def _infer_maps(items: list[Any], start: int, depth: int) -> pa.DataType:
-    """Give the type of dicts by number, such as the probabilities of classes that ONNX models give."""
+    """Infer the map type of dicts with integer keys, such as the probabilities of classes that ONNX models return."""
     for index, item in enumerate(items):
         if not is_missing(item) and not all(type(key) is int for key in item):
             expected = f"integers as keys, like element {start + 1}"
@@ -191,7 +202,7 @@ def _infer_arrow(type_: pa.DataType, depth: int) -> pa.DataType:
     if depth > MAX_DEPTH:
         raise Refusal(f"values nested more than {MAX_DEPTH} deep", advice="Return flatter values.")
     if pa.types.is_null(type_):
-        raise _NothingToSee
+        raise _NoValue
     if is_any_list(type_):
         return _array_of(_infer_arrow(type_.value_type, depth + 1))
     if pa.types.is_struct(type_) and type_.num_fields:
@@ -208,10 +219,10 @@ def _infer_arrow_scalar(type_: pa.DataType) -> pa.DataType:
         return pa.timestamp("us", None if type_.tz is None else "UTC")
     if pa.types.is_decimal(type_) and type_.precision <= MAX_DECIMAL_DIGITS and 0 <= type_.scale <= type_.precision:
         return pa.decimal128(type_.precision, type_.scale)
-    kind = next((kind for test, kind in _KIND_OF_ARROW if test(type_)), None)
-    if kind is None:
+    found = next((name for is_of_type, name in _TYPE_OF_ARROW if is_of_type(type_)), None)
+    if found is None:
         raise Refusal(f"Arrow {type_}", expected=_STORABLE, advice=_CAST)
-    return _TYPE_OF_KIND[kind]
+    return _ARROW_TYPES[found]
 
 
 def _array_of(element: pa.DataType) -> pa.DataType:

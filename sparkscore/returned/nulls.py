@@ -1,4 +1,4 @@
-"""Refuse a NULL in a column, or in a part of one, that is declared NOT NULL; runs on workers."""
+"""Raise an error for a NULL in a column, or in a part of one, that is declared NOT NULL (worker)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparkscore.returned.refusal import STATE
 
 
 def refuse_nulls(table: pa.Table) -> None:
-    """Raise for the first NULL that the table's schema forbids.
+    """Raise an error for the first NULL that the table's schema forbids.
 
     Raises:
         OutputContractError: code ``OUTPUT_NULL``, with the column and the element.
@@ -23,7 +23,14 @@ def refuse_nulls(table: pa.Table) -> None:
 
 
 def _refuse(path: str, field: pa.Field, array: pa.Array, elements: npt.NDArray[np.int64]) -> None:
-    """Look at an array and its parts; ``elements`` says which element of the column each entry belongs to."""
+    """Check an array and the arrays inside it.
+
+    Args:
+        path: the name of the column, with the fields that lead to this array.
+        field: the field that declares the array.
+        array: the values.
+        elements: for each value of the array, the index of the element of the column that it belongs to.
+    """
     if not field.nullable and array.null_count:
         position = elements[np.argmax(array.is_null().to_numpy(zero_copy_only=False))]
         raise OutputContractError(
@@ -46,7 +53,7 @@ def _refuse_parts(path: str, type_: pa.DataType, array: pa.Array, elements: npt.
         for child, part in zip(type_, valid.flatten(), strict=True):
             _refuse(f"{path}.{child.name}", child, part, owners)
         return
-    # NOTE: our own arrays: offsets start at 0 and a NULL has no entries.
+    # NOTE: these arrays were built by this package: their offsets start at 0, and a NULL has no entries.
     owners = np.repeat(elements, np.diff(array.offsets.to_numpy()))
     if pa.types.is_map(type_):
         _refuse(f"{path}.value", type_.item_field, array.items, owners)

@@ -1,4 +1,4 @@
-"""Turn Python values into an Arrow array of a Spark type, exactly or not at all; runs on workers."""
+"""Convert Python values to an Arrow array of a Spark type without changing any value (worker)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from sparkscore.errors import names
-from sparkscore.returned import kinds, scalars
+from sparkscore.returned import scalars, value_types
 from sparkscore.returned.forms import Form, Objects, Vector, open_numpy
-from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of, way_out
 from sparkscore.returned.refusal import DECLARE, Refusal
+from sparkscore.returned.value_types import advice_for, class_name, describe, is_missing, is_nan, value_type
 from sparkscore.returned.vectors import convert_vector
 
-# Where a column holds nothing but this class, PyArrow itself is exact or raises.
+# If all values of a column are of this class, PyArrow converts them exactly or raises an error.
 _EXACT_CLASS: Final = {
     pa.bool_(): bool,
     pa.int8(): int,
@@ -34,7 +34,11 @@ _NUMPY_NUMBERS: Final = frozenset(np.dtype(code).type for code in "bhilqBHILQefd
 
 
 def convert_objects(objects: Objects, type_: pa.DataType) -> pa.Array:
-    """Convert all values, or refuse one of them."""
+    """Convert Python values to an Arrow array of the type.
+
+    Raises:
+        Refusal: a value cannot be converted exactly.
+    """
     if objects.is_nan_missing and not pa.types.is_floating(type_):
         objects = Objects([None if is_nan(item) else item for item in objects.items])
     nested = _nested_converter(type_)
@@ -61,11 +65,11 @@ def _convert_scalars(items: list[Any], type_: pa.DataType) -> pa.Array:
         try:
             return pa.array(items, type_, from_pandas=False)
         except (pa.ArrowException, OverflowError, UnicodeError):
-            pass  # the walk below finds which one
-    return _walk(items, type_)
+            pass  # the loop below finds the value that does not fit
+    return _convert_one_by_one(items, type_)
 
 
-def _walk(items: list[Any], type_: pa.DataType) -> pa.Array:
+def _convert_one_by_one(items: list[Any], type_: pa.DataType) -> pa.Array:
     clean = scalars.cleaner_for(type_)
     if clean is None:
         raise Refusal("a column type that Spark does not have", advice="Declare a Spark type in output.schema.")
@@ -74,58 +78,68 @@ def _walk(items: list[Any], type_: pa.DataType) -> pa.Array:
         try:
             cleaned.append(None if is_missing(item) else clean(item, type_))
         except Refusal as refusal:
-            if kind_of(item) == kinds.OTHER:
-                raise Refusal(refusal.got, advice=way_out(item), position=index) from None
+            if value_type(item) == value_types.OTHER:
+                raise Refusal(refusal.got, advice=advice_for(item), position=index) from None
             raise refusal.at(index) from None
     return pa.array(cleaned, scalars.storage_type(type_), from_pandas=False).cast(type_)
 
 
 @dataclass
-class Runs:
-    """The offsets of nested values in one flat column of children."""
+class ListOffsets:
+    """The offsets of a nested column, which say which child values belong to each element.
+
+    Attributes:
+        offsets: the index of the first child of each element, and at the end the number of all children.
+        hidden: for each element, whether it is NULL.
+    """
 
     offsets: list[int] = field(default_factory=lambda: [0])
     hidden: list[bool] = field(default_factory=list)
 
     def add(self, length: int | None) -> None:
-        """Note one more element with so many children; None for NULL."""
+        """Add one element with this number of children, or None for NULL."""
         self.hidden.append(length is None)
         self.offsets.append(self.offsets[-1] + (length or 0))
 
     def owner(self, child: int) -> int:
-        """Give the element that a child belongs to."""
+        """Return the index of the element that a child belongs to."""
         return int(np.searchsorted(self.offsets, child, side="right")) - 1
 
-    def arrow(self) -> tuple[pa.Array, pa.Array | None]:
-        """Give offsets and mask as Arrow wants them."""
+    def to_arrow(self) -> tuple[pa.Array, pa.Array | None]:
+        """Return the offsets and the mask as Arrow arrays; the mask is None if no element is NULL."""
         return pa.array(self.offsets, pa.int32()), pa.array(self.hidden, pa.bool_()) if any(self.hidden) else None
 
 
-def convert_children(runs: Runs, children: Form, type_: pa.DataType) -> pa.Array:
-    """Convert flat children; a refusal names the element that holds the child."""
+def convert_children(list_offsets: ListOffsets, children: Form, type_: pa.DataType) -> pa.Array:
+    """Convert the flat child values of a nested column.
+
+    Raises:
+        Refusal: a child cannot be converted exactly; its position is that of the element that holds the child.
+    """
     try:
         return _convert_form(children, type_)
     except Refusal as refusal:
-        raise refusal.at(runs.owner(refusal.position)) from None
+        raise refusal.at(list_offsets.owner(refusal.position)) from None
 
 
 def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
-    runs = Runs()
+    list_offsets = ListOffsets()
     for index, item in enumerate(items):
         if is_missing(item):
-            runs.add(None)
-        elif kind_of(item) == kinds.ARRAY:
-            runs.add(len(item))
+            list_offsets.add(None)
+        elif value_type(item) == value_types.ARRAY:
+            list_offsets.add(len(item))
         else:
-            advice = way_out(item) if kind_of(item) == kinds.OTHER else DECLARE
+            advice = advice_for(item) if value_type(item) == value_types.OTHER else DECLARE
             raise Refusal(describe(item), advice=advice, position=index)
-    children = convert_children(runs, flatten([item for item in items if not is_missing(item)]), type_.value_type)
-    offsets, mask = runs.arrow()
+    flat = flatten([item for item in items if not is_missing(item)])
+    children = convert_children(list_offsets, flat, type_.value_type)
+    offsets, mask = list_offsets.to_arrow()
     return pa.ListArray.from_arrays(offsets, children, type=type_, mask=mask)
 
 
 def flatten(arrays: list[Any]) -> Form:
-    """Join the elements' own elements; NumPy rows of one dtype and width stay NumPy."""
+    """Concatenate arrays and lists into one column; NumPy arrays of one dtype and shape stay a NumPy array."""
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}
         if len(shapes) == 1:
@@ -134,19 +148,19 @@ def flatten(arrays: list[Any]) -> Form:
 
 
 def _convert_maps(items: list[Any], type_: pa.DataType) -> pa.Array:
-    runs = Runs()
+    list_offsets = ListOffsets()
     for index, item in enumerate(items):
-        runs.add(None if is_missing(item) else len(_dict_at(index, item)))
+        list_offsets.add(None if is_missing(item) else len(_dict_at(index, item)))
     maps = [item for item in items if not is_missing(item)]
     keys = [key for item in maps for key in item]
     for child, key in enumerate(keys):
         if is_missing(key):
-            owner = runs.owner(child)
+            owner = list_offsets.owner(child)
             raise Refusal("NULL as a map key", expected="a value", advice="Leave the entry out.", position=owner)
     values = [value for item in maps for value in item.values()]
-    key_array = convert_children(runs, Objects(keys), type_.key_type)
-    value_array = convert_children(runs, Objects(values), type_.item_type)
-    offsets, mask = runs.arrow()
+    key_array = convert_children(list_offsets, Objects(keys), type_.key_type)
+    value_array = convert_children(list_offsets, Objects(values), type_.item_type)
+    offsets, mask = list_offsets.to_arrow()
     return pa.MapArray.from_arrays(offsets, key_array, value_array, type=type_, mask=mask)
 
 
@@ -170,7 +184,10 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
-    """Say which keys are missing and which nobody asked for; a key that is no text is named by its class."""
+    """Return a phrase with the missing and the unexpected keys of a dict.
+
+    A key that is not a text is unexpected, and given by its class.
+    """
     texts = {key if isinstance(key, str) else class_name(key) for key in found}
     lacking, extra = wanted - found.keys(), texts - wanted
     parts = [f"without {names(lacking)}"] if lacking else []

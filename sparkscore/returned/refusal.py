@@ -1,4 +1,4 @@
-"""Say no to a value inside one column; runs on workers, and on the driver in tests and probes."""
+"""The exception for a value that cannot be converted exactly to the type of its column (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ STATE: Final = "No row of this mini-batch was written."
 DECLARE: Final = "Return values of that type, or declare the column otherwise in output.schema."
 
 
-class Refusal(Exception):  # noqa: N818 - carries one "no" up to the column, which makes an error of it
-    """One value cannot become the wanted type exactly.
+class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` turns it into an error
+    """A value cannot be converted exactly to the type of its column.
 
     Attributes:
-        got: what the value is: its type and the reason, never the value.
-        expected: what would be taken, when that is not simply the column's type.
-        advice: what the reader can do.
-        position: the element's index in the column, from 0.
+        got: the type of the value and the reason, but never the value itself.
+        expected: the expected value, or an empty text if it is simply a value of the column's type.
+        advice: the next step for the user.
+        position: the index of the element in the column, counted from 0.
     """
 
     def __init__(self, got: str, *, expected: str = "", advice: str = DECLARE, position: int = 0) -> None:
@@ -31,13 +31,21 @@ class Refusal(Exception):  # noqa: N818 - carries one "no" up to the column, whi
         self.position = position
 
     def at(self, position: int) -> Refusal:
-        """Give the same refusal another place."""
+        """Return the same refusal for another position."""
         return Refusal(self.got, expected=self.expected, advice=self.advice, position=position)
 
 
 @contextmanager
 def raised_for(column: str, expected: str) -> Iterator[None]:
-    """Turn a refusal into the error that names the column and the element, counted from 1."""
+    """Turn a `Refusal` into an error that names the column and the element, counted from 1.
+
+    Args:
+        column: the name of the column.
+        expected: the expected type, unless the refusal says more.
+
+    Raises:
+        OutputContractError: code ``OUTPUT_TYPE``, if the block raises a `Refusal`.
+    """
     try:
         yield
     except Refusal as refusal:

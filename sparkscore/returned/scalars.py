@@ -1,4 +1,7 @@
-"""Turn one Python value into one value of a Spark type, exactly or not at all; runs on workers."""
+"""Convert one Python value to a Spark type without changing the value (worker).
+
+Each ``clean_…`` function returns the value for Arrow, or raises a `Refusal` if the value does not fit exactly.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sparkscore.returned import kinds
-from sparkscore.returned.kinds import describe, kind_of
+from sparkscore.returned import value_types
 from sparkscore.returned.refusal import DECLARE, Refusal
+from sparkscore.returned.value_types import describe, value_type
 
 Cleaner = Callable[[Any, pa.DataType], Any]
 
 INTEGER_RANGES: Final = {pa.int8(): 7, pa.int16(): 15, pa.int32(): 31, pa.int64(): 63}
 WHOLE_FLOATS: Final = (
-    "If the values are whole numbers, make them so with astype('Int64'); else declare the column double."
+    "If the values are whole numbers, convert them with astype('Int64'); if not, declare the column as double."
 )
 _FLOAT_BITS: Final = 32
 _DOUBLE_BITS: Final = 64
-_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the clock of timestamp_ntz has no zone
+_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a timestamp_ntz has no time zone
 _EPOCH_UTC: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 FIRST_MICROS: Final = (dt.date.min - dt.date(1970, 1, 1)) // _MICROSECOND
@@ -33,30 +36,30 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Give the function that cleans one value for a scalar type; None for nested types."""
+    """Return the function that converts one value to a scalar type, or None for a type that is not scalar."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Give the type in which cleaned values are built: microseconds for timestamps, else the type itself."""
+    """Return the type of the array that holds the converted values: integers (microseconds) for a timestamp."""
     return pa.int64() if pa.types.is_timestamp(type_) else type_
 
 
 def clean_boolean(value: Any, _type: pa.DataType) -> bool:
-    """Take only real booleans."""
-    if kind_of(value) != kinds.BOOLEAN:
+    """Return a boolean; numbers such as 0 and 1 are refused."""
+    if value_type(value) != value_types.BOOLEAN:
         raise Refusal(describe(value))
     return bool(value)
 
 
 def clean_integer(value: Any, type_: pa.DataType) -> int:
-    """Take integers within the type's range."""
-    kind = kind_of(value)
-    if kind == kinds.FLOAT:
+    """Return an integer within the range of the type; floats are refused, also whole ones."""
+    found = value_type(value)
+    if found == value_types.FLOAT:
         raise Refusal(describe(value), advice=WHOLE_FLOATS)
-    if kind != kinds.INTEGER:
+    if found != value_types.INTEGER:
         raise Refusal(describe(value))
     bits, number = INTEGER_RANGES[type_], int(value)
     if not -(1 << bits) <= number < 1 << bits:
@@ -65,18 +68,18 @@ def clean_integer(value: Any, type_: pa.DataType) -> int:
 
 
 def out_of_range(got: str, bits: int) -> Refusal:
-    """Refuse an integer that needs more bits."""
+    """Return the `Refusal` for an integer that needs more bits than the type has."""
     larger = "bigint" if bits < INTEGER_RANGES[pa.int64()] else "decimal(38,0)"
     return Refusal(f"{got} outside -2^{bits} to 2^{bits}-1", advice=f"Declare the column as {larger} in output.schema.")
 
 
 def clean_double(value: Any, _type: pa.DataType) -> float:
-    """Take floats and integers that a 64-bit float holds exactly."""
-    kind = kind_of(value)
-    if kind not in (kinds.FLOAT, kinds.INTEGER):
+    """Return a float or integer that a 64-bit float holds exactly."""
+    found = value_type(value)
+    if found not in (value_types.FLOAT, value_types.INTEGER):
         raise Refusal(describe(value))
-    # NOTE: NumPy compares an integer of its own with a float as two floats; Python compares exactly.
-    exact = int(value) if kind == kinds.INTEGER else value
+    # NOTE: NumPy compares a NumPy integer with a float as two floats; Python's integers are compared exactly.
+    exact = int(value) if found == value_types.INTEGER else value
     try:
         number = float(exact)
     except OverflowError:
@@ -87,9 +90,9 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
 
 
 def clean_float(value: Any, type_: pa.DataType) -> float:
-    """Take floats and integers that a 32-bit float holds exactly."""
+    """Return a float or integer that a 32-bit float holds exactly."""
     number = clean_double(value, type_)
-    # A native "f" makes infinity of what is too large; the comparison sees it.
+    # The native format "f" turns a number that is too large into infinity, which the comparison then refuses.
     narrow: float = struct.unpack("f", struct.pack("f", number))[0]
     if not (narrow == number or np.isnan(number)):
         raise inexact(describe(value), _FLOAT_BITS)
@@ -97,7 +100,7 @@ def clean_float(value: Any, type_: pa.DataType) -> float:
 
 
 def inexact(got: str, bits: int) -> Refusal:
-    """Refuse a number that a float of so many bits would round."""
+    """Return the `Refusal` for a number that a float of this many bits would round."""
     larger = "double" if bits == _FLOAT_BITS else "decimal or string"
     return Refusal(
         f"{got} that a {bits}-bit float cannot hold exactly",
@@ -106,13 +109,13 @@ def inexact(got: str, bits: int) -> Refusal:
 
 
 def clean_decimal(value: Any, type_: pa.DataType) -> Decimal:
-    """Take decimals and integers that fit precision and scale without rounding."""
-    if kind_of(value) not in (kinds.DECIMAL, kinds.INTEGER):
+    """Return a decimal or integer that fits precision and scale without rounding."""
+    if value_type(value) not in (value_types.DECIMAL, value_types.INTEGER):
         raise Refusal(describe(value))
     number = Decimal(value if isinstance(value, Decimal) else int(value))
     if not number.is_finite():
         raise Refusal(f"{describe(value)} that is NaN or infinite", advice="Return None for a missing decimal.")
-    # InvalidOperation is what quantize signals when the result needs more digits than the context has.
+    # quantize signals InvalidOperation if the result needs more digits than the context has.
     context = Context(prec=type_.precision, traps=[Inexact, InvalidOperation])
     try:
         return number.quantize(Decimal(1).scaleb(-type_.scale), context=context)
@@ -124,78 +127,85 @@ def clean_decimal(value: Any, type_: pa.DataType) -> Decimal:
 
 
 def clean_string(value: Any, _type: pa.DataType) -> str:
-    """Take text that UTF-8 can write."""
-    if kind_of(value) != kinds.STRING:
+    """Return a text that can be encoded as UTF-8."""
+    if value_type(value) != value_types.STRING:
         raise Refusal(describe(value))
     text = str.__str__(value)
     try:
         text.encode()
     except UnicodeEncodeError:
         raise Refusal(
-            f"{describe(value)} with a lone surrogate, which UTF-8 cannot write",
+            f"{describe(value)} with a lone surrogate, which UTF-8 cannot encode",
             advice="Decode the text with errors='replace', or declare the column as binary.",
         ) from None
     return text
 
 
 def clean_binary(value: Any, _type: pa.DataType) -> bytes:
-    """Take bytes, and memory that is plain bytes."""
-    if kind_of(value) != kinds.BINARY:
+    """Return bytes, also of a bytearray or of a memoryview of single bytes."""
+    if value_type(value) != value_types.BINARY:
         raise Refusal(describe(value))
     if isinstance(value, memoryview) and (value.format not in ("B", "b", "c") or value.ndim != 1):
-        raise Refusal("memoryview of something else than bytes", advice="Return bytes.")
+        raise Refusal("memoryview of items other than bytes", advice="Return bytes.")
     return bytes(value)
 
 
 def clean_date(value: Any, _type: pa.DataType) -> dt.date:
-    """Take dates; a datetime is not a date."""
-    if kind_of(value) != kinds.DATE:
-        is_moment = kind_of(value) in (kinds.TIMESTAMP, kinds.TIMESTAMP_NTZ)
-        zone = "" if kind_of(value) == kinds.TIMESTAMP else "_ntz"
-        advice = f"Call .date() on it, or declare the column as timestamp{zone}." if is_moment else DECLARE
+    """Return a date; a datetime is not a date and is refused."""
+    found = value_type(value)
+    if found != value_types.DATE:
+        is_datetime = found in (value_types.TIMESTAMP, value_types.TIMESTAMP_NTZ)
+        zone = "" if found == value_types.TIMESTAMP else "_ntz"
+        advice = f"Call .date() on it, or declare the column as timestamp{zone}." if is_datetime else DECLARE
         raise Refusal(describe(value), advice=advice)
     return dt.date(value.year, value.month, value.day)
 
 
 def clean_timestamp(value: Any, type_: pa.DataType) -> int:
-    """Take moments with a zone for timestamp and without one for timestamp_ntz, as microseconds since 1970."""
-    kind = kind_of(value)
-    wanted = kinds.TIMESTAMP_NTZ if type_.tz is None else kinds.TIMESTAMP
-    if kind != wanted:
-        raise (
-            wrong_zone(describe(value)) if kind in (kinds.TIMESTAMP, kinds.TIMESTAMP_NTZ) else Refusal(describe(value))
-        )
+    """Return a datetime as microseconds since 1970.
+
+    A timestamp takes datetimes with a time zone, a timestamp_ntz those without one.
+    """
+    found = value_type(value)
+    wanted = value_types.TIMESTAMP_NTZ if type_.tz is None else value_types.TIMESTAMP
+    if found != wanted:
+        is_datetime = found in (value_types.TIMESTAMP, value_types.TIMESTAMP_NTZ)
+        raise wrong_zone(describe(value)) if is_datetime else Refusal(describe(value))
     if isinstance(value, pd.Timestamp):
         value = value.to_datetime64()
     if isinstance(value, np.datetime64):
         return _micros_of_datetime64(value)
     epoch = _EPOCH if type_.tz is None else _EPOCH_UTC
-    moment = value.replace(tzinfo=None) if type_.tz is None else value
-    micros = int((moment - epoch) // _MICROSECOND)
+    time = value.replace(tzinfo=None) if type_.tz is None else value
+    micros = int((time - epoch) // _MICROSECOND)
     if not FIRST_MICROS <= micros <= LAST_MICROS:
         raise outside_years(describe(value))
     return micros
 
 
 def wrong_zone(got: str) -> Refusal:
-    """Refuse a moment with a zone where there is none, or the other way round."""
+    """Return the `Refusal` for a datetime with a time zone for a timestamp_ntz, or without one for a timestamp."""
     return Refusal(got, advice="Set or drop the zone with tz_localize, or declare timestamp (zone) or timestamp_ntz.")
 
 
 def outside_years(got: str) -> Refusal:
-    """Refuse a moment that Spark's calendar does not have."""
+    """Return the `Refusal` for a time outside of the years that Spark supports."""
     return Refusal(f"{got} outside the years 1 to 9999 (UTC)", advice="Return None, or declare the column as string.")
 
 
 def finer_than_micros(got: str) -> Refusal:
-    """Refuse a moment with nanoseconds."""
+    """Return the `Refusal` for a time with more precision than microseconds."""
     return Refusal(f"{got} finer than microseconds", advice="Round it with .round('us'), or return a bigint.")
 
 
 def micros_range(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """Give the first and last count of a time unit that Spark has; None for units too fine to reach that far.
+    """Return the range of a datetime64 dtype that Spark supports, as two integers in the dtype's unit.
 
-    NumPy multiplies a coarse unit into microseconds without looking for an overflow, so we look before.
+    Returns None for units finer than microseconds, in which every value is within Spark's range. NumPy does not check
+    for an overflow when it converts a coarse unit to microseconds, so callers check this range first.
+
+    Raises:
+        Refusal: the dtype has no unit.
     """
     unit = np.datetime_data(dtype)[0]
     if unit == "generic":

@@ -1,4 +1,4 @@
-"""Find the columns in a list of elements: scalars, arrays, tuples or dicts; runs on workers."""
+"""Split the elements that ``run()`` returned (scalars, arrays, tuples or dicts) into columns (worker)."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError, names
-from sparkscore.returned import kinds
+from sparkscore.returned import value_types
 from sparkscore.returned.forms import Form, Objects, Vector
-from sparkscore.returned.kinds import class_name, describe, is_missing, is_nan, kind_of_class
 from sparkscore.returned.objects import keys_difference
 from sparkscore.returned.refusal import STATE
+from sparkscore.returned.value_types import class_name, describe, is_missing, is_nan, value_type_of_class
 from sparkscore.signature.model_signature import is_optional
 from sparkscore.signature.same_name import keys_of
 
-#: Name of the only column of a result that names none.
+#: The name of the column of a result that has one column without a name.
 PREDICTION: Final = "prediction"
 _SCALAR: Final = "a scalar"
 _LIST: Final = "a list"
 _TUPLE: Final = "a tuple"
 _DICT: Final = "a dict"
 _COLUMNS_ADVICE: Final = (
-    "Return exactly these columns from each call; if they should be others, declare them in 'output.schema'."
+    "Return exactly these columns from each call, or declare the columns that you return in 'output.schema'."
 )
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of one length, not yet typed.
+    """Columns of equal length, before they are converted to a type.
 
     Attributes:
-        names: their names; None where they are known by position only, or are the one column of scalars or arrays.
-        forms: their values.
+        names: the names of the columns, or None if they are matched by position or are a single column without a name.
+        forms: the values of each column.
         count: the number of rows.
     """
 
@@ -46,14 +46,20 @@ class Columns:
 
 
 def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMNS_ADVICE) -> OutputContractError:
-    """Build the error for columns that are not those of the schema."""
+    """Return the error for columns or names that do not fit the schema."""
     return OutputContractError(
         code=ErrorCode.OUTPUT_COLUMNS, what=what, got=got, expected=expected, state=STATE, next_step=next_step
     )
 
 
 def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
-    """Say which columns the elements make; ``schema`` decides where a list could be an array or a row."""
+    """Return the columns that the elements form.
+
+    A list may be the value of an array column, or a row with one value per column: the schema decides.
+
+    Raises:
+        OutputContractError: codes ``OUTPUT_SHAPE`` and ``OUTPUT_COLUMNS``: the elements do not form columns.
+    """
     if isinstance(form, Objects):
         return _columns_of_objects(form, schema)
     if isinstance(form, Vector):
@@ -68,12 +74,12 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
 
 
 def takes_lists(schema: pa.Schema | None) -> bool:
-    """Tell whether a list is one value: without a schema, or for a single column of arrays."""
+    """Whether a list is one value: there is no schema, or the schema is a single column of arrays."""
     return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
 
 
 def columns_of_matrix(matrix: Vector) -> list[Form]:
-    """Give the columns of a matrix."""
+    """Return the columns of a matrix."""
     masks = [None if matrix.mask is None else matrix.mask[:, index] for index in range(matrix.data.shape[1])]
     return [Vector(matrix.data[:, index], mask, matrix.is_utc) for index, mask in enumerate(masks)]
 
@@ -81,14 +87,14 @@ def columns_of_matrix(matrix: Vector) -> list[Form]:
 def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
     shape = _common_shape(objects)
     if shape is None:
-        return _columns_of_nothing(len(objects.items), schema)
+        return _columns_of_nulls(len(objects.items), schema)
     if shape == _SCALAR:
         return Columns(None, [objects], len(objects.items))
     items = [None if is_missing(item) or is_nan(item) else item for item in objects.items]
     if shape == _DICT:
         if _are_maps(items, schema):
             return Columns(None, [Objects(items)], len(items))
-        # What an MLflow signature calls optional may be absent from any dict, and is NULL then.
+        # A field that an MLflow signature calls optional may be absent from any dict; it is then NULL.
         absent = dict.fromkeys(field.name for field in schema or () if is_optional(field))
         return _columns_of_dicts([None if item is None else {**absent, **item} for item in items] if absent else items)
     if shape == _LIST and takes_lists(schema) and (schema is not None or all(map(_is_homogeneous, items))):
@@ -96,13 +102,17 @@ def _columns_of_objects(objects: Objects, schema: pa.Schema | None) -> Columns:
     return _columns_of_rows(items, None if schema is None else len(schema))
 
 
-def _columns_of_nothing(count: int, schema: pa.Schema | None) -> Columns:
-    nothing: Form = Objects([None] * count)
-    return Columns(None, [nothing] * (1 if schema is None else len(schema)), count)
+def _columns_of_nulls(count: int, schema: pa.Schema | None) -> Columns:
+    nulls: Form = Objects([None] * count)
+    return Columns(None, [nulls] * (1 if schema is None else len(schema)), count)
 
 
 def _common_shape(objects: Objects) -> str | None:
-    """Give the one shape of all elements; None when all are NULL."""
+    """Return the shape that all elements have, or None if all are NULL.
+
+    Raises:
+        OutputContractError: code ``OUTPUT_SHAPE``: two elements have different shapes.
+    """
     shapes: dict[str, int] = {}
     for index, item in enumerate(objects.items):
         if not is_missing(item):
@@ -117,7 +127,7 @@ def _common_shape(objects: Objects) -> str | None:
             got=f"{other} ({class_name(objects.items[position])})",
             expected=f"{first} like element {start + 1}",
             state=STATE,
-            next_step="Return elements of one shape: all scalars, all lists of one kind, all tuples, or all dicts.",
+            next_step="Return elements of one shape: all scalars, all lists, all tuples, or all dicts.",
         )
     return next(iter(shapes), None)
 
@@ -137,7 +147,7 @@ def _shape(item: Any) -> str:
 
 
 def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
-    """Whether dicts are the values of the only column, which is declared as a map, and not rows of columns."""
+    """Whether dicts are values of a single column that is declared as a map, instead of rows with a key per column."""
     if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
         return False
     column, dicts = schema.field(0), [item for item in items if item is not None]
@@ -145,15 +155,15 @@ def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
 
 
 def _is_homogeneous(item: Any) -> bool:
-    """Tell whether a list's values are all of one kind, so that they are one array; integers and floats are numbers."""
+    """Whether the values of a list have one type, so that the list is an array; integers and floats may be mixed."""
     if item is None or (isinstance(item, np.ndarray) and item.dtype != object):
         return True
-    groups = {kind_of_class(cls) for cls in set(map(type, item))} - {kinds.MISSING}
-    return len(groups) <= 1 or groups == {kinds.INTEGER, kinds.FLOAT}
+    groups = {value_type_of_class(cls) for cls in set(map(type, item))} - {value_types.MISSING}
+    return len(groups) <= 1 or groups == {value_types.INTEGER, value_types.FLOAT}
 
 
 def _columns_of_rows(items: list[Sequence[Any] | None], width: int | None) -> Columns:
-    is_free = width is None
+    is_undeclared = width is None
     for index, item in enumerate(items):
         if item is None:
             continue
@@ -169,7 +179,7 @@ def _columns_of_rows(items: list[Sequence[Any] | None], width: int | None) -> Co
     forms: list[Form] = [
         Objects([None if item is None else item[index] for item in items]) for index in range(width or 0)
     ]
-    return Columns(positional_names(len(forms)) if is_free else None, forms, len(items))
+    return Columns(positional_names(len(forms)) if is_undeclared else None, forms, len(items))
 
 
 def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
@@ -197,12 +207,12 @@ def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
 
 
 def positional_names(count: int) -> list[str]:
-    """Name columns that have no names: ``c0``, ``c1`` and so on."""
+    """Return names for columns that have none: ``c0``, ``c1`` and so on."""
     return [f"c{index}" for index in range(count)]
 
 
 def are_positions(found: Sequence[Any]) -> bool:
-    """Whether pandas has numbered the columns, since nobody has named them: 0, 1 and so on, in this order."""
+    """Whether the column names are 0, 1 and so on, in this order, as pandas numbers columns without names."""
     return bool(found) and all(
         isinstance(name, (int, np.integer)) and not isinstance(name, bool) and name == index
         for index, name in enumerate(found)
@@ -210,7 +220,13 @@ def are_positions(found: Sequence[Any]) -> bool:
 
 
 def refuse_numbers(found: Sequence[Any]) -> None:
-    """Refuse numbers among the names of a DataFrame's columns, which say neither a name nor a position."""
+    """Raise an error if a column of a DataFrame is named by a number.
+
+    Called for columns that are not numbered from 0: such a number is neither a name nor a position.
+
+    Raises:
+        OutputContractError: code ``OUTPUT_COLUMNS``, with the number.
+    """
     for position, name in enumerate(found, 1):
         if isinstance(name, (int, np.integer)) and not isinstance(name, bool):
             raise column_error(
@@ -222,7 +238,11 @@ def refuse_numbers(found: Sequence[Any]) -> None:
 
 
 def check_names(found: Iterable[Any]) -> None:
-    """Refuse column names that a table cannot have."""
+    """Raise an error if a column name is not a text, is empty or occurs twice, or if there are no columns.
+
+    Raises:
+        OutputContractError: code ``OUTPUT_COLUMNS``, with the position or the name.
+    """
     seen: set[str] = set()
     for position, name in enumerate(found, 1):
         if not isinstance(name, str) or not name:

@@ -1,4 +1,4 @@
-"""Turn what a scoring script's ``run()`` returned into a typed Arrow table; runs on workers."""
+"""Convert the value that a scoring script's ``run()`` returned to a typed Arrow table (worker)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sparkscore.errors import OutputContractError, names
 from sparkscore.returned.coercion import coerce
 from sparkscore.returned.forms import Form, Objects, Vector, open_values
 from sparkscore.returned.inference import infer_type
-from sparkscore.returned.kinds import describe
 from sparkscore.returned.nulls import refuse_nulls
 from sparkscore.returned.refusal import STATE
 from sparkscore.returned.shapes import (
@@ -29,24 +28,25 @@ from sparkscore.returned.shapes import (
     positional_names,
     refuse_numbers,
 )
+from sparkscore.returned.value_types import describe
 
 _FRAMES: Final = (pd.DataFrame, pa.Table, pa.RecordBatch)
-_EXTENSION: Final = pd.api.extensions.ExtensionArray  # what ``.array`` and ``.values`` of a Series may give
+_EXTENSION: Final = pd.api.extensions.ExtensionArray  # the type of ``.array``, and often of ``.values``, of a Series
 _LISTS: Final = (list, tuple, pd.Series, pd.Index, _EXTENSION, pa.Array, pa.ChunkedArray, Iterator)
 _ADVICE: Final = "Return one element per item, or a DataFrame; wrap a single value in a list."
 _DICT_ADVICE: Final = "Return a table of it, pd.DataFrame(returned), or one element per item."
 _LENGTHS: Final = frozenset(
-    kind.__len__ for kind in (list, tuple, pd.DataFrame, pd.Series, pd.Index, pa.Array, pa.ChunkedArray)
+    container.__len__ for container in (list, tuple, pd.DataFrame, pd.Series, pd.Index, pa.Array, pa.ChunkedArray)
 )
 
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """Several outputs of a model, each with a value for every item: arrays of any dimension, lists, Arrow arrays.
+    """Several outputs of a model, each with one value for every item.
 
     Attributes:
-        columns: the values by the output's name; a list of dicts is a map where the schema says so.
-        labels: labels of the rows, where they came as pandas rows.
+        columns: for the name of each output, its values as an array of any dimension, a list or an Arrow array.
+        labels: the index of the rows, if the model returned a pandas object.
     """
 
     columns: Mapping[str, Any]
@@ -55,12 +55,12 @@ class NamedColumns:
 
 @dataclass(frozen=True)
 class Returned:
-    """What ``run()`` returned, as a table.
+    """The value that ``run()`` returned, as a table.
 
     Attributes:
-        table: the rows, with the schema's types where there is one.
-        elements: how many elements came back: rows of a frame, or entries of a list.
-        is_frame: a DataFrame or Arrow table came back, which may have any number of rows.
+        table: the rows, with the types of the schema if there is one.
+        elements: the number of returned elements: rows of a DataFrame or table, or entries of a list.
+        is_frame: whether a DataFrame or Arrow table was returned, which may have any number of rows.
     """
 
     table: pa.Table
@@ -69,27 +69,29 @@ class Returned:
 
 
 def count_elements(returned: Any) -> int | None:
-    """Count what came back without looking into it; None where only `tabulate` can tell."""
+    """Return the number of elements that ``run()`` returned, or None if only `tabulate` can count them."""
     if isinstance(returned, (pa.Table, pa.RecordBatch)):
         return int(returned.num_rows)
     if isinstance(returned, np.ndarray):
         return len(returned) if returned.ndim else None
-    # A length of the user's own making may raise, or lie.
+    # A `__len__` that the user defined may raise an error or return a wrong number.
     return len(returned) if getattr(type(returned), "__len__", None) in _LENGTHS else None
 
 
 def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
-    """Turn what ``run()`` returned into a table.
+    """Convert the value that ``run()`` returned to a table.
 
-    Without ``schema`` the columns' names and types are found: a scalar or an array of one kind is ``prediction``, a
-    tuple or mixed list is ``c0, c1 …``, and so is a DataFrame whose columns nobody named (0, 1 …); a dict has its keys.
-    With it, columns are taken by name (dicts, frames) or by position (tuples, DataFrames without names), and nothing
-    but the schema's columns is accepted. An iterator is consumed, once, and what it raises passes. ``returned`` is not
-    changed, and the table shares no memory with a NumPy array.
+    Without a schema, names and types are inferred. Scalars and arrays of one type form the column ``prediction``.
+    Tuples, mixed lists and DataFrames without column names form the columns ``c0``, ``c1`` and so on. The columns of
+    dicts are named by their keys. With a schema, columns are matched by name (dicts, DataFrames) or by position
+    (tuples, DataFrames without column names), and no other columns are accepted.
+
+    An iterator is consumed once, and its exceptions are not caught. ``returned`` is not changed, and the table shares
+    no memory with a NumPy array.
 
     Raises:
-        OutputContractError: codes ``OUTPUT_KIND``, ``OUTPUT_SHAPE``, ``OUTPUT_COLUMNS``, ``OUTPUT_TYPE``,
-            ``OUTPUT_ALL_NULL``, ``OUTPUT_NULL``.
+        OutputContractError: the value does not fit. Codes ``OUTPUT_KIND``, ``OUTPUT_SHAPE``, ``OUTPUT_COLUMNS``,
+            ``OUTPUT_TYPE``, ``OUTPUT_ALL_NULL``, ``OUTPUT_NULL``.
     """
     if isinstance(returned, NamedColumns):
         columns = _columns_of_named(returned, schema)
@@ -97,19 +99,19 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     if isinstance(returned, _FRAMES):
         columns = _columns_of_frame(returned, schema)
         return Returned(_build(columns, schema), columns.count, is_frame=True)
-    if not _is_of_values(returned):
-        raise _wrong_kind(returned)
+    if not _has_elements(returned):
+        raise _wrong_type(returned)
     if isinstance(returned, np.ndarray) and returned.dtype.names:
         return tabulate(NamedColumns({name: returned[name] for name in returned.dtype.names}), schema)
     form = open_values(returned)
     columns = find_columns(form, schema)
     if not columns.count:
-        columns = Columns(None, [], 0)  # an empty array's type is chance: np.array([]) is double
+        columns = Columns(None, [], 0)  # the type of an empty array says nothing: np.array([]) is double
     return Returned(_build(columns, schema), columns.count, is_frame=False)
 
 
-def _is_of_values(returned: Any) -> bool:
-    """Whether something has an element for each item, in an order; Python iterates over texts, dicts and sets, too."""
+def _has_elements(returned: Any) -> bool:
+    """Whether a value is an ordered collection of elements; texts, dicts and sets are iterable, but do not count."""
     if isinstance(returned, np.ndarray):
         return bool(returned.ndim)
     return isinstance(returned, _LISTS)
@@ -120,7 +122,7 @@ def _columns_of_frame(frame: Any, schema: pa.Schema | None) -> Columns:
         found, count = list(frame.columns), len(frame)
         values: list[Any] = [frame.iloc[:, index] for index in range(len(found))]
         if are_positions(found):
-            # As with tuples, nobody has named them: by position where the columns are declared.
+            # Columns without names are like tuples: they are matched by position if columns are declared.
             forms = [open_values(column) for column in values]
             return Columns(positional_names(len(found)) if schema is None else None, forms, count)
         refuse_numbers(found)
@@ -136,12 +138,12 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
     found = list(named.columns)
     check_names(found)
     for name, values in named.columns.items():
-        if not _is_of_values(values):
+        if not _has_elements(values):
             raise column_error(
                 f"output '{name}' of the model",
                 got=describe(values),
                 expected="a list or an array, with a value for each item",
-                next_step="Let the model return a value for each item, also where all are the same.",
+                next_step="Let the model return one value for each item, even if all values are the same.",
             )
     forms = [open_values(values) for values in named.columns.values()]
     counts = [len(form.data if isinstance(form, Vector) else _items_of(form)) for form in forms]
@@ -149,7 +151,7 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
         raise column_error(
             "the model's outputs",
             got=f"{min(counts)} to {max(counts)} values",
-            expected="as many values in each, one for an item",
+            expected="the same number of values in each, one per item",
             next_step="Correct the model; each output has a value for every item.",
         )
     if schema is None:
@@ -158,9 +160,11 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
 
 
 def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) -> Columns:
-    """Give each output its declared column; the parts of those that have none fill the columns that are left.
+    """Return the outputs as the declared columns.
 
-    So a deployment may declare a column for each value of a matrix, such as the probability of each class.
+    An output with the name of a declared column becomes this column. The columns of the other outputs, which may be
+    matrices, become the remaining declared columns in their order: a deployment may thus declare one column for the
+    probability of each class.
     """
     declared = {field.name: field.type for field in schema}
     columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}
@@ -174,13 +178,13 @@ def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) 
 
 
 def _undeclared(others: list[str], left: list[str], taken: list[str], count: int) -> OutputContractError:
-    """Make the error for outputs that do not fill the declared columns, and name both."""
-    beside = f" beside {names(taken)}" if taken else ""
-    told = f", one for each of {names(left)}" if left else ""
+    """Return the error for outputs whose number of columns is not that of the declared columns."""
+    besides = f" besides {names(taken)}" if taken else ""
+    one_each = f", one for each of {names(left)}" if left else ""
     return column_error(
         "the model's outputs",
-        got=f"{count} value(s) each{beside}",
-        expected=f"{len(left)}{told}" + (f"; not declared: {names(others)}" if others else ""),
+        got=f"{count} value(s) each{besides}",
+        expected=f"{len(left)}{one_each}" + (f"; not declared: {names(others)}" if others else ""),
         next_step="Declare exactly these columns with 'output.schema', or leave it out.",
     )
 
@@ -190,7 +194,7 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Take a matrix of one column for a column where a scalar is declared."""
+    """Return a matrix of one column as that column, if a scalar is declared; any other form as it is."""
     if pa.types.is_list(type_) or (isinstance(form, Vector) and form.data.ndim != 2):  # noqa: PLR2004 - a matrix
         return form
     parts = _parts_of(form)
@@ -198,15 +202,15 @@ def _flat(form: Form, type_: pa.DataType) -> Form:
 
 
 def _parts_of(form: Form) -> list[Form]:
-    """Give the columns of a matrix; anything else as it is."""
+    """Return the columns of a matrix, or a form that is not a matrix as the only column."""
     if isinstance(form, Vector):
         return columns_of_matrix(form) if form.data.ndim > 1 else [form]
     items = form.items if isinstance(form, Objects) else []
-    # A matrix of texts is a list of its rows.
+    # The form of a matrix of texts is a list of its rows.
     widths = {len(item) if isinstance(item, np.ndarray) and item.ndim == 1 else 0 for item in items}
     if len(widths) != 1 or 0 in widths:
         return [form]
-    return [Objects([item[place] for item in items]) for place in range(widths.pop())]
+    return [Objects([item[index] for item in items]) for index in range(widths.pop())]
 
 
 def _build(columns: Columns, schema: pa.Schema | None) -> pa.Table:
@@ -248,7 +252,7 @@ def _forms_in_order(columns: Columns, schema: pa.Schema) -> list[Form]:
     return [by_name[name] for name in schema.names]
 
 
-def _wrong_kind(returned: Any) -> OutputContractError:
+def _wrong_type(returned: Any) -> OutputContractError:
     return OutputContractError(
         code=ErrorCode.OUTPUT_KIND,
         what="run()",

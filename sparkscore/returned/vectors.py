@@ -1,7 +1,7 @@
-"""Turn a typed NumPy array into an Arrow array of a Spark type as a whole, exactly or not at all; runs on workers.
+"""Convert a typed NumPy array to an Arrow array of a Spark type without changing any value (worker).
 
-NOTE: every result owns its memory. ``pa.array`` would share the array's, and a scoring script may write its next
-mini-batch's results into the same array.
+NOTE: every result owns its memory. ``pa.array`` would share the memory of the NumPy array, and a scoring script may
+write the results of its next mini-batch into the same array.
 """
 
 from __future__ import annotations
@@ -26,16 +26,20 @@ _FLOATS: Final[dict[pa.DataType, tuple[np.dtype[Any], int]]] = {
 
 
 def convert_vector(vector: Vector, type_: pa.DataType) -> pa.Array:
-    """Convert all elements, or refuse one of them."""
+    """Convert a NumPy array to an Arrow array of the type; rows of a matrix become lists.
+
+    Raises:
+        Refusal: an element cannot be converted exactly.
+    """
     if vector.data.ndim > 1:
         return _convert_rows(vector, type_)
     start = first_valid(vector)
     if start is None:
         return pa.nulls(len(vector.data), type_)
-    kind = vector.data.dtype.kind
-    convert = next((convert for kinds, fits, convert in _CONVERTERS if kind in kinds and fits(type_)), None)
-    if convert is None or (kind == "M" and vector.is_utc != (type_.tz is not None)):
-        raise _wrong_kind(vector, type_).at(start)
+    code = vector.data.dtype.kind
+    convert = next((convert for codes, fits, convert in _CONVERTERS if code in codes and fits(type_)), None)
+    if convert is None or (code == "M" and vector.is_utc != (type_.tz is not None)):
+        raise _wrong_type(vector, type_).at(start)
     return convert(vector, type_)
 
 
@@ -62,7 +66,7 @@ def _integers(vector: Vector, type_: pa.DataType) -> pa.Array:
     bits = scalars.INTEGER_RANGES[type_]
     visible = _visible(vector)
     if int(visible.min()) < -(1 << bits) or int(visible.max()) >= 1 << bits:
-        # Compared as Python integers: NumPy 1 compares uint64 with a negative number as floats.
+        # The numbers are compared as Python integers: NumPy 1 compares uint64 with a negative number as floats.
         outside = (not -(1 << bits) <= int(number) < 1 << bits for number in visible)
         raise scalars.out_of_range(_got(vector), bits).at(_position(vector, list(outside)))
     return _owned(vector, vector.data.astype(f"i{(bits + 1) // 8}"), type_)
@@ -82,7 +86,7 @@ def _floats(vector: Vector, type_: pa.DataType) -> pa.Array:
 
 
 def _inexact_integers(visible: npt.NDArray[Any], dtype: np.dtype[Any], digits: int) -> npt.NDArray[np.bool_]:
-    """Find integers that a float would round; only those beyond the float's digits need a closer look."""
+    """Return a mask of the integers that a float would round; none if all are within the float's precision."""
     wrong = np.zeros(len(visible), bool)
     limit = 1 << digits
     if -limit <= int(visible.min()) and int(visible.max()) <= limit:
@@ -116,9 +120,9 @@ def _timestamps(vector: Vector, type_: pa.DataType) -> pa.Array:
     micros = visible.astype("M8[us]").astype(np.int64)
     outside = (micros < scalars.FIRST_MICROS) | (micros > scalars.LAST_MICROS)
     _refuse_where(vector, outside, scalars.outside_years(_got(vector)))
-    places = np.zeros(len(hidden), np.int64)
-    places[~hidden] = micros
-    return pa.array(places, pa.int64(), mask=hidden).cast(type_)
+    filled = np.zeros(len(hidden), np.int64)
+    filled[~hidden] = micros
+    return pa.array(filled, pa.int64(), mask=hidden).cast(type_)
 
 
 def _refuse_where(vector: Vector, wrong: npt.NDArray[np.bool_], refusal: Refusal) -> None:
@@ -126,7 +130,7 @@ def _refuse_where(vector: Vector, wrong: npt.NDArray[np.bool_], refusal: Refusal
         raise refusal.at(_position(vector, wrong))
 
 
-def _wrong_kind(vector: Vector, type_: pa.DataType) -> Refusal:
+def _wrong_type(vector: Vector, type_: pa.DataType) -> Refusal:
     got = _got(vector)
     if vector.data.dtype.kind == "f" and type_ in scalars.INTEGER_RANGES:
         return Refusal(got, advice=scalars.WHOLE_FLOATS)
@@ -146,7 +150,7 @@ def _visible(vector: Vector) -> npt.NDArray[Any]:
 
 
 def _position(vector: Vector, wrong: npt.NDArray[np.bool_] | list[bool]) -> int:
-    """Give the index, among all elements, of the first wrong one among the visible."""
+    """Return the index, among all elements, of the first wrong element; ``wrong`` covers those that are not NULL."""
     index = int(np.argmax(wrong))
     return index if vector.mask is None else int(np.flatnonzero(~vector.mask)[index])
 

@@ -1,4 +1,4 @@
-"""The columns that a model or a result has, and their types as Spark DDL (driver and worker)."""
+"""The columns of models and results: read and write Spark DDL, match a model's inputs (driver and worker)."""
 
 from __future__ import annotations
 

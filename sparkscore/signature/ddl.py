@@ -1,4 +1,4 @@
-"""Read and write Spark DDL as Arrow schemas; runs on the driver and on workers, without Spark.
+"""Parse Spark DDL into Arrow schemas, without Spark (driver and worker).
 
 Grammar: columns ``name[:] type [NOT NULL] [COMMENT 'text']`` joined by commas, and the same inside ``struct<…>``.
 Source: Spark's ``SqlBaseParser.g4``, rules ``colTypeList``, ``complexColTypeList`` and ``dataType``.
@@ -46,7 +46,7 @@ _REFUSED: Final = {
     "geometry": "Arrow has no geometry; use binary (WKB)",
     "geography": "Arrow has no geography; use binary (WKB)",
 }
-#: Words of Spark's DDL that only Spark's own parser reads to the end.
+#: Words that `parse_ddl` refuses, but that Spark's own parser may accept.
 OF_SPARK_ONLY: Final = frozenset({*_REFUSED, "collate", "default", "generated"})
 # What Spark's lexer reads as a number rather than as a name: 12, 1e5, 1L, 2.0D without its dot.
 _NUMBER: Final = re.compile(r"[0-9]+(e[0-9]+)?(l|s|y|d|f|bd)?", re.IGNORECASE)
@@ -54,17 +54,17 @@ _KNOWN: Final = (*_SCALARS, *_ALIASES, *_DECIMALS, *_NESTED)
 
 
 def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> pa.Schema:
-    """Read a Spark DDL text as an Arrow schema.
-
-    Args:
-        ddl: the text.
-        setting: what a message calls the text.
-        code: the code of such a message.
+    """Parse a schema that is written as Spark DDL.
 
     ``NOT NULL`` becomes ``nullable=False``; a ``COMMENT`` becomes the field's metadata ``comment``.
 
+    Args:
+        ddl: the schema, for example ``id bigint, x double``.
+        setting: the setting that error messages name.
+        code: the error code if the text cannot be parsed.
+
     Raises:
-        ConfigError: with the character at which the text stops making sense.
+        ConfigError: the text is not valid DDL; the message has the position of the error.
 
     >>> parse_ddl("prediction double, probs array<double>").field("probs").type.value_type
     DataType(double)
@@ -74,7 +74,7 @@ def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorC
 
 @dataclass
 class _Parser:
-    """Recursive descent over the tokens; the last token is always END."""
+    """A recursive-descent parser over tokens, the last of which is END."""
 
     tokens: list[Token]
     setting: str
@@ -83,10 +83,10 @@ class _Parser:
     depth: int = 0
 
     def schema(self) -> list[pa.Field]:
-        if self._peek().kind == END:
+        if self._peek().type == END:
             self._fail("a text without columns", "at least one column")
         fields = list(self._type()) if self._is_lone_struct() else self._fields()
-        if self._peek().kind != END:
+        if self._peek().type != END:
             self._fail(self._peek().shown, "a comma or the end")
         return fields
 
@@ -118,27 +118,27 @@ class _Parser:
         if not nullable and not self._accept_word("null"):
             self._fail(self._peek().shown, "NULL after NOT")
         comment = self._comment() if self._accept_word("comment") else None
-        if self._peek().kind == "word":
+        if self._peek().type == "word":
             self._fail(self._peek().shown, "NOT NULL, then COMMENT, then a comma or the end")
         return nullable, comment
 
     def _comment(self) -> str:
         token = self._take()
-        if token.kind != "text":
+        if token.type != "text":
             self._fail(token.shown, "the comment in quotes", token)
         return unquote(token.text)
 
     def _name(self) -> str:
         token = self._take()
-        if token.kind == "quoted" and len(token.text) > len("``"):
+        if token.type == "quoted" and len(token.text) > len("``"):
             return token.text[1:-1].replace("``", "`")
-        if token.kind != "word" or _NUMBER.fullmatch(token.text):
-            self._fail(token.shown, "a column name (in backticks if it has other signs than letters, digits, _)", token)
+        if token.type != "word" or _NUMBER.fullmatch(token.text):
+            self._fail(token.shown, "a column name (in backticks unless it has letters, digits and _ only)", token)
         return token.text
 
     def _type(self) -> pa.DataType:
         token = self._take()
-        if token.kind != "word":
+        if token.type != "word":
             self._fail(token.shown, "a type", token)
         name = _ALIASES.get(token.text.lower(), token.text.lower())
         if name in _NESTED:
@@ -200,12 +200,12 @@ class _Parser:
 
     def _take(self) -> Token:
         token = self._peek()
-        if token.kind != END:
+        if token.type != END:
             self.next_index += 1
         return token
 
     def _accept(self, sign: str) -> bool:
-        found = self._peek().kind == "sign" and self._peek().text == sign
+        found = self._peek().type == "sign" and self._peek().text == sign
         self.next_index += found
         return found
 

@@ -1,4 +1,4 @@
-"""Cut Spark DDL into tokens; runs on the driver and on workers, without Spark."""
+"""Split Spark DDL into tokens, without Spark (driver and worker)."""
 
 from __future__ import annotations
 
@@ -30,29 +30,35 @@ _LETTERS: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "
 
 @dataclass(frozen=True)
 class Token:
-    """One piece of a DDL text: a word, a quoted name, a text, a sign, or the end."""
+    """One token of a DDL text.
 
-    kind: str
+    Attributes:
+        type: ``word``, ``quoted`` (a name in backticks), ``text`` (a string literal), ``sign`` or END.
+        text: the characters of the token, with their quotes.
+        start: the index of its first character.
+    """
+
+    type: str
     text: str
     start: int
 
     @property
     def shown(self) -> str:
         """The token as an error message shows it."""
-        if self.kind == END:
+        if self.type == END:
             return "the end of the text"
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Tell whether this is the given keyword, in any case."""
-        return self.kind == "word" and self.text.lower() == word
+        """Whether the token is the given keyword, in upper or lower case."""
+        return self.type == "word" and self.text.lower() == word
 
 
 def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> list[Token]:
-    """Cut the text into tokens, the last of which is END.
+    """Split a DDL text into tokens, the last of which is END.
 
     Raises:
-        ConfigError: a sign that DDL does not know or a quote that never closes.
+        ConfigError: there is a character that DDL does not use, or a quote that is not closed.
     """
     tokens, position, end = [], 0, len(ddl.rstrip())
     while position < end:
@@ -65,7 +71,7 @@ def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCo
 
 
 def unquote(literal: str) -> str:
-    """Read a quoted SQL text, with Spark's backslash escapes and doubled quotes."""
+    """Return the value of a quoted SQL string, in which Spark allows backslash escapes and doubled quotes."""
     return _ESCAPE.sub(_unescape, literal[1:-1])
 
 
@@ -86,5 +92,5 @@ def _unknown_sign(ddl: str, position: int, setting: str, code: ErrorCode) -> Con
         what=f"{setting} at character {start + 1}",
         got=f"'{ddl[start]}'",
         expected="a name, a type, or one of < > ( ) , :",
-        next_step="Put names with other signs than letters, digits and _ in backticks, and close every quote.",
+        next_step="Put names with characters other than letters, digits and _ in backticks, and close every quote.",
     )

@@ -12,11 +12,11 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.model_signature import ColumnInput, Feed, ModelInput, TensorInput
 from sparkscore.signature.naming import type_name
-from sparkscore.signature.widening import is_checked, is_exact, is_of_kind, is_rounded, without_absent
+from sparkscore.signature.widening import is_checked, is_exact, is_in_group, is_list, is_rounded, without_absent
 from sparkscore.yaml_lines import yaml_list
 
-_LISTED: Final = 10
-_NAMED: Final = 3
+_SHOWN_PROBLEMS: Final = 10
+_SHOWN_NAMES: Final = 3
 _UNNAMED: Final = "input"
 _ROUND: Final = "model.round_inputs: true"
 _NULL_TEXT_ADVICE: Final = (
@@ -36,44 +36,51 @@ def match_inputs(
     rounds: bool,
     order_doubt: str = "",
 ) -> tuple[Feed, ...]:
-    """Decide which columns each input of the model gets.
+    """Return the columns that each input of the model gets.
 
-    Columns are matched by exact name, or by position where the signature has no names. A tensor gets the columns that
-    are chosen for it, the column of its name, or, as the only input, all columns. Columns that the model does not ask
-    for are not given to it. Types are widened where that is exact.
+    Columns are matched by their exact names, or by position if the signature has no names. A tensor gets the columns
+    that are chosen for it, the column with its name, or all columns if it is the only input. The model does not get
+    other columns. Values are cast to the model's types if the cast is exact.
 
     Args:
-        inputs: what the model takes.
-        columns: the input's columns; None where the items are files.
-        chosen: columns by the name of the model's input; ``input`` stands for one that has no name.
+        inputs: the inputs of the model.
+        columns: the columns of the input, or None if the items are files.
+        chosen: the columns that ``model.inputs`` chooses, by the name of the model's input; the name of an input that
+            has none is ``input``.
         rounds: whether numbers may be rounded to the model's floats.
-        order_doubt: why the order of the columns is not known, so that none may be taken by position.
+        order_doubt: the reason why the order of the columns is unknown, so that they cannot be matched by position;
+            empty if the order is known.
 
     Returns:
-        the model's inputs in their order; optional ones that the input does not have are left out.
+        the model's inputs in their order, without optional ones for which the input has no column.
 
     Raises:
-        SignatureMismatchError: with every column that does not fit: what it is and what the model expects.
+        SignatureMismatchError: columns do not fit; the message lists each with its type and the expected type.
     """
     matcher = _Matcher(columns or pa.schema([]), order_doubt, rounds=rounds)
     matcher.check_chosen(chosen, inputs)
     if columns is None:
         feeds = [_feed_of_files(inputs)]
-    elif all(isinstance(one, ColumnInput) and one.name is None for one in inputs):
+    elif all(isinstance(model_input, ColumnInput) and model_input.name is None for model_input in inputs):
         feeds = matcher.by_position(inputs, chosen.get(_UNNAMED))
     else:
-        feeds = [feed for one in inputs if (feed := matcher.feed(one, chosen, is_only=len(inputs) == 1)) is not None]
+        is_only = len(inputs) == 1
+        found = [matcher.feed(model_input, chosen, is_only=is_only) for model_input in inputs]
+        feeds = [feed for feed in found if feed is not None]
     matcher.refuse_problems()
     return tuple(feeds)
 
 
 def order_advice(columns: Sequence[str]) -> str:
-    """Give the line that puts columns in an order."""
+    """Return the advice to put columns in the model's order, with these columns as the example."""
     return f"Name the columns in the model's order: 'input.columns: {yaml_list(columns)}'."
 
 
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
-    """Write where the model's inputs come from: a line each, one for all columns of a type that go by name."""
+    """Return lines for the log that say which columns each input of the model gets.
+
+    Inputs that get the column of the same name are joined into one line for each type.
+    """
     by_type: dict[str, list[str]] = {}
     lines = []
     for feed in feeds:
@@ -81,39 +88,40 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
             by_type.setdefault(_type_text(feed.type), []).append(str(feed.name))
         else:
             lines.append(f"{_input_text(feed)} <- {_columns_text(feed.columns)}")
-    return [*(f"{kind} {_columns_text(found)}, by name" for kind, found in by_type.items()), *lines]
+    return [*(f"{type_text} {_columns_text(found)}, by name" for type_text, found in by_type.items()), *lines]
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Name the columns in which the model has no way to take a NULL, with the type that they become."""
+    """Return the columns for whose NULLs the model has no value, with the types that they are cast to."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
 
 
 def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None:
-    """Refuse NULLs that are known before anything is scored.
+    """Raise an error if columns have NULLs for which the model has no value; called before scoring.
 
     Args:
         feeds: the model's inputs.
-        counts: number of NULLs by column.
+        counts: the number of NULLs in each column, as far as it is known.
 
     Raises:
-        SignatureMismatchError: with every such column.
+        SignatureMismatchError: there are such columns; the message lists them.
     """
     wanted = columns_without_null(feeds)
     problems = [
-        f"column '{column}': got {counts[column]:,} NULLs, expected {_type_text(kind)} without NULL"
-        for column, kind in wanted.items()
+        f"column '{column}': got {counts[column]:,} NULLs, expected {_type_text(arrow_type)} without NULL"
+        for column, arrow_type in wanted.items()
         if counts.get(column)
     ]
     if problems:
-        are_texts = all(is_of_kind(kind, "text") for column, kind in wanted.items() if counts.get(column))
+        found = [arrow_type for column, arrow_type in wanted.items() if counts.get(column)]
+        are_texts = all(is_in_group(arrow_type, "text") for arrow_type in found)
         raise _mismatch(problems, _NULL_TEXT_ADVICE if are_texts else _NULL_ADVICE)
 
 
 class _Matcher:
-    """The columns of an input, and what is wrong with them so far."""
+    """Matches columns with the inputs of a model, and collects the problems for one error."""
 
     def __init__(self, columns: pa.Schema, order_doubt: str, *, rounds: bool) -> None:
         self._columns = columns
@@ -123,7 +131,7 @@ class _Matcher:
         self._advice = "Correct the input, or cast its columns."
 
     def check_chosen(self, chosen: Mapping[str, Sequence[str]], inputs: Sequence[ModelInput]) -> None:
-        known = {one.name or _UNNAMED for one in inputs}
+        known = {model_input.name or _UNNAMED for model_input in inputs}
         if unknown := set(chosen) - known:
             self._problems.append(f"'model.inputs' names {names(unknown)}, the model has {names(known)}")
 
@@ -138,25 +146,26 @@ class _Matcher:
             return []
         if not wanted:
             self._refuse_doubtful_order(found, _UNNAMED)
-        return [self._column(name, one) for name, one in zip(found, inputs, strict=True)]
+        return [self._column(name, model_input) for name, model_input in zip(found, inputs, strict=True)]
 
     def _refuse_doubtful_order(self, found: Sequence[str], name: str) -> None:
         if self._order_doubt and len(found) > 1:
             self._problems.append(f"input '{name}' takes columns by position: {self._order_doubt}")
             self._advice = order_advice(found)
 
-    def feed(self, one: ModelInput, chosen: Mapping[str, Sequence[str]], *, is_only: bool) -> Feed | None:
-        wanted = chosen.get(one.name or _UNNAMED)
-        if isinstance(one, TensorInput):
-            return self._tensor(one, wanted, is_only=is_only)
+    def feed(self, model_input: ModelInput, chosen: Mapping[str, Sequence[str]], *, is_only: bool) -> Feed | None:
+        wanted = chosen.get(model_input.name or _UNNAMED)
+        if isinstance(model_input, TensorInput):
+            return self._tensor(model_input, wanted, is_only=is_only)
         if wanted and len(wanted) > 1:
-            self._problems.append(f"'model.inputs' gives column '{one.name}' {len(wanted)} columns, it takes one")
+            given = f"'model.inputs' gives column '{model_input.name}' {len(wanted)} columns"
+            self._problems.append(f"{given}, it takes one")
             return None
-        name = wanted[0] if wanted else one.name or ""
+        name = wanted[0] if wanted else model_input.name or ""
         if name in self._columns.names:
-            return self._column(name, one)
-        if one.is_required or wanted:
-            self._missing(name, one.type)
+            return self._column(name, model_input)
+        if model_input.is_required or wanted:
+            self._missing(name, model_input.type)
         return None
 
     def refuse_problems(self) -> None:
@@ -169,22 +178,22 @@ class _Matcher:
         self._problems.append(f"column '{name}': got none, expected {_type_text(type_)}{hint}")
         self._advice = "Rename or add the columns, or name them with 'model.inputs: {NAME: COLUMN}'."
 
-    def _column(self, column: str, one: ModelInput) -> Feed:
+    def _column(self, column: str, model_input: ModelInput) -> Feed:
         given = self._columns.field(column).type
-        kinds = one.kinds if isinstance(one, ColumnInput) else ()
-        if any(is_of_kind(given, kind) for kind in kinds):
-            # Booleans among numbers are exact doubles: with NULL they would be objects.
-            type_ = pa.float64() if pa.types.is_boolean(given) and len(kinds) > 1 else one.type
-            return Feed(one.name, (column,), type_, None, self._rounds)
-        if kinds and one.type is None:
-            self._problems.append(f"column '{column}': got {_type_text(given)}, expected {' or '.join(kinds)}")
-            if kinds == ("text",):
+        groups = model_input.accepts if isinstance(model_input, ColumnInput) else ()
+        if any(is_in_group(given, group) for group in groups):
+            # Booleans become doubles if numbers are expected: booleans with NULL would be objects in pandas.
+            type_ = pa.float64() if pa.types.is_boolean(given) and len(groups) > 1 else model_input.type
+            return Feed(model_input.name, (column,), type_, None, self._rounds)
+        if groups and model_input.type is None:
+            self._problems.append(f"column '{column}': got {_type_text(given)}, expected {' or '.join(groups)}")
+            if groups == ("text",):
                 self._advice = f"Correct the input, or read texts: 'input.schema' with '{column} string' in it."
         else:
-            self._check_type(column, given, one.type)
-        type_ = None if one.type is None else without_absent(given, one.type)
-        takes_null = isinstance(one, ColumnInput) and one.takes_null
-        return Feed(one.name, (column,), type_, None, self._rounds, takes_null)
+            self._check_type(column, given, model_input.type)
+        type_ = None if model_input.type is None else without_absent(given, model_input.type)
+        takes_null = isinstance(model_input, ColumnInput) and model_input.takes_null
+        return Feed(model_input.name, (column,), type_, None, self._rounds, takes_null)
 
     def _check_type(self, column: str, given: pa.DataType, wanted: pa.DataType | None) -> None:
         if wanted is None or is_exact(given, wanted) or is_checked(given, wanted):
@@ -195,60 +204,61 @@ class _Matcher:
         if is_rounded(given, wanted):
             self._advice = f"Cast the columns, or set '{_ROUND}': numbers are then rounded to the model's floats."
 
-    def _tensor(self, one: TensorInput, wanted: Sequence[str] | None, *, is_only: bool) -> Feed | None:
-        found = self._columns_of_tensor(one, wanted, is_only=is_only)
+    def _tensor(self, model_input: TensorInput, wanted: Sequence[str] | None, *, is_only: bool) -> Feed | None:
+        found = self._columns_of_tensor(model_input, wanted, is_only=is_only)
         if found is None:
             return None
         for column in found:
-            self._check_type(column, self._element_type(column, one), one.type)
-        return Feed(one.name, found, one.type, one.shape, self._rounds)
+            self._check_type(column, self._element_type(column, model_input), model_input.type)
+        return Feed(model_input.name, found, model_input.type, model_input.shape, self._rounds)
 
     def _columns_of_tensor(
-        self, one: TensorInput, wanted: Sequence[str] | None, *, is_only: bool
+        self, model_input: TensorInput, wanted: Sequence[str] | None, *, is_only: bool
     ) -> tuple[str, ...] | None:
         found = self._columns.names
         if wanted:
             if missing := set(wanted) - set(found):
                 self._problems.append(f"'model.inputs' names {names(missing)}, the input has {names(found)}")
                 return None
-        elif one.name in found:
-            wanted = [str(one.name)]
+        elif model_input.name in found:
+            wanted = [str(model_input.name)]
         elif is_only:
             wanted = found
-            self._refuse_doubtful_order(found, one.name or _UNNAMED)
+            self._refuse_doubtful_order(found, model_input.name or _UNNAMED)
         else:
-            self._missing(one.name or "", one.type)
+            self._missing(model_input.name or "", model_input.type)
             return None
-        return tuple(wanted) if self._has_width(one, wanted) else None
+        return tuple(wanted) if self._has_width(model_input, wanted) else None
 
-    def _has_width(self, one: TensorInput, wanted: Sequence[str]) -> bool:
-        lists = [name for name in wanted if _is_list(self._columns.field(name).type)]
-        if lists and len(wanted) > 1 and one.width in {None, len(wanted)}:
+    def _has_width(self, model_input: TensorInput, wanted: Sequence[str]) -> bool:
+        lists = [name for name in wanted if is_list(self._columns.field(name).type)]
+        if lists and len(wanted) > 1 and model_input.width in {None, len(wanted)}:
             self._problems.append(f"columns {names(lists)} of lists cannot be joined with others in one tensor")
             return False
         is_one_list = len(wanted) == 1 and bool(lists)
-        if is_one_list or one.width is None or one.width == len(wanted):
+        if is_one_list or model_input.width is None or model_input.width == len(wanted):
             return True
-        name = one.name or _UNNAMED
-        self._problems.append(f"input '{name}': got {len(wanted)} columns, expected {one.width} values in a row")
+        name = model_input.name or _UNNAMED
+        expected = f"{model_input.width} values in a row"
+        self._problems.append(f"input '{name}': got {len(wanted)} columns, expected {expected}")
         self._advice = (
             f"Choose them, in the model's order, with 'input.columns' or 'model.inputs: {{{name}: [COLUMN, …]}}'."
         )
         return False
 
-    def _element_type(self, column: str, one: TensorInput) -> pa.DataType:
+    def _element_type(self, column: str, model_input: TensorInput) -> pa.DataType:
         given = self._columns.field(column).type
-        for _ in one.shape:
-            given = given.value_type if _is_list(given) else given
+        for _ in model_input.shape:
+            given = given.value_type if is_list(given) else given
         return given
 
 
 def _feed_of_files(inputs: Sequence[ModelInput]) -> Feed:
-    one = inputs[0] if len(inputs) == 1 else None
-    if isinstance(one, TensorInput) and (one.type is None or _is_number(one.type)):
-        return Feed(one.name, (), one.type, one.shape)
-    if isinstance(one, ColumnInput) and one.type is not None and pa.types.is_binary(one.type):
-        return Feed(one.name, (), one.type)
+    model_input = inputs[0] if len(inputs) == 1 else None
+    if isinstance(model_input, TensorInput) and (model_input.type is None or _is_number(model_input.type)):
+        return Feed(model_input.name, (), model_input.type, model_input.shape)
+    if isinstance(model_input, ColumnInput) and model_input.type is not None and pa.types.is_binary(model_input.type):
+        return Feed(model_input.name, (), model_input.type)
     taken = ", ".join(_input_text(Feed(each.name, (), each.type, getattr(each, "shape", None))) for each in inputs)
     raise _mismatch(
         [f"the input is files, the model takes {taken}"],
@@ -257,22 +267,18 @@ def _feed_of_files(inputs: Sequence[ModelInput]) -> Feed:
 
 
 def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
-    hidden = len(problems) - _LISTED
-    listed = "; ".join(problems[:_LISTED]) + (f"; and {hidden} more" if hidden > 0 else "")
+    hidden = len(problems) - _SHOWN_PROBLEMS
+    listed = "; ".join(problems[:_SHOWN_PROBLEMS]) + (f"; and {hidden} more" if hidden > 0 else "")
     return SignatureMismatchError(
         code=ErrorCode.SIGNATURE_MISMATCH, what=f"the input does not fit the model: {listed}", next_step=advice
     )
 
 
 def _has_no_null(feed: Feed) -> bool:
-    """Tell whether NULL has no value there: a float has NaN, and a column of texts or objects None."""
+    """Whether an input of the model has no value for NULL. Floats have NaN; columns of texts and objects have None."""
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False
     return feed.shape is not None or pa.types.is_integer(feed.type) or pa.types.is_boolean(feed.type)
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def _is_number(type_: pa.DataType) -> bool:
@@ -291,5 +297,5 @@ def _input_text(feed: Feed) -> str:
 def _columns_text(columns: Sequence[str]) -> str:
     if not columns:
         return "each file"
-    hidden = len(columns) - _NAMED
-    return ", ".join(columns[:_NAMED]) + (f" and {hidden} more" if hidden > 0 else "")
+    hidden = len(columns) - _SHOWN_NAMES
+    return ", ".join(columns[:_SHOWN_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")

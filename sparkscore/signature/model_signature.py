@@ -1,4 +1,4 @@
-"""What a model takes and gives, in Arrow's types, whatever library describes it (driver and worker)."""
+"""The inputs and outputs of a model as Arrow types, independent of the model's library (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ _OPTIONAL: Final = b"sparkscore.optional"
 
 @dataclass(frozen=True)
 class ColumnInput:
-    """One column that the model takes.
+    """One column that a model takes.
 
     Attributes:
-        name: its name; None where the signature has no names and columns count by position.
-        type: the Arrow type that the model wants; None where it takes any type.
-        is_required: whether the model needs it.
-        takes_null: whether it takes a NULL where the type has no value for it: an integer or a boolean.
-        kinds: kinds of columns that it takes (``text``, ``integer``, ``number``, ``boolean``), besides those that
-            become its type; any where there is neither a type nor a kind.
+        name: the name of the column, or None if the signature has no names and columns are matched by position.
+        type: the Arrow type that the model expects, or None if it takes several types.
+        is_required: whether the model needs the column.
+        takes_null: whether the model takes NULLs, although the type (an integer or boolean) has no value for them.
+        accepts: groups of types that the model takes as they are (``text``, ``integer``, ``number``, ``boolean``), in
+            addition to types that can be cast to ``type``. A column with neither a type nor groups takes any type.
     """
 
     name: str | None
     type: pa.DataType | None
     is_required: bool = True
     takes_null: bool = False
-    kinds: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TensorInput:
-    """One tensor that the model takes.
+    """One tensor that a model takes.
 
     Attributes:
-        name: its name; None where the signature has no names.
-        type: the Arrow type of its elements; None where any object is meant.
-        shape: all its dimensions, the batch's first; -1 where the model leaves one free.
+        name: the name of the tensor, or None if the signature has no names.
+        type: the Arrow type of the elements, or None if they may be any objects.
+        shape: the size of each dimension, of which the first is the batch; -1 for a dimension of any size.
     """
 
     name: str | None
@@ -47,7 +47,7 @@ class TensorInput:
 
     @property
     def width(self) -> int | None:
-        """Number of values of one row; None where the model leaves that free."""
+        """The number of values in one row, or None if the model takes any number."""
         inner = self.shape[1:]
         return None if any(size < 0 for size in inner) else prod(inner)
 
@@ -56,23 +56,23 @@ ModelInput = ColumnInput | TensorInput
 
 
 def optional(field: pa.Field) -> pa.Field:
-    """Mark a field of a struct that the input need not have; the type stays equal to the plain one."""
+    """Return a field of a struct, marked as one that the input may lack. It still compares equal to the plain field."""
     return field.with_metadata({_OPTIONAL: b""})
 
 
 def is_optional(field: pa.Field) -> bool:
-    """Whether a field is marked so."""
+    """Whether a field is marked as one that the input may lack."""
     return _OPTIONAL in (field.metadata or {})
 
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """A model's inputs and outputs.
+    """The inputs, outputs and parameters of a model, as far as the model describes them.
 
     Attributes:
-        inputs: what it takes, in order; None where the model does not say.
-        outputs: the columns of the result that it gives; None where the model does not say.
-        params: its parameters with their defaults, as pairs; None where the model does not say.
+        inputs: the inputs in the model's order, or None if they are not described.
+        outputs: the columns of the result, or None if they are not described.
+        params: pairs of a parameter and its default, or None if they are not described.
     """
 
     inputs: tuple[ModelInput, ...] | None = None
@@ -82,15 +82,15 @@ class ModelSignature:
 
 @dataclass(frozen=True)
 class Feed:
-    """One input of the model and the columns that it gets its values from; plain and picklable.
+    """One input of the model, and the columns whose values it gets. It can be pickled.
 
     Attributes:
-        name: name of the model's input; None where it has none.
-        columns: the input columns, in order; several make one tensor.
-        type: the Arrow type that the values are cast to; None where they stay as they are.
-        shape: for a tensor all its dimensions, the batch's first and -1 where one is free; None for a column.
+        name: the name of the model's input, or None if it has no name.
+        columns: the columns of the input, in order; several columns form one tensor.
+        type: the Arrow type that the values are cast to, or None if they are not cast.
+        shape: for a tensor the size of each dimension, as in `TensorInput`; None for a column.
         rounds: whether numbers may be rounded to the nearest value of the type.
-        takes_null: whether the model takes a NULL among integers or booleans.
+        takes_null: whether the model takes NULLs among integers or booleans.
     """
 
     name: str | None

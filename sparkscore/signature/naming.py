@@ -1,4 +1,4 @@
-"""Give Arrow types and schemas their Spark names; runs on the driver and on workers, without Spark."""
+"""Write Arrow types and schemas as Spark DDL, without Spark (driver and worker)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _NoSparkName(Exception):  # noqa: N818 - never leaves this module
-    """An Arrow type that parse_ddl would never make."""
+    """An Arrow type has no counterpart in Spark."""
 
 
 def type_name(type_: pa.DataType) -> str:
-    """Give Spark's name of a type; an Arrow type that Spark does not have keeps its Arrow name.
+    """Return Spark's name of a type; a type that Spark does not have keeps its Arrow name, after the word ``Arrow``.
 
     >>> type_name(pa.list_(pa.int64()))
     'array<bigint>'
@@ -45,10 +45,10 @@ def type_name(type_: pa.DataType) -> str:
 
 
 def to_ddl(schema: pa.Schema) -> str:
-    """Write a schema as Spark DDL, so that ``parse_ddl`` reads the same schema again.
+    """Return a schema as Spark DDL, from which ``parse_ddl`` reads an equal schema.
 
     Raises:
-        ConfigError: code ``OUTPUT_SCHEMA``, for a column whose type Spark does not have.
+        ConfigError: code ``OUTPUT_SCHEMA``: Spark does not have the type of a column.
     """
     return ", ".join(_column(field) for field in schema)
 
@@ -96,5 +96,5 @@ def _quote(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    # Both kinds of quotes are escaped: Spark reads a doubled quote of either kind as one.
+    # Single and double quotes are both escaped: Spark reads a doubled quote, of either form, as one quote.
     return "'" + re.sub(r"""([\\'"])""", r"\\\1", text) + "'"

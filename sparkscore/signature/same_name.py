@@ -1,4 +1,4 @@
-"""Whether Spark may take two column names for one; runs on the driver and on workers."""
+"""Check whether Spark may take two column names for the same name (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 def keys_of(name: str) -> frozenset[str]:
-    """Give texts of which Spark may take two names for one if they share any.
+    """Return the keys of a name. Spark may take two names for the same name if they have a key in common.
 
-    Spark compares names in some places by Java's ``toLowerCase(Locale.ROOT)``, in others by ``equalsIgnoreCase``,
-    which takes also the dotless i for an I, the long s for an S and the Kelvin sign for a K.
+    Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``, for
+    which the dotless i equals I, the long s equals S, and the Kelvin sign equals K.
     Source: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/lang/String.html
 
     >>> keys_of("ID") & keys_of("id"), keys_of("id") & keys_of("idx")
@@ -20,7 +20,7 @@ def keys_of(name: str) -> frozenset[str]:
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
-    """Give the names that Spark may take for another one of them, in their order.
+    """Return the names that Spark may take for another of the given names, in their order.
 
     >>> doubled_names(["id", "x", "ID"])
     ['id', 'ID']
@@ -31,12 +31,12 @@ def doubled_names(found: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """Give equal texts for names that Java's ``String.equalsIgnoreCase`` takes for one, which compares sign by sign."""
+    """Return a text that is the same for all names that are equal for Java's ``String.equalsIgnoreCase``."""
     return "".join(map(_folded, name))
 
 
 def _folded(character: str) -> str:
-    """Fold as ``String.equalsIgnoreCase`` does: to the simple upper case, then to the simple lower case of that."""
+    """Return the simple lower case of the simple upper case, by which ``String.equalsIgnoreCase`` compares."""
     upper = character.upper()
-    # Only the dotted capital I has two characters in lower case; the simple mapping is the first.
+    # Only the dotted capital I becomes two characters in lower case; the simple mapping is the first of them.
     return (upper if len(upper) == 1 else character).lower()[0]

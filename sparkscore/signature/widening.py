@@ -1,4 +1,4 @@
-"""Say which types hold every value of another type; a model's input is never changed without warning (driver)."""
+"""Decide which Arrow types can be cast to another type without changing a value (driver)."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ import pyarrow as pa
 
 from sparkscore.signature.model_signature import is_optional
 
-# Bits of an integer that a float type holds exactly.
+# The number of bits of an integer that each float type holds exactly.
 _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Tell whether every value of a type is a value of the other one.
+    """Whether every value of the given type can be cast to the wanted type exactly.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
     """
     if given.equals(wanted):
         return True
-    if _is_list(given) and _is_list(wanted):
+    if is_list(given) and is_list(wanted):
         return is_exact(given.value_type, wanted.value_type)
     if pa.types.is_struct(given) and pa.types.is_struct(wanted):
         return _holds_fields(given, wanted)
     if pa.types.is_map(given) and pa.types.is_map(wanted):
         return is_exact(given.key_type, wanted.key_type) and is_exact(given.item_type, wanted.item_type)
     if pa.types.is_timestamp(wanted):
-        # A model takes moments as UTC without a zone; a date is its first moment.
+        # A model takes timestamps in UTC without a time zone; a date becomes midnight.
         return bool(pa.types.is_date(given) or pa.types.is_timestamp(given))
     return _is_wider_number(given, wanted) or (_is_text(given) and _is_text(wanted)) or _are_bytes(given, wanted)
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Tell whether integers may become those of a type that Spark has none for; each value is looked at then.
+    """Whether signed integers may be cast to unsigned ones, or lists of them; each value is then checked in the run.
 
-    Spark has no unsigned integers, so that no column could feed a tensor of them.
+    Spark has no unsigned integers: without this no column could be used for a tensor of unsigned integers.
     """
-    if _is_list(given) and _is_list(wanted):
+    if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)
     return bool(pa.types.is_signed_integer(given) and pa.types.is_unsigned_integer(wanted))
 
 
 def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
-    """Give the type that a model gets of a column: the wanted one, without optional fields that the column lacks."""
-    if _is_list(given) and _is_list(wanted):
+    """Return the wanted type without the optional fields of structs that the given type lacks."""
+    if is_list(given) and is_list(wanted):
         return pa.list_(without_absent(given.value_type, wanted.value_type))
     if pa.types.is_map(given) and pa.types.is_map(wanted):
         return pa.map_(wanted.key_type, without_absent(given.item_type, wanted.item_type))
@@ -54,22 +54,22 @@ def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
 
 
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Tell whether numbers of a type can be rounded to the nearest float of the other one."""
-    if _is_list(given) and _is_list(wanted):
+    """Whether numbers of the given type can be rounded to the nearest value of the wanted float type."""
+    if is_list(given) and is_list(wanted):
         return is_rounded(given.value_type, wanted.value_type)
     is_number = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given)
     return bool(is_number and pa.types.is_floating(wanted))
 
 
-def is_of_kind(given: pa.DataType, kind: str) -> bool:
-    """Whether a type is of a kind: ``text``, ``integer``, ``number`` (no decimals) or ``boolean``."""
-    if kind == "boolean":
+def is_in_group(given: pa.DataType, group: str) -> bool:
+    """Whether a type belongs to a group: ``text``, ``integer``, ``number`` (not decimals) or ``boolean``."""
+    if group == "boolean":
         return bool(pa.types.is_boolean(given))
-    if kind == "integer":
+    if group == "integer":
         return bool(pa.types.is_integer(given))
-    if kind == "number":
+    if group == "number":
         return bool(pa.types.is_integer(given) or pa.types.is_floating(given))
-    return kind == "text" and _is_text(given)
+    return group == "text" and _is_text(given)
 
 
 def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
@@ -86,13 +86,14 @@ def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _holds_fields(given: pa.DataType, wanted: pa.DataType) -> bool:
     have = {field.name: field.type for field in given}
-    # An optional field may be absent.
+    # Optional fields may be absent, but not all fields.
     return any(field.name in have for field in wanted) and all(
         is_exact(have[field.name], field.type) if field.name in have else is_optional(field) for field in wanted
     )
 
 
-def _is_list(type_: pa.DataType) -> bool:
+def is_list(type_: pa.DataType) -> bool:
+    """Whether a type is a list, a large list or a list of fixed size."""
     return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 from sparkscore.plan import InputFile
 from sparkscore.sources.reading import read_each
-from sparkscore.survey.text_lines import open_text
+from sparkscore.survey.text_bytes import open_bytes
 
 Names = tuple[str, ...]
 
@@ -78,7 +78,7 @@ def _of_each(files: Sequence[InputFile], read: Callable[[str], Names | None]) ->
 
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
     try:
-        with open_text(path) as file:
+        with open_bytes(path) as file:
             return _names_in(file, encoding)
     except (OSError, EOFError, LookupError):
         return None

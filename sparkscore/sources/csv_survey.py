@@ -16,10 +16,9 @@ from sparkscore.sources.encodings import unreadable, wrong_bytes
 from sparkscore.sources.packed import refuse_packed
 from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
 from sparkscore.survey.csv_bytes import Dialect, FileFault
-from sparkscore.survey.csv_header import Looked, joined, look_as_text, look_at_files, read_looked
+from sparkscore.survey.csv_header import FilesSurvey, join_surveys, read_survey, survey_files, survey_files_as_json
 from sparkscore.survey.csv_rows import find_uneven_row
-from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, survey
-from sparkscore.survey.csv_values import joined as joined_columns
+from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, join_columns, survey
 from sparkscore.survey.text_bytes import NOT_READ_HERE
 
 # A job of Spark takes as long as this many bytes.
@@ -84,7 +83,7 @@ def survey_columns(spark: SparkSession, texts: DataFrame, kinds: Sequence[str], 
     spec = SurveySpec(tuple(kinds), found.special, found.zone)
     numbered = texts.toDF(*(f"c{number}" for number in range(len(texts.columns))))
     table = run_in_arrow(spark, numbered, lambda batches: survey(batches, spec), SURVEY_SCHEMA)
-    return joined_columns(table.to_pylist(), len(kinds))
+    return join_columns(table.to_pylist(), len(kinds))
 
 
 def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, first_name: str) -> None:
@@ -123,11 +122,11 @@ def other_separator(name: str) -> str:
     return next((sign for sign in ";\t|" if sign in name), "")
 
 
-def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> Looked:
+def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _SHARE_FILES:
-        return look_at_files([file.path for file in files], dialect)
-    answers = map_on_workers(spark, look_as_text, [(share, dialect) for share in _shares(files)])
-    return joined(map(read_looked, answers))
+        return survey_files([file.path for file in files], dialect)
+    answers = map_on_workers(spark, survey_files_as_json, [(share, dialect) for share in _shares(files)])
+    return join_surveys(map(read_survey, answers))
 
 
 def _shares(files: Sequence[InputFile]) -> list[tuple[str, ...]]:
@@ -143,20 +142,20 @@ def _shares(files: Sequence[InputFile]) -> list[tuple[str, ...]]:
 
 
 def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
-    if fault.kind == "bytes":
-        raise wrong_bytes(path, fault.told, found.options["encoding"])
-    if fault.kind == "unreadable":
-        raise unreadable(path, fault.told)
+    if fault.reason == "bytes":
+        raise wrong_bytes(path, fault.detail, found.options["encoding"])
+    if fault.reason == "unreadable":
+        raise unreadable(path, fault.detail)
     raise SourceError(
-        code=_CODES.get(fault.kind, ErrorCode.INPUT_QUOTES),
+        code=_CODES.get(fault.reason, ErrorCode.INPUT_QUOTES),
         what=f"input file '{path}'",
-        got=fault.told,
-        expected=_WANTED.get(fault.kind, "each quote closed, and doubled inside a value"),
-        next_step=_FIXES[fault.kind],
+        got=fault.detail,
+        expected=_WANTED.get(fault.reason, "each quote closed, and doubled inside a value"),
+        next_step=_FIXES[fault.reason],
     )
 
 
-def _compare(looked: Looked) -> None:
+def _compare(looked: FilesSurvey) -> None:
     """Compare the headers as Spark compares names."""
     by_path = sorted(looked.headers.items(), key=lambda item: item[1])
     if not by_path:

@@ -20,12 +20,11 @@ from sparkscore.sources.packed import refuse_packed
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.spark.schema import arrow_type_or_none
 from sparkscore.survey.declared_texts import UTC
+from sparkscore.survey.json_fields import FieldSurvey
 from sparkscore.survey.json_fits import Formats
-from sparkscore.survey.json_kinds import Seen
-from sparkscore.survey.json_look import Found, Part, Share, look
+from sparkscore.survey.json_parts import Found, Part, Share, survey_parts
 from sparkscore.survey.json_records import JsonForm
-from sparkscore.survey.text_bytes import FIXES
-from sparkscore.survey.text_lines import UNREADABLE, is_packed
+from sparkscore.survey.text_bytes import FIXES, NOT_READ_HERE, is_compressed
 
 logger = logging.getLogger("sparkscore")
 
@@ -68,7 +67,7 @@ class JsonFiles:
     """
 
     rows: int
-    columns: Mapping[str, Seen]
+    columns: Mapping[str, FieldSurvey]
     schema: StructType | None
     are_all_read: bool = True
     respelled: frozenset[str] = frozenset()
@@ -129,7 +128,7 @@ def read_json(
         SourceError: a file holds something that is no record, or is not text.
         SourceSchemaError: a column has values that its type does not hold, or that no type holds.
     """
-    refuse_packed(files, UNREADABLE, "JSON as it is, or packed as .gz, .bz2 or .zst")
+    refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON as it is, or packed as .gz, .bz2 or .zst")
     look_up = _Look(files, _parts(files, options), options, declared)
     found = look_up.run(spark)
     look_up.refuse_problem(found)
@@ -176,10 +175,10 @@ class _Look:
             for parts in _shares(self._parts, sizes)
         ]
         is_small = sum(sizes.values()) <= _FEW_BYTES
-        answers = map(look, shares) if is_small else map_on_workers(spark, look, shares)
+        answers = map(survey_parts, shares) if is_small else map_on_workers(spark, survey_parts, shares)
         found = Found()
         for answer in answers:
-            found.merge(Found.of_text(answer))
+            found.merge(Found.from_json(answer))
         self._count_lines(found.lines)
         return found
 
@@ -288,7 +287,7 @@ def _no_record(path: str, line: int, kind: str, told: str, *, is_multiline: bool
     )
 
 
-def _refuse_names(columns: Mapping[str, Seen]) -> None:
+def _refuse_names(columns: Mapping[str, FieldSurvey]) -> None:
     for beside in names_in(columns):
         if doubled := doubled_names(beside):
             raise SourceSchemaError(
@@ -330,8 +329,10 @@ def _form_of(options: Mapping[str, str]) -> JsonForm:
 def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]:
     encoding = _option(options, "encoding") or "UTF-8"
     is_whole = _option(options, "multiLine") == _TRUE or encoding in WIDE
-    places = [(file.path, *ends) for file in files for ends in _ends(file, is_whole=is_whole or is_packed(file.path))]
-    return [Part(number, *place) for number, place in enumerate(places)]
+    parts = [
+        (file.path, *ends) for file in files for ends in _ends(file, is_whole=is_whole or is_compressed(file.path))
+    ]
+    return [Part(number, *part) for number, part in enumerate(parts)]
 
 
 def _ends(file: InputFile, *, is_whole: bool) -> list[tuple[int, int | None]]:

@@ -20,7 +20,7 @@ from pyspark.sql.types import (
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceSchemaError
 from sparkscore.sources.schema_line import schema_line
-from sparkscore.survey.json_kinds import (
+from sparkscore.survey.json_fields import (
     ARRAY,
     BEYOND,
     BOOLEAN,
@@ -33,7 +33,7 @@ from sparkscore.survey.json_kinds import (
     REAL,
     ROUND,
     TEXT,
-    Seen,
+    FieldSurvey,
 )
 
 _NUMBERS: Final = (INTEGER, LONG, ROUND, HUGE, REAL, PRECISE, BEYOND)
@@ -69,7 +69,7 @@ class TypesOfJson:
         left_out: columns of which all values are empty objects, which Spark leaves out.
     """
 
-    def __init__(self, columns: Mapping[str, Seen], tell_place: Callable[[list[int]], str]) -> None:
+    def __init__(self, columns: Mapping[str, FieldSurvey], tell_place: Callable[[list[int]], str]) -> None:
         self._columns, self._tell_place = columns, tell_place
         self._doubts: dict[str, Doubt] = {}
         self._column = ""
@@ -103,43 +103,43 @@ class TypesOfJson:
         self._column = name
         return self._type_of(name, self._columns[name])
 
-    def _type_of(self, path: str, seen: Seen) -> DataType | None:
-        kinds = [kind for kind in seen.kinds if kind != NULL]
+    def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
+        kinds = [kind for kind in seen.types if kind != NULL]
         families = [family for family in _FAMILIES if any(kind in family for kind in kinds)]
         if len(families) > 1:
-            firsts = [min((seen.kinds[kind], kind) for kind in kinds if kind in family) for family in families]
+            firsts = [min((seen.types[kind], kind) for kind in kinds if kind in family) for family in families]
             return self._doubt(
                 path, [(kind, place) for place, kind in firsts], "values of one kind", "string", _AS_TEXT
             )
         if not families:
             return StringType()
-        if OBJECT in seen.kinds or ARRAY in seen.kinds:
+        if OBJECT in seen.types or ARRAY in seen.types:
             return self._nested(path, seen)
-        if TEXT in seen.kinds:
+        if TEXT in seen.types:
             return StringType()
-        return BooleanType() if BOOLEAN in seen.kinds else self._number(path, seen)
+        return BooleanType() if BOOLEAN in seen.types else self._number(path, seen)
 
-    def _nested(self, path: str, seen: Seen) -> DataType | None:
+    def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
         if path.count("[]") + path.count(".") > _DEEPEST:
-            got = [("objects or arrays inside each other", min(seen.kinds.values()))]
+            got = [("objects or arrays inside each other", min(seen.types.values()))]
             return self._doubt(self._column, got, f"up to {_DEEPEST} of them", "string", _AS_TEXT)
-        if OBJECT in seen.kinds:
+        if OBJECT in seen.types:
             fields = {name: self._type_of(f"{path}.{name}", seen.fields[name]) for name in sorted(seen.fields)}
             told = StructType([StructField(name, kind) for name, kind in fields.items() if kind is not None])
             return told if told.fields else None
-        element = self._type_of(f"{path}[]", seen.element or Seen())
+        element = self._type_of(f"{path}[]", seen.element or FieldSurvey())
         return None if element is None else ArrayType(element)
 
-    def _number(self, path: str, seen: Seen) -> DataType:
+    def _number(self, path: str, seen: FieldSurvey) -> DataType:
         def found(*kinds: str) -> list[tuple[str, list[int]]]:
-            return [(kind, seen.kinds[kind]) for kind in kinds if kind in seen.kinds]
+            return [(kind, seen.types[kind]) for kind in kinds if kind in seen.types]
 
         if wrong := found(BEYOND):
             return self._doubt(path, wrong, "numbers that a double holds", "string", _AS_TEXT)
         if wrong := found(PRECISE):
             gives = "as text with all digits; 'double' takes the nearest one, 'decimal(38,…)' holds up to 38 digits"
             return self._doubt(path, wrong, "numbers that a double holds", "string", gives)
-        if REAL in seen.kinds:
+        if REAL in seen.types:
             if wrong := found(LONG, HUGE):
                 return self._doubt(path, [*found(REAL), *wrong], "numbers of one kind", "string", _AS_TEXT)
             return DoubleType()
@@ -157,14 +157,14 @@ class TypesOfJson:
         return StringType()
 
 
-def names_in(columns: Mapping[str, Seen]) -> Iterator[list[str]]:
+def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
     """Give the names that stand beside each other: those of the columns, and those of the fields of objects."""
     yield list(columns)
     for seen in columns.values():
         yield from _names_inside(seen)
 
 
-def _names_inside(seen: Seen) -> Iterator[list[str]]:
+def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -37,7 +37,7 @@ from sparkscore.sources.parquet_types import (
 from sparkscore.sources.reading import read_each
 from sparkscore.sources.schema_line import schema_line
 from sparkscore.spark.map_in_arrow import map_on_workers
-from sparkscore.survey.int96_times import find_parts
+from sparkscore.survey.int96_times import find_nanoseconds
 
 # Source: Spark comes with no codec of these names.
 _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
@@ -151,7 +151,7 @@ def refuse_cut_times(
         for file, footer in zip(files, footers, strict=True)
         if footer is not None and footer.old_times.intersection(columns)
     ]
-    for answer in map_on_workers(spark, find_parts, [(place,) for place in places]):
+    for answer in map_on_workers(spark, find_nanoseconds, [(place,) for place in places]):
         if answer:
             path, name = json.loads(answer)
             raise SourceError(

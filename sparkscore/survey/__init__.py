@@ -1,1 +1,1 @@
-"""Look at input files before they are scored: what they hold, and what Spark would misread (driver and worker)."""
+"""Survey input files before they are scored: their values, and text that Spark would misread (driver and worker)."""

@@ -1,8 +1,8 @@
-r"""Look at the bytes of a CSV file for what its reader would misread without an error (driver and worker).
+r"""Find the quotes and line ends of a CSV file that Spark's reader would misread without an error (driver and worker).
 
-The parser behind Spark's reader takes a quote that is neither doubled nor followed by a separator for part of a text,
-everything behind a quote that is not closed for one value, and what it saw first for the only line end.
-Source: tried with univocity-parsers 2.9.1 and the settings of Spark 4.2.
+Spark's CSV parser reads a quote that is neither doubled nor followed by a separator as part of a text. It reads
+everything after a quote that is never closed as one value, and takes the first line end of a file for the only one.
+Source: observed with univocity-parsers 2.9.1 and the settings of Spark 4.2.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import numpy.typing as npt
 
 from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
-Kind = Literal[
+FaultReason = Literal[
     "bytes", "unreadable", "quoted end", "open quote", "backslash", "quote inside", "doubled quote", "line ends"
 ]
 
-#: What ends a line.
+#: The line ends that a CSV file may have.
 LINE_ENDS: Final = ("\n", "\r", "\r\n")
-_HELD: Final = 8
-_NOWHERE: Final = np.empty(0, dtype=np.intp)
+# So many characters at the end of a block are read again with the next one: a token may go on there.
+_KEPT_CHARACTERS: Final = 8
+_NO_POSITIONS: Final = np.empty(0, dtype=np.intp)
 _NAMES_OF_ENDS: Final = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
 
 
@@ -34,12 +35,15 @@ class Dialect:
     """How a CSV file is written.
 
     Attributes:
-        encoding: as Python knows it.
-        sep, quote, escape: the signs; an empty quote is none.
-        comment: sign at the start of lines that are passed over; empty where there are none.
-        reads_lines: whether the file is cut into lines whatever quotes say.
-        line_end: the end of a line, where the user says it.
-        skips_leading, skips_trailing: whether blanks around a value are no part of it.
+        encoding: Python's name of the encoding.
+        sep: the separator between values.
+        quote: the quote character, or an empty text if values are not quoted.
+        escape: the character that escapes a quote inside a quoted value; equal to the quote if quotes are doubled.
+        comment: the character that starts a comment line, or an empty text if there are no comments.
+        reads_lines: whether every line end ends a row, even inside quotes (Spark's ``multiLine: false``).
+        line_end: the line end that the user sets with ``lineSep``, or an empty text.
+        skips_leading: whether blanks before a value are ignored.
+        skips_trailing: whether blanks after a value are ignored.
     """
 
     encoding: str = "utf-8"
@@ -53,25 +57,33 @@ class Dialect:
     skips_trailing: bool = False
 
     def is_comment(self, start: str) -> bool:
-        """Tell whether a line that starts so is passed over."""
+        """Whether a line that starts with this text is a comment."""
         return bool(self.comment) and start.startswith(self.comment)
 
     @property
     def is_plain(self) -> bool:
-        """Whether each sign is one byte."""
+        """Whether separator, quote and escape are one ASCII character each."""
         return all(len(sign) == 1 and sign.isascii() for sign in (self.sep, self.quote, self.escape))
 
 
 @dataclass(frozen=True)
 class FileFault:
-    """What is wrong with a file: the kind, and the part of a sentence that tells it."""
+    """A fault in a CSV file.
 
-    kind: Kind
-    told: str
+    Attributes:
+        reason: the type of the fault.
+        detail: a phrase for the error message, which names the line.
+    """
+
+    reason: FaultReason
+    detail: str
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Give the first thing that is wrong with a file; None also where it is not to be had, which its reader tells."""
+    """Return the first fault of a file, or None if it has none.
+
+    Returns None as well if the operating system cannot read the file: Spark then reports why.
+    """
     try:
         if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
             for _ in decoded_blocks(path, dialect.encoding):
@@ -83,22 +95,23 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
     except WrongBytesError as error:
         return FileFault("bytes", str(error))
     except (OSError, EOFError, zlib.error) as error:
-        # What cannot be unpacked has no number of the system.
-        is_of_system = isinstance(error, OSError) and error.errno is not None
-        return None if is_of_system else FileFault("unreadable", "bytes that cannot be unpacked")
+        # Errors of decompression have no errno, unlike those of the operating system.
+        is_system_error = isinstance(error, OSError) and error.errno is not None
+        return None if is_system_error else FileFault("unreadable", "bytes that cannot be unpacked")
 
 
 def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
-    """Tell whether all quotes stand where values begin and end, or doubled inside, and all line ends are the same.
+    """Whether all quotes are at the ends of values or doubled inside them, and all line ends are the same.
 
-    Where not, the file may still be right: a quote inside a value without quotes is part of it.
+    A file for which this is False may still be correct: a value without quotes around it may contain a quote.
     """
     quote = ord(dialect.quote)
     around = np.zeros(256, dtype=bool)
     around[[ord(dialect.sep), ord("\n"), ord("\r")]] = True
     around[quote] = dialect.escape == dialect.quote
     is_inside, has_feeds, counts = False, False, [0, 0, 0]
-    # Two bytes are held, so that each byte is looked at with its neighbors; a separator stands for what is outside.
+    # Two bytes are kept from block to block, so that each byte is checked together with both of its neighbors. A
+    # separator stands in for what comes before the file and after it.
     held = dialect.sep.encode() * 2
     for block in _and_end(blocks if dialect.escape == dialect.quote else _without_escapes(blocks, dialect)):
         data = held + (dialect.sep.encode() if block is None else block.encode())
@@ -112,9 +125,9 @@ def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
             if _has_end_inside(data, quotes, dialect, is_inside=is_inside):
                 return False
             is_inside ^= bool(len(quotes) % 2)
-        elif is_inside and _has_end_inside(data, _NOWHERE, dialect, is_inside=True):
+        elif is_inside and _has_end_inside(data, _NO_POSITIONS, dialect, is_inside=True):
             return False
-        # Most files have line feeds only, and to count them takes longer than all else here.
+        # Most files have line feeds only, and counting them would take longer than the rest of this function.
         is_counted = b"\r" in data
         has_feeds |= not is_counted and b"\n" in data
         for number, end in enumerate(LINE_ENDS if is_counted else ()):
@@ -131,8 +144,11 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
 
 
 def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
-    """Tell whether a line may end inside quotes; line feeds are common there, and kept in whole files."""
-    # The first byte and the last were looked at before, or will be.
+    """Whether a line end inside quotes may be misread.
+
+    A line feed inside quotes is kept by Spark's parser, unless the file is cut into lines first.
+    """
+    # The first byte and the last are checked with the neighboring blocks.
     if not (b"\r" in data[1:-1] or (dialect.reads_lines and b"\n" in data[1:-1])):
         return False
     signs = np.frombuffer(data, dtype=np.uint8)
@@ -142,7 +158,10 @@ def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect,
 
 
 def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
-    """Put a letter in place of what is escaped, where a sign of its own escapes quotes and itself."""
+    """Yield the text with each escaped quote and each escaped escape character replaced by a letter.
+
+    For dialects whose escape character is not the quote.
+    """
     escape, held = dialect.escape, ""
     letter = next(each for each in "abc" if each not in {dialect.sep, dialect.quote})
     for block in _and_end(blocks):
@@ -152,7 +171,10 @@ def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
 
 
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:
-    """Give the expression that cuts a text into line ends, the dialect's signs, and what is between them."""
+    """Return the regular expression that splits a text into tokens.
+
+    A token is a line end, a separator, quote or escape, or the text between two of these.
+    """
     signs = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
     either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *signs)))
     others = re.escape("".join(sorted({sign[0] for sign in signs} | {"\r", "\n"})))
@@ -160,7 +182,10 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 
 
 class Walk:
-    """A walk through a file sign by sign, as its parser goes; ten times slower than a look at all quotes at once."""
+    """A pass over a file token by token, with the states of Spark's parser.
+
+    It is ten times slower than `_is_well_formed`, but exact.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -175,19 +200,19 @@ class Walk:
         self._saw_backslash = False
 
     def find(self, blocks: Iterable[str]) -> FileFault | None:
-        """Give the first fault."""
+        """Return the first fault in the blocks of a file, or None."""
         text = ""
         for block in _and_end(blocks):
             text += block or ""
-            end = len(text) if block is None else len(text) - _HELD
-            place = 0
+            end = len(text) if block is None else len(text) - _KEPT_CHARACTERS
+            offset = 0
             for match in self._tokens.finditer(text):
                 if match.start() >= end:
                     break
-                place = match.end()
+                offset = match.end()
                 if fault := self._step(match[0]):
                     return fault
-            text = text[place:]
+            text = text[offset:]
         return self._open_quote() if self._state == "quoted" else None
 
     def _open_quote(self) -> FileFault:
@@ -201,9 +226,9 @@ class Walk:
         elif self._state == "escaped":
             self._state = "quoted"
         elif self._state == "quoted":
-            self._inside(token)
+            self._in_quotes(token)
         elif self._state == "closed":
-            fault = self._behind(token) or fault
+            fault = self._after_quotes(token) or fault
         elif is_end or token == self._dialect.sep:
             self._state = "start"
         elif self._state == "start":
@@ -219,10 +244,11 @@ class Walk:
         if self._dialect.reads_lines:
             return self._open_quote() if is_quoted else None
         if is_quoted:
-            # Unless it is told what ends a line, the parser makes a line feed of it inside of quotes too.
+            # Unless 'lineSep' is set, the parser turns the file's line end into a line feed, also inside quotes.
             is_lost = token.startswith(self._first_end) and not (token == LINE_ENDS[0] or self._dialect.line_end)
-            told = f"{_NAMES_OF_ENDS.get(token)} inside a value in line {self._line - 1:,}, as at the ends of lines"
-            return FileFault("quoted end", told) if is_lost else None
+            end = _NAMES_OF_ENDS.get(token)
+            detail = f"{end} inside a value in line {self._line - 1:,}, the same as at the ends of the lines"
+            return FileFault("quoted end", detail) if is_lost else None
         if token == self._first_end:
             return None
         found, first = (_NAMES_OF_ENDS.get(end, "another") for end in (token, self._first_end))
@@ -236,15 +262,15 @@ class Walk:
         elif not (self._dialect.skips_leading and token.isspace()):
             self._state = "plain"
 
-    def _inside(self, token: str) -> None:
+    def _in_quotes(self, token: str) -> None:
         if token == self._dialect.quote:
             self._is_behind_backslash = self._before.endswith("\\")
             self._state = "closed"
         elif token == self._dialect.escape:
             self._state = "escaped"
 
-    def _behind(self, token: str) -> FileFault | None:
-        """Look at what stands behind a quote that closes a value."""
+    def _after_quotes(self, token: str) -> FileFault | None:
+        """Process a token after the closing quote of a value."""
         if token == self._dialect.sep or token in LINE_ENDS:
             self._state = "start"
             return None
@@ -254,13 +280,15 @@ class Walk:
                 self._state = "quoted"
                 return None
             return self._fault("doubled quote", f"a doubled quote in line {self._line:,}")
-        # The parser passes over blanks behind a value in quotes.
+        # The parser ignores blanks after a quoted value.
         if token != self._dialect.quote and all(sign <= " " for sign in token):
             return None
-        return self._fault("quote inside", f"a quote inside a value in quotes in line {self._line:,}")
+        return self._fault("quote inside", f"a quote inside a quoted value in line {self._line:,}")
 
-    def _fault(self, kind: Kind, told: str) -> FileFault:
+    def _fault(self, reason: FaultReason, detail: str) -> FileFault:
         is_escaped = self._saw_backslash and self._dialect.escape == self._dialect.quote
         return (
-            FileFault("backslash", f"{told}, and a backslash before a quote") if is_escaped else FileFault(kind, told)
+            FileFault("backslash", f"{detail}, and a backslash before a quote")
+            if is_escaped
+            else FileFault(reason, detail)
         )

@@ -1,4 +1,4 @@
-"""Read the first record of a CSV file, as its parser would, and look at many files at a time (driver and worker)."""
+"""Read the first record of CSV files as Spark's parser does, and find the faults of many files (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What was found in some files.
+class FilesSurvey:
+    """The faults and headers of some CSV files.
 
     Attributes:
-        fault: the first file with a fault, and the fault.
-        headers: each header that is there, with the first file that has it.
+        fault: the first file with a fault, and the fault; None if no file has one.
+        headers: each different header, with the first file that has it.
     """
 
     fault: tuple[str, FileFault] | None
     headers: dict[tuple[str, ...], str]
 
 
-def look_at_files(paths: Iterable[str], dialect: Dialect) -> Looked:
-    """Look for faults, and for the first records, until there is a fault."""
+def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
+    """Check files in the order of their paths and collect their headers, up to the first file with a fault."""
     headers: dict[tuple[str, ...], str] = {}
     for path in sorted(paths):
         if fault := find_fault(path, dialect):
-            return Looked((path, fault), headers)
+            return FilesSurvey((path, fault), headers)
         if (header := first_record(path, dialect)) is not None:
             headers.setdefault(header, path)
-    return Looked(None, headers)
+    return FilesSurvey(None, headers)
 
 
-def look_as_text(share: tuple[tuple[str, ...], Dialect]) -> str:
-    """Look at files and write what was found as a text, which travels to the driver."""
-    looked = look_at_files(*share)
-    fault = None if looked.fault is None else [looked.fault[0], looked.fault[1].kind, looked.fault[1].told]
-    return json.dumps({"fault": fault, "headers": list(looked.headers.items())})
+def survey_files_as_json(share: tuple[tuple[str, ...], Dialect]) -> str:
+    """Call `survey_files` and return its result as JSON, in which form it travels to the driver."""
+    found = survey_files(*share)
+    fault = None if found.fault is None else [found.fault[0], found.fault[1].reason, found.fault[1].detail]
+    return json.dumps({"fault": fault, "headers": list(found.headers.items())})
 
 
-def read_looked(text: str) -> Looked:
-    """Read what `look_as_text` wrote."""
-    told = json.loads(text)
-    fault = told["fault"] and (told["fault"][0], FileFault(told["fault"][1], told["fault"][2]))
-    return Looked(fault, {tuple(header): path for header, path in told["headers"]})
+def read_survey(text: str) -> FilesSurvey:
+    """Read the JSON that `survey_files_as_json` returned."""
+    plain = json.loads(text)
+    fault = plain["fault"] and (plain["fault"][0], FileFault(plain["fault"][1], plain["fault"][2]))
+    return FilesSurvey(fault, {tuple(header): path for header, path in plain["headers"]})
 
 
-def joined(parts: Iterable[Looked]) -> Looked:
-    """Join what was found in several parts of the files; the first path counts."""
+def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
+    """Join the results for several groups of files; of several faults, keep the one with the first path."""
     faults, headers = [], dict[tuple[str, ...], str]()
     for part in parts:
         faults += [part.fault] if part.fault else []
         for header, path in part.headers.items():
             headers[header] = min(path, headers.get(header, path))
-    return Looked(min(faults, key=lambda fault: fault[0], default=None), headers)
+    return FilesSurvey(min(faults, key=lambda fault: fault[0], default=None), headers)
 
 
 def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
-    """Give the values of the first record; None where there is none, or the file cannot be read."""
+    """Return the values of the first record, or None if the file has no record or cannot be read."""
     try:
         tokens = _tokens(path, dialect)
         first = next(tokens, None)
@@ -72,22 +72,22 @@ def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
 
 
 def _tokens(path: str, dialect: Dialect) -> Iterator[str]:
-    """Give the signs of the file, without the comments and empty lines before its first record."""
+    """Yield the tokens of a file, without the comments and empty lines before its first record."""
     expression, text, is_begun, is_comment = tokens_of(dialect), "", False, False
     for block in decoded_blocks(path, dialect.encoding):
         text += block
-        place = 0
+        offset = 0
         for match in expression.finditer(text):
-            # The last one may go on in the next block.
+            # The last token may go on in the next block.
             if block and match.end() == len(text):
                 break
-            place = match.end()
+            offset = match.end()
             is_end = match[0] in LINE_ENDS
             is_comment = not is_end and (is_comment or (not is_begun and dialect.is_comment(match[0])))
             if is_begun or not (is_end or is_comment):
                 is_begun = True
                 yield match[0]
-        text = text[place:]
+        text = text[offset:]
 
 
 def _fields(tokens: Iterator[str], dialect: Dialect) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _fields(tokens: Iterator[str], dialect: Dialect) -> Iterator[str]:
 
 
 def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
-    """Give the value behind an opening quote, and what ends it."""
+    """Return the value after an opening quote, and the token that ends it."""
     value = ""
     for token in tokens:
         if token == dialect.quote:
@@ -112,7 +112,7 @@ def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
                 return value, next((end for end in chain((following,), tokens) if _is_end(end, dialect)), "")
             value += token
         elif token == dialect.escape:
-            # A parser drops the escape before a quote or itself, and keeps it before anything else.
+            # The parser drops an escape before a quote or another escape, and keeps it before anything else.
             following = next(tokens, "")
             value += following if following in {dialect.quote, dialect.escape} else token + following
         else:

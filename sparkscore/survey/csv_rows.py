@@ -1,4 +1,4 @@
-"""Find the row of a CSV file that has more or fewer values than its header: Spark does not name it (driver)."""
+"""Find the row of a CSV file that has more or fewer values than its header, which Spark does not report (driver)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 @dataclass(frozen=True)
 class UnevenRow:
-    """A row with another number of values; the line is the first one of the row."""
+    """A row with more or fewer values than the header.
+
+    Attributes:
+        line: the number of the line on which the row begins.
+        values: the number of its values.
+    """
 
     line: int
     values: int
 
 
 def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None:
-    """Give the first row that has not so many values; None where there is none, or the file cannot be read."""
+    """Return the first row whose number of values is not ``width``.
+
+    Returns None if there is no such row, or if the file cannot be read.
+    """
     walk = _CountingWalk(dialect, width)
     try:
         walk.find(decoded_blocks(path, dialect.encoding))
@@ -28,7 +36,11 @@ def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None
 
 
 class _CountingWalk(Walk):
-    """Counts the values of each row."""
+    """A pass over a file that counts the values of each row.
+
+    Attributes:
+        uneven: the first row with another number of values, or None.
+    """
 
     def __init__(self, dialect: Dialect, width: int) -> None:
         super().__init__(dialect)
@@ -42,14 +54,14 @@ class _CountingWalk(Walk):
         if self._state == "start" and token in LINE_ENDS:
             self.uneven = None if is_comment else self.last_row()
             self._start, self._values, self._is_empty = self._line, 1, True
-            # Any fault ends the walk.
+            # A fault ends the walk, whatever its reason and text.
             return fault or (FileFault("open quote", "") if self.uneven else None)
         self._is_empty = False
         self._values += self._state == "start" and token == self._dialect.sep
         return fault
 
     def last_row(self) -> UnevenRow | None:
-        """Give the row that has just been read, if it is uneven; empty lines are none."""
+        """Return the row that was read last if it is uneven, or None; empty lines and comments are not rows."""
         is_comment = self._state == "comment"
         is_even = self._is_empty or is_comment or self._values == self._width
         return None if is_even else UnevenRow(self._start, self._values)

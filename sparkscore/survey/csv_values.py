@@ -1,4 +1,4 @@
-"""Look at all values of CSV files, as Spark cuts them up, and say what each column holds (worker)."""
+"""Survey all values of CSV files, as Spark splits them, and summarize each column (driver and worker)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SURVEY_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class ColumnSurvey:
-    """What a column holds.
+    """A summary of the values of a column.
 
     Attributes:
-        seen: what its texts look like; nothing where a type is declared.
-        nulls: number of its NULLs.
-        misfits: number of its values that the declared type does not hold.
-        file: the first file with such a value.
+        seen: the types that its texts look like; empty if a type is declared.
+        nulls: the number of NULLs.
+        misfits: the number of values that the declared type cannot hold exactly.
+        file: the first file with such a value, or an empty text.
     """
 
     seen: Seen = field(default_factory=lambda: Seen(0))
@@ -43,45 +43,46 @@ class ColumnSurvey:
 
 @dataclass(frozen=True)
 class SurveySpec:
-    """What a task is told.
+    """The settings of `survey`, which travel to the tasks.
 
     Attributes:
-        kinds: the declared type of each column, an empty text where it is to be found; the columns stand before the
-            one with the row's file.
-        also: texts that stand for numbers which are none, such as NaN.
-        zone: the zone of times without one.
+        types: Spark's name of the declared type of each column, or an empty text if the type is inferred. The record
+            batches have these columns in this order, and then one with the path of the file.
+        special: the texts that the user sets for NaN and infinity.
+        zone: the time zone of times without one.
     """
 
-    kinds: tuple[str, ...]
-    also: frozenset[str] = frozenset()
+    types: tuple[str, ...]
+    special: frozenset[str] = frozenset()
     zone: str = UTC
 
 
 @dataclass
 class _Column:
-    kind: str
+    spark_type: str
     found: ColumnSurvey = field(default_factory=ColumnSurvey)
 
-    def look(self, texts: pa.Array, files: pa.Array, spec: SurveySpec) -> None:
+    def add(self, texts: pa.Array, files: pa.Array, spec: SurveySpec) -> None:
         found = replace(self.found, nulls=self.found.nulls + texts.null_count)
-        if not self.kind:
+        if not self.spark_type:
             self.found = replace(found, seen=look_at(texts, found.seen))
             return
-        wrong = find_misfits(texts, self.kind, spec.also if self.kind in {"float", "double"} else (), spec.zone)
-        if len(wrong):
-            first = min(plain_path(files[int(place)].as_py()) for place in wrong)
+        special = spec.special if self.spark_type in {"float", "double"} else ()
+        misfits = find_misfits(texts, self.spark_type, special, spec.zone)
+        if len(misfits):
+            first = min(plain_path(files[int(index)].as_py()) for index in misfits)
             file = min(first, found.file) if found.file else first
-            found = replace(found, misfits=found.misfits + len(wrong), file=file)
+            found = replace(found, misfits=found.misfits + len(misfits), file=file)
         self.found = found
 
 
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
-    """Give a row for each column, when all rows of the task have been seen."""
-    columns = [_Column(kind) for kind in spec.kinds]
+    """Read all record batches of a task, then yield one record batch with the summary of each column in a row."""
+    columns = [_Column(spark_type) for spark_type in spec.types]
     for batch in map(settle_types, batches):
         files = batch.column(len(columns))
         for column, texts in zip(columns, batch.columns, strict=False):
-            column.look(texts, files, spec)
+            column.add(texts, files, spec)
     rows = [
         {"number": number, "seen": int(found.seen), "nulls": found.nulls, "misfits": found.misfits, "file": found.file}
         for number, found in enumerate(column.found for column in columns)
@@ -89,8 +90,8 @@ def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.R
     yield pa.RecordBatch.from_pylist(rows, schema=SURVEY_SCHEMA)
 
 
-def joined(rows: list[dict[str, Any]], width: int) -> list[ColumnSurvey]:
-    """Join what the tasks say of each column."""
+def join_columns(rows: list[dict[str, Any]], width: int) -> list[ColumnSurvey]:
+    """Join the rows of all tasks into one summary for each of the ``width`` columns."""
     found = [ColumnSurvey() for _ in range(width)]
     for row in rows:
         before = found[row["number"]]

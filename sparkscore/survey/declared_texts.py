@@ -1,14 +1,14 @@
-"""Check that a declared type holds texts exactly (worker).
+"""Check that a declared type holds texts exactly (driver and worker).
 
-The spelling is free: ``007`` is 7 for a bigint. The value is not: a type that would round, cut off or move it has no
-place for it.
+A value may be written in several ways: ``007`` is 7 as a bigint. The value itself must stay the same: a text does not
+fit a type that would round it, truncate it or shift it to another time.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, timezone
 from decimal import Context, Decimal, InvalidOperation
 from functools import cache
@@ -38,8 +38,8 @@ _INSTANT: Final = re.compile(
 )
 _SPECIAL: Final = re.compile(r"nan|[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS: Final = " \t"
-# Numbers of which nothing more has to be known: few digits before the point, neither large nor small.
-_SURE: Final = {
+# Numbers that match fit, and need no other check: they have few digits before the point and a small exponent.
+_SAFE_NUMBERS: Final = {
     "double": r"^[+-]?[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?$",
     "float": r"^[+-]?[0-9]{1,7}(?:\.[0-9]{0,20})?$",
 }
@@ -49,67 +49,73 @@ _SEEN: Final = {
     "timestamp_ntz": Seen.TIME | Seen.DATE,
     "timestamp": Seen.INSTANT | Seen.TIME | Seen.DATE,
 }
-#: The zone of times without one, in which each of them is there once.
+#: The default time zone of times without one. No clock is ever changed in it, so each time occurs exactly once.
 UTC: Final = "UTC"
 _LOCAL: Final = re.compile(f"{_DAY}(?:[T ]([0-9]{{1,2}}):([0-9]{{2}})(?::([0-9]{{2}})(?:[.][0-9]+)?)?)?")
 #: Types that hold any text.
-_OF_TEXT: Final = frozenset({"string", "binary"})
+_TEXT_TYPES: Final = frozenset({"string", "binary"})
 
 
-def is_of_texts(kind: str) -> bool:
-    """Tell whether texts can be read as this type; it is Spark's name of it."""
-    return kind in {*_OF_TEXT, *_BITS, *_SEEN, *_SURE} or any(form.fullmatch(kind) for form in (_DECIMAL, _VARCHAR))
+def is_of_texts(spark_type: str) -> bool:
+    """Whether texts can be read as the type with this name in Spark, such as ``bigint``."""
+    is_plain = spark_type in {*_TEXT_TYPES, *_BITS, *_SEEN, *_SAFE_NUMBERS}
+    return is_plain or any(form.fullmatch(spark_type) for form in (_DECIMAL, _VARCHAR))
 
 
-def find_misfits(texts: pa.Array, kind: str, also: Collection[str] = (), zone: str = UTC) -> npt.NDArray[np.int64]:
-    """Give the places of the texts that a type does not hold exactly.
+def find_misfits(
+    texts: pa.Array, spark_type: str, special: Collection[str] = (), zone: str = UTC
+) -> npt.NDArray[np.int64]:
+    """Return the indices of the texts that a type does not hold exactly.
 
     Args:
-        texts: the texts; a NULL fits.
-        kind: Spark's name of the type.
-        also: texts that the user names for values of the type, such as that of NaN.
-        zone: the zone of times without one.
+        texts: the texts; a NULL fits every type.
+        spark_type: Spark's name of the type.
+        special: texts that fit as well, such as those that the user sets for NaN.
+        zone: the time zone of times without one.
     """
-    if kind in _OF_TEXT or texts.null_count == len(texts) or (_is_exact(kind, zone) and _all_fit(texts, kind)):
+    if spark_type in _TEXT_TYPES or texts.null_count == len(texts):
         return np.empty(0, dtype=np.int64)
-    if found := _VARCHAR.fullmatch(kind):
+    depends_on_zone = spark_type == "timestamp" and zone != UTC
+    if not depends_on_zone and _all_fit(texts, spark_type):
+        return np.empty(0, dtype=np.int64)
+    if found := _VARCHAR.fullmatch(spark_type):
         is_long = pc.greater(pc.utf8_length(texts), int(found[1])).fill_null(False)
         return np.flatnonzero(is_long.to_numpy(zero_copy_only=False))
-    holds = _holds(kind) if _is_exact(kind, zone) else _holds_in(zone)
+    holds = _holds_in(zone) if depends_on_zone else _holds(spark_type)
     values = texts.to_pylist()
-    wrong = [value is not None and value not in also and not holds(value.strip(_BLANKS)) for value in values]
+    wrong = [value is not None and value not in special and not holds(value.strip(_BLANKS)) for value in values]
     return np.flatnonzero(wrong)
 
 
-def _all_fit(texts: pa.Array, kind: str) -> bool:
-    """Tell whether all texts fit, where that is seen at once."""
-    if _VARCHAR.fullmatch(kind):
+def _all_fit(texts: pa.Array, spark_type: str) -> bool:
+    """Whether all texts fit, by a quick check; False if each text has to be checked on its own."""
+    if _VARCHAR.fullmatch(spark_type):
         return False
-    if sure := _SURE.get(kind) or _sure_decimal(kind):
-        return bool(pc.all(pc.match_substring_regex(texts, sure)).as_py())
-    if kind in _SEEN:
-        return not look_at(texts, Seen(0)) & ~_SEEN[kind]
+    if safe := _SAFE_NUMBERS.get(spark_type) or _safe_decimal(spark_type):
+        return bool(pc.all(pc.match_substring_regex(texts, safe)).as_py())
+    if spark_type in _SEEN:
+        return not look_at(texts, Seen(0)) & ~_SEEN[spark_type]
     try:
         integers = texts.cast(pa.int64())
-        integers.cast(pa.from_numpy_dtype(f"int{_BITS[kind]}"))
+        integers.cast(pa.from_numpy_dtype(f"int{_BITS[spark_type]}"))
     except pa.ArrowInvalid:
         return False
     return bool(pc.all(pc.equal(integers.cast(pa.string()), texts)).as_py())
 
 
-def _sure_decimal(kind: str) -> str | None:
-    found = _DECIMAL.fullmatch(kind)
+def _safe_decimal(spark_type: str) -> str | None:
+    found = _DECIMAL.fullmatch(spark_type)
     if found is None:
         return None
     whole, scale = int(found[1]) - int(found[2]), int(found[2])
     return f"^[+-]?{f'[0-9]{{1,{whole}}}' if whole else '0'}{f'(?:[.][0-9]{{1,{scale}}})?' if scale else ''}$"
 
 
-def _holds(kind: str) -> _Holds:
-    if kind in _BITS:
-        limit = 2 ** (_BITS[kind] - 1)
+def _holds(spark_type: str) -> _Holds:
+    if spark_type in _BITS:
+        limit = 2 ** (_BITS[spark_type] - 1)
         return lambda text: (found := _INTEGER.fullmatch(text)) is not None and -limit <= int(found[1]) < limit
-    if found := _DECIMAL.fullmatch(kind):
+    if found := _DECIMAL.fullmatch(spark_type):
         precision, scale = int(found[1]), int(found[2])
         return lambda text: _is_decimal(text, precision, scale)
     return {
@@ -119,11 +125,11 @@ def _holds(kind: str) -> _Holds:
         "date": lambda text: _is_day(_DATE.fullmatch(text)),
         "timestamp_ntz": lambda text: _is_day(_TIME.fullmatch(text)),
         "timestamp": lambda text: _is_day(_INSTANT.fullmatch(text)),
-    }[kind]
+    }[spark_type]
 
 
 def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
-    """Tell whether a number does not become 0, infinite or another integer; fractions become the nearest there is."""
+    """Whether a number, as a float, becomes neither zero, nor infinite, nor another integer; fractions are rounded."""
     if not _NUMBER.fullmatch(text):
         return _SPECIAL.fullmatch(text) is not None
     with np.errstate(over="ignore"):
@@ -151,33 +157,37 @@ def _is_day(found: re.Match[str] | None) -> bool:
         return False
 
 
-def _is_exact(kind: str, zone: str) -> bool:
-    return kind != "timestamp" or zone == UTC
-
-
 def _holds_in(zone: str) -> _Holds:
-    """Leave out the times that clocks of the zone have passed over, such as an hour of a night in spring."""
+    """Return the check for timestamps in a time zone. Local times that its clocks skip in spring do not fit."""
     is_time = _holds("timestamp")
-    return lambda text: is_time(text) and _is_there(_LOCAL.fullmatch(text), zone)
+    return lambda text: is_time(text) and _exists(_LOCAL.fullmatch(text), zone)
 
 
-def _is_there(found: re.Match[str] | None, zone: str) -> bool:
-    if found is None:  # it has its own zone
-        return True
-    return clocks_show(datetime(*(int(part or 0) for part in found.groups())), zone)  # type: ignore[arg-type]  # noqa: DTZ001
+def _exists(found: re.Match[str] | None, zone: str) -> bool:
+    # A text that does not match has a time zone of its own.
+    return found is None or exists_in_zone(local_time(found.groups()), zone)
 
 
-def clocks_show(local: datetime, zone: str) -> bool:
-    """Tell whether clocks of a zone have shown a time; an offset has no hour that they pass over."""
-    clocks = _clocks_of(zone)
+def local_time(parts: Iterable[str | None]) -> datetime:
+    """Return the time with this year, month, day, hour, minute and second; a missing part counts as 0."""
+    year, month, day, hour, minute, second = (int(part or 0) for part in parts)
+    return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the time zone is checked apart
+
+
+def exists_in_zone(local: datetime, zone: str) -> bool:
+    """Whether the clocks of a zone show a local time; they skip an hour when they are set forward.
+
+    True for a zone that is an offset such as ``+02:00``, whose clocks are never changed.
+    """
+    clocks = _zone_info(zone)
     if clocks is None or not date.min < local.date() < date.max:
         return True
-    moment = local.replace(tzinfo=clocks).astimezone(timezone.utc)  # noqa: UP017 - UTC is a name here
-    return moment.astimezone(clocks).replace(tzinfo=None) == local
+    instant = local.replace(tzinfo=clocks).astimezone(timezone.utc)  # noqa: UP017 - UTC is another name in this module
+    return instant.astimezone(clocks).replace(tzinfo=None) == local
 
 
 @cache
-def _clocks_of(zone: str) -> ZoneInfo | None:
+def _zone_info(zone: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""Look for parts of a microsecond in Parquet's old form of times, which Spark cuts off (driver and worker)."""
+"""Find nanoseconds in Parquet's INT96 timestamps, which Spark truncates to microseconds (driver and worker)."""
 
 from __future__ import annotations
 
@@ -9,35 +9,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _UNITS = ("ns", "us")
-#: A file, and the columns of it to look at.
+#: The path of a file, and the names of its INT96 columns.
 Times = tuple[str, tuple[str, ...]]
 
 
-def find_parts(share: Sequence[Times]) -> str:
-    """Give the first file and column with such a time, as JSON; an empty text where there is none."""
+def find_nanoseconds(share: Sequence[Times]) -> str:
+    """Return the first file and column that has nanoseconds, as JSON, or an empty text if none has."""
     for path, columns in share:
         for name in columns:
-            if _has_parts(path, name):
+            if _has_nanoseconds(path, name):
                 return json.dumps([path, name])
     return ""
 
 
-def _has_parts(path: str, name: str) -> bool:
+def _has_nanoseconds(path: str, name: str) -> bool:
     try:
-        # Nanoseconds overflow outside of 1677 to 2262, and so does what the microseconds are multiplied to.
+        # Nanoseconds overflow outside of the years 1677 to 2262; microseconds times 1000 overflow in the same way.
         both = [pq.ParquetFile(path, coerce_int96_timestamp_unit=unit).iter_batches(columns=[name]) for unit in _UNITS]
-        return any(_has_part(*pair) for batches in zip(*both, strict=True) for pair in zip(*batches, strict=True))
-    except (OSError, pa.ArrowException):  # Spark says what is wrong with it
+        return any(_differ(*pair) for batches in zip(*both, strict=True) for pair in zip(*batches, strict=True))
+    except (OSError, pa.ArrowException):  # Spark reports what is wrong with the file
         return False
 
 
-def _has_part(fine: pa.Array, coarse: pa.Array) -> bool:
+def _differ(fine: pa.Array, coarse: pa.Array) -> bool:
     if pa.types.is_nested(fine.type):
         inner = [values.flatten() for values in (fine, coarse)]
         return (
-            any(_has_part(*pair) for pair in zip(*inner, strict=True))
-            if isinstance(inner[0], list)
-            else _has_part(*inner)
+            any(_differ(*pair) for pair in zip(*inner, strict=True)) if isinstance(inner[0], list) else _differ(*inner)
         )
     if not pa.types.is_timestamp(fine.type):
         return False

@@ -1,7 +1,7 @@
-"""Read JSON exactly: each value as it is written, and what is no JSON by its line (driver and worker).
+"""Parse JSON strictly: keep the spelling of numbers, and report the line of text that is not JSON (driver and worker).
 
-Spark's reader passes over much without a message, also with ``FAILFAST``: the second of two records on a line, the
-first of two fields of one name, half a surrogate pair.
+Spark's JSON reader drops some data without an error, even in mode ``FAILFAST``: the second of two records on one line,
+the first of two fields with the same name, and half of a surrogate pair.
 """
 
 from __future__ import annotations
@@ -12,36 +12,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sparkscore.survey.text_bytes import find_control_character, other_kind
+from sparkscore.survey.text_bytes import find_control_character, find_other_format
 
 _SPACE: Final = " \t\r\n"
-_DEEPEST: Final = "fields that are nested too deep"
+_TOO_DEEP: Final = "fields that are nested too deep"
 
 
 class Number(str):
-    """A number with a point or an exponent, in its own spelling."""
+    """A number with a decimal point or an exponent, as the text that is in the file."""
 
     __slots__ = ()
 
 
 class NotFinite(float):
-    """One of NaN, Infinity and -Infinity, which Spark takes for numbers."""
+    """NaN, Infinity or -Infinity, which are not JSON, but which Spark reads as numbers."""
 
     __slots__ = ()
 
 
 class RecordError(Exception):
-    """What makes a text no record; holds nothing of the text but a field's name.
+    """A text is not a record. The error holds no data of the text except the name of a field.
 
     Attributes:
-        kind: one of ``encoding``, ``json``, ``spans``, ``behind``, ``doubled``, ``surrogate``, ``object``.
-        told: more words for a message.
-        line: how many lines below the first one it is.
+        reason: what is wrong: ``encoding``, ``json``, ``spans`` (the record does not end on its line), ``behind``
+            (more text after the record), ``doubled`` (a field twice), ``surrogate`` or ``object`` (not an object).
+        detail: a phrase for the error message; it may be empty.
+        line: the line of the error within the text, counted from 0.
     """
 
-    def __init__(self, kind: str, told: str = "", line: int = 0) -> None:
-        super().__init__(kind)
-        self.kind, self.told, self.line = kind, told, line
+    def __init__(self, reason: str, detail: str = "", line: int = 0) -> None:
+        super().__init__(reason)
+        self.reason, self.detail, self.line = reason, detail, line
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class JsonForm:
 
     Attributes:
         encoding: Python's name of the encoding.
-        separator: what ends a line; None for any line end.
-        is_multiline: whether a file is one value, an array of records or a record.
-        is_lenient: whether texts may hold raw control characters.
+        separator: the bytes that end a line, or None for any of LF, CR and CR LF.
+        is_multiline: whether a file is one value (an array of records, or one record) instead of a record per line.
+        is_lenient: whether strings may contain control characters that are not escaped.
     """
 
     encoding: str = "utf-8"
@@ -61,21 +62,26 @@ class JsonForm:
     is_lenient: bool = False
 
     def decoder(self) -> json.JSONDecoder:
-        """Give a parser that keeps each number's spelling and refuses doubled fields."""
+        """Return a decoder that keeps the spelling of numbers and raises a `RecordError` for a repeated field name."""
         return json.JSONDecoder(
             object_pairs_hook=_record, parse_float=Number, parse_constant=NotFinite, strict=not self.is_lenient
         )
 
 
 def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
-    """Give the text of bytes.
+    """Decode bytes of a JSON file.
+
+    Args:
+        content: the bytes.
+        encoding: a name of the encoding that Python knows.
+        is_first: whether the bytes are the start of the file, where a byte order mark may be.
 
     Raises:
-        RecordError: the bytes are not in that encoding.
+        RecordError: reason ``encoding``, if the bytes are not in that encoding.
     """
     name = codecs.lookup(encoding).name
-    if is_first and (kind := other_kind(content, name)):
-        raise RecordError("encoding", kind)
+    if is_first and (other_format := find_other_format(content, name)):
+        raise RecordError("encoding", other_format)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -86,10 +92,10 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
 
 
 def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]]:
-    """Give the records of a line: none for an empty one, one, or those of an array.
+    """Return the records of a line: no record for an empty line, one for an object, or all those in an array.
 
     Raises:
-        RecordError: the line is no record.
+        RecordError: the line is not a record.
     """
     stripped = text.strip(_SPACE)
     if not stripped:
@@ -102,74 +108,75 @@ def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]
 
 
 def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give the records of a file that is one value, each with the number of the line that it begins in.
+    """Yield the records of a file that is one value, each with the number of the line on which it begins.
 
     Raises:
-        RecordError: the file is not one array of records, or one record.
+        RecordError: the file is neither one array of records nor one record.
     """
     line, last = 1, 0
-    for place, end, value in _elements(text, decoder):
-        line, last = line + text.count("\n", last, place), place
+    for offset, end, value in _elements(text, decoder):
+        line, last = line + text.count("\n", last, offset), offset
         try:
-            yield line, _checked(value, text[place:end])
+            yield line, _checked(value, text[offset:end])
         except RecordError as error:
-            raise RecordError(error.kind, error.told, line - 1) from None
+            raise RecordError(error.reason, error.detail, line - 1) from None
 
 
 def _elements(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, int, Any]]:
-    place = _skip(text, 0)
-    if place == len(text):
+    offset = _skip(text, 0)
+    if offset == len(text):
         return
-    if text[place] != "[":
-        value, end = _parse_at(decoder, text, place)
-        yield place, end, value
+    if text[offset] != "[":
+        value, end = _parse_at(decoder, text, offset)
+        yield offset, end, value
         _expect_end(text, end)
         return
-    place = _skip(text, place + 1)
-    if text[place : place + 1] == "]":
-        return _expect_end(text, place + 1)
+    offset = _skip(text, offset + 1)
+    if text[offset : offset + 1] == "]":
+        return _expect_end(text, offset + 1)
     while True:
-        value, end = _parse_at(decoder, text, place)
-        yield place, end, value
+        value, end = _parse_at(decoder, text, offset)
+        yield offset, end, value
         end = _skip(text, end)
         if text[end : end + 1] == "]":
             return _expect_end(text, end + 1)
         if text[end : end + 1] != ",":
             raise RecordError(
-                "json", "neither a comma nor the end of the array behind a record", text.count("\n", 0, end)
+                "json", "neither a comma nor the end of the array after a record", text.count("\n", 0, end)
             )
-        place = _skip(text, end + 1)
+        offset = _skip(text, end + 1)
 
 
-def _expect_end(text: str, place: int) -> None:
-    if (place := _skip(text, place)) != len(text):
-        raise RecordError("behind", "more text", text.count("\n", 0, place))
+def _expect_end(text: str, offset: int) -> None:
+    if (offset := _skip(text, offset)) != len(text):
+        raise RecordError("behind", "more text", text.count("\n", 0, offset))
 
 
-def _skip(text: str, place: int) -> int:
-    while place < len(text) and text[place] in _SPACE:
-        place += 1
-    return place
+def _skip(text: str, offset: int) -> int:
+    while offset < len(text) and text[offset] in _SPACE:
+        offset += 1
+    return offset
 
 
-def _parse_at(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
+def _parse_at(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any, int]:
     try:
-        return _parse(decoder, text, place)
+        return _parse(decoder, text, offset)
     except RecordError as error:
-        kind = "json" if error.kind == "spans" else error.kind
-        raise RecordError(kind, error.told, error.line or text.count("\n", 0, place)) from None
+        reason = "json" if error.reason == "spans" else error.reason
+        raise RecordError(reason, error.detail, error.line or text.count("\n", 0, offset)) from None
 
 
-def _parse(decoder: json.JSONDecoder, text: str, place: int) -> tuple[Any, int]:
+def _parse(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any, int]:
     try:
-        return decoder.raw_decode(text, place)
+        return decoder.raw_decode(text, offset)
     except json.JSONDecodeError as error:
-        # At the end of the text: what is missing may be in the next line.
-        kind = "spans" if error.pos >= len(text) or error.msg.startswith("Unterminated string") else "json"
-        raise RecordError(kind, f"{error.msg}, at character {error.colno}", error.lineno - 1) from None
+        # An error at the end of the text: the rest of the record may be on the next line.
+        reason = "spans" if error.pos >= len(text) or error.msg.startswith("Unterminated string") else "json"
+        raise RecordError(reason, f"{error.msg}, at character {error.colno}", error.lineno - 1) from None
     except RecursionError:
-        raise RecordError("json", _DEEPEST) from None
-    except ValueError:  # Python refuses integers of more than 4,300 digits
+        raise RecordError("json", _TOO_DEEP) from None
+    # https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation: 4,300 digits
+    except ValueError:
         raise RecordError("json", "a number of thousands of digits") from None
 
 
@@ -181,19 +188,19 @@ def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-_NAMES: Final = {str: "a text", int: "a number", Number: "a number", NotFinite: "a number", bool: "true or false"}
+_TYPE_NAMES: Final = {str: "a text", int: "a number", Number: "a number", NotFinite: "a number", bool: "true or false"}
 
 
 def _checked(value: Any, text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        found = "null" if value is None else _NAMES.get(type(value), "an array")
+        found = "null" if value is None else _TYPE_NAMES.get(type(value), "an array")
         raise RecordError("object", found)
-    if ("\\ud" in text or "\\uD" in text) and _has_half(value):
+    if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):
         raise RecordError("surrogate")
     return value
 
 
-def _has_half(value: Any) -> bool:
+def _has_lone_surrogate(value: Any) -> bool:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Read text files as the encoding says that they are, and tell what is wrong with their bytes (driver and worker)."""
+"""Decode text files, and describe bytes that are not text in the expected encoding (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import IO, Any, Final, Self
 import pyarrow as pa
 
 _BLOCK_BYTES: Final = 1 << 20
-# Python takes its own machine's order for these where there is no byte order mark, Java the big-endian one.
+# Without a byte order mark, Java reads these as big-endian; Python uses the byte order of the machine.
 _BIG_ENDIAN: Final = {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
 _WIDE: Final = ("utf-16", "utf-32")
 _MARKS: Final = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
-# Control characters that nobody writes: windows-1252 has the euro sign, dashes and curved quotes there.
+# Control characters that texts do not contain: windows-1252 has the euro sign, dashes and curved quotes at these codes.
 _CONTROLS: Final = re.compile("[\x80-\x9f]")
-_CONTROL: Final = "a control character in ISO-8859-1; windows-1252 has signs such as € and curved quotes there"
+_CONTROL: Final = "a control character in ISO-8859-1; windows-1252 has characters such as € and curved quotes there"
 _RENAME: Final = "Rename the file, or unpack it."
-# What a file is by its first bytes, and what to do then.
-_KINDS_OF_FILES: Final = {
+# For the first bytes of a file: its format, and the advice to the user.
+_OTHER_FORMATS: Final = {
     b"\x1f\x8b": ("a gzip file, whose name must end with '.gz'", _RENAME),
     b"BZh": ("a bzip2 file, whose name must end with '.bz2'", _RENAME),
     b"\x28\xb5\x2f\xfd": ("a Zstandard file, whose name must end with '.zst'", _RENAME),
@@ -34,29 +34,29 @@ _KINDS_OF_FILES: Final = {
     b"PAR1": ("a Parquet file", "Read it as such: --input-format parquet."),
 }
 _LINE_END: Final = "\n"
-_LOOKED_AT: Final = 512
-_MARK: Final = "a start as text in {} has it"
+_START_BYTES: Final = 512
+_WIDE_TEXT: Final = "bytes that look like text in {}"
 _TO_UTF8: Final = (
-    "Convert the file to UTF-8: iconv -f {0} -t UTF-8 OLD > NEW. Or say how it is written: 'input.options: {{encoding: "
+    "Convert the file to UTF-8: iconv -f {0} -t UTF-8 OLD > NEW. Or set its encoding: 'input.options: {{encoding: "
     "{0}}}'."
 )
-_OF_PYTHON: Final = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32": "utf-32"}
-#: What Spark's reader of JSON takes for a part of the first record.
-MARK_OF_LINES: Final = "a byte order mark, which Spark does not pass over where each line is a record"
-#: What to do about files that are called what they are.
+_PYTHON_NAMES: Final = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32": "utf-32"}
+#: The phrase for a byte order mark in a JSON file with a record per line.
+MARK_OF_LINES: Final = "a byte order mark, which Spark reads as part of the first record if each line is a record"
+#: For a phrase that describes the bytes of a file: the advice to the user.
 FIXES: Final = {
-    **dict(_KINDS_OF_FILES.values()),
+    **dict(_OTHER_FORMATS.values()),
     MARK_OF_LINES: "Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW. Or remove its first two bytes.",
-    **{_MARK.format(name): _TO_UTF8.format(name) for name in _OF_PYTHON},
+    **{_WIDE_TEXT.format(name): _TO_UTF8.format(name) for name in _PYTHON_NAMES},
 }
 
 
 class WrongBytesError(ValueError):
-    """The bytes of a file are not text in its encoding; the message says which, and is a part of a sentence."""
+    """The bytes of a file are not text in its encoding. The message is a phrase that says which bytes."""
 
 
 class _Deflate:
-    """A file of one zlib stream, which Hadoop calls deflate."""
+    """A file with one zlib stream, which Hadoop calls ``deflate``."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")  # noqa: PTH123, SIM115 - closed in __exit__
@@ -78,42 +78,47 @@ class _Deflate:
         return b""
 
 
-# What Hadoop reads by a file's ending, which it compares in lower case only.
+# Hadoop decompresses a file by the ending of its name, which must be in lower case.
 _OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".deflate": _Deflate,
     ".zst": lambda path: pa.input_stream(path, compression="zstd"),
 }
-#: Endings of files that Hadoop reads in a form of its own.
+#: Endings of files in Hadoop's own framing of these formats, which only Hadoop reads.
 NOT_READ_HERE: Final = (".lz4", ".snappy")
 
 
+def is_compressed(path: str) -> bool:
+    """Whether `open_bytes` decompresses a file, so that it can only be read from its start."""
+    return path.endswith(tuple(_OPENERS))
+
+
 def open_bytes(path: str) -> IO[bytes]:
-    """Open a file and decompress it where its ending says so."""
+    """Open a file for reading bytes; it is decompressed if the ending of its name asks for it."""
     opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
     opened: IO[bytes] = open(path, "rb") if opener is None else opener(path)  # noqa: PTH123, SIM115 - callers close it
     return opened
 
 
 def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
-    """Give the text of a file, block by block; a byte order mark is left out.
+    """Yield the text of a file block by block, without a byte order mark; the last block is empty.
 
     Args:
-        path: the file; it is decompressed where its ending says so.
-        encoding: an encoding that Python knows.
+        path: the path of the file, which is decompressed if the ending of its name asks for it.
+        encoding: a name of the encoding that Python knows.
 
     Raises:
         WrongBytesError: bytes are not text in that encoding.
-        OSError: the file cannot be read, or is cut off where it is compressed (also `EOFError`, `zlib.error`).
+        OSError: the file cannot be read, or its compressed data is truncated (also `EOFError` and `zlib.error`).
     """
     with open_bytes(path) as file:
         block = file.read(_BLOCK_BYTES)
         decoder = _decoder(block, codecs.lookup(encoding).name)
-        place, line, is_first = 0, 1, True
+        offset, line, is_first = 0, 1, True
         while True:
-            text = _decoded(decoder, block, place, line)
-            place, line = place + len(block), line + text.count("\n")
+            text = _decoded(decoder, block, offset, line)
+            offset, line = offset + len(block), line + text.count("\n")
             yield text.removeprefix("\ufeff") if is_first else text
             if not block:
                 return
@@ -124,25 +129,25 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
 def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
     if encoding in _BIG_ENDIAN and not start.startswith(_MARKS[encoding]):
         encoding = _BIG_ENDIAN[encoding]
-    if kind := other_kind(start, encoding):
-        raise WrongBytesError(kind)
+    if other_format := find_other_format(start, encoding):
+        raise WrongBytesError(other_format)
     return codecs.getincrementaldecoder(encoding)()
 
 
-def other_kind(start: bytes, encoding: str) -> str | None:
-    """Say what a file is by its first bytes, if that is no text in its encoding; None where nothing tells.
+def find_other_format(start: bytes, encoding: str) -> str | None:
+    """Return a phrase for the format of a file, if its first bytes show that it is not text in its encoding.
 
-    `FIXES` has what to do then.
+    Returns None if the first bytes show nothing of this sort. `FIXES` has the advice for each phrase.
 
     Args:
-        start: at least four bytes, where there are so many.
-        encoding: Python's name of the encoding.
+        start: the first bytes: at least four, unless the file is shorter.
+        encoding: Python's name of the expected encoding.
     """
-    if kind := next((kind for magic, (kind, _) in _KINDS_OF_FILES.items() if start.startswith(magic)), None):
-        return kind
+    if binary := next((phrase for magic, (phrase, _) in _OTHER_FORMATS.items() if start.startswith(magic)), None):
+        return binary
     wide = "" if encoding.startswith("utf-32") else _wide_by_mark(start) or _wide_by_zeros(start, encoding)
-    is_as_told = not wide or encoding == _OF_PYTHON[wide] or (encoding == "utf-16" and wide != "UTF-32")
-    return None if is_as_told else _MARK.format(wide)
+    is_expected = not wide or encoding == _PYTHON_NAMES[wide] or (encoding == "utf-16" and wide != "UTF-32")
+    return None if is_expected else _WIDE_TEXT.format(wide)
 
 
 def _wide_by_mark(start: bytes) -> str:
@@ -153,30 +158,37 @@ def _wide_by_mark(start: bytes) -> str:
 
 
 def _wide_by_zeros(start: bytes, encoding: str) -> str:
-    """Name an encoding by the zeros beside characters of ASCII, of which each text has some, such as line ends."""
-    little, big = (start[first:_LOOKED_AT:2].count(0) for first in (1, 0))
+    """Return the UTF-16 encoding that zero bytes suggest, or an empty text.
+
+    An ASCII character in UTF-16 has a zero byte, and each text has such characters, for example its line ends.
+    """
+    little, big = (start[first:_START_BYTES:2].count(0) for first in (1, 0))
     if encoding.startswith("utf-16"):
         return "UTF-16LE" if little and not big else "UTF-16BE" if big and not little else ""
     return "" if b"\0" not in start[:4] else "UTF-16LE" if little > big else "UTF-16BE"
 
 
 def find_control_character(text: str) -> tuple[int, str] | None:
-    """Give the place of a character in text of ISO-8859-1 that tells that it is none, and what it is."""
+    """Find a control character which shows that a text was not written in ISO-8859-1.
+
+    Returns the index of the character and a phrase for the message, or None.
+    """
     found = None if text.isascii() else _CONTROLS.search(text)
     return None if found is None else (found.start(), _CONTROL)
 
 
-def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, place: int, line: int) -> str:
+def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, offset: int, line: int) -> str:
     held = len(decoder.getstate()[0])
     try:
         text = decoder.decode(block, final=not block)
     except UnicodeDecodeError as error:
-        start = place - held + error.start
+        start = offset - held + error.start
         line += error.object[: error.start].count(b"\n")
         raise WrongBytesError(f"byte {start + 1:,} (line {line:,}) is not {error.encoding.upper()}") from None
     if _is_latin(decoder) and (found := find_control_character(text)) is not None:
-        at, told = found
-        raise WrongBytesError(f"byte {place + at + 1:,} (line {line + text.count(_LINE_END, 0, at):,}) is {told}")
+        index, phrase = found
+        line += text.count(_LINE_END, 0, index)
+        raise WrongBytesError(f"byte {offset + index + 1:,} (line {line:,}) is {phrase}")
     return text
 
 

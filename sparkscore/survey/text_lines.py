@@ -1,80 +1,55 @@
-"""Read the lines of text files, or of a part of one, as Spark's readers cut them (driver and worker)."""
+"""Read the lines of a text file, or of a part of it, as Spark's readers split them (driver and worker)."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import IO, Any, Final
+from collections.abc import Iterator
+from typing import IO, Final
 
-import pyarrow as pa
+from sparkscore.survey.text_bytes import open_bytes
 
 _BLOCK: Final = 1 << 20
 
 
-def _open_zstd(path: str) -> Any:
-    return pa.input_stream(path, compression="zstd")
-
-
-# By the end of a file's name, as Hadoop has it.
-OPENERS: Final[Mapping[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".zst": _open_zstd}
-#: Endings that Hadoop unpacks and nothing here does.
-UNREADABLE: Final = (".deflate", ".lz4", ".snappy")
-
-
-def open_text(path: str) -> IO[bytes]:
-    """Open a file for reading its bytes, unpacked where its name says that it is packed."""
-    opener = OPENERS.get(Path(path).suffix)
-    file: IO[bytes] = Path(path).open("rb") if opener is None else opener(path)  # noqa: SIM115 - the caller closes it
-    return file
-
-
-def is_packed(path: str) -> bool:
-    """Tell whether a file is packed, so that it can be read from its start only."""
-    return Path(path).suffix in OPENERS
-
-
 def read_lines(path: str, start: int, end: int | None, separator: bytes | None) -> Iterator[bytes]:
-    r"""Give the lines that begin in a part of a file, each with its end.
+    r"""Yield the lines that begin in a part of a file, each with its line end.
 
     Args:
-        path: the file.
-        start: first byte of the part; 0 for a packed file.
-        end: first byte behind the part; None for the end of the file.
-        separator: what ends a line; None for ``\n``, ``\r\n`` and ``\r``.
+        path: the path of the file.
+        start: the offset of the first byte of the part; 0 for a compressed file.
+        end: the offset of the first byte after the part, or None for the end of the file.
+        separator: the bytes that end a line, or None for any of ``\n``, ``\r\n`` and ``\r``.
     """
-    with open_text(path) as file:
-        lines, place = _split(file, separator), start
+    with open_bytes(path) as file:
+        lines, offset = _split(file, separator), start
         if start:
-            # The byte before tells whether a line begins at the first one.
+            # Whether a line begins at the first byte depends on the bytes before it.
             width = 1 if separator is None else len(separator)
-            place = max(0, start - width)
-            file.seek(place)
-            place += len(next(lines, b""))
+            offset = max(0, start - width)
+            file.seek(offset)
+            offset += len(next(lines, b""))
         for line in lines:
-            if end is not None and place >= end:
+            if end is not None and offset >= end:
                 return
             yield line
-            place += len(line)
+            offset += len(line)
 
 
 def _split(file: IO[bytes], separator: bytes | None) -> Iterator[bytes]:
-    waiting: list[bytes] = []
+    pending: list[bytes] = []
     while block := file.read(_BLOCK):
-        # A long line is put together once, at its end.
+        # The blocks of a long line are joined once, when its end is found.
         if separator is None and b"\n" not in block and b"\r" not in block:
-            waiting.append(block)
+            pending.append(block)
             continue
-        lines = _cut(b"".join([*waiting, block]), separator)
-        # The end of the last one may be in the next block, also the second half of it.
-        waiting = [lines.pop()]
+        lines = _split_lines(b"".join([*pending, block]), separator)
+        # The last line, or the second half of its line end, may go on in the next block.
+        pending = [lines.pop()]
         yield from lines
-    if any(waiting):
-        yield from _cut(b"".join(waiting), separator)
+    if any(pending):
+        yield from _split_lines(b"".join(pending), separator)
 
 
-def _cut(content: bytes, separator: bytes | None) -> list[bytes]:
+def _split_lines(content: bytes, separator: bytes | None) -> list[bytes]:
     if separator is None:
         return content.splitlines(keepends=True)
     lines = content.split(separator)

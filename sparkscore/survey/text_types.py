@@ -1,7 +1,7 @@
-"""Find the type of a column of texts, by a grammar that takes no text for another value (worker).
+"""Infer the type of a column of texts, by a grammar under which no text changes its value (driver and worker).
 
-docs/inputs.md has the grammar. A column is taken batch by batch; what is known of it is a set of flags, which can be
-joined with those of other batches, files and tasks in any order.
+The grammar is in docs/inputs.md. A column is read batch by batch. The result is a set of flags, which can be joined
+with the flags of other batches, files and tasks in any order.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _Flags = npt.NDArray[np.bool_]
 
 
 class Seen(IntFlag):
-    """What a column of texts holds."""
+    """The types that the texts of a column look like."""
 
     INTEGER = 1
     DECIMAL = 2
     BOOLEAN = 4
     DATE = 8
     TIME = 16
-    """A day and a time of day, without a zone."""
+    """A date and a time of day, without a time zone."""
     INSTANT = 32
-    """The same with a zone."""
+    """A date and a time of day, with a time zone."""
     TEXT = 64
     NO_DOUBLE = 128
-    """An integer that is no double."""
+    """An integer that a double does not hold exactly."""
 
 
 _INTEGER: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
 _DECIMAL: Final = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)$|^-0$"
-# Decimals of which nothing more has to be known: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
-_SURE_DECIMAL: Final = "^-?(?:{})$".format(
+# Decimals that certainly fit into a double: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
+_SAFE_DECIMAL: Final = "^-?(?:{})$".format(
     "|".join(
         (
             r"0\.0{0,20}[1-9]?[0-9]{0,16}",
@@ -57,46 +57,46 @@ _ZONE: Final = "(?:Z|[+-](?:0[0-9]|1[0-7])(?::?[0-5][0-9])?)"
 _DATE: Final = f"^{_DAY}$"
 _TIME: Final = f"^{_DAY}{_CLOCK}$"
 _INSTANT: Final = f"^{_DAY}{_CLOCK}{_ZONE}$"
-# The first and the last day of the calendar: with a zone, an instant of them may lie in the year 0 or 10000.
+# The first and the last day of the calendar: with a time zone, the instant may be in the year 0 or 10000.
 _EDGES: Final = "^(?:0001-01-01|9999-12-31)"
-#: Digits of which a double's shortest form needs no more.
+#: The shortest spelling of a double has at most so many digits.
 _DOUBLE_DIGITS: Final = 17
-_EXACT_TO: Final = 2**53
+_LARGEST_SAFE: Final = 2**53
 _DAY_LENGTH: Final = len("2024-01-01")
 _INT64_DIGITS: Final = 19
 
 
 def look_at(texts: pa.Array, before: Seen) -> Seen:
-    """Tell what a column has held so far.
+    """Return the flags of a column after some more of its texts.
 
     Args:
-        texts: the next texts; NULLs say nothing.
-        before: what it held before them.
+        texts: the next texts of the column; NULLs are ignored.
+        before: the flags of the texts before them.
     """
     if Seen.TEXT in before or texts.null_count == len(texts):
         return before
     rest, found = texts.drop_null(), before
-    # What a column held before is what it holds most probably.
-    for kind in sorted(_MATCHERS, key=lambda kind: kind not in before):
-        if kind is Seen.INTEGER and (integers := _canonical(rest)) is not None:
+    # The types that the column had before come first: they are the most likely.
+    for flag in sorted(_MATCHERS, key=lambda flag: flag not in before):
+        if flag is Seen.INTEGER and (integers := _canonical(rest)) is not None:
             return found | Seen.INTEGER | _no_double(integers)
-        is_kind, more = _MATCHERS[kind](rest)
-        if is_kind.any():
-            found |= kind | more
-            rest = rest.filter(pa.array(~is_kind))
+        is_match, more = _MATCHERS[flag](rest)
+        if is_match.any():
+            found |= flag | more
+            rest = rest.filter(pa.array(~is_match))
         if not len(rest):
             return found
     return found | Seen.TEXT
 
 
 def type_of(seen: Seen) -> str:
-    """Give Spark's name of the type that holds all of a column's texts, each exactly; ``string`` where none does."""
-    kinds = seen & ~Seen.NO_DOUBLE
-    if kinds == Seen.INTEGER:
+    """Return Spark's name of the type that holds every text of a column exactly, or ``string`` if no other does."""
+    types = seen & ~Seen.NO_DOUBLE
+    if types == Seen.INTEGER:
         return "bigint"
-    if kinds in {Seen.DECIMAL, Seen.DECIMAL | Seen.INTEGER} and Seen.NO_DOUBLE not in seen:
+    if types in {Seen.DECIMAL, Seen.DECIMAL | Seen.INTEGER} and Seen.NO_DOUBLE not in seen:
         return "double"
-    return _TYPES.get(kinds, "string")
+    return _TYPES.get(types, "string")
 
 
 _TYPES: Final = {
@@ -108,7 +108,10 @@ _TYPES: Final = {
 
 
 def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Give the integers where all texts are written as integers are; None where not. Quicker than an expression."""
+    """Return the integers if all texts are spelled as Arrow writes integers, or None.
+
+    This is faster than a regular expression.
+    """
     try:
         integers = texts.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -118,7 +121,7 @@ def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
 
 
 def _no_double(integers: npt.NDArray[np.int64]) -> Seen:
-    large = integers[(integers > _EXACT_TO) | (integers < -_EXACT_TO)]
+    large = integers[(integers > _LARGEST_SAFE) | (integers < -_LARGEST_SAFE)]
     return Seen(0) if all(int(float(value)) == value for value in large.tolist()) else Seen.NO_DOUBLE
 
 
@@ -126,31 +129,31 @@ def _matches(texts: pa.Array, expression: str) -> _Flags:
     return np.asarray(pc.match_substring_regex(texts, expression).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _only_where(is_kind: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
-    """Clear the flags of texts that have the right signs and no value; the texts are looked at one by one."""
-    for place in np.flatnonzero(is_kind):
-        is_kind[place] = holds(texts[int(place)].as_py())
+def _keep_if(is_match: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
+    """Clear the flag of each text that matched, but for which ``holds`` is False, such as a 31st of February."""
+    for index in np.flatnonzero(is_match):
+        is_match[index] = holds(texts[int(index)].as_py())
 
 
 def _match_integers(texts: pa.Array) -> tuple[_Flags, Seen]:
-    is_kind = _matches(texts, _INTEGER)
-    is_long = is_kind & (pc.binary_length(texts).to_numpy() >= _INT64_DIGITS)
-    _only_where(is_long, texts, lambda text: -(2**63) <= int(text) < 2**63)
-    is_kind &= is_long | (pc.binary_length(texts).to_numpy() < _INT64_DIGITS)
-    return is_kind, _no_double(texts.filter(pa.array(is_kind)).cast(pa.int64()).to_numpy())
+    is_match = _matches(texts, _INTEGER)
+    is_long = is_match & (pc.binary_length(texts).to_numpy() >= _INT64_DIGITS)
+    _keep_if(is_long, texts, lambda text: -(2**63) <= int(text) < 2**63)
+    is_match &= is_long | (pc.binary_length(texts).to_numpy() < _INT64_DIGITS)
+    return is_match, _no_double(texts.filter(pa.array(is_match)).cast(pa.int64()).to_numpy())
 
 
 def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
-    is_kind = _matches(texts, _SURE_DECIMAL)
-    if not is_kind.all():
-        is_other = _matches(texts, _DECIMAL) & ~is_kind
-        _only_where(is_other, texts, _is_double)
-        is_kind |= is_other
-    return is_kind, Seen(0)
+    is_match = _matches(texts, _SAFE_DECIMAL)
+    if not is_match.all():
+        is_other = _matches(texts, _DECIMAL) & ~is_match
+        _keep_if(is_other, texts, _is_double)
+        is_match |= is_other
+    return is_match, Seen(0)
 
 
 def _is_double(text: str) -> bool:
-    """Tell whether a decimal has no more digits than a double, and does not become 0, infinite or another integer."""
+    """Whether a decimal has at most 17 digits and, as a double, is neither zero, nor infinite, nor another integer."""
     mantissa = re.split("[eE]", text)[0]
     digits = len(re.sub(r"^-?[0.]*|\.", "", mantissa))
     value = float(text)
@@ -166,14 +169,14 @@ def _match_booleans(texts: pa.Array) -> tuple[_Flags, Seen]:
 
 def _match_days(expression: str) -> Callable[[pa.Array], tuple[_Flags, Seen]]:
     def match(texts: pa.Array) -> tuple[_Flags, Seen]:
-        is_kind = _matches(texts, expression)
+        is_match = _matches(texts, expression)
         try:
-            pc.utf8_slice_codeunits(texts.filter(pa.array(is_kind)), 0, _DAY_LENGTH).cast(pa.date32())
+            pc.utf8_slice_codeunits(texts.filter(pa.array(is_match)), 0, _DAY_LENGTH).cast(pa.date32())
         except pa.ArrowInvalid:
-            _only_where(is_kind, texts, _is_day)
+            _keep_if(is_match, texts, _is_day)
         if expression is _INSTANT:
-            is_kind &= ~_matches(texts, _EDGES)
-        return is_kind, Seen(0)
+            is_match &= ~_matches(texts, _EDGES)
+        return is_match, Seen(0)
 
     return match
 

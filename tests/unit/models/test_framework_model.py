@@ -21,7 +21,7 @@ from sparkscore.scorers.specs import Framework
 from sparkscore.signature.matching import match_inputs
 from sparkscore.signature.model_signature import ColumnInput
 
-WHOLE = ColumnInput("visits", None, kinds=("number", "boolean"))
+WHOLE = ColumnInput("visits", None, accepts=("number", "boolean"))
 X = pd.DataFrame(
     {
         "age": np.arange(60.0),
@@ -35,7 +35,7 @@ LIGHTGBM = {"verbose": -1, "min_data_in_leaf": 2, "num_threads": 1}
 
 def number(name: str | None) -> ColumnInput:
     """A double, an integer that one holds, or a boolean, which is an exact double."""
-    return ColumnInput(name, pa.float64(), kinds=("integer", "boolean"))
+    return ColumnInput(name, pa.float64(), accepts=("integer", "boolean"))
 
 
 def described(path: Path, framework: Framework) -> ModelDescription:
@@ -54,8 +54,8 @@ def test_a_booster_names_its_features_and_what_they_are(ending: str, tmp_path: P
     assert description.signature.inputs == (
         number("age"),
         WHOLE,
-        ColumnInput("site", None, kinds=("text",)),
-        ColumnInput("flag", None, kinds=("number", "boolean")),
+        ColumnInput("site", None, accepts=("text",)),
+        ColumnInput("flag", None, accepts=("number", "boolean")),
     )
     assert description.signature.outputs is None
 
@@ -138,7 +138,7 @@ def test_lightgbm_takes_texts_for_a_category_of_texts(tmp_path: Path) -> None:
 
     inputs = described(tmp_path / "m.txt", "lightgbm").signature.inputs
 
-    assert inputs == (number("age"), number("visits"), ColumnInput("site", None, kinds=("text",)))
+    assert inputs == (number("age"), number("visits"), ColumnInput("site", None, accepts=("text",)))
 
 
 def test_lightgbm_without_names_counts_its_columns(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_nothing_but_null_asks_for_a_schema(values: Any) -> None:
         ([{1: 1}, {True: 1}], 2, "a dict with other keys"),
         ([{1: 1}, {2: 3, 1: "x"}], 2, "got str"),
         ([{}], 1, "without keys"),
-        ([{"a": 1, "A": 1}], 1, "Spark takes for one"),
+        ([{"a": 1, "A": 1}], 1, "Spark takes for the same name"),
         (pa.array([1], pa.duration("s")), 1, "Arrow duration[s]"),
         (pa.array([Decimal(1)], pa.decimal256(60, 0)), 1, "Arrow decimal256(60, 0)"),
         (np.array([1j]), 1, "got numpy.complex128"),

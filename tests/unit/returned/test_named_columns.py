@@ -150,7 +150,7 @@ def test_outputs_of_different_lengths(columns: dict[str, Any], got: str, declare
     error = refused(columns, ", ".join(f"{name} {declared}" for name in columns) if declared else None)
 
     assert (error.code, error.got) == ("OUTPUT_COLUMNS", got)
-    assert error.expected == "as many values in each, one for an item"
+    assert error.expected == "the same number of values in each, one per item"
 
 
 @pytest.mark.parametrize(

@@ -310,7 +310,7 @@ def test_large_columns_are_converted_as_a_whole(monkeypatch: pytest.MonkeyPatch)
 
     for name in ("clean_double", "clean_integer", "clean_float", "clean_timestamp", "clean_boolean"):
         monkeypatch.setattr(f"sparkscore.returned.scalars.{name}", forbidden)
-    monkeypatch.setattr("sparkscore.returned.objects._walk", forbidden)
+    monkeypatch.setattr("sparkscore.returned.objects._convert_one_by_one", forbidden)
     stamps = pd.Series(pd.date_range("2024-01-01", periods=10_000, freq="s", tz="Europe/Berlin"))
     count = 10_000
 

@@ -217,7 +217,7 @@ def test_a_declared_type_holds_each_value_or_names_its_line(read: Read, tmp_path
     message = told(read, '{"price": 19.99}\n{"price": 19.995}', declared="price decimal(10,2)")
 
     assert message.startswith("[INPUT_VALUE] column 'price' of the json input, declared decimal(10,2)")
-    assert f"a number with more than 2 digits behind the point ('{tmp_path / 'a.json'}', line 2)" in message
+    assert f"a number with more than 2 digits after the decimal point ('{tmp_path / 'a.json'}', line 2)" in message
     assert read('{"price": 19.99}\n{"price": 20}\n{"price": 19.990}', declared="price decimal(10,2)").rows == 3
 
 

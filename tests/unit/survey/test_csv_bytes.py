@@ -15,10 +15,10 @@ BACKSLASH = Dialect(escape="\\")
 BY_LINE = Dialect(reads_lines=True)
 
 
-def kind_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None:  # noqa: B008 - frozen
+def reason_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None:  # noqa: B008 - frozen
     path.write_bytes(text.encode(dialect.encoding))
     fault = find_fault(str(path), dialect)
-    return None if fault is None else fault.kind
+    return None if fault is None else fault.reason
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def kind_of(path: Path, text: str, dialect: Dialect = Dialect()) -> str | None: 
     ],
 )
 def test_what_is_right_passes(text: str, tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "a.csv", text) is None
+    assert reason_of(tmp_path / "a.csv", text) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "reason"),
     [
         ('1,"say \\"hi\\""\n', "backslash"),
         ('1,"say \\"hi\\" to"\n', "backslash"),
@@ -74,22 +74,24 @@ def test_what_is_right_passes(text: str, tmp_path: Path) -> None:
         ('"a\nb",c\r\n1,2\r\n', "line ends"),
     ],
 )
-def test_what_would_be_misread_is_told(text: str, kind: str, tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "a.csv", text) == kind
+def test_what_would_be_misread_is_told(text: str, reason: str, tmp_path: Path) -> None:
+    assert reason_of(tmp_path / "a.csv", text) == reason
 
 
 def test_a_file_whose_quotes_are_escaped_by_backslashes_passes_with_that_escape(tmp_path: Path) -> None:
     text = '1,"say \\"hi\\""\n2,"C:\\\\"\n3,"a,\\"\nb"\n4,a\\"b\n5,""\n'
 
-    assert kind_of(tmp_path / "a.csv", text, BACKSLASH) is None
-    assert kind_of(tmp_path / "a.csv", text) == "backslash"
+    assert reason_of(tmp_path / "a.csv", text, BACKSLASH) is None
+    assert reason_of(tmp_path / "a.csv", text) == "backslash"
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [('1,"a""b"\n', "doubled quote"), ('1,"a\\"\n', "open quote"), ('1,"a"b\n', "quote inside")]
+    ("text", "reason"), [('1,"a""b"\n', "doubled quote"), ('1,"a\\"\n', "open quote"), ('1,"a"b\n', "quote inside")]
 )
-def test_a_file_whose_quotes_are_doubled_is_told_with_a_backslash_escape(text: str, kind: str, tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "a.csv", text, BACKSLASH) == kind
+def test_a_file_whose_quotes_are_doubled_is_told_with_a_backslash_escape(
+    text: str, reason: str, tmp_path: Path
+) -> None:
+    assert reason_of(tmp_path / "a.csv", text, BACKSLASH) == reason
 
 
 @pytest.mark.parametrize(
@@ -101,11 +103,11 @@ def test_a_file_whose_quotes_are_doubled_is_told_with_a_backslash_escape(text: s
     ],
 )
 def test_what_is_no_quote_is_not_counted(dialect: Dialect, tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "a.csv", '# it is 5" long\n# "\n1,2\n', dialect) is None
+    assert reason_of(tmp_path / "a.csv", '# it is 5" long\n# "\n1,2\n', dialect) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "reason"),
     [
         ('1,5" pipe\r\n2,"a ""b"""\n3,x\r', None),
         ('1,"a\nb"\n', "open quote"),
@@ -115,8 +117,8 @@ def test_what_is_no_quote_is_not_counted(dialect: Dialect, tmp_path: Path) -> No
         ('1,"a"b\n', "quote inside"),
     ],
 )
-def test_line_by_line_each_line_must_be_right(text: str, kind: str | None, tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "a.csv", text, BY_LINE) == kind
+def test_line_by_line_each_line_must_be_right(text: str, reason: str | None, tmp_path: Path) -> None:
+    assert reason_of(tmp_path / "a.csv", text, BY_LINE) == reason
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32"])
@@ -124,8 +126,8 @@ def test_line_by_line_each_line_must_be_right(text: str, kind: str | None, tmp_p
 def test_other_signs_and_encodings_are_looked_at_too(sep: str, encoding: str, tmp_path: Path) -> None:
     dialect = Dialect(encoding=encoding, sep=sep, quote="'", escape="'")
 
-    assert kind_of(tmp_path / "a.csv", f"'a''b'{sep}c\n'd'{sep}''\n", dialect) is None
-    assert kind_of(tmp_path / "a.csv", f"'a''b'{sep}c\n'd'{sep}'\n", dialect) == "open quote"
+    assert reason_of(tmp_path / "a.csv", f"'a''b'{sep}c\n'd'{sep}''\n", dialect) is None
+    assert reason_of(tmp_path / "a.csv", f"'a''b'{sep}c\n'd'{sep}'\n", dialect) == "open quote"
 
 
 def test_bytes_that_are_no_text_are_told_first(tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_bytes_that_are_no_text_are_told_first(tmp_path: Path) -> None:
     fault = find_fault(str(tmp_path / "a.csv"), Dialect())
 
     assert fault is not None
-    assert (fault.kind, fault.told) == ("bytes", "byte 13 (line 2) is not UTF-8")
+    assert (fault.reason, fault.detail) == ("bytes", "byte 13 (line 2) is not UTF-8")
 
 
 def test_a_file_that_cannot_be_unpacked_is_unreadable(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_a_file_that_cannot_be_unpacked_is_unreadable(tmp_path: Path) -> None:
     fault = find_fault(str(tmp_path / "a.csv.gz"), Dialect())
 
     assert fault is not None
-    assert fault.kind == "unreadable"
+    assert fault.reason == "unreadable"
 
 
 def test_a_file_that_cannot_be_opened_is_its_readers_business(tmp_path: Path) -> None:
@@ -151,8 +153,8 @@ def test_a_file_that_cannot_be_opened_is_its_readers_business(tmp_path: Path) ->
 
 
 def test_a_line_end_inside_is_kept_where_it_is_told_what_ends_lines(tmp_path: Path) -> None:
-    assert kind_of(tmp_path / "a.csv", 'a\r\n"1\r\n2"\r\n', Dialect(line_end="\r\n")) is None
-    assert kind_of(tmp_path / "a.csv", 'a\r\n"1\r\n2"\r\n', Dialect(reads_lines=True)) == "open quote"
+    assert reason_of(tmp_path / "a.csv", 'a\r\n"1\r\n2"\r\n', Dialect(line_end="\r\n")) is None
+    assert reason_of(tmp_path / "a.csv", 'a\r\n"1\r\n2"\r\n', Dialect(reads_lines=True)) == "open quote"
 
 
 @pytest.mark.parametrize("inside", ["\r\n" * 20, "x" * 9 + "\r\n" + "x" * 9])
@@ -161,8 +163,8 @@ def test_a_line_end_is_seen_in_blocks_without_a_quote(
 ) -> None:
     monkeypatch.setattr(text_bytes, "_BLOCK_BYTES", 4)
 
-    assert kind_of(tmp_path / "a.csv", f'a\r\n"{inside}"\r\n') == "quoted end"
-    assert kind_of(tmp_path / "a.csv", f'a\r\n"{inside}"\r\n', BY_LINE) == "open quote"
+    assert reason_of(tmp_path / "a.csv", f'a\r\n"{inside}"\r\n') == "quoted end"
+    assert reason_of(tmp_path / "a.csv", f'a\r\n"{inside}"\r\n', BY_LINE) == "open quote"
 
 
 SIGNS = st.text(st.sampled_from('ab",\\\n\r é'), max_size=12)
@@ -196,4 +198,4 @@ def test_whatever_python_writes_passes(rows: list[list[str]], quoting: int, size
 def test_blocks_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_bytes, "_BLOCK_BYTES", 4)
 
-    assert kind_of(tmp_path / "a.csv", 'a,"b ""c"" d"\r\n"é","€"\r\n' * 3) is None
+    assert reason_of(tmp_path / "a.csv", 'a,"b ""c"" d"\r\n"é","€"\r\n' * 3) is None

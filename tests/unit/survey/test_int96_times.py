@@ -10,7 +10,7 @@ import pytest
 
 from sparkscore.plan import InputFile
 from sparkscore.sources.parquet_files import plan_parquet, read_footers
-from sparkscore.survey.int96_times import find_parts
+from sparkscore.survey.int96_times import find_nanoseconds
 
 
 @pytest.mark.parametrize(("number", "is_found"), [(1000, False), (1001, True), (-1, True), (0, False)])
@@ -21,7 +21,7 @@ def test_parts_of_a_microsecond_are_found(number: int, tmp_path: Path, *, is_nes
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"at": values}), path, use_deprecated_int96_timestamps=True)
 
-    found = find_parts([(str(path), ("at",))])
+    found = find_nanoseconds([(str(path), ("at",))])
 
     assert found == (json.dumps([str(path), "at"]) if is_found else "")
     files = [InputFile(str(path), 1, 1)]
@@ -35,4 +35,4 @@ def test_times_that_nanoseconds_cannot_count_are_no_parts(tmp_path: Path) -> Non
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"at": pa.array(times)}), path, use_deprecated_int96_timestamps=True)
 
-    assert find_parts([(str(path), ("at",))]) == ""
+    assert find_nanoseconds([(str(path), ("at",))]) == ""

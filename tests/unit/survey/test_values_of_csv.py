@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, joined, survey
+from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, join_columns, survey
 from sparkscore.survey.text_types import Seen
 
 
@@ -27,7 +27,7 @@ def test_a_task_says_what_its_columns_hold() -> None:
         batch(("0.5", "x", "x", "x")).append_column("file", pa.array(["file:/in/a.csv"])),
     )  # fmt: skip
 
-    assert joined(found, 4) == [
+    assert join_columns(found, 4) == [
         ColumnSurvey(Seen.INTEGER | Seen.DECIMAL, 1),
         ColumnSurvey(misfits=2, file="/in/a.csv"),
         ColumnSurvey(nulls=1),
@@ -44,6 +44,6 @@ def test_tasks_are_joined_in_any_order() -> None:
     ]
     expected = [ColumnSurvey(Seen.INTEGER | Seen.BOOLEAN), ColumnSurvey(nulls=1, misfits=1, file="/in/b.csv")]
 
-    assert joined([row for part in parts for row in part], 2) == expected
-    assert joined([row for part in reversed(parts) for row in part], 2) == expected
-    assert joined([], 2) == [ColumnSurvey(), ColumnSurvey()]
+    assert join_columns([row for part in parts for row in part], 2) == expected
+    assert join_columns([row for part in reversed(parts) for row in part], 2) == expected
+    assert join_columns([], 2) == [ColumnSurvey(), ColumnSurvey()]

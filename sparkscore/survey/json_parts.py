@@ -1,4 +1,4 @@
-"""Look at parts of JSON files: what is no record, and what the columns hold (driver and worker)."""
+"""Survey parts of JSON files: find text that is not a record, and the values of each column (driver and worker)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from sparkscore.survey.json_fields import FieldSurvey, Position
 from sparkscore.survey.json_fits import Check, Formats, check_of, has_integers, has_reals
-from sparkscore.survey.json_kinds import Place, Seen
 from sparkscore.survey.json_records import JsonForm, RecordError, decode, records_of_file, records_of_line
-from sparkscore.survey.text_bytes import MARK_OF_LINES
-from sparkscore.survey.text_lines import open_text, read_lines
+from sparkscore.survey.text_bytes import MARK_OF_LINES, open_bytes
+from sparkscore.survey.text_lines import read_lines
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Part:
     """A part of a file.
 
     Attributes:
-        number: its place among all parts.
-        path: the file.
-        start: its first byte.
-        end: the first byte behind it; None for the end of the file.
+        number: the number of the part, counted over all files.
+        path: the path of the file.
+        start: the offset of its first byte.
+        end: the offset of the first byte after it, or None if it reaches to the end of the file.
     """
 
     number: int
@@ -37,14 +37,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Share:
-    """What one call looks at.
+    """The work of one call of `survey_parts`.
 
     Attributes:
-        parts: parts of files.
+        parts: the parts to read.
         form: how the files are written.
-        declared: the declared columns, None for a type that is not checked; None where types are to be found.
-        formats: what the deployment says of dates and times.
-        drops_bad: whether a line that is no record is Spark's matter, as the deployment says.
+        declared: the type of each declared column, or None for a type that is not checked. None instead of the mapping
+            if no columns are declared and types are inferred.
+        formats: the date and time formats of the deployment.
+        drops_bad: whether lines that are not records are passed over, because the deployment lets Spark drop them.
     """
 
     parts: tuple[Part, ...]
@@ -56,45 +57,45 @@ class Share:
 
 @dataclass
 class Found:
-    """What was found.
+    """The result of surveying some parts.
 
     Attributes:
-        columns: what the columns hold.
-        rows: how many records there are.
-        lines: for each part how many lines begin in it.
-        problem: the first thing that is no record: its place, its kind, more words.
-        respelled: columns declared as integers in which some are written as ``5.0`` or ``5e0``.
+        columns: the values of each column.
+        rows: the number of records.
+        lines: for each part, the number of lines that begin in it.
+        problem: the first text that is not a record: its position, the `RecordError.reason` and the detail.
+        respelled: the columns declared as integers in which some values are written as ``5.0`` or ``5e0``.
     """
 
-    columns: dict[str, Seen] = field(default_factory=dict)
+    columns: dict[str, FieldSurvey] = field(default_factory=dict)
     rows: int = 0
     lines: dict[int, int] = field(default_factory=dict)
-    problem: tuple[Place, str, str] | None = None
+    problem: tuple[Position, str, str] | None = None
     respelled: set[str] = field(default_factory=set)
 
     def merge(self, other: Found) -> None:
-        """Add what was found elsewhere."""
+        """Add the result of other parts."""
         for name, seen in other.columns.items():
-            self.columns.setdefault(name, Seen()).merge(seen)
+            self.columns.setdefault(name, FieldSurvey()).merge(seen)
         self.rows += other.rows
         self.lines |= other.lines
         self.respelled |= other.respelled
         problems = [problem for problem in (self.problem, other.problem) if problem is not None]
         self.problem = min(problems, default=None)
 
-    def to_text(self) -> str:
-        """Write it for the driver."""
+    def to_json(self) -> str:
+        """Return the result as JSON, in which form it travels to the driver."""
         plain = {"rows": self.rows, "lines": list(self.lines.items()), "problem": self.problem}
-        columns = {name: seen.as_plain() for name, seen in self.columns.items()}
+        columns = {name: seen.to_dict() for name, seen in self.columns.items()}
         return json.dumps(plain | {"columns": columns, "respelled": list(self.respelled)})
 
     @classmethod
-    def of_text(cls, text: str) -> Found:
-        """Read what `to_text` wrote."""
+    def from_json(cls, text: str) -> Found:
+        """Create a result from the JSON that `to_json` returned."""
         plain = json.loads(text)
         problem = plain["problem"]
         return cls(
-            {name: Seen.of_plain(seen) for name, seen in plain["columns"].items()},
+            {name: FieldSurvey.from_dict(seen) for name, seen in plain["columns"].items()},
             plain["rows"],
             dict(plain["lines"]),
             None if problem is None else ((problem[0][0], problem[0][1]), problem[1], problem[2]),
@@ -102,63 +103,73 @@ class Found:
         )
 
 
-def look(share: Share) -> str:
-    """Look at parts of files, up to the first thing that is no record."""
+def survey_parts(share: Share) -> str:
+    """Read parts of files up to the first text that is not a record, and return a `Found` as JSON."""
     found = Found()
     declared = None if share.declared is None else _Declared.of_types(share.declared, share.formats)
     for part in share.parts:
-        _look_at(part, share, declared, found)
+        _survey_part(part, share, declared, found)
         if found.problem is not None:
             break
-    return found.to_text()
+    return found.to_json()
 
 
 @dataclass(frozen=True)
 class _Declared:
-    """The declared columns: the check of each, and those with integers."""
+    """The declared columns.
+
+    Attributes:
+        checks: for each column the check of its values.
+        integers: the columns whose type is an integer, or has integers inside it.
+    """
 
     checks: Mapping[str, Check]
     integers: Collection[str]
 
     @classmethod
     def of_types(cls, types: Mapping[str, pa.DataType | None], formats: Formats) -> _Declared:
-        known = {name: kind for name, kind in types.items() if kind is not None}
+        known = {name: arrow_type for name, arrow_type in types.items() if arrow_type is not None}
         return cls(
-            {name: check_of(kind, formats) for name, kind in known.items()},
-            {name for name, kind in known.items() if has_integers(kind)},
+            {name: check_of(arrow_type, formats) for name, arrow_type in known.items()},
+            {name for name, arrow_type in known.items() if has_integers(arrow_type)},
         )
 
 
-def _look_at(part: Part, share: Share, declared: _Declared | None, found: Found) -> None:
+def _survey_part(part: Part, share: Share, declared: _Declared | None, found: Found) -> None:
     records = _Records(part, share)
     try:
         for line, record in records:
             found.rows += 1
-            _note(record, (part.number, line), declared, found)
+            _add_record(record, (part.number, line), declared, found)
     except RecordError as error:
-        found.problem = (part.number, records.line + error.line), error.kind, error.told
+        found.problem = (part.number, records.line + error.line), error.reason, error.detail
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         found.problem = (part.number, records.line), "unreadable", type(error).__name__
     found.lines[part.number] = records.line
 
 
-def _note(record: dict[str, Any], place: Place, declared: _Declared | None, found: Found) -> None:
+def _add_record(record: dict[str, Any], position: Position, declared: _Declared | None, found: Found) -> None:
     for name, value in record.items():
-        seen = found.columns.get(name)
-        if seen is None:
-            seen = found.columns[name] = Seen()
+        column = found.columns.get(name)
+        if column is None:
+            column = found.columns[name] = FieldSurvey()
         if declared is None:
-            seen.add(value, place)
+            column.add(value, position)
             continue
-        seen.add(None if value is None else "", place)
-        if (check := declared.checks.get(name)) is not None and (told := check(value)):
-            seen.add_misfit(told, place)
+        # Only NULLs are counted: the type is declared.
+        column.add(None if value is None else "", position)
+        if (check := declared.checks.get(name)) is not None and (misfit := check(value)):
+            column.add_misfit(misfit, position)
         if name in declared.integers and has_reals(value):
             found.respelled.add(name)
 
 
 class _Records:
-    """The records of a part, each with its line; knows how far it is."""
+    """An iterable of the records of a part, each with the number of its line.
+
+    Attributes:
+        line: the number of the line that was read last, within the part.
+    """
 
     def __init__(self, part: Part, share: Share) -> None:
         self.line = 0
@@ -170,7 +181,7 @@ class _Records:
 
     def _of_file(self) -> Iterator[tuple[int, dict[str, Any]]]:
         self.line = 1
-        with open_text(self._part.path) as file:
+        with open_bytes(self._part.path) as file:
             text = decode(file.read(), self._form.encoding, is_first=True)
         yield from records_of_file(text, self._decoder)
 
@@ -187,8 +198,8 @@ class _Records:
             try:
                 records = records_of_line(text, self._decoder)
             except RecordError as error:
-                if self._drops_bad and error.kind in {"json", "spans", "object"}:
+                if self._drops_bad and error.reason in {"json", "spans", "object"}:
                     continue
-                raise RecordError(error.kind, error.told) from None
+                raise RecordError(error.reason, error.detail) from None
             for record in records:
                 yield self.line, record
