@@ -129,7 +129,7 @@ gomp:  ## install the library that LightGBM needs if it is not there and it may,
 	  echo "libgomp1 could not be installed (log: $(LOGS)/gomp.log)."; exit 1; } >&2
 
 $(ARCHIVE): .venv/.requirements
-	@mkdir -p $(LOGS); $(BIN)/python -m tests.archive $@ >$(LOGS)/archive.log 2>&1 || \
+	@mkdir -p $(LOGS); $(BIN)/python -m tests.support.archive $@ >$(LOGS)/archive.log 2>&1 || \
 	  echo "Spark's classes could not be archived (log: $(LOGS)/archive.log); the tests take a little longer."
 
 # PyTorch is the system's own: from the registry of Python packages it brings gigabytes for graphics cards.

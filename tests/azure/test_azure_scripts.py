@@ -12,7 +12,7 @@ import pytest
 from sparkscore.scorers.failed import ScorerFailedError
 
 if TYPE_CHECKING:
-    from tests.azure.conftest import Deploy
+    from tests.support.endpoint import Deploy
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_files import ModelFiles
 
 if TYPE_CHECKING:
-    from tests.azure.conftest import Deploy
+    from tests.support.endpoint import Deploy
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from sparkscore.stage.layout import finished
 from sparkscore.stage.local_store import LocalStore
 from sparkscore.stage.store import Kind, Store, writing
-from tests.simulation.store import FaultyStores
+from tests.support.simulation.store import FaultyStores
 
 Opens = Callable[[Path], Store]
 

@@ -15,8 +15,8 @@ import pytest
 
 import sparkscore
 from sparkscore import SparkscoreError
-from tests.faults.ledger import check_ledger, read_table
-from tests.faults.settings import refused, session_settings
+from tests.support.ledger import check_ledger, read_table
+from tests.support.settings import refused, session_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.record.runs_folder import RunFolder
-from tests.faults.ledger import check_ledger, read_table
+from tests.support import drive
+from tests.support.ledger import check_ledger, read_table
 
 MakeDeployment = Callable[..., Path]
 FILES = 40
@@ -75,7 +76,7 @@ class Rig:
         return [*keys]
 
     def start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(self.folder / "options.json")]
+        command = [sys.executable, str(Path(drive.__file__)), str(self.folder / "options.json")]
         driver = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )

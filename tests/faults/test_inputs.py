@@ -19,8 +19,8 @@ from sparkscore.config import Input
 from sparkscore.plan import plan_run
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.spark.jobs import score_plan
-from tests.faults.ledger import check_ledger, read_table
-from tests.faults.settings import refused
+from tests.support.ledger import check_ledger, read_table
+from tests.support.settings import refused
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import sparkscore
-from tests.faults.ledger import check_ledger, read_table
-from tests.models.test_images_and_names import save_sum_of_pixels
+from tests.support.images import save_sum_of_pixels
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

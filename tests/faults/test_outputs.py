@@ -14,7 +14,7 @@ import pytest
 import sparkscore
 from sparkscore import SparkscoreError
 from sparkscore.run.verdict import decide
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

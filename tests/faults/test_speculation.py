@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster import standalone_cluster
-from tests.faults.ledger import check_ledger
+from tests.support import drive
+from tests.support.cluster import standalone_cluster
+from tests.support.ledger import check_ledger
 
 pytestmark = pytest.mark.faults
 MakeDeployment = Callable[..., Path]
@@ -65,7 +66,7 @@ def test_23_and_24_of_a_slow_task_and_its_copy_one_counts(
             "output": str(tmp_path / "out"), "runs": str(tmp_path / "runs"), "master": url, "conf": SPECULATION,
         }  # fmt: skip
         (tmp_path / "options.json").write_text(json.dumps(options))
-        command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(tmp_path / "options.json")]
+        command = [sys.executable, str(Path(drive.__file__)), str(tmp_path / "options.json")]
         start = time.monotonic()
         environment = os.environ | {"PYSPARK_PYTHON": sys.executable}
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)

@@ -19,8 +19,8 @@ import pytest
 
 import sparkscore
 from sparkscore.outcome import describe_failure
-from tests.faults.ledger import check_ledger, read_table
-from tests.faults.settings import session_settings
+from tests.support.ledger import check_ledger, read_table
+from tests.support.settings import session_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -23,7 +23,7 @@ from sparkscore.config import Input
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.sources import json_files, open_source
 from sparkscore.worker.intake import settle_types
-from tests.faults.ledger import read_table
+from tests.support.ledger import read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

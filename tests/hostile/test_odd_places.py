@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 import sparkscore
-from tests.faults.ledger import read_table
+from tests.support.ledger import read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -16,7 +16,7 @@ import sparkscore
 from sparkscore.config import Input
 from sparkscore.sources import open_source
 from sparkscore.sources.rows import find_nulls
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.faults.ledger import read_table
+from tests.support.ledger import read_table
 
 PYTHONS = [python for python in os.environ.get("SPARKSCORE_SPARK_PYTHONS", "").split(":") if python]
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 
 import sparkscore
 from sparkscore.stage.local_store import LocalStore
-from tests.faults.ledger import read_table
+from tests.support.ledger import read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

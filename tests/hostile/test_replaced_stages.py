@@ -14,7 +14,7 @@ import pytest
 import sparkscore
 from sparkscore.run import discard
 from sparkscore.stage.local_store import LocalStore
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

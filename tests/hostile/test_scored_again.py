@@ -16,7 +16,7 @@ from sparkscore.cli import run_command_line
 from sparkscore.run import discard
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.stage.lock import RunLock
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -18,7 +18,7 @@ from sparkscore import SparkscoreError
 from sparkscore.record.runs_folder import read_record
 from sparkscore.run import discard
 from sparkscore.sinks.delta import DeltaSink
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

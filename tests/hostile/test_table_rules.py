@@ -17,7 +17,7 @@ import sparkscore
 from sparkscore import SparkscoreError
 from sparkscore.config import Output
 from sparkscore.sinks import Sink, open_sink
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

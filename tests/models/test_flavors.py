@@ -21,12 +21,10 @@ import pytest
 
 import sparkscore
 from sparkscore.record.runs_folder import read_record
-from tests.models import flavors
+from tests.support import flavors, plain_python
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, inputs: Path, _quiet_mlflow
         files = place / flavor.file, inputs / f"{flavor.rows}.parquet", flavor.method, place / "plain.pickle"
         jobs.append([flavor.kind, *map(str, files)])
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, str(HERE / "plain.py"), str(folder / "jobs.json")]
+    command = [sys.executable, str(Path(plain_python.__file__)), str(folder / "jobs.json")]
     subprocess.run(command, check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
     return folder
 

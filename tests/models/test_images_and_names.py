@@ -15,22 +15,12 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import sparkscore
+from tests.support.images import save_sum_of_pixels
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MakeDeployment = Callable[..., Path]
-
-
-def save_sum_of_pixels(path: Path) -> None:
-    """Save a graph that adds up the pixels of images of 4 x 6 with three channels, channels first."""
-    node = helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=0)
-    axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 4, 6])]
-    outputs = [helper.make_tensor_value_info("total", TensorProto.FLOAT, ["n"])]
-    graph = helper.make_graph([node], "g", inputs, outputs, [axes])
-    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)])
-    path.write_bytes(model.SerializeToString())
 
 
 @pytest.fixture

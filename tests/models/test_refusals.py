@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 import sparkscore
 from sparkscore.config import Input
 from sparkscore.sources import open_source
-from tests.models import flavors
+from tests.support import flavors
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sparkscore
-from tests.models import flavors
+from tests.support import flavors
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,7 +30,7 @@ PYTHON = os.environ.get("SPARKSCORE_TORCH_PYTHON")
 def test_pytorch_gives_what_it_gives_in_plain_python(spark: SparkSession, tmp_path: Path) -> None:
     rows = tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_pandas(flavors.make_rows(), preserve_index=False), rows)
-    make = [str(PYTHON), str(Path(__file__).with_name("torch_model.py")), str(tmp_path / "model"), str(rows)]
+    make = [str(PYTHON), str(Path(flavors.__file__).with_name("torch_model.py")), str(tmp_path / "model"), str(rows)]
     own = {"OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     subprocess.run([*make, str(tmp_path / "plain.npy")], check=True, cwd=tmp_path, env=os.environ | own)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.simulation.spark import Chances
-from tests.simulation.store import Event, Fault
-from tests.simulation.world import COMPLETE, Ended, Rule, World, Wrong, simulated
+from tests.support.simulation.spark import Chances
+from tests.support.simulation.store import Event, Fault
+from tests.support.simulation.world import COMPLETE, Ended, Rule, World, Wrong, simulated
 
 FIRST_SEED = 1000
 EPISODES = 24

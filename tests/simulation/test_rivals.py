@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.store import Fault
-from tests.simulation.world import COMPLETE, DEAD, RUN, Ended, Rule, World, Wrong, simulated
+from tests.support.simulation.store import Fault
+from tests.support.simulation.world import COMPLETE, DEAD, RUN, Ended, Rule, World, Wrong, simulated
 
 SEED = 2
 

@@ -16,7 +16,7 @@ import sparkscore
 from sparkscore.cli import run_command_line
 from sparkscore.run import clean
 from sparkscore.stage.local_store import LocalStore
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

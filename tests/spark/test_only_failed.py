@@ -15,7 +15,7 @@ import pytest
 
 import sparkscore
 from sparkscore.cli import run_command_line
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

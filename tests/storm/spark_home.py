@@ -36,7 +36,7 @@ def link_spark(home: Path) -> None:
 
 def _write_archive(archive: Path, home: Path) -> None:
     """Archive the classes of this home; without an archive, drivers start as slowly as ever."""
-    command = [sys.executable, "-m", "tests.archive", str(archive)]
+    command = [sys.executable, "-m", "tests.support.archive", str(archive)]
     environment = os.environ | {"SPARK_HOME": str(home)}
     with archive.with_suffix(".log").open("w") as log:
         subprocess.run(command, cwd=_ROOT, env=environment, stdout=log, stderr=log, check=False)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from deltalake import DeltaTable
 
 from sparkscore.worker.child.supervisor import ENDED
-from tests.faults.ledger import check_ledger, read_table
+from tests.support.ledger import check_ledger, read_table
 from tests.storm.rig import Rig
 
 #: More than this share of the items given to the script again is too much.

@@ -11,6 +11,9 @@ import sparkscore
 
 PACKAGE = Path(sparkscore.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = Path(__file__).parents[1]
+# What tests share: their stand-ins and checks, and the storm, which is a program of its own.
+SHARED_BY_TESTS = ("tests.support", "tests.storm")
 CLASSIC_ONLY = {"_jsc", "_jvm", "_sc", "rdd", "sparkContext"}
 # These ask the JVM what no interface of Python answers.
 MAY_USE_CLASSIC = {"spark/jvm_delta.py", "spark/jvm_names.py"}
@@ -235,3 +238,26 @@ def test_only_one_module_reads_and_writes_by_spark_and_changes_settings(path: Pa
 
 def test_no_module_uses_pysparks_private_conversions() -> None:
     assert [name_of(path) for path in FILES if "pyspark.sql.pandas" in path.read_text(encoding="utf-8")] == []
+
+
+def imports_of_tests(source: str) -> list[str]:
+    """Return the modules below `tests/` that a source imports and that tests do not share."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return [name for name in names if f"{name}.".startswith("tests.") and not name.startswith(SHARED_BY_TESTS)]
+
+
+@pytest.mark.parametrize(
+    "source", ["from tests.unit.test_plan import plan", "import tests.azure.conftest", "from tests import faults"]
+)
+def test_the_search_finds_imports_of_other_tests(source: str) -> None:
+    assert imports_of_tests(source)
+
+
+def test_no_test_imports_another_test() -> None:
+    for path in TESTS.rglob("*.py"):
+        assert imports_of_tests(path.read_text(encoding="utf-8")) == [], path

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sparkscore import redaction
 from sparkscore.redaction import redact, redact_mapping, remember_secrets
-from tests.named_secrets import PLAIN, SECRETS
+from tests.support.named_secrets import PLAIN, SECRETS
 
 _WORD = string.ascii_letters + string.digits
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sparkscore.secret_names import is_secret_key
-from tests.named_secrets import PLAIN, SECRETS
+from tests.support.named_secrets import PLAIN, SECRETS
 
 
 @pytest.mark.parametrize("name", SECRETS)

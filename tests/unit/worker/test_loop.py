@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,17 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, OutputContractError
 from sparkscore.minibatch import SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure
-from sparkscore.scorers import ScriptSpec
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.signature import parse_ddl
-from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_reports
+from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, read_reports
 from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.stage.progress import ItemsDone, read_progress
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import (
-    EngineSpec,
     FailureRules,
-    LineageValues,
     ProbeReport,
     ProbeSpec,
-    ResultSpec,
     WorkerSpec,
-    engine,
     loaded,
     probe,
     read_probe_report,
@@ -40,58 +35,7 @@ from sparkscore.worker import (
 )
 from sparkscore.worker.loaded import KeptEngines
 from sparkscore.worker.planned import PLAN_SCHEMA, write_plan
-
-Score = Callable[[MiniBatch], object]
-
-
-class RecordingScorer:
-    """A scorer that does what the test says and remembers what was asked of it."""
-
-    def __init__(self, score: Score | None = None) -> None:
-        self.called: list[MiniBatch] = []
-        self.closed = 0
-        self._score = score or (lambda mini_batch: [1] * mini_batch.item_count)
-
-    def load(self) -> None:
-        raise AssertionError("load_scorer() has done this")
-
-    def score(self, mini_batch: MiniBatch) -> object:
-        self.called.append(mini_batch)
-        return self._score(mini_batch)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class Loads:
-    """Stands for `load_scorer`: gives the scorers, or raises the errors, that a test lined up."""
-
-    def __init__(self) -> None:
-        self.coming: list[RecordingScorer | BaseException] = []
-        self.done = 0
-
-    def __call__(self, spec: ScriptSpec) -> RecordingScorer:
-        assert isinstance(spec, ScriptSpec)
-        self.done += 1
-        made = self.coming.pop(0)
-        if isinstance(made, BaseException):
-            raise made
-        return made
-
-
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
-    loads = Loads()
-    monkeypatch.setattr(engine, "load_scorer", loads)
-    monkeypatch.setattr(loaded, "_engines", KeptEngines())
-    return loads
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> WorkerSpec:
-    result = ResultSpec(parse_ddl("prediction bigint"), (), (), LineageValues("run-1", None, None))
-    scorer = ScriptSpec(b"", "score.py")
-    return WorkerSpec(EngineSpec("run-1/a", scorer), MiniBatchLimit(items=10), None, result, StageSpec(str(tmp_path)))
+from tests.support.scorers import Loads, RecordingScorer
 
 
 def rows(count: int) -> list[pa.RecordBatch]:

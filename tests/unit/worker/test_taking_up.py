@@ -18,9 +18,7 @@ from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_rep
 from sparkscore.stage.chunks import ChunkLimit, read_chunk
 from sparkscore.worker import WorkerSpec, loaded, score_task
 from sparkscore.worker.loaded import KeptEngines
-from tests.unit.worker.test_loop import Loads, RecordingScorer, loads, spec
-
-__all__ = ["loads", "spec"]
+from tests.support.scorers import Loads, RecordingScorer
 
 
 def blocks(*sizes: tuple[str, int]) -> list[pa.RecordBatch]:

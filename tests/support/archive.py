@@ -1,4 +1,4 @@
-"""Archive the Java classes that Spark loads: JVMs start with less work then. python -m tests.archive FILE."""
+"""Archive the Java classes that Spark loads: JVMs start with less work then. python -m tests.support.archive FILE."""
 
 from __future__ import annotations
 

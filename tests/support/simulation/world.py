@@ -23,9 +23,9 @@ from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import PreparedRun, clean, execute, prepare
 from sparkscore.stage import surroundings
 from sparkscore.worker import loaded
-from tests.faults.ledger import check_ledger, read_table
-from tests.simulation.spark import SparkStandIn
-from tests.simulation.store import SCORE, Crash, Event, Fault, FaultyStores, Process
+from tests.support.ledger import check_ledger, read_table
+from tests.support.simulation.spark import SparkStandIn
+from tests.support.simulation.store import SCORE, Crash, Event, Fault, FaultyStores, Process
 
 RUN: Final = "night"
 UNITS: Final = 3
@@ -33,7 +33,7 @@ COMPLETE, ERROR, DEAD, RAW = "complete", "error", "dead", "raw"
 _SCRIPT: Final = """
 from pathlib import Path
 
-from tests.simulation import world
+from tests.support.simulation import world
 
 def run(files):
     world.scored(files)
