@@ -41,7 +41,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 @pytest.fixture
 def make_deployment(tmp_path: Path) -> Callable[..., Path]:
-    """Write a deployment with a scoring script into a folder of its own."""
+    """Return a function that writes a deployment with a scoring script into a new folder and returns its path."""
 
     def make(script: str, name: str = "deployment", **sections: object) -> Path:
         folder = tmp_path / name
@@ -57,7 +57,7 @@ def make_deployment(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _templates_serve_several_tests() -> Iterator[None]:
-    """Leave out what differs from test to test: a worker starts another template where its environment has changed."""
+    """Ignore variables that differ from test to test, so that one template process serves all tests of a session."""
     from sparkscore.worker.child import template  # noqa: PLC0415 - imports pandas
 
     environment = template._environment

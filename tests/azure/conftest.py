@@ -36,7 +36,7 @@ def deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Four input files: a line of numbers each."""
+    """Write four input files with one line of numbers each."""
     (tmp_path / "in").mkdir()
     paths = [tmp_path / "in" / f"{name}.csv" for name in "abcd"]
     for number, path in enumerate(paths):

@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture
 def read_table() -> Callable[[str, str], list[list[str]]]:
-    """Give the cells of the table below a mark, without its head and without backticks."""
+    """Return a function that reads the cells of a page's table, without its header and without backticks."""
 
     def read(page: str, mark: str) -> list[list[str]]:
         text = (DOCS / page).read_text(encoding="utf-8")

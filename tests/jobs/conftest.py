@@ -14,7 +14,7 @@ PROGRAM = str(Path(sys.executable).with_name("sparkscore"))
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a command in the test's folder, in a process group of its own, as a terminal does."""
+    """Return a function that starts a command in the test's folder, in a new process group, as a terminal does."""
     processes = []
     # Found as a user finds it: in the working directory, or where an option says.
     environment = {key: value for key, value in os.environ.items() if key != "SPARKSCORE_RUNS"}
@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.fixture
 def sparkscore(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
-    """Run `sparkscore` as a process and wait for its end."""
+    """Return a function that runs `sparkscore` as a process and waits until it ends."""
 
     def run(*arguments: object) -> Ended:
         process = start(PROGRAM, *arguments)

@@ -13,7 +13,7 @@ type_of_run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run_python(tmp_path: Path) -> type_of_run:
-    """Run a piece of Python in a process of its own, in an empty folder; its session is not the tests' own."""
+    """Return a function that runs Python code in a new process, in an empty folder."""
 
     def run(
         code: str, *arguments: str, env: dict[str, str] | None = None, start: tuple[str, ...] = (sys.executable,)

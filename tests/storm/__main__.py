@@ -1,4 +1,4 @@
-"""Kill drivers, executors and workers by a seed, and prove that nothing is lost or doubled: python -m tests.storm."""
+"""Kill drivers, executors and workers at random, and check that no row is lost or doubled: python -m tests.storm."""
 
 from __future__ import annotations
 

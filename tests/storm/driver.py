@@ -1,4 +1,4 @@
-"""One life: a driver process in a group of its own, with everything that it starts."""
+"""Start, watch and kill one driver process and the processes that it starts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _GONE_S: Final = 15
 
 
 class Life:
-    """A driver from its start to its end.
+    """A driver process, from its start to its end.
 
     Attributes:
-        number: which life of its campaign it is.
+        number: its number among the drivers of its campaign.
         was_killed: whether a kill ended it.
     """
 
@@ -43,44 +43,44 @@ class Life:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the driver is."""
+        """Whether the driver process is alive."""
         return self._process.poll() is None
 
     @property
     def has_ended_well(self) -> bool:
-        """Whether the driver ended by itself, and had nothing to complain about."""
+        """Whether the driver ended by itself with exit code 0."""
         return self._process.poll() == 0
 
     @property
     def has_told(self) -> bool:
-        """Whether the run is complete and the driver has said so; it may still be there."""
+        """Whether the driver has printed the record of a complete run. The process may still be alive."""
         return self._out.stat().st_size > 0
 
     @property
     def told(self) -> str:
-        """What it wrote to standard error."""
+        """The text that the driver wrote to standard error."""
         return self._err.read_text(errors="replace")
 
     @property
     def last_words(self) -> str:
-        """The last line of that."""
+        """The last line of the driver's standard error."""
         return next(iter(self.told.strip().splitlines()[::-1]), "nothing")
 
     def record(self) -> dict[str, Any]:
-        """Read the record that it has told."""
+        """Return the run record that the driver printed."""
         record: dict[str, Any] = json.loads(self._out.read_text().splitlines()[-1])
         return record
 
     def processes(self) -> list[Process]:
-        """Find what the driver has started, and its children's children."""
+        """Return the processes that descend from the driver."""
         return below(self._process.pid, self.everything())
 
     def everything(self) -> list[Process]:
-        """Find all that lives of this life, the driver too, and what its dead parents have left."""
+        """Return all living processes of this driver: itself, its descendants, and those whose parents have ended."""
         return of_life(self._mark)
 
     def kill(self) -> bool:
-        """Kill the driver and its group, and tell whether that ended it."""
+        """Kill the driver's process group, and return whether that ended the driver."""
         if not self.is_alive:
             return False
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ class Life:
         return self.was_killed
 
     def bury(self) -> list[Process]:
-        """Wait until nothing of this life lives on; what still does is killed, and given."""
+        """Wait until no process of this driver is alive; kill and return those that still are."""
         self.kill()
         wait_until(lambda: not self.everything(), _GONE_S)
         left = self.everything()

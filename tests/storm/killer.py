@@ -1,4 +1,4 @@
-"""Drive one run id to its end through all the kills that are planned for it."""
+"""Start drivers for one run id until the run is complete, and kill them as planned."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _POLL_PUBLISHING_S: Final = 0.004
 
 
 class Killer:
-    """Starts drivers and kills them and theirs.
+    """Start drivers, and kill them, their executors and their workers.
 
     Attributes:
-        landed: kills by victim.
-        while_publishing: drivers among them that were killed between their decision and their last word.
-        lives: how many drivers there were.
-        findings: what should not have happened.
+        landed: the kills that ended a process, by victim.
+        while_publishing: how many drivers were killed after they decided to publish and before they ended.
+        lives: how many drivers were started.
+        findings: what should not have happened, a sentence each.
     """
 
     def __init__(self, rig: Rig, kills: Sequence[Kill], random: Random) -> None:
@@ -43,7 +43,7 @@ class Killer:
         self._start = time.monotonic()
 
     def run(self) -> dict[str, Any] | None:
-        """Give the record of the run; nothing if it does not come to an end."""
+        """Return the record of the run, or None if the run does not end."""
         while self._failed_lives < _MOST_FAILED_LIVES:
             self.lives += 1
             self._note(f"driver {self.lives} starts")
@@ -65,7 +65,7 @@ class Killer:
         return None
 
     def _live(self, life: Life) -> None:
-        """Follow a life to its end, with the kills that are due in it."""
+        """Watch a driver until it ends, and carry out the kills that are planned for it."""
         signs = Signs(self._rig)
         moved, last = time.monotonic(), -1.0
         while life.is_alive:
@@ -87,7 +87,7 @@ class Killer:
         return signs.are_new(kill.moment) or (kill.moment != "start" and life.has_told)
 
     def _strike(self, kill: Kill, life: Life) -> bool:
-        """Kill, and count it if it landed; tell whether this kill is over."""
+        """Kill the victim, count the kill if it ended a process, and return whether this kill is done."""
         if kill.victim == "driver":
             time.sleep(0 if life.has_told else kill.delay)
             return self._count(kill, has_landed=life.kill(), told=life.has_told)
@@ -120,7 +120,7 @@ class Killer:
 
 
 class Signs:
-    """The files that a driver makes at the moments in which it may be killed, other than those of earlier lives."""
+    """The files that show how far a driver is; files of earlier drivers do not count."""
 
     def __init__(self, rig: Rig) -> None:
         stage, is_delta = rig.stage, rig.kind.output_format == "delta"
@@ -133,7 +133,7 @@ class Signs:
         self._before = {moment: self._seen(moment) for moment in self._patterns}
 
     def are_new(self, moment: Moment) -> bool:
-        """Tell whether this life has come to a moment."""
+        """Whether this driver has reached a moment."""
         return not self._seen(moment) <= self._before[moment]
 
     def _seen(self, moment: Moment) -> set[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""A driver that lives until it is done or killed: python -m tests.storm.life OPTIONS.json."""
+"""Run a driver until its run ends or it is killed: python -m tests.storm.life OPTIONS.json."""
 
 from __future__ import annotations
 

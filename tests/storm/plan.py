@@ -1,4 +1,4 @@
-"""Decide, by a seed alone, who is killed when."""
+"""Plan from a seed which processes are killed, and when."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STARTING: Final = 0.25
 
 @dataclass(frozen=True)
 class Size:
-    """What a storm of four campaigns has in all."""
+    """The numbers of kills of a whole storm, which has four campaigns."""
 
     mini_batches: int
     drivers: int
@@ -35,13 +35,13 @@ LONG: Final = Size(mini_batches=10_000, drivers=208, executors=108, workers=1_06
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill.
+    """A planned kill.
 
     Attributes:
-        victim: who.
-        moment: when; all but drivers are killed while scoring.
-        share: of the mini-batches that are done by then, where the moment is `scoring`.
-        delay: seconds after the moment.
+        victim: which process is killed.
+        moment: when it is killed; only drivers are killed at other moments than `scoring`.
+        share: the share of mini-batches that must be done before, if the moment is `scoring`.
+        delay: seconds between the moment and the kill.
     """
 
     victim: Victim
@@ -51,13 +51,13 @@ class Kill:
 
 
 def plan_kills(random: Random, size: Size, campaigns: int, *, has_children: bool) -> list[Kill]:
-    """Plan one campaign's part of a storm, in the order in which its kills happen.
+    """Return the kills of one campaign, in the order in which they happen.
 
     Args:
-        random: from the seed.
-        size: of the storm.
-        campaigns: how many campaigns share it.
-        has_children: whether children of the Python workers score, so that they are killed as well.
+        random: the source of random numbers, made from the seed.
+        size: the numbers of kills of the whole storm.
+        campaigns: how many campaigns share these kills.
+        has_children: whether child processes of the Python workers score, and are killed as well.
     """
     drivers = size.drivers // campaigns
     publishing = min(drivers // 2, _MOST_PUBLISHING)
@@ -76,12 +76,12 @@ def plan_kills(random: Random, size: Size, campaigns: int, *, has_children: bool
 
 
 def _place_of_a_start(random: Random, kills: list[Kill]) -> int:
-    """Choose a place where a driver starts: at first, or after another driver's death."""
+    """Return an index at which a driver starts: the first, or one after another driver was killed."""
     return random.choice([0, *(number for number, kill in enumerate(kills, 1) if kill.victim == "driver")])
 
 
 def _publishing_kills(random: Random, count: int) -> Iterator[Kill]:
-    """Plan kills at ever later steps, because what is published once is not published again."""
+    """Plan kills during publishing, each at a later step: a published part is not published again."""
     moments = sorted((random.choice(_PUBLISHING) for _ in range(count)), key=_PUBLISHING.index)
     for moment in moments:
         # Most of them soon: the decisive step takes a few milliseconds only.

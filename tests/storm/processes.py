@@ -1,4 +1,4 @@
-"""Find the processes of one life, and kill only those; whether a kill landed is looked up, not assumed."""
+"""Find the processes of one driver and kill only these. Check after a kill whether it ended the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Role = Literal["executor", "worker", "child"]
 
 @dataclass(frozen=True)
 class Process:
-    """A process as it was seen; when it began tells it from a later one with its number."""
+    """A process, identified by its id and its start time, because a later process may have the same id."""
 
     pid: int
     parent: int
@@ -32,7 +32,7 @@ class Process:
         return fields is not None and fields[19] == self.began
 
     def kill(self) -> bool:
-        """Kill it, and tell whether that killed it: it was alive before and is gone after."""
+        """Kill the process, and return whether it was alive before and is gone after."""
         with suppress(ProcessLookupError):
             descriptor = os.pidfd_open(self.pid)
             try:
@@ -47,7 +47,7 @@ class Process:
 
 
 def of_life(mark: str) -> list[Process]:
-    """Find all living processes that bear a life's mark."""
+    """Return the living processes whose environment has the mark of a driver."""
     line = f"{MARK}={mark}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -62,7 +62,7 @@ def of_life(mark: str) -> list[Process]:
 
 
 def below(top: int, processes: Iterable[Process]) -> list[Process]:
-    """Keep the descendants of a process."""
+    """Return those of the given processes that descend from a process."""
     all_of_them = list(processes)
     kept, tops = list[Process](), {top}
     while tops:
@@ -73,7 +73,7 @@ def below(top: int, processes: Iterable[Process]) -> list[Process]:
 
 
 def with_role(role: Role, processes: Iterable[Process]) -> list[Process]:
-    """Keep the executors' JVMs, the Python workers that Spark's daemon has forked, or the scoring children."""
+    """Return the processes with one role: executors' JVMs, Python workers of Spark's daemon, or children that score."""
     all_of_them = list(processes)
     daemons = {process.pid for process in all_of_them if "pyspark.daemon" in process.command}
     scoring = {process.pid for process in all_of_them if "sparkscore.worker.child.main" in process.command}
@@ -86,7 +86,7 @@ def with_role(role: Role, processes: Iterable[Process]) -> list[Process]:
 
 
 def wait_until(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait for a condition, and tell whether it came to hold."""
+    """Wait for a condition, and return whether it became true in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -96,7 +96,7 @@ def wait_until(condition: Callable[[], object], seconds: float) -> bool:
 
 
 def _fields(pid: int) -> list[str] | None:
-    """Read what the kernel says of a process from its state on; nothing where it is gone or only waits to be reaped."""
+    """Return the fields of `/proc/PID/stat` from the state on, or None if the process has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

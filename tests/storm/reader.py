@@ -1,4 +1,4 @@
-"""Somebody who reads the targets all the time, with another reader than Spark, and may see nothing or everything."""
+"""Read the result tables all the time with another reader than Spark: it must see none or all rows of a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _EVERY_S: Final = 0.05
 
 
 class Reader(threading.Thread):
-    """Counts the rows of both tables again and again.
+    """Count the rows of both tables repeatedly.
 
     Attributes:
-        looks: how often it has looked.
-        findings: what nobody may ever see.
+        looks: how often the tables were read.
+        findings: row counts that no reader may see, a sentence each.
     """
 
     def __init__(self, predictions: Path, quarantine: Path) -> None:
@@ -37,7 +37,7 @@ class Reader(threading.Thread):
                 return
 
     def finish(self, predictions: int, quarantined: int) -> list[str]:
-        """Stop, and give what was seen that is neither nothing nor all rows."""
+        """Stop reading, and return the row counts that are neither 0 nor the whole result."""
         self._stopped.set()
         self.join()
         for path, rows in ((self._predictions, predictions), (self._quarantine, quarantined)):
@@ -58,7 +58,7 @@ class Reader(threading.Thread):
 
 
 def count_rows(place: Path) -> int:
-    """Count the rows that a reader sees; a table that is not there has none."""
+    """Return the number of rows that a reader sees; 0 if the table does not exist."""
     if any((place / "_delta_log").glob("[0-9]*.json")):
         return int(DeltaTable(place).to_pyarrow_dataset().count_rows())
     if (place / "_delta_log").is_dir() or not place.is_dir():

@@ -1,4 +1,4 @@
-"""The storm's report: a small table for docs/reliability.md."""
+"""Write the report of a storm as a table for docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_LANDED: Final = 0.9
 
 @dataclass
 class Campaign:
-    """What came of a campaign."""
+    """The result of one campaign."""
 
     kind: Kind
     mini_batches: int
@@ -35,7 +35,7 @@ class Campaign:
 
 @dataclass
 class Storm:
-    """What came of a storm."""
+    """The results of all campaigns of a storm."""
 
     seed: int
     is_long: bool
@@ -44,21 +44,21 @@ class Storm:
 
     @property
     def command(self) -> str:
-        """The command that plays it again."""
+        """The command that repeats this storm."""
         return f"make {'torture' if self.is_long else 'storm'} SEED={self.seed}"
 
     @property
     def planned(self) -> Counter[str]:
-        """Planned kills, by victim as people count them."""
+        """The numbers of planned kills, by victim."""
         return _by_kind(Counter(kill.victim for campaign in self.campaigns for kill in campaign.planned))
 
     @property
     def landed(self) -> Counter[str]:
-        """Kills that landed."""
+        """The numbers of kills that ended a process, by victim."""
         return _by_kind(sum((campaign.landed for campaign in self.campaigns), Counter[Victim]()))
 
     def findings(self) -> Iterator[str]:
-        """Give everything that should not have happened."""
+        """Return everything that should not have happened, a sentence each."""
         for campaign in self.campaigns:
             for finding in (*campaign.findings, *campaign.verdict.findings):
                 yield f"{campaign.kind}: {finding}"
@@ -67,7 +67,7 @@ class Storm:
                 yield f"of {count} kills of {kind} {self.landed[kind]} landed: too few to prove anything"
 
     def markdown(self) -> str:
-        """Give the table, then the findings."""
+        """Return the report as Markdown: the table, then the findings."""
         landed, planned = self.landed, self.planned
         verdicts = [campaign.verdict for campaign in self.campaigns]
         rescored = [verdict.rescored for verdict in verdicts if verdict.rescored is not None]
@@ -91,7 +91,7 @@ class Storm:
 
 
 def _by_kind(victims: Counter[Victim]) -> Counter[str]:
-    """Count scoring processes among the workers, which they are to a user."""
+    """Return the numbers of kills by victim; child processes that score count as workers."""
     counts = Counter[str]()
     for victim, count in victims.items():
         counts["workers" if victim in {"worker", "child"} else f"{victim}s"] += count

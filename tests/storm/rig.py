@@ -1,4 +1,4 @@
-"""What one campaign needs: an input, a deployment, and a folder in which its drivers live and die."""
+"""Set up a campaign: its input, its deployment, and the folder that its drivers use."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(items):
 
 @dataclass(frozen=True)
 class SparkHome:
-    """Where Spark is, and the settings that go with that."""
+    """The folder of a Spark installation, and the settings that it needs."""
 
     path: Path
     conf: Mapping[str, str]
@@ -61,7 +61,7 @@ class SparkHome:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a campaign scores, with what, and into which format."""
+    """The input, the scorer and the output format of a campaign."""
 
     items: Literal["files", "rows"]
     scorer: Literal["script", "onnx"]
@@ -72,13 +72,13 @@ class Kind:
 
 
 class Rig:
-    """A campaign's folder.
+    """The folder of a campaign, with its input, deployment and outputs.
 
     Attributes:
-        keys: the input's keys, each once.
-        poison: the numbers of the items that fail every time.
-        calls: where the script says what it was given.
-        scratch: folders for what JVMs leave behind.
+        keys: the keys of the input's items, each once.
+        poison: the numbers of the items that always fail.
+        calls: the folder in which the script writes one file for each call.
+        scratch: folders for temporary files of JVMs.
     """
 
     def __init__(self, folder: Path, kind: Kind, mini_batches: int, spark: SparkHome) -> None:
@@ -106,31 +106,31 @@ class Rig:
 
     @property
     def key(self) -> str | None:
-        """The column of the keys; None where the items are files."""
+        """The name of the key column, or None if the items are files."""
         return None if self.kind.items == "files" else "id"
 
     def number_of(self, key: object) -> int:
-        """Give the number of an item, from which its prediction follows."""
+        """Return the number of an item; its prediction depends on it."""
         return int(Path(str(key).removeprefix("file:")).stem)
 
     def done(self) -> float:
-        """Tell which share of the chunks is done for good."""
+        """Return the share of chunks that are done."""
         done = sum(1 for _ in (self.stage / "done").glob("[0-9]*"))
         return done / self._chunks if done else 0.0
 
     @cached_property
     def _chunks(self) -> int:
-        """How many chunks the run has; asked when it is planned, because some are done."""
+        """Return the number of chunks of the run, as the plan says it."""
         plan = self.stage / "plan.parquet"
         units = count_mini_batches(str(plan)).values() if plan.exists() else (self.mini_batches,)
         return sum(-(-unit // MINI_BATCHES_OF_A_CHUNK) for unit in units)
 
     def items_given(self) -> int:
-        """Count the items of all calls of the script."""
+        """Return the number of items in all calls of the script."""
         return sum(int(path.name.partition("-")[2]) for path in self.calls.iterdir())
 
     def environment(self, mark: dict[str, str]) -> dict[str, str]:
-        """Give a driver's environment: everything on loopback, everything that a killed JVM leaves in our folder."""
+        """Return a driver's environment: loopback addresses, and a temporary folder of the campaign."""
         temporary = self.folder / "tmp"
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return os.environ | mark | {
@@ -179,7 +179,7 @@ class Rig:
 
 
 def _graph() -> bytes:
-    """Make a graph that doubles the id, takes its time, and fails on a row whose column 'bad' is no valid index."""
+    """Return an ONNX graph that doubles the id, is slow, and fails for a row whose column 'bad' is no valid index."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", 1]) for name in ("id", "bad")]
     output = helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["n", 1])
     constants = [

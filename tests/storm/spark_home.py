@@ -1,4 +1,4 @@
-"""Give the drivers a Spark home of their own, which starts faster: a storm is mostly drivers that start."""
+"""Make a Spark home for the drivers with an archive of Java classes, so that drivers start faster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 def prepare_spark(folder: Path) -> SparkHome:
-    """Make the home, and an archive of the classes that a driver loads; both are kept for the next storm."""
+    """Make the Spark home and the archive of the classes that a driver loads. Both are kept for the next storm."""
     home = folder / "home"
     link_spark(home)
     archive = folder / "classes.jsa"
@@ -26,7 +26,7 @@ def prepare_spark(folder: Path) -> SparkHome:
 
 
 def link_spark(home: Path) -> None:
-    """Make a home of links: a local cluster writes its folder 'work' there, and there is no setting for that."""
+    """Make a Spark home of symbolic links, because a local cluster writes its folder 'work' there."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     for entry in Path(pyspark.__file__).parent.iterdir():
@@ -35,7 +35,7 @@ def link_spark(home: Path) -> None:
 
 
 def _write_archive(archive: Path, home: Path) -> None:
-    """Archive the classes of this home; without an archive, drivers start as slowly as ever."""
+    """Write the archive of the classes of this Spark home. If that fails, drivers only start more slowly."""
     command = [sys.executable, "-m", "tests.support.archive", str(archive)]
     environment = os.environ | {"SPARK_HOME": str(home)}
     with archive.with_suffix(".log").open("w") as log:

@@ -1,4 +1,4 @@
-"""What must hold at the end of a campaign, whoever was killed: nothing lost, doubled, wrong or left behind."""
+"""Check the result of a campaign: no item is lost, doubled or wrong, and no file is left."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, Final
 from deltalake import DeltaTable
 
 from sparkscore.worker.child.supervisor import ENDED
-from tests.support.ledger import check_ledger, read_table
 from tests.storm.rig import Rig
+from tests.support.ledger import check_ledger, read_table
 
 #: More than this share of the items given to the script again is too much.
 MOST_RESCORED: Final = 0.25
@@ -21,16 +21,16 @@ MOST_RESCORED: Final = 0.25
 
 @dataclass
 class Verdict:
-    """How a campaign ended.
+    """The findings at the end of a campaign.
 
     Attributes:
-        scored: rows of the predictions.
-        quarantined: rows of the quarantine.
-        ended_by_kills: rows of the quarantine whose tries were all killed.
-        lost: items in neither table.
-        doubled: items that are there more than once.
-        rescored: share of items that were given to the script once more; None where that is not known.
-        findings: what is wrong.
+        scored: the number of rows of the predictions.
+        quarantined: the number of rows of the quarantine.
+        ended_by_kills: how many quarantined items failed only because each process that scored them was killed.
+        lost: the number of items that are in neither table.
+        doubled: the number of items that are in the tables more than once.
+        rescored: the share of items that the script got more than once, or None if that is not known.
+        findings: everything that is wrong, a sentence each.
     """
 
     scored: int = 0
@@ -43,7 +43,7 @@ class Verdict:
 
 
 def judge(rig: Rig, record: dict[str, Any] | None) -> Verdict:
-    """Compare what is there with what was put in."""
+    """Compare the tables and the record with the input."""
     if record is None:
         return Verdict(findings=["the run did not come to an end"], lost=len(rig.keys))
     predictions, failed = read_table(rig.output).to_pylist(), read_table(rig.quarantine).to_pylist()
@@ -85,7 +85,7 @@ def _ledger(rig: Rig, record: dict[str, Any]) -> list[str]:
 
 
 def _left_behind(rig: Rig) -> list[str]:
-    """Find files in the targets that no commit names, and what a driver began to write and did not finish."""
+    """Return the files in the tables that no commit names, and files that were not finished."""
     found = []
     for place in (rig.output, rig.quarantine):
         there = {path for path in place.rglob("*.parquet") if "_delta_log" not in path.parts}
@@ -98,7 +98,7 @@ def _left_behind(rig: Rig) -> list[str]:
 
 
 def _of_delta(place: Path) -> set[Path]:
-    """Name the files of a table's commits, and what VACUUM removes: Spark's, of a driver killed before its commit."""
+    """Return the files that a Delta table's commits name, and those of unfinished commits, which VACUUM removes."""
     table = DeltaTable(place)
     vacuumed = table.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False, full=True)
     return {Path(uri.removeprefix("file://")) for uri in table.file_uris()} | {place / name for name in vacuumed}

@@ -1,4 +1,4 @@
-"""Archive the Java classes that Spark loads: JVMs start with less work then. python -m tests.support.archive FILE."""
+"""Archive the Java classes that Spark loads, so that JVMs start faster: python -m tests.support.archive FILE."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkscore.spark.session import local_session
 
 
 def main(archive: Path) -> None:
-    """Let a JVM write the archive as it ends; it serves those with the same ``SPARK_HOME``, others start as ever."""
+    """Start a JVM that writes the archive when it ends. Only JVMs with the same ``SPARK_HOME`` can use the archive."""
     unfinished = archive.with_suffix(".unfinished")
     os.environ["SPARK_SUBMIT_OPTS"] = f'-XX:ArchiveClassesAtExit="{unfinished}"'
     with tempfile.TemporaryDirectory() as folder:

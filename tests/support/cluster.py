@@ -1,4 +1,4 @@
-"""A standalone cluster of this machine's own: a master and two workers on loopback addresses."""
+"""A standalone Spark cluster on this machine: a master and two workers on loopback addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_S: Final = 60
 
 @contextmanager
 def standalone_cluster(folder: Path) -> Iterator[str]:
-    """Start the cluster, give its URL, and stop it."""
+    """Start the cluster, yield its URL, and stop it at the end."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         log = folder / "master.log"

@@ -1,4 +1,4 @@
-"""A driver of its own, to be killed: python drive.py OPTIONS.json."""
+"""Score in a new driver process, which a test can kill: python drive.py OPTIONS.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deployment of Azure's as these tests call it: the script runs in this process, without Spark."""
+"""Run scoring scripts that were written for Azure ML in this process, without Spark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sparkscore.worker.result import make_outcome, read_returned
 
 
 def model_files(path: Path, name: str = "", version: str = "1") -> ModelFiles:
-    """Describe a model as the driver does when it has put it into the stage."""
+    """Return the description of a model that the driver sends to the workers."""
     return ModelFiles(name or path.stem, version, str(path), digest_of_path(path))
 
 
@@ -56,7 +56,7 @@ class Endpoint:
             raise
 
     def score(self, items: list[Path] | pa.Table, carried: tuple[str, ...] = ()) -> Outcome:
-        """Score one mini-batch, with the columns that it would have without a declared schema."""
+        """Score one mini-batch. The columns are those of the returned values, because no schema is declared."""
         rows = items if isinstance(items, pa.Table) else None
         batch = MiniBatch("0-0", () if rows is not None else tuple(map(str, items)), rows)
         returned = self._scorer.score(batch)

@@ -1,4 +1,4 @@
-"""Small models of every flavor, and rows that are hard on them."""
+"""Save small models of every flavor, and make rows with unusual values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXTREMES = [0.0, -0.0, 1e308, -1e308, 5e-324, -5e-324, 1.7976931348623157e308, 2
 
 
 def make_rows(count: int = 10_000) -> pd.DataFrame:
-    """Make rows with a key, NaN in a tenth of each feature, and extreme values in every fiftieth row."""
+    """Return rows with a key, NaN in a tenth of each feature, and extreme values in a fiftieth of the rows."""
     random = np.random.default_rng(42)
     values = random.normal(size=(count, len(FEATURES))) * 10
     values[random.random(values.shape) < 0.1] = np.nan
@@ -125,7 +125,7 @@ def save_mlflow_onnx(path: Path) -> None:
 
 
 def save_tensorflow(path: Path) -> None:
-    """Give a dense network that tf2onnx 1.17 wrote from TensorFlow 2.21 (see tests/data/tensorflow)."""
+    """Copy a dense network that tf2onnx 1.17 converted from TensorFlow 2.21 (see tests/data/tensorflow)."""
     path.write_bytes((Path(__file__).parents[1] / "data" / "tensorflow" / "dense.onnx").read_bytes())
 
 
@@ -177,7 +177,7 @@ def weigh(frame, weights):
 
 
 def save_pyfunc(path: Path) -> None:
-    """Save a pyfunc from code, with an artifact and a module of its own."""
+    """Save a pyfunc model from code, with an artifact and a module."""
     import json
 
     import mlflow
@@ -248,7 +248,7 @@ def _save_code(path: Path, code: str, **more: Any) -> None:
 
 
 def save_spark_pipeline(spark: Any, path: Path) -> Any:
-    """Save a pipeline of `pyspark.ml`, and give it."""
+    """Save a pipeline of `pyspark.ml`, and return it."""
     import mlflow
     from pyspark.ml import Pipeline
     from pyspark.ml.classification import LogisticRegression

@@ -1,4 +1,4 @@
-"""A model for the tests that score images."""
+"""Save a model for tests that score images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 
 def save_sum_of_pixels(path: Path) -> None:
-    """Save a graph that adds up the pixels of images of 4 x 6 with three channels, channels first."""
+    """Save an ONNX graph that sums the pixels of images with 4 x 6 pixels and three channels, channels first."""
     node = helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=0)
     axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 4, 6])]

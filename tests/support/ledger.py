@@ -1,4 +1,4 @@
-"""The oracle of every fault test: what went in is in predictions or quarantine, once, and the record agrees."""
+"""Check a run: each input item is in the predictions or the quarantine, once, and the record agrees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 
 def read_table(place: Path) -> pa.Table:
-    """Read a result with a reader that is not Spark."""
+    """Return the rows of a result, read with another library than Spark."""
     if (place / "_delta_log").is_dir():
         return DeltaTable(place).to_pyarrow_table()
     partitioning = pyarrow.dataset.partitioning(pa.schema([("run_id", pa.string())]), flavor="hive")
@@ -22,13 +22,13 @@ def read_table(place: Path) -> pa.Table:
 
 
 def check_ledger(record: Mapping[str, Any], runs: Path, keys: Iterable[object], key: str | None = "id") -> None:
-    """Check a complete run against what the test itself put in.
+    """Check a complete run against the items that the test put into its input.
 
     Args:
-        record: the run's record.
+        record: the record of the run.
         runs: the folder of the runs.
-        keys: the input's keys, each once: values of a column, or paths of files.
-        key: the column; None where the items are files.
+        keys: the keys of the input's items, each once: values of the key column, or paths of files.
+        key: the name of the key column, or None if the items are files.
     """
     run_id, output, quarantine = record["run_id"], record["output"], record["quarantine"]
     predictions = _of_run(read_table(Path(output["location"])), run_id)

@@ -1,4 +1,4 @@
-"""Names of settings: of secrets, and of what only has the same words in it."""
+"""Names of settings: `SECRETS` hold secrets; `PLAIN` only contain the same words."""
 
 from __future__ import annotations
 

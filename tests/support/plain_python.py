@@ -1,6 +1,6 @@
-"""Score with a model in a plain Python process, without sparkscore: what its results are compared with.
+"""Score with a model in a plain Python process, without sparkscore, to compare the results.
 
-python plain.py JOBS.json, where the jobs are lists of KIND, MODEL, ROWS.parquet, METHOD and RESULT.pickle
+Usage: python plain_python.py JOBS.json. Each job is a list of KIND, MODEL, ROWS.parquet, METHOD and RESULT.pickle.
 """
 
 from __future__ import annotations

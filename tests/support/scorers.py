@@ -1,4 +1,4 @@
-"""Stand-ins for scorers, for the tests of what a worker does with the results of `run()`."""
+"""Stand-ins for scorers, for tests of the worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Score = Callable[[MiniBatch], object]
 
 
 class RecordingScorer:
-    """A scorer that does what the test says and remembers what was asked of it."""
+    """A scorer that calls a function of the test and keeps the mini-batches that it got."""
 
     def __init__(self, score: Score | None = None) -> None:
         self.called: list[MiniBatch] = []
@@ -30,7 +30,7 @@ class RecordingScorer:
 
 
 class Loads:
-    """Stands for `load_scorer`: gives the scorers, or raises the errors, that a test lined up."""
+    """A stand-in for `load_scorer` that returns the scorers, or raises the errors, of the list `coming` in order."""
 
     def __init__(self) -> None:
         self.coming: list[RecordingScorer | BaseException] = []

@@ -1,4 +1,4 @@
-"""What several fault tests need besides the oracle."""
+"""Helpers for tests that change session settings or expect a run to be refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
-    """Set session settings for a while."""
+    """Set settings of a Spark session, and restore them at the end."""
     before = {key: spark.conf.get(key, None) for key in settings}
     for key, value in settings.items():
         spark.conf.set(key, value)
@@ -30,7 +30,7 @@ def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[
 
 
 def refused(spark: SparkSession, deployment: Path, output: Path, **options: Any) -> SparkscoreError:
-    """Score, check that it fails with a named error and nothing to be seen, and give the error."""
+    """Score, check that the run fails with a known code and publishes nothing, and return the error."""
     with pytest.raises(SparkscoreError) as caught:
         sparkscore.score(spark, deployment, output=output, **options)
     assert not output.exists()

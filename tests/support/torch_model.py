@@ -1,4 +1,4 @@
-"""Make a small PyTorch model and score it, in a Python that has PyTorch: python torch_model.py MODEL ROWS RESULT."""
+"""Save a small PyTorch model and score it, in a Python with PyTorch: python torch_model.py MODEL ROWS RESULT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As much of Spark as a run over files needs, in this process: tasks in any order, some of them twice or lost."""
+"""A stand-in for the part of Spark that a run over files uses: tasks run here in random order, and may fail."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TRIES_OF_A_TASK: Final = 4
 
 @dataclass
 class Chances:
-    """How often what Spark may do happens, for each task.
+    """Probabilities of failures, for each task.
 
     Attributes:
-        lost: an attempt's reports are lost, and another attempt is made.
-        cut: an attempt is given up after its first record batch, and another attempt is made.
-        failed: the job fails after the task.
+        lost: the reports of a task attempt are lost, and the task runs again.
+        cut: a task attempt is stopped after its first record batch, and the task runs again.
+        failed: the job fails after this task.
     """
 
     lost: float = 0.0
@@ -31,7 +31,7 @@ class Chances:
 
 @dataclass(eq=False)
 class SparkStandIn:
-    """What `sparkscore.run.execute` calls of a session; what it does beyond is an `AttributeError`."""
+    """The attributes of a Spark session that `sparkscore.run.execute` uses; any other raises `AttributeError`."""
 
     rng: random.Random
     chances: Chances = field(default_factory=Chances)
@@ -47,7 +47,7 @@ class SparkStandIn:
 
 
 class _Conf(dict[str, str]):
-    """The session's settings."""
+    """The settings of the session."""
 
     @property
     def getAll(self) -> dict[str, str]:  # noqa: N802 - Spark's name

@@ -1,7 +1,7 @@
-"""Stores that fail on purpose: each step that changes or lists files below a folder is numbered, and may go wrong.
+"""Stores that fail on purpose: each call that changes or lists files below a folder has a number and may fail.
 
-They are local stores, and the files are real, so other libraries read what a run has published. Only the thread that
-lives a process is seen: heartbeats and the progress display do not count.
+They are local stores with real files, so that other libraries can read a published result. Only calls of the main
+thread are counted, not those of heartbeats and of the progress display.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Crash(BaseException):
-    """The process is dead; nothing catches that."""
+    """Raised to end a simulated process. No code of the product catches it."""
 
 
 class Fault(StrEnum):
@@ -47,7 +47,7 @@ _NEEDS_SPACE: Final = {"open", "close", "fsync", "link", "mkdir"}
 
 
 def faults_of(op: str) -> set[Fault]:
-    """Tell what can go wrong with a kind of call."""
+    """Return the faults that are possible for an operation of the store."""
     crashes = {Fault.BEFORE, Fault.AFTER}
     if op == SCORE:
         return crashes
@@ -66,7 +66,7 @@ class Call:
 
 @dataclass
 class Process:
-    """One life of a driver with its workers: what it called, what will go wrong, what it has open."""
+    """A simulated driver process with its workers: its calls, the faults planned for them, and its open files."""
 
     pid: int
     events: dict[int, Event] = field(default_factory=dict)
@@ -76,14 +76,14 @@ class Process:
     is_dead: bool = False
 
     def die(self) -> None:
-        """Leave of open files what was written, and nothing of what their buffers hold."""
+        """Close the open files without flushing their buffers, as the kernel does when a process ends."""
         self.is_dead = True
         while self.descriptors:
             os.close(self.descriptors.pop())
 
 
 class FaultyStores:
-    """The stores below a folder, as the processes of a simulation reach them."""
+    """The stores below a folder that simulated processes use."""
 
     def __init__(self, root: Path, token: Callable[[], str] = lambda: uuid.uuid4().hex) -> None:
         self.root = str(root)
@@ -93,13 +93,13 @@ class FaultyStores:
         self._before: dict[str, dict[str, bool]] = {}
 
     def open(self, place: Path) -> LocalStore:
-        """Open the store of a place; one that is not below the folder does not fail."""
+        """Return the store of a folder. Stores of other folders than those below the root never fail."""
         path = os.path.abspath(place)  # noqa: PTH100 - called for each store
         return FaultyStore(place, self._token, self) if f"{path}/".startswith(f"{self.root}/") else LocalStore(place)
 
     @property
     def process(self) -> Process | None:
-        """Who calls; None outside of the simulation, and for threads beside it."""
+        """The simulated process that calls, or None outside the simulation and in other threads."""
         return self._processes[-1] if self._processes and threading.get_ident() == self._thread else None
 
     @contextmanager
@@ -112,7 +112,7 @@ class FaultyStores:
             self._processes.pop()
 
     def call(self, op: str, path: str, do: Callable[[], T]) -> T:
-        """Number a call, and do it well or badly."""
+        """Count a call, and carry it out or let it fail as planned."""
         process = self.process
         if process is None:
             return do()
@@ -157,7 +157,7 @@ class FaultyStores:
         raise Crash
 
     def _remember(self, op: str, path: str) -> None:
-        """Keep what a folder held before a call that changes it."""
+        """Remember the entries of a folder before a call changes it, for stale listings."""
         folder = os.path.dirname(path)  # noqa: PTH120 - called for each call of the store
         if op == "mkdir":
             self._before[path] = {}
@@ -173,7 +173,7 @@ class FaultyStores:
 
 @dataclass(frozen=True)
 class FaultyStore(LocalStore):
-    """A local store whose single steps may go wrong."""
+    """A local store whose single operations may fail."""
 
     stores: FaultyStores = None  # type: ignore[assignment] # a field after one with a default needs one
 

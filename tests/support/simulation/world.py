@@ -1,4 +1,4 @@
-"""Drivers that live and die over one store, and what must be true after each of them."""
+"""Simulated drivers that use one store, and the rules that must hold after each of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NOTHING: Final = ("Nothing was written", "Nothing was published", "nothing was 
 
 
 class Rule(StrEnum):
-    """What must hold whatever happens."""
+    """The rules that every simulated run must keep."""
 
     WHOLE = "of a run all rows are visible, or none"
     ONCE = "each item is in predictions or in quarantine, once, and the record says so"
@@ -69,23 +69,23 @@ _now: World | None = None
 
 
 def scored(files: list[str]) -> None:
-    """Count a call of the scoring script; the process may die in it."""
+    """Record a call of the scoring script. The simulated process may end in it."""
     assert _now is not None
     _now.score(files)
 
 
 def is_poison(file: str) -> bool:
-    """Tell the scoring script whether a file fails."""
+    """Whether scoring a file must fail; the scoring script asks this."""
     assert _now is not None
     return _now.is_poison(file)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a life ended.
+    """How a simulated driver ended.
 
     Attributes:
-        how: `COMPLETE`, `ERROR` for an error of sparkscore's, `DEAD`, or `RAW` for any other exception.
+        how: `COMPLETE`, `ERROR` for a `SparkscoreError`, `DEAD`, or `RAW` for any other exception.
     """
 
     how: str
@@ -98,7 +98,7 @@ class Ended:
         return getattr(self.error, "code", "")
 
     def has_published(self, run_id: str) -> bool:
-        """Tell whether this life has moved the run's rows to their place, or was told that it could not."""
+        """Whether this driver moved the run's rows to the output, or got an error from that call."""
         moves = {f"{op} out/run_id={run_id}" for op in ("rename", "replace")}
         failed = {str(call) for _, call, event in self.process.hit if event in {Fault.FAILED, Fault.BEFORE}}
         return self.code not in _OF_ANOTHER and bool({str(call) for call in self.process.calls} & moves - failed)
@@ -108,7 +108,7 @@ class Ended:
 
 
 class World:
-    """A store with an input of six files, an output, a quarantine, a folder of runs, and the drivers that use them."""
+    """A store with an input of six files, an output, a quarantine and a folder of runs, and the drivers that use it."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.root, self.rng = folder / "store", rng
@@ -144,7 +144,7 @@ class World:
         self._deployment.write_text(yaml.safe_dump(content))
 
     def wipe(self) -> None:
-        """Begin anew with the same input."""
+        """Remove all results, and start again with the same input."""
         for place in (self.output, self.quarantine, self.runs):
             shutil.rmtree(place, ignore_errors=True)
         self.alive.clear()
@@ -154,7 +154,7 @@ class World:
     # ----------------------------------------------------------------------------------------------------------- lives
 
     def live(self, run_id: str = RUN, events: Mapping[int, Event] | None = None, mode: str = "append") -> Ended:
-        """Let a driver, with its workers, do the run to its end or its death."""
+        """Execute the run in a simulated driver until it ends or is killed."""
         prepared = self._prepare(run_id, mode)
         process = self._new_process(events)
         kept, loaded._engines = loaded._engines, loaded.KeptEngines()  # each process loads the script itself
@@ -165,7 +165,7 @@ class World:
         return ended
 
     def clean(self, events: Mapping[int, Event] | None = None) -> Ended:
-        """Let `sparkscore clean` remove what the dead have left."""
+        """Run `sparkscore.clean` in a simulated driver."""
         process = self._new_process(events)
         return self._lived(process, lambda: clean([self.output], runs=self.runs))
 
@@ -201,16 +201,16 @@ class World:
         self.store.call(SCORE, files[0], count)
 
     def host(self) -> str:
-        """Name the host: the same for all, or one for each process, so that its heartbeat alone tells that it lives."""
+        """Return the host name, the same for all processes, or one for each if `has_hosts` is set."""
         process = self.store.process
         return f"host-{process.pid if process is not None and self.has_hosts else 0}"
 
     def token(self) -> str:
-        """Make up a name: from the seed for a process of the simulation."""
+        """Return a random name; for simulated processes it comes from the seed."""
         return f"{self.rng.getrandbits(128):032x}" if self.store.process else uuid.uuid4().hex
 
     def process(self) -> surroundings.Process:
-        """Say who calls: the number is a life's own, so a dead driver is seen as dead though this process lives on."""
+        """Return the identity of the calling process; each simulated driver has its own process id."""
         process = self.store.process
         pid = process.pid if process is not None else os.getpid()
         return surroundings.Process(pid, self.host(), "of all lives", self.began(pid))
@@ -222,14 +222,18 @@ class World:
         return self.fails in file
 
     def wait(self, seconds: float = 60.0) -> None:
-        """Let time pass: every lock's heartbeat is that much older. A lock that was cut off names no process."""
+        """Let time pass: make the heartbeat of every lock older."""
         of_outputs = [lock for place in (self.output, self.quarantine) for lock in place.glob("_sparkscore/*.lock")]
         for lock in (*self.runs.glob("*/lock"), *of_outputs):
             then = lock.stat().st_mtime - seconds
             os.utime(lock, (then, then))
 
     def finish(self, run_id: str = RUN, attempts: int = 2) -> tuple[list[Ended], list[Wrong]]:
-        """Make attempts over a healthy store until the run is complete; give what went wrong in them and in the end."""
+        """Execute the run over a store without faults until it is complete.
+
+        Returns:
+            how each attempt ended, and the rules that were broken.
+        """
         ends: list[Ended] = []
         wrongs: list[Wrong] = []
         while len(ends) < attempts and (not ends or ends[-1].how != COMPLETE):
@@ -243,7 +247,7 @@ class World:
     # ------------------------------------------------------------------------------------------------ what must be true
 
     def visible(self, place: Path) -> dict[str, list[str]]:
-        """Give each run's files that have visible rows, as any reader sees them."""
+        """Return the input files of each run whose rows a reader of the table sees."""
         found: dict[str, list[str]] = {}
         if place.is_dir() and any(place.glob("run_id=*")):
             for row in read_table(place).to_pylist():
@@ -251,7 +255,7 @@ class World:
         return {run_id: sorted(files) for run_id, files in found.items()}
 
     def halves(self) -> Iterator[Wrong]:
-        """Name the runs of which a reader sees a part."""
+        """Yield the runs of which a reader sees only a part of the rows."""
         failed = [key for key in self.keys if self.is_poison(key)]
         predictions, quarantine = self.visible(self.output), self.visible(self.quarantine)
         for found, whole in ((predictions, [key for key in self.keys if key not in failed]), (quarantine, failed)):
@@ -265,7 +269,7 @@ class World:
                 yield Wrong(Rule.RECORD, f"{run_id}: complete, and no rows are there")
 
     def wrongs(self, run_id: str, ended: Ended) -> Iterator[Wrong]:
-        """Name what must never be seen after a life, however it ended."""
+        """Yield the rules that are broken after a driver ended, however it ended."""
         yield from self.halves()
         if ended.how == RAW and ended.error is not None:
             frames = [
@@ -278,7 +282,7 @@ class World:
             yield Wrong(Rule.CLAIMS, said)
 
     def check(self, record: Mapping[str, Any] | None, run_id: str = RUN) -> Iterator[Wrong]:
-        """Name what is wrong with a complete run."""
+        """Yield the rules that a complete run breaks."""
         try:
             assert record is not None
             check_ledger(record, self.runs, self.keys, key=None)
@@ -297,7 +301,7 @@ class World:
 
 @contextmanager
 def simulated(folder: Path, seed: int) -> Iterator[World]:
-    """Give a world in which nothing waits, nothing starts a JVM, and random names come from the seed."""
+    """Yield a world without waiting times and without a JVM, in which random names come from the seed."""
     global _now  # noqa: PLW0603 - the scoring script finds the world by it
     rng = random.Random(seed)  # noqa: S311 - the same for the same seed is what it is for
     before, world = _now, World(folder, rng)
