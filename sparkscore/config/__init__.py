@@ -1,4 +1,4 @@
-"""The deployment file: YAML and options in, a frozen and validated `Deployment` out. Runs on the driver."""
+"""Read the deployment file and the options of a command into a frozen, validated `Deployment` (driver)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Bring the ways to write one setting into one form: flat or nested keys, references, relative paths. On the driver."""
+"""Convert the different ways to write a setting into one form (driver).
+
+Keys may be flat or nested, a model or an environment may be a text, and paths may be relative.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from sparkscore.config.azure_keys import MOVED, UNCHECKED_SECTIONS, is_azure_reference, name_and_version
 from sparkscore.config.problems import Problem
 from sparkscore.error_codes import ErrorCode
 
 # A scheme of one letter is a Windows drive. Databricks writes dbfs:/, Spark file:/, MLflow models:/ with one slash.
 _URI: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/|table:|azureml:)")
-_REFERENCE: Final = re.compile(r"^azureml:(?P<name>[^:@/]+)(?::(?P<version>[^@/]+)|@[^/]+)?$")
-_REGISTRY_REFERENCE: Final = re.compile(
-    r"^azureml:/.*?/models/(?P<name>[^/]+)(?:/(?:versions/(?P<version>[^/]+)|labels/[^/]+))?$"
-)
 
-# Settings that Azure's older schema has at the top level, and two that its newer one has inside `settings`.
-FLAT_SETTINGS: Final = (
-    "mini_batch_size",
-    "error_threshold",
-    "mini_batch_error_threshold",
-    "allowed_failed_percent",
-    "retry_settings",
-    "output_action",
-    "output_file_name",
-    "logging_level",
-    "max_concurrency_per_instance",
-)
-MOVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
-    **{(key,): ("settings", key) for key in FLAT_SETTINGS},
-    ("settings", "environment_variables"): ("environment_variables",),
-    ("settings", "instance_count"): ("resources", "instance_count"),
-}
 _PATHS: Final = (
     ("model", "path"),
     ("code_configuration", "code"),
@@ -51,24 +34,24 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
-    """Write a deployment's keys in their one place, and its paths as absolute ones.
+    """Return the settings with each key in its one position and with absolute paths.
 
-    Keys without a value count as absent. Values of a wrong type stay as they are: the validation names them.
+    Keys without a value count as absent. Values of a wrong type stay as they are, and the validation reports them.
 
     Args:
-        tree: what a file or the options hold; it is not changed.
-        folder: what relative paths are relative to.
+        tree: the content of a file, or the options; it is not changed.
+        folder: the folder that relative paths are relative to.
 
     Returns:
-        the tree, and the settings that were given in two places.
+        the settings as nested dictionaries, and a problem for each setting that is given twice.
     """
     result = _without_nulls(tree, ())
     problems = [
         Problem(
             ErrorCode.CONFIG_VALUE,
             old,
-            f"stands also as '{'.'.join(new)}'",
-            next_step="The two mean the same: keep one of them.",
+            f"is also given as '{'.'.join(new)}'",
+            next_step="Both mean the same: keep one of them.",
         )
         for old, new in MOVED.items()
         if not _move(result, old, new)
@@ -80,7 +63,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
 
 
 def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
-    """Lay one tree over another: mappings are merged, anything else is replaced."""
+    """Return a copy of one tree updated with another: mappings are merged, other values are replaced."""
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
@@ -89,7 +72,7 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Let a scoring script without a folder be in the folder of the deployment file."""
+    """Return the tree with the deployment file's folder as the folder of a scoring script that has none."""
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:
         return tree
@@ -97,7 +80,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def is_open(path: tuple[str | int, ...]) -> bool:
-    """Tell whether the keys below a place are the user's own, not ours."""
+    """Whether the keys below this key are chosen by the user, such as names of environment variables."""
     keys = tuple(part for part in path if isinstance(part, str))
     return keys in _OPEN
 
@@ -108,19 +91,10 @@ _OPEN: Final = frozenset(
         ("settings", "environment_variables"),
         ("input", "options"),
         ("columns",),
-        ("creation_context",),
-        *(
-            (*owner, key)
-            for owner in ((), ("model",), ("environment",), ("resources",))
-            for key in ("tags", "properties")
-        ),
-        ("model", "flavors"),
+        *UNCHECKED_SECTIONS,
         ("model", "inputs"),
         ("model", "params"),
         ("model", "session_options"),
-        ("environment", "conda_file"),
-        ("environment", "build"),
-        ("environment", "inference_config"),
     }
 )
 
@@ -128,25 +102,25 @@ _OPEN: Final = frozenset(
 def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
     result: Tree = {}
     for key, value in tree.items():
-        place = (*path, key)
+        below = (*path, key)
         if isinstance(value, Mapping):
-            result[key] = dict(value) if is_open(place) else _without_nulls(value, place)
+            result[key] = dict(value) if is_open(below) else _without_nulls(value, below)
         elif value is not None:
             result[key] = str(value) if isinstance(value, Path) else value
     return result
 
 
 def _move(tree: Tree, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Move a value; False when there is one at the new place already."""
-    source = _section(tree, old[:-1])
-    if source is None or old[-1] not in source:
+    """Move a value to another key; return False if the new key has a value already."""
+    section = _section(tree, old[:-1])
+    if section is None or old[-1] not in section:
         return True
-    value = source.pop(old[-1])
+    value = section.pop(old[-1])
     target: Any = tree
     for key in new[:-1]:
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
-            return True  # the validation says that the section is no mapping
+            return True  # the validation reports that the section is not a mapping
     if new[-1] in target:
         return False
     target[new[-1]] = value
@@ -167,8 +141,8 @@ def _expand_texts(tree: Tree) -> None:
     if isinstance(models, dict):
         tree["models"] = {name: {"path": one} if isinstance(one, str) else one for name, one in models.items()}
     model = tree.get("model")
-    if isinstance(model, dict) and is_reference(model.get("path")):
-        tree["model"] = {**_named(str(model["path"])), **model}
+    if isinstance(model, dict) and is_azure_reference(model.get("path")):
+        tree["model"] = {**name_and_version(str(model["path"])), **model}
     if isinstance(tree.get("environment"), str):
         tree["environment"] = {"reference": tree["environment"]}
 
@@ -176,16 +150,6 @@ def _expand_texts(tree: Tree) -> None:
 def _model_paths(tree: Tree) -> list[tuple[str, ...]]:
     models = tree.get("models")
     return [("models", str(name), "path") for name in models] if isinstance(models, dict) else []
-
-
-def is_reference(path: object) -> bool:
-    """Tell whether a path is a reference that only Azure can resolve."""
-    return isinstance(path, str) and path.startswith("azureml:")
-
-
-def _named(reference: str) -> Tree:
-    match = _REFERENCE.match(reference) or _REGISTRY_REFERENCE.match(reference)
-    return {} if match is None else {key: value for key, value in match.groupdict().items() if value is not None}
 
 
 def _change(tree: Tree, path: tuple[str, ...], change: Callable[[Any], Any]) -> None:

@@ -1,4 +1,4 @@
-"""The types of fields that several sections of a deployment share; runs on the driver."""
+"""Define the field types that several sections of a deployment share (driver)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _LEVELS: Final = ("debug", "info", "warning")
 
 
 class Section(BaseModel):
-    """A part of a deployment: frozen, no unknown keys, no conversions but those a field names."""
+    """A part of a deployment: frozen, without unknown keys, and without conversions that a field does not declare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _as_text(value: object) -> object:
-    """Write numbers and booleans as YAML writes them; they come so from Python, a file keeps what was written."""
+    """Return numbers and booleans from Python as YAML writes them; those from a file are texts already."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value
@@ -53,7 +53,7 @@ def _as_arguments(value: object) -> object:
         try:
             return tuple(shlex.split(value))
         except ValueError as error:
-            raise ValueError("a list, or a text whose quotes are closed") from error
+            raise ValueError("a list, or a text with closed quotes") from error
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -70,7 +70,7 @@ def _as_ddl(value: str) -> str:
 
 
 def _as_input_ddl(value: str) -> str:
-    """Refuse what is no list of columns; what only Spark's parser knows is left to it."""
+    """Raise an error if a text is not a list of columns, unless it has types that only Spark's parser knows."""
     try:
         parse_ddl(value, "input.schema", ErrorCode.INPUT_SCHEMA)
     except ConfigError:
@@ -81,19 +81,19 @@ def _as_input_ddl(value: str) -> str:
 
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-"""A text that says something."""
+"""A text that is not empty."""
 
 Ddl: TypeAlias = Annotated[Text, AfterValidator(_as_ddl)]
-"""Columns and types in Spark's DDL, of the types that sparkscore can write."""
+"""Columns in Spark's DDL, with types that sparkscore can write."""
 
 InputDdl: TypeAlias = Annotated[Text, AfterValidator(_as_input_ddl)]
-"""Columns and types in Spark's DDL, of any types."""
+"""Columns in Spark's DDL, with any types."""
 
 Written: TypeAlias = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_WRITTEN)]
-"""A text, or a number or boolean as it was written."""
+"""A text, or a number or boolean kept as the text in which it was written."""
 
 VariableName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
-"""Name of an environment variable, as the operating system takes it."""
+"""Name of an environment variable that the operating system accepts."""
 
 Names: TypeAlias = Annotated[
     tuple[Text, ...], BeforeValidator(_as_names), WithJsonSchema({"anyOf": [{**_TEXT, "minLength": 1}, _TEXTS]})
@@ -101,7 +101,7 @@ Names: TypeAlias = Annotated[
 """One name or a list of names."""
 
 
-def _without_doubles(value: tuple[str, ...]) -> tuple[str, ...]:
+def _without_duplicates(value: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(value)) < len(value):
         raise ValueError("each name once")
     return value
@@ -110,10 +110,10 @@ def _without_doubles(value: tuple[str, ...]) -> tuple[str, ...]:
 NameList: TypeAlias = Annotated[
     tuple[Text, ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-    AfterValidator(_without_doubles),
+    AfterValidator(_without_duplicates),
     WithJsonSchema({**_TEXTS, "uniqueItems": True}),
 ]
-"""A list of names."""
+"""A list of names without duplicates."""
 
 Arguments: TypeAlias = Annotated[
     tuple[Written, ...],
@@ -136,4 +136,4 @@ Size: TypeAlias = Annotated[
 ]
 
 Recorded: TypeAlias = dict[str, Any]
-"""A mapping of Azure's that is recorded as it is."""
+"""One of Azure's mappings, which is recorded without a check."""

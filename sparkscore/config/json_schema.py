@@ -1,4 +1,4 @@
-"""The deployment file's JSON schema, for editors and for looking things up; runs on the driver."""
+"""Generate the JSON schema of the deployment file, for editors and for the list of known keys (driver)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from copy import deepcopy
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from sparkscore.config.canonical import MOVED
+from sparkscore.config.azure_keys import MOVED
 from sparkscore.config.deployment import Deployment
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -16,10 +16,10 @@ Schema: TypeAlias = dict[str, Any]
 
 
 def deployment_json_schema() -> Schema:
-    """Describe the deployment file as JSON schema (draft 2020-12).
+    """Return the JSON schema (draft 2020-12) of the deployment file.
 
-    It accepts the files whose keys and single values the loader accepts. What the loader checks beside that (a DDL, a
-    reference that needs a path, a feature that is not there yet) no schema can say.
+    The schema accepts a file if the loader accepts its keys and each single value. The loader checks more than a schema
+    can express: DDL, references that need a path, and features that this version does not have.
     """
     schema = Deployment.model_json_schema(by_alias=True, mode="validation")
     definitions = schema["$defs"]
@@ -34,13 +34,13 @@ def deployment_json_schema() -> Schema:
 
 @cache
 def known_keys() -> Mapping[str, object]:
-    """List the keys that a deployment file may have, as a tree; what is below the user's own names is left out."""
+    """Return the keys that a deployment file may have, as nested dictionaries without the user's own names."""
     schema = deployment_json_schema()
     return _key_tree(schema, schema["$defs"])
 
 
 def _let_keys_be_empty(section: Schema) -> None:
-    """Accept ``key:`` without a value: the loader takes it for absent."""
+    """Accept ``key:`` without a value, which the loader treats as an absent key."""
     properties = section["properties"]
     for name, value in properties.items():
         value.pop("title", None)
@@ -55,18 +55,18 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Let the keys that may stand in two places stand in either, not in both."""
-    places: dict[tuple[str, ...], Schema] = {(): schema}
+    """Accept each key of `MOVED` in its old or its new position, but not in both."""
+    sections: dict[tuple[str, ...], Schema] = {(): schema}
     for name in ("settings", "resources"):
-        places[name,] = definitions[_definition(schema, name)]
-    copies = {old: deepcopy(places[new[:-1]]["properties"][new[-1]]) for old, new in MOVED.items()}
+        sections[name,] = definitions[_definition(schema, name)]
+    copies = {old: deepcopy(sections[new[:-1]]["properties"][new[-1]]) for old, new in MOVED.items()}
     for old, copy in copies.items():
-        places[old[:-1]]["properties"][old[-1]] = copy
+        sections[old[:-1]]["properties"][old[-1]] = copy
     schema["allOf"] = [{"not": {"allOf": [_has(old), _has(new)]}} for old, new in MOVED.items()]
 
 
 def _has(path: tuple[str, ...]) -> Schema:
-    """Require a value at a place."""
+    """Return a schema that requires a value at this key."""
     condition: Schema = {"not": {"type": "null"}}
     for key in reversed(path):
         condition = {"type": "object", "required": [key], "properties": {key: condition}}
@@ -78,13 +78,13 @@ def _accept_text(schema: Schema, key: str) -> None:
 
 
 def _accept_texts(schema: Schema, key: str) -> None:
-    """Let each value of a mapping be a text instead of a section."""
+    """Accept a text instead of a section for each value of a mapping."""
     mapping = next(option for option in schema["properties"][key]["anyOf"] if "additionalProperties" in option)
     mapping["additionalProperties"] = {"anyOf": [{"type": "string", "minLength": 1}, mapping["additionalProperties"]]}
 
 
 def _definition(schema: Schema, key: str) -> str:
-    """Name the definition that describes a section; empty when the key is no section."""
+    """Return the name of the definition that a key refers to, or an empty text if the key is not a section."""
     value = schema["properties"][key]
     references = [option["$ref"] for option in (value, *value.get("anyOf", [])) if "$ref" in option]
     return str(references[0]).rsplit("/", 1)[-1] if references else ""

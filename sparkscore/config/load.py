@@ -1,4 +1,4 @@
-"""Read, complete and check a deployment: file and options in, frozen `Deployment` out. Runs on the driver."""
+"""Read, complete and check a deployment from its file and the options (driver)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from sparkscore.config.azure_keys import RETRY_DEFAULTS, SETTINGS_DEFAULTS, is_azure_reference
 from sparkscore.config.azure_only import refuse_azures_own, refuse_partition_keys
-from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, is_open, is_reference, merge, with_code_folder
+from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, is_open, merge, with_code_folder
 from sparkscore.config.deployment import Deployment
 from sparkscore.config.field_types import Section
 from sparkscore.config.foreign import refuse_other_files
@@ -25,22 +26,20 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
-_AZURE_DEFAULTS: Final = {"error_threshold": -1, "mini_batch_error_threshold": -1}
-_AZURE_RETRIES: Final = {"max_retries": 3, "timeout": 30}
 _SectionT = TypeVar("_SectionT", bound=Section)
 
 
 def load_deployment(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> Deployment:
-    """Load a deployment from a file, with single settings replaced.
+    """Load a deployment from a file, and override single settings.
 
     Args:
-        path: the YAML file; without one the deployment is made of the overrides alone.
-        overrides: values by dotted key (``"settings.mini_batch_size": 100``), already typed; None is ignored. Paths
-            among them are relative to the folder, those in the file to the file. A mapping is merged into the file's,
-            anything else replaces what the file says.
-        folder: what paths among the overrides are relative to; the working directory when None.
+        path: the YAML file, or None to build the deployment from the overrides alone. Paths in the file are relative to
+            the file's folder.
+        overrides: values by dotted key (``"settings.mini_batch_size": 100``), already typed; None is ignored. A mapping
+            is merged with the file's mapping, any other value replaces the file's value.
+        folder: the folder that paths among the overrides are relative to; the working directory if None.
 
     Raises:
         ConfigError: ``CONFIG_FILE``, ``CONFIG_YAML``, ``CONFIG_KIND``, ``CONFIG_UNKNOWN_KEY``, ``CONFIG_VALUE``,
@@ -58,9 +57,10 @@ def load_deployment(
 def load_what_is_right(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
-    """Give the sections of a wrong deployment that name files, as far as they are right, to look for those too.
+    """Return the model and the scoring script of an invalid deployment, each or None if it is itself invalid.
 
-    Never raises; what only Azure can resolve is left out.
+    The caller can then report missing files together with the invalid settings. References that only Azure can resolve
+    count as invalid. Never raises an error.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -75,32 +75,32 @@ def _section(kind: type[_SectionT], content: object) -> _SectionT | None:
         refuse_azures_own(section.model_dump())
     except (ValidationError, ConfigError):
         return None
-    return None if isinstance(section, Model) and is_reference(section.path) else section
+    return None if isinstance(section, Model) and is_azure_reference(section.path) else section
 
 
 def _read(
     path: Path | str | None, overrides: Mapping[str, object], base: Path | None
 ) -> tuple[Tree, list[Problem], Origin]:
-    """Read the file and lay the options over it."""
+    """Return the settings of the file, updated with the options, with their problems and their origin."""
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
     if path is not None:
         refuse_other_files(Path(path), document.tree)
     keys = {key: split_key(key) for key, value in overrides.items() if value is not None}
-    origin = Origin("" if path is None else str(path), document.places, tuple(keys.values()))
+    origin = Origin("" if path is None else str(path), document.positions, tuple(keys.values()))
     base = base or Path.cwd()
     folder = base if path is None else Path(path).absolute().parent
     tree, problems = canonical(document.tree, folder)
-    for key, place in keys.items():
-        refuse_partition_keys(_nested(place, overrides[key]))
-        option, more_problems = canonical(_nested(place, overrides[key]), base)
+    for key, key_path in keys.items():
+        refuse_partition_keys(_nested(key_path, overrides[key]))
+        option, more_problems = canonical(_nested(key_path, overrides[key]), base)
         tree = merge(tree, option)
         problems += more_problems
     return with_code_folder(tree, folder), problems, origin
 
 
 def parse_assignment(assignment: str) -> tuple[str, object]:
-    """Read ``key=value`` as the command line gives it; the value is YAML.
+    """Return the key and the value of a ``key=value`` option; the value is YAML.
 
     >>> parse_assignment("settings.mini_batch_size=100")
     ('settings.mini_batch_size', 100)
@@ -115,19 +115,19 @@ def parse_assignment(assignment: str) -> tuple[str, object]:
     try:
         value = parse_value(text, split_key(key))
     except ValueError as error:
-        raise _assignment_error(key, str(error), "a value in YAML; quotes make it a text") from error
+        raise _assignment_error(key, str(error), "a value in YAML; put a text in quotes") from error
     if value is None:
         raise _assignment_error(key, "no value", "a value; '' is the empty text")
     return key, value
 
 
 def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[str, Any] = _NOTHING) -> Tree:
-    """Lay single settings, by dotted key, over a tree of settings, with their paths absolute.
+    """Return nested settings, updated with single settings by dotted key.
 
     Args:
-        overrides: the settings, as `load_deployment` takes them.
-        folder: what paths among them are relative to.
-        below: the tree.
+        overrides: the single settings, as `load_deployment` takes them.
+        folder: the folder that paths among the single settings are relative to; they become absolute.
+        below: the nested settings; they are not changed.
     """
     tree = dict(below)
     for key, value in overrides.items():
@@ -137,7 +137,7 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Return the settings of a tree by dotted key, as `load_deployment` takes them; mappings of the user's are whole.
+    """Return nested settings by dotted key, as `load_deployment` takes them; the user's own mappings stay whole.
 
     >>> dotted({"output": {"mode": "append"}, "input": {"options": {"spark.x": 1}}})
     {'output.mode': 'append', 'input.options': {'spark.x': 1}}
@@ -145,9 +145,9 @@ def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
     return dict(_dotted(tree, ()))
 
 
-def _dotted(tree: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str, object]]:
+def _dotted(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, object]]:
     for key, value in tree.items():
-        below = (*place, key)
+        below = (*path, key)
         if isinstance(value, Mapping) and not is_open(below) and below != ("models",):
             yield from _dotted(value, below)
         else:
@@ -155,13 +155,13 @@ def _dotted(tree: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def hold_secrets(overrides: Mapping[str, object]) -> bool:
-    """Tell whether single settings, by dotted key, hold a secret, so that they cannot be kept with the run."""
+    """Whether settings, by dotted key, contain a secret, so that they must not be stored with the run."""
     tree = settings_tree(overrides, Path.cwd())
     return hidden_values(tree, without_secrets(tree)) is not None
 
 
 def split_key(key: str) -> tuple[str, ...]:
-    """Cut a dotted key; names of the user's own, like those of environment variables, may hold dots.
+    """Split a dotted key into its parts. Names that the user chose, such as those of Spark options, may contain dots.
 
     >>> split_key("output.mode"), split_key("input.options.spark.x")
     (('output', 'mode'), ('input', 'options', 'spark.x'))
@@ -173,8 +173,8 @@ def split_key(key: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _nested(place: KeyPath, value: object) -> dict[str, object]:
-    for key in reversed(place):
+def _nested(path: KeyPath, value: object) -> dict[str, object]:
+    for key in reversed(path):
         value = {str(key): value}
     return dict(value) if isinstance(value, Mapping) else {}
 
@@ -190,10 +190,10 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 
 
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
-    """Complete a deployment as Azure does. What was chosen stays known: defaults are not among the fields set."""
+    """Return the deployment with Azure's defaults. They do not count as chosen: ``model_fields_set`` stays the same."""
     settings = deployment.settings
-    retries = _completed(settings.retry_settings, _AZURE_RETRIES)
-    settings = _completed(settings, {**_AZURE_DEFAULTS, "retry_settings": retries}, always=("retry_settings",))
+    retries = _completed(settings.retry_settings, RETRY_DEFAULTS)
+    settings = _completed(settings, {**SETTINGS_DEFAULTS, "retry_settings": retries}, always=("retry_settings",))
     return _completed(deployment, {"settings": settings}, always=("settings",))
 
 
@@ -206,7 +206,8 @@ def _completed(section: _SectionT, values: Mapping[str, Any], *, always: tuple[s
 def _refuse_references(chosen: Mapping[str, object]) -> None:
     found = []
     for key, value in chosen.items():
-        reference = next((item for item in (value if isinstance(value, list) else [value]) if is_reference(item)), None)
+        items = value if isinstance(value, list) else [value]
+        reference = next((item for item in items if is_azure_reference(item)), None)
         if _holds_path(key) and reference is not None:
             found.append(_reference(key, reference))
     Faults(*found).raise_all()

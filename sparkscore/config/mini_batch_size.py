@@ -1,4 +1,4 @@
-"""How large a mini-batch is: a number of items, or of bytes; read on the driver."""
+"""Read the size of a mini-batch: a number of items or a number of bytes (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BYTES_PER_UNIT: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 @dataclass(frozen=True)
 class MiniBatchSize:
-    """The size of a mini-batch; exactly one of the two is set.
+    """The size of a mini-batch; either the items or the bytes are set.
 
     Attributes:
-        items: how many items, files or rows.
-        size_bytes: how many bytes.
-        is_text: whether the number of items stands in quotes: for tables, Azure counts bytes then.
+        items: number of items, which are files or rows.
+        size_bytes: number of bytes.
+        is_text: whether the number of items is in quotes, which for tables Azure reads as bytes.
     """
 
     items: int | None = None
@@ -33,16 +33,16 @@ class MiniBatchSize:
     is_text: bool = field(default=False, compare=False)
 
     def of_table(self) -> MiniBatchSize:
-        """Give the size as Azure reads it for tables: a number in quotes counts bytes."""
+        """Return the size as Azure reads it for tables, where a number in quotes means bytes."""
         return MiniBatchSize(size_bytes=self.items) if self.is_text else self
 
     def __str__(self) -> str:
-        """Write it as a deployment file may hold it."""
+        """Return the size as it can be written in a deployment file."""
         return str(self.items) if self.size_bytes is None else f"{self.size_bytes}B"
 
 
 def parse_mini_batch_size(value: object) -> MiniBatchSize:
-    """Read a size: a bare integer counts items, a unit counts bytes.
+    """Return the size that a value means: items if it has no unit, else bytes.
 
     >>> parse_mini_batch_size(10).items
     10
@@ -50,7 +50,7 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     1024
 
     Raises:
-        ValueError: for anything else; the text says what is expected.
+        ValueError: if it is not a size; the text says what is expected.
     """
     if isinstance(value, MiniBatchSize):
         return value
@@ -68,7 +68,12 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
 
 
 def default_mini_batch_size(kind: ItemKind, *, is_azure: bool) -> MiniBatchSize:
-    """Choose the size where the deployment is silent: Azure's default for Azure's files, ours otherwise."""
+    """Return the size that is used if a deployment does not set one.
+
+    Args:
+        kind: whether the items are files or rows.
+        is_azure: whether the deployment has Azure's schema, so that Azure's default is used.
+    """
     if kind == "files":
         return MiniBatchSize(items=10)
     return MiniBatchSize(size_bytes=_BYTES_PER_UNIT["MB"]) if is_azure else MiniBatchSize(items=10_000)

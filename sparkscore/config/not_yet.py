@@ -1,7 +1,7 @@
-"""What a deployment may ask for and this version does not do: a capability that arrives deletes its lines here.
+"""List the settings that a deployment may have and this version does not support (driver).
 
-Runs on the driver. `REFUSED` would silently give another result, so it stops the run. `UNAPPLIED` only tolerates or
-tunes more than this version does, so the run warns.
+Ignoring a setting of `REFUSED` would silently change the result, so it stops the run. A setting of `UNAPPLIED` only
+tunes a run, so it causes a warning. Whoever adds a feature removes its lines here.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def _names_a_table(value: object) -> bool:
 REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("settings.output_action", _is_one_of("summary_only"), "Use append_row: run() then returns one element per item."),
     ("input.format", _is_one_of("query", "table", "orc", "avro"), "Use files, parquet, csv, json or delta."),
-    ("input.location", _names_a_table, "Name the table's path and set input.format: delta."),
+    ("input.location", _names_a_table, "Set the path of the table, and input.format: delta."),
     ("input.reader", _is_one_of("worker"), "Remove the line: Spark reads the input."),
-    ("output.location", _names_a_table, "Name a path."),
+    ("output.location", _names_a_table, "Set a path."),
     ("output.writer", _is_one_of("worker"), "Remove the line: Spark publishes the result."),
 )
 
-# Each with the values that ask for nothing more than this version does.
+# Each with the values that need no support.
 UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
     "settings.max_concurrency_per_instance": (),
     "resources.instance_count": (),
@@ -42,10 +42,10 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
 
 
 def refuse_what_is_not_there(chosen: dict[str, object]) -> None:
-    """Stop when the deployment asks for something that would silently become something else.
+    """Raise an error if a deployment uses a feature that this version does not have and must not ignore.
 
     Args:
-        chosen: the settings that the file or the options chose, by dotted key.
+        chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
         ConfigError: code ``NOT_SUPPORTED_YET``.
@@ -64,7 +64,7 @@ def refuse_what_is_not_there(chosen: dict[str, object]) -> None:
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:
-    """Pick the chosen settings that this version records and does not act on."""
+    """Return those of the chosen settings that this version records but does not apply."""
     return {
         key: chosen[key]
         for key, without_effect in UNAPPLIED.items()

@@ -1,4 +1,4 @@
-"""Say what is wrong with a deployment: every problem with its place, in one error. Runs on the driver."""
+"""Report all problems of a deployment, each with its line, in one error (driver)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 5
 _SHOWN_CHARACTERS: Final = 60
-_A_SLIP: Final = 0.9
+_TYPING_ERROR: Final = 0.9
 _EXPECTED: Final = {
     "bool_type": "true or false",
     "dict_type": "a mapping (key: value)",
@@ -40,14 +40,14 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A problem with one key of a deployment.
 
     Attributes:
         code: code of the error.
-        path: the key it is about.
-        text: what is wrong with it, where got and expected do not say it.
-        got: the value it has.
-        expected: the values it may have.
+        path: the key.
+        text: description of the problem, if ``got`` and ``expected`` do not describe it.
+        got: the value of the key.
+        expected: the values that are allowed.
         next_step: what the reader can do.
     """
 
@@ -61,37 +61,37 @@ class Problem:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the settings came from, to say where a wrong one stands.
+    """Where the settings come from, so that a message can say where a wrong one is.
 
     Attributes:
-        file: the deployment file, or nothing when there is none.
-        places: line and column of the file's keys.
+        file: path of the deployment file; empty if there is none.
+        positions: line and column of each key in the file.
         options: keys that were given as options.
     """
 
     file: str = ""
-    places: Mapping[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    positions: Mapping[KeyPath, tuple[int, int]] = field(default_factory=dict)
     options: tuple[KeyPath, ...] = ()
 
     def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
-        """Find the key as it was written, and its line and column if it stands in the file."""
+        """Return a key as the user wrote it, and its line and column, or None if it is not in the file."""
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
                 return (*spelling, *rest), None
-            if spelling in self.places:
-                return (*spelling, *rest), self.places[spelling]
+            if spelling in self.positions:
+                return (*spelling, *rest), self.positions[spelling]
         return path, None
 
     def subject(self, problem: Problem) -> str:
-        """Name the key of a problem and its place."""
-        path, place = self.locate(problem.path)
+        """Return the key of a problem with its line and column, and the description of the problem."""
+        path, position = self.locate(problem.path)
         key = ".".join(str(part) for part in path)
-        where = " (option)" if place is None else f" (line {place[0]}, column {place[1]})"
+        where = " (option)" if position is None else f" (line {position[0]}, column {position[1]})"
         return f"'{key}'{where} {problem.text}".rstrip()
 
 
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
-    """Build one error of all problems, in the order of the file; at most five are shown."""
+    """Return one error for all problems, in the order of the file; the message shows at most five."""
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"
     first = ordered[0]
@@ -114,11 +114,11 @@ def _sentence(problem: Problem, origin: Origin) -> str:
 
 
 def problems_of(error: ValidationError, known: Mapping[str, object]) -> list[Problem]:
-    """Turn pydantic's errors into problems.
+    """Convert pydantic's errors to problems.
 
     Args:
-        error: what the validation found.
-        known: the keys that a deployment may have, as a tree.
+        error: the error of the validation.
+        known: the keys that a deployment may have, as nested dictionaries.
     """
     return [_problem(item, known) for item in error.errors(include_url=False)]
 
@@ -133,7 +133,7 @@ def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
 
 
 def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
-    """Describe a key that no deployment has, with the nearest one that there is."""
+    """Return the problem of an unknown key, with the most similar key that exists."""
     nearest = _nearest(path, known)
     text = "is unknown" if nearest is None else f"is unknown, did you mean '{nearest}'"
     next_step = "Correct or remove the key; 'sparkscore schema' lists all keys."
@@ -147,14 +147,14 @@ def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
         section = section.get(str(part), {}) if isinstance(section, Mapping) else {}
     siblings = list(section) if isinstance(section, Mapping) else []
     elsewhere = [name for name in dotted(known) if name.rsplit(".", 1)[-1] == key]
-    # One letter too many beside its sibling is a slip; the same word elsewhere is a key at the wrong place.
-    if elsewhere and not difflib.get_close_matches(key, siblings, n=1, cutoff=_A_SLIP):
+    # A key that is almost like a key of its section is a typing error. A key that another section has is misplaced.
+    if elsewhere and not difflib.get_close_matches(key, siblings, n=1, cutoff=_TYPING_ERROR):
         return min(elsewhere, key=lambda name: (name.count("."), name))
     return next(iter(difflib.get_close_matches(key, siblings, n=1)), None)
 
 
 def dotted(tree: Mapping[str, object], prefix: str = "") -> list[str]:
-    """List every key of a tree, dotted."""
+    """Return all keys of nested dictionaries as dotted keys."""
     result = []
     for key, below in tree.items():
         result.append(f"{prefix}{key}")
@@ -175,7 +175,7 @@ def _expected(item: Mapping[str, Any]) -> str:
 
 
 def _shown(path: KeyPath, value: object) -> str:
-    """Show a wrong value without its secrets, cut to a glance."""
+    """Return a wrong value for a message, truncated and without secrets."""
     key = str(next((part for part in reversed(path) if isinstance(part, str)), ""))
     if value is None:
         return "no value"
@@ -190,7 +190,7 @@ def _shown(path: KeyPath, value: object) -> str:
 
 
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """List how a key, or else what holds it, may have been written, each with what is below it."""
+    """Return the ways to write a key, then those to write its parents, each with the part of the key below it."""
     for length in range(len(path), 0, -1):
         start, rest = path[:length], path[length:]
         yield start, rest

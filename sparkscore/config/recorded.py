@@ -1,4 +1,4 @@
-"""Decide what of a deployment the run record may hold: places and names as they are, no secrets. Runs on the driver."""
+"""Prepare a deployment for the run record: locations and names stay exact, secrets are masked (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.redaction import redact, redact_mapping
 
-# What a later command reads back ('publish', 'resume', 'clean'), and what names columns, files and models: exact.
+# These values stay exact: later commands ('publish', 'resume', 'clean') read them back, or they name columns or models.
 _OF_A_MODEL: Final = ("path", "name", "version", "sha256", "inputs", "predict_fn")
 _EXACT: Final = frozenset(
     {
@@ -31,54 +31,61 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy the mapping of a deployment for the record, with its secrets masked."""
+    """Return a copy of a deployment's dictionary for the run record, with its secrets masked."""
     masked: Any = redact_mapping(open_part(tree))
     return {key: _with_exact(value, masked.get(key), (key,)) for key, value in tree.items()}
 
 
-def open_part(tree: Mapping[str, Any], place: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Copy the mapping of a deployment without what is exact: this is where secrets can be."""
+def open_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a copy of a deployment's dictionary without the values that stay exact: the part that may have secrets."""
     return {
-        key: open_part(value, _below(place, key)) if isinstance(value, Mapping) else value
+        key: open_part(value, _below(path, key)) if isinstance(value, Mapping) else value
         for key, value in tree.items()
-        if _below(place, key) not in _EXACT
+        if _below(path, key) not in _EXACT
     }
 
 
-def _below(place: tuple[str, ...], key: str) -> tuple[str, ...]:
-    return ("model",) if place == ("models",) else (*place, key)
+def _below(path: tuple[str, ...], key: str) -> tuple[str, ...]:
+    return ("model",) if path == ("models",) else (*path, key)
 
 
-def _with_exact(value: Any, masked: Any, place: tuple[str, ...]) -> Any:
-    if place in _EXACT:
-        return _safe_places(value)
+def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
+    if path in _EXACT:
+        return _without_secret_addresses(value)
     if isinstance(value, Mapping) and isinstance(masked, Mapping):
-        return {key: _with_exact(item, masked.get(key), _below(place, key)) for key, item in value.items()}
+        return {key: _with_exact(item, masked.get(key), _below(path, key)) for key, item in value.items()}
     return masked
 
 
-def _safe_places(value: Any) -> Any:
-    """Copy what is exact; the address of a store may hold a secret all the same, and is refused."""
+def _without_secret_addresses(value: Any) -> Any:
+    """Return a copy of an exact value in which the secrets of URIs are masked; `refuse_secret_places` reports them."""
     if isinstance(value, Mapping):
-        return {key: _safe_places(item) for key, item in value.items()}
+        return {key: _without_secret_addresses(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_safe_places(item) for item in value]
+        return [_without_secret_addresses(item) for item in value]
     return redact_mapping(value) if isinstance(value, str) and _URI.match(value) else value
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Give what differs between a deployment's mapping and the one for its record: the secrets, and nothing else."""
+    """Return the values that are masked in the record, in the structure of the deployment, or None if there are none.
+
+    Args:
+        tree: the deployment's dictionary, or a part of it.
+        shown: the same dictionary or part with its secrets masked.
+    """
     if isinstance(tree, Mapping) and isinstance(shown, Mapping):
         found = {str(key): hidden_values(value, shown.get(key)) for key, value in tree.items()}
         return {key: value for key, value in found.items() if value is not None} or None
     if isinstance(tree, (list, tuple)) and isinstance(shown, list) and len(tree) == len(shown):
-        found = {str(place): hidden_values(*pair) for place, pair in enumerate(zip(tree, shown, strict=True))}
+        found = {str(index): hidden_values(*pair) for index, pair in enumerate(zip(tree, shown, strict=True))}
         return {key: value for key, value in found.items() if value is not None} or None
     return None if tree == shown else [tree]
 
 
 def refuse_secret_places(chosen: Mapping[str, object]) -> None:
-    """Refuse an address with a secret in it: a run that is taken up later has to find its places in the record.
+    """Raise an error if the URI of a location contains a secret.
+
+    The run record has to keep locations exactly, because commands such as ``resume`` read them there.
 
     Args:
         chosen: the deployment's values by dotted key.
@@ -86,18 +93,18 @@ def refuse_secret_places(chosen: Mapping[str, object]) -> None:
     Raises:
         ConfigError: code ``SECRET_IN_PLACE``.
     """
-    for key, place in _places(chosen):
-        if _URI.match(place) and redact(place) != place:
+    for key, location in _locations(chosen):
+        if _URI.match(location) and redact(location) != location:
             raise ConfigError(
                 code=ErrorCode.SECRET_IN_PLACE,
                 what=f"setting '{key}' has a secret in its address",
-                got=f"'{redact(place)}'",
+                got=f"'{redact(location)}'",
                 expected="an address without one; the run record keeps it for 'publish', 'resume' and 'clean'",
-                next_step="Give the secret to Spark in its spark-defaults.conf, or with conf of local_session().",
+                next_step="Set the secret in Spark's spark-defaults.conf, or with conf of local_session().",
             )
 
 
-def _places(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _locations(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     models: Any = chosen.get("models") or {}
     of_models = {f"models.{name}.path": model.get("path") for name, model in models.items()}
     for key, value in {**chosen, **of_models}.items():

@@ -1,4 +1,4 @@
-"""The sections of a deployment file; every description is part of the JSON schema. Runs on the driver."""
+"""Define the sections of a deployment file; the descriptions are shown in the JSON schema and the docs (driver)."""
 
 from __future__ import annotations
 
@@ -23,41 +23,40 @@ from sparkscore.config.mini_batch_size import MAX_INT
 
 
 class Model(Section):
-    """The model that is scored. A text instead of a mapping is its path."""
+    """The model that scores. A text instead of a mapping is its path."""
 
     path: Text = Field(
         description="The model: a file or folder, relative to the deployment file, or a reference that MLflow resolves "
         "(models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH). An azureml: reference needs --set model.path=PATH."
     )
-    name: Text | None = Field(default=None, description="Name of the model; written beside every prediction.")
-    version: Written | None = Field(default=None, description="Version of the model; written beside every prediction.")
+    name: Text | None = Field(default=None, description="Name of the model; in each row of the result.")
+    version: Written | None = Field(default=None, description="Version of the model; in each row of the result.")
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-fA-F]{64}$",
-        description="Digest that the model must have; the run is refused when it has another one.",
+        description="SHA-256 digest that the model must have; otherwise the run is refused.",
     )
     framework: Text | None = Field(
         default=None,
-        description="What the model was made with, where the file does not say it: sklearn, xgboost, lightgbm, onnx or "
-        "mlflow. Recorded where there is a scoring script.",
+        description="Library that saved the model, if the file does not tell: sklearn, xgboost, lightgbm, onnx or "
+        "mlflow. Only recorded if there is a scoring script.",
     )
     predict_fn: Names = Field(
         default=(),
-        description="Method of the model that is called instead of predict, for example predict_proba; with a list "
-        "each method gives a column of its name.",
+        description="Method of the model that is called instead of predict, for example predict_proba. With a list, "
+        "each method becomes a column with its name.",
     )
     params: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of the model's predict, {name: value}."
     )
     inputs: dict[str, Names] = Field(
         default_factory=dict,
-        description="Input columns that each input of the model gets, in their order, where the names do not say it: "
-        "{X: [age, bmi]}.",
+        description="Input columns for each input of the model, in order, if the names do not match: {X: [age, bmi]}.",
     )
     round_inputs: bool = Field(
         default=False,
-        description="Whether numbers may be rounded to the nearest that the model takes: doubles for a model of "
-        "floats, bigints for a model of doubles.",
+        description="Whether numbers may be rounded to the nearest number of the model's type, such as doubles for a "
+        "model that takes floats, or bigints for one that takes doubles.",
     )
     providers: Names = Field(
         default=(),
@@ -65,17 +64,17 @@ class Model(Section):
     )
     session_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Session options of ONNX Runtime, {name: value}; threads are one per task core.",
+        description="Session options of ONNX Runtime, {name: value}. By default, one thread for each core of a task.",
     )
-    type: Text | None = Field(default=None, description="Azure's kind of model (custom_model, mlflow_model); recorded.")
-    description: str | None = Field(default=None, description="What the model is; recorded.")
+    type: Text | None = Field(default=None, description="Azure's type of model (custom_model, mlflow_model); recorded.")
+    description: str | None = Field(default=None, description="Description of the model; recorded.")
     tags: Recorded | None = Field(default=None, description="Azure's tags of the model; recorded.")
     properties: Recorded | None = Field(default=None, description="Azure's properties of the model; recorded.")
     flavors: Recorded | None = Field(default=None, description="Azure's flavors of the model; recorded.")
     stage: Text | None = Field(default=None, description="Azure's stage of the model; recorded.")
     id: Text | None = Field(default=None, description="Azure's identifier of the model; recorded.")
     datastore: Text | None = Field(default=None, description="Azure's datastore of the model; recorded.")
-    job_name: Text | None = Field(default=None, description="Azure's job that made the model; recorded.")
+    job_name: Text | None = Field(default=None, description="Azure's job that created the model; recorded.")
     azure_schema: Text | None = Field(default=None, alias="$schema", description="Azure's schema of models; recorded.")
 
 
@@ -84,21 +83,21 @@ class CodeConfiguration(Section):
 
     code: Text = Field(
         default=".",
-        description="Folder of the scoring script and the files beside it; relative to the deployment file, and "
-        "the deployment file's own folder when absent.",
+        description="Folder of the scoring script and of the files that it needs, relative to the deployment file; the "
+        "deployment file's folder when absent.",
     )
     scoring_script: Text = Field(description="The Python file in that folder that has init() and run(mini_batch).")
     arguments: Arguments = Field(
         default=(),
-        description="Arguments that the script finds in sys.argv: a list, or one text that is split as a shell does.",
+        description="Arguments for the script, in sys.argv: a list, or one text that is split like a shell command.",
     )
 
 
 class Environment(Section):
-    """Azure's environment of packages. The workers' packages are compared with its conda file; the rest is recorded."""
+    """Azure's package environment. The workers' packages are compared with its conda file; other keys are recorded."""
 
     reference: Text | None = Field(
-        default=None, description="Reference to a registered environment; a text instead of keys."
+        default=None, description="Reference to a registered environment, if it is written as a text."
     )
     azure_schema: Text | None = Field(
         default=None, alias="$schema", description="Azure's schema of environments; recorded."
@@ -106,7 +105,7 @@ class Environment(Section):
     id: Text | None = Field(default=None, description="Azure's identifier of the environment; recorded.")
     name: Text | None = Field(default=None, description="Name of the environment; recorded.")
     version: Written | None = Field(default=None, description="Version of the environment; recorded.")
-    description: str | None = Field(default=None, description="What the environment is; recorded.")
+    description: str | None = Field(default=None, description="Description of the environment; recorded.")
     tags: Recorded | None = Field(default=None, description="Azure's tags of the environment; recorded.")
     properties: Recorded | None = Field(default=None, description="Azure's properties of the environment; recorded.")
     image: Text | None = Field(default=None, description="Docker image; recorded.")
@@ -122,7 +121,7 @@ class Environment(Section):
 
 
 class Resources(Section):
-    """Azure's machines of a job."""
+    """Azure's machines for a job."""
 
     instance_count: int | None = Field(
         default=None, ge=1, le=MAX_INT, description="Number of machines; not applied yet."
@@ -130,15 +129,15 @@ class Resources(Section):
     max_instance_count: int | None = Field(
         default=None, ge=1, le=MAX_INT, description="Largest number of machines; recorded."
     )
-    instance_type: Any = Field(default=None, description="Kind of machine; recorded.")
-    locations: Any = Field(default=None, description="Where the machines are; recorded.")
+    instance_type: Any = Field(default=None, description="Type of the machines; recorded.")
+    locations: Any = Field(default=None, description="Locations of the machines; recorded.")
     shm_size: Text | None = Field(default=None, description="Shared memory of the container; recorded.")
     docker_args: Any = Field(default=None, description="Arguments of the container; recorded.")
     properties: Recorded | None = Field(default=None, description="Further properties of the machines; recorded.")
 
 
 class RetrySettings(Section):
-    """What happens to a mini-batch that fails."""
+    """How a failed mini-batch is tried again."""
 
     max_retries: int = Field(
         default=1,
@@ -155,36 +154,36 @@ class RetrySettings(Section):
 
 
 class Settings(Section):
-    """How the input is cut and what failures do. Each key may also stand at the top level, as Azure once had it."""
+    """How the input is divided, and what happens on failures. Each key may also be at the top level of the file."""
 
     mini_batch_size: Size | None = Field(
         default=None,
-        description="What one call of run() gets: a number of items (files or rows), or bytes with a unit (1MB). "
-        "When absent: 10 files; 10,000 rows, or 1 MB of rows in a file with Azure's $schema. Without a scoring script, "
-        "that gives the model each file in one call.",
+        description="Size of the mini-batch for one call of run(): a number of items (files or rows), or bytes with a "
+        "unit (1MB). When absent: 10 files; 10,000 rows, or 1 MB of rows in a file with Azure's $schema. In such a "
+        "file without a scoring script, the model gets each file in one call.",
     )
     error_threshold: int = Field(
         default=0,
         ge=-1,
         le=MAX_INT,
-        description="Failed items that the whole run tolerates; -1 tolerates all. -1 when absent in a file with "
+        description="Number of failed items that a run tolerates; -1 tolerates all. -1 when absent in a file with "
         "Azure's $schema.",
     )
     mini_batch_error_threshold: int = Field(
         default=-1,
         ge=-1,
         le=MAX_INT,
-        description="Mini-batches with failed items that the run tolerates; -1 tolerates all.",
+        description="Number of mini-batches with failed items that a run tolerates; -1 tolerates all.",
     )
     allowed_failed_percent: float | None = Field(
-        default=None, ge=0, le=100, description="Share of mini-batches that may have failed items, in percent."
+        default=None, ge=0, le=100, description="Percentage of mini-batches that may have failed items."
     )
     retry_settings: RetrySettings = Field(
-        default_factory=RetrySettings, description="What happens to a mini-batch that fails."
+        default_factory=RetrySettings, description="How a failed mini-batch is tried again."
     )
     output_action: Literal["append_row", "summary_only"] = Field(
         default="append_row",
-        description="append_row: what run() returns becomes the rows of one table. summary_only: no table.",
+        description="append_row: the elements that run() returns become the rows of one table. summary_only: no table.",
     )
     output_file_name: Text | None = Field(default=None, description="Azure's name of the output file; recorded.")
     logging_level: LoggingLevel = Field(default="info", description="How much the run logs.")
@@ -192,23 +191,23 @@ class Settings(Section):
         default=None,
         ge=1,
         le=MAX_INT,
-        description="Largest number of run() calls at a time on one machine; one per task slot when absent.",
+        description="Largest number of concurrent run() calls on one machine; one for each task slot when absent.",
     )
 
 
 class Input(Section):
-    """What is scored."""
+    """The input that is scored."""
 
     format: Literal["files", "parquet", "csv", "json", "orc", "avro", "delta", "table", "query"] | None = Field(
         default=None,
-        description="files: run() gets a list of paths; any other: a pandas DataFrame. When absent: files for a file "
-        "with Azure's $schema and a script; otherwise delta where a _delta_log folder is, or what the files' extension "
-        "says.",
+        description="files: run() gets a list of paths. Other formats: it gets a pandas DataFrame. When absent: files "
+        "if the deployment has Azure's $schema and a script; otherwise delta if there is a _delta_log folder, or the "
+        "format of the files' extension.",
     )
     location: Names = Field(
         default=(),
-        description="Folder, glob or file, or a list of them; relative to the deployment file. A Delta table may "
-        "also be the URI of a store that Spark reads.",
+        description="Folder, glob or file, or a list of these, relative to the deployment file. A Delta table may "
+        "also be a URI that Spark can read.",
     )
     version: int | None = Field(
         default=None, ge=0, le=2**63 - 1, description="Version of the Delta table; the newest when absent."
@@ -217,54 +216,54 @@ class Input(Section):
     schema_ddl: InputDdl | None = Field(
         default=None,
         alias="schema",
-        description="The columns that are read of CSV, JSON or Parquet files, with their types in Spark's DDL: "
-        "'id bigint, x double'. A value that its type does not hold exactly is refused.",
+        description="The columns to read from CSV, JSON or Parquet files, with their types in Spark's DDL: "
+        "'id bigint, x double'. A value that the type cannot hold exactly is an error.",
     )
     options: dict[str, Written] = Field(
         default_factory=dict,
         description="Options of Spark's reader, for example {header: true, sep: ';'}. Times without a zone are in UTC "
-        "unless {timeZone: Europe/Berlin} or so says otherwise.",
+        "unless timeZone is set, for example {timeZone: Europe/Berlin}.",
     )
     dtypes: Literal["numpy", "arrow"] = Field(
         default="numpy",
-        description="Types of the DataFrame that run() gets: NumPy's, or Arrow's, which keep nullable integers.",
+        description="Types of the DataFrame for run(): NumPy's, or Arrow's, which keep integers with missing values.",
     )
     nulls: Literal["none", "nan"] = Field(
         default="none",
-        description="What a missing text or boolean is in that DataFrame: None, or NaN as pandas.read_csv has it.",
+        description="A missing text or boolean in that DataFrame: None, or NaN as from pandas.read_csv.",
     )
-    reader: Literal["auto", "spark", "worker"] = Field(default="auto", description="Who reads the input.")
+    reader: Literal["auto", "spark", "worker"] = Field(default="auto", description="Reader of the input.")
 
 
 class Output(Section):
-    """Where the result goes."""
+    """The table that gets the result."""
 
     format: Literal["delta", "parquet"] = Field(default="delta", description="Format of the table.")
     location: Text | None = Field(default=None, description="Folder of the table; relative to the deployment file.")
     mode: Literal["append", "overwrite", "error"] = Field(
-        default="error", description="What happens when the output exists: add rows, replace it, or refuse the run."
+        default="error", description="If the output exists: append rows, overwrite the rows, or raise an error."
     )
     replace: Literal["own", "foreign"] = Field(
         default="own",
-        description="What overwrite may replace in a folder of Parquet files. own: what earlier runs have published; "
-        "foreign: also what others have written, which is moved into a folder '_replaced_by_RUN_ID' there.",
+        description="The files that mode overwrite may replace in a folder of Parquet files. own: files that earlier "
+        "runs published. foreign: also other table files, which are moved into a folder '_replaced_by_RUN_ID' there.",
     )
-    partition_by: Names = Field(default=(), description="Column or columns that the table is partitioned by.")
+    partition_by: Names = Field(default=(), description="Partition column or columns of the table.")
     schema_ddl: Ddl | None = Field(
         default=None,
         alias="schema",
-        description="Columns and types of what run() returns in Spark's DDL: 'label string, score double'. Enforced "
-        "exactly; inferred from the first mini-batch when absent.",
+        description="Columns and types of the values that run() returns, in Spark's DDL: 'label string, score double'. "
+        "Enforced exactly; inferred from the first mini-batch when absent.",
     )
     carry: NameList | None = Field(
         default=None,
-        description="Input columns that stand beside the predictions. When absent: all for list results, none for "
-        "DataFrames.",
+        description="Input columns that are copied into the result. When absent: all if run() returns a list, none if "
+        "it returns a DataFrame.",
     )
     stage: Text | None = Field(
-        default=None, description="Where workers write before the result is published; inside the output when absent."
+        default=None, description="Folder for rows that are not published yet; inside the output when absent."
     )
-    writer: Literal["auto", "spark", "worker"] = Field(default="auto", description="Who writes the table.")
+    writer: Literal["auto", "spark", "worker"] = Field(default="auto", description="Writer of the table.")
 
 
 class Python(Section):
@@ -273,8 +272,8 @@ class Python(Section):
     path: Text | None = Field(default=None, description="Python interpreter of the workers, 3.11 or later.")
     archive: Text | None = Field(default=None, description="Packed environment that is sent to the workers.")
     requirements: Text | None = Field(
-        default=None, description="Requirements file that the workers' packages must meet."
+        default=None, description="Requirements file that the workers' packages must satisfy."
     )
     check: Literal["warn", "strict"] = Field(
-        default="warn", description="Whether packages that differ from the requirements warn or refuse the run."
+        default="warn", description="If packages differ from the requirements: warn, or refuse the run."
     )

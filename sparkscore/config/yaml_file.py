@@ -1,8 +1,8 @@
-"""Read YAML strictly, with the place of every key; runs on the driver.
+"""Read YAML strictly, with the line and column of each key (driver).
 
-YAML can do more than a settings file needs, and some of it harms: aliases that unfold to gigabytes, the second of two
-equal keys winning silently, ``no`` becoming false and ``12:30:00`` becoming 45000. So anchors, aliases, tags, duplicate
-keys, deep nesting and large files are refused, and plain values are read by the rules of YAML 1.2's core schema.
+YAML has features that a settings file does not need and that can do harm: aliases can expand to gigabytes, the second
+of two equal keys wins silently, ``no`` becomes false and ``12:30:00`` becomes 45000. So anchors, aliases, tags,
+duplicate keys, deep nesting and large files are errors, and plain values follow the core schema of YAML 1.2.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 50
 
-# Below these keys a number, a date or a boolean stays the text that was written: version 1.10 is not version 1.1.
+# Below these keys, numbers, dates and booleans stay texts as they were written: version 1.10 is not version 1.1.
 _AS_WRITTEN: Final[tuple[KeyPath, ...]] = (
     ("environment_variables",),
     ("settings", "environment_variables"),
@@ -37,39 +37,39 @@ _NULL: Final = "tag:yaml.org,2002:null"
 _BOOL: Final = "tag:yaml.org,2002:bool"
 _INT: Final = "tag:yaml.org,2002:int"
 _FLOAT: Final = "tag:yaml.org,2002:float"
-# No leading zeros and at most 18 digits: 0755 and longer numbers stay text.
+# No leading zeros and at most 18 digits: 0755 and longer numbers stay texts.
 _INTEGER: Final = re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$")
 _DECIMAL: Final = re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]{1,4})$")
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file holds.
+    """The content of a YAML file.
 
     Attributes:
-        tree: the values; every key is a string.
-        places: line and column of every key and list entry, counted from 1.
+        tree: the values as nested dictionaries; each key is a string.
+        positions: line and column of each key and list entry, counted from 1.
     """
 
     tree: dict[str, object] = field(default_factory=dict)
-    places: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    positions: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A loader that composes trees of plain values only."""
+    """A YAML loader that accepts plain values only."""
 
-    yaml_implicit_resolvers: Final = {}  # type: ignore[misc] # SafeLoader's own are YAML 1.1's; filled below
+    yaml_implicit_resolvers: Final = {}  # type: ignore[misc] # those of SafeLoader follow YAML 1.1; filled below
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Refuse what a settings file does not need before it is composed."""
+        """Return the next node; raise an error if it uses a feature that is not allowed."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
         if isinstance(event, yaml.AliasEvent):
             raise _YamlProblem(f"alias '*{event.anchor}'", "the value itself", event.start_mark)
         if getattr(event, "anchor", None) is not None:
             raise _YamlProblem(f"anchor '&{event.anchor}'", "no anchors", event.start_mark)
         if getattr(event, "tag", None) is not None:
-            raise _YamlProblem(f"tag '{event.tag}'", "a value without a tag; quotes make it a text", event.start_mark)
+            raise _YamlProblem(f"tag '{event.tag}'", "a value without a tag; put a text in quotes", event.start_mark)
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _YamlProblem(f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH}", event.start_mark)
@@ -96,8 +96,8 @@ def read_document(path: Path) -> Document:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
-        ConfigError: ``CONFIG_FILE`` when it cannot be read, ``CONFIG_YAML`` with line and column when it is not
-            the YAML that sparkscore accepts.
+        ConfigError: ``CONFIG_FILE`` if it cannot be read, ``CONFIG_YAML`` with line and column if it is not YAML that
+            sparkscore accepts.
     """
     text = _read_text(path)
     try:
@@ -107,14 +107,14 @@ def read_document(path: Path) -> Document:
 
 
 def parse_value(text: str, key: KeyPath) -> object:
-    """Read one value of an option as YAML: a number, true or false, a text, ``[a, b]`` or ``{a: b}``.
+    """Return the value of an option, which is YAML: a number, true or false, a text, ``[a, b]`` or ``{a: b}``.
 
     Args:
-        text: the value.
-        key: the setting that it is for; some keep numbers as the text that was written.
+        text: the value as it was written.
+        key: the key of the setting; for some keys, numbers stay texts as they were written.
 
     Raises:
-        ValueError: when it is no YAML; the text says why.
+        ValueError: if it is not valid YAML; the text gives the reason.
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"got {len(text)} characters, expected at most {MAX_BYTES}")
@@ -129,9 +129,9 @@ def _document(node: yaml.Node | None) -> Document:
     if node is None or node.tag == _NULL:
         return Document()
     if not isinstance(node, yaml.MappingNode):
-        raise _YamlProblem(_kind(node), "keys with values (name: heart) at the top level", node.start_mark)
-    places: dict[KeyPath, tuple[int, int]] = {}
-    return Document(dict(_entries(node, (), places)), places)
+        raise _YamlProblem(_type_of(node), "keys with values (name: heart) at the top level", node.start_mark)
+    positions: dict[KeyPath, tuple[int, int]] = {}
+    return Document(dict(_entries(node, (), positions)), positions)
 
 
 def _read_text(path: Path) -> str:
@@ -146,7 +146,7 @@ def _read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = f"byte {error.start} that is no UTF-8"
+        found = f"byte {error.start} that is not UTF-8"
         raise _file_error(path, found, "a text file in UTF-8", "Save the file as UTF-8.") from error
 
 
@@ -161,56 +161,56 @@ def _compose(text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _YamlProblem(f"invalid YAML ({error.problem or error.context})", "valid YAML", mark) from error
-    except yaml.YAMLError as error:  # a character that no YAML file may hold: the reader knows no line
+    except yaml.YAMLError as error:  # a character that is not allowed in YAML: PyYAML's reader gives no line
         raise _YamlProblem(f"invalid YAML ({str(error).splitlines()[0]})", "valid YAML", None) from error
 
 
 def _yaml_error(path: Path, problem: _YamlProblem) -> ConfigError:
-    place = "" if problem.mark is None else f", line {problem.mark.line + 1}, column {problem.mark.column + 1}"
+    position = "" if problem.mark is None else f", line {problem.mark.line + 1}, column {problem.mark.column + 1}"
     return ConfigError(
         code=ErrorCode.CONFIG_YAML,
-        what=f"deployment file '{path}'{place} is not accepted",
+        what=f"deployment file '{path}'{position} is not accepted",
         got=problem.got,
         expected=problem.expected,
         next_step="Correct that line.",
     )
 
 
-def _kind(node: yaml.Node) -> str:
+def _type_of(node: yaml.Node) -> str:
     return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
 
 
-def _value(node: yaml.Node, path: KeyPath, places: dict[KeyPath, tuple[int, int]]) -> object:
+def _value(node: yaml.Node, path: KeyPath, positions: dict[KeyPath, tuple[int, int]]) -> object:
     if isinstance(node, yaml.MappingNode):
-        return dict(_entries(node, path, places))
+        return dict(_entries(node, path, positions))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            places[*path, index] = _place(item)
-        return [_value(item, (*path, index), places) for index, item in enumerate(node.value)]
+            positions[*path, index] = _position(item)
+        return [_value(item, (*path, index), positions) for index, item in enumerate(node.value)]
     return _scalar(node, path)
 
 
 def _entries(
-    node: yaml.MappingNode, path: KeyPath, places: dict[KeyPath, tuple[int, int]]
+    node: yaml.MappingNode, path: KeyPath, positions: dict[KeyPath, tuple[int, int]]
 ) -> Iterator[tuple[str, object]]:
     seen: set[str] = set()
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise _YamlProblem(f"{_kind(key_node)} as a key", "a plain text as key", key_node.start_mark)
+            raise _YamlProblem(f"{_type_of(key_node)} as a key", "a plain text as key", key_node.start_mark)
         key = _text(key_node)
         if key in seen:
             raise _YamlProblem(f"key '{key}' a second time", "every key once", key_node.start_mark)
         seen.add(key)
-        places[*path, key] = _place(key_node)
-        yield key, _value(value_node, (*path, key), places)
+        positions[*path, key] = _position(key_node)
+        yield key, _value(value_node, (*path, key), positions)
 
 
-def _place(node: yaml.Node) -> tuple[int, int]:
+def _position(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def _text(node: yaml.Node) -> str:
-    """Read a text whole: PyYAML leaves the halves of an escaped surrogate pair apart, and no file can hold one."""
+    """Return a scalar's text with surrogate pairs joined: PyYAML keeps the halves of an escaped pair separate."""
     text = str(node.value)
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")

@@ -28,7 +28,7 @@ def test_a_setting_in_both_places_is_refused(text: str, write: Write) -> None:
 
     assert error.code == "CONFIG_VALUE"
     assert "'mini_batch_size' (line" in error.what
-    assert "stands also as 'settings.mini_batch_size'" in error.what
+    assert "is also given as 'settings.mini_batch_size'" in error.what
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_setting_in_both_places_is_refused(text: str, write: Write) -> None:
     ],
 )
 def test_azures_other_doubles_are_refused(text: str, words: str, write: Write) -> None:
-    assert f"stands also as {words}" in _refused(write(text)).what
+    assert f"is also given as {words}" in _refused(write(text)).what
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_an_environment_variable_stays_as_it_was_written(text: str, write: Write
 def test_every_key_and_list_entry_has_a_place(write: Write) -> None:
     document = read_document(write("name: a\ninput:\n  location:\n    - x\n    - y\n"))
 
-    assert document.places == {
+    assert document.positions == {
         ("name",): (1, 1),
         ("input",): (2, 1),
         ("input", "location"): (3, 3),
