@@ -1,9 +1,8 @@
-"""Take secrets out of text and of mappings before they are shown or stored; runs on the driver and on workers.
+"""Mask secrets in texts and dictionaries before they are shown or stored (driver and worker).
 
-A secret is known by its form (a SAS signature, a token with a known prefix), by the name that stands beside it
-(``password=``, a key of a mapping that is called like one), or by its value, where a setting or an environment
-variable has told it. Everything else is left as it is: a redactor that eats container names and
-sentences makes messages useless.
+A secret is recognised by its form (a SAS signature, a token with a known prefix), by its name (``password=``, the key
+of a dictionary), or by its value, if a setting or an environment variable with a secret's name had this value. Other
+text stays unchanged, because messages without names of containers and columns are useless.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -21,6 +21,7 @@ from sparkscore.secret_names import is_counted, is_secret_key
 
 __all__ = [
     "MASK",
+    "RedactingFormatter",
     "is_secret_key",
     "redact",
     "redact_mapping",
@@ -35,14 +36,14 @@ MASK: Final = "***"
 _NAME: Final = r"(?P<name>[\w.-]{1,160})"
 _QUOTED: Final = r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'"""
 _VALUE: Final = rf"""(?P<value>{_QUOTED}|[A-Za-z_.]{{1,40}}\((?:{_QUOTED})\)|(?:[^\s;&,"']|,(?!\s))+)"""
-# What stands where a secret would, and is none.
+# Values that are not secrets, whatever their name is.
 _NO_SECRETS: Final = frozenset({"", "none", "null", "true", "false", "yes", "no", MASK})
 
-# Each pattern keeps what stands in its group 'kept' (the setting's name, the URL's scheme) and masks the rest.
+# Each pattern keeps the text of its group 'kept' (the setting's name, the URL's scheme) and masks the rest.
 _FORMS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # keys and certificates in PEM form; a key that was cut off is masked to the end of the text
+        # keys and certificates in PEM form; a truncated key is masked to the end of the text
         (
             r"(?P<kept>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
             r"(?s:.*?)(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
@@ -59,11 +60,11 @@ _FORMS: Final = tuple(
             r"sharedkey(?:lite)?)\s{1,3})[^\s\"',;]+"
         ),
         r"""(?P<kept>\b(?:set-)?cookie["']?:\s{0,3}["']?)(?=[^\s"';]{1,200}=)[^\r\n"']+""",
-        # user:password@ in a URL, and a bare token where no storage container can stand (abfss://container@account)
+        # user:password@ in a URL, and a single token before the @, except in URLs such as abfss://container@account
         r"""(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://)[^/\s?#@:"']*:[^/\s?#"']*(?=@)""",
         r"""(?P<kept>\b(?:https?|ftp|git|ssh)://)[^/\s?#@:"']+(?=@)""",
         r"(?P<kept>\bBearer\s{1,3})(?=[a-z0-9._~+/=-]*[0-9]|[a-z0-9._~+/=-]{20})[a-z0-9._~+/-]{8,}=*",
-        # addresses that are secrets: incoming webhooks of Slack, Teams and Discord, bots of Telegram
+        # addresses that are secrets: incoming webhooks of Slack, Teams and Discord, Telegram's bots
         r"(?P<kept>\bhooks\.slack(?:-gov)?\.com/[a-z]{1,20}/)[\w/-]+",
         r"""(?P<kept>\.webhook\.office\.com/webhookb2/)[^\s"'<>]+""",
         r"(?P<kept>\bdiscord(?:app)?\.com/api/webhooks/\d+/)[\w-]+",
@@ -73,7 +74,7 @@ _FORMS: Final = tuple(
         r"(?P<kept>\bjdbc:oracle:[a-z0-9]{1,20}:[^\s/@]{1,100}/)[^\s@]+(?=@)",
         r"(?P<kept>\blogin\s{1,3}\S{1,100}\s{1,3}password\s{1,3})\S+",
         r"""(?P<kept>\b(?:password|passphrase)\s{1,3}(?:(?:is|was)\s{1,3})?(?=["']))(?:"[^"]+"|'[^']+')""",
-        # tokens that begin in a way of their own
+        # tokens with a known prefix
         r"(?P<kept>)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*",
         r"(?P<kept>)\b(?:dapi|dose|dkea|dsapi)[0-9a-f]{32,}(?:-\d+)?",
         r"(?P<kept>)(?<![\w-])(?-i:key-[0-9a-f]{32}|SK[0-9a-f]{32})(?![\w-])",
@@ -97,7 +98,7 @@ _AWS_SECRET: Final = re.compile(
 _AZURE_KEY: Final = re.compile(r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9/+]{86}==)(?![A-Za-z0-9/+=_-])")
 _FEWEST_CHANGES: Final = 15
 
-# Settings beside their names. A folder such as '/token=abc/' is a place in a table, not a setting.
+# Values with a name. A folder such as '/token=abc/' is a partition of a table, not a setting.
 _NAMED: Final = tuple(
     re.compile(pattern)
     for pattern in (
@@ -107,7 +108,7 @@ _NAMED: Final = tuple(
             r"(?P<value>(?:[ \t]{1,80}[^\r\n]*(?:\r?\n|\Z))+)"
         ),
         rf"(?P<kept>(?<![\w./-]){_NAME}(?:=|%3[dD])){_VALUE}",
-        # the same with blanks, in a file of settings: quoted, or alone on its line
+        # the same with spaces, in a settings file: quoted, or alone on its line
         (
             rf"(?P<kept>(?<![\w./-]){_NAME}[ \t]{{1,3}}=>?[ \t]{{1,3}})"
             rf"(?P<value>{_QUOTED}|[^\s()\[\]{{}}.,;\"']{{4,}}(?=[ \t]*(?:[\r\n]|\Z)))"
@@ -143,7 +144,7 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 
 
 def redact(text: str) -> str:
-    """Replace every secret in a text by ``***``, also those that `remember_secrets` was told.
+    """Return a text with each secret replaced by ``***``, including values passed to `remember_secrets`.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'
@@ -172,7 +173,7 @@ def _masked_if_named_so(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"].strip("\\\"'")
     if not is_secret_key(name) or value.lower() in _NO_SECRETS or (is_counted(name) and _COUNT.fullmatch(value)):
         return match[0]
-    # The mask of another pattern stays as it is, with what it keeps.
+    # A value that another pattern has masked stays unchanged.
     return match[0] if MASK in value else _masked(match)
 
 
@@ -184,79 +185,93 @@ def _is_user_and_password(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Tell a secret key of AWS from a path and a digest: it changes between the kinds of characters all the time."""
-    kinds = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
-    changes = sum(one != other for one, other in pairwise(kinds))
-    return {"a", "A", "0"} <= set(kinds) and changes >= _FEWEST_CHANGES
+    """Whether a text is a random key. In a path or a digest, the class of the characters changes less often."""
+    classes = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
+    changes = sum(one != other for one, other in pairwise(classes))
+    return {"a", "A", "0"} <= set(classes) and changes >= _FEWEST_CHANGES
 
 
 def _forms_of(value: str) -> set[str]:
-    """Give a value as it is, as ``repr`` and JSON write it, and the lines of a long one."""
+    """Return a value unchanged, as ``repr`` and JSON write it, and the single lines of a long value."""
     lines = [line for line in value.splitlines() if len(line) >= _LONG_LINE] if "\n" in value else []
     return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *lines}
 
 
+class RedactingFormatter(logging.Formatter):
+    """A log formatter that masks secrets in everything it writes, including tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the formatted record with its secrets masked."""
+        return redact(super().format(record))
+
+
 class _KnownValues:
-    """Values that are secrets because a setting with such a name has them."""
+    """Values that are secrets because of the name of their setting."""
 
     _LONG, _SHORTEST = 8, 4
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
-
-    @property
-    def values(self) -> frozenset[str]:
-        return self._values
+        self._listeners: list[Callable[[Iterable[str]], None]] = []
 
     def add(self, values: Iterable[str]) -> None:
+        """Add values, and call the listeners if any of them is new."""
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
-        if found != self._values:
-            self._values = found
-            # The longest first: one may be the beginning of another.
-            longest_first = sorted(found, key=lambda value: (-len(value), value))
-            self._pattern = re.compile("|".join(self._as_pattern(value) for value in longest_first))
+        if found == self._values:
+            return
+        self._values = found
+        # The longest first: one may be the beginning of another.
+        longest_first = sorted(found, key=lambda value: (-len(value), value))
+        self._pattern = re.compile("|".join(self._as_pattern(value) for value in longest_first))
+        for listener in self._listeners:
+            listener(found)
+
+    def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
+        """Call a function with all values, now and each time that there are more."""
+        self._listeners.append(listener)
+        listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Match a long value anywhere, a short one as a word only."""
+        """Return a pattern that matches a long value anywhere, and a short value only as a whole word."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 
     def masked(self, text: str) -> str:
+        """Return the text with each known value replaced by the mask."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 
 _LONG_LINE: Final = 8
+# State of the process on purpose. The logs and errors of all threads, and of libraries that know nothing of a run, must
+# not show a secret that any part of the process has learned.
 _known: Final = _KnownValues()
-_listeners: Final[list[Callable[[Iterable[str]], None]]] = []
 
 
 def remember_secrets(settings: object) -> None:
-    """Let `redact` mask the values of those settings or environment variables whose names say that they are secrets.
+    """Let `redact` mask the values of those settings or environment variables that have a secret's name.
 
-    Values that are numbers, words such as ``true``, or places that exist are not remembered, and a short value is
-    masked as a word only.
+    Numbers, words such as ``true``, and paths that exist are not remembered. A short value is masked only as a whole
+    word.
+
+    Args:
+        settings: dictionaries and lists, nested in any way.
     """
     remember_values(secrets_among(settings))
 
 
 def remember_values(values: Iterable[str]) -> None:
-    """Let `redact` mask these values, which `secrets_among` has found."""
-    before = _known.values
+    """Let `redact` mask these values, which `secrets_among` returned."""
     _known.add(values)
-    if _known.values != before:
-        for listener in _listeners:
-            listener(_known.values)
 
 
 def tell_secrets(listener: Callable[[Iterable[str]], None]) -> None:
-    """Call a function with all values that `redact` masks, now and whenever there are more."""
-    _listeners.append(listener)
-    listener(_known.values)
+    """Call a function with all values that `redact` masks, now and each time that there are more."""
+    _known.listen(listener)
 
 
 def secrets_among(tree: object) -> list[str]:
-    """Give the secrets of a tree of mappings and lists: texts under a secret's name, and parts that have its form."""
+    """Return the secrets in nested dictionaries and lists, which have a secret's name or a secret's form."""
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
 
@@ -270,11 +285,11 @@ def _all_texts(value: object) -> Iterator[str]:
 
 
 def _secret_parts(text: str) -> Iterator[str]:
-    """Give what has the form of a secret in a text, such as the password in an address."""
+    """Return the parts of a text that have the form of a secret, such as the password in a URL."""
     for pattern in _FORMS:
         for match in pattern.finditer(text):
             part = match[0][len(match["kept"]) :]
-            # A word alone may be a user's name, which is in paths, too.
+            # A part with letters only may be a user's name, which paths contain too.
             if len(part) >= _LONG_LINE and MASK not in part and not part.isalpha():
                 yield part
 
@@ -297,10 +312,11 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 
 
 def redact_mapping(value: object) -> object:
-    """Copy a tree of mappings and lists with its secrets masked; the same tree gives the same copy everywhere.
+    """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    Strings lose what looks like a secret, and the tree's own secrets; what stands under a key that is called like a
-    secret is masked whole.
+    A value whose key has a secret's name is masked completely, and so is each other occurrence of that value. In other
+    texts, the parts that have the form of a secret are masked. The result depends on the argument alone, and not on
+    `remember_secrets`.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}
@@ -325,7 +341,7 @@ def _redacted(value: object, redact_text: Callable[[str], str], *, is_secret: bo
 
 
 def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
-    """Give the items of a mapping or list, each with whether it is a secret."""
+    """Return the items of a dictionary or list, each with whether it is a secret."""
     if isinstance(value, Mapping):
         # Kubernetes writes a variable as {name: DB_PASS, value: …}.
         names_one = {str(key).lower(): item for key, item in value.items()}.get("name")
@@ -333,7 +349,7 @@ def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
         for key, item in value.items():
             yield item, is_secret or is_secret_key(str(key)) or (is_variable and str(key).lower() == "value")
     elif isinstance(value, (list, tuple)):
-        # Arguments of a command line: what follows '--api-key' is the key.
+        # Arguments of a command line: the item after '--api-key' is the key.
         after_flag = [False, *(_is_secret_flag(item) for item in value)]
         for item, is_argument in zip(value, after_flag, strict=False):
             yield item, is_secret or is_argument

@@ -15,7 +15,7 @@ from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, named,
 from sparkscore.printable import printable
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunRecord, end_record
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.redaction import redact
+from sparkscore.redaction import RedactingFormatter, redact
 from sparkscore.rotating_log import rotating_handler
 from sparkscore.run.verdict import details
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
@@ -167,19 +167,12 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
         )
 
 
-class _RedactingFormatter(logging.Formatter):
-    """Masks secrets in all that is written, tracebacks included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
-
-
 @contextmanager
 def _logging_to(folder: RunFolder, logging_level: str) -> Iterator[None]:
     """Write the run's messages, and the details that only its log gets, to the run's log."""
     with folder.writing():
         handler = rotating_handler(folder.log_file)
-    handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(logging_level.upper())
     for log in (logger, details):

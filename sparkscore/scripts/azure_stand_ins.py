@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final, Self
 
-from sparkscore.redaction import redact
+from sparkscore.redaction import RedactingFormatter
 from sparkscore.rotating_log import rotating_handler
 
 FindModel = Callable[[str, object], Path]
@@ -88,7 +88,7 @@ class EntryScript(metaclass=_HasOnly):
             self._logger = logging.Logger("ParallelRunStep", logging.DEBUG)  # noqa: LOG001
             self._logger.parent = logging.getLogger()
             handler = rotating_handler(Path(self.log_dir) / f"{self.agent_name}.txt", delay=True)
-            handler.setFormatter(_Redacting("%(asctime)s|%(name)s|%(levelname)s|%(message)s"))
+            handler.setFormatter(RedactingFormatter("%(asctime)s|%(name)s|%(levelname)s|%(message)s"))
             self._logger.addHandler(handler)
         return self._logger
 
@@ -203,11 +203,6 @@ class _ModelLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         self._real.exec_module(module)
         module.__dict__["Model"].get_model_path = staticmethod(self._stand_in.__dict__["get_model_path"].__func__)
-
-
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
 
 
 def _model_class(find: FindModel) -> type:

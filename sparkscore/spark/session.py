@@ -1,4 +1,4 @@
-"""Build the Spark session of the command line: classic, with Delta, silent on the terminal; runs on the driver."""
+"""Build the Spark session of the command line: with Delta, and without output on the terminal (driver)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _SPARK_TABLE = """
     Spark Connect                     not yet   | not yet| not yet"""
 _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 _SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
-_MIRROR = "behind a mirror, let spark.jars.ivySettings name your Ivy settings file"
+_MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file"
 _DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
-# Dependencies of Delta that every Spark 4 has in its own jars folder, where its class loader looks first: copies from
-# Maven would never be read. They are 73 of the 87 MB to download, and each start would copy them once more.
+# Dependencies of Delta that each Spark 4 has in its own folder of jars, which its class loader reads first: copies from
+# Maven would never be used. They are 73 of the 87 MB to download, and each start would copy them again.
 _IN_SPARK_ALREADY = (
     "com.fasterxml.jackson.core:*",
     "com.github.luben:zstd-jni",
@@ -50,8 +50,6 @@ _IN_SPARK_ALREADY = (
     "org.xerial.snappy:snappy-java",
 )
 _ONE_PROCESS = re.compile(r"local(?:\[|$)")
-# Each lives as long as its JVM, and this process does not wait for it.
-_logs: list[PipedLog] = []
 _NO_CONF: Mapping[str, str] = MappingProxyType({})
 
 
@@ -62,17 +60,17 @@ def local_session(
     log_file: str | Path | None = None,
     app_name: str = "sparkscore",
 ) -> SparkSession:
-    """Start Spark with Delta in this process, or give the session that is already active, unchanged.
+    """Start Spark with Delta in this process, or return the active session unchanged.
 
-    Nothing that Spark, Ivy or a worker prints reaches the terminal: all of it is appended to the log file. A second
-    session after ``stop()`` uses the JVM of the first, and so its jars, memory and log file. Under ``spark-submit`` the
-    JVM is there as well: what ``spark-submit`` was told (master, jars, log4j) stands, the settings here fill the gaps.
-    On a local master the workers use this Python; ``PYSPARK_PYTHON`` is set to it.
+    The output of Spark, Ivy and the workers is appended to the log file and not printed on the terminal. A second
+    session after ``stop()`` uses the JVM of the first, with its jars, memory and log file. ``spark-submit`` has started
+    a JVM already: its settings (master, jars, log4j) are kept, and the settings here are added where it has none. With
+    a local master, the workers use this Python; ``PYSPARK_PYTHON`` is set to it.
 
     Args:
         master: a Spark master URL; ``local[*,4]`` tries each task up to four times.
-        conf: Spark settings; they win over those set here. Packages and SQL extensions are added to Delta's.
-        log_file: where the JVM's output goes, by default ``spark.log`` in the folder of the runs.
+        conf: Spark settings, which override those set here. Packages and SQL extensions are added to Delta's.
+        log_file: file for the JVM's output, by default ``spark.log`` in the runs folder.
         app_name: the name that Spark shows for this application.
 
     Returns:
@@ -94,7 +92,7 @@ def local_session(
 
 
 def java_version() -> int | None:
-    """Give the major version of the Java that Spark would start, nothing if there is none."""
+    """Return the major version of the Java that Spark would start, or None if there is none or it does not start."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")
@@ -102,7 +100,7 @@ def java_version() -> int | None:
 
 
 def _answer_of(java: str) -> str:
-    """Give what Java says of itself, or why it does not start; nothing where there is none."""
+    """Return the output of ``java -version``, or the reason why Java does not start, or an empty text without Java."""
     try:
         answer = subprocess.run(  # noqa: S603 - the program that Spark itself would start
             [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=False
@@ -115,7 +113,7 @@ def _answer_of(java: str) -> str:
 
 
 def delta_coordinate() -> str:
-    """Give the Maven coordinate of the Delta jar that fits the installed PySpark and delta-spark.
+    """Return the Maven coordinates of the Delta jar for the installed PySpark and delta-spark.
 
     Raises:
         MissingDependencyError: one of the two is not installed.
@@ -144,10 +142,11 @@ def _spark_minor() -> str:
 
 
 def check_pyspark() -> None:
-    """Refuse a PySpark that is missing or too old or new.
+    """Check that PySpark is installed in a supported version, and that the process does not use Spark Connect.
 
     Raises:
-        MissingDependencyError: with the table of what works.
+        MissingDependencyError: PySpark is missing, or has another version; the message lists the supported ones.
+        ConfigError: the process uses Spark Connect.
     """
     minor = _spark_minor()
     if minor not in _SPARK_MINORS:
@@ -180,7 +179,7 @@ def _active_session() -> SparkSession | None:
 
 
 def _running_gateway() -> JavaGateway | None:
-    """Give the way to the JVM of an earlier session of this process, or to that of ``spark-submit``."""
+    """Return the py4j gateway of an earlier session or of ``spark-submit``, or None if this process has no JVM."""
     from pyspark import SparkContext  # noqa: PLC0415 - see _spark_minor
     from pyspark.java_gateway import launch_gateway  # noqa: PLC0415 - see _spark_minor
 
@@ -190,7 +189,7 @@ def _running_gateway() -> JavaGateway | None:
 
 
 def _submitted(gateway: JavaGateway | None) -> dict[str, str]:
-    """Read the settings that ``spark-submit`` was given; nothing where it did not start this process."""
+    """Return the settings of ``spark-submit``, or no settings if it did not start this process."""
     from pyspark import SparkConf  # noqa: PLC0415 - see _spark_minor
 
     if gateway is None or _SUBMIT_PORT not in os.environ:
@@ -202,18 +201,18 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     settings = {
         "spark.app.name": app_name,
         "spark.databricks.delta.snapshotPartitions": "2",
-        # Compares the checksums of Parquet's pages in Delta tables too, whose reader hands on no option of Parquet's.
+        # Verifies checksums of Parquet pages in Delta tables too, whose reader does not pass on options of Parquet.
         "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
         "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",
         "spark.redaction.regex": SHOWN_WITHOUT,
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # A folder's name such as day=007 stays the text that it is.
+        # The value of a folder such as day=007 stays a text.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
-        # Spark makes this folder sooner or later: not in the middle of the user's files.
+        # Spark creates this folder in the working directory otherwise.
         "spark.sql.warehouse.dir": str(runs_folder() / "spark-warehouse"),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -221,13 +220,13 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     if given.get("spark.master", master).startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     if _ONE_PROCESS.match(given.get("spark.master", master)):
-        # Other users of this machine reach Spark's ports. Spark makes the secret itself and keeps it in its memory.
+        # Other users of this machine can reach Spark's ports. Spark generates the secret and keeps it in memory.
         settings["spark.authenticate"] = "true"
     return {**settings, **given, **_with_delta(given)}
 
 
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
-    """Add Delta to the packages and extensions that were given, unless they name it."""
+    """Return the packages and extensions of the given settings with Delta added, unless they contain it."""
     found = {}
     for key, delta in (("spark.jars.packages", delta_coordinate), ("spark.sql.extensions", lambda: _DELTA_EXTENSION)):
         own = given.get(key, "")
@@ -236,20 +235,21 @@ def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
-    """Start the JVM with its standard output and error appended to the log file."""
+    """Start the JVM, with its standard output and error appended to the log file, and return its py4j gateway."""
     from pyspark import SparkConf  # noqa: PLC0415 - see _spark_minor
     from pyspark.java_gateway import launch_gateway  # noqa: PLC0415 - see _spark_minor
 
     check_java()
     if settings["spark.master"].startswith("local"):
-        os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH would lack this one's packages
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH may lack packages
     is_local = settings["spark.master"].startswith("local")
     start = _length_of(log_file)
     try:
         log = PipedLog(log_file)
     except OSError as error:
         raise _start_error(log_file, error.strerror or type(error).__name__) from error
-    # What a script prints goes to this log, and so do settings that Spark does not take for secrets.
+    # The log gets what scripts print, and settings that Spark does not recognise as secrets. The redactor also keeps
+    # the log alive: its process runs as long as the JVM, and nobody waits for it.
     remember_secrets(settings)
     tell_secrets(log.mask)
     try:
@@ -258,14 +258,13 @@ def _launch(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
             return launch_gateway(conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
     except OSError as error:
         log.drain()
-        place = error.filename or tempfile.gettempdir()
-        raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {place}") from error
+        path = error.filename or tempfile.gettempdir()
+        raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {path}") from error
     except RuntimeError as error:
         log.drain()
         raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
     finally:
         log.close()
-        _logs.append(log)
 
 
 def _length_of(log_file: Path) -> int:
@@ -277,7 +276,7 @@ def _length_of(log_file: Path) -> int:
         raise ConfigError(
             code=ErrorCode.LOG_FILE,
             what=f"Spark's log file '{log_file}' cannot be written ({error.strerror})",
-            next_step="Name a folder that can be: --runs DIR or SPARKSCORE_RUNS, or log_file in Python.",
+            next_step="Set a writable folder with --runs DIR or SPARKSCORE_RUNS, or log_file in Python.",
         ) from error
 
 
@@ -287,7 +286,7 @@ def _create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file:
     from pyspark.sql import SparkSession  # noqa: PLC0415 - see _spark_minor
 
     try:
-        # With the JVM's own properties: they hold the jars that the packages became.
+        # Includes the JVM's properties, which have the jars of the downloaded packages.
         spark_conf = SparkConf(_jvm=gateway.jvm).setAll(list(settings.items()))
         session = SparkSession(SparkContext(conf=spark_conf, gateway=gateway))
     except Py4JError as error:
@@ -298,38 +297,38 @@ def _create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file:
 
 
 def check_java() -> None:
-    """Refuse a Java that is missing or too old.
+    """Check that Java is installed and new enough.
 
     Raises:
-        MissingDependencyError: with the command that installs it.
+        MissingDependencyError: it is not; the message has the command that installs it.
     """
     version = java_version()
     if version is not None and version >= _OLDEST_JAVA:
         return
     home = os.environ.get("JAVA_HOME")
-    place = f"in JAVA_HOME '{home}'" if home else "on the PATH"
+    location = f"in JAVA_HOME '{home}'" if home else "on the PATH"
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     if version is None and java and (answer := _answer_of(java)):
-        spoken = [
+        shown = [
             line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:", "["))
         ]
         raise MissingDependencyError(
             code=ErrorCode.JAVA_FAILED,
             what=f"Java '{java}' does not start",
-            got=". ".join(spoken[:2]),
-            next_step="Where memory is short, raise the limit ('ulimit -v', the container's memory).",
+            got=". ".join(shown[:2]),
+            next_step="If memory is short, raise the limit ('ulimit -v', the container's memory).",
         )
     raise MissingDependencyError(
         code=ErrorCode.JAVA_MISSING if version is None else ErrorCode.JAVA_VERSION,
         what="Spark needs Java",
-        got=f"no Java {place}" if version is None else f"Java {version} {place}",
+        got=f"no Java {location}" if version is None else f"Java {version} {location}",
         expected=f"Java {_OLDEST_JAVA} or later",
         next_step=f"As root on Debian or Ubuntu: {JAVA_COMMAND}. Or set JAVA_HOME to a folder whose bin/java is one.",
     )
 
 
 def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
-    """Refuse a session without Delta: a JVM that ``spark-submit`` started has only the jars that it was given."""
+    """Check that the session's JVM has Delta. A JVM of ``spark-submit`` has only the jars that were passed to it."""
     from py4j.protocol import Py4JError  # noqa: PLC0415 - see _spark_minor
 
     try:
@@ -345,26 +344,26 @@ def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
 
 def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependencyError:
     with log_file.open("rb") as log:
-        # Unless the log was moved aside meanwhile.
+        # From the beginning if the log was rotated meanwhile.
         log.seek(start if start <= log_file.stat().st_size else 0)
         lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
     unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
     if unfetched:
         return MissingDependencyError(
             code=ErrorCode.DELTA_JAR,
-            what=f"Delta's jar '{packages}' is neither in the Ivy cache nor to be had from Maven Central",
+            what=f"Delta's jar '{packages}' is not in the Ivy cache and cannot be downloaded from Maven Central",
             next_step=f"Run 'sparkscore doctor' with a network once; {_MIRROR}. Details: '{log_file}'.",
         )
-    return _start_error(log_file, _telling_line(lines))
+    return _start_error(log_file, _cause_in(lines))
 
 
-def _telling_line(lines: list[str]) -> str:
-    """Give the cause from a log of a JVM that ended; where Spark got no say, the first two lines of Java's."""
+def _cause_in(lines: list[str]) -> str:
+    """Return why a JVM ended: the last exception in its log, or the first two lines if there is no exception."""
     causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
     if causes:
         return re.sub(r'^(Exception in thread "\w+" |Caused by: )', "", causes[-1])
-    spoken = [line for line in lines if line and not line.startswith(("WARNING:", "NOTE:", "Picked up"))]
-    return ". ".join(line.rstrip(".") for line in spoken[:2]) or "it said nothing"
+    shown = [line for line in lines if line and not line.startswith(("WARNING:", "NOTE:", "Picked up"))]
+    return ". ".join(line.rstrip(".") for line in shown[:2]) or "without a message"
 
 
 def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
@@ -372,8 +371,8 @@ def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
     if any(text in cause for text in NO_SPACE):
         step = f"Make room in '{tempfile.gettempdir()}'"
     elif "/.ivy2" in cause:
-        # Its place is the home that the system knows of this user, whatever HOME says.
-        step = "Name a folder for Ivy's files that can be written with --spark-conf spark.jars.ivy=DIR"
+        # Ivy's folder is in the home directory from /etc/passwd, not in that of HOME.
+        step = "Set a writable folder for Ivy's files with --spark-conf spark.jars.ivy=DIR"
     return MissingDependencyError(
         code=ErrorCode.SPARK_START,
         what=f"Spark did not start ({cause.rstrip('.')})",

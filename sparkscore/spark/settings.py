@@ -1,8 +1,9 @@
-"""Pin what a session's settings could change in a result: by options, or in the session while an action runs (driver).
+"""Set all options and settings of Spark that can change a result to fixed values (driver).
 
-The one module that sets readers' and writers' options and changes a session's settings; a test watches that. An option
-comes first: it belongs to a frame and holds whenever that runs. Where Spark has none, the setting is changed around an
-action and given back. A lazy frame must not rely on that: Spark Connect analyses it again each time it runs.
+Only this module sets the options of readers and writers and changes a session's settings; a test checks that. Options
+are preferred, because they belong to a frame and hold each time that it runs. If Spark has no option, the setting of
+the session is changed while an action runs and restored afterwards. A lazy frame must not rely on such a setting,
+because Spark Connect analyses the frame again each time that it runs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sparkscore.spark.errors import SPARK_ERRORS
 logger = logging.getLogger("sparkscore")
 
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
-# A deployment's 'input.options' may say otherwise; a session may not.
+# A deployment's 'input.options' may override these; the session's settings may not.
 _READ_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "csv": {"columnNameOfCorruptRecord": "_corrupt_record", "columnPruning": "true", "timeZone": "UTC"},
@@ -33,19 +34,19 @@ _READ_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "parquet": {"datetimeRebaseMode": "CORRECTED", "int96RebaseMode": "CORRECTED"},
     }
 )
-# A corrupt or missing file must never be passed over, whatever anybody says.
+# A corrupt or missing file must never be skipped, and no option may change that.
 _ALL_FILES: Final = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
-# Compares the checksum of each page that has one, which is off by default.
+# Verifies the checksum of each page that has one, which is off by default.
 # Source: parquet-hadoop's ParquetInputFormat.PAGE_VERIFY_CHECKSUM_ENABLED.
 _VERIFIED_PAGES: Final = {"parquet.page.verify-checksum.enabled": "true"}
 _DELTA_WRITE_OPTIONS: Final = {"mergeSchema": "false", "partitionOverwriteMode": "static"}
 
-#: Spark's own default, whatever that is in its version.
+#: The default of the installed Spark version.
 DEFAULT: Final = None
-#: Settings that can change what is read or written and have no option, at least none that Delta's reader takes.
+#: Settings that can change the rows and for which there is no option, or none that Delta's reader accepts.
 PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
     {
-        # Files and rows that are left out.
+        # Files and rows that are skipped.
         "spark.sql.files.ignoreCorruptFiles": "false",
         "spark.sql.files.ignoreInvalidPartitionPaths": "false",
         "spark.sql.files.ignoreMissingFiles": "false",
@@ -70,7 +71,7 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.parquet.binaryAsString": "false",
         "spark.sql.preserveCharVarcharTypeInfo": "false",
         "spark.sql.readSideCharPadding": "true",
-        # NULL or an error, and which of several.
+        # NULL or an error, and which of duplicate values.
         "spark.sql.ansi.enabled": "true",
         "spark.sql.json.enableExactStringParsing": "true",
         "spark.sql.json.enablePartialResults": "true",
@@ -83,29 +84,29 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.parser.escapedStringLiterals": "false",
         "spark.sql.parser.quotedRegexColumnNames": "false",
         "spark.sql.timeTravelVersionKey": DEFAULT,
-        # Which version of a Delta table is the newest, and what its log says.
+        # The newest version of a Delta table, and the content of its log.
         "spark.databricks.delta.commitInfo.enabled": "true",
         "spark.databricks.delta.history.metricsEnabled": "true",
         "spark.databricks.delta.normalizePartitionValuesOnRead": "true",
         "spark.databricks.delta.stalenessLimit": DEFAULT,
     }
 )
-#: Those that count only while a table is written.
+#: Settings that matter only while a table is written.
 PINNED_FOR_WRITING: Final[Mapping[str, str | None]] = MappingProxyType(
     {
         "spark.databricks.delta.convertEmptyToNullForStringPartitionCol": "true",
         "spark.databricks.delta.write.utcTimestampPartitionValues": "true",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.parquet.int96RebaseModeInWrite": "CORRECTED",
-        # Spark's own default is a form that other readers take for nanoseconds since 1970, which end in 2262.
+        # With Spark's default, other readers convert times to nanoseconds since 1970, which end in 2262.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.writeLegacyFormat": "false",
-        # An instant that partitions a Delta table passes through a folder's name, which has no offset: in a zone with
-        # summer time one hour of autumn stands for two.
+        # A timestamp that partitions a Delta table is written in a folder's name without an offset. In a time zone with
+        # daylight saving time, one hour in autumn would be ambiguous.
         "spark.sql.session.timeZone": "UTC",
     }
 )
-#: Those that count only where a task reads whole files: none is split, and each counts alike when they are dealt out.
+#: Settings that matter only if tasks read whole files: no file is split, and files are distributed evenly by number.
 PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
     {
         "spark.sql.files.maxPartitionBytes": f"{2**62}",
@@ -114,33 +115,43 @@ PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
 )
 
 
-def read_from(spark: SparkSession, source: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
-    """Give a reader that takes nothing from the session for which there is an option.
+def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
+    """Return a reader whose options override the session's settings.
 
     Args:
         spark: the session.
-        source: Spark's name of the format.
+        file_format: Spark's name of the format.
         options: more options.
     """
-    always: Mapping[str, str] = {} if source == "delta" else _ALL_FILES
-    if source == "parquet":
+    always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
+    if file_format == "parquet":
         always = {**always, **_VERIFIED_PAGES}
-    return spark.read.format(source).options(**{**_READ_OPTIONS.get(source, {}), **options, **always})
+    return spark.read.format(file_format).options(**{**_READ_OPTIONS.get(file_format, {}), **options, **always})
 
 
 def write_to_delta(frame: DataFrame, options: Mapping[str, str]) -> DataFrameWriter:
-    """Give a writer that takes nothing from the session for which there is an option; saving needs pinned settings."""
+    """Return a writer for a Delta table whose options override the session's settings.
+
+    Must be saved with pinned settings.
+    """
     return frame.write.format("delta").options(**{**options, **_DELTA_WRITE_OPTIONS})
 
 
 @dataclass
 class _Change:
-    """A setting that is changed: what it was (None where it was not set), and how many actions need the change."""
+    """A setting that is changed for a while.
+
+    Attributes:
+        before: the value that it had, or None if it was not set.
+        users: how many actions need the change.
+    """
 
     before: str | None
     users: int = 1
 
 
+# State of the process on purpose. All threads of a process share the settings of a session, so the count of the actions
+# that need a change belongs to the session. A count in each run would let one run restore a setting that another needs.
 _lock = threading.Lock()
 _changes: WeakKeyDictionary[SparkSession, dict[str, _Change]] = WeakKeyDictionary()
 _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDictionary()
@@ -148,12 +159,17 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 @contextmanager
 def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
-    """Give the pinned settings their values while an action runs, and give the session's own back.
+    """Set the pinned settings to their values in the body of a ``with`` statement, and restore them afterwards.
 
-    A setting that has its value already is not touched. Actions in several threads share a change.
+    A setting that has the right value already is not changed. Actions in several threads share a change.
+
+    Args:
+        spark: the session.
+        for_writing: whether a table is written, which needs more settings.
+        for_whole_files: whether tasks read whole files, which needs more settings.
 
     Raises:
-        ConfigError: the session holds another value and does not let it be changed.
+        ConfigError: a setting has another value and cannot be changed.
     """
     more = (PINNED_FOR_WRITING if for_writing else {}), (PINNED_FOR_WHOLE_FILES if for_whole_files else {})
     pinned = {**PINNED, **more[0], **more[1]}
@@ -168,11 +184,11 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
     finally:
         with _lock:
             for key in taken:
-                _give_back(spark, key)
+                _restore(spark, key)
 
 
 def _settings_of(spark: SparkSession) -> dict[str, str]:
-    """Read what is set in the session, all in one call where the platform has it."""
+    """Return the session's settings, read in one call if the platform allows that."""
     try:
         return dict(spark.conf.getAll)
     except SPARK_ERRORS:
@@ -181,7 +197,7 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 
 
 def _setting(spark: SparkSession, key: str) -> str | None:
-    """Give a setting's value, which may be its default; None for one that this Spark does not have."""
+    """Return the value or the default of a setting, or None if this version of Spark does not have it."""
     try:
         return spark.conf.get(key)
     except SPARK_ERRORS:
@@ -189,7 +205,7 @@ def _setting(spark: SparkSession, key: str) -> str | None:
 
 
 def _default(spark: SparkSession, key: str) -> str | None:
-    """Give what a setting is in this session as long as nobody sets it; asked once, since Connect asks a server."""
+    """Return the default of a setting in this session; it is cached, because Spark Connect asks a server."""
     known = _defaults.setdefault(spark, {})
     if key not in known:
         known[key] = _setting(spark, key)
@@ -197,7 +213,7 @@ def _default(spark: SparkSession, key: str) -> str | None:
 
 
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
-    """Change a setting, or share the change with another action; tell whether it must be given back."""
+    """Change a setting, or share the change with another action; return whether it must be restored."""
     changes = _changes.setdefault(spark, {})
     if key in changes:
         changes[key].users += 1
@@ -214,7 +230,7 @@ def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str,
     return True
 
 
-def _give_back(spark: SparkSession, key: str) -> None:
+def _restore(spark: SparkSession, key: str) -> None:
     change = _changes[spark][key]
     change.users -= 1
     if change.users:
@@ -222,8 +238,8 @@ def _give_back(spark: SparkSession, key: str) -> None:
     del _changes[spark][key]
     try:
         _set(spark, key, change.before)
-    except (*SPARK_ERRORS, OSError):  # the session is gone; what ended it is on its way already
-        logger.warning("the session's setting '%s' could not be given back its value", key)
+    except (*SPARK_ERRORS, OSError):  # the session has ended; the error that ended it is being raised already
+        logger.warning("the session's setting '%s' could not be restored to its value", key)
 
 
 def _set(spark: SparkSession, key: str, value: str | None) -> None:
@@ -241,5 +257,5 @@ def _cannot_change(key: str, got: str, wanted: str | None) -> ConfigError:
         got=got,
         expected=wanted or "Spark's default",
         state="Nothing was written.",
-        next_step=f"Start the session {line}, or ask who runs the cluster to.",
+        next_step=f"Start the session {line}, or ask the administrator of the cluster to do so.",
     )
