@@ -1,4 +1,4 @@
-"""The errors sparkscore raises, one tree; they are raised on the driver and travel between processes.
+"""Define the errors that sparkscore raises (driver and worker).
 
     SparkscoreError
     ├── ConfigError (ValueError)        the request is wrong: deployment file, option, argument
@@ -22,7 +22,7 @@
     │   └── RunNotFoundError
     └── MissingDependencyError (ImportError)   Java, the Delta jar, a package
 
-Every message reads ``[CODE] what: got X, expected Y. State of the data. Next step.`` and never holds row contents.
+Each message has the form ``[CODE] what: got X, expected Y. State of the data. Next step.`` and contains no row values.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.printable import printable
 
 NOTHING_WRITTEN = "Nothing was written."
-#: How the system says that a disk is full.
+#: Messages of the operating system for a full disk.
 NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _LISTED_NAMES = 5
 _T = TypeVar("_T")
 
 
 class SparkscoreError(Exception):
-    """Base of every error that sparkscore raises on purpose.
+    """Base class of all errors that sparkscore raises on purpose.
 
-    Useful for ``try … except`` around a whole run. The fields are kept as attributes and survive pickling.
+    Useful for ``try … except`` around a whole run. The fields are attributes and survive pickling.
 
     Attributes:
-        code: the stable, upper-case name of this kind of error, for example ``OUTPUT_ROWS``.
-        what: what went wrong and with which named thing.
-        got: what was found, if that helps.
-        expected: what was wanted instead.
+        code: the stable code of the error, for example ``OUTPUT_ROWS``.
+        what: the problem, with the name of the file, column or setting.
+        got: the value that was found; may be empty.
+        expected: the value that is allowed; may be empty.
         state: what happened to the data.
         next_step: what the reader can do now.
-        record: the run record, when the error ended a run that had one.
+        record: the run record, if the error ended a run that has one.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(  # noqa: PLR0913 - these are the fields of one sentence
+    def __init__(  # noqa: PLR0913 - each is a field of one message
         self,
         *,
         code: ErrorCode,
@@ -79,7 +79,7 @@ class SparkscoreError(Exception):
 
     @property
     def sentence(self) -> str:
-        """What went wrong, without code, state and next step."""
+        """The problem with ``got`` and ``expected``, without code, state and next step."""
         comparison = ", ".join(
             f"{label} {value}" for label, value in (("got", self.got), ("expected", self.expected)) if value
         )
@@ -87,52 +87,59 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message, with the names in it to the letter: for what masks secrets, and for records."""
+        """The whole message with unescaped names, for run records and for functions that mask secrets."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:
-        """Give the whole message on one line that is safe to print."""
+        """Return the whole message on one line, with control characters escaped."""
         return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Rebuild from keywords: the default would lose them (and fail) when the error crosses a process."""
+        """Pickle the error with its keyword arguments, which the default implementation would lose."""
         return _rebuild, (type(self), dict(self.__dict__))
 
 
-def _rebuild(kind: type[SparkscoreError], fields: dict[str, Any]) -> SparkscoreError:
-    error = kind(code=fields["code"], what=fields["what"], next_step=fields["next_step"])
+def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> SparkscoreError:
+    error = error_class(code=fields["code"], what=fields["what"], next_step=fields["next_step"])
     error.__dict__.update(fields)
     return error
 
 
 def named(error: Exception) -> Exception:
-    """Give the error for what the system refuses at a place that no other message speaks of; any other as it is."""
+    """Return a `SparkscoreError` for an error of the operating system, or any other error unchanged.
+
+    It is used for operations that do not have a more specific message.
+    """
     if not isinstance(error, OSError) or not error.strerror:
         return error
-    place = f"'{error.filename}'" if error.filename else "a file or a process"
+    subject = f"'{error.filename}'" if error.filename else "a file or a process"
     return SparkscoreError(
         code=ErrorCode.SYSTEM,
-        what=f"the system refuses what sparkscore asks for at {place}",
+        what=f"the operating system refused an operation on {subject}",
         got=error.strerror or type(error).__name__,
         state="Nothing was published, unless the log says so.",
-        next_step="Correct the cause, such as a place that was removed, rights or a full disk, and ask again; a run "
-        "goes on under its id.",
+        next_step="Correct the cause, such as a removed folder, missing permissions or a full disk, and run again with "
+        "the same run id.",
     )
 
 
 class Faults:
-    """Faults of one request, which are said together: who corrects one learns at once of the others."""
+    """The errors of one request, which are raised together, so that the user can correct all of them at once.
+
+    Args:
+        found: the first errors.
+    """
 
     def __init__(self, *found: SparkscoreError) -> None:
         self._found = list(found)
 
     @property
     def is_any(self) -> bool:
-        """Whether there is one."""
+        """Whether there are any errors."""
         return bool(self._found)
 
     def take(self, check: Callable[[], _T]) -> _T | None:
-        """Give what a check gives; None where it finds a fault, which is kept."""
+        """Return the result of a check, or None if the check raises an error, which is kept."""
         try:
             return check()
         except SparkscoreError as error:
@@ -140,10 +147,10 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first fault with the others behind its advice; do nothing where there is none.
+        """Raise the first error, with the others appended to its next step; do nothing if there are none.
 
         Raises:
-            SparkscoreError: the first fault; its code, class and state are those of the whole.
+            SparkscoreError: the first error.
         """
         if not self._found:
             return
@@ -154,21 +161,21 @@ class Faults:
 
 
 def message_of(error: BaseException) -> str:
-    """Return an error's own text to the letter, for what masks secrets in it; of an interrupt with its notes."""
+    """Return the text of an error with unescaped names, or the text and the notes of an interrupt."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return " ".join([str(error) or "The run was interrupted.", *getattr(error, "__notes__", ())])
     return error.text if isinstance(error, SparkscoreError) else str(error)
 
 
 def code_of(error: BaseException) -> str:
-    """Return what a record or an answer calls an error: its code, or the class of an exception that is not ours."""
+    """Return the code of an error, or the class name of an exception that is not from sparkscore."""
     if isinstance(error, SparkscoreError):
         return error.code
     return ErrorCode.INTERRUPTED if isinstance(error, (KeyboardInterrupt, SystemExit)) else type(error).__name__
 
 
 def names(items: Iterable[object]) -> str:
-    """Write names for a message: quoted, sorted, at most five of them.
+    """Return names for a message: quoted, sorted, and at most five of them.
 
     >>> names(["b", "a"])
     "'a', 'b'"
@@ -182,7 +189,7 @@ def names(items: Iterable[object]) -> str:
 
 
 class ConfigError(SparkscoreError, ValueError):
-    """The request itself is wrong; nothing was started."""
+    """The request is invalid; nothing was started."""
 
     exit_code = 2
 
@@ -192,13 +199,13 @@ class SourceError(SparkscoreError):
 
 
 class SourceNotFoundError(SourceError):
-    """The input is not there, or holds nothing to score."""
+    """The input does not exist, or has nothing to score."""
 
     exit_code = 2
 
 
 class SourceSchemaError(SourceError):
-    """The input's columns are not those that the deployment asks for."""
+    """The columns of the input do not match the deployment."""
 
     exit_code = 2
 
@@ -208,13 +215,13 @@ class ModelError(SparkscoreError):
 
 
 class ModelNotFoundError(ModelError):
-    """The model is not at the place that the deployment names."""
+    """The model does not exist at the path or reference in the deployment."""
 
     exit_code = 2
 
 
 class ModelLoadError(ModelError):
-    """The model is there and does not load."""
+    """The model exists but cannot be loaded."""
 
 
 class SignatureMismatchError(ModelError):
@@ -224,19 +231,19 @@ class SignatureMismatchError(ModelError):
 
 
 class EnvironmentMismatchError(ModelError):
-    """The Python that scores does not have the packages that the model asks for."""
+    """The Python of the workers does not have the packages that the model needs."""
 
 
 class ScoringError(SparkscoreError):
-    """Scoring itself failed."""
+    """Scoring failed."""
 
 
 class ScoringScriptError(ScoringError):
-    """The scoring script cannot be loaded, or its ``init()`` or ``run()`` raised."""
+    """The scoring script cannot be loaded, or its ``init()`` or ``run()`` raised an exception."""
 
 
 class OutputContractError(ScoringError):
-    """What ``run()`` returned cannot become rows of the result."""
+    """The value that ``run()`` returned cannot be converted to rows of the result."""
 
 
 class MiniBatchTimeoutError(ScoringError):
@@ -252,28 +259,28 @@ class SinkError(SparkscoreError):
 
 
 class SinkConflictError(SinkError):
-    """Something is at the output's place already, or another run writes there."""
+    """The output exists already, or another run is writing to it."""
 
     exit_code = 2
 
 
 class SinkSchemaError(SinkError):
-    """The result's columns do not fit the output."""
+    """The columns of the result do not match the output table."""
 
     exit_code = 2
 
 
 class LineageError(SparkscoreError):
-    """The run record cannot be read or written, or contradicts the table."""
+    """The run record cannot be read or written, or does not match the table."""
 
 
 class RunNotFoundError(LineageError):
-    """There is no run of that id in the folder of runs."""
+    """The runs folder has no run with this id."""
 
     exit_code = 2
 
 
 class MissingDependencyError(SparkscoreError, ImportError):
-    """A program or package that this run needs is not installed."""
+    """A program or package that the run needs is not installed."""
 
     exit_code = 2

@@ -1,8 +1,8 @@
-"""Remove files and folders: the only module that does, and only what sparkscore made (driver and worker).
+"""Remove files and folders that sparkscore created; no other module removes any (driver and worker).
 
-A file goes by a name that sparkscore gave it, or because a list that sparkscore wrote names it; a folder goes when it
-is empty. A whole tree goes in one case only: a folder that `make_folder` made, under a name that nobody chose. Links
-are removed, never followed.
+A file is removed if sparkscore chose its name, or if a list that sparkscore wrote contains it. A folder is removed if
+it is empty. A folder is removed with its content only if `make_folder` or `mark_made` marked it, which they do for
+folders with generated names. Links are removed, never followed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-#: File of a folder that `make_folder` made; where it is missing, nothing is removed as a tree.
+#: File that marks a folder as created by sparkscore. A folder without it is never removed with its content.
 MADE_BY_US: Final = ".made-by-sparkscore"
 
 
 def remove_file(path: Path) -> None:
-    """Remove one file or link that sparkscore made; nothing happens where there is none."""
+    """Remove a file or link that sparkscore created; do nothing if it does not exist."""
     path.unlink(missing_ok=True)
 
 
 def remove_empty(folder: Path) -> bool:
-    """Remove a folder if it is empty; tell whether it was removed."""
+    """Remove a folder if it is empty, and return whether it was removed."""
     try:
         folder.rmdir()
     except OSError:
@@ -38,17 +38,17 @@ def _is_made(path: Path) -> bool:
 
 
 def size_of_made(folder: Path) -> int:
-    """Add up the sizes of the files in a folder that goes as a whole."""
+    """Return the total size in bytes of the files below a folder."""
     return sum(file.lstat().st_size for file in _files_below(folder))
 
 
 def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: bool = False) -> Path:
-    """Make a folder under a random name, for `remove_made`.
+    """Create a folder with a random name, which `remove_made` can remove, and return its path.
 
     Args:
-        prefix: beginning of its name.
-        parent: where it is made; the system's folder for temporary files when absent.
-        ends_with_process: remove it when this process ends.
+        prefix: beginning of the folder's name.
+        parent: folder in which it is created; the system's folder for temporary files if None.
+        ends_with_process: whether it is removed when this process ends.
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     mark_made(folder)
@@ -59,7 +59,7 @@ def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: b
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Give a folder among the system's temporary files, and remove it afterwards."""
+    """Create a temporary folder for the body of a ``with`` statement, and remove it afterwards."""
     folder = make_folder(prefix)
     try:
         yield folder
@@ -68,14 +68,18 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 
 
 def mark_made(folder: Path) -> None:
-    """Mark a folder whose name sparkscore made up, a digest or a random one: it may be removed with its tree."""
+    """Mark a folder as created by sparkscore, so that `remove_made` may remove it with its content.
+
+    Args:
+        folder: a folder whose name sparkscore generated, such as a digest or a random text.
+    """
     (folder / MADE_BY_US).touch()
 
 
 def remove_made(folder: Path) -> None:
-    """Remove a folder that `make_folder` or `mark_made` has marked, with all that was put there since.
+    """Remove a folder that `make_folder` or `mark_made` has marked, with everything in it.
 
-    What cannot be removed stays, and so does a folder without the mark.
+    A folder without the mark stays. Files that cannot be removed stay too, without an error.
     """
     if not _is_made(folder):
         return
@@ -90,11 +94,15 @@ def remove_made(folder: Path) -> None:
 
 
 def remove_below(made: Path, path: Path) -> None:
-    """Remove a file or folder that lies directly in a folder that sparkscore has made and marked.
+    """Remove a file or folder from a folder that sparkscore has created and marked.
+
+    Args:
+        made: the marked folder.
+        path: the file or folder, which must be directly in it.
 
     Raises:
         OSError: it cannot be removed.
-        ValueError: the folder has no mark, or the path is not in it.
+        ValueError: the folder has no mark, or the path is not directly in it.
     """
     if path.parent != made or not _is_made(made):
         raise ValueError(f"'{path}' is in no folder that sparkscore made")
@@ -102,7 +110,7 @@ def remove_below(made: Path, path: Path) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it. Only for what lies in a marked folder."""
+    """Remove a file, a link, or a folder with its content. Callers check that it is in a marked folder."""
     if path.is_symlink() or not path.is_dir():
         remove_file(path)
         return
@@ -111,20 +119,25 @@ def _remove_tree(path: Path) -> None:
     path.rmdir()
 
 
-def move_new(source: Path, target: Path) -> None:
-    """Rename a file or folder to where nothing is.
+def move_new(path: Path, target: Path) -> None:
+    """Rename a file or folder to a path that does not exist yet.
 
     Raises:
-        FileExistsError: something is there, be it an empty folder or a dangling link.
+        FileExistsError: the target exists, even as an empty folder or a dangling link.
         OSError: it cannot be renamed.
     """
     if os.path.lexists(target):
         raise FileExistsError(17, "File exists", str(target))
-    source.rename(target)
+    path.rename(target)
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename a file that sparkscore has written to the end over the older one that it wrote under the same name."""
+    """Rename a completely written file to its final path, replacing an older file of sparkscore there.
+
+    Args:
+        unfinished: the file under its temporary name.
+        path: the final path.
+    """
     unfinished.replace(path)
 
 

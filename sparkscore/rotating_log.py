@@ -1,8 +1,9 @@
-"""Keep logs bounded: a file takes so much, the one before it is kept, older lines go (driver and worker).
+"""Write logs of bounded size: a full log is kept under a second name, and older lines are dropped (driver and worker).
 
-As a program it copies its standard input into such a file: the JVM's output comes through a pipe, because a file that
-another process has open cannot be replaced under it. The program needs the standard library alone. It masks the secrets
-that a second pipe tells it: what a script prints goes this way too, and a command line is open to everybody.
+This module is also a program that copies its standard input to such a log. The JVM writes its output to a pipe to this
+program, because a file that another process has open cannot be replaced. The program needs only the standard library.
+It masks secrets, because scripts print to this log too. It reads the secrets from a second pipe and not from its
+command line, which every user of the machine can see.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Final
 
-#: A log and its predecessor take twice this.
+#: Size of a full log. A log and the one before it take twice this.
 MOST_BYTES: Final = 10 * 1024 * 1024
-# Not ``.1``: that may be a file of the user's own rotation.
+# Not ``.1``, which log rotation of the user may use.
 _BEFORE: Final = ".before"
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
 
 
 def rotating_handler(file: Path, *, delay: bool = False) -> RotatingFileHandler:
-    """Make a handler that moves a full log aside, to a name that ends in ``.before``.
+    """Return a log handler that renames a full log to a name that ends in ``.before``.
 
     Args:
-        file: the log.
-        delay: whether it is made with its first line only.
+        file: path of the log.
+        delay: whether the file is created only when the first line is written.
     """
     handler = RotatingFileHandler(
         file, maxBytes=MOST_BYTES, backupCount=1, encoding="utf-8", delay=delay, errors="backslashreplace"
@@ -42,54 +43,62 @@ def rotating_handler(file: Path, *, delay: bool = False) -> RotatingFileHandler:
 
 
 def make_room(file: Path) -> None:
-    """Move a log that is full aside before something is appended to it."""
+    """Copy a full log to ``<file>.before`` and empty it, before a caller appends to it."""
     if file.exists() and file.stat().st_size > MOST_BYTES:
         with file.open("r+b") as log:
             _empty(log.fileno(), str(file))
 
 
 class PipedLog:
-    """A process that writes what comes through a pipe into a bounded log, until nobody holds the pipe any more."""
+    """A process that copies a pipe into a log of bounded size, until all processes have closed the pipe."""
 
     def __init__(self, file: Path) -> None:
-        told, self._told = os.pipe()
-        os.set_blocking(self._told, False)
+        """Start the process.
+
+        Args:
+            file: path of the log.
+
+        Raises:
+            OSError: the process cannot be started.
+        """
+        secrets, self._secrets = os.pipe()
+        os.set_blocking(self._secrets, False)
         try:
-            # In a session of its own: Ctrl-C is for those whose last lines it writes.
+            # In a separate session: Ctrl-C must not end it before it has written the last lines of the others.
             self._process = subprocess.Popen(  # noqa: S603 - this module
-                [sys.executable, "-I", "-S", __file__, str(file.absolute()), str(MOST_BYTES), str(told)],
+                [sys.executable, "-I", "-S", __file__, str(file.absolute()), str(MOST_BYTES), str(secrets)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[told],
+                pass_fds=[secrets],
                 start_new_session=True,
             )
         except OSError:
-            os.close(self._told)
+            os.close(self._secrets)
             raise
         finally:
-            os.close(told)
+            os.close(secrets)
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Let these values be masked in what comes from now on."""
+        """Mask these values in everything that is written to the pipe from now on."""
         lines = "".join(json.dumps(secret) + "\n" for secret in secrets)
-        # The process is gone, or takes nothing: then nothing is written either.
+        # If the process has ended or is blocked, it writes no lines either.
         with suppress(OSError):
-            os.write(self._told, lines.encode())
+            os.write(self._secrets, lines.encode())
 
     @property
     def pipe(self) -> IO[bytes]:
-        """The end to write to."""
+        """The end of the pipe that is written to."""
         if self._process.stdin is None:
             raise RuntimeError("the process was started without a pipe")
         return self._process.stdin
 
     def close(self) -> None:
-        """Close this process's end; those that it gave the pipe to have theirs."""
+        """Close the pipe in this process; processes that inherited it can still write to it."""
         self.pipe.close()
 
     def drain(self) -> None:
-        """Wait until everything is written that came from processes that have ended."""
+        """Close the pipe and wait, for a few seconds at most, until everything is written to the log."""
         self.close()
         try:
             self._process.wait(_DRAIN_SECONDS)
@@ -97,35 +106,35 @@ class PipedLog:
             return
 
 
-def copy_to_log(source: int, told: int, file: str, most_bytes: int) -> None:
-    """Append what comes from a descriptor to a file, masked; a full one takes the place of ``<file>.before``.
+def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
+    """Append the data of a file descriptor to a log, with secrets masked, until the data ends.
 
     Args:
-        source: the descriptor.
-        told: another one, from which the secrets come, each as a line of JSON.
-        file: the file.
-        most_bytes: how much it takes.
+        output: file descriptor of the data.
+        secrets: file descriptor from which secrets are read, each as a line of JSON.
+        file: path of the log. A full log is copied to ``<file>.before`` and emptied.
+        most_bytes: size of a full log.
     """
     log = _open(file)
     size = os.fstat(log).st_size
     mask = _Mask()
-    while data := _read(source, told, mask):
+    while data := _read(output, secrets, mask):
         size = _append(log, file, mask.masked(data), size, most_bytes)
     _append(log, file, mask.rest(), size, most_bytes)
 
 
-def _read(source: int, told: int, mask: _Mask) -> bytes:
-    """Read what comes next; nothing at its end. What is told before is known then."""
-    watched = [source, told]
+def _read(output: int, secrets: int, mask: _Mask) -> bytes:
+    """Return the next data, or nothing at its end. Secrets that were sent before the data are learned first."""
+    watched = [output, secrets]
     while True:
         ready, _, _ = select.select(watched, [], [])
-        if told in ready:
-            lines = os.read(told, _READ_BYTES)
+        if secrets in ready:
+            lines = os.read(secrets, _READ_BYTES)
             mask.learn(lines)
             if not lines:
-                watched.remove(told)
-        elif source in ready:
-            return os.read(source, _READ_BYTES)
+                watched.remove(secrets)
+        elif output in ready:
+            return os.read(output, _READ_BYTES)
 
 
 def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int:
@@ -134,15 +143,15 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
             size = 0
             _empty(log, file)
         return size + os.write(log, data)
-    # A full disk must not stop those who write: what it does not take is lost.
+    # A full disk must not stop the processes that write to the pipe. Lines that do not fit are lost.
     except OSError:
         return size
 
 
 class _Mask:
-    """Replaces secrets in a stream; what may be the beginning of one waits for what follows."""
+    """Masks secrets in a stream. Data that may be the beginning of a secret is held back until more data arrives."""
 
-    # As in `sparkscore.redaction`: a shorter one is masked as a word only.
+    # As in `sparkscore.redaction`: a shorter secret is masked only as a whole word.
     _LONG = 8
 
     def __init__(self) -> None:
@@ -154,7 +163,7 @@ class _Mask:
     def learn(self, lines: bytes) -> None:
         *whole, self._lines = (self._lines + lines).split(b"\n")
         for line in whole:
-            # What has no bytes cannot come.
+            # A text that cannot be encoded cannot be in the stream.
             with suppress(UnicodeEncodeError):
                 self._secrets.add(json.loads(line).encode(errors="surrogateescape"))
         longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
@@ -172,13 +181,16 @@ class _Mask:
         waits = max((self._begins(data, secret) for secret in self._secrets), default=0)
         whole = len(data) - waits
         found = [match for match in self._pattern.finditer(data) if match.start() < whole]
-        # A secret that is there already and ends with the beginning of another.
+        # A complete secret may end with the beginning of another.
         whole = max([whole, *(match.end() for match in found)])
         self._held = data[whole:]
         return self._pattern.sub(b"***", data[:whole])
 
     def _begins(self, data: bytes, secret: bytes) -> int:
-        """Count the last bytes that a secret may begin with, all of a short one too, whose word may go on."""
+        """Return how many of the last bytes may be the beginning of a secret.
+
+        A short secret counts even when it is complete, because the word that it is in may go on.
+        """
         most = len(secret) - (len(secret) >= self._LONG)
         return next((size for size in range(min(most, len(data)), 0, -1) if data.endswith(secret[:size])), 0)
 
@@ -187,7 +199,7 @@ class _Mask:
 
 
 def _empty(log: int, file: str) -> None:
-    """Copy a log over the one before it and begin again, in the file that is open, whatever has its name by now."""
+    """Copy a log to ``<file>.before`` and empty it through its open descriptor, even if the path was replaced."""
     try:
         with Path(f"{file}{_BEFORE}").open("wb") as before:
             start = 0

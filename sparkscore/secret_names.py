@@ -1,7 +1,7 @@
-"""Tell from the name of a setting whether its value is a secret; runs on the driver and on workers.
+"""Decide from the name of a setting whether its value is a secret (driver and worker).
 
-A name is cut into its words: ``DB_PASS`` and ``openaiKey`` name secrets; ``max_tokens``, ``primary_key`` and
-``password_field`` have the same words in them and name a number, a column and a field.
+A name is split into words. ``DB_PASS`` and ``openaiKey`` are names of secrets. ``max_tokens``, ``primary_key`` and
+``password_field`` have the same words, but are names of a number, a column and a field.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# A name that ends so tells something about a secret, or where it is: 'password_field', 'token_count', 'secret_name'.
+# With such a last word, the value describes a secret or its location: 'password_field', 'token_count', 'secret_name'.
 _ABOUT: Final = _words(
     "col cols column columns field fields name names path paths file files dir folder count counts length len limit "
     "size sizes type types policy url uri endpoint error exception expiry expires ttl age index idx position offset "
     "manager provider format usage used ratio budget min max error errors enabled required"
 )
-# A secret wherever it stands, also inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
+# A secret at any position, also inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
 _ANYWHERE: Final = re.compile(
     r"secret(?!ar)|p[a4]ssw(?:[o0]r)?d|passwort|kennwort|contrase|motdepasse|wachtwoord|passphrase|passcode|pwd"
     r"|credential|connectionstring|connstr|dockerconfigjson|fernet"
@@ -31,23 +31,23 @@ _ANYWHERE: Final = re.compile(
     r"|(?:db|sql|user|my|pg|smtp|ftp|ssh|ldap|admin|root|auth|login|key|store|redis|mongo|mail)(?:pass|pw)$"
 )
 _AT_THE_END: Final = _words("pw pat jwt sas dsn otp bearer cookie cookies authorization passkey cred creds")
-# 'OPENAI_KEY_PROD' is called as 'OPENAI_KEY'.
+# 'OPENAI_KEY_PROD' means the same as 'OPENAI_KEY'.
 _STAGES: Final = _words("prod production dev development staging stage qa uat sandbox live old backup bak v")
-# 'KEY_OPENAI', 'PASS_DB': whose it is comes last.
+# 'KEY_OPENAI', 'PASS_DB': the name of the service comes last.
 _SERVICES: Final = _words(
     "openai anthropic cohere azure aws gcp google hf huggingface github gitlab bitbucket slack stripe twilio sendgrid "
     "wandb mlflow databricks snowflake kaggle"
 )
 _LOGINS: Final = _SERVICES | _words("db database sql postgres pg mysql mongo redis smtp ftp sftp ssh ldap kafka root")
 _NO_AUTH: Final = _words("use no enable disable with require requires need needs is has")
-# 'max_tokens', 'eos_token': a count, or a piece of text.
+# 'max_tokens', 'eos_token': a count, or a token of a text.
 _TEXT_TOKEN: Final = _words(
     "pad eos bos sep cls mask unk special start end first last next prev stop word image audio vocab max min num n "
     "total per each new avg mean text target source prompt completion generated cached forced additional "
     "continuation page sync cancellation"
 )
 _ONLY_SOME_TOKENS: Final = _words("access api auth bearer bot id refresh security session user")
-# 'sort_key', 'rowKey': a column or an entry.
+# 'sort_key', 'rowKey': a column, or the key of an entry.
 _DATA_KEY: Final = _words(
     "primary foreign partition sort join merge group grouping order cluster clustering row column col natural business "
     "surrogate composite unique candidate alternate hash cache dict map object item record event routing message range "
@@ -64,7 +64,7 @@ _FORWARD_PASS: Final = _words(
 
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
-    """Tell whether the name of a setting says that its value is a secret.
+    """Whether a setting with this name has a secret value.
 
     >>> is_secret_key("DB_PASSWORD"), is_secret_key("TOKENIZERS_PARALLELISM"), is_secret_key("max_tokens")
     (True, False, False)
@@ -79,11 +79,11 @@ def is_secret_key(key: str) -> bool:
     before, last = words[:-1], words[-1]
     if last in _AT_THE_END or _is_pass(before, last) or _is_token(words) or _is_key(before, last):
         return True
-    return _is_auth(before, last) or _is_turned_round(words)
+    return _is_auth(before, last) or _has_service_last(words)
 
 
 def is_counted(key: str) -> bool:
-    """Tell whether a name is so common that a short number beside it is a count, as in ``token=17``.
+    """Whether a name is so common that a short number after it is a count, as in ``token=17``.
 
     >>> is_counted("token"), is_counted("HF_TOKEN")
     (True, False)
@@ -99,7 +99,7 @@ def _is_auth(before: list[str], last: str) -> bool:
     return last == "auth" and bool(before) and before[-1] not in _NO_AUTH
 
 
-def _is_turned_round(words: list[str]) -> bool:
+def _has_service_last(words: list[str]) -> bool:
     first, rest = words[0], words[1:2]
     return (first == "key" and bool(_SERVICES.intersection(rest))) or (
         first in {"pass", "pw"} and bool(_LOGINS.intersection(rest))

@@ -1,4 +1,4 @@
-"""Write texts and lists as a line of a deployment holds them, for advice that can be pasted (driver and worker)."""
+"""Write values as YAML for messages, so that users can paste them into a deployment file (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-# Without blanks, quotes and signs that mean something to YAML, and no number.
+# Texts without spaces, quotes and characters that mean something in YAML, and that are not numbers.
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN_WORDS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*( [A-Za-z0-9_]+)*")
 _DDL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]* [A-Za-z0-9_<>(),:` ]+")
@@ -15,7 +15,7 @@ _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 
 
 def yaml_text(text: str) -> str:
-    """Write a text as YAML, in quotes where it needs them.
+    """Return a text as YAML, in quotes if it needs them.
 
     >>> print(yaml_text("city"), yaml_text("the city"), yaml_text("no"))
     city "the city" "no"
@@ -25,7 +25,7 @@ def yaml_text(text: str) -> str:
 
 
 def yaml_list(texts: Iterable[str]) -> str:
-    """Write texts as a list of YAML, where a blank needs no quotes.
+    """Return texts as a YAML list. An item with spaces needs no quotes there.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]
@@ -35,7 +35,7 @@ def yaml_list(texts: Iterable[str]) -> str:
 
 
 def yaml_schema(ddl: str) -> str:
-    """Write the columns of a schema as YAML: as they are, unless the first name needs quotes of its own.
+    """Return the columns of a schema as YAML, in quotes if the text needs them.
 
     >>> print(yaml_schema("x double, y bigint"))
     x double, y bigint

@@ -1,4 +1,4 @@
-"""The registry of the codes that errors and failed items carry (driver, worker)."""
+"""List the codes of errors and failed items (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import StrEnum, unique
 
 @unique
 class ErrorCode(StrEnum):
-    """The stable name of one kind of error or failure; `docs/errors.md` explains each.
+    """The stable code of an error or a failure; `docs/errors.md` explains each.
 
-    A member is the text of its name, so it can be compared with a text and is stored as one. A new member gets its
-    explanation in a module beside this one.
+    A member is a string equal to its name, so it can be compared with texts and stored as one. Each member has an
+    explanation in one of the other modules of this package.
     """
 
     # The request

@@ -1,4 +1,4 @@
-"""What a code means and what to do about it, and the sections that codes are explained in (driver)."""
+"""Define the explanation of a code, and the sections of the page of codes (driver)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from sparkscore.error_codes import ErrorCode
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a code means, and what the reader can do; both are whole sentences."""
+    """The explanation of a code.
+
+    Attributes:
+        meaning: the meaning of the code, as complete sentences.
+        next_step: what the reader can do, as complete sentences.
+    """
 
     meaning: str
     next_step: str
@@ -18,11 +23,12 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Section:
-    """Codes that are explained together.
+    """A section of the page of codes.
 
     Attributes:
-        title, text: heading, and what stands below it; may be empty.
-        codes: each code with its explanation.
+        title: heading of the section.
+        text: paragraph below the heading; may be empty.
+        codes: the codes with their explanations.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Write the page of error codes, `docs/errors.md`, from the registry (driver)."""
+"""Generate the page of error codes, `docs/errors.md`, from the explanations (driver)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SECTIONS: Final[tuple[Section, ...]] = (
 _INTRODUCTION: Final = """\
 # Error codes
 
-Every message of sparkscore begins with a code: `[CODE] what: got …, expected …. State of the data. Next step.` The same
-code is in the run record, in the quarantine and in `error.code` of the exception in Python, a member of
-`sparkscore.ErrorCode` that compares with its text. Codes are stable; the sentences may change.
+Each message of sparkscore begins with a code: `[CODE] what: got …, expected …. State of the data. Next step.`
+The same code is in the run record, in the quarantine, and in the attribute `code` of the exception in Python. It is a
+member of `sparkscore.ErrorCode` and equal to its text. Codes are stable; the sentences may change.
 """
 
 

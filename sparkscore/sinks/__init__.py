@@ -1,6 +1,6 @@
-"""Sinks: where the staged files become one committed result (driver).
+"""Publish staged rows into an output: a Delta table or a folder of Parquet files (driver).
 
-`open_sink` gives the sink of an output; one contract suite in the tests runs against every implementation.
+`open_sink` returns the sink of an output. Each implementation passes the contract suite in the tests.
 """
 
 from __future__ import annotations
@@ -39,114 +39,117 @@ __all__ = [
 
 
 class Sink(Protocol):
-    """An output."""
+    """An output that a run publishes its rows into."""
 
     format: str
-    """What the deployment calls it."""
+    """Name of the format in a deployment."""
 
     lays_out_partitions: bool
-    """Whether workers must stage the rows in the folders of their partitions."""
+    """Whether workers must stage the rows in a folder for each partition."""
 
     @property
     def target(self) -> Target:
-        """Where the result goes and how."""
+        """The location and the settings of the output."""
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Refuse what is at the output's place already, as far as the mode does. Called before scoring.
+        """Check that the mode allows to write to the output as it is. Called before scoring.
 
         Args:
-            is_retried: whether an earlier attempt at this run, in whose way nothing was, has begun to publish.
+            is_retried: whether this run was started before and has begun to publish, so that files at the output may
+                be its own.
 
         Raises:
-            SinkConflictError: something is there.
+            SinkConflictError: the mode does not allow it, or files of others are in the way.
         """
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Refuse a result that does not fit what is there. Called before scoring.
+        """Check that the columns of the result match an existing output. Called before scoring.
 
         Args:
-            schema: the result's columns.
-            origins: where they come from, as far as that is known, for the advice.
+            schema: the columns of the result.
+            origins: the origin of the columns, as far as it is known, for the advice in errors.
 
         Raises:
             SinkSchemaError: columns, types or partition columns differ.
         """
 
     def columns_without_null(self) -> list[str]:
-        """Name the columns of what is there that are NOT NULL."""
+        """Return the columns of an existing output that are NOT NULL."""
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Refuse rows that break a rule of what is there. Called before scoring and before anything is published.
+        """Check that rows follow the rules of an existing output. Called before scoring and before publishing.
 
         Args:
-            rows: gives them, with all of the result's columns or with those whose values are known; asked where there
-                are rules.
-            schema: the result's columns.
+            rows: function that returns the rows, with all columns of the result or with those whose values are known
+                already. It is called only if there are rules.
+            schema: the columns of the result.
 
         Raises:
-            SinkSchemaError: with the rules, and how many rows break them.
+            SinkSchemaError: rows break rules; the message has the rules and the number of rows.
         """
 
     def check_again(self, schema: StructType) -> None:
-        """Refuse what came since `check_target` and `check_schema` were called. Called before anything is published.
+        """Repeat the checks of `check_target` and `check_schema` before publishing.
 
         Raises:
-            SinkError: what the two raise.
+            SinkError: the output was changed since the first checks.
         """
 
     def publish(self, staged: StagedResult) -> Published:
-        """Make the staged rows visible in one step, and read the proof back.
+        """Make the staged rows visible in one step, and check the published rows.
 
         Raises:
-            SinkError: it did not work; the error says what readers see.
+            SinkError: it failed; the error says what readers see.
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Find what an earlier attempt at this run has published before it died; the table is asked.
+        """Return the rows that this run published before it was interrupted, or None if it published none.
+
+        The answer comes from the output, not from the run record.
 
         Args:
-            schema: the columns that it published.
-            files: the staged files that it published, as far as that is certain.
+            schema: the published columns.
+            files: the staged files that were published, if they are known.
 
         Raises:
-            SinkConflictError: something else is where its rows would be.
+            SinkConflictError: other files are at the location of the run's rows.
         """
 
     def shows_rows(self) -> bool:
-        """Whether readers see rows of this run in the table now, whatever was done to it since."""
+        """Whether the output has rows of this run now, even if it was changed after publishing."""
 
     def holds(self, published: Published) -> bool:
-        """Tell whether what this run published earlier is still there: the table is asked, not the record."""
+        """Whether the output still has what this run published."""
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Tell whether what this run has published is what it would publish, as far as these columns tell."""
+        """Whether the published rows equal the staged rows in these columns."""
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Give the rows that this run would publish."""
+        """Return the staged rows of this run."""
 
     def read(self, published: Published) -> DataFrame:
-        """Give the rows that this run published, and no others."""
+        """Return the rows that this run published, without the rows of other runs."""
 
 
 def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Sink:
-    """Give the sink of an output.
+    """Return the sink of an output.
 
     Args:
         spark: the session that publishes.
         config: the deployment's output.
-        run_id: the run.
-        run_id_column: name of the column that holds the run id.
-        part: which part of the run's result goes there.
+        run_id: id of the run.
+        run_id_column: name of the column with the run id.
+        part: the part of the run's result, ``predictions`` or ``quarantine``.
 
     Raises:
-        ConfigError: no location is given, or it is on a store that cannot be written.
+        ConfigError: there is no location, or sparkscore cannot write to it.
     """
     target = target_of(config, run_id, run_id_column, part)
     return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)
 
 
 def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
-    """Say where an output goes, which needs no Spark; arguments and errors are those of `open_sink`."""
+    """Return the target of an output without Spark; arguments and errors are those of `open_sink`."""
     if not config.location:
         raise ConfigError(
             code=ErrorCode.OUTPUT_MISSING,

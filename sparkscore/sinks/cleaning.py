@@ -1,4 +1,4 @@
-"""Remove the stages that dead runs have left, as `sparkscore clean` does (driver)."""
+"""Remove the stages of runs that ended without removing them, for `sparkscore clean` (driver)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from sparkscore.stage.surroundings import open_store
 
 @dataclass(frozen=True)
 class Removed:
-    """A stage that was removed."""
+    """A stage that was removed, with its size."""
 
     path: Path
     size_bytes: int
 
 
 def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
-    """Remove the stages of dead runs from a folder of stages; those of living and of held runs are left alone.
+    """Remove the stages of dead runs from a folder of stages. Stages of running and of held runs stay.
 
     Args:
-        holder: the folder, in which other things may lie.
-        is_dry: only look.
+        holder: the folder; it may also have other files.
+        is_dry: whether to only return the stages that would be removed.
 
     Raises:
-        SinkError: something cannot be listed or removed.
+        SinkError: files cannot be listed or removed.
     """
     try:
         removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]
@@ -55,7 +55,7 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
         if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
         return
-    # A living run holds the lock; a run that is taken up meanwhile waits for nothing, it is refused.
+    # A running run holds the lock. A run that is resumed at this moment does not wait for the lock, it raises an error.
     with suppress(ConfigError), RunLock(lock, name):
         remove_litter(lock)
         if is_stage(stage) and not is_held_in(stage):
@@ -65,14 +65,14 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
 
 
 def _runs_in(holder: Path) -> list[str]:
-    """Name the runs that have a stage or a lock in a folder, which may be a folder of the user's with other things."""
+    """Return the ids of the runs that have a stage or a lock in a folder, which may also have files of the user."""
     entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
     found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}
     return sorted(run for run in found if run is not None)
 
 
 def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
-    """Return the run whose stage, lock or litter an entry is."""
+    """Return the id of the run that an entry of the folder belongs to, or None if it is not sparkscore's."""
     path = holder / entry.name
     if entry.kind is Kind.FOLDER:
         return entry.name if is_stage(path) or (is_ours and is_empty(path)) else None

@@ -1,4 +1,4 @@
-"""Publish into a Delta table: Spark reads the stage and commits it once (driver)."""
+"""Publish into a Delta table: Spark reads the staged files and commits them once (driver)."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from sparkscore.stage import StagedFile
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
-# Source: the conflicts of https://docs.delta.io/latest/concurrency-control.html that are over when the other commit is.
+# Source: https://docs.delta.io/latest/concurrency-control.html, the conflicts that a second try can resolve.
 _CURED_BY_A_RETRY = re.compile(
     "DELTA_(PROTOCOL_CHANGED|METADATA_CHANGED|CONCURRENT_WRITE|CONCURRENT_APPEND|PATH_EXISTS)"
     "|(ProtocolChanged|MetadataChanged|ConcurrentWrite|ConcurrentAppend)Exception"
 )
 _TRIES = 5
 _PAUSE_S = 0.5
-# Source: Delta without column mapping refuses these in column names.
+# Source: Delta without column mapping does not allow these in column names.
 _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
 
 class DeltaSink:
     """A Delta table by path.
 
-    The commit carries ``txnAppId`` and ``txnVersion``, so that Delta skips it if it has landed before, and the run in
-    its ``userMetadata``, which is the proof that is read back from the history.
+    The commit has ``txnAppId`` and ``txnVersion``, so that Delta skips it if it was made before. It also has the run id
+    in ``userMetadata``, by which the commit is found in the table's history.
     """
 
     format = "delta"
@@ -65,21 +65,21 @@ class DeltaSink:
 
     @property
     def target(self) -> Target:
-        """Where the result goes and how."""
+        """The location and the settings of the output."""
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Refuse anything but a Delta table, and that one too in mode ``error``."""
+        """Check that the output does not exist, or is a Delta table and the mode allows it."""
         foreign = [] if is_retried else self._target.entries()
         if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
             raise run_exists(self._target)
         check_writable(self._target, self._target.path / _LOG)
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Refuse column names that Delta cannot store, and columns that differ from an existing table's."""
+        """Check that Delta can store the column names, and that the columns match an existing table."""
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
-        # Also for a table that is not there yet: what the session forbids is said before anything is scored.
+        # Also for a new table, so that a setting that cannot be changed is reported before anything is scored.
         with pinned_settings(self._spark, for_writing=True):
             if not self._exists():
                 return
@@ -88,7 +88,7 @@ class DeltaSink:
             self._rules().check(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Refuse rows that break a NOT NULL, a CHECK or another rule of the table."""
+        """Check that rows break no NOT NULL, CHECK or other rule of the table."""
         if self._exists():
             with pinned_settings(self._spark):
                 self._rules().check_rows(rows, schema)
@@ -98,20 +98,20 @@ class DeltaSink:
         return TableRules(self._spark, self._target, detail or Row())
 
     def columns_without_null(self) -> list[str]:
-        """Name the columns of the table that are NOT NULL."""
+        """Return the columns of the table that are NOT NULL."""
         if not self._exists():
             return []
         existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
         return [field.name for field in existing if not field.nullable]
 
     def check_again(self, schema: StructType) -> None:
-        """Refuse a table, or other columns, that came since."""
+        """Check that no table was created and that no columns changed since the first checks."""
         with nothing_published(self._target.run_id):
             self._refuse_what_is_there("a Delta table that came while the run was scoring", self._foreign())
             self.check_schema(schema)
 
     def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
-        """Refuse what the mode does not take, and tell whether there is a table."""
+        """Return whether there is a table; raise an error if the mode does not allow it, or if other files exist."""
         if self._exists():
             if self._target.mode == "error":
                 raise output_exists(self._target, what)
@@ -121,17 +121,20 @@ class DeltaSink:
         return False
 
     def _foreign(self) -> list[str]:
-        """Name what is no part of a table: another run's first commit has files, and a log without a commit yet."""
+        """Return the files at the output that are not part of a table.
+
+        A log without a commit, and data files beside it, may be the first commit of another run at this moment.
+        """
         entries = self._target.entries()
         return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
-        """Append or overwrite in one commit, then find that commit in the history and compare its rows.
+        """Append or overwrite in one commit, then find the commit in the history and compare its number of rows.
 
-        What another commit at the same moment has refused is tried again, after the same checks.
+        If a concurrent commit causes a conflict, the commit is tried again after the same checks.
         """
         for tries_left in reversed(range(_TRIES)):
-            # Asked before the checks: where there was no table, none may be there at the commit.
+            # Before the checks: if there is no table now, the commit must create it and not write to one that appears.
             is_first = not self._exists()
             self.check_again(staged.schema)
             if is_first:
@@ -141,16 +144,16 @@ class DeltaSink:
                     self._writer(staged, is_first=is_first).save(str(self._target.path))
                 break
             except SPARK_ERRORS as error:
-                # The answer may be lost and the commit made: the table is asked.
+                # The commit may have succeeded although the answer was lost. The table's history tells.
                 if self.landed(staged.schema) is not None:
                     break
                 if not tries_left or not self._is_cured_by_a_retry(error, is_first=is_first):
                     raise self._publish_failed(error) from error
-                time.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not meet again
+                time.sleep(_PAUSE_S * random.random())  # noqa: S311 - not cryptographic: it avoids the next conflict
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Whether another commit came first, and this one does not replace rows that it has not seen."""
+        """Whether a concurrent commit caused the error, and a retry would not overwrite that commit's rows."""
         is_conflict = _CURED_BY_A_RETRY.search(f"{condition_of(error)} {type(error).__name__} {error}") is not None
         return is_conflict and (is_first or self._target.mode != "overwrite")
 
@@ -165,18 +168,18 @@ class DeltaSink:
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Give this run's rows of the version that it committed."""
+        """Return this run's rows in the version that it committed."""
         table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)})
         return table.load(str(self._target.path)).where(column(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Compare the rows by Spark."""
+        """Compare the published and the staged rows with Spark."""
         with pinned_settings(self._spark):
             there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
             return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Read the staged files."""
+        """Return the rows of the staged files."""
         files = [spark_path(staged.stage / file.path) for file in staged.files if file.rows]
         if not files:
             return self._spark.createDataFrame([], staged.schema)
@@ -193,8 +196,8 @@ class DeltaSink:
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Find this run's commit in the table's history."""
-        del files  # the commit names its run
+        """Return what this run committed, from the table's history, or None if it has no commit there."""
+        del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
         if not commits:
             return None
@@ -213,11 +216,11 @@ class DeltaSink:
             raise self._unreadable(error) from error
 
     def holds(self, published: Published) -> bool:
-        """Tell whether the table still has this run's commit."""
+        """Whether the table's history still has this run's commit."""
         return self._exists() and any(row["version"] == published.version for row in self._commits())
 
     def _commits(self) -> list[Row]:
-        """Find this run's commits in the table's history."""
+        """Return this run's commits in the table's history."""
         try:
             with pinned_settings(self._spark):
                 history = describe(self._spark, "HISTORY", str(self._target.path))
@@ -236,7 +239,11 @@ class DeltaSink:
         )
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Read this run's commit back from the table's history."""
+        """Return this run's commit from the table's history, after comparing its number of rows.
+
+        Raises:
+            SinkError: code ``PUBLISH_UNPROVEN``.
+        """
         ours = self._commits()
         rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
         if len(ours) != 1 or rows != staged.row_count:
@@ -246,18 +253,18 @@ class DeltaSink:
                 got=f"{len(ours)} commits" if len(ours) != 1 else f"{rows} rows",
                 expected=f"one commit of {staged.row_count} rows",
                 state="The table may hold this run's rows.",
-                next_step="Look at DESCRIBE HISTORY and restore the version before if need be.",
+                next_step="Look at DESCRIBE HISTORY, and restore the version before if necessary.",
             )
         return Published(int(ours[0]["version"]), rows, staged.schema)
 
     def _exists(self) -> bool:
-        """Tell whether there is a table; a first commit that failed leaves a log without any."""
+        """Whether there is a table. A first commit that failed leaves a log folder without commits."""
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: Path) -> None:
-        """Note before the first commit that nothing was there; what came meanwhile is refused, and stays.
+        """Check before the first commit that the output has no other files, and note that in the stage.
 
-        A first commit that fails leaves files which no log names. They stay as well: Delta passes over them.
+        If the first commit fails, it leaves files that no log contains. They stay, because Delta ignores them.
         """
         if self._exists() or first_commit_began(stage, self._target):
             return
@@ -306,17 +313,17 @@ def _refuse_names(schema: StructType, origins: Origins) -> None:
     )
 
 
-def _all_names(kind: DataType) -> Iterator[str]:
-    """Name all columns and the fields inside them."""
-    if isinstance(kind, StructType):
-        for field in kind:
+def _all_names(spark_type: DataType) -> Iterator[str]:
+    """Return the names of all fields of a type, nested ones included."""
+    if isinstance(spark_type, StructType):
+        for field in spark_type:
             yield field.name
             yield from _all_names(field.dataType)
-    elif isinstance(kind, ArrayType):
-        yield from _all_names(kind.elementType)
-    elif isinstance(kind, MapType):
-        yield from _all_names(kind.keyType)
-        yield from _all_names(kind.valueType)
+    elif isinstance(spark_type, ArrayType):
+        yield from _all_names(spark_type.elementType)
+    elif isinstance(spark_type, MapType):
+        yield from _all_names(spark_type.keyType)
+        yield from _all_names(spark_type.valueType)
 
 
 def _run_of(user_metadata: str | None) -> object:

@@ -1,4 +1,4 @@
-"""Read from a Delta table's log what no statement tells: the properties of its columns (driver)."""
+"""Read the properties of a Delta table's columns from its log, because no SQL statement returns them (driver)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _DIGITS: Final = 20
 
 
 def read_columns(log: Path) -> list[dict[str, Any]]:
-    """Give the columns of a table's newest version as its log has them, with their properties.
+    """Return the columns of a table's newest version in the form of its log, with their properties.
 
     Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Change Metadata' and 'Schema Serialization
     Format'.
 
     Returns:
-        the columns; none where the log cannot be read in this way, such as one that a catalog keeps in part.
+        the columns, or an empty list if the log cannot be read, for example because a catalog keeps a part of it.
     """
     try:
         for file in sorted(_files(log), key=_newest_first):
@@ -48,7 +48,7 @@ def _newest_first(file: Path) -> tuple[int, bool]:
 
 def _in_commit(file: Path) -> Mapping[str, Any] | None:
     with file.open(encoding="utf-8") as lines:
-        # A line is an action, which begins with its name.
+        # Each line is an action and begins with its name.
         found = [json.loads(line)[_METADATA] for line in lines if _METADATA in line[:_DIGITS]]
     return found[-1] if found else None
 

@@ -1,4 +1,4 @@
-"""Refuse what a Delta table's own rules would refuse at the commit, as early as it can be known (driver)."""
+"""Check a Delta table's rules before scoring, so that its commit does not fail because of them (driver)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LAST_WRITER_VERSION = 7
 
 @dataclass(frozen=True)
 class TableRules:
-    """What a table asks of those who write to it.
+    """The rules of a Delta table for everyone who writes to it.
 
     Attributes:
         spark: the session.
-        target: the table's place, and who writes.
-        detail: what ``DESCRIBE DETAIL`` tells.
+        target: the output, with the table's path.
+        detail: the row of ``DESCRIBE DETAIL``.
     """
 
     spark: SparkSession
@@ -52,10 +52,10 @@ class TableRules:
         return rules_of(self._columns, self.detail["properties"] or {})
 
     def check(self, schema: StructType) -> None:
-        """Refuse what no row can change. Needs pinned settings.
+        """Check all that does not depend on rows. Must be called with pinned settings.
 
         Raises:
-            SinkError: the table takes no such write, or this Delta cannot write to it.
+            SinkError: the table does not allow this write, or the installed Delta cannot write to it.
         """
         check_same_partitioning(self.target, list(self.detail["partitionColumns"]))
         self._check_mode()
@@ -64,14 +64,15 @@ class TableRules:
         self._check_conditions(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Refuse rows that break a rule. Needs pinned settings.
+        """Check that rows break no rule. Must be called with pinned settings.
 
         Args:
-            rows: gives them, with all of the result's columns or with those whose values are known.
-            schema: the result's columns.
+            rows: function that returns the rows, with all columns of the result or with those whose values are known.
+            schema: the columns of the result.
 
         Raises:
-            SinkSchemaError: with the rules, the numbers of rows, and what ends the first of the rules.
+            SinkSchemaError: rows break rules; the message has the rules, the number of rows, and the SQL statement that
+                removes the first rule.
         """
         if not self._of_rows:
             return
@@ -112,7 +113,7 @@ class TableRules:
             )
 
     def _check_features(self) -> None:
-        """Refuse a table of a later Delta; a platform that does not say what it can write says so at the commit."""
+        """Check that the installed Delta supports the table's features; if they are unknown, the commit fails."""
         supported = supported_features(self.spark)
         if supported is None:
             return
@@ -123,7 +124,7 @@ class TableRules:
                 code=ErrorCode.OUTPUT_FEATURES,
                 what=f"the Delta table '{self.target.path}'",
                 got=f"table features {names(missing)}" if missing else f"version {version} of the writer's protocol",
-                expected="what the installed Delta can write",
+                expected="features that the installed Delta can write",
                 next_step="Install a newer delta-spark, or name another --output.",
             )
 
@@ -139,7 +140,7 @@ class TableRules:
             )
 
     def _check_conditions(self, schema: StructType) -> None:
-        """Refuse a rule that fails for every row, since it cannot be evaluated over the result's columns."""
+        """Check that each rule can be evaluated for the columns of the result."""
         if not self._of_rows:
             return
         result = self.spark.createDataFrame([], schema)
@@ -151,7 +152,7 @@ class TableRules:
                 what=f"the table '{self.target.path}' has a rule that Spark cannot evaluate for the result",
                 got="; ".join(rule.name for rule in wrong),
                 expected="conditions over columns of the result, with functions that this session has",
-                next_step=f"Register what it needs in the session{ending}.",
+                next_step=f"Register the functions that it needs in the session{ending}.",
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Where the columns of a result come from, so that advice about them names what can be set (driver)."""
+"""Record the origin of the columns of a result, so that errors can say which setting changes them (driver)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NO_SIGN: Final = re.compile(r"\W+", re.ASCII)
 
 @dataclass(frozen=True)
 class Origins:
-    """The columns of a result, before any renaming.
+    """The columns of a result with their names before ``columns`` renamed them.
 
     Attributes:
-        carried: names of input columns by the names that they have in the result.
-        added: names of predictions and lineage columns, in the same way.
-        renamed: what the deployment says under ``columns``.
+        carried: names of input columns, by their names in the result.
+        added: names of predictions and lineage columns, by their names in the result.
+        renamed: the deployment's ``columns``.
     """
 
     carried: Mapping[str, str] = field(default_factory=dict)
@@ -30,7 +30,12 @@ class Origins:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
-        """Write the line that gives columns names of letters, digits and underscores, which none of the others has."""
+        """Return the line of a deployment that renames columns to valid names.
+
+        Args:
+            wrong: columns with characters that the output cannot store.
+            taken: names of all columns; the new names differ from them.
+        """
         before, names = {**self.added, **self.carried}, list(taken)
         lines = dict(self.renamed)
         for name in wrong:
@@ -39,10 +44,10 @@ class Origins:
         return renaming_line(lines)
 
     def typing(self, types: Mapping[str, str]) -> list[str]:
-        """Say where the types of columns are set, and to what.
+        """Return advice on how to declare the types of columns.
 
         Args:
-            types: the wanted types by the names of the result.
+            types: the wanted types, by the columns' names in the result.
         """
         advice = []
         if carried := [f"{_ddl_name(self.carried[name])} {types[name]}" for name in types if name in self.carried]:
@@ -57,7 +62,11 @@ NO_ORIGINS: Final = Origins()
 
 
 def renaming_line(names: Mapping[str, str]) -> str:
-    """Write the key ``columns`` as a deployment has it."""
+    """Return the key ``columns`` as a line of a deployment.
+
+    Args:
+        names: the new names by the old names.
+    """
     return f"columns: {{{', '.join(f'{yaml_text(old)}: {yaml_text(new)}' for old, new in names.items())}}}"
 
 

@@ -1,4 +1,4 @@
-"""Refuse a stage and an output that lie in each other (driver)."""
+"""Check that the stage and the output are not inside each other (driver)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from sparkscore.errors import ConfigError
 
 
 def refuse_overlap(stage: Path, output: Path) -> None:
-    """Refuse a stage that is an output, holds one, or lies in one where readers would see it."""
-    stage, place_of_output = Path(os.path.realpath(stage)), Path(os.path.realpath(output))
-    for place in (place_of_output, place_of_output.with_name(f"{place_of_output.name}_quarantine")):
-        inside = stage.relative_to(place).parts if stage.is_relative_to(place) else None
+    """Raise an error if the stage is an output, contains an output, or is inside an output where readers see it.
+
+    The outputs are the result and its quarantine.
+
+    Raises:
+        ConfigError: code ``STAGE_OVERLAP``.
+    """
+    stage, result = Path(os.path.realpath(stage)), Path(os.path.realpath(output))
+    for table in (result, result.with_name(f"{result.name}_quarantine")):
+        inside = stage.relative_to(table).parts if stage.is_relative_to(table) else None
         is_hidden = inside is not None and any(part.startswith(("_", ".")) for part in inside)
-        if (inside is not None and not is_hidden) or place.is_relative_to(stage):
+        if (inside is not None and not is_hidden) or table.is_relative_to(stage):
             raise ConfigError(
                 code=ErrorCode.STAGE_OVERLAP,
-                what=f"stage '{stage}' and output '{place}' lie in each other",
-                expected="places apart from each other",
-                next_step="Leave 'output.stage' out, or name a folder elsewhere on the output's file system.",
+                what=f"stage '{stage}' and output '{table}' are inside each other",
+                expected="folders that are not inside each other",
+                next_step="Remove 'output.stage', or set another folder on the output's file system.",
             )

@@ -1,4 +1,4 @@
-"""Publish into a folder of Parquet files: the staged files are moved into place by one rename (driver)."""
+"""Publish into a folder of Parquet files: one rename makes the staged files visible (driver)."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
 
-# Types whose text in a folder's name every reader takes back to the same value.
+# Types whose text in a folder's name every reader converts back to the same value.
 _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 class ParquetSink:
-    """A folder of Parquet files: ``<target>/run_id=<id>/…``, a folder for each run.
+    """A folder of Parquet files with a folder for each run: ``<target>/run_id=<id>/…``.
 
-    Spark's own writer never points at the target: after a killed driver its next append would show the dead run's rows
-    as well. One rename shows all rows of a run or none.
+    Spark's own writer is not used for the target: after a driver was killed, its next append would also make the rows
+    of the dead run visible. One rename shows all rows of a run or none.
     """
 
     format = "parquet"
@@ -69,11 +69,11 @@ class ParquetSink:
 
     @property
     def target(self) -> Target:
-        """Where the result goes and how."""
+        """The location and the settings of the output."""
         return self._target
 
-    def check_target(self, *, is_retried: bool = False) -> None:  # noqa: ARG002 - a rename leaves nothing by halves
-        """Refuse an existing output in mode ``error``, and files that runs did not write in mode ``append``."""
+    def check_target(self, *, is_retried: bool = False) -> None:  # noqa: ARG002 - one rename leaves no half
+        """Check that the mode allows the existing files: none in ``error``, only those of runs in ``append``."""
         self._recover()
         if self._run_folder.exists() and self._target.mode != "error":
             raise run_exists(self._target)
@@ -81,14 +81,14 @@ class ParquetSink:
         check_writable(self._target)
 
     def columns_without_null(self) -> list[str]:
-        """Name no columns: those of the files all take NULL."""
+        """Return no columns, because all columns of Parquet files allow NULL."""
         return []
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Refuse no rows: files have no rules."""
+        """Do nothing, because files have no rules."""
 
     def check_again(self, schema: StructType) -> None:
-        """Refuse what came since; under the output's lock it stays refused or true until the rows are shown."""
+        """Repeat the checks. Under the output's lock, they stay true until the rows are published."""
         with nothing_published(self._target.run_id):
             self._refuse_what_is_there("files or folders that came while the run was scoring")
             self.check_schema(schema)
@@ -118,10 +118,12 @@ class ParquetSink:
             )
 
     def _refuse_foreign(self, entries: list[str]) -> None:
-        """Refuse to replace what sparkscore has not written: always what is no part of a table, such as code or models.
+        """Check that ``overwrite`` replaces only files that sparkscore wrote, or other table files with consent.
+
+        Files that cannot be part of a table, such as code or models, are never replaced.
 
         Raises:
-            SinkConflictError: it is there, and nobody has consented.
+            SinkConflictError: there are other files, and the deployment does not have ``replace: foreign``.
         """
         foreign = [name for name in entries if not self._is_own(name)]
         precious = [name for name in foreign if not _is_of_a_table(self._target.path / name)]
@@ -131,8 +133,8 @@ class ParquetSink:
         raise SinkConflictError(
             code=ErrorCode.OUTPUT_FOREIGN_FILES,
             what=f"output '{self._target.path}'",
-            got=f"{names(precious or foreign)}, which no run of sparkscore's has listed as its own",
-            expected="what earlier runs have published, which 'overwrite' replaces",
+            got=f"{names(precious or foreign)}, which no run of sparkscore has listed as its own",
+            expected="files of earlier runs, which 'overwrite' replaces",
             next_step="Name another --output, or move those files away." if precious else consent,
         )
 
@@ -140,7 +142,7 @@ class ParquetSink:
         return name.startswith(f"{self._target.run_id_column}=") and is_of_a_run(self._target.path / name)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Find this run's folder, which is there with all its rows or not at all."""
+        """Return what this run published, or None if its folder does not exist; a folder always has all rows."""
         self._recover()
         if not self._run_folder.is_dir():
             return None
@@ -157,36 +159,36 @@ class ParquetSink:
         return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
-        """Whether readers see rows of this run: its folder has them all, or is not there."""
+        """Whether readers see rows of this run; its folder has all rows or does not exist."""
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
-        """Whether the folder of this run has its files, or, where these are not certain, files of sparkscore's."""
+        """Whether the folder of this run has the given files, or any files of sparkscore if none are given."""
         found = {path.name for path in self._run_folder.rglob("*.parquet")}
         if files:
             return {Path(file.path).name for file in files} <= found
         return is_of_a_run(self._run_folder) or any(map(is_result_file, found))
 
     def holds(self, published: Published) -> bool:
-        """Tell whether the folder of this run is still there."""
+        """Whether the folder of this run still exists."""
         return published.version == self._run_folder.name and self._run_folder.is_dir()
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Refuse partition columns of other than simple types, and columns that differ from earlier runs'."""
+        """Check that partition columns have simple types, and that the columns match those of earlier runs."""
         for name in self._target.partition_by:
-            kind = schema[name].dataType
+            spark_type = schema[name].dataType
             if name == self._target.run_id_column:
                 raise SinkSchemaError(
                     code=ErrorCode.OUTPUT_PARTITION_RUN,
                     what=f"partition column '{name}'",
-                    got="the run id, which is every run's own folder already",
-                    next_step="Leave it out of 'output.partition_by'.",
+                    got="the run id, by which the folders of runs are partitioned already",
+                    next_step="Remove it from 'output.partition_by'.",
                 )
-            if not isinstance(kind, _PARTITION_TYPES):
+            if not isinstance(spark_type, _PARTITION_TYPES):
                 raise SinkSchemaError(
                     code=ErrorCode.OUTPUT_PARTITION_TYPE,
                     what=f"partition column '{name}'",
-                    got=kind.simpleString(),
+                    got=spark_type.simpleString(),
                     expected="text, an integer, a boolean or a date",
                     next_step="Partition by another column, or use --output-format delta.",
                 )
@@ -201,11 +203,11 @@ class ParquetSink:
         check_same_columns(self._target, existing, columns_of(StructType(ours)), origins)
 
     def publish(self, staged: StagedResult) -> Published:
-        """Gather the staged files in one folder and rename it to the run's folder."""
+        """Link the staged files into one folder, and rename that folder to the run's folder."""
         stage, gathered = open_store(staged.stage), staged.stage / f"{PUBLISHED}{self._target.part}"
         try:
             known = known_in(stage)
-            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # of an attempt that died here
+            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # from a driver that died here
             stage.drop(gathered.name)
             stage.make(gathered.name)
             for file in staged.files:
@@ -220,7 +222,7 @@ class ParquetSink:
                 check_turn()
                 self._replaced = self._show(gathered, staged.stage)
         except OSError as error:
-            # A store may lose the answer to a rename that it made: then the folder of the run is there, and ours.
+            # A store may lose the answer to a successful rename. Then the run's folder exists and has this run's files.
             if stage.find(gathered.name) is not None or not self._run_folder.is_dir():
                 raise SinkError(
                     code=ErrorCode.PUBLISH_FAILED,
@@ -232,57 +234,61 @@ class ParquetSink:
         return self._proof(staged)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:  # noqa: ARG002
-        """Compare the rows of the files."""
+        """Compare the rows of the published and the staged files."""
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
         return there == _count_rows((staged.stage / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Read the staged files, those of each task attempt with the partitions that their folders name."""
+        """Return the rows of the staged files, with the partition values from the folders of each task attempt."""
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)
         attempts = groupby(staged.files, key=lambda file: attempt_of(file.path))
         for attempt, files in attempts:
-            place = {"basePath": spark_path(staged.stage / attempt)}
+            base = {"basePath": spark_path(staged.stage / attempt)}
             paths = [spark_path(staged.stage / file.path) for file in files]
-            rows = rows.unionByName(read_from(self._spark, "parquet", place).schema(stored).load(paths))
+            rows = rows.unionByName(read_from(self._spark, "parquet", base).schema(stored).load(paths))
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
             *map(column, staged.schema.names)
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Give this run's rows. Types come from the run, so that partition columns keep theirs."""
+        """Return this run's rows, with the types of the run, so that partition columns keep their types."""
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))
 
     def _show(self, gathered: Path, stage: Path) -> Path | None:
-        """Show the gathered files; give the folder to which others' files were moved, if there were any."""
+        """Make the gathered files visible; return the folder with files of others that were moved, or None."""
         open_store(self._target.path).make()
-        disk, (source, run_folder) = open_common(gathered, self._run_folder)
+        disk, (unpublished, run_folder) = open_common(gathered, self._run_folder)
         if self._target.mode != "overwrite":
-            disk.rename(source, run_folder)
+            disk.rename(unpublished, run_folder)
             return None
         self._recover()
         refuse_rival(self._target.path, self._run_folder.name)
         entries = self._target.entries()
         self._refuse_foreign(entries)
-        lock, show = stage.with_name(lock_of(stage.name)), partial(disk.rename, source, run_folder)
+        lock, show = stage.with_name(lock_of(stage.name)), partial(disk.rename, unpublished, run_folder)
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Take up what a driver has left that died while it replaced rows, also this run's own."""
+        """Complete or undo the replacement of rows that a dead driver has begun, also one of this run."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:
             raise SinkError(
                 code=ErrorCode.OUTPUT_UNRECOVERED,
-                what=f"the output '{self._target.path}', whose rows a driver that died was replacing",
+                what=f"the output '{self._target.path}', whose rows a driver was replacing when it died",
                 got=error.strerror or type(error).__name__,
                 state="Its rows are there or in its folder '_replaced_by_…'.",
                 next_step="Correct the cause and run 'sparkscore clean'.",
             ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Count the published rows from the files' footers."""
+        """Return what was published, after comparing the number of rows in the files' footers.
+
+        Raises:
+            SinkError: code ``PUBLISH_UNPROVEN``.
+        """
         rows = self._rows()
         if rows != staged.row_count:
             raise SinkError(
@@ -305,7 +311,7 @@ class ParquetSink:
                 code=ErrorCode.TABLE_UNREADABLE,
                 what=f"the published folder '{self._run_folder}'",
                 got=error.strerror or type(error).__name__,
-                state="It is there; how many rows it has could not be read.",
+                state="It exists, but its number of rows could not be read.",
                 next_step="Correct the cause and run the same run id again.",
             ) from error
 

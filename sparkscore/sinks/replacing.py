@@ -1,8 +1,8 @@
-"""Replace the rows in a folder of Parquet files, so that a crash at any point loses neither old nor new (driver).
+"""Replace the rows in a folder of Parquet files without losing rows if the driver crashes (driver).
 
-What is there moves into the folder ``_replaced_by_<run>`` beside it, which readers pass over, with a journal; then the
-new rows are shown, then the files that sparkscore wrote are removed. Whoever comes next finds the journal and goes on:
-forward where the new rows are shown, otherwise back.
+Old files are moved into the folder ``_replaced_by_<run>``, which readers ignore, with a journal. Then the new rows are
+made visible, then the old files that sparkscore wrote are removed. After a crash, the next run or ``sparkscore clean``
+finds the journal. If the new rows are visible, it removes the old files; otherwise it moves them back.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
 def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
-    """Write the list of the files in a folder that is about to be published, and the types of its partition columns.
+    """Write the list of files into a folder before it is published, with the types of the partition columns.
 
-    The names of folders do not tell whether ``day=7`` is a number or a text.
+    The types are needed because a folder's name such as ``day=7`` does not tell whether the value is a number or a
+    text. A full disk does not stop the publishing: the list is skipped, and a later run can replace these files only
+    with ``output.replace: foreign``.
 
-    A full disk does not stop here what is about to be published: without the list a later run that replaces this one
-    needs consent.
+    Args:
+        folder: the folder.
+        partitions: the types of the partition columns.
     """
     store = open_store(folder)
     files = {name: size for name, size in _files_below(store) if name.endswith(".parquet")}
@@ -57,16 +60,16 @@ def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
 
 
 def is_of_a_run(folder: Path) -> bool:
-    """Tell whether sparkscore has published a folder, and has left the list of its files there."""
+    """Whether sparkscore has published a folder, which then contains a list of its files."""
     store = open_store(folder)
-    place = store.find()
-    return place is not None and place.kind is Kind.FOLDER and _listed(store) is not None
+    entry = store.find()
+    return entry is not None and entry.kind is Kind.FOLDER and _listed(store) is not None
 
 
 def partition_types(folder: Path) -> dict[str, str]:
-    """Give the types of the partition columns in a run's folder; none where an earlier version wrote it."""
+    """Return the types of the partition columns in a run's folder; folders of earlier versions have none."""
     found = (_read(open_store(folder), FILES) or {}).get("partitions")
-    return {str(name): str(kind) for name, kind in found.items()} if isinstance(found, dict) else {}
+    return {str(name): str(type_name) for name, type_name in found.items()} if isinstance(found, dict) else {}
 
 
 def _listed(store: Store) -> dict[str, Any] | None:
@@ -84,21 +87,21 @@ def _read(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, show: Callable[[], None]) -> Path | None:
-    """Move what is there aside, show the new rows, and remove the files of earlier runs.
+    """Move old files into another folder, make the new rows visible, and remove the old files of sparkscore.
 
     Args:
         target: folder of the table.
-        entries: names of what is replaced.
-        shown: folder of the run, which is there as soon as its rows are.
-        lock: the run's lock, by which others see that it is at work.
-        show: makes the run's folder appear in one step.
+        entries: names of the files and folders that are replaced.
+        shown: the run's folder, which exists as soon as the new rows are visible.
+        lock: the run's lock, by which other drivers see that the run is still running.
+        show: function that makes the run's folder visible in one step.
 
     Returns:
-        the folder that holds what sparkscore has not written; None where there was nothing of that kind.
+        the folder with the old files that sparkscore did not write, or None if there were none.
 
     Raises:
         SinkConflictError: another run is replacing the same rows.
-        OSError: it did not work; the old rows are back.
+        OSError: it failed, and the old rows were moved back.
     """
     store = open_store(target)
     aside = _new_aside(store, shown.name.partition("=")[2])
@@ -108,7 +111,7 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         for name in entries:
             store.rename(name, f"{aside}/{name}")
         show()
-    # An interrupt as well: the readers' rows come before everything.
+    # Also for interrupts, because readers must get the old rows back.
     except BaseException:
         _settle(store, aside)
         raise
@@ -129,20 +132,20 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Take up what drivers have left that died while they replaced rows.
+    """Complete or undo replacements of rows that dead drivers have begun.
 
     Args:
         target: folder of the table.
-        own: name of the caller's own run folder, whose journal is taken up although the run is at work.
-        is_dry: only look.
+        own: name of the caller's run folder, whose replacement is completed or undone although the run is running.
+        is_dry: whether to only return the folders.
 
     Returns:
-        the folders that were taken up.
+        the folders with the old files of these replacements.
 
     Raises:
-        OSError: it did not work.
+        OSError: files cannot be read, moved or removed.
     """
-    taken_up, store = [], open_store(target)
+    found, store = [], open_store(target)
     for aside in _asides(store):
         journal = _journal_in(store, aside)
         if journal is None:
@@ -150,10 +153,10 @@ def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> li
                 clear(store, _is_litter, aside)
                 store.drop(aside)
         elif journal["shown"] == own or not is_held(Path(journal["lock"])):
-            taken_up.append(target / aside)
+            found.append(target / aside)
             if not is_dry:
                 _settle(store, aside)
-    return taken_up
+    return found
 
 
 def _is_litter(name: str) -> bool:
@@ -161,10 +164,14 @@ def _is_litter(name: str) -> bool:
 
 
 def refuse_rival(target: Path, own: str) -> None:
-    """Refuse to replace rows that another run is replacing.
+    """Check that no other run is replacing the same rows.
+
+    Args:
+        target: folder of the table.
+        own: name of the caller's run folder.
 
     Raises:
-        SinkConflictError: it is at work.
+        SinkConflictError: another run is replacing them.
     """
     store = open_store(target)
     for aside in _asides(store):
@@ -180,10 +187,10 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Read the journal of a driver at work or dead; None where there is none, or a file of the user's of that name."""
-    found, place = _read(store, f"{aside}/{_JOURNAL}") or {}, store.find(aside)
+    """Return the journal in a folder of old files, or None if there is none or if it is a file of the user."""
+    found, entry = _read(store, f"{aside}/{_JOURNAL}") or {}, store.find(aside)
     shown, lock = found.get("shown"), found.get("lock")
-    if not isinstance(shown, str) or not isinstance(lock, str) or place is None or place.kind not in FOLDERS:
+    if not isinstance(shown, str) or not isinstance(lock, str) or entry is None or entry.kind not in FOLDERS:
         return None
     run_id = shown.partition("=")[2]
     is_ours = run_id and re.fullmatch(rf"{re.escape(ASIDE + run_id)}(-[0-9]+)?", aside) and "/" not in shown
@@ -191,7 +198,11 @@ def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
 
 
 def _settle(store: Store, aside: str) -> Path | None:
-    """Go on where the new rows are shown, else put the old ones back; return the folder if others' files stay in it."""
+    """Remove the old files if the new rows are visible, else move the old files back.
+
+    Returns:
+        the folder if files of others stay in it, else None.
+    """
     journal = _journal_in(store, aside)
     inside = [(entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(aside)]
     shown = store.find(journal["shown"]) if journal is not None else None
@@ -211,9 +222,9 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove the files that sparkscore has listed in the folder of a run, as long as they are as it left them."""
-    place = Path(store.locate(folder))
-    files = _listed(open_store(place)) if is_of_a_run(place) else None
+    """Remove the files in the list of a run's folder if their sizes are unchanged, then the folder if it is empty."""
+    path = Path(store.locate(folder))
+    files = _listed(open_store(path)) if is_of_a_run(path) else None
     if files is None:
         return
     delete_listed(store, [name for name, size in files.items() if _is_same(store, f"{folder}/{name}", size)], folder)

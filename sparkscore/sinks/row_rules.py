@@ -1,4 +1,4 @@
-"""Find rows that a Delta table would refuse: NOT NULL, CHECK, lengths, generated columns (driver)."""
+"""Find rows that break a rule of a Delta table: NOT NULL, CHECK, lengths, generated columns (driver)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sparkscore.spark.schema import quoted
 
 _CHECKS: Final = "delta.constraints."
 _LENGTH: Final = re.compile(r"(?:var)?char\((\d+)\)")
-# Source: the names that Delta's own code gives to the properties of a column; its protocol has all but the length.
+# Source: names of column properties in Delta's code; its protocol describes all but the last.
 _GENERATED, _INVARIANT, _KIND = "delta.generationExpression", "delta.invariants", "__CHAR_VARCHAR_TYPE_STRING"
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """What a table says of each of its rows.
+    """A rule that each row of a table must follow.
 
     Attributes:
-        name: the rule, in words.
-        condition: in Spark SQL; a row for which it is NULL is refused, too.
-        change: what ends the rule, after ``ALTER TABLE``; empty where nothing does.
+        name: description of the rule for messages.
+        condition: Spark SQL expression that must be true; NULL breaks the rule.
+        change: SQL after ``ALTER TABLE`` that removes the rule; empty if no statement can.
     """
 
     name: str
@@ -36,11 +36,11 @@ class RowRule:
 
 
 def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
-    """Give the rules of a table.
+    """Return the rules of a table.
 
     Args:
-        columns: as the table's log has them.
-        properties: the table's.
+        columns: the columns in the form of the table's log.
+        properties: the table's properties.
     """
     rules = [
         RowRule(f"CHECK constraint '{key.removeprefix(_CHECKS)}'", condition, _drop(key.removeprefix(_CHECKS)))
@@ -51,12 +51,17 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Give the rules that name none of the columns whose values are not known yet."""
+    """Return the rules that can be evaluated already, without those that use columns with unknown values.
+
+    Args:
+        rules: the table's rules.
+        unknown: columns whose values are not known yet.
+    """
     return [rule for rule in rules if not any(_may_name(rule.condition, name) for name in unknown)]
 
 
 def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRule, int]]:
-    """Count the rows that break a rule, in one job."""
+    """Return the rules that rows break, each with the number of rows, counted in one Spark job."""
     if not rules:
         return []
     broken = (count_if(~coalesce(expr(rule.condition), lit(False))) for rule in rules)
@@ -65,7 +70,7 @@ def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRul
 
 
 def is_valid(rows: DataFrame, rule: RowRule) -> bool:
-    """Whether a rule can be evaluated over these columns; no row is read."""
+    """Whether a rule can be evaluated for the columns of a frame; no row is read."""
     try:
         return bool(rows.where(rule.condition).columns)
     except SPARK_ERRORS:
@@ -73,7 +78,7 @@ def is_valid(rows: DataFrame, rule: RowRule) -> bool:
 
 
 def is_identity_without_values(column: Mapping[str, Any]) -> bool:
-    """Whether the table numbers a column's rows itself and takes no values."""
+    """Whether a column is ``GENERATED ALWAYS AS IDENTITY``, so that only Delta can fill it."""
     return column["metadata"].get("delta.identity.allowExplicitInsert") is False
 
 
@@ -81,7 +86,7 @@ def _rules_of_column(column: Mapping[str, Any], parents: tuple[str, ...]) -> Ite
     path = (*parents, quoted(column["name"]))
     name, kind, about = ".".join(path), column["type"], column["metadata"]
     if not column["nullable"]:
-        # A struct that is NULL as a whole may stand where a field of it may not be NULL.
+        # A NULL struct is allowed, even if a field of the struct must not be NULL.
         whole = "".join(f"{'.'.join(path[:end])} IS NULL OR " for end in range(1, len(path)))
         change = f"ALTER COLUMN {name} DROP NOT NULL"
         yield RowRule(f"column {name} NOT NULL", f"{whole}{name} IS NOT NULL", change)

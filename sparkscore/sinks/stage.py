@@ -1,4 +1,4 @@
-"""The stage: where a run's files wait until they are published, and what a dead driver leaves there (driver)."""
+"""Create, reopen and remove the stage, the folder of a run's files until they are published (driver)."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ logger = logging.getLogger("sparkscore")
 
 
 class Stage:
-    """The folder in which a run's files wait.
+    """The folder of a run's files until they are published.
 
     Attributes:
         path: the folder.
-        is_kept: whether it stays when the run ends.
-        is_taken_up: whether files of an earlier attempt may be in it.
+        is_kept: whether the folder stays when the run ends.
+        is_taken_up: whether the run is resumed, so that the folder may have files already.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
@@ -53,10 +53,10 @@ class Stage:
         self._lock = lock
 
     def check_still_ours(self) -> None:
-        """Make sure, before anything is published, that no other driver has taken this run over.
+        """Check, before anything is published, that no other driver has taken over this run.
 
         Raises:
-            SinkConflictError: one has.
+            SinkConflictError: another driver has taken it over.
         """
         self._lock.check()
 
@@ -65,21 +65,22 @@ class Stage:
 def staged_in(
     target: Target, place: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
 ) -> Iterator[Stage]:
-    """Give the run's stage, and remove it when the run ends, unless the run can be taken up where it stopped.
+    """Open the run's stage for the body of a ``with`` statement, and remove it when the run ends.
 
-    It can after an interrupt, a dead driver, and a failure to publish: then the work units that are done are kept.
+    The stage stays if the run can be resumed or published later: after an interrupt, a dead driver, or a failure to
+    publish.
 
     Args:
-        target: where the result goes; the stage is in its folder ``_sparkscore``, which readers pass over.
-        place: another place for stages.
-        identity: digest of all that decides the result; what another request has staged is not taken up.
-        is_moved: whether publishing renames the staged files, which works within one file system only.
+        target: the output. By default, the stage is in its folder ``_sparkscore``, which readers ignore.
+        place: another folder for stages, or None.
+        identity: digest of everything that decides the result. Rows that another request staged are not reused.
+        is_moved: whether publishing renames the staged files, which only works within one file system.
         run_folder: the run's folder, whose record says whether the run is held.
 
     Raises:
-        ConfigError: another driver works on this run, an earlier attempt was another request, or something else is at
-            the stage's place.
-        SinkError: the folder cannot be made, or is on another file system than the target.
+        ConfigError: another driver is running this run, the stage belongs to another request, or other files are at the
+            stage's path.
+        SinkError: the folder cannot be created, or is on another file system than the target.
     """
     holder = _holder(target, place)
     made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
@@ -95,7 +96,7 @@ def staged_in(
                 if is_moved:
                     _check_file_system(stage, target.path)
                 yield opened
-            # An interrupt as well: what is kept depends on what happened, and the error goes on.
+            # Also for interrupts: whether the stage stays depends on the error, which is raised again.
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
@@ -109,17 +110,17 @@ def staged_in(
 
 
 def stage_of(target: Target, place: str | None) -> Path:
-    """Name the folder of a run's stage, which may not be there."""
+    """Return the path of a run's stage, which may not exist."""
     return _holder(target, place) / target.run_id
 
 
 def note_first_commit(stage: Path, target: Target) -> None:
-    """Note that a run is about to make a table where nothing was: what a failed attempt leaves there is its own."""
+    """Note that this run is about to create a new table, so that files of a failed commit are known as its own."""
     open_store(stage).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
 def first_commit_began(stage: Path, target: Target) -> bool:
-    """Tell whether an earlier attempt at this run has begun to make the table where nothing was."""
+    """Whether this run has begun to create a new table, according to its stage."""
     try:
         return is_stage(stage) and open_store(stage).read(f"{FIRST_COMMIT}{target.part}") == _named(target.path)
     except OSError:
@@ -127,12 +128,12 @@ def first_commit_began(stage: Path, target: Target) -> bool:
 
 
 def _named(path: Path) -> bytes:
-    # Names of files may hold what UTF-8 cannot.
+    # File names may have bytes that are not UTF-8.
     return str(path.absolute()).encode(errors="backslashreplace")
 
 
 def remove_stage(target: Target, place: str | None) -> None:
-    """Remove what a dead driver has left of a run whose result is there."""
+    """Remove the stage and the lock of a published run that a dead driver left behind."""
     holder = _holder(target, place)
     remove_stage_folder(holder / target.run_id)
     with suppress(OSError):
@@ -141,7 +142,7 @@ def remove_stage(target: Target, place: str | None) -> None:
 
 
 def _remove_unless_in_use(stage: Path) -> None:
-    """Remove what a driver that was taken for dead has left, unless the driver that took its place is still at work."""
+    """Remove the stage after this driver lost its lock, unless the driver that took over is still running."""
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(lock_of(stage.name)), stage.name):
         if not is_held_in(stage):
             _mark_if_made_again(stage)
@@ -149,7 +150,7 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Mark a stage that tasks of this driver made again after the driver that took its place had removed it."""
+    """Mark a stage as sparkscore's if tasks of this driver created it again after another driver had removed it."""
     store = open_store(stage)
     is_there = store.find() is not None and not is_stage(stage)
     if is_there and not clear(store, known_in(store), is_dry=True).left:
@@ -161,21 +162,26 @@ def _holder(target: Target, place: str | None) -> Path:
 
 
 def remove_holders(holder: Path, *made_by_us: Path) -> None:
-    """Remove empty folders that are ours: the one for stages in an output, and those that this run has made."""
+    """Remove the folder for stages in an output, and the folders that this run created, if they are empty.
+
+    Args:
+        holder: the folder for stages.
+        made_by_us: the folders that this run created.
+    """
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
-            # Where it is not empty, or gone already, another run is at work here.
+            # If it is not empty, or removed already, another run uses it.
             open_store(folder).drop()
 
 
 def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
-    """Make the stage, or find the one that an earlier attempt at the same run has left, and tell which it was."""
+    """Create the stage, or reopen the stage of the same run; return whether it was reopened."""
     store = open_store(stage)
     _refuse_foreign(stage, run_id)
     refuse_other_format(_format_of(stage), "stage", stage, run_id)
     if store.find(IDENTITY) is None:
         _refuse_without_identity(stage, run_id)
-        # An attempt that ended before it had begun.
+        # The driver died before the stage was complete.
         remove_stage_folder(stage)
         _make(stage)
         store.put(MARKER, str(FORMAT).encode())
@@ -196,7 +202,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
-    """Refuse to begin anew where rows are staged, and nothing says of which request."""
+    """Raise an error if the stage has rows but no file that says to which request they belong."""
     is_held = is_held_in(stage)
     if not is_held and not count_chunks(stage):
         return
@@ -205,14 +211,14 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
         code=ErrorCode.STAGE_CHANGED,
         what=f"stage '{stage}', in which rows are staged",
         got=f"no file '{IDENTITY}' in it",
-        expected="what an earlier attempt at the run has left",
+        expected="the files of the run that staged the rows",
         state="Nothing was written, and nothing there was removed.",
-        next_step=f"Bring the file back; or drop what is staged with '{drop}', and score again.",
+        next_step=f"Restore the file; or drop the staged rows with '{drop}', and score again.",
     )
 
 
 def _note_run(stage: Path, run_folder: Path | None) -> None:
-    """Note where the run's record is: `clean` may be told of another folder of runs."""
+    """Write the path of the run's folder into the stage, because `clean` may be called for another runs folder."""
     if run_folder is not None and _run_folder_of(stage) != run_folder:
         open_store(stage).put(RUN, os.fsencode(run_folder))
 
@@ -225,10 +231,10 @@ def _run_folder_of(stage: Path) -> Path | None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Whether the rows in a stage wait to be published or discarded; the run's record says it.
+    """Whether the rows in a stage are held until they are published or discarded, according to the run's record.
 
-    Where the folder of runs is not there, as on another host, or the stage has another format, nobody can tell, and it
-    counts as held.
+    A stage counts as held if nobody can tell: if the runs folder does not exist, for example on another host, or if the
+    stage has another format.
     """
     if is_other_format(found := _format_of(stage)):
         logger.warning(
@@ -257,38 +263,38 @@ def is_held_in(stage: Path) -> bool:
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
-    """Refuse a folder at the stage's place that sparkscore has not made; an empty one holds nothing of anybody's."""
+    """Raise an error if the stage's path has a file or a non-empty folder that sparkscore did not create."""
     if open_store(stage).find() is None or is_stage(stage) or is_empty(stage):
         return
     raise ConfigError(
         code=ErrorCode.STAGE_NOT_OURS,
         what=f"stage '{stage}'",
         got="a file, a link, or a folder that sparkscore has not made",
-        expected="nothing there, or what an earlier attempt at the run has left",
+        expected="nothing there, or the stage of this run",
         next_step=f"Choose another --run-id than '{run_id}', name another folder with 'output.stage', or move what is "
         "there away. Nothing there was touched.",
     )
 
 
 def is_stage(folder: Path) -> bool:
-    """Whether a folder is a stage that sparkscore has made."""
+    """Whether a folder is a stage that sparkscore created."""
     store = open_store(folder)
-    place, marker = store.find(), store.find(MARKER)
-    return place is not None and place.kind is Kind.FOLDER and marker is not None and marker.kind is Kind.FILE
+    entry, marker = store.find(), store.find(MARKER)
+    return entry is not None and entry.kind is Kind.FOLDER and marker is not None and marker.kind is Kind.FILE
 
 
 def check_waiting(stage: Path) -> None:
-    """Refuse a stage with rows that wait, which this version of sparkscore does not read.
+    """Check that this version of sparkscore can read a stage with held rows.
 
     Raises:
-        LineageError: it has another format, or no mark.
+        LineageError: the stage has another format, or no format.
     """
     has_mark = is_stage(stage)
     refuse_other_format(_format_of(stage) if has_mark else f"unknown, without '{MARKER}'", "stage", stage, stage.name)
 
 
 def _format_of(stage: Path) -> str:
-    """Return the number in the stage's mark; an empty text where there is none."""
+    """Return the format number in the stage's marker file, or an empty text if there is none."""
     try:
         return open_store(stage).read(MARKER).decode(errors="replace")
     except OSError:
@@ -296,15 +302,15 @@ def _format_of(stage: Path) -> str:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing, or no more than a mark that was not written to its end."""
+    """Whether a folder is empty, apart from a marker file that was not written completely."""
     store = open_store(folder)
-    place = store.find()
-    is_folder = place is not None and place.kind is Kind.FOLDER
-    return is_folder and all(finished(entry.name) == MARKER for entry in store.entries())
+    entry = store.find()
+    is_folder = entry is not None and entry.kind is Kind.FOLDER
+    return is_folder and all(finished(inside.name) == MARKER for inside in store.entries())
 
 
 def drop_empty(folder: Path) -> None:
-    """Remove the folder of a stage whose driver died before it had a mark, or after it had lost it."""
+    """Remove the folder of a stage that has no files, apart from an incomplete marker file."""
     store = open_store(folder)
     with suppress(OSError):
         clear(store, lambda name: finished(name) == MARKER)
@@ -312,7 +318,12 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove a stage that sparkscore has made, file by file; what else lies there is left and named in a warning."""
+    """Remove a stage file by file; files that sparkscore did not create stay and are named in a warning.
+
+    Args:
+        stage: the stage. Nothing is removed if it is not one, or if it has another format.
+        is_dry: whether to only return the files that would be removed.
+    """
     if not is_stage(stage):
         if stage.parent.name == STAGE_FOLDER and not is_dry:
             drop_empty(stage)
@@ -321,17 +332,17 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     removal = Removal()
     if is_other_format(_format_of(stage)):
         return removal
-    # Where a store fails here the run has ended already: what cannot be listed or removed stays, for 'clean'.
+    # The run has ended already. Files that cannot be listed or removed stay for 'clean'.
     with suppress(OSError):
         known = known_in(store)
-        # The mark goes last: what is left is still known as a stage.
+        # The marker is removed last, so that a partly removed stage is still recognised.
         removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
         removal.left = [path for path in removal.left if path != stage / MARKER]
         if not is_dry and not removal.left:
-            with suppress(OSError):  # a store may lose the answer
+            with suppress(OSError):  # the file may be removed although the store reports an error
                 store.delete(MARKER)
             if not store.drop() and store.find() is not None:
-                # A store did not show or not remove a file: the stage stays one, for 'clean'.
+                # The store did not list or remove all files. The stage stays marked for 'clean'.
                 store.touch(MARKER)
     if removal.left and not is_dry:
         found = names(path.relative_to(stage) for path in removal.left)

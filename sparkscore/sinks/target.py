@@ -1,4 +1,4 @@
-"""What all sinks are told: the target, the staged files, the result of publishing (driver)."""
+"""Define the values and checks that all sinks share: the target, the staged rows, the published rows (driver)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from sparkscore.stage import StagedFile
 from sparkscore.stage.layout import STAGE_FOLDER
 from sparkscore.worker.result import LINEAGE_SCHEMA
 
-#: Beginning of the folder that keeps what a run replaces.
+#: Prefix of the folder for the old files that a run replaces.
 ASIDE = "_replaced_by_"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a result goes.
+    """The location and the settings of an output.
 
     Attributes:
         path: folder of the table.
         mode: ``append``, ``overwrite`` or ``error``.
         partition_by: partition columns.
-        run_id: the run that writes.
-        run_id_column: name of the column that holds the run id.
-        part: which part of the run's result goes there.
-        replaces_foreign: whether ``overwrite`` may move aside what sparkscore has not written.
+        run_id: id of the run that writes.
+        run_id_column: name of the column with the run id.
+        part: the part of the run's result, ``predictions`` or ``quarantine``.
+        replaces_foreign: whether ``overwrite`` may move files that sparkscore did not write into another folder.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Target:
     replaces_foreign: bool = False
 
     def entries(self) -> list[str]:
-        """Name what is at the target, apart from stages."""
+        """Return the names of the files and folders at the target, without those that sparkscore needs for itself."""
         if not self.path.is_dir():
             return [self.path.name] if self.path.exists() else []
         found = (entry.name for entry in self.path.iterdir())
@@ -53,13 +53,13 @@ class Target:
 
 @dataclass(frozen=True)
 class StagedResult:
-    """What was staged and counts.
+    """The staged rows of a run that will be published.
 
     Attributes:
         stage: the run's stage.
-        files: the files of the successful task attempts; no other file in the stage counts.
-        schema: the whole result's columns.
-        commit_info: what is written into the table's history.
+        files: the files of the successful task attempts; other files in the stage are ignored.
+        schema: all columns of the result.
+        commit_info: values for the ``userMetadata`` of a Delta commit.
     """
 
     stage: Path
@@ -69,15 +69,19 @@ class StagedResult:
 
     @property
     def row_count(self) -> int:
-        """Rows in the files."""
+        """Number of rows in the files."""
         return sum(file.rows for file in self.files)
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was published: the version (a table's, or the run's folder), and the rows as read back.
+    """The result of publishing.
 
-    Both are None as long as it is on its way. ``moved_to`` is the folder of what others had written and it replaced.
+    Attributes:
+        version: the version of the Delta table, or the name of the run's folder; None if publishing is not complete.
+        rows: number of rows, read back from the output; None if publishing is not complete.
+        schema: the columns.
+        moved_to: folder into which files of others were moved, if there were any.
     """
 
     version: int | str | None
@@ -88,27 +92,27 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Say of what is refused after scoring what it means for the data, and what becomes of the staged rows."""
+    """Complete errors of checks that run after scoring: the output is unchanged and the staged rows are kept."""
     try:
         yield
     except SinkError as error:
         error.state = "The output is as it was before the run; what was scored is staged."
         error.next_step = (
-            f"Make the output what it was when the run began, then 'sparkscore publish {run_id}'; or drop what is "
-            f"staged with --discard, and for a new run: {error.next_step}"
+            f"Restore the output to its state when the run began, then run 'sparkscore publish {run_id}'; or drop what "
+            f"is staged with --discard, and for a new run: {error.next_step}"
         )
         raise
 
 
 def check_writable(target: Target, *folders: Path) -> None:
-    """Refuse before scoring what could not be published: places that this user cannot write to, full file systems.
+    """Check before scoring that the user may write to the output and that its file system is not full.
 
     Args:
-        target: where the result goes.
-        folders: further folders, which are there, in which publishing makes files.
+        target: the output.
+        folders: other folders in which publishing creates files.
 
     Raises:
-        SinkError: with the folder.
+        SinkError: the user cannot write to a folder, or its file system is full.
     """
     nearest = next(folder for folder in (target.path, *target.path.parents) if folder.exists())
     effective = os.access in os.supports_effective_ids
@@ -132,18 +136,23 @@ def check_writable(target: Target, *folders: Path) -> None:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether a file system says that it is full; one that does not count says 0 of 0."""
+    """Whether a file system reports that it is full. Some file systems report no sizes, which does not count."""
     found = os.statvfs(folder)
     return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
 
 
 def how_to_publish(target: Target) -> str:
-    """Say what to do after publishing failed: what was scored is kept."""
+    """Return the next step after publishing failed."""
     return f"Correct the cause and run 'sparkscore publish {target.run_id}': nothing is scored again."
 
 
 def output_exists(target: Target, found: str) -> SinkConflictError:
-    """Make the error for an output that is there already."""
+    """Return the error for an output that exists although the mode is ``error``.
+
+    Args:
+        target: the output.
+        found: description of the existing output.
+    """
     return SinkConflictError(
         code=ErrorCode.OUTPUT_EXISTS,
         what=f"output '{target.path}'",
@@ -154,7 +163,7 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 
 
 def run_exists(target: Target) -> SinkConflictError:
-    """Make the error for an output that has rows of this run id already, from a run that this runs folder lacks."""
+    """Return the error for an output that has rows with this run id, from a run that is not in this runs folder."""
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,
         what=f"output '{target.path}'",
@@ -165,10 +174,10 @@ def run_exists(target: Target) -> SinkConflictError:
 
 
 def refuse_binary_partitions(target: Target, schema: StructType) -> None:
-    """Refuse to partition by bytes, which come back changed where they are no text.
+    """Check that no partition column is binary, because names of folders cannot store all bytes.
 
     Raises:
-        SinkSchemaError: with the column.
+        SinkSchemaError: a partition column is binary.
     """
     for name in target.partition_by:
         if isinstance(schema[name].dataType, BinaryType):
@@ -184,14 +193,20 @@ def refuse_binary_partitions(target: Target, schema: StructType) -> None:
 def check_same_columns(
     target: Target, existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins = NO_ORIGINS
 ) -> None:
-    """Compare the columns of an existing table with the result's: the same names, the same types, in any order.
+    """Check that the result has the same columns as an existing table, with the same types, in any order.
+
+    Args:
+        target: the output.
+        existing: the columns of the table with their types.
+        ours: the columns of the result with their types.
+        origins: the origin of the columns, for the advice in the error.
 
     Raises:
-        SinkSchemaError: with the first differences.
+        SinkSchemaError: they differ; the message has the first differences.
     """
     differences = [f"'{name}' missing in the result" for name in existing if name not in ours]
     differences += [f"'{name}' not in the table" for name in ours if name not in existing]
-    drifted = [name for name, kind in ours.items() if name in existing and existing[name] != kind]
+    drifted = [name for name, type_name in ours.items() if existing.get(name, type_name) != type_name]
     differences += [f"'{name}' is {ours[name]} in the result and {existing[name]} in the table" for name in drifted]
     if differences:
         raise SinkSchemaError(
@@ -203,12 +218,12 @@ def check_same_columns(
 
 
 def _advice(existing: Mapping[str, str], ours: Mapping[str, str], origins: Origins) -> str:
-    drifted = {name: existing[name] for name, kind in ours.items() if existing.get(name, kind) != kind}
+    drifted = {name: existing[name] for name, given in ours.items() if existing.get(name, given) != given}
     ways = origins.typing(drifted)
     unknown = [name for name in ours if name not in existing]
     if carried := [name for name in unknown if name in origins.carried]:
         ways.append(f"leave out {names(carried)} with 'output.carry', or rename with 'columns'")
-    # A run always adds the columns of its lineage.
+    # A run always adds the lineage columns.
     others = {*origins.carried, *LINEAGE_SCHEMA.names}
     if returned := [name for name in unknown if origins.added.get(name, name) not in others]:
         ways.append(f"do not return {names(returned)}, which the table does not have, or rename with 'columns'")
@@ -218,7 +233,11 @@ def _advice(existing: Mapping[str, str], ours: Mapping[str, str], origins: Origi
 
 
 def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:
-    """Compare the partition columns of an existing table with the deployment's.
+    """Check that an existing table has the partition columns of the deployment.
+
+    Args:
+        target: the output with the deployment's partition columns.
+        existing: the partition columns of the table.
 
     Raises:
         SinkSchemaError: they differ.

@@ -1,4 +1,4 @@
-"""Let one run at a time look at an output and change it, where the store has no commits of its own (driver)."""
+"""Lock an output without a commit protocol, so that one run at a time checks and changes it (driver)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from sparkscore.stage.layout import STAGE_FOLDER, TARGET_LOCK
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.surroundings import open_store
 
-#: Seconds that a run waits for another one's look and rename; a dead one on another host counts as dead before.
+#: Seconds that a run waits for another run to publish. The lock of a dead driver on another host expires earlier.
 WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.2
 
 
 @contextmanager
 def turn_at(target: Target) -> Iterator[Callable[[], None]]:
-    """Hold the output's lock, so that what is checked under it is true until the rename.
+    """Hold the output's lock in the body of a ``with`` statement, so that checks stay true until the rename.
 
-    Gives a check that the lock is still held, for the last moment: a process that slept may have lost it.
+    Yields:
+        a function that checks that the lock is still held, to be called directly before the rename. A process that was
+        suspended may have lost the lock.
 
     Raises:
-        SinkError: other runs hold it for too long, or it cannot be written.
+        SinkError: other runs hold the lock for too long, or it cannot be written.
     """
     holder = target.path / STAGE_FOLDER
     with ExitStack() as stack:
-        stack.callback(open_store(holder).drop)  # unless another run is at work here
+        stack.callback(open_store(holder).drop)  # it stays if another run uses it
         end = time.monotonic() + WAIT_S
         while True:
             lock = RunLock(holder / TARGET_LOCK, target.run_id)
@@ -59,7 +61,7 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
 
 
 def forget_dead_turn(target: Target) -> None:
-    """Remove the lock of a driver that died after it had shown its rows; a living one's stays."""
+    """Remove the lock of a driver that died after publishing; the lock of a running driver stays."""
     holder = target.path / STAGE_FOLDER
     if open_store(holder).find(TARGET_LOCK) is not None:
         with suppress(ConfigError, LineageError), RunLock(holder / TARGET_LOCK, target.run_id):

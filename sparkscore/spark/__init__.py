@@ -1,1 +1,1 @@
-"""Everything that talks to Spark itself: the session, the one `mapInArrow`, errors, schemas, settings (driver)."""
+"""Talk to Spark: the session, its settings, jobs with `mapInArrow`, schemas and errors (driver)."""

@@ -1,4 +1,4 @@
-"""Ask Delta about a table by its path, whatever characters that has (driver)."""
+"""Run Delta's statements for a table by its path, which may contain any characters (driver)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from pyspark.sql import DataFrame, SparkSession
 
 
 def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
-    """Run ``DESCRIBE HISTORY`` or ``DESCRIBE DETAIL`` of the table at a path; needs pinned settings.
+    """Return the result of ``DESCRIBE HISTORY`` or ``DESCRIBE DETAIL`` for a table.
+
+    Must be called with pinned settings.
 
     Args:
         spark: the session.
         what: ``HISTORY`` or ``DETAIL``.
-        path: the table's path.
+        path: path of the table.
     """
     return spark.sql(f"DESCRIBE {what} {sql_text(path)}")
 
 
 def sql_text(text: str) -> str:
-    r"""Quote a text for Spark SQL, with all but letters, digits and a few harmless signs as escapes.
+    r"""Return a text as a string literal of Spark SQL, with most characters escaped.
 
-    Spark replaces ``${name}`` in a statement by a setting or a variable of the environment before it looks for quotes.
+    Spark replaces ``${name}`` in a statement by a setting or an environment variable, even inside quotes.
     Source: https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal, `spark.sql.variable.substitute`.
 
     >>> sql_text("/data/a-1"), sql_text("/${x}")
     ("'/data/a-1'", "'/\\u0024\\u007Bx\\u007D'")
     """
-    return "'" + "".join(sign if _is_harmless(sign) else _escaped(sign) for sign in text) + "'"
+    return "'" + "".join(char if _is_harmless(char) else _escaped(char) for char in text) + "'"
 
 
-def _is_harmless(sign: str) -> bool:
-    return sign.isascii() and (sign.isalnum() or sign in "/._-")
+def _is_harmless(char: str) -> bool:
+    return char.isascii() and (char.isalnum() or char in "/._-")
 
 
-def _escaped(sign: str) -> str:
-    units = sign.encode("utf-16-be", "surrogatepass").hex().upper()
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex().upper()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

@@ -1,4 +1,4 @@
-"""Tell from an error how an attempt at a run ended (driver)."""
+"""Classify how a run ended from the exception that it raised (driver)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparkscore.stage.ending import Ending
 
 
 def ending_of(error: BaseException) -> Ending:
-    """Return how an attempt ended that raised an error."""
+    """Return how a run ended that raised this exception; it decides whether the stage is kept."""
     if interrupt_behind(error) is not None:
         return Ending.INTERRUPTED
     if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:

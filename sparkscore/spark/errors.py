@@ -1,6 +1,7 @@
-"""Say in one sentence what Spark could not do (driver).
+"""Convert exceptions of Spark to errors of sparkscore (driver).
 
-Spark's own texts may hold row contents and Java stacks: they go to the run's log, and the message names the condition.
+Spark's messages may contain row values and Java stack traces. They are written to the run's log only, and the error has
+the name of Spark's error condition instead.
 """
 
 from __future__ import annotations
@@ -16,31 +17,31 @@ from sparkscore.minibatch import file_split
 
 try:
     from py4j.protocol import Py4JError
-except ImportError:  # the package pyspark-client, for Spark Connect, has no bridge to a JVM
+except ImportError:  # the package pyspark-client, for Spark Connect, does not have py4j
 
     class Py4JError(Exception):  # type: ignore[no-redef]
-        """Stand in for an exception that nothing raises there."""
+        """Replacement for py4j's exception, which is never raised without py4j."""
 
 
-#: What a call of Spark may raise: its own exceptions, and what the bridge to the JVM does not translate.
+#: Exceptions that a call of Spark may raise: PySpark's own, and those of the JVM that PySpark does not translate.
 SPARK_ERRORS = (PySparkException, Py4JError)
 
-#: Codes of errors that processes and hosts make, not the items: trying again may help.
+#: Codes of errors that processes and hosts cause, not the items, so that another run may succeed.
 OF_PROCESSES = frozenset(
     {ErrorCode.SPARK_JOB, ErrorCode.WORKER_DIED, ErrorCode.CHUNK_DIFFERS, ErrorCode.LOAD_PROCESS_ENDED}
 )
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
-#: What stands before and behind our own words where an expression of Spark refuses a value.
+#: Marks around sparkscore's text in the message of `raise_error` of Spark SQL.
 REFUSED_VALUE = ("[INPUT_VALUE] ", " [/INPUT_VALUE]")
 _REFUSED_VALUE = re.compile(r"\[INPUT_VALUE\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUE\]")
 _REPAIR = (
-    "Repair or remove what cannot be read: a file that is cut off, a row with too many or few values, a header unlike "
-    "the other files'. Spark's whole message is in the log."
+    "Repair or remove the input that cannot be read: a truncated file, a row with too many or too few values, or a "
+    "file with a different header. Spark's whole message is in the log."
 )
 _ADVICE = {
     "EMPTY_PARTITION_COLUMN_VALUE": "Rename folders 'key=' without a value (key=__HIVE_DEFAULT_PARTITION__ is NULL), "
-    "or name the files by a glob, so that folders are no columns.",
+    "or name the files with a glob, so that folders do not become columns.",
     "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING": "Declare char and varchar columns as string in 'input.schema'.",
     "UNSUPPORTED_TIME_TYPE": "Declare columns of times of day as string in 'input.schema'.",
 }
@@ -53,9 +54,9 @@ _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process term
 
 
 def condition_of(error: Exception) -> str:
-    """Name the kind of error: Spark's error condition, or the exception's class.
+    """Return Spark's error condition, such as ``PATH_NOT_FOUND``, or the class name if there is no condition.
 
-    An exception that reaches us untranslated from the JVM has its condition in its text only.
+    A JVM exception that PySpark does not translate has the condition only in its text.
     """
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     in_text = _CONDITION.search(str(error))
@@ -63,25 +64,25 @@ def condition_of(error: Exception) -> str:
 
 
 def file_behind(error: Exception) -> str:
-    """Name the file that Spark could not read, as far as its text tells."""
+    """Return the path of the file that Spark could not read, or an empty text if its message has none."""
     path = _READ_FILE.search(str(error))
     return plain_path(path[1]) if path else ""
 
 
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
-    """Make the error for an input that Spark cannot read, with the file if Spark tells it.
+    """Return the error for an input that Spark cannot read, with the file if Spark's message has it.
 
     Args:
-        error: what Spark raised.
-        what: kind of input, for example ``Delta``.
+        error: the exception from Spark.
+        what: format of the input for the message, for example ``Delta``; may be empty.
     """
     if condition_of(error) == "COLUMN_ALREADY_EXISTS":
         return _doubled_column(error, what)
     path = file_behind(error)
-    place = f"input file '{path}'" if path else "input"
+    subject = f"input file '{path}'" if path else "input"
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,
-        what=" ".join(word for word in ("Spark cannot read the", what, place) if word),
+        what=" ".join(word for word in ("Spark cannot read the", what, subject) if word),
         got=condition_of(error),
         next_step=_ADVICE.get(condition_of(error), _REPAIR),
     )
@@ -113,9 +114,9 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 
 
 def explain_spark_error(error: Exception) -> SparkscoreError:
-    """Make the error for a Spark job that failed."""
-    if (said := _said_by_a_task(str(error))) is not None:
-        return said
+    """Return the error for a Spark job that failed."""
+    if (found := _error_of_a_task(str(error))) is not None:
+        return found
     if condition_of(error).startswith(_CANNOT_READ):
         return explain_read_error(error)
     if any(text in str(error) for text in _WORKER_DIED):
@@ -124,8 +125,8 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
             what="a worker process ended while it scored",
             got="no exception: killed from outside, out of memory, or crashed in native code",
             state="Nothing was published.",
-            next_step="Look at the end of Spark's log; smaller mini-batches need less memory. With 'isolation: none' "
-            "a script that ends its process does this: with 'isolation: process' it costs its own mini-batch only.",
+            next_step="Look at the end of Spark's log; smaller mini-batches need less memory. With 'isolation: none' a "
+            "script can end the worker process; with 'isolation: process' only its mini-batch fails.",
         )
     if any(text in str(error) for text in NO_SPACE):
         return SinkError(
@@ -144,8 +145,8 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
     )
 
 
-def _said_by_a_task(text: str) -> SparkscoreError | None:
-    """Make an error of sparkscore's own again that a task raised; None where there is none in Spark's text."""
+def _error_of_a_task(text: str) -> SparkscoreError | None:
+    """Return the sparkscore error that a task raised, rebuilt from Spark's message, or None if there is none in it."""
     if found := _REFUSED_VALUE.search(text):
         return _refused_value(*found.groups())
     if found := _CHUNK_DIFFERS.search(text):
@@ -160,13 +161,15 @@ def _said_by_a_task(text: str) -> SparkscoreError | None:
 
 
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
-    """Find the interrupt that an error hides: what Spark raises for a cancelled job takes the interrupt's place.
+    """Return the interrupt that caused an exception, or None if there was no interrupt.
 
-    Source: PySpark's `toArrow` waits for the job in a `finally`, whose exception replaces the one that is on its way.
+    Source: PySpark's `toArrow` waits for the job in a ``finally``. When an interrupt cancels the job, the exception of
+    the cancelled job replaces the interrupt and has it as its context.
 
     Args:
-        error: what arrived.
-        handled_before: what the caller was handling when the run began; it is no part of the run.
+        error: the exception that was caught.
+        handled_before: the exception that the caller was handling when the run began. It is not part of the run, and
+            neither are the exceptions before it.
     """
     behind: BaseException | None = error
     while behind is not None and behind is not handled_before:

@@ -1,4 +1,4 @@
-"""Hand the work to Spark (driver; the inner functions run on workers)."""
+"""Start the Spark jobs that score, probe and check files (driver; the inner functions run on workers)."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ from sparkscore.worker.intake import settle_types
 from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.probe import PROBE_SCHEMA
 
-# A sample that is cut by bytes is read in rows: enough for one mini-batch of narrow rows, few enough to travel.
+# Rows of a sample for mini-batches of a size in bytes: enough for one mini-batch of narrow rows, and not too many.
 _SAMPLE_ROWS: Final = 10_000
-# Mini-batches for which a script may return nothing until its result must be declared.
+# Number of mini-batches that the probe tries until the script returns rows.
 _TO_PROBE: Final = 10
-# So that small files with one row each are passed over.
+# Rows of a sample at least, so that small files with one row each do not make up all of it.
 _LEAST_ROWS: Final = 100
 _LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
 _SLOTS_OF_A_CLUSTER: Final = 32
 _CHANGED_SCHEMA: Final = pa.schema([("path", pa.string()), ("difference", pa.string())])
-# A footer takes about a third of a millisecond.
+# Reading a footer takes about a third of a millisecond.
 _MOST_FOOTERS_HERE: Final = 1000
 _TASKS_OF_A_CHECK: Final = 200
 
 
 def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
-    """Score the plan, or what is left of it, in one Spark action; give the reports of the attempts that succeeded.
+    """Score the input in one Spark action, and return the reports of the successful task attempts.
 
     Args:
         spark: the session.
-        rows: the pinned rows; None where the items are files.
-        spec: what the tasks do.
+        rows: the pinned rows, or None if the plan has the items.
+        spec: the specification of the tasks, with the work units that are not scored yet.
 
     Raises:
         SourceError: Spark could not read the input.
         ScoringError: the Spark job failed for another reason, for example a worker process that died.
     """
-    # One row and one partition for each unit.
+    # One row and one partition for each work unit.
     if rows is None:
         count = len(spec.units or ())
         if not count:
             return []
         work = spark.range(0, count, 1, count)
         return read_reports(run_in_arrow(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
-    # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the names travel beside the rows.
+    # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the function gets the names separately.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
     function = _score_function(spec, rows.columns)
     return read_reports(run_in_arrow(spark, numbered, function, REPORT_SCHEMA, for_whole_files=spec.limit.is_file))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
-    """Call the scorer once on a worker, as one Spark job of one task.
+    """Call the scorer once on a worker, in a Spark job with one task, and return its report.
 
     Raises:
         ScoringError: the Spark job failed, for example because the worker process died.
@@ -76,15 +76,15 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 def find_changed_files(
     spark: SparkSession, stage: Path, files: Sequence[StagedFile], *, reads_all: bool
 ) -> list[tuple[str, str]]:
-    """Name the staged files that are not as they were written, each with what is wrong.
+    """Return the paths of the staged files that changed since they were written, each with the difference.
 
-    Sizes and footers of a few files are looked at here; many files, and whole contents, are read by the workers in one
-    Spark job.
+    The driver checks the sizes and footers of a few files itself. For many files, and for whole contents, workers do it
+    in one Spark job.
 
     Args:
         spark: the session.
         stage: the run's stage.
-        files: the files that count.
+        files: the files to check.
         reads_all: whether to compare checksums of the whole contents.
 
     Raises:
@@ -101,10 +101,17 @@ def find_changed_files(
 def first_mini_batches(
     plan: Plan, plan_file: str | None, rows: DataFrame | None, limit: MiniBatchLimit
 ) -> list[MiniBatch]:
-    """Give the first mini-batches of the plan, or those made of the input's first rows; a script may skip the first.
+    """Return mini-batches for the probe: the first of the plan, or some of the input's first rows.
 
-    Of the first rows, one with several comes first: one element for one row says nothing. Of a file that is one
-    mini-batch only the first rows are taken.
+    There are several, because a script may return nothing for the first. Mini-batches of one row come last, because
+    their result does not show whether the script returns one element for each row. If a mini-batch is a whole file,
+    only the file's first rows are used.
+
+    Args:
+        plan: the plan.
+        plan_file: file with the mini-batches of the plan, if the plan has the items.
+        rows: the pinned rows, or None if the plan has the items.
+        limit: size of a mini-batch.
 
     Raises:
         SourceError: Spark could not read the input.
@@ -122,7 +129,10 @@ def first_mini_batches(
 
 
 def task_slots(spark: SparkSession) -> int:
-    """Tell how many tasks run at a time, as far as the settings say it; Spark Connect has no other way to ask."""
+    """Return how many tasks can run at the same time according to the settings, or an estimate if they do not tell.
+
+    Only settings are used, because Spark Connect offers nothing else.
+    """
     master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
     if master:
         return (os.cpu_count() or 1) if master[1] == "*" else int(master[1] or 1)
@@ -131,13 +141,13 @@ def task_slots(spark: SparkSession) -> int:
 
 
 def input_schema(rows: DataFrame) -> StructType:
-    """Give the columns of the input's rows."""
+    """Return the schema of the input's rows without sparkscore's hidden columns."""
     return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
 def partition_id() -> int:
-    """Return the number of the task that asks; 0 outside of one."""
-    # Imported here: only inside a task is there a context.
+    """Return the partition number of the task that calls this function, or 0 outside of a task."""
+    # Imported here, because only tasks need it.
     from pyspark import TaskContext  # noqa: PLC0415
 
     context = TaskContext.get()
@@ -146,7 +156,7 @@ def partition_id() -> int:
 
 def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Runs on the worker, once per task attempt."""
+        """Score the rows of one task. Runs on the worker, once for each task attempt."""
         named = (settle_types(batch, columns) for batch in batches)
         yield from score_task(named, spec, partition_id())
 
@@ -155,7 +165,7 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
 
 def _check_function(stage: Path, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Runs on the worker, in tasks that share the files."""
+        """Check this task's share of the files. Runs on the worker."""
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 changed = find_changed(stage, files[number::count], reads_all=reads_all)
@@ -167,7 +177,7 @@ def _check_function(stage: Path, files: tuple[StagedFile, ...], count: int, *, r
 
 def _probe_function(spec: ProbeSpec) -> ArrowFunction:
     def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Runs on the worker, in one task with one row."""
+        """Call the scorer once. Runs on the worker, in one task with one row."""
         for _ in batches:
             yield probe(spec)
 

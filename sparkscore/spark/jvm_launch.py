@@ -1,4 +1,4 @@
-"""Start the JVM of a session so that no setting shows on its command line, and names in UTF-8 are found (driver)."""
+"""Start the JVM of a session without settings on its command line, and with UTF-8 file names (driver)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sparkscore.removal import remove_file
 
 _SUBMIT_ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
 _PROPERTIES: Final = "--properties-file"
-# What java is started with: everybody on this machine can read it, wherever it comes from.
+# Options of Java's command line, which every user of this machine can read.
 _JAVA_OPTIONS: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
-#: Names and values that Spark masks in its event log and its pages; its own default knows four words.
+#: Names and values that Spark masks in its event log and its web pages. Spark's default has only four words.
 SHOWN_WITHOUT: Final = (
     r"(?i)secret|passw|passphrase|passcode|pwd|pass$|token|credential|key$|[._-]key[._-]|access.?key|api.?key"
     r"|[._-](sas|pat|dsn|jwt|otp)$|cookie|authorization|connection.?string|://[^/\s@]*:[^/\s@]+@|[?&]sig="
@@ -32,17 +32,18 @@ SHOWN_WITHOUT: Final = (
 
 @contextmanager
 def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[str, str]]:
-    """Let PySpark start a JVM with settings while the body runs, and take back what that needs.
+    """Change the environment so that PySpark starts a JVM with these settings, and restore it afterwards.
 
     Args:
-        settings: Spark's settings; they travel in a file that only this user can read and that is removed afterwards.
+        settings: Spark's settings. They are passed in a file that only this user can read, and that is removed
+            afterwards.
         is_local: whether all of Spark is on this machine.
 
     Yields:
-        the settings that have to be on the command line all the same; none of them is a secret.
+        the settings that must be on the command line nevertheless; none of them is a secret.
 
     Raises:
-        ConfigError: an option of java holds a secret, or the user that this process runs as has no name.
+        ConfigError: an option of Java contains a secret, or the user of this process has no name.
     """
     _refuse_secret_options(settings)
     _refuse_user_without_name()
@@ -50,7 +51,8 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
     handle, name = tempfile.mkstemp(prefix="sparkscore-", suffix=".conf")
     file = Path(name)
     changed = _environment_of_jvm(is_local=is_local)
-    # A file that the user names wins over this one: then the settings go the old way, without secrets.
+    # If the user passes a properties file, Spark ignores this one. Then the settings are on the command line, without
+    # secrets.
     has_own_file = _PROPERTIES in given
     if not has_own_file:
         changed[_SUBMIT_ARGUMENTS] = f"{_PROPERTIES} {shlex.quote(name)} --load-spark-defaults {given}"
@@ -85,9 +87,9 @@ _LOOPBACK: Final = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "loca
 
 
 def _escaped(text: str) -> str:
-    """Write a text as Java reads it in a file of properties, whatever characters it has."""
+    """Return a text as Java reads it in a properties file, with any character escaped that is not a letter or digit."""
     units = text.encode("utf-16-be", errors="surrogatepass")
-    codes = (int.from_bytes(units[place : place + 2], "big") for place in range(0, len(units), 2))
+    codes = (int.from_bytes(units[start : start + 2], "big") for start in range(0, len(units), 2))
     return "".join(chr(code) if chr(code).isalnum() and code < 128 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004 - ASCII
 
 

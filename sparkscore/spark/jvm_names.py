@@ -1,4 +1,4 @@
-"""Refuse names of files that the session's JVM cannot open, before anything is scored (driver)."""
+"""Check, before anything is scored, that the session's JVM can open files with the given names (driver)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import local_path, spark_path
 
 
-def refuse_colons_in_patterns(places: Iterable[str]) -> None:
-    """Refuse places of files that Spark writes to and could not read again.
+def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
+    """Raise an error for locations that Spark could write to but not read again.
 
-    Source: tried with Spark 4.2. Its readers take every path for a pattern, and where a path has signs of one, Hadoop
-    takes what stands before a colon in a folder's name for the name of a store (``URISyntaxException``).
+    Source: tried with Spark 4.2. Its readers treat each path as a glob pattern. If a path has characters of a pattern,
+    Hadoop reads the text before a colon in a folder's name as the scheme of a URI (``URISyntaxException``).
 
     Raises:
         ConfigError: code ``NAME_COLON``.
     """
-    for place in places:
-        path = str(local_path(place).absolute())
+    for location in locations:
+        path = str(local_path(location).absolute())
         if ":" in path and path != spark_path(path):
             raise ConfigError(
                 code=ErrorCode.NAME_COLON,
@@ -33,10 +33,15 @@ def refuse_colons_in_patterns(places: Iterable[str]) -> None:
 
 
 def refuse_unreadable_names(spark: SparkSession, names: Iterable[str]) -> None:
-    """Refuse names beyond ASCII where the JVM was started in a locale that has ASCII only.
+    """Raise an error for names with non-ASCII characters if the JVM was started in an ASCII locale.
 
-    Source: Java takes the encoding of file names from the locale that it was started in, once. `local_session` starts
-    its own in UTF-8; ``spark-submit`` under ``LC_ALL=C`` does not. Over Spark Connect nothing is known, nor refused.
+    Source: Java takes the encoding of file names from the locale in which it was started. `local_session` starts it
+    with UTF-8; ``spark-submit`` under ``LC_ALL=C`` does not. With Spark Connect, the encoding is unknown and nothing is
+    checked.
+
+    Args:
+        spark: the session.
+        names: paths or names of files.
 
     Raises:
         ConfigError: code ``NAME_ENCODING``.

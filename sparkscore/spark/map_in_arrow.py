@@ -1,4 +1,4 @@
-"""Run functions on Spark's workers: the one place that calls `mapInArrow` (driver; inner functions run on workers)."""
+"""Run functions on Spark's workers; only this module calls `mapInArrow` (driver; inner functions run on workers)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
 def run_in_arrow(
     spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema, *, for_whole_files: bool = False
 ) -> pa.Table:
-    """Give what a function makes of the rows of a frame, in one Spark action.
+    """Apply a function to the rows of a frame on the workers, in one Spark action, and return its rows.
 
     Args:
         spark: the session.
         work: the rows.
-        function: what runs on the workers.
-        schema: what it gives.
-        for_whole_files: whether all rows of a file must come to one task.
+        function: the function that runs on the workers.
+        schema: the columns of its result.
+        for_whole_files: whether one task must get all rows of a file.
 
     Raises:
         SourceError: Spark could not read the input.
@@ -43,12 +43,14 @@ def run_in_arrow(
 
 
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
-    """Call a function once for each share of some work, on the workers, in one Spark job; give its texts in order.
+    """Call a function on the workers once for each share of some work, and return the answers in order.
+
+    All calls are part of one Spark job.
 
     Args:
         spark: the session.
-        function: a function of a module that workers import; it says what is wrong in its answer and raises nothing.
-        shares: what travels to the workers, for example a part of a file.
+        function: a function of a module that workers can import. It reports errors in its answer and never raises.
+        shares: the arguments, for example paths and ranges of files.
 
     Raises:
         ScoringError: the Spark job failed.
@@ -63,7 +65,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 def _mapper(function: Callable[[Share], str], shares: Sequence[Share], count: int) -> ArrowFunction:
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Runs on the worker, in tasks that share the work."""
+        """Call the function for this task's shares. Runs on the worker."""
         for batch in batches:
             for first in batch.column(0).to_pylist():
                 numbers = list(range(first, len(shares), count))

@@ -1,7 +1,7 @@
-"""Write a Spark schema as records, manifests and Arrow have it, and read it back (driver).
+"""Convert Spark schemas to Arrow schemas and to dictionaries, and back (driver).
 
-PySpark's own conversions to and from Arrow are private and differ between its versions: 4.0 and 4.1 take Arrow's
-timestamps without a zone for instants, and only 4.2 asks for the zone of the others. Here an instant is always in UTC.
+PySpark's own conversions to and from Arrow are private and differ between versions: 4.0 and 4.1 read Arrow's timestamps
+without a time zone as instants, and only 4.2 uses the time zone of other timestamps. Here an instant is always in UTC.
 """
 
 from __future__ import annotations
@@ -55,33 +55,33 @@ _SIMPLE: Final[tuple[tuple[type[DataType], pa.DataType], ...]] = (
     (TimestampType, _INSTANT),
     (TimestampNTZType, pa.timestamp("us")),
 )
-_BY_ARROW: Final = {arrow: kind for kind, arrow in _SIMPLE}
-# Other widths of the same values.
+_BY_ARROW: Final = {arrow: spark for spark, arrow in _SIMPLE}
+# Types with other offsets for the same values.
 _NARROWED: Final = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
 
 
 def column(name: str) -> Column:
-    """Give the column with exactly this name; Spark takes ``a.b`` for the field of a struct."""
+    """Return the column with exactly this name, also if the name contains dots."""
     return col(quoted(name))
 
 
 def quoted(name: str) -> str:
-    """Quote a name for Spark SQL, whatever characters it has."""
+    """Return a name in quotes for Spark SQL; it may contain any characters."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def columns_of(schema: StructType) -> dict[str, str]:
-    """Name the columns, each with Spark's name of its type."""
+    """Return the names of the columns with the names of their Spark types."""
     return {field.name: field.dataType.simpleString() for field in schema}
 
 
 def schema_of(columns: Mapping[str, str]) -> StructType:
-    """Give the schema that `columns_of` wrote.
+    """Return the schema of columns that `columns_of` returned.
 
-    Spark's own parser takes ``timestamp`` for what the session's ``spark.sql.timestampType`` says, so it is asked only
-    for types that Arrow does not know.
+    Spark's own parser is used only for types that Arrow does not have, because for ``timestamp`` it depends on the
+    session's ``spark.sql.timestampType``.
     """
-    ddl = ", ".join(f"`{name.replace('`', '``')}` {kind}" for name, kind in columns.items())
+    ddl = ", ".join(f"`{name.replace('`', '``')}` {type_name}" for name, type_name in columns.items())
     try:
         return from_arrow(parse_ddl(ddl))
     except ConfigError:
@@ -89,7 +89,7 @@ def schema_of(columns: Mapping[str, str]) -> StructType:
 
 
 def to_arrow(schema: StructType) -> pa.Schema:
-    """Give the columns in Arrow's types, as workers get and stage them.
+    """Return the schema with Arrow's types, in which workers get and stage the rows.
 
     Raises:
         SourceSchemaError: a type has no counterpart in Arrow.
@@ -97,16 +97,16 @@ def to_arrow(schema: StructType) -> pa.Schema:
     return pa.schema([_arrow_field(field.name, field.dataType, nullable=field.nullable) for field in schema])
 
 
-def arrow_type_or_none(kind: DataType) -> pa.DataType | None:
-    """Give a type's counterpart in Arrow; None where there is none."""
+def arrow_type_or_none(spark_type: DataType) -> pa.DataType | None:
+    """Return the Arrow type for a Spark type, or None if Arrow has no such type."""
     try:
-        return _arrow_type(kind)
+        return _arrow_type(spark_type)
     except SourceSchemaError:
         return None
 
 
 def from_arrow(schema: pa.Schema) -> StructType:
-    """Give the columns in Spark's types.
+    """Return the schema with Spark's types.
 
     Raises:
         SinkSchemaError: a type has no counterpart in Spark.
@@ -114,59 +114,61 @@ def from_arrow(schema: pa.Schema) -> StructType:
     return StructType([StructField(field.name, _spark_type(field.type), field.nullable) for field in schema])
 
 
-def _arrow_field(name: str, kind: DataType, *, nullable: bool) -> pa.Field:
-    return pa.field(name, _arrow_type(kind), nullable=nullable)
+def _arrow_field(name: str, spark_type: DataType, *, nullable: bool) -> pa.Field:
+    return pa.field(name, _arrow_type(spark_type), nullable=nullable)
 
 
-def _arrow_type(kind: DataType) -> pa.DataType:
-    if isinstance(kind, DecimalType):
-        return pa.decimal128(kind.precision, kind.scale)
-    if isinstance(kind, ArrayType):
-        return pa.list_(_arrow_field("element", kind.elementType, nullable=kind.containsNull))
-    if isinstance(kind, MapType):
-        key = _arrow_field("key", kind.keyType, nullable=False)
-        return pa.map_(key, _arrow_field("value", kind.valueType, nullable=kind.valueContainsNull))
-    if isinstance(kind, StructType):
-        return pa.struct([_arrow_field(field.name, field.dataType, nullable=field.nullable) for field in kind])
-    if isinstance(kind, UserDefinedType):
-        return _arrow_type(kind.sqlType())
+def _arrow_type(spark_type: DataType) -> pa.DataType:
+    if isinstance(spark_type, DecimalType):
+        return pa.decimal128(spark_type.precision, spark_type.scale)
+    if isinstance(spark_type, ArrayType):
+        return pa.list_(_arrow_field("element", spark_type.elementType, nullable=spark_type.containsNull))
+    if isinstance(spark_type, MapType):
+        key = _arrow_field("key", spark_type.keyType, nullable=False)
+        return pa.map_(key, _arrow_field("value", spark_type.valueType, nullable=spark_type.valueContainsNull))
+    if isinstance(spark_type, StructType):
+        return pa.struct([_arrow_field(field.name, field.dataType, nullable=field.nullable) for field in spark_type])
+    if isinstance(spark_type, UserDefinedType):
+        return _arrow_type(spark_type.sqlType())
     for spark, arrow in _SIMPLE:
-        if isinstance(kind, spark):
+        if isinstance(spark_type, spark):
             return arrow
     raise SourceSchemaError(
         code=ErrorCode.INPUT_TYPES,
         what="a column of the rows",
-        got=f"type {kind.simpleString()}",
+        got=f"type {spark_type.simpleString()}",
         expected="a type that Arrow and Parquet hold exactly",
         next_step="Leave the column out with 'input.columns', or cast it first.",
     )
 
 
-def _spark_type(kind: pa.DataType) -> DataType:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return ArrayType(_spark_type(kind.value_type), kind.value_field.nullable)
-    if pa.types.is_map(kind):
-        return MapType(_spark_type(kind.key_type), _spark_type(kind.item_type), kind.item_field.nullable)
-    if pa.types.is_struct(kind):
-        return from_arrow(pa.schema(list(kind)))
-    if pa.types.is_dictionary(kind):
-        return _spark_type(kind.value_type)
-    return _plain_spark_type(kind)
+def _spark_type(arrow_type: pa.DataType) -> DataType:
+    types = pa.types
+    if types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type):
+        return ArrayType(_spark_type(arrow_type.value_type), arrow_type.value_field.nullable)
+    if types.is_map(arrow_type):
+        key_type, value_type = _spark_type(arrow_type.key_type), _spark_type(arrow_type.item_type)
+        return MapType(key_type, value_type, arrow_type.item_field.nullable)
+    if types.is_struct(arrow_type):
+        return from_arrow(pa.schema(list(arrow_type)))
+    if types.is_dictionary(arrow_type):
+        return _spark_type(arrow_type.value_type)
+    return _plain_spark_type(arrow_type)
 
 
-def _plain_spark_type(kind: pa.DataType) -> DataType:
-    if pa.types.is_decimal(kind):
-        return DecimalType(kind.precision, kind.scale)
-    if pa.types.is_timestamp(kind):
-        return TimestampNTZType() if kind.tz is None else TimestampType()
-    if pa.types.is_fixed_size_binary(kind):
+def _plain_spark_type(arrow_type: pa.DataType) -> DataType:
+    if pa.types.is_decimal(arrow_type):
+        return DecimalType(arrow_type.precision, arrow_type.scale)
+    if pa.types.is_timestamp(arrow_type):
+        return TimestampNTZType() if arrow_type.tz is None else TimestampType()
+    if pa.types.is_fixed_size_binary(arrow_type):
         return BinaryType()
-    found = _BY_ARROW.get(_NARROWED.get(kind, kind))
+    found = _BY_ARROW.get(_NARROWED.get(arrow_type, arrow_type))
     if found is None:
         raise SinkSchemaError(
             code=ErrorCode.OUTPUT_TYPES,
             what="a column of the Parquet files at the output",
-            got=f"type {kind}",
+            got=f"type {arrow_type}",
             expected="a type that Spark has",
             next_step="Name another --output.",
         )

@@ -96,6 +96,6 @@ def test_at_most_five_names_are_listed_and_the_others_counted(items: list[str]) 
 def test_what_the_system_refuses_is_named_with_its_place() -> None:
     known = named(OSError(28, "No space left on device", "/data/out"))
 
-    assert str(known).startswith("[SYSTEM] the system refuses what sparkscore asks for at '/data/out': got No space")
+    assert str(known).startswith("[SYSTEM] the operating system refused an operation on '/data/out': got No space")
     assert named(OSError("a library's own")).__class__ is OSError
     assert named(bug := KeyError("x")) is bug
