@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
+from sparkscore.error_classes import error_class_of
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
 # It travels with every report: a thousand huge ones would be more than Spark lets a job return.
 _TRACEBACK_LENGTH = 20_000
+_NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True)
@@ -21,20 +26,27 @@ class Failure:
     """Why a mini-batch, or part of it, was not scored. Plain text only: foreign exceptions do not cross processes.
 
     Attributes:
-        code: sparkscore's name of this kind of failure, for example ``SCRIPT_RUN``.
-        error_class: class name of the exception.
+        code: what failed; everything that sparkscore decides about a failure, it decides by its code.
+        exception: name of the class that the user's code or model raised; empty if sparkscore found the failure.
         message: the exception's own text, cut at 2,000 characters; it may hold row contents.
         place: file and line in the user's code, if known.
         traceback_text: the whole traceback, for the log.
-        next_step: what the user can do, where sparkscore knows.
+        next_step: what the user can do, if sparkscore knows.
+        missing_module: the module that could not be imported, if that is why the user's code failed.
     """
 
     code: ErrorCode
-    error_class: str
-    message: str
+    exception: str = ""
+    message: str = ""
     place: str = ""
     traceback_text: str = ""
     next_step: str = ""
+    missing_module: str = ""
+
+    @property
+    def error_class(self) -> str:
+        """The name of the exception's class, as records and tables show it."""
+        return self.exception or error_class_of(self.code).__name__
 
 
 @dataclass(frozen=True)
@@ -106,14 +118,43 @@ def describe_failure(
     if isinstance(error, SparkscoreError):
         cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
         sentence = _storable(error.sentence)
-        return Failure(error.code, type(error).__name__, sentence, traceback_text=cause, next_step=error.next_step)
+        return Failure(error.code, message=sentence, traceback_text=cause, next_step=error.next_step)
     return Failure(
         code=code,
-        error_class=type(error).__name__,
+        exception=type(error).__name__,
         message=_storable(_text_of(error)[:_MESSAGE_LENGTH]),
         place=_storable(_place_of(error, code_folder)),
         traceback_text=_traceback_of(error),
+        missing_module=_missing_module(error),
     )
+
+
+def _missing_module(error: BaseException) -> str:
+    """Return the module that could not be imported, or an empty text if the code failed for another reason.
+
+    A package may have caught the import error and raised one with its own text, as pandas does without openpyxl.
+    """
+    causes = (each.__cause__ for each in _chain(error))
+    contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
+    # What was handled when another exception was raised need not be its reason, unless that is an import error too.
+    handled = contexts if type(error) is ImportError else ()
+    found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
+    return next(filter(None, found), "")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that it came from, as a traceback shows them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        has_cause = error.__cause__ is not None or error.__suppress_context__
+        error = error.__cause__ if has_cause else error.__context__
+
+
+def _module_of(error: ModuleNotFoundError) -> str:
+    found = _NO_MODULE.search(_text_of(error))
+    return found[1] if found else ""
 
 
 def _storable(text: str) -> str:

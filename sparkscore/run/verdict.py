@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from sparkscore import errors
+from sparkscore.error_classes import error_class_of
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import (
     ErrorThresholdExceededError,
@@ -132,18 +132,12 @@ def failure_error(failure: Failure | None, scorer: str, place: str, state: str) 
             state=state,
             next_step=failure.next_step or _ADVICE.get(failure.code, _CORRECT_SCRIPT),
         )
-    return _kind_of(failure)(
+    return error_class_of(failure.code)(
         code=failure.code,
         what=f"{failure.message.rstrip('.')} ({place})",
         state=state,
         next_step=failure.next_step or "The whole message is in the log.",
     )
-
-
-def _kind_of(failure: Failure) -> type[SparkscoreError]:
-    """Find the class of the error that a worker described."""
-    kind = getattr(errors, failure.error_class, ScoringError)
-    return kind if isinstance(kind, type) and issubclass(kind, SparkscoreError) else ScoringError
 
 
 def _shown(message: str) -> str:

@@ -143,9 +143,7 @@ def _arranged(pixels: Pixels, inner: tuple[int, ...], file: str, first: Pixels |
     if not fits or (inner and first is not None and first.shape != pixels.shape):
         expected = list(first.shape) if fits and first is not None else list(inner)
         text = f"image '{file}': got shape {list(pixels.shape)}, expected {expected}"
-        return Failure(
-            ErrorCode.IMAGE_SIZE, "SignatureMismatchError", text, next_step="Resize it beforehand, or leave it out."
-        )
+        return Failure(ErrorCode.IMAGE_SIZE, message=text, next_step="Resize it beforehand, or leave it out.")
     return pixels
 
 
@@ -155,12 +153,10 @@ def _dtype(feed: Feed) -> np.dtype[Any]:
 
 def _too_deep(file: str, found: str, wanted: str) -> Failure:
     text = f"image '{file}': got {found}, expected {wanted}"
-    return Failure(
-        ErrorCode.IMAGE_DEPTH, "SignatureMismatchError", text, next_step="Convert it beforehand, or leave it out."
-    )
+    return Failure(ErrorCode.IMAGE_DEPTH, message=text, next_step="Convert it beforehand, or leave it out.")
 
 
 def _unreadable(file: str, error: BaseException) -> Failure:
     text = f"file '{file}' cannot be read as an image ({type(error).__name__})"
     step = "Replace the file or leave it out."
-    return Failure(ErrorCode.IMAGE_UNREADABLE, "ScoringError", text, next_step=step)
+    return Failure(ErrorCode.IMAGE_UNREADABLE, message=text, next_step=step)

@@ -18,11 +18,6 @@ from packaging.utils import canonicalize_name
 from sparkscore.outcome import Failure
 from sparkscore.scorers.environment import EnvironmentSpec, names_of_the_same
 
-_NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
-# How Python writes that one exception came of another: said so by 'from', or while the first was handled.
-_LINE: Final = rf"^ModuleNotFoundError: {_NO_MODULE.pattern}\n\n"
-_CAUSED: Final = re.compile(f"{_LINE}The above exception was the direct cause", re.MULTILINE)
-_HANDLED: Final = re.compile(f"{_LINE}During handling of the above exception", re.MULTILINE)
 # Names that the packages of many projects share.
 _SHARED: Final = frozenset({"azure", "backports", "google", "nvidia", "opentelemetry", "ruamel"})
 _PACKAGES: Final = {
@@ -58,19 +53,9 @@ def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> 
         failure: what the user's code or model raised.
         environment: what the deployment says of packages; None where it says nothing.
     """
-    module = "" if failure.next_step else _missing_module(failure)
-    return replace(failure, next_step=_advice(module, environment)) if module else failure
-
-
-def _missing_module(failure: Failure) -> str:
-    """Name the module without which the code failed; an empty text where it is something else."""
-    found = None
-    if failure.error_class == "ModuleNotFoundError":
-        found = _NO_MODULE.search(failure.message)
-    elif failure.error_class == "ImportError":
-        found = _HANDLED.search(failure.traceback_text)
-    found = found or _CAUSED.search(failure.traceback_text)
-    return found[1] if found else ""
+    if failure.next_step or not failure.missing_module:
+        return failure
+    return replace(failure, next_step=_advice(failure.missing_module, environment))
 
 
 def _advice(module: str, environment: EnvironmentSpec | None) -> str:

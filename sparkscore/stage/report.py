@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from sparkscore.error_classes import error_class_of
 from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome
@@ -101,7 +102,17 @@ class MiniBatchReport:
     unseen: tuple[tuple[str, int], ...] = ()
 
 
-FAILURE_TYPE = pa.struct([(field.name, pa.string()) for field in fields(Failure)])
+#: A failure as reports store it.
+FAILURE_TYPE = pa.struct(
+    [
+        ("code", pa.string()),
+        ("error_class", pa.string()),
+        ("message", pa.string()),
+        ("place", pa.string()),
+        ("traceback_text", pa.string()),
+        ("next_step", pa.string()),
+    ]
+)
 #: Columns that describe a call, in reports and in the run table.
 CALL_SCHEMA = pa.schema(
     [
@@ -226,22 +237,40 @@ def _without_secrets(failure: Failure) -> Failure:
 
 def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
     """Make the record batch that travels to the driver."""
-    return pa.RecordBatch.from_pylist([asdict(report) for report in reports], schema=REPORT_SCHEMA)
+    rows = [{**asdict(report), "failure": failure_row(report.failure)} for report in reports]
+    return pa.RecordBatch.from_pylist(rows, schema=REPORT_SCHEMA)
 
 
-def _read_failure(texts: dict[str, str]) -> Failure:
-    code, others = texts["code"], {name: text for name, text in texts.items() if name != "code"}
-    if code in ErrorCode.__members__:
-        return Failure(ErrorCode(code), **others)
-    # Another version of sparkscore wrote it, which has a code that this one does not have.
-    return Failure(ErrorCode.UNEXPECTED, **{**others, "message": f"[{code}] {others['message']}"})
+def failure_row(failure: Failure | None) -> dict[str, str] | None:
+    """Return a failure as a value of `FAILURE_TYPE`."""
+    return None if failure is None else {field.name: getattr(failure, field.name) for field in FAILURE_TYPE}
+
+
+def read_failure(row: dict[str, str] | None) -> Failure | None:
+    """Return the failure that `failure_row` wrote.
+
+    A code of another version of sparkscore, which this version does not have, becomes a part of the message.
+    """
+    if row is None:
+        return None
+    is_known = row["code"] in ErrorCode.__members__
+    code = ErrorCode(row["code"]) if is_known else ErrorCode.UNEXPECTED
+    is_own = row["error_class"] == error_class_of(code).__name__
+    return Failure(
+        code,
+        exception="" if is_own else row["error_class"],
+        message=row["message"] if is_known else f"[{row['code']}] {row['message']}",
+        place=row["place"],
+        traceback_text=row["traceback_text"],
+        next_step=row["next_step"],
+    )
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
     """Read on the driver what `write_reports` wrote, ordered by work unit and mini-batch as they were scored."""
     reports = []
     for row in table.to_pylist():
-        failure = _read_failure(row["failure"]) if row["failure"] else None
+        failure = read_failure(row["failure"])
         files = {name: tuple(StagedFile(**file) for file in row[name] or ()) for name in ("staged", "quarantined")}
         scored_at = row["scored_at"].astimezone(UTC)
         calls = tuple(CallReport(**call) for call in row["attempts"] or ())

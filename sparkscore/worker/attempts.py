@@ -126,7 +126,7 @@ class Attempts:
     def _broken(self, whole: Outcome, why: str) -> Outcome:
         """Fail a mini-batch as a whole; what parts of it gave is dropped."""
         self.calls[:] = [replace(call, scored=0) for call in self.calls]
-        failure = broken_contract(whole.failure or Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", ""), why)
+        failure = broken_contract(whole.failure or Failure(ErrorCode.OUTPUT_ROWS), why)
         return replace(failed_outcome(whole.items, failure), is_contract_broken=True)
 
 

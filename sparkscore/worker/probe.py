@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
 from sparkscore.stage.checksums import read_sealed, sealed
-from sparkscore.stage.report import FAILURE_TYPE
+from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.stage.surroundings import open_store
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
@@ -116,8 +115,7 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
 
 def _row_of(report: ProbeReport) -> pa.RecordBatch:
     predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
-    failure = None if report.failure is None else asdict(report.failure)
-    row = {**vars(report), "predictions": predictions, "failure": failure}
+    row = {**vars(report), "predictions": predictions, "failure": failure_row(report.failure)}
     return pa.RecordBatch.from_pylist([row], schema=PROBE_SCHEMA)
 
 
@@ -125,7 +123,7 @@ def read_probe_report(table: pa.Table) -> ProbeReport:
     """Read on the driver what `probe` reported."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
-    failure = Failure(**row["failure"]) if row["failure"] else None
+    failure = read_failure(row["failure"])
     warnings = tuple(row["warnings"] or ())
     return ProbeReport(**{**row, "predictions": schema, "failure": failure, "warnings": warnings})
 
@@ -201,8 +199,7 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     )
     failure = Failure(
         ErrorCode.OUTPUT_ROWS,
-        OutputContractError.__name__,
-        f"broken contract: {told}; expected one element per row, since input columns are carried into the result by "
+        message=f"broken contract: {told}; expected one element per row, since input columns are carried into the result by "
         "position",
         next_step="Return one element per row, or set 'output.carry: []'.",
     )

@@ -79,7 +79,7 @@ def quarantined_rows(
     return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
 
 
-_NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", "")
+_NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS)
 
 
 class _Texts:

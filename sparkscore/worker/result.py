@@ -208,4 +208,4 @@ def _wrong_count(caller: str, mini_batch: MiniBatch, elements: int) -> Outcome:
 
 def _shortfall(caller: str, items: int, elements: int) -> Failure:
     text = f"{caller} returned {elements} elements for {items} items, so the {items - elements} missing count as failed"
-    return Failure(ErrorCode.OUTPUT_ROWS, "OutputContractError", text)
+    return Failure(ErrorCode.OUTPUT_ROWS, message=text)

@@ -220,12 +220,12 @@ def test_a_model_that_nobody_knows_is_the_scripts_failure_with_the_whole_sentenc
 
     assert failure == Failure(
         code=ErrorCode.MODEL_NOT_FOUND,
-        error_class="ModelNotFoundError",
         message=f"model 'digit' that the scoring script asks for: got only 'digits' in the deployment; "
         f"MLflow's registry '{registry}' has no such model or version",
         traceback_text=failure.traceback_text,
         next_step="Add it to the deployment: models: {digit: PATH}.",
     )
+    assert failure.error_class == "ModelNotFoundError"
 
 
 def test_another_version_than_the_deployments_is_the_scripts_failure(deploy: Deploy, weights: Path) -> None:

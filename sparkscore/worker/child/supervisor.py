@@ -19,7 +19,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import EnvironmentMismatchError, MiniBatchTimeoutError, ScoringError, SparkscoreError
+from sparkscore.errors import SparkscoreError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, describe_failure, failed_outcome
 from sparkscore.worker.child.interpreter import find_interpreter
@@ -234,16 +234,14 @@ class ChildEngine:
         if ended.is_timeout:
             return Failure(
                 timeout_code,
-                MiniBatchTimeoutError.__name__,
-                f"{what} took longer than {limit:g} s",
+                message=f"{what} took longer than {limit:g} s",
                 traceback_text=ended.trace,
                 next_step="Raise 'settings.retry_settings.timeout', or make the mini-batches smaller; the log says "
                 "where it was.",
             )
         return Failure(
             ended_code,
-            ScoringError.__name__,
-            f"the process that scores {_how_ended(ended.code)} during {what}",
+            message=f"the process that scores {_how_ended(ended.code)} during {what}",
             traceback_text=ended.trace,
             next_step="The log says where it was, as far as that is known. " + _about_the_end(ended.code),
         )
@@ -271,8 +269,7 @@ def _about_the_end(code: int | None) -> str:
 def _broke(ended: ChildEndedError, what: str) -> Failure:
     return Failure(
         BROKEN,
-        ScoringError.__name__,
-        f"the code broke the process that scores, during {what}: {ended.broken}",
+        message=f"the code broke the process that scores, during {what}: {ended.broken}",
         traceback_text=ended.trace,
         next_step="Let the code leave alone the descriptors that it did not open (os.close, os.closerange, os.write), "
         "and the modules, built-in functions and limits of its process.",
@@ -293,8 +290,7 @@ def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: b
 def _lacks_package(ended: ChildEndedError) -> Failure:
     return Failure(
         ErrorCode.PYTHON_PACKAGES,
-        EnvironmentMismatchError.__name__,
-        f"the interpreter of 'python.path' or 'python.archive' lacks what sparkscore needs: {ended.trace}",
+        message=f"the interpreter of 'python.path' or 'python.archive' lacks what sparkscore needs: {ended.trace}",
         next_step="Install pyarrow, pandas, numpy and packaging there; 'sparkscore env build' does.",
     )
 
@@ -303,8 +299,8 @@ def _too_old(ended: ChildEndedError) -> Failure:
     needed = ".".join(map(str, PYTHON_NEEDED))
     return Failure(
         ErrorCode.PYTHON_VERSION,
-        EnvironmentMismatchError.__name__,
-        f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or later",
+        message=f"the interpreter of 'python.path' or 'python.archive': got Python {ended.trace}, expected {needed} or "
+        "later",
         next_step=f"Install Python {needed} or later on the workers' hosts, with the packages of the script, and name "
         "it in 'python.path'; or let 'sparkscore env build' make an environment for the workers' own Python.",
     )
@@ -313,8 +309,7 @@ def _too_old(ended: ChildEndedError) -> Failure:
 def _no_python(spec: ChildSpec, ended: ChildEndedError) -> Failure:
     return Failure(
         ErrorCode.PYTHON_NOT_FOUND,
-        EnvironmentMismatchError.__name__,
-        f"'{spec.python or 'bin/python of python.archive'}' is no Python that can start on host "
+        message=f"'{spec.python or 'bin/python of python.archive'}' is no Python that can start on host "
         f"'{socket.gethostname()}': it {_how_ended(ended.code)} before it began",
         traceback_text=ended.trace,
         next_step=f"Name an interpreter of Python {'.'.join(map(str, PYTHON_NEEDED))} or later in 'python.path'; it is "
@@ -325,8 +320,7 @@ def _no_python(spec: ChildSpec, ended: ChildEndedError) -> Failure:
 def _no_interpreter(spec: ChildSpec, error: OSError) -> Failure:
     return Failure(
         ErrorCode.PYTHON_NOT_FOUND,
-        ScoringError.__name__,
-        f"the interpreter '{spec.python or 'of python.archive'}' does not start on host '{socket.gethostname()}': "
-        f"{error.strerror}",
+        message=f"the interpreter '{spec.python or 'of python.archive'}' does not start on host "
+        f"'{socket.gethostname()}': {error.strerror}",
         next_step="Correct 'python.path'; it is a path on the workers' hosts.",
     )

@@ -204,9 +204,9 @@ def test_an_error_of_ours_arrives_as_what_it_was(error: errors.SparkscoreError, 
     assert arrived.next_step == (error.next_step or "The whole message is in the log.")
 
 
-@pytest.mark.parametrize("name", ["names", "annotations", "Iterable", "unheard of"])
+@pytest.mark.parametrize("name", ["names", "annotations", "SinkError", "unheard of"])
 def test_a_failure_without_a_class_of_ours_is_a_scoring_error(name: str) -> None:
-    assert type(failure_error(Failure(ErrorCode.MODEL_INPUT, name, "text"), "score.py", "it", "")) is ScoringError
+    assert type(failure_error(Failure(ErrorCode.UNEXPECTED, name, "text"), "score.py", "it", "")) is ScoringError
 
 
 def test_a_failure_that_was_not_described_is_told_all_the_same() -> None:

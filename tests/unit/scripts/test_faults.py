@@ -106,7 +106,7 @@ CONDA = EnvironmentSpec(
 def test_a_missing_package_is_named_with_where_it_is_listed(
     module: str, environment: EnvironmentSpec | None, told: str
 ) -> None:
-    failure = Failure(ErrorCode.SCRIPT_IMPORT, "ModuleNotFoundError", f"No module named '{module}'")
+    failure = describe_failure(ModuleNotFoundError(f"No module named '{module}'"), ErrorCode.SCRIPT_IMPORT)
 
     step = advise_on_package(failure, environment).next_step
 
@@ -125,7 +125,7 @@ def test_a_missing_package_is_named_with_where_it_is_listed(
     ],
 )
 def test_modules_whose_packages_have_other_names(module: str, told: str) -> None:
-    failure = Failure(ErrorCode.SCRIPT_IMPORT, "ModuleNotFoundError", f"No module named '{module}'")
+    failure = describe_failure(ModuleNotFoundError(f"No module named '{module}'"), ErrorCode.SCRIPT_IMPORT)
     listing = EnvironmentSpec("'conda.yml'", ("google-cloud-storage==2", "azure-storage-blob", "pycryptodome"))
 
     assert told in advise_on_package(failure, None).next_step
@@ -159,8 +159,9 @@ def test_other_failures_keep_their_advice() -> None:
         Failure(
             ErrorCode.SCRIPT_IMPORT,
             "ModuleNotFoundError",
-            "'azureml.data' is not here: sparkscore stands in",
+            "No module named 'azureml.data': sparkscore stands in",
             next_step="a",
+            missing_module="azureml.data",
         ),
         Failure(ErrorCode.SCRIPT_RUN, "KeyError", "No module named 'x'"),
     ):
