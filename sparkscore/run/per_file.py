@@ -13,6 +13,7 @@ from sparkscore.config import Deployment
 from sparkscore.config.mini_batch_size import ItemKind
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, names
+from sparkscore.minibatch import MiniBatchLimit
 from sparkscore.plan import Snapshot
 from sparkscore.scorers.images import ENDINGS
 
@@ -29,6 +30,16 @@ def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
 def sized_in(deployment: Deployment, snapshot: Snapshot) -> ItemKind:
     """Tell what a number in ``mini_batch_size`` counts: files also where each is read as rows."""
     return "files" if are_files_whole(deployment, snapshot) else snapshot.kind
+
+
+def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLimit:
+    """Return how much one mini-batch of this input holds, for files and for rows."""
+    if are_files_whole(deployment, snapshot):
+        return MiniBatchLimit()
+    size = deployment.mini_batch_size_for(snapshot.kind)
+    if snapshot.kind == "files" and size.items and deployment.is_no_code:
+        return MiniBatchLimit(items=1)  # the model gets the files of one mini-batch in one call
+    return MiniBatchLimit(size.items, size.size_bytes)
 
 
 def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:

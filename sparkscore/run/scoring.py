@@ -33,7 +33,7 @@ from sparkscore.run.no_code import (
     transformed_rows,
 )
 from sparkscore.run.nulls import declared_not_null
-from sparkscore.run.per_file import are_files_whole, refuse_other_endings
+from sparkscore.run.per_file import mini_batch_limit, refuse_other_endings
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.run.verdict import failure_error, nothing_to_score
 from sparkscore.scorers import ScorerSpec, ScriptSpec
@@ -147,7 +147,7 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     rows, scorer = _scorer(request, stage)
     # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
     engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
-    limit = mini_batch_limit(prepared, plan)
+    limit = mini_batch_limit(prepared.deployment, plan.snapshot)
     plan_file = _write_plan(plan, stage)
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
@@ -198,14 +198,6 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
     return Tolerance(
         settings.error_threshold, settings.mini_batch_error_threshold, settings.allowed_failed_percent, counts_files
     )
-
-
-def mini_batch_limit(prepared: PreparedRun, plan: Plan) -> MiniBatchLimit:
-    """Give the size of a mini-batch for the kind of input that was found."""
-    if are_files_whole(prepared.deployment, plan.snapshot):
-        return MiniBatchLimit()
-    size = prepared.deployment.mini_batch_size_for(plan.snapshot.kind)
-    return MiniBatchLimit(size.items, size.size_bytes)
 
 
 def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec]:

@@ -29,7 +29,7 @@ from sparkscore.run.columns import refuse_missing_not_null, run_id_column
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
 from sparkscore.run.nulls import decide_nulls, dtypes_of
-from sparkscore.run.per_file import refuse_count_of_files, sized_in
+from sparkscore.run.per_file import mini_batch_limit, refuse_count_of_files, sized_in
 from sparkscore.run.prepare import PreparedRun, log_choices
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
@@ -121,10 +121,8 @@ def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Pl
     """Cut the input into mini-batches and work units."""
     deployment = prepared.deployment
     refuse_count_of_files(deployment, source.snapshot)
-    size = deployment.mini_batch_size_for(source.snapshot.kind)
-    # A mini-batch of several files would be one call.
-    files = 1 if size.items and deployment.is_no_code else size.items
-    return plan_run(source.snapshot, files, task_slots(spark))
+    limit = mini_batch_limit(deployment, source.snapshot)
+    return plan_run(source.snapshot, limit.items, task_slots(spark))
 
 
 def open_outputs(attempt: Attempt) -> Outputs:

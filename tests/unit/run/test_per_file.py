@@ -11,7 +11,13 @@ from sparkscore.errors import ConfigError, ErrorThresholdExceededError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
 from sparkscore.outcome import Failure, Outcome
 from sparkscore.plan import InputFile, Snapshot
-from sparkscore.run.per_file import are_files_whole, refuse_count_of_files, refuse_other_endings, sized_in
+from sparkscore.run.per_file import (
+    are_files_whole,
+    mini_batch_limit,
+    refuse_count_of_files,
+    refuse_other_endings,
+    sized_in,
+)
 from sparkscore.run.verdict import decide
 from sparkscore.stage.report import Attempt, MiniBatchReport, WorkerState, make_report
 from sparkscore.tolerance import Tolerance
@@ -33,6 +39,7 @@ def snapshot(kind: str, *files: str) -> Snapshot:
 def test_a_model_of_azures_gets_each_file_whole(kind: str, size: int | str | None) -> None:
     assert are_files_whole(deployment(size), snapshot(kind))
     assert sized_in(deployment(size), snapshot(kind)) == "files"
+    assert mini_batch_limit(deployment(size), snapshot(kind)).is_file
     assert deployment(size).effective("files")["settings"]["mini_batch_size"] == (size or 10)  # type: ignore[index]
     refuse_count_of_files(deployment(size), snapshot(kind))
 
@@ -50,6 +57,24 @@ def test_a_model_of_azures_gets_each_file_whole(kind: str, size: int | str | Non
 def test_other_inputs_are_cut_as_the_size_says(size: int | str | None, kind: str, more: dict[str, Any]) -> None:
     assert not are_files_whole(deployment(size, **more), snapshot(kind))
     refuse_count_of_files(deployment(size, **more), snapshot(kind))
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "more", "limit"),
+    [
+        (20, "files", {}, MiniBatchLimit(items=1)),
+        ("1MB", "files", {}, MiniBatchLimit(size_bytes=1024**2)),
+        (20, "files", {"$schema": None}, MiniBatchLimit(items=20)),
+        (20, "csv", {"$schema": None}, MiniBatchLimit(items=20)),
+        (None, "files", {"$schema": None}, MiniBatchLimit(items=10)),
+        ("20", "delta", {}, MiniBatchLimit(size_bytes=20)),
+        ("1MB", "csv", {}, MiniBatchLimit(size_bytes=1024**2)),
+    ],
+)
+def test_the_size_of_a_mini_batch(
+    size: int | str | None, kind: str, more: dict[str, Any], limit: MiniBatchLimit
+) -> None:
+    assert mini_batch_limit(deployment(size, **more), snapshot(kind)) == limit
 
 
 def test_a_number_of_files_is_refused_for_a_table() -> None:
