@@ -34,7 +34,7 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class CallReport:
-    """One call of the model: an attempt at a mini-batch, or at a part of it after that had failed.
+    """One call of the model, with a mini-batch or with a part of a mini-batch that had failed.
 
     Attributes:
         items, scored: items that went in, and of these the ones whose values were kept.
@@ -53,7 +53,7 @@ class CallReport:
 
 @dataclass(frozen=True)
 class MiniBatchReport:
-    """What the driver learns of one attempt at one mini-batch.
+    """What the driver learns about one mini-batch.
 
     Attributes:
         unit: number of the work unit (the Spark task's).
@@ -157,8 +157,8 @@ REPORT_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """What became of a mini-batch, and the calls that it took."""
+class ScoredMiniBatch:
+    """The outcome of one mini-batch, and the calls that led to it."""
 
     outcome: Outcome
     calls: tuple[CallReport, ...]
@@ -203,9 +203,9 @@ class WorkerState:
     is_loaded: bool = True
 
 
-def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: WorkerState) -> MiniBatchReport:
-    """Write the report of one attempt."""
-    outcome = attempt.outcome
+def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state: WorkerState) -> MiniBatchReport:
+    """Return the report of one mini-batch."""
+    outcome = scored.outcome
     return MiniBatchReport(
         unit=unit,
         mini_batch=mini_batch.mini_batch_id,
@@ -214,9 +214,9 @@ def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: Worke
         scored=outcome.scored,
         failed=outcome.failed,
         rows=0 if outcome.table is None else outcome.table.num_rows,
-        calls=len(attempt.calls),
-        seconds=attempt.seconds,
-        scored_at=attempt.scored_at,
+        calls=len(scored.calls),
+        seconds=scored.seconds,
+        scored_at=scored.scored_at,
         worker=state.worker,
         loads=state.loads,
         warnings=state.warnings,
@@ -225,7 +225,7 @@ def make_report(unit: int, mini_batch: MiniBatch, attempt: Attempt, state: Worke
         failure=None if outcome.failure is None else _without_secrets(outcome.failure),
         scored_in_parts=outcome.scored_in_parts,
         is_contract_broken=outcome.is_contract_broken,
-        attempts=attempt.calls,
+        attempts=scored.calls,
         unseen=outcome.unseen,
     )
 

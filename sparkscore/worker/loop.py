@@ -15,9 +15,9 @@ from sparkscore.errors import ScoringError, SinkError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
 from sparkscore.stage.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
 from sparkscore.stage.progress import ProgressFile
-from sparkscore.stage.report import Attempt, MiniBatchReport, make_report, write_reports
+from sparkscore.stage.report import MiniBatchReport, ScoredMiniBatch, make_report, write_reports
 from sparkscore.stage.writer import StageSpec, StageWriter
-from sparkscore.worker.attempts import Attempts
+from sparkscore.worker.calls import Calls
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 from sparkscore.worker.planned import read_planned_mini_batches
@@ -148,15 +148,15 @@ class _Task:
         return reports
 
     def _score_one(self, mini_batch: MiniBatch, writer: StageWriter, quarantine: StageWriter) -> MiniBatchReport:
-        attempt, loaded = _score(mini_batch, self._spec)
-        outcome = attempt.outcome
+        scored, loaded = _score(mini_batch, self._spec)
+        outcome = scored.outcome
         if outcome.table is not None:
             writer.write(outcome.table)
         lineage = self._spec.result.lineage
-        rows = quarantined_rows(mini_batch, outcome, lineage, attempt.tries, attempt.scored_at)
+        rows = quarantined_rows(mini_batch, outcome, lineage, scored.tries, scored.scored_at)
         if rows is not None:
             quarantine.write(rows)
-        report = make_report(self._unit, mini_batch, attempt, loaded.describe())
+        report = make_report(self._unit, mini_batch, scored, loaded.describe())
         self._count(report)
         # Without raising: Spark would try a task again that cannot succeed.
         self.is_hopeless |= loaded.failure is not None
@@ -171,12 +171,12 @@ class _Task:
         self.is_hopeless |= is_passed or self._progress.is_stopped
 
 
-def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[Attempt, LoadedEngine]:
+def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[ScoredMiniBatch, LoadedEngine]:
     loaded = engine_of_this_process(spec.engine)
     scored_at, start = datetime.now(UTC), time.perf_counter()
-    attempts = Attempts(loaded, spec.result, spec.rules, scored_at)
-    outcome = attempts.score(mini_batch)
-    return Attempt(outcome, tuple(attempts.calls), time.perf_counter() - start, scored_at), loaded
+    calls = Calls(loaded, spec.result, spec.rules, scored_at)
+    outcome = calls.score(mini_batch)
+    return ScoredMiniBatch(outcome, tuple(calls.reports), time.perf_counter() - start, scored_at), loaded
 
 
 def _other_order(unit: int) -> ScoringError:

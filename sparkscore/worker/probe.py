@@ -199,8 +199,8 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     )
     failure = Failure(
         ErrorCode.OUTPUT_ROWS,
-        message=f"broken contract: {told}; expected one element per row, since input columns are carried into the result by "
-        "position",
+        message=f"broken contract: {told}; expected one element per row, since input columns are carried into the "
+        "result by position",
         next_step="Return one element per row, or set 'output.carry: []'.",
     )
     return Probed(failure=failure), False

@@ -71,7 +71,7 @@ def test_each_module_of_the_picture_says_where_it_runs() -> None:
 @pytest.mark.parametrize(
     ("step", "module"),
     [
-        ("attempts", "sparkscore/worker/attempts.py"),
+        ("calls", "sparkscore/worker/calls.py"),
         ("outcome", "sparkscore/returned/"),
         ("publish", "sparkscore/sinks/delta.py"),
         ("quarantine", "sparkscore/worker/quarantine.py"),

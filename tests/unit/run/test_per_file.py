@@ -19,7 +19,7 @@ from sparkscore.run.per_file import (
     sized_in,
 )
 from sparkscore.run.verdict import decide
-from sparkscore.stage.report import Attempt, MiniBatchReport, WorkerState, make_report
+from sparkscore.stage.report import ScoredMiniBatch, MiniBatchReport, WorkerState, make_report
 from sparkscore.tolerance import Tolerance
 
 AZURE = "https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json"
@@ -106,8 +106,8 @@ def test_files_that_azure_does_not_take_for_images_are_named() -> None:
 def report(failed: int) -> MiniBatchReport:
     failure = Failure(ErrorCode.MODEL_PREDICT, "ValueError", "") if failed else None
     outcome = Outcome(items=10, scored=10 - failed, failure=failure)
-    attempt = Attempt(outcome, (), 1.0, datetime.now(UTC))
-    return make_report(0, MiniBatch("0-0", ()), attempt, WorkerState("w", 1))
+    scored = ScoredMiniBatch(outcome, (), 1.0, datetime.now(UTC))
+    return make_report(0, MiniBatch("0-0", ()), scored, WorkerState("w", 1))
 
 
 @pytest.mark.parametrize("tolerated", [1, 2, -1])

@@ -17,7 +17,7 @@ from sparkscore.outcome import Failure, Outcome, failed_outcome
 from sparkscore.stage.progress import ItemsDone, ProgressFile, read_progress
 from sparkscore.stage.report import (
     REPORT_SCHEMA,
-    Attempt,
+    ScoredMiniBatch,
     CallReport,
     MiniBatchReport,
     StagedFile,
@@ -60,7 +60,9 @@ def test_reports_arrive_as_they_were_sent_ordered_by_work_unit(reports: list[Min
 
 
 def test_reports_of_an_earlier_version_have_no_counts_of_unseen_values() -> None:
-    batch = write_reports([make_report(0, MiniBatch("0-0", ()), Attempt(Outcome(1, 1), (CALL,), 0.5, AT), STATE)])
+    batch = write_reports(
+        [make_report(0, MiniBatch("0-0", ()), ScoredMiniBatch(Outcome(1, 1), (CALL,), 0.5, AT), STATE)]
+    )
 
     (report,) = read_reports(pa.Table.from_batches([batch]).drop_columns(["unseen"]))
 
@@ -72,7 +74,7 @@ def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str
     report = make_report(
         0,
         MiniBatch("0-0", ()),
-        Attempt(Outcome(1, 1), (CALL,), 0.5, AT.astimezone(timezone(timedelta(hours=5)))),
+        ScoredMiniBatch(Outcome(1, 1), (CALL,), 0.5, AT.astimezone(timezone(timedelta(hours=5)))),
         STATE,
     )
     table = pa.Table.from_batches([write_reports([report])])
@@ -87,9 +89,14 @@ def test_the_time_of_a_report_is_utc_also_in_a_session_of_another_zone(zone: str
 def test_a_report_tells_the_counts_of_its_outcome() -> None:
     failure = Failure(ErrorCode.SCRIPT_RUN, "E", "m")
     partly = make_report(
-        2, MiniBatch("2-0", ()), Attempt(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), (CALL,), 0.5, AT), STATE
+        2,
+        MiniBatch("2-0", ()),
+        ScoredMiniBatch(Outcome(5, 3, pa.table({"x": [1, 2, 3]}), failure), (CALL,), 0.5, AT),
+        STATE,
     )
-    not_at_all = make_report(2, MiniBatch("2-0", ()), Attempt(failed_outcome(5, failure), (CALL,), 0.5, AT), STATE)
+    not_at_all = make_report(
+        2, MiniBatch("2-0", ()), ScoredMiniBatch(failed_outcome(5, failure), (CALL,), 0.5, AT), STATE
+    )
 
     assert (partly.items, partly.scored, partly.failed, partly.rows, partly.staged) == (5, 3, 2, 3, ())
     assert not_at_all == replace(partly, scored=0, failed=5, rows=0)
@@ -176,7 +183,7 @@ def test_what_is_no_progress_file_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_code_of_another_version_is_kept_in_the_message() -> None:
     outcome = failed_outcome(1, Failure(ErrorCode.SCRIPT_RUN, "E", "m"))
-    report = make_report(0, MiniBatch("0-0", ()), Attempt(outcome, (CALL,), 0.5, AT), STATE)
+    report = make_report(0, MiniBatch("0-0", ()), ScoredMiniBatch(outcome, (CALL,), 0.5, AT), STATE)
     rows = pa.Table.from_batches([write_reports([report])]).to_pylist()
     rows[0]["failure"]["code"] = "OF_TOMORROW"
 

@@ -23,7 +23,7 @@ from sparkscore.scorers.frames import HandedOver
 from sparkscore.signature import parse_ddl
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import FailureRules, LineageValues, ResultSpec
-from sparkscore.worker.attempts import Attempts
+from sparkscore.worker.calls import Calls
 from sparkscore.worker.engine import EngineSpec, LocalEngine
 from sparkscore.worker.loaded import LoadedEngine
 
@@ -58,7 +58,7 @@ class Scorer:
     def close(self) -> None: ...
 
 
-def attempt(
+def score(
     run: Run,
     rows: int,
     columns: int = 1,
@@ -66,7 +66,7 @@ def attempt(
     rules: FailureRules = TOLERANT,
     given: int = 0,
     **spec: Any,
-) -> tuple[Outcome, list[int], Attempts]:
+) -> tuple[Outcome, list[int], Calls]:
     scorer = Scorer(run, given)
     engine = LocalEngine(EngineSpec("k", scorer=None))  # type: ignore[arg-type]  # the scorer is put in its place
     engine._scorer = scorer
@@ -74,11 +74,11 @@ def attempt(
     result = ResultSpec(
         parse_ddl(ddl), tuple(table.column_names), (), LineageValues("r", None, None), columns=columns, **spec
     )
-    attempts = Attempts(LoadedEngine("k", "w", engine), result, rules, AT)
-    outcome = attempts.score(MiniBatch("0-0", (), table))
-    assert sum(call.scored for call in attempts.calls) == outcome.scored
+    calls = Calls(LoadedEngine("k", "w", engine), result, rules, AT)
+    outcome = calls.score(MiniBatch("0-0", (), table))
+    assert sum(call.scored for call in calls.reports) == outcome.scored
     assert len(outcome.failures) == outcome.failed
-    return outcome, scorer.sizes, attempts
+    return outcome, scorer.sizes, calls
 
 
 def names_as_texts(frame: pd.DataFrame) -> list[float]:
@@ -115,7 +115,7 @@ def test_a_broken_contract_fails_the_mini_batch_as_a_whole_with_few_calls(name: 
     if rows == columns or (name.startswith("five") and rows == 5):
         pytest.skip("the numbers are the same by chance")
 
-    outcome, sizes, _ = attempt(run, rows, columns)
+    outcome, sizes, _ = score(run, rows, columns)
 
     assert (outcome.scored, outcome.failed, outcome.table) == (0, rows, None)
     assert outcome.failure is not None
@@ -130,12 +130,12 @@ def test_a_broken_contract_fails_the_mini_batch_as_a_whole_with_few_calls(name: 
 @pytest.mark.parametrize("rules", [FailureRules(), FailureRules(tries=3), FailureRules(tolerance=Tolerance(5000))])
 def test_a_broken_contract_is_found_whatever_is_tolerated(rules: FailureRules) -> None:
     for name, (run, columns) in BROKEN.items():
-        outcome, _, _ = attempt(run, 300, columns, rules=rules)
+        outcome, _, _ = score(run, 300, columns, rules=rules)
         assert (outcome.scored, outcome.failed) == (0, 300), name
 
 
 def test_a_sum_that_fits_its_type_for_single_rows_only_is_no_row_of_its_own() -> None:
-    outcome, _, _ = attempt(lambda frame: [int(frame["x"].sum()) + 100], 8, ddl="y tinyint")
+    outcome, _, _ = score(lambda frame: [int(frame["x"].sum()) + 100], 8, ddl="y tinyint")
 
     assert (outcome.scored, outcome.is_contract_broken) == (0, True)
 
@@ -146,16 +146,16 @@ def test_one_bad_row_does_not_hide_that_the_rest_is_one_sum() -> None:
             raise ValueError("a bad row")
         return [float(frame["x"].sum())]
 
-    outcome, _, _ = attempt(run, 64)
+    outcome, _, _ = score(run, 64)
 
     assert (outcome.scored, outcome.failed, outcome.is_contract_broken) == (0, 64, True)
 
 
 def test_as_many_columns_as_rows_are_looked_at_once_in_a_process() -> None:
-    outcome, sizes, _ = attempt(names_as_texts, 4, columns=4)
-    clean, twice, attempts = attempt(lambda frame: frame["x"].tolist(), 4, columns=4)
-    again = attempts.score(MiniBatch("0-1", (), pa.table({name: [1.0] * 4 for name in "xabc"})))
-    _, proven, _ = attempt(lambda frame: frame["x"].tolist(), 4, columns=4, is_proven=True)
+    outcome, sizes, _ = score(names_as_texts, 4, columns=4)
+    clean, twice, calls = score(lambda frame: frame["x"].tolist(), 4, columns=4)
+    again = calls.score(MiniBatch("0-1", (), pa.table({name: [1.0] * 4 for name in "xabc"})))
+    _, proven, _ = score(lambda frame: frame["x"].tolist(), 4, columns=4, is_proven=True)
 
     assert (outcome.scored, outcome.is_contract_broken, sizes) == (0, True, [4, 2])
     assert (clean.scored, again.scored, twice, proven) == (4, 4, [4, 2, 4], [4])
@@ -163,8 +163,8 @@ def test_as_many_columns_as_rows_are_looked_at_once_in_a_process() -> None:
 
 @pytest.mark.parametrize(("rows", "given"), [(2, 2), (3, 3), (4, 4), (7, 7)])
 def test_a_value_for_each_column_that_a_model_takes_is_none_for_each_row(rows: int, given: int) -> None:
-    outcome, sizes, _ = attempt(names_as_texts, rows, columns=9, given=given)
-    clean, called, _ = attempt(lambda frame: frame["x"].tolist(), rows, columns=9, given=given)
+    outcome, sizes, _ = score(names_as_texts, rows, columns=9, given=given)
+    clean, called, _ = score(lambda frame: frame["x"].tolist(), rows, columns=9, given=given)
 
     assert (outcome.scored, outcome.is_contract_broken, len(sizes)) == (0, True, 2)
     assert (clean.scored, clean.failure, len(called)) == (rows, None, 2)
@@ -181,7 +181,7 @@ def test_many_bad_rows_stand_alone_also_where_each_eighth_has_some(rows: int, ev
             raise ValueError("a bad row")
         return frame["x"].tolist()
 
-    outcome, sizes, _ = attempt(run, rows)
+    outcome, sizes, _ = score(run, rows)
 
     assert outcome.failed == rows // every
     assert outcome.table is not None
@@ -194,7 +194,7 @@ def test_many_bad_rows_stand_alone_also_where_each_eighth_has_some(rows: int, ev
 def test_rows_that_a_script_drops_are_found_by_their_count(rows: int, dropped: set[int]) -> None:
     dropped = {row for row in dropped if row < rows}
 
-    outcome, _, _ = attempt(lambda frame: frame["x"][~frame["x"].isin(dropped)].tolist(), rows)
+    outcome, _, _ = score(lambda frame: frame["x"][~frame["x"].isin(dropped)].tolist(), rows)
 
     scored = [] if outcome.table is None else outcome.table.column("y").to_pylist()
     if outcome.is_contract_broken or outcome.elements == 0:
@@ -207,9 +207,7 @@ def test_rows_that_a_script_drops_are_found_by_their_count(rows: int, dropped: s
 
 def test_values_of_a_wrong_type_and_null_cost_their_rows() -> None:
     for ddl, bad in (("y double", "text"), ("y double NOT NULL", None)):
-        outcome, _, _ = attempt(
-            partial(lambda bad, frame: [bad if x == 7 else x for x in frame["x"]], bad), 100, ddl=ddl
-        )
+        outcome, _, _ = score(partial(lambda bad, frame: [bad if x == 7 else x for x in frame["x"]], bad), 100, ddl=ddl)
         assert (outcome.failed, outcome.scored_in_parts, outcome.is_contract_broken) == (1, 99, False)
 
 
@@ -217,13 +215,13 @@ def test_every_row_of_a_small_mini_batch_has_its_own_reason() -> None:
     def run(frame: pd.DataFrame) -> list[float]:
         raise ValueError(f"row {frame['x'].iloc[0]:g}")
 
-    outcome, _, _ = attempt(run, 4)
+    outcome, _, _ = score(run, 4)
 
     assert [item.failure.message for item in outcome.failures] == ["row 0", "row 1", "row 2", "row 3"]
 
 
 def test_two_rows_of_which_one_is_bad_cost_one() -> None:
-    outcome, _, _ = attempt(lambda frame: [1 / x for x in frame["x"]], 2)
+    outcome, _, _ = score(lambda frame: [1 / x for x in frame["x"]], 2)
 
     assert (outcome.scored, [item.position for item in outcome.failures]) == (1, [0])
 
@@ -234,13 +232,13 @@ def test_what_needs_small_calls_is_scored_in_parts_and_says_so() -> None:
             raise MemoryError
         return frame["x"].tolist()
 
-    outcome, _, _ = attempt(run, 100)
+    outcome, _, _ = score(run, 100)
 
     assert (outcome.scored, outcome.scored_in_parts, outcome.failure) == (100, 100, None)
 
 
 def test_rows_in_another_order_are_never_halved() -> None:
-    outcome, sizes, _ = attempt(lambda frame: frame["x"].sample(frac=1, random_state=1).rename("y"), 100)
+    outcome, sizes, _ = score(lambda frame: frame["x"].sample(frac=1, random_state=1).rename("y"), 100)
 
     assert (outcome.scored, outcome.is_contract_broken, sizes) == (0, True, [100])
     assert outcome.failure is not None
@@ -257,7 +255,7 @@ def test_files_and_frames_with_a_key_of_their_own_have_any_number_of_elements() 
         engine._scorer = scorer
         for batch in (MiniBatch("0", tuple("abcd")), MiniBatch("0", (), pa.table({"x": [1.0] * 4}))):
             result = ResultSpec(parse_ddl("y double"), (), (), LineageValues("r", None, None), columns=4)
-            outcome = Attempts(LoadedEngine("k", "w", engine), result, TOLERANT, AT).score(batch)
+            outcome = Calls(LoadedEngine("k", "w", engine), result, TOLERANT, AT).score(batch)
             assert (outcome.scored, outcome.is_contract_broken) == (min(4, elements), False)
         assert scorer.sizes == [4, 4]
 
@@ -273,14 +271,14 @@ def test_a_model_that_cannot_be_loaded_any_more_is_no_broken_contract() -> None:
 
     loaded = LoadedEngine("k", "w", Gone(), failure)  # type: ignore[arg-type]  # no more than is asked
     result = ResultSpec(parse_ddl("y double"), ("x",), (), LineageValues("r", None, None))
-    outcome = Attempts(loaded, result, TOLERANT, AT).score(MiniBatch("0", (), pa.table({"x": [1.0] * 40})))
+    outcome = Calls(loaded, result, TOLERANT, AT).score(MiniBatch("0", (), pa.table({"x": [1.0] * 40})))
 
     assert (outcome.failed, outcome.is_contract_broken, outcome.failure) == (40, False, failure)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 8])
 def test_a_list_of_arrays_that_a_script_returns_is_an_array_for_each_row(rows: int) -> None:
-    outcome, sizes, _ = attempt(
+    outcome, sizes, _ = score(
         lambda frame: [np.array([x, -x, 0.5]) for x in frame["x"]], rows, columns=3, ddl="y array<double>"
     )
 

@@ -19,7 +19,7 @@ from sparkscore.outcome import Failure, ItemFailure, Outcome, failed_outcome
 from sparkscore.signature import parse_ddl
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import FailureRules, LineageValues, ResultSpec
-from sparkscore.worker.attempts import Attempts
+from sparkscore.worker.calls import Calls
 from sparkscore.worker.engine import Loaded, Probed
 from sparkscore.worker.loaded import LoadedEngine
 from sparkscore.worker.quarantine import QUARANTINE_SCHEMA, quarantined_rows
@@ -68,9 +68,9 @@ def poison(*bad: int) -> Callable[[list[int], int], Failure | None]:
     return lambda values, _: RAISED if set(bad) & set(values) else None
 
 
-def attempt(engine: FakeEngine, items: int, rules: FailureRules = TOLERANT) -> tuple[Outcome, Attempts]:
-    attempts = Attempts(LoadedEngine("k", "w", engine), SPEC, rules, AT)
-    return attempts.score(MiniBatch("0-0", ("/in/a",), pa.table({"x": range(items)}))), attempts
+def score(engine: FakeEngine, items: int, rules: FailureRules = TOLERANT) -> tuple[Outcome, Calls]:
+    calls = Calls(LoadedEngine("k", "w", engine), SPEC, rules, AT)
+    return calls.score(MiniBatch("0-0", ("/in/a",), pa.table({"x": range(items)}))), calls
 
 
 @given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=6))
@@ -78,7 +78,7 @@ def test_all_but_the_bad_rows_are_scored_in_order_within_the_bound_of_calls(item
     bad = {value for value in bad if value < items}
     engine = FakeEngine(poison(*bad))
 
-    outcome, attempts = attempt(engine, items)
+    outcome, calls = score(engine, items)
 
     scored = [] if outcome.table is None else outcome.table.column("x").to_pylist()
     assert scored == [value for value in range(items) if value not in bad]
@@ -86,19 +86,19 @@ def test_all_but_the_bad_rows_are_scored_in_order_within_the_bound_of_calls(item
     assert (outcome.items, outcome.scored, outcome.failed) == (items, items - len(bad), len(bad))
     extra = 2 * len(bad) * math.ceil(math.log2(items)) if items > 1 else 0
     # One more where no two items have been scored together.
-    assert len(attempts.calls) == len(engine.asked) <= 1 + extra + bool(bad)
-    assert sum(call.scored for call in attempts.calls) == outcome.scored
+    assert len(calls.reports) == len(engine.asked) <= 1 + extra + bool(bad)
+    assert sum(call.scored for call in calls.reports) == outcome.scored
     assert (outcome.failure is None) is not bool(bad)
 
 
 def test_a_mini_batch_is_tried_again_as_a_whole_before_it_is_halved() -> None:
     engine = FakeEngine(lambda _, call: RAISED if call < 3 else None)
 
-    outcome, attempts = attempt(engine, 4, FailureRules(tries=3, tolerance=Tolerance(0)))
+    outcome, calls = score(engine, 4, FailureRules(tries=3, tolerance=Tolerance(0)))
 
     assert engine.asked == [[0, 1, 2, 3]] * 3
-    assert (outcome.scored, outcome.failure, attempts.tries) == (4, None, 3)
-    assert [(call.items, call.scored, call.error_code) for call in attempts.calls] == [
+    assert (outcome.scored, outcome.failure, calls.tries) == (4, None, 3)
+    assert [(call.items, call.scored, call.error_code) for call in calls.reports] == [
         (4, 0, "SCRIPT_RUN"), (4, 0, "SCRIPT_RUN"), (4, 4, ""),
     ]  # fmt: skip
 
@@ -106,28 +106,28 @@ def test_a_mini_batch_is_tried_again_as_a_whole_before_it_is_halved() -> None:
 def test_what_fails_whole_and_not_in_halves_is_tried_again_and_stands_in_parts() -> None:
     engine = FakeEngine(lambda values, _: RAISED if len(values) == 4 else None)
 
-    outcome, attempts = attempt(engine, 4)
+    outcome, calls = score(engine, 4)
 
     assert (outcome.scored, outcome.failure, outcome.failures) == (4, None, ())
     assert (outcome.scored_in_parts, outcome.is_contract_broken) == (4, False)
     assert engine.asked == [[0, 1, 2, 3], [0, 1], [2, 3], [0, 1, 2, 3]]
-    assert [call.scored for call in attempts.calls] == [0, 2, 2, 0]
+    assert [call.scored for call in calls.reports] == [0, 2, 2, 0]
 
 
 def test_a_fault_that_passes_leaves_the_values_of_the_whole() -> None:
     engine = FakeEngine(lambda _, call: RAISED if call == 1 else None)
 
-    outcome, attempts = attempt(engine, 4)
+    outcome, calls = score(engine, 4)
 
     assert (outcome.scored, outcome.failure, outcome.scored_in_parts) == (4, None, 0)
     assert engine.asked == [[0, 1, 2, 3], [0, 1], [2, 3], [0, 1, 2, 3]]
-    assert [call.scored for call in attempts.calls] == [0, 0, 0, 4]
+    assert [call.scored for call in calls.reports] == [0, 0, 0, 4]
 
 
 def test_a_clean_mini_batch_is_called_once() -> None:
-    outcome, attempts = attempt(FakeEngine(poison()), 4, FailureRules(tries=5))
+    outcome, calls = score(FakeEngine(poison()), 4, FailureRules(tries=5))
 
-    assert (outcome.scored, len(attempts.calls), attempts.tries) == (4, 1, 1)
+    assert (outcome.scored, len(calls.reports), calls.tries) == (4, 1, 1)
 
 
 @pytest.mark.parametrize("code", ["MINI_BATCH_TIMEOUT", "PROCESS_ENDED"])
@@ -135,9 +135,9 @@ def test_what_ends_the_process_is_tried_again_with_a_new_one_and_never_halved(co
     failure = Failure(ErrorCode(code), "ScoringError", "gone")
     engine = FakeEngine(lambda *_: failure)
     loaded = LoadedEngine("k", "w", engine)
-    attempts = Attempts(loaded, SPEC, FailureRules(tries=2, tolerance=Tolerance(-1)), AT)
+    calls = Calls(loaded, SPEC, FailureRules(tries=2, tolerance=Tolerance(-1)), AT)
 
-    outcome = attempts.score(MiniBatch("0-0", (), pa.table({"x": range(8)})))
+    outcome = calls.score(MiniBatch("0-0", (), pa.table({"x": range(8)})))
 
     assert engine.asked == [list(range(8))] * 2
     assert outcome.failures == tuple(ItemFailure(position, failure) for position in range(8))
@@ -147,7 +147,7 @@ def test_what_ends_the_process_is_tried_again_with_a_new_one_and_never_halved(co
 def test_a_half_that_ends_the_process_stays_whole_and_the_rest_goes_on() -> None:
     engine = FakeEngine(lambda values, _: RAISED if len(values) == 8 else TIMEOUT if values[0] == 0 else None)
 
-    outcome, _ = attempt(engine, 8)
+    outcome, _ = score(engine, 8)
 
     assert engine.asked == [list(range(8)), [0, 1, 2, 3], [4, 5, 6, 7]]
     assert [item.position for item in outcome.failures] == [0, 1, 2, 3]
@@ -157,7 +157,7 @@ def test_a_half_that_ends_the_process_stays_whole_and_the_rest_goes_on() -> None
 def test_no_call_is_made_that_cannot_save_the_run() -> None:
     engine = FakeEngine(poison(0, 7))
 
-    outcome, _ = attempt(engine, 8, FailureRules(tolerance=Tolerance(0)))
+    outcome, _ = score(engine, 8, FailureRules(tolerance=Tolerance(0)))
 
     # The first bad row is found, and then no more; what fails in every half comes first.
     assert engine.asked == [list(range(8)), [0, 1, 2, 3], [4, 5, 6, 7], [0, 1], [2, 3], [4, 5], [6, 7], [0]]
@@ -169,10 +169,10 @@ def test_a_model_that_does_not_load_fails_the_mini_batch_without_more_calls(when
     failures = [None, Failure(ErrorCode.SCRIPT_INIT, "OSError", "x")][1 - when :]
     engine = FakeEngine(lambda *_: TIMEOUT, failures)
 
-    outcome, attempts = attempt(engine, 4, FailureRules(tries=9, tolerance=Tolerance(-1)))
+    outcome, calls = score(engine, 4, FailureRules(tries=9, tolerance=Tolerance(-1)))
 
     assert len(engine.asked) == when
-    assert (outcome.failed, len(attempts.calls)) == (4, when)
+    assert (outcome.failed, len(calls.reports)) == (4, when)
     assert outcome.failure is not None
     assert outcome.failure.code == "SCRIPT_INIT"
 

@@ -1,6 +1,6 @@
-"""Try a mini-batch until it is scored; where that fails, halve it until the items that fail stand alone (worker).
+"""Call the scorer with a mini-batch until it is scored, and with halves of it if it keeps failing (worker).
 
-Source of the tries: Azure's `retry_settings`, which try a whole mini-batch again. Halving is our own.
+Azure's `retry_settings` only try a whole mini-batch again. Halving, which finds the items that fail, is an addition.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.rules import FailureRules
 
 
-class Attempts:
-    """All attempts at one mini-batch.
+class Calls:
+    """Calls of the scorer for one mini-batch.
 
     Attributes:
-        calls: the calls of the model so far.
+        reports: a report of each call so far.
     """
 
     def __init__(self, loaded: LoadedEngine, spec: ResultSpec, rules: FailureRules, scored_at: datetime) -> None:
-        self.calls: list[CallReport] = []
+        self.reports: list[CallReport] = []
         self._loaded = loaded
         self._spec = spec
         self._rules = rules
@@ -62,7 +62,7 @@ class Attempts:
     @property
     def tries(self) -> int:
         """How often the mini-batch was tried as a whole."""
-        return tries_of(self.calls)
+        return tries_of(self.reports)
 
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
         self._loaded.ensure()
@@ -72,7 +72,7 @@ class Attempts:
         outcome = self._loaded.engine.score(mini_batch, self._spec, self._scored_at)
         seconds = time.perf_counter() - start
         why = (outcome.failure.code, outcome.failure.error_class) if outcome.failure is not None else ("", "")
-        self.calls.append(CallReport(outcome.items, outcome.scored, is_part, seconds, *why))
+        self.reports.append(CallReport(outcome.items, outcome.scored, is_part, seconds, *why))
         self._loaded.is_proven |= self._spec.is_proven or is_proof(outcome, self._spec.columns)
         return replace(outcome, is_final=True) if self._loaded.failure is not None else outcome
 
@@ -83,7 +83,7 @@ class Attempts:
         return outcome
 
     def _drop_rows_of_last_call(self) -> None:
-        self.calls[-1:] = [replace(call, scored=0) for call in self.calls[-1:]]
+        self.reports[-1:] = [replace(call, scored=0) for call in self.reports[-1:]]
 
     def _score_parts(self, whole: Part) -> Outcome:
         """Score the parts of what failed as a whole.
@@ -98,7 +98,7 @@ class Attempts:
             # No item is bad. In parts, a script that looks at the whole mini-batch gives other values: try that again.
             again = self._call(whole.mini_batch)
             if again.failure is None:
-                self.calls[:-1] = [replace(call, scored=0) for call in self.calls[:-1]]
+                self.reports[:-1] = [replace(call, scored=0) for call in self.reports[:-1]]
                 return again
             self._drop_rows_of_last_call()
         if not self._loaded.is_proven:
@@ -117,7 +117,7 @@ class Attempts:
             return outcome
         if tried.failure.code != WRONG_COUNT:
             return outcome
-        self.calls[:] = [replace(call, scored=0) for call in self.calls]
+        self.reports[:] = [replace(call, scored=0) for call in self.reports]
         failure = broken_contract(
             tried.failure, f"{mini_batch.item_count} for {mini_batch.item_count} rows are a chance"
         )
@@ -125,7 +125,7 @@ class Attempts:
 
     def _broken(self, whole: Outcome, why: str) -> Outcome:
         """Fail a mini-batch as a whole; what parts of it gave is dropped."""
-        self.calls[:] = [replace(call, scored=0) for call in self.calls]
+        self.reports[:] = [replace(call, scored=0) for call in self.reports]
         failure = broken_contract(whole.failure or Failure(ErrorCode.OUTPUT_ROWS), why)
         return replace(failed_outcome(whole.items, failure), is_contract_broken=True)
 
