@@ -1,4 +1,4 @@
-"""What runs inside a Spark task: the loop over mini-batches and the rows of the result (worker)."""
+"""Score the mini-batches of a Spark task and write the rows of the result (worker)."""
 
 from __future__ import annotations
 

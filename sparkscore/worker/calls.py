@@ -47,7 +47,7 @@ class Calls:
         self._scored_at = scored_at
 
     def score(self, mini_batch: MiniBatch) -> Outcome:
-        """Score a mini-batch as far as it can be scored; every failed item is named, where it can be."""
+        """Score as many items of a mini-batch as possible, and return a failure for each of the others."""
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
             outcome = self._call(mini_batch)
@@ -61,10 +61,11 @@ class Calls:
 
     @property
     def tries(self) -> int:
-        """How often the mini-batch was tried as a whole."""
+        """The number of calls with the whole mini-batch."""
         return tries_of(self.reports)
 
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
+        """Call the scorer once and add a report of the call; load the scorer first if its process has ended."""
         self._loaded.ensure()
         if self._loaded.failure is not None:
             return replace(failed_outcome(mini_batch.item_count, self._loaded.failure), is_final=True)
@@ -76,26 +77,29 @@ class Calls:
         self._loaded.is_proven |= self._spec.is_proven or is_proof(outcome, self._spec.columns)
         return replace(outcome, is_final=True) if self._loaded.failure is not None else outcome
 
-    def _call_part(self, mini_batch: MiniBatch, is_kept: bool) -> Outcome:  # noqa: FBT001 - always named in words
+    def _call_part(self, mini_batch: MiniBatch, is_kept: bool) -> Outcome:  # noqa: FBT001 - `Halving` calls it by position
+        """Call the scorer with a part of the mini-batch, and keep the rows that it returns only if asked to."""
         outcome = self._call(mini_batch, is_part=True)
         if not is_kept:
             self._drop_rows_of_last_call()
         return outcome
 
     def _drop_rows_of_last_call(self) -> None:
+        """Report that no row of the last call is in the result."""
         self.reports[-1:] = [replace(call, scored=0) for call in self.reports[-1:]]
 
     def _score_parts(self, whole: Part) -> Outcome:
-        """Score the parts of what failed as a whole.
+        """Score the halves of a mini-batch that failed as a whole, and their halves, until the failing items are found.
 
         Raises:
-            BrokenContractError: no single item is to blame.
+            BrokenContractError: the scorer fails for another reason than single items.
         """
         halving = Halving(self._call_part, self._rules, {self._spec.columns, whole.outcome.columns})
         parts = halving.score(whole)
         joined = _joined(parts, whole.mini_batch.item_count)
         if not joined.failed:
-            # No item is bad. In parts, a script that looks at the whole mini-batch gives other values: try that again.
+            # No single item fails. A script may compute values over the whole mini-batch, such as a mean, which differ
+            # in parts, so the whole mini-batch is tried once more.
             again = self._call(whole.mini_batch)
             if again.failure is None:
                 self.reports[:-1] = [replace(call, scored=0) for call in self.reports[:-1]]
@@ -106,7 +110,11 @@ class Calls:
         return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
-        """Look at a half, once in a process, where as many elements came back as there are rows, and columns."""
+        """Score a half as well if the number of returned elements may be that of the columns, not of the rows.
+
+        A script that returns one element for each column succeeds by chance if there are as many rows as columns. Once
+        a call of this process has shown that there is one element for each row, no half is scored any more.
+        """
         is_clear = self._loaded.is_proven or outcome.failure is not None or mini_batch.item_count == 1
         if is_clear or not self._spec.carried:
             return outcome
@@ -119,25 +127,27 @@ class Calls:
             return outcome
         self.reports[:] = [replace(call, scored=0) for call in self.reports]
         failure = broken_contract(
-            tried.failure, f"{mini_batch.item_count} for {mini_batch.item_count} rows are a chance"
+            tried.failure,
+            f"{mini_batch.item_count} elements for {mini_batch.item_count} rows were a coincidence",
         )
         return replace(failed_outcome(mini_batch.item_count, failure), is_contract_broken=True)
 
     def _broken(self, whole: Outcome, why: str) -> Outcome:
-        """Fail a mini-batch as a whole; what parts of it gave is dropped."""
+        """Return the outcome of a mini-batch that failed as a whole; rows that its parts returned are dropped."""
         self.reports[:] = [replace(call, scored=0) for call in self.reports]
         failure = broken_contract(whole.failure or Failure(ErrorCode.OUTPUT_ROWS), why)
         return replace(failed_outcome(whole.items, failure), is_contract_broken=True)
 
 
 def _with_every_item(outcome: Outcome) -> Outcome:
-    """Name every item of a mini-batch that failed as a whole."""
+    """Return the outcome with a failure for each item if the mini-batch failed as a whole."""
     if not failed_whole(outcome) or outcome.failure is None:
         return outcome
     return replace(outcome, failures=tuple(ItemFailure(number, outcome.failure) for number in range(outcome.items)))
 
 
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
+    """Return the outcome of a mini-batch whose parts were scored one by one."""
     outcomes = [(part.before, _with_every_item(part.outcome)) for part in parts]
     tables = [outcome.table for _, outcome in outcomes if outcome.table is not None]
     failures = tuple(

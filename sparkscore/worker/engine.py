@@ -1,6 +1,6 @@
-"""What scores mini-batches in a process: a loaded scorer, with its results typed; nothing of it raises (worker, child).
+"""Load a scorer, score mini-batches with it, and return each result or failure as a value (worker, child).
 
-`LocalEngine` does it in this process; `sparkscore.worker.child.supervisor.ChildEngine` lets a child process do it.
+`LocalEngine` scores in this process, and `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """How the child process is run that scores for a worker; plain and picklable.
+    """How a worker runs the child process that scores for it.
 
     Attributes:
-        python: path of its interpreter on the worker's host; the worker's own when None.
-        archive: a packed environment whose interpreter is taken; None when there is none.
-        timeout: seconds that one mini-batch may take.
-        load_timeout: seconds that loading may take.
+        python: path of the child's interpreter on the worker's host, or None for the worker's own interpreter.
+        archive: a packed environment that has the child's interpreter, or None.
+        timeout: seconds that one call with a mini-batch may take, or None for any time.
+        load_timeout: seconds that loading the scorer may take, or None for any time.
     """
 
     python: str | None = None
@@ -46,21 +46,21 @@ class ChildSpec:
 
     @property
     def is_own_python(self) -> bool:
-        """Whether the child runs in the worker's own interpreter, so that the worker could score as well."""
+        """Whether the child has the worker's interpreter, so that the worker can score itself if no child starts."""
         return self.python is None and self.archive is None
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What scores, and where; plain and picklable.
+    """Which scorer a worker loads, and in which process it runs.
 
     Attributes:
-        key: names the attempt at a run; a worker process keeps what it has loaded under it.
+        key: identifies the run, and the start of it: a worker process keeps its loaded scorers by this key.
         scorer: the scorer to load.
-        environment: what the interpreter must have; None where nothing says it.
-        child: the child process that scores; None where the worker itself does.
-        variables: environment variables of a model without a script; a script has its own.
-        secrets: values that no message may show.
+        environment: the packages that the deployment lists, or None if it lists none.
+        child: how the child process is run that scores, or None if the worker itself scores.
+        variables: environment variables for a model without a script; a script has its own.
+        secrets: values that are masked in messages.
         not_null: columns of the input that are declared NOT NULL.
     """
 
@@ -73,19 +73,19 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Let every message of this process mask the run's secrets, and those in the process's own environment."""
+        """Mask the run's secrets, and those in the environment variables, in all messages of this process."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of loading.
+    """The result of loading a scorer.
 
     Attributes:
-        failure: why the scorer did not load; None when it did.
-        warnings: what the user should know, a sentence each.
-        models: digests of the models' files, as this process has found them.
+        failure: why the scorer did not load, or None if it did.
+        warnings: sentences for the user.
+        models: digests of the models' files that this process has loaded.
     """
 
     failure: Failure | None = None
@@ -95,14 +95,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Probed:
-    """What one call gave, without its rows.
+    """The shape of the result of one call, without its rows.
 
     Attributes:
-        predictions: the columns; None when it failed.
-        is_frame: whether a DataFrame came back.
-        failure: why it failed.
-        elements: how many elements came back.
-        columns: how many columns the scorer's code was handed; 0: not known.
+        predictions: names and types of the returned columns, or None if the call failed.
+        is_frame: whether the call returned a DataFrame.
+        failure: why the call failed, or None.
+        elements: number of returned elements.
+        columns: number of columns that the user's code got, or 0 if that is not known.
     """
 
     predictions: pa.Schema | None = None
@@ -113,27 +113,27 @@ class Probed:
 
 
 class Engine(Protocol):
-    """What the worker's loop needs; one contract suite in the tests runs against every implementation."""
+    """A scorer in some process. Every implementation passes the tests in ``tests/contract/test_engines.py``."""
 
     def load(self) -> Loaded:
-        """Load the scorer; call again after a failure that ended the process."""
+        """Load the scorer, the first time or again after its process has ended."""
 
     @property
     def is_loaded(self) -> bool:
-        """Whether mini-batches can be scored; no longer after a process has ended."""
+        """Whether mini-batches can be scored; False again after the process that scores has ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, one call of the model, and make its rows of the result."""
+        """Score one mini-batch in one call, and return its rows of the result or a failure."""
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch and give the shape of the result."""
+        """Score one mini-batch in one call, and return the shape of the result or a failure."""
 
     def close(self) -> None:
-        """Give back what was loaded; the engine is not used again."""
+        """Release the scorer. The engine is not used afterwards."""
 
 
 class LocalEngine:
-    """Scores in this process."""
+    """An engine that scores in this process."""
 
     def __init__(self, spec: EngineSpec) -> None:
         spec.remember_secrets()
@@ -146,11 +146,11 @@ class LocalEngine:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether mini-batches can be scored."""
+        """Whether the scorer is loaded."""
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Compare the environment and load the scorer."""
+        """Compare the installed packages with the deployment's list, and load the scorer."""
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
         noted: list[str] = []
@@ -170,18 +170,18 @@ class LocalEngine:
         return Loaded(warnings=(told, *warnings), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch and make its rows of the result."""
+        """Score one mini-batch, and return its rows of the result or a failure."""
         returned = self._call(mini_batch)
         if isinstance(returned, Failure):
             return failed_outcome(mini_batch.item_count, returned)
         try:
             outcome = make_outcome(returned, mini_batch, spec, scored_at, self._handed_over)
             return replace(outcome, columns=self._columns, unseen=self._unseen if outcome.scored else ())
-        except BaseException as error:  # noqa: BLE001 - what was returned may be objects of the user's
+        except BaseException as error:  # noqa: BLE001 - methods of the returned objects may be the user's code
             return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch and give the shape of the result."""
+        """Score one mini-batch, and return the shape of the result or a failure."""
         returned = self._call(mini_batch)
         if isinstance(returned, Failure):
             return Probed(failure=returned)
@@ -196,7 +196,7 @@ class LocalEngine:
         return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
 
     def close(self) -> None:
-        """Close the scorer, and give the variables of the process back."""
+        """Close the scorer, and restore the environment variables of this process."""
         if self._scorer is not None:
             with Contained():
                 self._scorer.close()
@@ -210,17 +210,21 @@ class LocalEngine:
 
     @property
     def _handed_over(self) -> HandedOver | None:
+        """The DataFrame that the user's code got in the last call, or None if it got none."""
         return getattr(self._scorer, "handed_over", None)
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
+        """The number of values, by column, that the model has no category for."""
         return tuple(sorted(getattr(self._scorer, "unseen", {}).items()))
 
     @property
     def _columns(self) -> int:
+        """The number of columns that the user's code got, or 0 if that is not known."""
         return 0 if self._handed_over is None else self._handed_over.rows.num_columns
 
     def _call(self, mini_batch: MiniBatch) -> object:
+        """Return what the user's code returns for a mini-batch, or a failure."""
         if self._scorer is None:
             raise RuntimeError("the engine is not loaded")
         try:
@@ -232,6 +236,7 @@ class LocalEngine:
 
 
 def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
+    """Raise a `SourceSchemaError` if a column that is declared NOT NULL has a NULL in this mini-batch."""
     rows = mini_batch.rows
     wrong = [] if rows is None else [name for name in columns if name in rows.column_names and rows[name].null_count]
     if wrong:
@@ -244,9 +249,10 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
         )
 
 
-# What a scorer ends with because of the user's code: sys.exit() and a KeyboardInterrupt are failures like any other.
+# Exceptions that come from the user's code. A script that calls sys.exit() has failed its mini-batch.
 _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
 
 
 def _failure_of(error: BaseException, code: ErrorCode) -> Failure:
+    """Return the failure that an exception carries, or one that describes the exception."""
     return error.failure if isinstance(error, ScorerFailedError) else describe_failure(error, code)

@@ -1,7 +1,8 @@
-"""Score a failed mini-batch in parts: single items turn out to be bad, or the scorer breaks its contract (worker).
+"""Score a failed mini-batch in halves to find the items that fail, or a scorer that breaks its contract (worker).
 
-One element always fits one row, so a single row that succeeds proves nothing. Parts are trusted as far as their numbers
-of elements add up, and as the scorer has shown that it can score more than one item at a time.
+The contract is one returned element for each row. Any script that returns one element succeeds for a single row, so the
+success of a single row proves nothing. The results of parts are used only if the numbers of elements of two halves add
+up to that of the whole, and if the scorer has scored more than one item in one call.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS
-# What ended the process would end it again, at the price of a timeout or of loading the model anew.
+# The halves would probably end the process too, and each time cost a timeout or another load of the model.
 PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
-# A mini-batch of one row is in every order.
+# Parts may hide these failures: a part with one row is in the right order whatever the script does.
 _OF_THE_WHOLE: Final = frozenset({ErrorCode.OUTPUT_ORDER})
-# Halves, quarters, eighths.
+# Halves, quarters and eighths: if all of them fail, single items are hardly the reason.
 _LEVELS: Final = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a mini-batch, and what became of it.
+    """A part of a mini-batch, and its outcome.
 
     Attributes:
-        before: items of the mini-batch before it.
-        mini_batch: its items.
-        outcome: what calling the scorer with it gave.
+        before: number of items of the mini-batch before this part.
+        mini_batch: the items of this part.
+        outcome: the outcome of the call with this part.
     """
 
     before: int
@@ -41,21 +42,22 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """No single item is to blame: the scorer does not give what it has to give for each item. The text says why."""
+    """The scorer does not return one element for each item, so no single item is the reason. The text says how."""
 
 
 class Halving:
-    """Calls the scorer with parts of one mini-batch."""
+    """Calls the scorer with parts of one mini-batch, and checks that the results of the parts can be trusted."""
 
     def __init__(
         self, call: Callable[[MiniBatch, bool], Outcome], rules: FailureRules, columns: Collection[int]
     ) -> None:
-        """Prepare.
+        """Prepare to call the scorer.
 
         Args:
-            call: calls the scorer; told whether the rows are kept.
-            rules: what the run tolerates; no call is made that cannot save it.
-            columns: numbers of columns, the input's and the scorer's; as many elements may be one for each column.
+            call: calls the scorer with a part; its second argument is whether the returned rows are kept.
+            rules: how many items may fail; once more have failed, no more calls are made.
+            columns: how many columns the input has and how many the scorer gets; a result with that many elements may
+                have one for each column instead of one for each row.
         """
         self._call = call
         self._rules = rules
@@ -63,10 +65,10 @@ class Halving:
         self._failed = 0
 
     def score(self, whole: Part) -> list[Part]:
-        """Give the parts that stand, in the items' order.
+        """Return the parts that were scored and the single items that fail, in the order of the items.
 
         Raises:
-            BrokenContractError: no single item is to blame.
+            BrokenContractError: the scorer fails for another reason than single items.
         """
         parts = [whole]
         for _ in range(_LEVELS):
@@ -76,33 +78,37 @@ class Halving:
         return [piece for part in parts for piece in self._descend(part)]
 
     def prove(self, whole: MiniBatch, parts: Sequence[Part]) -> None:
-        """Score some items together that were scored only in parts too small to prove anything.
+        """Score some of the successful items in one call, if each was scored in a part too small to prove anything.
 
         Raises:
-            BrokenContractError: they fail together.
+            BrokenContractError: the items fail together, so their single results cannot be trusted.
         """
         good = [part for part in parts if part.outcome.failure is None]
-        places = [part.before + item for part in good for item in range(part.outcome.items)]
+        positions = [part.before + item for part in good for item in range(part.outcome.items)]
         count = self._telling_count
-        if len(places) < count:  # two items for two columns: one of them tells
+        if len(positions) < count:  # with two items and two columns, a call with one item is still a test
             count = 1 if any(part.outcome.items > 1 for part in good) else 0
         if self._is_given_up or not count:
             return
-        outcome = self._call(whole.only(places[:count]), False)
+        outcome = self._call(whole.only(positions[:count]), False)
         if failed_whole(outcome) and not _is_gone(outcome):
-            raise BrokenContractError(f"items that are scored in other company fail when {count} of them come alone")
+            raise BrokenContractError(f"items that are scored with others fail when {count} of them come alone")
 
     @property
     def _is_given_up(self) -> bool:
+        """Whether so many items have failed that the run cannot succeed any more."""
         return self._rules.tolerance.is_passed(self._failed, 0)
 
     @property
     def _telling_count(self) -> int:
-        """Give the smallest number of items that cannot be taken for one, nor for the number of columns."""
-        return 3 if 2 in self._columns else 2  # noqa: PLR2004 - see above
+        """The smallest number of items above 1 that differs from the numbers of columns.
+
+        As many elements for that many items are neither one element in all nor one for each column.
+        """
+        return 3 if 2 in self._columns else 2  # noqa: PLR2004 - the first numbers above 1
 
     def _split(self, part: Part) -> list[Part]:
-        """Score the halves of a part that failed; give any other part as it is."""
+        """Return the two scored halves of a part that failed as a whole, or the part itself if it did not."""
         if self._is_given_up or not can_be_halved(part.mini_batch, part.outcome):
             return [part]
         halves, before = [], part.before
@@ -114,6 +120,7 @@ class Halving:
         return halves
 
     def _descend(self, part: Part) -> Iterator[Part]:
+        """Yield the parts that a part is split into until none of them can be halved any more."""
         pieces = self._split(part)
         if pieces == [part]:
             yield part
@@ -122,6 +129,7 @@ class Halving:
             yield from self._descend(piece)
 
     def _score(self, part: MiniBatch, before: Outcome) -> Outcome:
+        """Return the outcome of a part, or the failure of the larger part before it if the run is given up."""
         if self._is_given_up:
             return Outcome(part.item_count, 0, failure=before.failure)
         outcome = self._call(part, True)
@@ -130,25 +138,33 @@ class Halving:
         return outcome
 
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
-        """Tell many bad items, one in each part, from a scorer that fails with more than one item."""
+        """Raise an error if each part fails because the scorer cannot score several items in one call.
+
+        Many failing items, at least one in each part, look the same. A few items from all over each part tell the two
+        apart: they are probably not all failing items.
+
+        Raises:
+            BrokenContractError: these few items fail together in each part.
+        """
         count = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
-            return  # each has its own reason
+            return  # each item was scored alone and has a reason of its own
         for part in parts:
             if part.mini_batch.item_count <= count:
                 continue
-            # From all over the part: bad items may stand side by side.
+            # Items from all over the part, since failing items may be next to each other.
             last = part.mini_batch.item_count - 1
-            outcome = self._call(part.mini_batch.only([last * place // (count - 1) for place in range(count)]), False)
+            positions = [last * number // (count - 1) for number in range(count)]
+            outcome = self._call(part.mini_batch.only(positions), False)
             if _is_gone(outcome) or not failed_whole(outcome):
                 return
         raise BrokenContractError("every half, quarter and eighth of the mini-batch failed too")
 
 
 def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
-    """Tell whether it failed as a whole and for a reason that its halves may not have.
+    """Whether a mini-batch failed as a whole, for a reason that one of its halves may not have.
 
-    Where nothing came back, nothing may come back for the halves: the numbers of elements have to add up.
+    A mini-batch for which ``run()`` returned an empty result is not halved: empty results of the halves would add up.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -157,28 +173,35 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
 
 
 def failed_whole(outcome: Outcome) -> bool:
-    """Tell whether nothing was scored, for a reason that names no single item."""
+    """Whether no item was scored, and the failure does not belong to single items."""
     return outcome.failure is not None and outcome.scored == 0 and not outcome.failures
 
 
 def is_proof(outcome: Outcome, columns: int) -> bool:
-    """Tell whether a call has shown that there is an element for each item, and not one in all or one for a column."""
+    """Whether a call proves that the scorer returns one element for each item.
+
+    It does not if there may be one element in all, or one for each column.
+    """
     return outcome.failure is None and outcome.items > 1 and outcome.items not in {columns, outcome.columns}
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Mark a failure whose code alone says that no single item is to blame."""
+    """Return the outcome, marked as a broken contract if the code of its failure is about the whole mini-batch."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 
 
 def broken_contract(failure: Failure, why: str) -> Failure:
-    """Give the failure of a mini-batch whose contract is broken."""
+    """Return the failure with a message that says how the scorer broke its contract."""
     return replace(failure, message=f"broken contract ({why}): {failure.message}")
 
 
 def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
-    """Refuse to go on where the halves did not return together what the whole returned."""
+    """Check that two halves together returned as many elements as the whole did.
+
+    Raises:
+        BrokenContractError: they did not, so the number of elements does not come from the rows.
+    """
     if whole.failure is None or whole.failure.code != WRONG_COUNT or whole.elements is None:
         return
     if any(map(_is_gone, halves)):
@@ -190,9 +213,11 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 
 
 def _all_failed(parts: Sequence[Part]) -> bool:
+    """Whether all eighths of a mini-batch failed as a whole, without ending their process."""
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)
 
 
 def _is_gone(outcome: Outcome) -> bool:
+    """Whether the process that scores has ended, or the scorer does not load any more."""
     return outcome.failure is not None and (outcome.is_final or outcome.failure.code in PROCESS_IS_GONE)

@@ -1,7 +1,7 @@
-"""Give rows from Spark the Arrow types that they have in every session (worker).
+"""Convert rows from Spark to Arrow types that do not depend on the session's settings (worker).
 
-A session labels instants with its own time zone, and may hand over texts in Arrow's large types: the same values, and
-yet a script that asks for the hour, or a scorer that asks for a text, would see a difference.
+Spark gives timestamps the session's time zone, and may give strings Arrow's large type. The values are the same, but a
+script that reads the hour of a timestamp, or a scorer that expects the string type, would see a difference.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import pyarrow as pa
 
 
 def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> pa.RecordBatch:
-    """Give the rows with all instants in UTC and without large types; no value changes.
+    """Return the same rows with all timestamps in UTC, and without Arrow's large types.
 
     Args:
         batch: rows as Spark gives them.
-        names: the columns' names, where those in the batch are others.
+        names: names for the columns, if the names in the batch are not to be kept.
     """
     names = batch.schema.names if names is None else names
     fields = [
@@ -29,18 +29,19 @@ def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> p
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _settled(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(kind):
-        return kind if kind.tz is None else pa.timestamp(kind.unit, "UTC")
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(_settled_field(kind.value_field))
-    if pa.types.is_map(kind):
-        return pa.map_(_settled_field(kind.key_field), _settled_field(kind.item_field))
-    if pa.types.is_struct(kind):
-        return pa.struct([_settled_field(field) for field in kind])
-    if pa.types.is_large_string(kind):
+def _settled(arrow_type: pa.DataType) -> pa.DataType:
+    """Return the type with all timestamps in UTC, and without large types, also inside of nested types."""
+    if pa.types.is_timestamp(arrow_type):
+        return arrow_type if arrow_type.tz is None else pa.timestamp(arrow_type.unit, "UTC")
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        return pa.list_(_settled_field(arrow_type.value_field))
+    if pa.types.is_map(arrow_type):
+        return pa.map_(_settled_field(arrow_type.key_field), _settled_field(arrow_type.item_field))
+    if pa.types.is_struct(arrow_type):
+        return pa.struct([_settled_field(field) for field in arrow_type])
+    if pa.types.is_large_string(arrow_type):
         return pa.string()
-    return pa.binary() if pa.types.is_large_binary(kind) else kind
+    return pa.binary() if pa.types.is_large_binary(arrow_type) else arrow_type
 
 
 def _settled_field(field: pa.Field) -> pa.Field:

@@ -1,4 +1,4 @@
-"""What a worker process keeps between tasks: the engines that it has loaded (worker)."""
+"""Keep loaded engines in a worker process, so that its next tasks need not load them again (worker)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
 
-# A load whose process was killed is tried again after these waits: what killed it, such as others that needed its
-# host's memory, may have passed by then.
+# If the process is killed while it loads, loading is tried again after these waits: the reason, such as other processes
+# that need the host's memory, may have gone by then.
 _WAITS_S: Final = (0.0, 1.0, 3.0)
 
 
 @dataclass
 class LoadedEngine:
-    """The engine that this worker process keeps for a run.
+    """An engine that this worker process keeps for a run.
 
     Attributes:
-        key: names the attempt at a run that it was loaded for.
-        worker: name of this worker process in the run, unique also when process ids come round again.
+        key: identifies the run, and the start of it, that the engine was loaded for.
+        worker: name of this worker process, unique in the run even if a process id is used twice.
         engine: the engine.
-        failure: why it did not load; it is not tried again in this process.
-        loads: how often this process has loaded it.
-        warnings: what loading had to say.
-        models: digests of the models' files, as this process has found them.
-        is_proven: whether a call with several items gave an element for each.
+        failure: why the scorer did not load; this process does not try it again.
+        loads: how often this process has loaded the scorer.
+        warnings: sentences for the user.
+        models: digests of the models' files that this process has loaded.
+        is_proven: whether a call with several items returned one element for each.
     """
 
     key: str
@@ -45,9 +45,10 @@ class LoadedEngine:
     is_proven: bool = False
 
     def ensure(self) -> None:
-        """Load the scorer, the first time or after its process has ended; what did not load is not tried again.
+        """Load the scorer if it is not loaded, the first time or after its process has ended.
 
-        Unless its process ended meanwhile: that may have been killed from outside.
+        A scorer that failed to load is not loaded again, unless its process ended while it loaded: something outside
+        may have killed it.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -60,19 +61,19 @@ class LoadedEngine:
         self.failure, self.warnings, self.models = loaded.failure, loaded.warnings, loaded.models
 
     def describe(self) -> WorkerState:
-        """Describe this process for a report."""
+        """Return what a report says about this worker process."""
         return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
-#: How many models a worker process keeps loaded, such as those of one query.
+#: How many engines a worker process keeps; a query may use two models.
 ROOM: Final = 2
 
 
 class KeptEngines:
-    """The loaded engines of a worker process, by key.
+    """A small cache of the loaded engines of a worker process, by key.
 
-    There is room for a few: the one that was used longest ago is closed when another needs its place. Of the engines
-    that score in the worker's own process there is one at a time, since two scripts may have modules of one name.
+    When the cache is full, the engine that was used least recently is closed. At most one engine scores in the worker's
+    own process, because two scripts may have modules with the same name.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -80,21 +81,22 @@ class KeptEngines:
         self._by_key: dict[str, LoadedEngine] = {}
 
     def get(self, spec: EngineSpec) -> LoadedEngine:
-        """Return the engine of a key, loaded."""
+        """Return the engine with the spec's key; load it if the cache does not have it."""
         loaded = self._by_key.pop(spec.key, None)
         if loaded is None:
             self._make_room(is_own_process=spec.child is None)
             loaded = _new_engine(spec)
-        # At the end of the order: the one that was used last.
+        # A dictionary keeps the order of insertion, so the last one is the one that was used last.
         self._by_key[spec.key] = loaded
         loaded.ensure()
         return loaded
 
     def keep(self, loaded: LoadedEngine) -> None:
-        """Take an engine that is there already."""
+        """Add an engine that is loaded already."""
         self._by_key[loaded.key] = loaded
 
     def _make_room(self, *, is_own_process: bool) -> None:
+        """Close the engines that must go before another one is added."""
         if is_own_process:
             self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])
         self._close(list(self._by_key)[: max(0, len(self._by_key) + 1 - self._room)])
@@ -111,11 +113,11 @@ def _new_engine(spec: EngineSpec) -> LoadedEngine:
     return LoadedEngine(spec.key, worker, engine)
 
 
-# Spark keeps worker processes between tasks (`spark.python.worker.reuse`) and hands nothing from one task to the next,
-# so what is to outlive a task is kept by the process.
+# Spark reuses worker processes for many tasks (`spark.python.worker.reuse`), but passes no object from one task to the
+# next. A module variable is what both tasks can see.
 _engines = KeptEngines()
 
 
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
-    """Load the engine, or return the one that this worker process has loaded under this key."""
+    """Return the engine with the spec's key, which this worker process loads once."""
     return _engines.get(spec)

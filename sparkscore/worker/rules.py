@@ -1,4 +1,4 @@
-"""What a task does about failures (worker)."""
+"""How a task handles failures: how often it tries a mini-batch, and how many failures it tolerates (worker)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sparkscore.tolerance import Tolerance
 
 @dataclass(frozen=True)
 class FailureRules:
-    """What happens to what fails.
+    """How a task handles items that fail.
 
     Attributes:
-        tries: how often a mini-batch is tried as a whole.
-        tolerance: how much of the run may fail; the failures of one task can be too many.
+        tries: how often a task calls the scorer with a whole mini-batch before it halves it.
+        tolerance: how many items or mini-batches of the run may fail. A task stops if it alone has more failures.
     """
 
     tries: int = 1
