@@ -1,4 +1,4 @@
-"""Cut the rows of one Spark task into mini-batches (worker)."""
+"""A mini-batch, its size, and how the rows of one Spark task are cut into mini-batches (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
 
-#: Added by the driver to every row that was read from a file; never handed to the user's code.
+#: A column that the driver adds to rows that are read from files: the file of each row. User code never gets it.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
-#: The block of its file that a row was read from: where it begins, and its length, in bytes.
+#: Columns for the block of its file that a row was read from: where it begins, and its length, in bytes.
 BLOCK_COLUMNS = ("__sparkscore_block_start", "__sparkscore_block_length")
 #: All columns that the driver adds to rows.
 HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
@@ -23,7 +23,12 @@ HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 @dataclass(frozen=True)
 class MiniBatchLimit:
-    """How much one mini-batch may hold: items, or bytes of Arrow memory; one of the two is set, or it holds a file."""
+    """How much one mini-batch may hold: a number of items, a number of bytes, or one file if neither is set.
+
+    Attributes:
+        items: number of files or rows.
+        size_bytes: bytes of the rows in Arrow's memory format.
+    """
 
     items: int | None = None
     size_bytes: int | None = None
@@ -36,14 +41,14 @@ class MiniBatchLimit:
 
 @dataclass(frozen=True)
 class MiniBatch:
-    """What one call of ``run()`` receives: file paths, or rows.
+    """The items that one call of ``run()`` gets: file paths, or rows.
 
     Attributes:
-        mini_batch_id: stable name of the mini-batch within its run.
-        files: the files that the items are, or come from, in order; empty when the rows come from no file.
-        rows: the rows, without sparkscore's own columns; None when the items are the files themselves.
-        place: says which items of the input these are, the same whoever reads them; None where that is not known.
-        is_indivisible: whether the model gets all rows in one call or none, because parts may give other values.
+        mini_batch_id: name of the mini-batch, unique in its run and the same when a task is tried again.
+        files: the files that are the items, or that the rows come from, in order; empty if the rows come from no file.
+        rows: the rows, without the columns that sparkscore adds; None if the items are files.
+        place: identifies the items in the input, whichever task reads them; None if the source does not tell.
+        is_indivisible: whether all rows must be in one call, because the model may return other values for parts.
     """
 
     mini_batch_id: str
@@ -54,41 +59,42 @@ class MiniBatch:
 
     @property
     def item_count(self) -> int:
-        """Number of items: files, or rows."""
+        """The number of items: files or rows."""
         return len(self.files) if self.rows is None else self.rows.num_rows
 
     def halves(self) -> tuple[MiniBatch, MiniBatch]:
-        """Give the first and the second half of the items, under the same name."""
+        """Return two mini-batches with the first and the second half of the items; both keep the name."""
         middle = self.item_count // 2
         if self.rows is None:
             return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
         return replace(self, rows=self.rows.slice(0, middle)), replace(self, rows=self.rows.slice(middle))
 
     def only(self, positions: Sequence[int]) -> MiniBatch:
-        """Give the items at some positions, under the same name."""
+        """Return a mini-batch of the same name with the items at these positions only."""
         if self.rows is None:
             return replace(self, files=tuple(self.files[position] for position in positions))
         return replace(self, rows=self.rows.take(pa.array(positions, pa.int64())))
 
     def without(self, positions: Collection[int]) -> MiniBatch:
-        """Give the mini-batch without the items at some positions."""
+        """Return a mini-batch of the same name without the items at these positions."""
         return self.only([position for position in range(self.item_count) if position not in positions])
 
 
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
-    """Cut record batches into mini-batches, keeping the order of the rows.
+    """Yield the rows of record batches as mini-batches, in the order of the rows.
 
-    Runs on the worker. A mini-batch never crosses a file, nor a block of one that Spark split. With a limit in items,
-    all mini-batches of a block but its last hold exactly that many rows, however Spark cut its record batches; with a
-    limit in bytes only a single row can exceed it. At most one mini-batch is held in memory.
+    Runs on the worker. A mini-batch has rows of one file only, and of one block if Spark read the file in blocks. With
+    a limit in items, each mini-batch but the last of a block has exactly that many rows, whatever the sizes of Spark's
+    record batches. With a limit in bytes, a mini-batch exceeds it only if it is a single row. At most one mini-batch
+    is in memory.
 
     Args:
-        batches: consumed once; may be empty, and may hold empty record batches.
+        batches: the record batches, which are iterated once; some or all may be empty.
         limit: the size of one mini-batch.
-        unit: number of the work unit; the mini-batches are named ``<unit>-<position>``.
+        unit: number of the work unit. Mini-batches are named ``<unit>-<number>``.
 
     Raises:
-        ScoringError: mini-batches are to be whole files, and Spark split one.
+        ScoringError: each mini-batch must be a whole file, and Spark read a file in several blocks.
     """
     pending = _Pending(limit, unit)
     for block, piece in _pieces_of_one_block(batches):
@@ -100,7 +106,7 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
 
 
 class _Pending:
-    """The rows that wait until a mini-batch is full."""
+    """The rows read so far that do not fill a mini-batch yet."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
         self.block: _Block | None = None
@@ -113,6 +119,7 @@ class _Pending:
         self._position = 0
 
     def begin(self, block: _Block | None) -> None:
+        """Begin the next block; no rows of the block before it may be left."""
         if self._limit.is_file and block is not None and block.start:
             what = f"Spark split the file '{block.file}', which the model must get as a whole"
             raise file_split(what, f"a part that begins at byte {block.start}")
@@ -120,6 +127,7 @@ class _Pending:
         self._first_row = 0
 
     def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
+        """Add rows of the current block, and yield each mini-batch that is full."""
         while piece.num_rows:
             fitting = self._fitting(piece)
             if not fitting and self._pieces:
@@ -133,6 +141,7 @@ class _Pending:
                 yield from self.flush()
 
     def flush(self) -> Iterator[MiniBatch]:
+        """Yield the waiting rows as a mini-batch, if there are any."""
         if not self._pieces:
             return
         rows = pa.Table.from_batches(self._pieces)
@@ -143,22 +152,24 @@ class _Pending:
         self._first_row += rows.num_rows
 
     def _place(self, count: int) -> str | None:
+        """Return a text that identifies the next rows in the input: file, block, first row and number of rows."""
         if self.block is None or self.block.start is None:
             return None
         return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
+        """Return how much of a mini-batch's limit these rows use, in bytes or in rows."""
         return int(piece.nbytes if self._limit.size_bytes else piece.num_rows)
 
     def _fitting(self, piece: pa.RecordBatch) -> int:
-        """Count the first rows for which there is room."""
+        """Return how many of the first rows still fit into the current mini-batch."""
         room = self._capacity - self._used
         return bisect_right(range(1, piece.num_rows + 1), room, key=lambda count: self._cost(piece.slice(0, count)))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """The part of a file that rows come from; where it begins is not known of every source."""
+    """The part of a file that rows come from. Not every source tells where it begins, or how long it is."""
 
     file: str | None
     start: int | None = None
@@ -166,7 +177,10 @@ class _Block:
 
 
 def file_split(what: str, got: str) -> ScoringError:
-    """Make the error for a file that did not come as a whole; a driver makes it again of what a task said."""
+    """Return the error for a file that Spark read in several parts although its model needs it as a whole.
+
+    The driver calls it a second time, with the text of the error that the task raised.
+    """
     return ScoringError(
         code=ErrorCode.FILE_SPLIT,
         what=what,
@@ -177,7 +191,8 @@ def file_split(what: str, got: str) -> ScoringError:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    for batch in map(_in_utc, batches):
+    """Yield the rows in pieces of one block each, without the added columns; None if the rows come from no file."""
+    for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]
         if not hidden:
             if batch.num_rows:
@@ -189,21 +204,3 @@ def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_B
         for end in sorted({end for column in columns for end in pc.run_end_encode(column).run_ends.to_pylist()}):
             yield _Block(*(column[start].as_py() for column in columns)), rows.slice(start, end - start)
             start = end
-
-
-def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Give moments in UTC: Spark gives them in the session's zone, and what is scored depends on no setting."""
-    schema = pa.schema([field.with_type(_type_in_utc(field.type)) for field in batch.schema])
-    return batch if schema.equals(batch.schema) else batch.cast(schema)
-
-
-def _type_in_utc(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(kind):
-        return kind if kind.tz is None else pa.timestamp(kind.unit, "UTC")
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_type_in_utc(kind.value_type)))
-    if pa.types.is_map(kind):
-        return pa.map_(_type_in_utc(kind.key_type), kind.item_field.with_type(_type_in_utc(kind.item_type)))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_type_in_utc(field.type)) for field in kind])
-    return kind

@@ -1,4 +1,4 @@
-"""The loop of a Spark task: take mini-batches, score them, stage their rows, report (worker)."""
+"""The loop of a Spark task: read mini-batches, score them, write their rows to the stage, report (worker)."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from sparkscore.worker.rules import FailureRules
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """Everything a task needs; plain and picklable.
+    """Everything that a task needs; it is pickled and sent to the workers.
 
     Attributes:
-        engine: what scores, and where.
+        engine: which scorer to load, and in which process.
         limit: the size of a mini-batch of rows.
-        plan_file: Parquet file of the planned mini-batches of files; None when Spark brings rows.
-        result: how rows of the result are made.
-        stage: where they go.
-        rules: what happens to what fails.
-        units: the work units that are to be scored, by the number of the task; None where tasks are units.
-        chunk: when a chunk ends before its unit does.
+        plan_file: Parquet file with the planned mini-batches of files, or None if Spark reads the input as rows.
+        result: how the rows of the result are made.
+        stage: where the rows of the result are written.
+        rules: how items that fail are handled.
+        units: the work unit of each task, by the number of the task; None if task N scores unit N.
+        chunk: how much a chunk holds, if the work unit has more.
     """
 
     engine: EngineSpec
@@ -52,20 +52,20 @@ class WorkerSpec:
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
-    """Score everything that one Spark task gets, chunk by chunk; chunks that are done already are taken up.
+    """Score the mini-batches of one Spark task, chunk by chunk; chunks that are finished already are not scored again.
 
-    Runs on the worker, once per task attempt; may run again, or twice at once, for the same unit. No failure of the
-    user's code raises here: failures are reported and their items quarantined. A task whose own failures are more than
-    the run tolerates makes no more calls, because the run cannot succeed any more.
+    Runs on the worker, once for each task attempt. Spark may run it again for the same work unit, and twice at the same
+    time. No failure of the user's code raises an exception here: failures are reported, and their items quarantined. A
+    task that has more failures than the run tolerates stops, because the run cannot succeed any more.
 
     Args:
-        batches: the task's input, consumed once; may be empty, and then the scorer is not loaded.
-        spec: what to do.
+        batches: the input of the task, which is iterated once. If it is empty, the scorer is not loaded.
+        spec: everything that the task needs.
         unit: number of the task.
 
     Yields:
-        Record batches of `REPORT_SCHEMA`, one for each chunk, a row for each mini-batch; a chunk's last row names its
-        files.
+        Record batches of `REPORT_SCHEMA`, one for each chunk, with a row for each mini-batch. The last row of a chunk
+        lists the files of the chunk.
     """
     if spec.units is not None:
         unit = spec.units[unit]
@@ -80,16 +80,17 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
+    """Return the planned mini-batches of the unit, or those that the task's rows are cut into."""
     if spec.plan_file is not None:
         return read_planned_mini_batches(spec.plan_file, [unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)
 
 
 class _Task:
-    """What one task attempt has done so far.
+    """One attempt at a task: the mini-batches that are done so far, and their counts.
 
     Attributes:
-        is_hopeless: whether more calls are of no use: the scorer did not load, or too much has failed.
+        is_hopeless: whether the run cannot succeed any more, because the scorer did not load or too many items failed.
     """
 
     def __init__(self, spec: WorkerSpec, unit: int) -> None:
@@ -101,14 +102,19 @@ class _Task:
         self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Say the last of the progress."""
+        """Write the final counts of this task to its progress file."""
         self._progress.close()
 
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
-        """Give the reports of the chunk that begins with a mini-batch and is done; nothing where there is none.
+        """Return the reports of a finished chunk, or an empty list if the next mini-batches must be scored.
+
+        Args:
+            first: the next mini-batch. A finished chunk must begin with the same items.
+            rest: the mini-batches after it; those of the finished chunk are skipped.
 
         Raises:
-            ScoringError: its other mini-batches are not those that come; it is forgotten, so trying again helps.
+            ScoringError: the other mini-batches of the chunk differ from the next ones. The chunk is removed, so the
+                next attempt of Spark at this task scores them.
         """
         folder = self._spec.stage.folder
         try:
@@ -128,7 +134,7 @@ class _Task:
         return reports
 
     def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
-        """Score mini-batches until the chunk is full or nothing is left, stage them, and keep the chunk."""
+        """Score mini-batches until a chunk is full, write its rows and reports to the stage, and return the reports."""
         spec, start = self._spec, self._done
         began, items = time.monotonic(), 0
         reports: list[MiniBatchReport] = []
@@ -148,6 +154,7 @@ class _Task:
         return reports
 
     def _score_one(self, mini_batch: MiniBatch, writer: StageWriter, quarantine: StageWriter) -> MiniBatchReport:
+        """Score one mini-batch, write its rows and its failed items to the stage, and return its report."""
         scored, loaded = _score(mini_batch, self._spec)
         outcome = scored.outcome
         if outcome.table is not None:
@@ -158,11 +165,12 @@ class _Task:
             quarantine.write(rows)
         report = make_report(self._unit, mini_batch, scored, loaded.describe())
         self._count(report)
-        # Without raising: Spark would try a task again that cannot succeed.
+        # No exception is raised here, since Spark would try the task again although it cannot succeed.
         self.is_hopeless |= loaded.failure is not None
         return report
 
     def _count(self, report: MiniBatchReport) -> None:
+        """Add a mini-batch to the counts of this task, and note whether the run can still succeed."""
         self._done += 1
         self._failed += report.failed
         self._failed_mini_batches += bool(report.failed)
@@ -172,6 +180,7 @@ class _Task:
 
 
 def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[ScoredMiniBatch, LoadedEngine]:
+    """Score a mini-batch with the engine of this process, and return the engine as well."""
     loaded = engine_of_this_process(spec.engine)
     scored_at, start = datetime.now(UTC), time.perf_counter()
     calls = Calls(loaded, spec.result, spec.rules, scored_at)
@@ -182,7 +191,7 @@ def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[ScoredMiniBatch, Lo
 def _other_order(unit: int) -> ScoringError:
     return ScoringError(
         code=ErrorCode.CHUNK_DIFFERS,
-        what=f"the rows of work unit {unit} come in another order than to an earlier attempt at the run",
+        what=f"the rows of work unit {unit} are in another order than when an earlier chunk was scored",
         expected="the same files in the same order, as from the same settings of Spark",
         state="Nothing was published; what was scored before is scored again.",
         next_step="Run the same run id again.",

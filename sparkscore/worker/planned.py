@@ -1,7 +1,7 @@
-"""Read the mini-batches of files that the driver planned (worker).
+"""Write and read the plan file: which files are in which mini-batch and work unit (driver and worker).
 
-The plan travels as a Parquet file in the stage with one row group for each work unit, so a task reads its own part
-only, however many files the run has.
+The plan is a Parquet file in the stage with one row group for each work unit, so each task reads its own part only,
+however many files the run has.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ PLAN_SCHEMA = pa.schema(
 
 
 def write_plan(path: str, rows: pa.Table) -> None:
-    """Write the planned files, ordered by work unit, as one row group for each unit. Runs on the driver."""
-    place = Path(path)
+    """Write the plan file, with one row group for each work unit (driver).
+
+    Args:
+        path: path of the file.
+        rows: a row for each file, ordered by work unit, as `PLAN_SCHEMA` has them.
+    """
+    plan_file = Path(path)
     with (
-        writing(open_store(place.parent), place.name) as file,
+        writing(open_store(plan_file.parent), plan_file.name) as file,
         pq.ParquetWriter(file, PLAN_SCHEMA, write_page_checksum=True) as writer,
     ):
         for unit in range(1 + max(rows.column("unit").to_pylist(), default=-1)):
@@ -38,12 +43,12 @@ def write_plan(path: str, rows: pa.Table) -> None:
 
 
 def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
-    """Whether a written plan has the planned files in the planned mini-batches. Runs on the driver.
+    """Whether a plan file has the same files in the same mini-batches as a plan (driver).
 
-    Which work unit a mini-batch belongs to may differ: that depends on the number of task slots.
+    The mini-batches may be in other work units, which depend on the number of task slots.
 
     Raises:
-        LineageError: another version of sparkscore wrote the plan in another format.
+        LineageError: another version of sparkscore wrote the file in another format.
     """
     try:
         plan = pq.ParquetFile(plan_file, page_checksum_verification=True)
@@ -57,25 +62,26 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
 
 
 def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
+    """Raise a `LineageError` if the plan file has another format number than this version of sparkscore writes."""
     found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
     refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
 
 
 def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
-    """Give the files of each mini-batch, whatever its work unit; one that is torn apart is there twice."""
+    """Return the files of each mini-batch in order, without its work unit; one that is in two units is listed twice."""
     groups = groupby(plan.to_pylist(), key=lambda row: (row["unit"], row["mini_batch"]))
     return sorted((mini_batch, [row["path"] for row in rows]) for (_, mini_batch), rows in groups)
 
 
 def count_mini_batches(plan_file: str) -> dict[int, int]:
-    """Count the planned mini-batches of each work unit. Runs on the driver."""
+    """Return the number of planned mini-batches of each work unit (driver)."""
     rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
     counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
     return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}
 
 
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
-    """Give the mini-batches of work units, in the plan's order."""
+    """Yield the planned mini-batches of some work units, in the order of the plan."""
     plan: pq.ParquetFile | None = None
     for unit in units:
         plan = plan or pq.ParquetFile(plan_file, page_checksum_verification=True)

@@ -1,4 +1,4 @@
-"""Call the scorer before the run, to learn what it returns: once, and again where the count may be chance (worker)."""
+"""Call the scorer on a few items before the run, to learn the names and types of its result (worker, driver)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sparkscore.stage.surroundings import open_store
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
-# Parts of the first mini-batch that are tried until one is scored.
+# How many parts of the first mini-batch are tried until one of them is scored.
 _MOST_CALLS: Final = 20
 
 PROBE_SCHEMA = pa.schema(
@@ -37,18 +37,19 @@ PROBE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What to probe: the scorer, one mini-batch, and the declared columns, if there are any.
+    """What the probe needs: the scorer, one mini-batch, and the declared result columns, if there are any.
 
     Attributes:
-        engine: what scores, under the same key as the run's, so the load is not wasted.
+        engine: the engine, with the same key as in the run, so the worker loads the scorer once for both.
         mini_batch_id: name of the mini-batch.
         files: its files.
-        rows: its rows as an Arrow stream; None for a mini-batch of files.
-        declared: the columns that the deployment declares.
-        is_tolerant: whether the run tolerates failed items; the shape is then learned from others.
-        is_joined: whether what comes back is joined to input columns, row by row; None: unless it is a DataFrame.
-        columns: number of columns that are handed over.
-        tries: how often the mini-batch is tried as a whole.
+        rows: its rows as an Arrow stream, or None for a mini-batch of files.
+        declared: the result columns that the deployment declares, or None.
+        is_tolerant: whether the run tolerates failed items. If the mini-batch fails, parts of it are probed then.
+        is_joined: whether the result is joined to input columns row by row; None if that holds unless the result is a
+            DataFrame.
+        columns: number of columns that the user's code gets.
+        tries: how often the whole mini-batch is tried.
     """
 
     engine: EngineSpec
@@ -64,17 +65,17 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """What the probe found.
+    """The result of the probe.
 
     Attributes:
-        predictions: the columns that ``run()`` gives; None when it failed.
-        is_frame: whether it returned a DataFrame.
+        predictions: names and types of the columns that ``run()`` returned, or None if it failed.
+        is_frame: whether ``run()`` returned a DataFrame.
         worker: name of the worker process.
         loads: how often that process has loaded the model.
-        calls: calls of ``run()``.
-        warnings: what the user should know of the worker process, a sentence each.
-        failure: why it failed.
-        is_proven: whether it gave an element for each of several rows, and not by chance.
+        calls: number of calls of ``run()``.
+        warnings: sentences about the worker process for the user.
+        failure: why the probe failed, or None.
+        is_proven: whether ``run()`` returned one element for each of several rows, and not by coincidence.
     """
 
     predictions: pa.Schema | None
@@ -88,9 +89,9 @@ class ProbeReport:
 
 
 def probe(spec: ProbeSpec) -> pa.RecordBatch:
-    """Score one mini-batch, keep only the shape of the result, and report it as one row of `PROBE_SCHEMA`.
+    """Score one mini-batch and return the shape of the result as one row of `PROBE_SCHEMA`.
 
-    Runs on the worker. Like the run itself it raises for no failure of the user's code.
+    Runs on the worker. A failure of the user's code is a part of the returned row, and raises no exception.
     """
     loaded = engine_of_this_process(spec.engine)
     calls = _Calls(loaded, spec.declared)
@@ -114,13 +115,14 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
 
 
 def _row_of(report: ProbeReport) -> pa.RecordBatch:
+    """Return the report as a record batch of one row."""
     predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
     row = {**vars(report), "predictions": predictions, "failure": failure_row(report.failure)}
     return pa.RecordBatch.from_pylist([row], schema=PROBE_SCHEMA)
 
 
 def read_probe_report(table: pa.Table) -> ProbeReport:
-    """Read on the driver what `probe` reported."""
+    """Return the report in a table that `probe` made (driver)."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = read_failure(row["failure"])
@@ -129,7 +131,7 @@ def read_probe_report(table: pa.Table) -> ProbeReport:
 
 
 class _Calls:
-    """Calls the scorer and counts the calls."""
+    """Calls the scorer, and counts the calls."""
 
     def __init__(self, loaded: LoadedEngine, declared: pa.Schema | None) -> None:
         self.loaded = loaded
@@ -137,6 +139,7 @@ class _Calls:
         self._declared = declared
 
     def probe(self, part: MiniBatch) -> Probed:
+        """Call the scorer with a part of the mini-batch; load the scorer first if its process has ended."""
         self.loaded.ensure()
         if self.loaded.failure is not None:
             return Probed(failure=self.loaded.failure)
@@ -144,7 +147,7 @@ class _Calls:
         return self.loaded.engine.probe(part, self._declared)
 
     def try_first(self, part: MiniBatch, tries: int) -> Probed:
-        """Probe the first part, again if it fails: what the run's own mini-batches may survive must not end it here."""
+        """Call the scorer with the first part, and try again if it fails, as often as the run itself would."""
         probed = self.probe(part)
         while probed.failure is not None and self.count < tries and self.loaded.failure is None:
             probed = self.probe(part)
@@ -152,7 +155,11 @@ class _Calls:
 
 
 def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
-    """Call until something is scored; give it with the part of the mini-batch that it comes from."""
+    """Call the scorer with the mini-batch, then with ever smaller parts, until one of them is scored.
+
+    Returns:
+        the result and the part that was scored, or the first failure and None.
+    """
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
     first: Probed | None = None
@@ -168,17 +175,19 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
 
 
 def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
+    """Whether the result must have one element for each of several rows."""
     is_joined = spec.is_joined if spec.is_joined is not None else not probed.is_frame
     return is_joined and part.rows is not None and part.item_count > 1
 
 
 def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
-    """Call with another size where one element came back, or as many as there are columns: that may be chance.
+    """Call the scorer with two halves if the number of returned elements may not be that of the rows.
 
-    Any other wrong number is left to the run, which finds the rows that are missing.
+    One element, or as many as there are columns, may be one in all or one for each column. Any other wrong number is
+    left to the run, which finds the rows that fail.
 
     Returns:
-        What came back, or why it cannot be the result; and whether there is an element for each row.
+        the result, or a failure if it breaks the contract; and whether one element for each row is proven.
     """
     items = part.item_count
     if probed.elements not in {1, columns, probed.columns}:
@@ -207,7 +216,7 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
 
 
 def write_probe_report(path: Path, report: ProbeReport) -> None:
-    """Keep on the driver what a probe found, so that a run that is taken up again has the same columns."""
+    """Store a probe's report in the stage (driver), so that a resumed run has the same columns."""
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
         writer.write_batch(_row_of(report))
@@ -215,10 +224,10 @@ def write_probe_report(path: Path, report: ProbeReport) -> None:
 
 
 def read_kept_probe(path: Path) -> ProbeReport:
-    """Read on the driver what `write_probe_report` kept.
+    """Return the report that `write_probe_report` stored (driver).
 
     Raises:
-        SinkError: the file is not as it was written.
+        SinkError: the file was changed after it had been written.
     """
     with pa.ipc.open_file(read_sealed(open_store(path.parent), path.name)) as reader:
         return read_probe_report(reader.read_all())

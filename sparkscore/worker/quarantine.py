@@ -1,4 +1,4 @@
-"""Rows of the quarantine table: items that could not be scored, each with its reason (worker)."""
+"""Write failed items as rows of the quarantine table, and read such rows again (worker, driver)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sparkscore.outcome import Failure, Outcome
 from sparkscore.redaction import redact
 from sparkscore.worker.result import LineageValues
 
-#: The quarantine table's columns, the same for every input.
+#: The columns of the quarantine table, which are the same for every input.
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),
@@ -44,9 +44,9 @@ _LONGEST_TRACEBACK: Final = 20_000
 def quarantined_rows(
     mini_batch: MiniBatch, outcome: Outcome, lineage: LineageValues, tries: int, failed_at: dt.datetime
 ) -> pa.Table | None:
-    """Make a row for each item that failed; None where all were scored.
+    """Return a row for each item that failed, or None if all were scored.
 
-    Items that failed without a name, because a script returned fewer elements than files, have no position.
+    If a script returned fewer elements than it got files, it is not known which items failed: their position is NULL.
     """
     known = [(item.position, item.failure) for item in outcome.failures]
     unnamed = outcome.failed - len(known)
@@ -83,25 +83,27 @@ _NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS)
 
 
 class _Texts:
-    """Masks secrets in the user's texts and cuts them; the failures of a mini-batch mostly share one."""
+    """Masks secrets in texts and truncates them; each text once, since failures of a mini-batch often have the same."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def safe(self, text: str, longest: int) -> str:
+        """Return a text without secrets, truncated to a number of characters."""
         if text not in self._known:
             self._known[text] = redact(text)[:longest]
         return self._known[text]
 
 
 def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
+    """Return the file that an item is or comes from, or None if that is not known."""
     if mini_batch.rows is None:
         return None if position is None else mini_batch.files[position]
     return plain_path(mini_batch.files[0]) if len(mini_batch.files) == 1 else None
 
 
 def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Give an input row as JSON, with every digit that it has."""
+    """Return an input row as JSON that loses no digit, or None if the item is a file."""
     if mini_batch.rows is None or position is None:
         return None
     (row,) = mini_batch.rows.slice(position, 1).to_pylist()
@@ -109,28 +111,24 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Give rows of the quarantine back, with the types of the input, to the bit."""
+    """Return the input rows that the quarantine has as JSON, with exactly the values and types of the input."""
     rows = [json.loads(text) for text in texts]
-    columns = [pa.array([_from_json(row.get(name), kind) for row in rows], kind) for name, kind in _named(schema)]
+    columns = [pa.array([_from_json(row.get(field.name), field.type) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _named(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    return [(field.name, field.type) for field in schema]
-
-
-def _from_json(value: Any, kind: pa.DataType) -> Any:
-    """Undo what JSON and `_as_json` did to a value of a type."""
+def _from_json(value: Any, arrow_type: pa.DataType) -> Any:
+    """Return the value of an Arrow type that was written as JSON."""
     if value is None:
         return None
-    if pa.types.is_struct(kind):
-        return {field.name: _from_json(value.get(field.name), field.type) for field in kind}
-    if pa.types.is_map(kind):
-        return [(_from_json(key, kind.key_type), _from_json(item, kind.item_type)) for key, item in value]
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return [_from_json(item, kind.value_type) for item in value]
-    for is_kind, read in _READERS:
-        if is_kind(kind):
+    if pa.types.is_struct(arrow_type):
+        return {field.name: _from_json(value.get(field.name), field.type) for field in arrow_type}
+    if pa.types.is_map(arrow_type):
+        return [(_from_json(key, arrow_type.key_type), _from_json(item, arrow_type.item_type)) for key, item in value]
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        return [_from_json(item, arrow_type.value_type) for item in value]
+    for is_type, read in _READERS:
+        if is_type(arrow_type):
             return read(value)
     return value
 
@@ -145,6 +143,7 @@ _READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]]
 
 
 def _as_json(value: Any) -> Any:
+    """Return a value that JSON has no type for as a text that `_from_json` reads again."""
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, Decimal):
