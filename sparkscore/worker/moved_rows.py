@@ -1,6 +1,6 @@
-"""Find out whether user code moved the rows of the DataFrame that it was given (worker, child).
+"""Find out whether user code moved the rows of the DataFrame that it got (worker, child).
 
-The rows as they were are Arrow's, which user code never sees; pandas' are what it left behind.
+The DataFrame after the call is compared with the rows of the mini-batch in Arrow, which user code never gets.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ from sparkscore.scorers.frames import HandedOver
 Codes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
-# Numbers of rows that are looked at first: where two of them are equal, the others need not be.
+# These many rows are compared first: if two of them are equal, the other rows need not be compared.
 _SAMPLES: Final = (64, 1024)
-# Spreads the bits of the columns before; a number that is there twice by chance costs a later look, nothing else.
+# A multiplier that spreads the bits of the columns so far. Two equal numbers by coincidence only cost more comparisons.
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF: Final = np.uint64(32)
 _TWO: Final = 2
 
 
 def moved_how(handed: HandedOver) -> str | None:
-    """Say how the rows of a frame that user code got have moved; None where nothing shows that they have.
+    """Return how the rows of a DataFrame that user code got have moved, or None if nothing shows that they have.
 
-    An index of the same labels in another order shows it, and another number of rows. So do columns whose values are
-    all there but in other rows, if one permutation explains them. A column that is as it was and has no value twice
-    settles that no row has moved. Columns that were overwritten with other values, dropped or added say nothing.
+    Rows have moved if the index has the same labels in another order, if the number of rows is another, or if one
+    permutation explains how the values of columns have moved. No row has moved if a column is unchanged and no value is
+    in it twice. Columns that were overwritten with other values, dropped or added show nothing.
     """
     frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
-        return f"{len(frame)} rows in the DataFrame that it was given, which had {rows.num_rows}"
+        return f"{len(frame)} rows in the DataFrame that it got, which had {rows.num_rows}"
     if _is_mixed(frame.index):
-        return "the DataFrame that it was given with its index in another order"
+        return "the DataFrame that it got with its index in another order"
     if _have_labels_moved(handed) or _are_moved(handed):
-        return "the DataFrame that it was given with its rows in another order"
+        return "the DataFrame that it got with its rows in another order"
     return None
 
 
 def _is_mixed(index: pd.Index[Any]) -> bool:
+    """Whether an index has the labels from 0 in another order."""
     if isinstance(index, pd.RangeIndex):
         return index.step < 0 and len(index) > 1
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
@@ -54,32 +55,32 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 
 
 def _have_labels_moved(handed: HandedOver) -> bool:
-    """Whether labels of the mini-batch stand at other rows, with values of theirs: rows were dropped and others added.
+    """Whether rows with labels of the mini-batch are at other positions, because rows were dropped and others added.
 
-    Labels alone do not show it: a script may number its rows from 1.
+    Labels alone do not show that, since a script may number its rows from 1. The rows must have their values, too.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
     if is_plain or index.name is not None or not pd.api.types.is_integer_dtype(index.dtype):
         return False
     labels = index.to_numpy()
-    places = np.flatnonzero((labels >= 0) & (labels < count) & (labels != np.arange(count)))
-    found = (codes for pair in _pairs(handed) if (codes := _codes(pair)) is not None) if len(places) else iter(())
+    positions = np.flatnonzero((labels >= 0) & (labels < count) & (labels != np.arange(count)))
+    found = (codes for pair in _pairs(handed) if (codes := _codes(pair)) is not None) if len(positions) else iter(())
     return any(
-        np.array_equal(codes.was[labels[places]], codes.now[places])
-        and not np.array_equal(codes.was[places], codes.now[places])
+        np.array_equal(codes.was[labels[positions]], codes.now[positions])
+        and not np.array_equal(codes.was[positions], codes.now[positions])
         for codes in found
     )
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A column as it was, and as it is now.
+    """A column before and after the call of the user's code.
 
     Attributes:
-        was: its values as they were.
-        now: its values now.
-        objects: the Python objects that it had; None where it had none.
+        was: the values before the call.
+        now: the values after the call.
+        objects: the Python objects of the column before the call, or None if it had no objects.
     """
 
     was: pa.ChunkedArray
@@ -88,17 +89,21 @@ class _Pair:
 
 
 def _are_moved(handed: HandedOver) -> bool:
-    """Compare bits and references first, which usually settles it; values only where these are not as they were."""
+    """Whether the values of columns show that rows have moved.
+
+    Bits of numbers and references to objects are compared first, which is fast and usually enough. Values are compared
+    only if bits or references have changed.
+    """
     kept: list[_Pair] = []
     other: list[_Pair] = []
     fingerprint = _Fingerprint(handed.rows.num_rows)
     for pair in _pairs(handed):
-        is_overwritten, numbers = _look_at(pair)
+        is_overwritten, numbers = _compare_bits(pair)
         if numbers is not None:
             kept.append(pair)
             if fingerprint.tells_rows_apart_with(numbers):
                 return False
-        elif not is_overwritten:  # which says nothing
+        elif not is_overwritten:  # an overwritten column shows nothing
             other.append(pair)
     changed: list[_Pair] = []
     for pair in (pair for pair in other if not _has_other_numbers(pair)):
@@ -113,7 +118,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """A number for each row, made of columns: rows with other numbers are other rows."""
+    """A number for each row, computed from columns: rows with different numbers have different values."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
@@ -121,13 +126,13 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Add a column, and tell whether no number is there twice. That takes time, so it is not done every time."""
+        """Add a column, and return whether all rows differ. Most calls skip that check, which takes time."""
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
-            return len(column) <= 1  # it seems to tell no rows apart
+            return len(column) <= 1  # a column of equal values does not help to tell rows apart
         self._numbers += column
         self._numbers *= _ODD
-        self._numbers ^= self._numbers >> _HALF  # small whole numbers as doubles have high bits only
+        self._numbers ^= self._numbers >> _HALF  # doubles of small whole numbers differ in their high bits only
         self._columns += 1
         if any(_has_repeats(self._numbers[:count]) for count in _SAMPLES) or self._columns < self._next_look:
             return False
@@ -136,64 +141,66 @@ class _Fingerprint:
 
 
 def _has_repeats(numbers: Numbers) -> bool:
+    """Whether a number is there more than once."""
     ordered = np.sort(numbers)
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _pairs(handed: HandedOver) -> Iterator[_Pair]:
-    """Give the columns that are still there: first those that are cheap to compare and that tell many rows apart."""
+    """Yield the columns that still exist, those first that are fast to compare and differ in most rows."""
     frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
-    places = None if frame.columns is handed.columns else _places(frame, rows.column_names)
+    positions = None if frame.columns is handed.columns else _positions(frame, rows.column_names)
     integers: list[int] = []
     others: list[int] = []
-    for position in range(rows.num_columns) if places is None else places:
+    for position in range(rows.num_columns) if positions is None else positions:
         type_ = schema.field(position).type
         if pa.types.is_floating(type_):
-            yield _pair(handed, position, position if places is None else places[position])
+            yield _pair(handed, position, position if positions is None else positions[position])
         else:
             (integers if pa.types.is_integer(type_) else others).append(position)
     for position in (*integers, *others):
-        yield _pair(handed, position, position if places is None else places[position])
+        yield _pair(handed, position, position if positions is None else positions[position])
 
 
-def _pair(handed: HandedOver, position: int, place: int | str) -> _Pair:
+def _pair(handed: HandedOver, position: int, current: int | str) -> _Pair:
+    """Return a column of the rows, and its current values from a column of the DataFrame or a level of its index."""
     was, frame, before = handed.rows.column(position), handed.frame, None
-    now = frame.index.get_level_values(place).array if isinstance(place, str) else _values_of(frame, place)
+    now = frame.index.get_level_values(current).array if isinstance(current, str) else _values_of(frame, current)
     if handed.before is not None and not pa.types.is_nested(was.type):
         before = _values_of(handed.before, position)
     return _Pair(was, now, before if isinstance(before, np.ndarray) and before.dtype == object else None)
 
 
 def _values_of(frame: pd.DataFrame, position: int) -> Any:
-    """Give the array behind a column. A Series of each column would take most of the time of the comparison."""
+    """Return the array of a column. Making a Series of each column would take most of the time of the comparison."""
     return frame._get_column_array(position)  # type: ignore[operator]  # noqa: SLF001 - see above
 
 
-def _places(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
-    """Find each column by its name, also in the index; one that was renamed stands where it stood.
+def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
+    """Find each column by its name in the DataFrame or in its index; a renamed column is found by its position.
 
     Returns:
-        by its position in the rows, the position in the DataFrame, or the name of the index's level.
+        the position in the DataFrame, or the name of the level of the index, by the position in the rows.
     """
     labels: list[Hashable] = list(frame.columns)
     by_name: dict[Hashable, int | str] = dict(zip(labels, range(len(labels)), strict=True))
     by_name |= {name: name for name in frame.index.names if isinstance(name, str) and name not in by_name}
     known = set(found)
-    places: dict[int, int | str] = {}
+    positions: dict[int, int | str] = {}
     for position, name in enumerate(found):
         if name in by_name:
-            places[position] = by_name[name]
+            positions[position] = by_name[name]
         elif position < len(labels) and labels[position] not in known:
-            places[position] = position
-    return places
+            positions[position] = position
+    return positions
 
 
-def _look_at(pair: _Pair) -> tuple[bool, Numbers | None]:
-    """Compare the bits of a column, or the references of its objects, with those that it had.
+def _compare_bits(pair: _Pair) -> tuple[bool, Numbers | None]:
+    """Compare the bits of a column, or the references to its objects, with those before the call.
 
     Returns:
-        whether it was overwritten with other values, and numbers that stand for its values if it is as it was; False
-        and None where that takes more time to know.
+        whether the column was overwritten with other values, and a number for each value if it is unchanged; False and
+        None if only the values themselves can tell.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -217,32 +224,33 @@ def _has_lost_nan(pair: _Pair) -> bool:
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
-    """Whether the largest or the least of some values that changed is one that the column did not have."""
+    """Whether the largest or the smallest of some changed values is one that the column did not have before."""
     if not len(changed) or (changed.dtype.kind in "fMm" and np.isnan(changed).any()):  # NaN is not equal to itself
         return False
     return not all(bool((before == value).any()) for value in (changed.max(), changed.min()))
 
 
 def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Give a column as it was and as it is now in arrays of one kind, which are views where there are any."""
+    """Return the column before and after the call as two NumPy arrays to compare, or None for types that have none."""
     now = pair.now
     if pair.objects is not None:
         is_object = isinstance(now, np.ndarray) and now.dtype == object
         return (_addresses(pair.objects), _addresses(now)) if is_object else (None, None)
     if isinstance(now, (DatetimeArray, TimedeltaArray)):  # the times in UTC, whatever the zone
-        kind = "M8" if isinstance(now, DatetimeArray) else "m8"
-        return _array_of(pair.was), getattr(now, "asi8").view(f"{kind}[{now.unit}]")  # noqa: B009 - the stubs lack it
+        code = "M8" if isinstance(now, DatetimeArray) else "m8"
+        return _array_of(pair.was), getattr(now, "asi8").view(f"{code}[{now.unit}]")  # noqa: B009 - the stubs lack it
     return (_array_of(pair.was), now) if isinstance(now, np.ndarray) and now.dtype.kind in "iufb" else (None, None)
 
 
 def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column as a NumPy array, without a copy if it has one chunk."""
     is_whole = column.num_chunks == 1
     array: npt.NDArray[Any] = column.chunk(0).to_numpy(zero_copy_only=False) if is_whole else column.to_numpy()
     return array
 
 
 class _References:
-    """Shows the references of an array of Python objects as numbers."""
+    """The references in an array of Python objects, which NumPy can read as numbers."""
 
     def __init__(self, objects: npt.NDArray[Any]) -> None:
         self._objects = objects
@@ -251,18 +259,18 @@ class _References:
 
 
 def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give a number for each object: the same number is the same object."""
+    """Return a number for each object; equal numbers are the same object."""
     return np.asarray(_References(objects))
 
 
 def _has_other_numbers(pair: _Pair) -> bool:
-    """Whether the least number of a column is another, the largest, or how many are missing: it was overwritten."""
+    """Whether a numeric column was overwritten: its smallest or largest value, or its number of NaN, has changed."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
         return False
     before, after = _array_of(pair.was), pair.now
-    # The first two pass over NaN.
+    # The first two ignore NaN.
     measures = (np.fmin.reduce, np.fmax.reduce, _count_nan)
     found = ((measure(before), measure(after)) for measure in measures)
     return any(was != now and not (np.isnan(was) and np.isnan(now)) for was, now in found)
@@ -273,7 +281,7 @@ def _count_nan(values: npt.NDArray[Any]) -> int:
 
 
 def _numbers_if_same(pair: _Pair) -> Numbers | None:
-    """Give numbers that stand for the values of a column that is as it was; None where it is not."""
+    """Return a number for each value of a column if the column is unchanged, or None if it has changed."""
     before, after = _without_nan(pair.was), _to_arrow(pair.now, pair.was.type)
     if after is None or not after.equals(before):
         return None
@@ -287,7 +295,7 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
-    """Give values in the type that the column had, NaN as NULL; None where they are others."""
+    """Return values in the type that the column had before, with NaN as NULL, or None if they do not have that type."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.dtype.categories.dtype)
     try:
@@ -298,7 +306,7 @@ def _to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Give NULL for NaN, which pandas does not tell apart, and the column in one piece."""
+    """Return the column in one chunk, with NULL for NaN: pandas does not distinguish the two."""
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])
     if column.num_chunks == 1:
@@ -307,11 +315,12 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
+    """Whether the changed columns have their old values in another order, and all columns fit to one order of rows."""
     moved = [codes for pair in changed if (codes := _codes(pair)) is not None and codes.are_same_values]
     certain = [codes for codes in moved if not codes.is_recoded]
     if not certain:
         return False
-    # Two columns that moved in one way are no chance, whatever became of the others.
+    # Two columns that moved in the same way are enough, whatever happened to the others.
     first = next((codes for codes in certain if codes.is_distinct), None)
     if first is not None and any(_moved_together([first, other]) for other in certain if other is not first):
         return True
@@ -321,7 +330,7 @@ def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
 
 @dataclass(frozen=True)
 class _Codes:
-    """The values of a column as numbers, before and after: equal numbers for equal values."""
+    """The values of a column before and after the call as numbers: equal numbers for equal values."""
 
     was: Codes
     now: Codes
@@ -338,7 +347,7 @@ class _Codes:
 
     @property
     def is_recoded(self) -> bool:
-        """Whether the two values of a column were exchanged, as ``flag = 1 - flag`` does; rows need not have moved."""
+        """Whether the two values of a column were swapped, as by ``flag = 1 - flag``, which moves no row."""
         values = len(np.unique(self.was))
         if not self.is_flag and (not self.are_two_numbers or values > len(self.was) // 2):
             return False
@@ -347,7 +356,7 @@ class _Codes:
 
 
 def _codes(pair: _Pair) -> _Codes | None:
-    """Number the values of a column; None where it now has values of another kind."""
+    """Return the values of a column before and after the call as numbers, or None if their type has changed."""
     now = _to_arrow(pair.now, pair.was.type)
     if now is None:
         return None
@@ -363,14 +372,14 @@ def _codes(pair: _Pair) -> _Codes | None:
 
 
 def _number(column: pa.Array | pa.ChunkedArray) -> tuple[Codes, pa.Array]:
-    """Give equal numbers for equal values, and the values."""
+    """Return a number for each value, equal ones for equal values, and the distinct values."""
     whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     encoded = whole.dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Tell whether the rows of some columns are the same rows in another order."""
+    """Whether some columns together have the same rows as before in another order."""
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:
         width = int(max(column.was.max(), column.now.max())) + 1

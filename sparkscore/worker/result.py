@@ -1,4 +1,4 @@
-"""Make the rows of the result: predictions, carried columns, lineage columns (worker)."""
+"""Make the rows of the result from what ``run()`` returned: predictions, carried and lineage columns (worker)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparkscore.scorers.frames import HandedOver
 from sparkscore.stage.writer import check_partition_values
 from sparkscore.worker.row_order import refuse_other_order
 
-#: The lineage columns, in their order, before any renaming.
+#: The lineage columns in their order, under the names that they have unless the deployment renames them.
 LINEAGE_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),
@@ -33,7 +33,7 @@ LINEAGE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class LineageValues:
-    """The values of the lineage columns that are the same for a whole run."""
+    """The values of those lineage columns that are the same in all rows of a run."""
 
     run_id: str
     model_name: str | None
@@ -42,18 +42,20 @@ class LineageValues:
 
 @dataclass(frozen=True)
 class ResultSpec:
-    """How what ``run()`` returned becomes rows of the result.
+    """How the value that ``run()`` returned becomes rows of the result.
 
     Attributes:
-        predictions: columns that ``run()`` gives, under the names that it uses.
-        carried: input columns that are joined by position.
-        renamed: name in the result by the name of a prediction, lineage or input column.
+        predictions: names and types of the columns that ``run()`` returns.
+        carried: input columns that are added to the predictions by position.
+        renamed: pairs of a prediction, lineage or input column and its name in the result.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
-        caller: what returned the value, in words.
-        is_per_item: whether a DataFrame has a row for each item, in their order: a model's has, a script's may not.
-        columns: number of columns that are handed over; as many elements may be one for each column, not for each row.
-        is_proven: whether the scorer has shown that it gives an element for each of several rows.
+        caller: text for messages that says what returned the value.
+        is_per_item: whether a returned DataFrame has a row for each item, in their order, as that of a model has. A
+            script may return any number of rows.
+        columns: number of columns that the user's code gets. A result with that many elements may have one for each
+            column instead of one for each row.
+        is_proven: whether the scorer is known to return one element for each of several rows.
     """
 
     predictions: pa.Schema
@@ -67,17 +69,20 @@ class ResultSpec:
     is_proven: bool = False
 
     def schema(self, carried_types: pa.Schema) -> pa.Schema:
-        """Give the whole result's schema: carried columns, predictions, lineage columns."""
+        """Return the schema of the result: carried columns, predictions, lineage columns."""
         carried = [carried_types.field(name).with_name(self.name_of_carried(name)) for name in self.carried]
         added = [column.with_name(self.name_of_added(column.name)) for column in (*self.predictions, *LINEAGE_SCHEMA)]
         return pa.schema([*carried, *added])
 
     def name_of_added(self, name: str) -> str:
-        """Give the name that a prediction or lineage column has in the result."""
+        """Return the name that a prediction or lineage column has in the result."""
         return dict(self.renamed).get(name, name)
 
     def name_of_carried(self, name: str) -> str:
-        """Give the name that an input column has in the result; a name shared with an added one is that one's."""
+        """Return the name that an input column has in the result.
+
+        A new name for a column that is an input column and also a prediction or lineage column is meant for the latter.
+        """
         is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
         return name if is_shared else dict(self.renamed).get(name, name)
 
@@ -89,21 +94,28 @@ def make_outcome(
     scored_at: datetime,
     handed: HandedOver | None = None,
 ) -> Outcome:
-    """Judge what ``run()`` returned for a mini-batch and make its rows of the result.
+    """Check the value that ``run()`` returned for a mini-batch, and return the rows of the result or a failure.
 
-    Runs on the worker. An element that is missing counts as a failed item (Azure's rule); for rows, where the carried
-    columns are joined by position, any other number of elements fails the mini-batch, and so does another
-    order. The DataFrame that was ``handed`` over is looked at for that.
+    Runs on the worker. Each missing element counts as a failed item, as in Azure. If input columns are carried, which
+    are joined by position, another number of elements than rows fails the whole mini-batch, and so does another order.
+
+    Args:
+        returned: the value that ``run()`` returned.
+        mini_batch: the mini-batch.
+        spec: how the rows are made.
+        scored_at: the time of the call, UTC.
+        handed: the DataFrame that the user's code got, if it got one. It shows whether the code moved rows in it.
 
     Raises:
-        OutputContractError: the value cannot become rows of the promised types.
+        OutputContractError: the value cannot be converted to rows of the declared types, or its rows are in another
+            order than the mini-batch.
     """
     if isinstance(returned, PartlyScored):
         return _outcome_of_part(returned, mini_batch, spec, scored_at)
     items = mini_batch.item_count
     returned = in_memory(returned)
     elements = count_elements(returned)
-    # Before the types: what does not fit for many rows may fit for one.
+    # The number is checked before the types: halves of the mini-batch may have the right number.
     if spec.carried and elements not in {None, items}:
         return _wrong_count(spec.caller, mini_batch, elements or 0)
     result = read_returned(returned, spec.predictions)
@@ -119,6 +131,7 @@ def make_outcome(
 
 
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
+    """Return the outcome of a mini-batch of which the scorer itself refused some items, such as unreadable images."""
     rest = mini_batch.without({item.position for item in part.failures})
     if not rest.item_count:
         return Outcome(mini_batch.item_count, 0, failure=part.failures[0].failure, failures=part.failures)
@@ -130,7 +143,7 @@ def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec
 
 
 def in_memory(returned: object) -> object:
-    """Take everything out of an iterator; give anything else as it is.
+    """Return the elements of an iterator as a list, and any other value unchanged.
 
     Raises:
         OutputContractError: the iterator raised.
@@ -139,22 +152,22 @@ def in_memory(returned: object) -> object:
         return returned
     try:
         return list(returned)
-    # A generator is the user's code.
+    # A generator runs the user's code, which may raise anything.
     except Exception as error:
         raise _unreadable(error) from error
 
 
 def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
-    """Tabulate what ``run()`` returned. Its values can be of the user's own classes, whose methods may raise anything.
+    """Return the value that ``run()`` returned as a table with typed columns.
 
     Raises:
-        OutputContractError: the value cannot become rows, or could not be read.
+        OutputContractError: the value cannot be converted to rows, or reading it raised an exception.
     """
     try:
         return tabulate(returned, schema)
     except OutputContractError:
         raise
-    # Methods of the user's own classes may raise anything.
+    # The value may have the user's own classes, whose methods may raise anything.
     except Exception as error:
         raise _unreadable(error) from error
 
@@ -169,23 +182,25 @@ def _unreadable(error: Exception) -> OutputContractError:
 
 
 def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> pa.Table:
+    """Return the predictions with the carried columns and the lineage columns."""
     count = result.table.num_rows
-    source = mini_batch.rows
-    carried = [] if source is None else [source.column(name) for name in spec.carried]
+    rows = mini_batch.rows
+    carried = [] if rows is None else [rows.column(name) for name in spec.carried]
     constants = [spec.lineage.run_id, spec.lineage.model_name, spec.lineage.model_version, scored_at]
     lineage = [
         pa.repeat(pa.scalar(value, column.type), count)
         for value, column in zip(constants, LINEAGE_SCHEMA, strict=False)
     ]
     lineage.append(_source_files(mini_batch, count, is_frame=result.is_frame and not spec.is_per_item))
-    schema = spec.schema(pa.schema([]) if source is None else source.schema)
+    schema = spec.schema(pa.schema([]) if rows is None else rows.schema)
     return pa.Table.from_arrays([*carried, *result.table.columns, *lineage], schema=schema)
 
 
 def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Array:
-    """Name each row's file where that is certain: one file in all, or a list with one element for each file.
+    """Return the file of each row, or NULLs if the files are not known.
 
-    A DataFrame may have any number of rows, so as many rows as files may be chance.
+    They are known if the mini-batch has a single file, or if ``run()`` returned a list with one element for each file.
+    A returned DataFrame may have any number of rows, so as many rows as files may be a coincidence.
     """
     files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]
     if len(files) == 1:

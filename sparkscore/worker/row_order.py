@@ -1,6 +1,6 @@
-"""Refuse results whose rows are not known to be in the order of the mini-batch (worker, child).
+"""Check that the rows of a result are in the order of the mini-batch (worker, child).
 
-Carried columns are joined by position, so rows in another order would stand beside values of other rows.
+Carried columns are joined by position, so rows in another order would get the input values of other rows.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from sparkscore.returned import NamedColumns
 from sparkscore.scorers.frames import HandedOver
 from sparkscore.worker.moved_rows import moved_how
 
-Places = npt.NDArray[np.intp]
+Positions = npt.NDArray[np.intp]
 
 _EXPECTED = "the order of the mini-batch, since input columns are carried into the result by position"
 
 
 def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOver | None, caller: str) -> None:
-    """Refuse a result with one element for each row that is in another order, as far as that can be known.
+    """Check that a result with one element for each row is in the order of the mini-batch, as far as that can be known.
 
-    The labels of pandas rows tell it, and so does the DataFrame that was handed over, when its rows were moved.
+    The index of a returned Series or DataFrame shows the order. So does the DataFrame that the user's code got, if the
+    code moved rows in it.
 
     Args:
-        returned: what came back.
-        rows: the mini-batch.
-        handed: the DataFrame that the user's code got; None where it got none.
-        caller: what returned it, in words.
+        returned: the value that the user's code returned.
+        rows: the rows of the mini-batch.
+        handed: the DataFrame that the user's code got, or None if it got none.
+        caller: text for messages that says what returned the value.
 
     Raises:
-        OutputContractError: code ``OUTPUT_ORDER``.
+        OutputContractError: the rows are in another order, or their order cannot be known; code ``OUTPUT_ORDER``.
     """
     labels = _labels_of(returned)
     current = None if handed is None else handed.frame.index
@@ -49,32 +50,43 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
             what=f"{caller} changed the order of its rows in place",
             got=how,
             expected=_EXPECTED,
-            next_step="Sort or filter a copy (without inplace=True) and give the results in the order of the "
+            next_step="Sort or filter a copy (without inplace=True) and return the results in the order of the "
             "mini-batch, or set 'output.carry: []' and return a DataFrame with a key of its own.",
         )
 
 
 def _labels_of(returned: object) -> pd.Index[Any] | None:
+    """Return the index of a pandas result, or None for a value without one."""
     if isinstance(returned, (pd.Series, pd.DataFrame)):
         return returned.index
     return returned.labels if isinstance(returned, NamedColumns) else None
 
 
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
-    """Tell whether labels say that the rows are in order; a fresh index from 0 says nothing."""
+    """Whether the labels of a result prove that its rows are in order; a fresh index from 0 proves nothing.
+
+    Args:
+        labels: the index of the result.
+        rows: the rows of the mini-batch.
+        current: the index that the DataFrame of the user's code has after the call, or None.
+        caller: text for messages that says what returned the value.
+
+    Raises:
+        OutputContractError: the labels show another order, or have nothing to do with the mini-batch.
+    """
     own = pd.RangeIndex(len(labels))
     name = labels.name if labels.name in rows.column_names else None
     if name is None and isinstance(labels, pd.RangeIndex) and labels.equals(own):
         return False
-    found = list(_places_in_columns(labels, rows))
-    # A column's name beside the labels says whose they are; without it, the mini-batch's own come first.
-    of_own = _places(labels, own)
-    first = [places for column, places in found if column == name]
-    for places in [*first, *([] if of_own is None else [of_own])]:
-        if _is_in_order(places):
+    found = list(_positions_in_columns(labels, rows))
+    # An index with the name of a column has that column's values. Otherwise the mini-batch's own index comes first.
+    of_own = _positions(labels, own)
+    first = [positions for column, positions in found if column == name]
+    for positions in [*first, *([] if of_own is None else [of_own])]:
+        if _is_in_order(positions):
             return True
         raise _other_order(caller)
-    if any(_is_in_order(places) for _, places in found):
+    if any(_is_in_order(positions) for _, positions in found):
         return True
     if found:
         raise _other_order(caller)
@@ -83,38 +95,42 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
     raise _unrelated(caller)
 
 
-def _places_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Places]]:
-    """Give the columns without a value twice whose values the labels are, and where each label stands there."""
+def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Positions]]:
+    """Yield each column whose values are the labels, if no value is in it twice, with the position of each label."""
     if isinstance(labels, pd.MultiIndex):
         if set(labels.names) <= set(rows.column_names):
             columns = [rows.column(str(level)).to_pandas() for level in labels.names]
-            places = _places_among(labels, pd.MultiIndex.from_arrays(columns))
-            if places is not None:
-                yield None, places
+            positions = _positions_among(labels, pd.MultiIndex.from_arrays(columns))
+            if positions is not None:
+                yield None, positions
         return
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if not (pa.types.is_nested(column.type) or pa.types.is_boolean(column.type)):
-            places = _places(labels, pd.Index(column.to_pandas()))
-            if places is not None:
-                yield name, places
+            positions = _positions(labels, pd.Index(column.to_pandas()))
+            if positions is not None:
+                yield name, positions
 
 
-def _places(labels: pd.Index[Any], reference: pd.Index[Any]) -> Places | None:
-    """Find each label among unique values, as the same value, the same text, or the text of a number."""
+def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
+    """Return the position of each label among unique values, or None if the labels are not these values.
+
+    A label is found as the same value, as the same text, or as the text of the same number.
+    """
     if isinstance(labels, pd.MultiIndex):
         return None
     if isinstance(labels, pd.CategoricalIndex):
         labels = labels.astype(labels.categories.dtype)
-    found = _places_among(labels, reference)
+    found = _positions_among(labels, reference)
     if found is None:
-        found = _places_among(labels.astype(str), reference.astype(str))
+        found = _positions_among(labels.astype(str), reference.astype(str))
     if found is None and labels.inferred_type == "string" and pd.api.types.is_numeric_dtype(reference.dtype):
         numbers = pd.to_numeric(pd.Series(labels), errors="coerce")
-        found = _places_among(pd.Index(numbers), reference)
+        found = _positions_among(pd.Index(numbers), reference)
     return found
 
 
-def _places_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Places | None:
+def _positions_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
+    """Return the position of each label among unique values, or None if there is not exactly one label for each."""
     try:
         if not reference.is_unique:
             return None
@@ -124,15 +140,15 @@ def _places_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Places | N
     return found if np.array_equal(np.sort(found), np.arange(len(reference))) else None
 
 
-def _is_in_order(places: Places) -> bool:
-    return np.array_equal(places, np.arange(len(places)))
+def _is_in_order(positions: Positions) -> bool:
+    return np.array_equal(positions, np.arange(len(positions)))
 
 
 def _other_order(caller: str) -> OutputContractError:
     return OutputContractError(
         code=ErrorCode.OUTPUT_ORDER,
         what=f"{caller} returned pandas rows in another order",
-        got="the labels of the mini-batch, mixed",
+        got="the labels of the mini-batch in another order",
         expected=_EXPECTED,
         next_step="Return the rows in the order of the mini-batch: result.sort_index() for its own labels, "
         "result.loc[mini_batch['KEY']] for those of a column; or result.reset_index(drop=True) if the order is right.",
