@@ -1,1 +1,1 @@
-"""The child process that scores, and how a worker supervises it (worker and child)."""
+"""The child process that scores, and the worker's code that starts and ends it (worker and child)."""

@@ -1,4 +1,4 @@
-"""Find the interpreter that scores on this host, and unpack the environment that brings it (worker)."""
+"""Find the Python interpreter for the child on this host; unpack it from an archive if there is one (worker)."""
 
 from __future__ import annotations
 
@@ -17,57 +17,59 @@ from sparkscore.worker.engine import ChildSpec
 
 
 def find_interpreter(spec: ChildSpec) -> str:
-    """Give the path of the child's interpreter; an archive is unpacked once on this host.
+    """Return the path of the child's interpreter. An archive is unpacked once on each host.
 
     Raises:
-        EnvironmentMismatchError: the archive holds no environment, or one for another Python.
-        ModelError: the archive is not the one that the run began with.
+        EnvironmentMismatchError: the archive has no environment, or one for another version of Python.
+        ModelError: the archive has changed since the run began.
     """
     if spec.archive is None:
         return spec.python or sys.executable
     archive = spec.archive
-    folder = fetch_once(f"environment {archive.sha256}", "environment", lambda place: _unpack(archive, place))
+    folder = fetch_once(f"environment {archive.sha256}", "environment", lambda target: _unpack(archive, target))
     interpreter = folder / "bin" / "python"
     if not os.access(interpreter, os.X_OK):
         raise _no_environment("no 'bin/python' in it")
     return str(interpreter)
 
 
-def _unpack(archive: ModelFiles, place: Path) -> None:
+def _unpack(archive: ModelFiles, target: Path) -> None:
+    """Unpack an archive into a folder."""
     try:
         with tarfile.open(fetch_model(archive)) as packed:
             for entry in packed:
-                _extract(packed, entry, place)
+                _extract(packed, entry, target)
     except tarfile.TarError as error:
         raise _no_environment(f"{type(error).__name__} when it was unpacked") from error
-    if (place / "pyvenv.cfg").is_file():
-        _use_interpreter_of_this_host(place)
+    if (target / "pyvenv.cfg").is_file():
+        _use_interpreter_of_this_host(target)
 
 
-def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, place: Path) -> None:
-    """Unpack one entry, and refuse one that leads out of the folder, by its name or by a link before it.
+def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
+    """Unpack one entry, and refuse one that would be written outside the folder, by its name or through a link.
 
-    Source: Python 3.11.4 and later have filters for this; Debian 12 has 3.11.2.
+    Python 3.11.4 and later have extraction filters, which are used as well.
+    Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
     """
-    if not (place / entry.name).resolve().is_relative_to(place.resolve()):
-        raise _no_environment("an entry that leads out of the archive's folder")
+    if not (target / entry.name).resolve().is_relative_to(target.resolve()):
+        raise _no_environment("an entry that would be written outside the archive's folder")
     options: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
-    packed.extract(entry, place, **options)
+    packed.extract(entry, target, **options)
 
 
-def _use_interpreter_of_this_host(place: Path) -> None:
-    """Let a virtual environment, which has packages and no Python, use the Python of this worker."""
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
+def _use_interpreter_of_this_host(target: Path) -> None:
+    """Change a virtual environment, which has packages but no Python of its own, to use this worker's Python."""
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(target)}))
     if not packages.is_dir():
-        found = [folder.name for folder in sorted(place.glob("lib/python*"))]
+        found = [folder.name for folder in sorted(target.glob("lib/python*"))]
         raise _no_environment(
             f"packages of {', '.join(found) or 'no Python'}, and the worker has Python {sys.version_info.major}."
             f"{sys.version_info.minor}"
         )
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (place / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
-    (place / "bin").mkdir(exist_ok=True)
-    python = place / "bin" / "python"
+    (target / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
+    (target / "bin").mkdir(exist_ok=True)
+    python = target / "bin" / "python"
     remove_file(python)
     python.symlink_to(base)
 

@@ -1,8 +1,7 @@
-"""What runs in a worker's child process, and in the template that it is a copy of (child).
+"""The main functions of the template process and of the child processes that are forked from it (child).
 
-A child loads the scorer and scores what the worker sends, until that closes its end.
-
-It runs in the interpreter that the deployment names, which needs PyArrow, NumPy, pandas and packaging, and no Spark.
+A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection. Both
+run in the interpreter that the deployment names, which needs PyArrow, NumPy, pandas and packaging, but no Spark.
 """
 
 from __future__ import annotations
@@ -26,23 +25,24 @@ from sparkscore.worker.child.messages import Connection, ConnectionLostError, De
 from sparkscore.worker.engine import LocalEngine
 
 _PR_SET_PDEATHSIG: Final = 1
-#: How the child ends whose connection was closed or written to by the code that it ran.
+#: Exit code of a child if the user's code closed its connection to the worker, or wrote to it.
 CONNECTION_BROKEN: Final = 121
 
 
 def main(end: int, worker: int, token: str) -> None:
-    """Start a child whenever the worker asks for one, until the worker closes its end (template).
+    """Fork a child for each request of the worker, until the worker closes the connection (template).
 
     Args:
         end: file descriptor of this process's end of the socket.
         worker: process id of the worker.
-        token: what each message begins with, in hexadecimal digits.
+        token: the token of the connection, in hexadecimal digits.
     """
     _die_with(worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=end)
     connection = Connection(control, bytes.fromhex(token))
-    # A collection in a child then leaves alone what it shares with this process; else each page would be copied.
+    # Garbage collection in a child then ignores the objects of this process, whose memory would otherwise be copied.
+    # Source: https://docs.python.org/3/library/gc.html#gc.freeze
     gc.freeze()
     number, template = 0, os.getpid()
     with suppress(ConnectionLostError):
@@ -65,24 +65,25 @@ def main(end: int, worker: int, token: str) -> None:
 
 
 def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
-    """Answer the worker's requests, as a process that nothing connects to the one that it is a copy of."""
+    """Answer the worker's requests in the forked process, in a session of its own."""
     os.setsid()
     _die_with(template)
     for descriptor in (end, trace):
-        # Source: those that come through a socket are inheritable; another program must not keep them.
+        # Descriptors that are received through a socket are inheritable, and a program that the user's code starts must
+        # not keep them open.
         os.set_inheritable(descriptor, False)
     faulthandler.enable(trace)
-    np.random.seed()  # noqa: NPY002 - what it draws without a seed is not what the next child draws
+    np.random.seed()  # noqa: NPY002 - each child must draw other random numbers
     connection = Connection(socket.socket(fileno=end), token)
-    # A process that the user's code forks cannot answer, and does not keep the connection open.
+    # A process that the user's code forks must neither answer nor keep the connection open.
     os.register_at_fork(after_in_child=connection.close)
     _serve(connection, worker)
 
 
 def _wait_for(child: int) -> int:
-    """Wait for a child's end, and give its exit code as `subprocess` does: a signal is a negative number.
+    """Wait until a child has ended, and return its exit code, or the negative number of the signal that ended it.
 
-    Its process id stays taken, so that the worker cannot signal another process.
+    The child's process id is not released yet, so the worker cannot kill another process that got the same id.
     """
     ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     if ended is None:  # never, without WNOHANG
@@ -91,17 +92,18 @@ def _wait_for(child: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, however that ends; only Linux can.
+    """Make the kernel kill this process when its parent ends (Linux).
 
-    Elsewhere it ends when it next listens to the worker.
+    On other systems, this process ends when it next reads from the worker's connection.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has ended meanwhile
+    if os.getppid() != parent:  # the parent ended before the kernel was asked
         os._exit(1)
 
 
 def _serve(connection: Connection, worker: int) -> None:
+    """Answer the worker's calls one after another, until the connection is closed."""
     engine: LocalEngine | None = None
     number, code = 0, None
     while True:
@@ -109,7 +111,7 @@ def _serve(connection: Connection, worker: int) -> None:
         try:
             name, *arguments = connection.receive(number, worker)
             if name == "load":
-                # The worker may have been given more code since this process began.
+                # Spark may have added code to the worker's import path since this process started.
                 sys.path[:] = [*arguments[1], *(path for path in sys.path if path not in arguments[1])]
                 engine = LocalEngine(arguments[0])
                 arguments = []
@@ -126,10 +128,10 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
-    """Answer a call; where the user's code left an interpreter that cannot, say so in plain text."""
+    """Send the result of a call, or the traceback if the user's code damaged the interpreter so that there is none."""
     try:
         connection.send(("answer", method(*arguments)), number)
     except ConnectionLostError:
         raise
-    except BaseException:  # noqa: BLE001 - the process does not end without an answer
+    except BaseException:  # noqa: BLE001 - the worker waits for an answer
         connection.send(("broken", traceback.format_exc()), number)

@@ -1,7 +1,8 @@
-"""Messages between a worker and its child: pickles whose Arrow tables travel as streams, with a deadline (worker).
+"""Send and receive messages between a worker and its child: pickled objects, with a deadline (worker, child).
 
-Each message begins with the connection's token, the number of the call and the process that wrote it. A call has one
-answer, from the child itself; whatever else is read is refused.
+Each message begins with the token of the connection, the number of the call and the id of the process that wrote it.
+Each call has one answer, written by the child itself. Anything else that is read is refused: the user's code, or a
+process that it started, may have written it.
 """
 
 from __future__ import annotations
@@ -21,38 +22,38 @@ import pyarrow as pa
 
 _HEADER: Final = struct.Struct("!16sQQQ")
 _SIZE: Final = struct.Struct("!Q")
-# A socket of the system takes and gives no more than this at once; larger pieces cost memory and no time less.
+# A socket does not send or receive more than this at once, so larger pieces would cost memory and save no time.
 _PIECE: Final = 1 << 20
-# A process that the other end has forked may hold the socket open, so the end of the other end is asked for, too.
+# A process that the other process forked may keep the socket open, so the other process is checked as often as this.
 _LOOK_SECONDS: Final = 0.25
 TOKEN_BYTES: Final = 16
 
 
 class ConnectionLostError(Exception):
-    """The other process is gone, or closed its end."""
+    """The other process has ended, or closed its end of the connection."""
 
 
 class DescriptorLostError(ConnectionLostError):
-    """Code in this process closed the descriptor, or replaced what it stands for."""
+    """Code in this process closed the file descriptor of the connection, or opened another file under its number."""
 
 
 class ForeignMessageError(Exception):
-    """What was read is not the message that has to come now."""
+    """The data that was read is not the expected message."""
 
 
 class Connection:
     """One end of the socket between a worker and its child.
 
-    Both ends belong to one user and hold one run's own code, so pickles are as safe as that code is.
+    Both processes belong to one user and run the code of one run, so unpickling is as safe as running that code.
     """
 
     def __init__(self, end: socket.socket, token: bytes, *, is_other_alive: Callable[[], bool] | None = None) -> None:
-        """Take an end.
+        """Use a socket as one end of a connection.
 
         Args:
             end: the socket.
-            token: what each message begins with, the same at both ends and no other connection's.
-            is_other_alive: asks whether the other process is there; without it the socket alone tells.
+            token: the first bytes of each message, which are the same at both ends and unique to this connection.
+            is_other_alive: returns whether the other process has not ended. Without it, only the socket shows that.
         """
         self._socket = end
         self._token = token
@@ -63,9 +64,9 @@ class Connection:
         """Send one message.
 
         Raises:
-            TimeoutError: the other end did not take it in time.
-            DescriptorLostError: this end is no longer there.
-            ConnectionLostError: the other end is gone.
+            TimeoutError: the other process did not read the message in time.
+            DescriptorLostError: this end of the connection was closed or replaced.
+            ConnectionLostError: the other process has ended, or closed its end.
         """
         parts = [part.raw() for part in _dump(message)]
         self._check_own_end()
@@ -78,18 +79,18 @@ class Connection:
                 sent += self._move(deadline, self._socket.send, part[sent : sent + _PIECE])
 
     def receive(self, number: int, sender: int, timeout: float | None = None) -> Any:
-        """Wait for one message.
+        """Wait for one message and return it.
 
         Args:
-            number: the number that it must have.
-            sender: the process that must have written it.
-            timeout: seconds to wait; without end if None.
+            number: the number that the message must have.
+            sender: id of the process that must have written it.
+            timeout: seconds to wait, or None for any time.
 
         Raises:
-            TimeoutError: no whole message came in time.
-            ForeignMessageError: something else came.
-            DescriptorLostError: this end is no longer there.
-            ConnectionLostError: the other end is gone.
+            TimeoutError: no complete message arrived in time.
+            ForeignMessageError: something else than the expected message arrived.
+            DescriptorLostError: this end of the connection was closed or replaced.
+            ConnectionLostError: the other process has ended, or closed its end.
         """
         self._check_own_end()
         deadline = _deadline(timeout)
@@ -101,20 +102,22 @@ class Connection:
         return pickle.loads(message, buffers=buffers)  # noqa: S301 - see the class
 
     def wait(self, seconds: float) -> bool:
-        """Wait until something can be read, a message or the end of the connection; tell whether it can."""
+        """Wait until there is something to read, or the connection is closed; return whether that happened in time."""
         ready = select.poll()
         ready.register(self._socket, select.POLLIN)
         return bool(ready.poll(seconds * 1000))
 
     def close(self) -> None:
-        """Close this end; the other one then reads nothing more."""
+        """Close this end of the connection. The other process can then read nothing more."""
         self._socket.close()
 
     def _check_own_end(self) -> None:
+        """Raise a `DescriptorLostError` if the descriptor of this end is closed or stands for another file."""
         if self._file is None or _file_of(self._socket) != self._file:
             raise DescriptorLostError
 
     def _read(self, size: int, deadline: float | None) -> bytearray:
+        """Return exactly this many bytes."""
         data = bytearray(size)
         view, filled = memoryview(data), 0
         while filled < size:
@@ -125,6 +128,7 @@ class Connection:
         return data
 
     def _move(self, deadline: float | None, move: Callable[[memoryview], int], piece: memoryview) -> int:
+        """Send or receive some bytes of a piece, and return how many; wait until the socket is ready for that."""
         while True:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -136,7 +140,7 @@ class Connection:
                 self._socket.settimeout(left)
                 return move(piece)
             except TimeoutError:
-                # What it wrote before its end was waited for.
+                # Only now, so that a message which the process wrote before it ended is still read.
                 if not is_alive:
                     raise ConnectionLostError from None
             except OSError as error:
@@ -144,6 +148,7 @@ class Connection:
 
 
 def _file_of(end: socket.socket) -> tuple[int, int] | None:
+    """Return device and inode of the file that a socket's descriptor stands for, or None if it is closed."""
     try:
         found = os.fstat(end.fileno())
     except OSError:
@@ -156,6 +161,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _dump(message: object) -> list[pickle.PickleBuffer]:
+    """Return the pickled message and, as separate buffers that are not copied, the data of its tables."""
     buffers: list[pickle.PickleBuffer] = []
     text = io.BytesIO()
     _Pickler(text, protocol=5, buffer_callback=buffers.append).dump(message)
@@ -163,7 +169,7 @@ def _dump(message: object) -> list[pickle.PickleBuffer]:
 
 
 class _Pickler(pickle.Pickler):
-    """Writes Arrow tables as streams: a pickled slice would bring along the whole table that it is cut from."""
+    """A pickler that writes Arrow tables as Arrow streams, since a pickled slice would contain the whole table."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, pa.Table):
@@ -172,7 +178,7 @@ class _Pickler(pickle.Pickler):
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:
-    """Write a table as an Arrow stream."""
+    """Return a table as an Arrow stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

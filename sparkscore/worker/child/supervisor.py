@@ -1,7 +1,7 @@
-"""Let a child process score, and survive whatever becomes of it: hang, crash, kill (worker).
+"""Score in a child process, and return a failure if the child hangs, crashes or is killed (worker).
 
-Source: only another process can end a call that holds the interpreter's lock, and a segmentation fault ends its process
-alone. The child dies with its worker.
+A call that holds the interpreter's lock can be ended from another process only, and a segmentation fault ends only the
+process in which it happens. The child ends when its worker ends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BROKEN: Final = ErrorCode.PROCESS_BROKEN
 LOAD_TIMEOUT: Final = ErrorCode.LOAD_TIMEOUT
 LOAD_ENDED: Final = ErrorCode.LOAD_PROCESS_ENDED
 
-#: Those of this worker process.
+#: The template process of this worker process.
 templates: Final = Templates()
 _TRACE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 5.0
@@ -50,19 +50,19 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class Child:
-    """One child process, in a session of its own, so that what it starts is killed with it."""
+    """One child process. It has a session of its own, so that processes that it starts are killed with it."""
 
     def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
-        """Start it.
+        """Start the child.
 
         Args:
-            python: its interpreter.
-            is_own_python: whether that is the worker's own; modules are then found where the worker finds them.
-            timeout: seconds that its start may take; without end if None.
+            python: path of its interpreter.
+            is_own_python: whether this is the worker's own interpreter. The child then has the worker's import path.
+            timeout: seconds that the start may take, or None for any time.
 
         Raises:
             OSError: no process can be started.
-            ChildEndedError: it ended before it could begin, or its start took too long.
+            ChildEndedError: the child ended before it was ready, or the start took too long.
         """
         self._calls = 0
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
@@ -80,45 +80,46 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the child has not ended."""
         return self._template.wait_for_child(0) is None
 
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
-        """Send a request and wait for its answer.
+        """Send a request and return the answer.
 
         Raises:
-            ChildEndedError: the child ended, or was killed because it did not answer in time, or not as it must.
+            ChildEndedError: the child ended, or was killed because it gave no answer in time, or a wrong one.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._calls += 1
         try:
             self._connection.send(request, self._calls, timeout)
             left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-            kind, answer = self._connection.receive(self._calls, self.pid, left)
+            status, answer = self._connection.receive(self._calls, self.pid, left)
         except TimeoutError:
             raise self._end(is_timeout=True) from None
         except ConnectionLostError:
             raise self._end() from None
         except ForeignMessageError:
             raise self._end(broken="something else than its answer came from it") from None
-        if kind == "broken":
+        if status == "broken":
             raise self._end(broken=f"it could not answer ({answer.strip().splitlines()[-1][:500]})", trace=answer)
         return answer
 
     def stop(self) -> None:
-        """Let the child end by itself, then kill it."""
+        """Close the connection, wait some seconds for the child to end by itself, and kill it if it has not ended."""
         self._connection.close()
         self._template.wait_for_child(_STOP_SECONDS)
         self._kill()
         self._close()
 
     def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
+        """Kill the child, and return the error that says why and where its threads were."""
         if broken:
             self._kill()
         if is_timeout:
-            # The handler of this signal writes where every thread is, also of one that holds the interpreter's lock.
+            # Python's faulthandler writes the traceback of each thread on this signal, even if a thread holds the lock.
             os.kill(self.pid, signal.SIGABRT)
-            os.kill(self.pid, signal.SIGCONT)  # it may have stopped itself
+            os.kill(self.pid, signal.SIGCONT)  # a stopped process handles no signals
         code = self._template.wait_for_child(_TRACE_SECONDS)
         self._kill()
         self._trace.seek(0)
@@ -129,10 +130,11 @@ class Child:
         return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
 
     def _kill(self) -> None:
+        """Kill the child with all processes of its session, and keep the template for the next child."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)  # it may have no session of its own yet
+            os.kill(self.pid, signal.SIGKILL)  # a child that was just started has no session of its own yet
         if self._template.forget_child():
             templates.give_back(self._template)
         else:
@@ -144,7 +146,7 @@ class Child:
 
 
 class ChildEngine:
-    """Scores in a child process, which is started anew after it has ended."""
+    """An engine that scores in a child process, and starts another child after the process has ended."""
 
     def __init__(self, spec: EngineSpec, child: ChildSpec) -> None:
         self._spec = spec
@@ -154,11 +156,11 @@ class ChildEngine:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the child is there; no longer after a mini-batch that ended it."""
+        """Whether the scorer is loaded; False again after a mini-batch that ended the child."""
         return self._child is not None or self._local is not None
 
     def load(self) -> Loaded:
-        """Start the child and load the scorer there; where no child can start, score in this process."""
+        """Start the child and load the scorer in it; if this worker cannot start processes, load it in this process."""
         has_begun = False
         try:
             self._child = self._start()
@@ -178,21 +180,21 @@ class ChildEngine:
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Let the child score one mini-batch."""
+        """Score one mini-batch in the child, and return its rows of the result or a failure."""
         if self._local is not None:
             return self._local.score(mini_batch, spec, scored_at)
         outcome: Outcome | Failure = self._ask(("score", mini_batch, spec, scored_at))
         return failed_outcome(mini_batch.item_count, outcome) if isinstance(outcome, Failure) else outcome
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Let the child score one mini-batch, for the shape of the result."""
+        """Score one mini-batch in the child, and return the shape of the result or a failure."""
         if self._local is not None:
             return self._local.probe(mini_batch, declared)
         probed: Probed | Failure = self._ask(("probe", mini_batch, declared))
         return Probed(failure=probed) if isinstance(probed, Failure) else probed
 
     def close(self) -> None:
-        """Let the script end, and its process with it."""
+        """Close the scorer and end the child."""
         if self._child is not None:
             with suppress(ChildEndedError):
                 self._child.ask(("close",), _STOP_SECONDS)
@@ -210,14 +212,18 @@ class ChildEngine:
         return Child(find_interpreter(spec), is_own_python=spec.is_own_python, timeout=spec.load_timeout)
 
     def _load_here(self, error: OSError) -> Loaded:
+        """Load the scorer in this process, since no child can be started; fail if another interpreter is needed."""
         if not self._child_spec.is_own_python:
             return Loaded(_no_interpreter(self._child_spec, error))
         self._local = LocalEngine(self._spec)
         loaded = self._local.load()
-        told = f"workers cannot start processes ({error.strerror}): a hang or a crash of the model is a worker's own"
+        told = (
+            f"workers cannot start processes ({error.strerror}): a model that hangs or crashes ends the worker itself"
+        )
         return Loaded(loaded.failure, (*loaded.warnings, told))
 
     def _ask(self, request: tuple[Any, ...]) -> Any:
+        """Return the child's answer, or a failure if the child ended during the request."""
         if self._child is None:
             raise RuntimeError("the engine is not loaded")
         try:
@@ -229,6 +235,7 @@ class ChildEngine:
     def _failure(
         self, ended: ChildEndedError, timeout_code: ErrorCode, ended_code: ErrorCode, what: str, limit: Any
     ) -> Failure:
+        """Return the failure for a child that ended while it loaded the scorer or scored a mini-batch."""
         if ended.broken:
             return _broke(ended, what)
         if ended.is_timeout:
@@ -236,18 +243,19 @@ class ChildEngine:
                 timeout_code,
                 message=f"{what} took longer than {limit:g} s",
                 traceback_text=ended.trace,
-                next_step="Raise 'settings.retry_settings.timeout', or make the mini-batches smaller; the log says "
-                "where it was.",
+                next_step="Raise 'settings.retry_settings.timeout', or make the mini-batches smaller; the log has the "
+                "traceback of each thread.",
             )
         return Failure(
             ended_code,
             message=f"the process that scores {_how_ended(ended.code)} during {what}",
             traceback_text=ended.trace,
-            next_step="The log says where it was, as far as that is known. " + _about_the_end(ended.code),
+            next_step="The log has the traceback, if there is one. " + _about_the_end(ended.code),
         )
 
 
 def _how_ended(code: int | None) -> str:
+    """Return a text that says how a process ended, by its exit code."""
     if code is None:
         return "closed its connection"
     if code >= 0:
@@ -258,26 +266,27 @@ def _how_ended(code: int | None) -> str:
 
 
 def _about_the_end(code: int | None) -> str:
-    """Say what such an end usually means."""
+    """Return a sentence about the usual reason for such an end."""
     if code == -signal.SIGKILL:
         return "A process that was killed may have needed more memory than its host has."
     if code is None or code < 0:
-        return "A signal that is no kill comes from native code, of a package or of the system."
-    return "An exit code comes from the code that ran: os._exit(), or an interpreter that could not start."
+        return "Native code of a package or of the system usually causes such a signal."
+    return "An exit code comes from a call of os._exit(), or from an interpreter that could not start."
 
 
 def _broke(ended: ChildEndedError, what: str) -> Failure:
+    """Return the failure for code that damaged the child process or its connection to the worker."""
     return Failure(
         BROKEN,
         message=f"the code broke the process that scores, during {what}: {ended.broken}",
         traceback_text=ended.trace,
-        next_step="Let the code leave alone the descriptors that it did not open (os.close, os.closerange, os.write), "
-        "and the modules, built-in functions and limits of its process.",
+        next_step="Change the code so that it does not close or write to file descriptors that it did not open "
+        "(os.close, os.closerange, os.write), and does not replace modules, built-in functions or limits of the process.",
     )
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Say what is wrong with the interpreter that the deployment names; None where it is something else."""
+    """Return the failure for an interpreter of the deployment that does not work, or None for another reason."""
     if spec.is_own_python:
         return None
     if ended.code == IMPORT_FAILED:

@@ -1,7 +1,7 @@
-"""Start the children that score, each as a copy of a process that has imported what they need (worker).
+"""Start the child processes, each as a fork of a template process that has imported the packages they need (worker).
 
-That process, the template, runs no code of the user's, so a new child has run none either. Importing pandas and
-PyArrow takes most of a second of a processor; a copy takes some milliseconds.
+Importing pandas and PyArrow takes most of a second; a fork takes some milliseconds. The template does not run the
+user's code, so nothing that the user's code changed in one child is in the next one.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from typing import IO, Final
 from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError
 
-#: The oldest Python that can score, as `sys.version_info` has it; also in pyproject.toml.
+#: The oldest supported version of Python, as in `sys.version_info`; pyproject.toml has the same.
 PYTHON_NEEDED: Final = (3, 11)
-#: Exit code of a template whose interpreter is older.
+#: Exit code of a template with an older version of Python.
 PYTHON_TOO_OLD: Final = 4
 _BOOT: Final = (
     "import sys\n"
-    # Before anything that an older Python cannot read.
+    # This check comes first, before any import that fails in an older Python.
     f"if sys.version_info < {PYTHON_NEEDED}:\n"
     "    import json, os\n"
     "    os.write(json.loads(sys.argv.pop())[3], ('%d.%d.%d' % sys.version_info[:3]).encode())\n"
     f"    sys.exit({PYTHON_TOO_OLD})\n"
-    # The working directory is no place for modules: a json.py that lies there is not the one that is meant.
+    # Modules must not be found in the working directory: it may have a json.py of its own.
     "sys.path[:] = [path for path in sys.path if path]\n"
     "import importlib.util, json, os\n"
     "paths, package, end, trace, worker, token = json.loads(sys.argv.pop())\n"
     "sys.path[:0] = paths\n"
     "try:\n"
-    # Its folder is not added to the path: packages of the worker's interpreter lie there, which are not for others.
+    # Its folder is not added to sys.path, because that folder also has packages of the worker's interpreter.
     "    if package:\n"
     "        spec = importlib.util.spec_from_file_location('sparkscore', package)\n"
     "        sys.modules['sparkscore'] = importlib.util.module_from_spec(spec)\n"
@@ -49,7 +49,7 @@ _BOOT: Final = (
     "os.close(trace)\n"
     "main(end, worker, token)"
 )
-#: Exit code of a template whose interpreter lacks a package.
+#: Exit code of a template with an interpreter that lacks a package.
 IMPORT_FAILED: Final = 3
 _PACKAGE: Final = str(Path(__file__).parents[2] / "__init__.py")
 _STOP_SECONDS: Final = 5.0
@@ -58,13 +58,13 @@ _KILLED: Final = -9
 
 
 class ChildEndedError(Exception):
-    """The child is gone, or was killed because it took too long or did not answer as it must.
+    """The child has ended, or was killed because it took too long or gave a wrong answer.
 
     Attributes:
-        code: its exit code, as `subprocess` has it; None where it had to be killed.
-        trace: where its threads were, as far as that is known.
+        code: its exit code, or the negative number of a signal; None if it had to be killed.
+        trace: the tracebacks of its threads, if it wrote them.
         is_timeout: whether it took too long.
-        broken: what the user's code broke in it; empty where it broke nothing.
+        broken: text about the damage that the user's code did to the process; empty if it did none.
     """
 
     def __init__(self, code: int | None, trace: str, *, is_timeout: bool = False, broken: str = "") -> None:
@@ -77,13 +77,13 @@ class ChildEndedError(Exception):
 
 @dataclass(frozen=True)
 class ChildStart:
-    """What a child begins with.
+    """What a new child needs.
 
     Attributes:
-        end: its end of its connection.
-        trace: its file for the traceback of a crash.
-        token: what each message of its connection begins with.
-        timeout: seconds that its start may take; without end if None.
+        end: the child's end of its connection to the worker.
+        trace: the file that the child writes the traceback of a crash to.
+        token: the token of the connection.
+        timeout: seconds that the start may take, or None for any time.
     """
 
     end: socket.socket
@@ -93,14 +93,14 @@ class ChildStart:
 
 
 class Template:
-    """A process that has one child at a time. Both end with the worker."""
+    """A process that forks children, one at a time. Template and child end when the worker ends."""
 
     def __init__(self, python: str, *, is_own_python: bool) -> None:
-        """Start it.
+        """Start the template process.
 
         Args:
-            python: its interpreter.
-            is_own_python: whether that is the worker's own; modules are then found where the worker finds them.
+            python: path of its interpreter.
+            is_own_python: whether this is the worker's own interpreter. The template then has the worker's import path.
 
         Raises:
             OSError: no process can be started.
@@ -130,14 +130,14 @@ class Template:
             theirs.close()
 
     def fits(self, python: str, *, is_own_python: bool) -> bool:
-        """Whether it is alive, and was started as one for this interpreter would be started now."""
+        """Whether the process is alive, and has this interpreter and the current environment variables."""
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
-    def copy(self, start: ChildStart) -> int:
-        """Start a child, and give its process id.
+    def fork_child(self, start: ChildStart) -> int:
+        """Fork a child, and return its process id.
 
         Raises:
-            ChildEndedError: this process has ended or took too long; it is gone.
+            ChildEndedError: the template has ended, or was killed because it took too long.
         """
         self._calls += 1
         self._code = None
@@ -152,19 +152,19 @@ class Template:
         return pid
 
     def wait_for_child(self, seconds: float) -> int | None:
-        """Wait for the child's end, and give its exit code; None if it is still there.
+        """Wait for the child to end, and return its exit code, or None if it has not ended in time.
 
-        A child that has ended keeps its process id until `forget_child` is called.
+        No other process gets the child's id before `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
                 self._code = self._connection.receive(self._calls, self._process.pid)
             except ConnectionLostError:
-                self._code = _KILLED  # as its parent was
+                self._code = _KILLED  # the template was killed, and the child with it
         return self._code
 
     def forget_child(self) -> bool:
-        """Give the process id of a child that has ended back; tell whether another one can be started."""
+        """Release the process id of the ended child, and return whether the template can fork another one."""
         if self.wait_for_child(_STOP_SECONDS) is None:
             return False
         self._calls += 1
@@ -173,7 +173,7 @@ class Template:
         return self._is_alive
 
     def stop(self) -> None:
-        """End it."""
+        """Kill the template process."""
         self._process.kill()
         self._process.wait()
         self._close()
@@ -183,6 +183,7 @@ class Template:
         return self._process.poll() is None
 
     def _ended(self, *, is_timeout: bool = False) -> ChildEndedError:
+        """Kill the template process if it has not ended, and return the error that says how it ended."""
         if not is_timeout:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
@@ -200,45 +201,46 @@ class Template:
 
 
 def _environment() -> dict[str, str]:
+    """Return the environment variables for a template, without one that the worker sets for scripts only."""
     return {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
 
 
 class Templates:
-    """The template that a worker process keeps between its runs; at most one waits."""
+    """Keeps at most one idle template process, so that the next child of the worker starts fast."""
 
     def __init__(self) -> None:
         self._waiting: Template | None = None
 
     def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, int]:
-        """Start a child from the one that waits if it is for this interpreter, else from another one.
+        """Start a child from the idle template if that has the right interpreter, or else from a new template.
 
         Returns:
-            the template, and the child's process id.
+            the template, and the process id of the child.
 
         Raises:
             OSError: no process can be started.
-            ChildEndedError: the template ended, or took too long.
+            ChildEndedError: the template ended, or was killed because it took too long.
         """
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting.fits(python, is_own_python=is_own_python):
             try:
-                return waiting, waiting.copy(start)
+                return waiting, waiting.fork_child(start)
             except ChildEndedError as ended:
                 if ended.is_timeout:
                     raise
-                # It died while it waited.
+                # The idle template had ended, so a new one is started.
         elif waiting is not None:
             waiting.stop()
         template = Template(python, is_own_python=is_own_python)
-        return template, template.copy(start)
+        return template, template.fork_child(start)
 
     def give_back(self, template: Template) -> None:
-        """Keep a template for the next run; another one that waits is stopped."""
+        """Keep a template as the idle one, and stop the one that was idle before."""
         self.stop()
         self._waiting = template
 
     def stop(self) -> None:
-        """Stop the one that waits."""
+        """Stop the idle template, if there is one."""
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
