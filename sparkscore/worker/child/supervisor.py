@@ -281,7 +281,7 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
         message=f"the code broke the process that scores, during {what}: {ended.broken}",
         traceback_text=ended.trace,
         next_step="Change the code so that it does not close or write to file descriptors that it did not open "
-        "(os.close, os.closerange, os.write), and does not replace modules, built-in functions or limits of the process.",
+        "(os.close, os.closerange, os.write), nor change the modules, built-in functions and limits of its process.",
     )
 
 
