@@ -28,7 +28,7 @@ from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.own_modules import forget_modules
-from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptPlaces
+from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptFolders
 from sparkscore.scripts.contained import Contained
 from sparkscore.scripts.faults import advice_for
 from sparkscore.scripts.mlflow_store import end_active_run, variables_of_store
@@ -206,7 +206,7 @@ class ScriptScorer:
             lambda copy, name, version: _place_model(copy, self._place_for_models() / "registered", name, version),
         )
         logs = Path(self._spec.log_folder or self._home / "logs") / socket.gethostname()
-        return AzureModules(lookup.find, ScriptPlaces(Path(self._spec.output_folder), logs, self._folder))
+        return AzureModules(lookup.find, ScriptFolders(Path(self._spec.output_folder), logs, self._folder))
 
     def _find_script(self) -> ModuleType:
         path = self._folder / self._spec.script

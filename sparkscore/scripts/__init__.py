@@ -1,1 +1,1 @@
-"""Scoring scripts: packing and checking them (driver), and what they find around them (worker)."""
+"""Check and pack scoring scripts (driver), and prepare the process that they run in (worker)."""

@@ -1,11 +1,11 @@
-"""Stand in for the modules that Azure gives to a scoring script, while that script runs (worker).
+"""Replacements for the modules that Azure provides to a scoring script, while that script runs (worker).
 
-``azureml_user.parallel_run`` has `EntryScript`; ``azureml.core`` and ``azureml.core.model`` have ``Model`` with
-``get_model_path``. Nothing else of Azure's SDK is here, and asking for it says so.
+``azureml_user.parallel_run`` has `EntryScript`, and ``azureml.core`` and ``azureml.core.model`` have ``Model`` with
+``get_model_path``. Anything else of Azure's SDK raises an error that says that it is missing.
 
-What is installed, or stands in the script's own folder, wins: models that AutoML trained load classes of the real SDK.
-Only ``Model.get_model_path`` of the real one is replaced. It looks for a workspace in the run of Azure's that it is
-called from, and there is none, so a script that works in Azure would not find the deployment's models.
+Modules that are installed, or that are files in the script's folder, take precedence: models that AutoML trained load
+classes of the real SDK. Only ``Model.get_model_path`` of the real SDK is replaced, because it looks for the Azure run
+that calls it. There is none here, so the script would not find the deployment's models.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _ADVICE: Final = (
 
 
 @dataclass(frozen=True)
-class ScriptPlaces:
-    """What `EntryScript` tells a script.
+class ScriptFolders:
+    """The folders that `EntryScript` gives to a script.
 
     Attributes:
-        output: folder for the script's own files.
-        logs: folder of this host for its logs; made when it is asked for.
+        output: folder for files that the script writes.
+        logs: folder of this host for the script's logs, which is created when the script asks for it.
         working: folder of the script.
     """
 
@@ -53,25 +53,25 @@ class ScriptPlaces:
 
 
 class _HasOnly(type):
-    """The type of classes that say what they have when they are asked for more."""
+    """A metaclass: a missing attribute of the class raises an error that says which attributes are supported."""
 
     def __getattr__(cls, name: str) -> Any:
         raise AttributeError(_missing(f"{cls.__name__}.{name}"))
 
 
 class EntryScript(metaclass=_HasOnly):
-    """Azure's helper for scripts; every call gives the same object.
+    """Azure's helper class for scripts. Each call of the class returns the same object.
 
     Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step, and the dummy for
     local tests in Azure/MachineLearningNotebooks (``working_dir``).
     """
 
-    _places: ClassVar[ScriptPlaces]
+    _folders: ClassVar[ScriptFolders]
     _one: ClassVar[Any] = None
     _logger: logging.Logger | None = None
 
     def __new__(cls) -> Self:
-        """Give the only one."""
+        """Return the only instance."""
         if cls._one is None:
             cls._one = super().__new__(cls)
         only: Self = cls._one
@@ -82,9 +82,9 @@ class EntryScript(metaclass=_HasOnly):
 
     @property
     def logger(self) -> logging.Logger:
-        """A logger; its file is ``<log_dir>/<agent_name>.txt``."""
+        """A logger that writes to ``<log_dir>/<agent_name>.txt``."""
         if self._logger is None:
-            # One from logging.getLogger() would outlive the script.
+            # A logger from logging.getLogger() would stay in the process after the script is closed.
             self._logger = logging.Logger("ParallelRunStep", logging.DEBUG)  # noqa: LOG001
             self._logger.parent = logging.getLogger()
             handler = rotating_handler(Path(self.log_dir) / f"{self.agent_name}.txt", delay=True)
@@ -94,37 +94,37 @@ class EntryScript(metaclass=_HasOnly):
 
     @property
     def log_dir(self) -> str:
-        """This host's folder for logs."""
-        self._places.logs.mkdir(parents=True, exist_ok=True)
-        return str(self._places.logs)
+        """The folder of this host for the script's logs."""
+        self._folders.logs.mkdir(parents=True, exist_ok=True)
+        return str(self._folders.logs)
 
     @property
     def output_dir(self) -> str:
-        """The folder for the script's own files."""
-        return str(self._places.output)
+        """The folder for files that the script writes."""
+        return str(self._folders.output)
 
     @property
     def working_dir(self) -> str:
         """The folder of the script."""
-        return str(self._places.working)
+        return str(self._folders.working)
 
     @property
     def agent_name(self) -> str:
-        """The name of this worker process, which no other one on this host has."""
+        """The name of this worker process, which is unique on its host."""
         return f"process{os.getpid():03d}"
 
 
 class AzureModules(MetaPathFinder, Loader):
-    """The modules of Azure's that belong to one script; no other code in the process sees them."""
+    """The replacements of Azure's modules for one script. No other code in the process can import them."""
 
-    def __init__(self, find_model: FindModel, places: ScriptPlaces) -> None:
+    def __init__(self, find_model: FindModel, folders: ScriptFolders) -> None:
         self._model = _model_class(find_model)
-        self._entry_script = _entry_script_class(places)
+        self._entry_script = _entry_script_class(folders)
         self._modules: dict[str, ModuleType] = {}
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Let the script's own modules of Azure's be found, in the place of any that the worker has."""
+        """Make the script's replacements importable inside of the context, instead of Azure's modules of the worker."""
         workers = _take_modules()
         sys.modules.update(self._modules)
         sys.meta_path.insert(0, self)
@@ -137,7 +137,7 @@ class AzureModules(MetaPathFinder, Loader):
             sys.modules.update(workers)
 
     def close(self) -> None:
-        """Forget the modules and close the script's log."""
+        """Remove the modules and close the script's log file."""
         self._modules.clear()
         entry_script = self._entry_script._one  # noqa: SLF001 - of this module
         if entry_script is not None and entry_script._logger is not None:  # noqa: SLF001 - as above
@@ -147,7 +147,7 @@ class AzureModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find what is installed, or what stands in for it."""
+        """Return the spec of an installed module, or of its replacement."""
         if fullname.partition(".")[0] not in _OURS:
             return None
         spec = self._installed(fullname, path, target)
@@ -158,16 +158,16 @@ class AzureModules(MetaPathFinder, Loader):
         if fullname in _MODULES:
             return ModuleSpec(fullname, self, is_package=fullname in _PACKAGES)
         if isinstance(sys.modules.get(fullname.rpartition(".")[0]), _StandIn):
-            # Without its name in the error: `from package import name` would throw the sentence away.
+            # The error gets no ``name``: `from package import name` would replace an error that has one.
             raise ModuleNotFoundError(_missing(fullname))
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Make an empty module that says what it has when it is asked for more."""
+        """Return an empty module; a missing attribute of it raises an error that says what is supported."""
         return _StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill it."""
+        """Add the supported classes to a replacement module."""
         if module.__name__ in {"azureml.core", "azureml.core.model"}:
             module.__dict__["Model"] = self._model
         if module.__name__ == "azureml.core":
@@ -183,12 +183,14 @@ class AzureModules(MetaPathFinder, Loader):
 
 
 class _StandIn(ModuleType):
+    """A replacement module; a missing attribute raises an error that says what is supported."""
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_missing(f"{self.__name__}.{name}"))
 
 
 class _ModelLoader(Loader):
-    """Load the real SDK's module of models, and replace the one function."""
+    """A loader for the real SDK's module ``azureml.core.model`` that replaces ``Model.get_model_path``."""
 
     def __init__(self, real: Loader, stand_in: type) -> None:
         self._real = real
@@ -206,29 +208,34 @@ class _ModelLoader(Loader):
 
 
 def _model_class(find: FindModel) -> type:
+    """Return a class ``Model`` that finds models with this function."""
+
     class Model(metaclass=_HasOnly):
-        """What a script needs of Azure's registered models."""
+        """The part of Azure's ``Model`` that a scoring script needs."""
 
         def __init__(self, *_: object, **__: object) -> None:
             raise NotImplementedError(_missing("Model(workspace, name)"))
 
         @staticmethod
         def get_model_path(model_name: str, version: object = None, _workspace: object = None) -> str:
-            """Give the path of a model's file or folder."""
+            """Return the path of a model's file or folder."""
             return str(find(model_name, version))
 
     return Model
 
 
-def _entry_script_class(places: ScriptPlaces) -> type[EntryScript]:
+def _entry_script_class(folders: ScriptFolders) -> type[EntryScript]:
+    """Return a class ``EntryScript`` with the folders of one script."""
+
     class Own(EntryScript):
-        _places = places
+        _folders = folders
 
     Own.__name__ = Own.__qualname__ = EntryScript.__name__
     return Own
 
 
 def _take_modules() -> dict[str, ModuleType]:
+    """Remove Azure's modules from ``sys.modules``, and return them."""
     found = [name for name in sys.modules if name.startswith(_OURS) and name.partition(".")[0] in _OURS]
     return {name: sys.modules.pop(name) for name in found}
 

@@ -1,4 +1,4 @@
-"""Read a scoring script without running it, to refuse early what cannot work (driver; standard library only)."""
+"""Read a scoring script without running it, and refuse a script that cannot work (driver; standard library only)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import TypeGuard
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
-from sparkscore.scripts.refusals import is_certainly_taken, missing_run, other_parameters, taken_name
+from sparkscore.scripts.refusals import is_always_taken, missing_run, other_parameters, taken_name
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def check_script(path: Path) -> None:
-    """Refuse a script with a syntax error, without ``run()``, or written for an online endpoint.
+    """Check that a script is valid Python, defines ``run(mini_batch)`` and is not written for an online endpoint.
 
-    Runs on the driver, before Spark starts. What can only be known by importing the script is found on a worker.
+    Runs on the driver, before Spark starts. Faults that show only when the script is imported are found on a worker.
 
     Raises:
-        ScoringScriptError: with the line, where there is one.
+        ScoringScriptError: the script cannot work; the message has the line, if there is one.
     """
     tree = _parse(path)
     run = _definition_of_run(tree)
     if run is None and not _may_define_run_elsewhere(tree):
         raise missing_run(path.name)
-    if is_certainly_taken(path.stem):
+    if is_always_taken(path.stem):
         raise taken_name(path.name)
     if run is not None and not run.decorator_list and not _may_define_run_elsewhere(tree):
         _check_parameters(run, path.name)
-    _check_neighbours(tree, path)
+    _check_imported_files(tree, path)
     reason = _online_reason(tree, run)
     if reason:
         raise ScoringScriptError(
@@ -45,6 +45,7 @@ def check_script(path: Path) -> None:
 
 
 def _parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a script, or raise a `ScoringScriptError` if it is not valid Python."""
     try:
         return ast.parse(path.read_bytes(), filename=path.name)
     except (SyntaxError, ValueError) as error:
@@ -58,7 +59,7 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _check_parameters(run: ast.FunctionDef, script: str) -> None:
-    """Refuse a ``run()`` that cannot be called with a mini-batch alone."""
+    """Raise a `ScoringScriptError` if ``run()`` cannot be called with the mini-batch as its only argument."""
     taken = run.args
     positional = [*taken.posonlyargs, *taken.args]
     required = positional[: len(positional) - len(taken.defaults)]
@@ -67,23 +68,26 @@ def _check_parameters(run: ast.FunctionDef, script: str) -> None:
         raise other_parameters(script, f"run({ast.unparse(taken)})")
 
 
-def _check_neighbours(tree: ast.Module, path: Path) -> None:
-    """Refuse the import of a file beside the script that has the name of a loaded module: that one would come."""
+def _check_imported_files(tree: ast.Module, path: Path) -> None:
+    """Raise a `ScoringScriptError` if the script imports a file of its folder that has the name of a loaded module.
+
+    Python would give it the loaded module instead.
+    """
     for node in ast.walk(tree):
         imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         imported += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         for name in {module.partition(".")[0] for module in imported}:
-            if is_certainly_taken(name) and (path.parent / f"{name}.py").is_file():
+            if is_always_taken(name) and (path.parent / f"{name}.py").is_file():
                 raise ScoringScriptError(
                     code=ErrorCode.SCRIPT_NAME,
                     what=f"scoring script '{path.name}' imports '{name}'",
                     got=f"a file '{name}.py' beside the script, and the module of that name that Python needs",
-                    next_step=f"Give '{name}.py' another name: which of the two is meant cannot be known.",
+                    next_step=f"Give '{name}.py' another name, so that Python does not import the other module.",
                 )
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Walk the statements that run at import, in their order, also those inside ``if`` and ``try``."""
+    """Yield the statements that run when the script is imported, in their order, with those in ``if`` and ``try``."""
     waiting: list[ast.AST] = [*reversed(tree.body)]
     while waiting:
         node = waiting.pop()
@@ -94,13 +98,13 @@ def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _definition_of_run(tree: ast.Module) -> ast.FunctionDef | None:
-    """Find the definition that holds: the last one."""
+    """Return the last definition of ``run`` at the top level, or None."""
     found = [node for node in _top_level(tree) if isinstance(node, ast.FunctionDef) and node.name == "run"]
     return found[-1] if found else None
 
 
 def _may_define_run_elsewhere(tree: ast.Module) -> bool:
-    """Tell whether ``run`` comes from an assignment, an import or a star import."""
+    """Whether ``run`` may come from an assignment, an import or a star import."""
     for node in _top_level(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and {a.asname or a.name for a in node.names} & {"run", "*"}:
             return True
@@ -112,6 +116,7 @@ def _may_define_run_elsewhere(tree: ast.Module) -> bool:
 
 
 def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
+    """Return what shows that a script is written for an online endpoint, or an empty text."""
     for node in _top_level(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -123,7 +128,7 @@ def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
 
 
 def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
-    """Tell whether ``json.loads`` certainly gets the request: not after the name got another meaning or a check."""
+    """Whether ``run()`` passes its parameter to ``json.loads``, before it assigns or checks the parameter."""
     nodes = list(_nodes_of(run, parameter))
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     if any(_is_call(call, "isinstance", parameter) for call in calls):
@@ -133,7 +138,7 @@ def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
 
 
 def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
-    """Walk the expressions in a function, without inner functions and comprehensions that use the name anew."""
+    """Yield the expressions in a function, but not those in inner scopes that define a variable of the same name."""
     for child in ast.iter_child_nodes(parent):
         if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
             continue
@@ -143,11 +148,13 @@ def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
 
 
 def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
+    """Whether a node defines a variable or parameter of this name."""
     if isinstance(node, ast.arg):
         return node.arg == name
     return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 def _is_call(call: ast.Call, function: str, argument: str) -> bool:
+    """Whether a call is a call of this function with this variable as its first argument."""
     first = call.args[0] if call.args else None
     return ast.unparse(call.func) == function and isinstance(first, ast.Name) and first.id == argument

@@ -1,4 +1,4 @@
-"""Run the user's code so that this process is itself again afterwards: one process, with its own built-ins (worker)."""
+"""Undo what user code changed in this process during a call: forks, built-in names, standard streams (worker)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _STANDARD_STREAMS: Final = (0, 1, 2)
 
 
 class Contained:
-    """A context, to be entered again for each call, whose body is a call of the user's code.
+    """A context manager for calls of user code, which is entered once for each call.
 
-    A copy of this process that the body forks ends where it comes back from the body: it is no second scorer. Names
-    such as ``len`` that the body replaces are the user's code's own; they are there again in its next call. Standard
-    streams that the body closes lead nowhere afterwards: the next file that is opened here would get their numbers, and
-    with them what is printed and what the body closes again.
+    A process that the user code forks ends when it leaves the context, so that only one process scores. Built-in names
+    such as ``len`` that the user code replaces are restored after the call, and replaced again in its next call. If it
+    closes a standard stream, the stream is opened again as ``/dev/null``: otherwise the next file that this process
+    opens would get the number of the stream, and printed text would be written to that file.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Contained:
             _set(self._theirs)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # No built-in function is called before they are ours again.
+        # No built-in function may be called before the built-in names are restored.
         if getpid() != self._process:
             _exit(0)
         self._theirs = None
@@ -44,17 +44,19 @@ class Contained:
 
 
 def _set(names: dict[str, Any]) -> None:
+    """Make these the built-in names, and remove all others."""
     _NAMES.update(names)
     for name in [name for name in _NAMES if name not in names]:
         del _NAMES[name]
 
 
 def _keep_open(stream: int) -> None:
+    """Open a standard stream as ``/dev/null`` if it is closed."""
     try:
         fstat(stream)
     except OSError:
         try:
-            # The lowest number that is free, which is this one: the lower ones are open.
+            # The system uses the lowest free number, which is this one, because the lower ones are open.
             set_inheritable(open_descriptor(devnull, O_RDWR), True)
         except OSError:
-            return  # the body has used up all descriptors
+            return  # the user code has used all descriptors

@@ -1,4 +1,4 @@
-"""Tell what is wrong around a script from what is wrong in it, and say what helps (worker)."""
+"""Advice for exceptions whose cause is not in the script but around it: the host, packages, files (worker)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Final
 
 _LISTED: Final = 5
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-# Classes by their names, since their libraries may not be there: those of PyTorch, requests, urllib3 and httpx.
+# Exceptions by the names of their classes, because their libraries (PyTorch, requests, urllib3, httpx) need not be
+# installed.
 _OF_MEMORY: Final = frozenset({"MemoryError", "OutOfMemoryError", "_ArrayMemoryError"})
 _OF_NETWORK: Final = frozenset(
     {
@@ -23,40 +24,40 @@ _OF_NETWORK: Final = frozenset(
 _CUDA_MEMORY: Final = "CUDA out of memory"
 _HOST: Final = {
     "memory": "Make 'settings.mini_batch_size' smaller, or give the workers more memory.",
-    "network": "The worker's host did not reach what the script asked for; the traceback in the log tells what.",
-    "permission": "Give the user that runs Spark's workers the right to it, or let the script use another place.",
-    "room": "Make room on the worker's host, where the script writes.",
+    "network": "The worker's host did not reach an address that the script uses; the log has the whole traceback.",
+    "permission": "Give the user that runs Spark's workers the right to it, or use another file or folder.",
+    "room": "Make room on the worker's host, in the folder that the script writes to.",
 }
 _OTHER_VERSION: Final = (
-    "The package is there in a version that lacks this name: name the version in the deployment's requirements."
+    "The package is installed in a version that lacks this name: list the right one in the requirements."
 )
 _RELATIVE: Final = (
-    "The script is no part of a package. Import the files of the code folder by their names from there: "
+    "The script is not part of a package. Import the files of the code folder without a dot: "
     "'from helper import NAME', 'from folder.helper import NAME'."
 )
-# For what pickle says of a class that it does not find.
+# For errors of pickle about a class that it does not find.
 _OF_THE_SAVING_PROGRAM: Final = (
-    "The pickle holds a class of the program that saved it. Define the class in a file of the code folder, import it "
-    "from there where the model is made, and save it again."
+    "The pickle needs a class of the program that saved it. Define the class in a file of the code folder, import it "
+    "from there in that program, and save the model again."
 )
 _OF_ANOTHER_VERSION: Final = (
-    "The pickle is of another version of that package, or of a file that has changed: name the version in the "
-    "deployment's requirements, or save it again."
+    "The pickle is of another version of that package, or of a file that has changed since: list the right version in "
+    "the deployment's requirements, or save the model again."
 )
 _ENDED_ITSELF: Final = (
-    "The script ended itself; what it printed is in Spark's log. Arguments that it reads stand in "
+    "The script called sys.exit(); its output is in Spark's log. Set arguments that it reads in "
     "'code_configuration.arguments'."
 )
 
 
 def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
-    """Say what helps where the fault is not the script's own; nothing where it is, or where that is not known.
+    """Return advice for an exception whose cause is outside the script, or an empty text for any other exception.
 
-    Never raises: the exception's class may be the user's.
+    Never raises an exception itself, although methods of the user's exception class may.
 
     Args:
-        error: what the script raised.
-        model_folder: what the script finds as ``AZUREML_MODEL_DIR``.
+        error: the exception that the script raised.
+        model_folder: the folder that ``AZUREML_MODEL_DIR`` names.
         code_folder: the copy of the script's code folder, if there is one.
     """
     try:
@@ -66,6 +67,7 @@ def advice_for(error: BaseException, model_folder: Path, code_folder: Path | Non
 
 
 def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) -> str:
+    """Return the advice for an exception; methods of the user's exception class may raise here."""
     advice = _HOST.get(_of_the_host(error), "")
     match error:
         case _ if advice:
@@ -86,18 +88,19 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Name what the worker's host lacks; nothing where it is something else."""
-    of_its_kind = {each.__name__ for each in type(error).__mro__}
-    if of_its_kind & _OF_MEMORY or _CUDA_MEMORY in str(error):
+    """Return the key in `_HOST` of what the worker's host lacks, or an empty text for another cause."""
+    class_names = {each.__name__ for each in type(error).__mro__}
+    if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
         return "memory"
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return "room"
     if isinstance(error, PermissionError):
         return "permission"
-    return "network" if of_its_kind & _OF_NETWORK else ""
+    return "network" if class_names & _OF_NETWORK else ""
 
 
 def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
+    """Return the advice for a file that the script did not find."""
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
     if path is not None and path.is_relative_to(model_folder):
         held = sorted(entry.name for entry in model_folder.iterdir())
@@ -108,14 +111,15 @@ def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
         )
     if path is None or not path.is_absolute():
         return "Put the file into the code folder: a copy of it is the script's working directory."
-    return "The file must be at that place on every worker's host; one in the code folder travels with the script."
+    return "Put the file at that path on every worker's host, or into the code folder, which is copied to the workers."
 
 
 def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
+    """Return the advice for an import that failed, or an empty text if the imported file is the user's own."""
     if isinstance(error, ModuleNotFoundError):
         return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
     if ".so" in str(error) or (error.path or "").endswith(".so"):
-        return "A package of the workers, or a library of their system that it needs, is not whole: install it there."
+        return "Install the package on the workers, or a library of their system that it needs."
     if str(error).startswith("attempted relative import"):
         return _RELATIVE
     is_own = code_folder is not None and error.path is not None and Path(error.path).is_relative_to(code_folder)
@@ -123,15 +127,16 @@ def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
 
 
 def _of_a_module(name: str, code_folder: Path | None) -> str:
-    """Say that a module would be in the code folder; nothing where it may be one of a package."""
+    """Return the advice for a module that is missing in the code folder, or an empty text if it may be a package's."""
     top = name.partition(".")[0]
     loaded = sys.modules.get(top)
-    places = [getattr(loaded, "__file__", None), *getattr(loaded, "__path__", ())]
-    if code_folder is None or not any(place and Path(place).is_relative_to(code_folder) for place in places):
+    paths = [getattr(loaded, "__file__", None), *getattr(loaded, "__path__", ())]
+    if code_folder is None or not any(path and Path(path).is_relative_to(code_folder) for path in paths):
         return ""
     return f"'{top}' is of the code folder, which has no module '{name}': add the file, or correct the import."
 
 
 def _is_of_the_environment(error: KeyError) -> bool:
+    """Whether a missing environment variable raised the error."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}

@@ -1,7 +1,8 @@
-"""Give a script that logs with MLflow, and names no tracking store, one in the run's folder (worker, driver).
+"""Set an MLflow tracking store in the run's folder for a script that logs with MLflow but sets none (worker, driver).
 
-MLflow's own default lies in the working directory, which goes with the script. Each process gets a database of its own:
-SQLite on a shared file system is not for several writers.
+MLflow's default store is in the working directory, which is removed with the copy of the script. Each process gets its
+own SQLite file, since several processes cannot safely write to one file on a shared file system.
+Source: https://www.sqlite.org/faq.html#q5
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from urllib.parse import quote
 
 _FOLDER: Final = "mlflow"
 _TRACKING: Final = "MLFLOW_TRACKING_URI"
-# Where a store puts artifacts that names no place for them; else they would lie in the working directory.
+# The folder for artifacts of a store that has no setting for it; otherwise they would be in the working directory.
 # Source: mlflow.tracking._tracking_service.utils, _get_sqlalchemy_store.
 _ARTIFACTS: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-# Databricks has a store of its own.
+# Databricks sets a store itself.
 _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 
 
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Give the variables that name the store; none where there is one already, or nothing that could log.
+    """Return the environment variables that set the store; none if there is a store already, or no use of MLflow.
 
     Args:
         code: folder of the script.
-        log_folder: folder for the script's logs; empty where it has none.
-        given: the script's variables.
+        log_folder: folder for the script's logs; empty if there is none.
+        given: the environment variables that the deployment sets for the script.
     """
     if not log_folder or _TRACKING in given or _DATABRICKS in given or not _may_log(code):
         return {}
@@ -41,10 +42,9 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 
 
 def end_active_run(variables: Mapping[str, str]) -> None:
-    """End the MLflow run that a script left active, in the store that the script's variables name.
+    """End the MLflow run that a script left active, in the store that the script's variables set.
 
-    MLflow does it when the process ends, and would then look for the run in the store of the worker's own variables.
-    The script's folder may be gone by then, and is not needed.
+    MLflow itself would end it when the process ends, but would then look for it in the store of the worker's variables.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is None or mlflow.active_run() is None:
@@ -59,17 +59,18 @@ def end_active_run(variables: Mapping[str, str]) -> None:
 
 
 def _may_log(code: Path) -> bool:
+    """Whether the code folder uses MLflow, and MLflow is installed."""
     is_used = any(b"mlflow" in file.read_bytes() for file in code.rglob("*.py") if file.is_file())
     return is_used and find_spec("mlflow") is not None
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Say where that is which scripts logged there; nothing where they did not (driver)."""
+    """Return a sentence about the MLflow data that scripts have logged; an empty list if they logged none (driver)."""
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []
     told = (
-        f"the script logged with MLflow and named no tracking store: what it logged is in '{log_folder / _FOLDER}', a "
+        f"the script logged with MLflow and set no tracking store: its data is in '{log_folder / _FOLDER}', with a "
         "database for each worker process, which 'mlflow ui --backend-store-uri sqlite:///FILE' shows; "
-        f"'environment_variables: {{{_TRACKING}: ADDRESS}}' names another store"
+        f"set another store with 'environment_variables: {{{_TRACKING}: ADDRESS}}'"
     )
     return [told]

@@ -1,4 +1,4 @@
-"""Find the models that a script asks for by name: the deployment's, then those of MLflow's registry (worker)."""
+"""Find a model that a script asks for by name, in the deployment or else in MLflow's registry (worker)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 
-# Gives a registered model's copy on this host, and its version; the latest when none is asked for.
+# Returns the copy of a registered model on this host, and its version: the latest if the given one is None.
 FetchRegistered = Callable[[str, str | None], tuple[Path, str]]
-# Makes a copy reachable for the script under the model's name and version, and gives the place.
-PlaceModel = Callable[[Path, str, str], Path]
+# Links a copy to a path with the model's name and version, and returns that path.
+LinkModel = Callable[[Path, str, str], Path]
 
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """A model of the deployment, where the script finds it.
+    """A model of the deployment.
 
     Attributes:
-        name: its name.
-        version: its version.
+        name: name of the model.
+        version: version of the model.
         path: its file or folder in ``AZUREML_MODEL_DIR``.
     """
 
@@ -31,24 +31,24 @@ class DeployedModel:
 
 
 class ModelLookup:
-    """What ``Model.get_model_path`` answers from; a registered model is asked for once in a process."""
+    """The models that ``Model.get_model_path`` finds. A registered model is fetched once in a process."""
 
-    def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, place: PlaceModel) -> None:
+    def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:
         self._deployed = tuple(deployed)
         self._fetch = fetch
-        self._place = place
+        self._link = link
         self._fetched: dict[tuple[str, str | None], Path] = {}
 
     def find(self, name: str, version: object = None) -> Path:
-        """Give a model's file or folder.
+        """Return the path of a model's file or folder.
 
         Args:
             name: the model's name, or the name of its file or folder.
-            version: the version that it must have; any, or a registry's latest, if None.
+            version: the version that the model must have; if None, that of the deployment or the latest registered one.
 
         Raises:
             ModelError: the deployment has the model in another version, or the registry does not answer.
-            ModelNotFoundError: neither the deployment nor the registry has it.
+            ModelNotFoundError: neither the deployment nor the registry has the model.
         """
         asked = None if version is None else str(version)
         deployed = self._find_deployed(name)
@@ -75,7 +75,7 @@ class ModelLookup:
                 copy, found = self._fetch(name, version)
             except ModelNotFoundError as error:
                 raise self._absent(error) from error
-            known = self._fetched.get((name, found)) or self._place(copy, name, found)
+            known = self._fetched.get((name, found)) or self._link(copy, name, found)
             self._fetched[name, version] = self._fetched[name, found] = known
         return known
 

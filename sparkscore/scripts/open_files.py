@@ -1,7 +1,7 @@
-"""Tell which files are open for writing by this process and those that it was started with (driver; Linux).
+"""Find the files that this process and its related processes have open for writing (driver).
 
-Source: `proc(5)`, https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html. Elsewhere only standard output and
-error of this process are known.
+Source: https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html. On systems other than Linux, only the standard
+output and the standard error of this process are known.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ _PROCESSES: Final = Path("/proc")
 
 
 def files_being_written() -> frozenset[tuple[int, int]]:
-    """Give device and inode of each file to which something appends: the log of this command, if it has one.
+    """Return device and inode of each file that is open for writing only, or for appending, such as this command's log.
 
-    A shell's ``>`` and ``tee`` open a log for writing only, others for appending. A database is open for reading, too.
+    A shell's ``>`` and ``tee`` open a file for writing only, loggers for appending. A database file, which must not be
+    taken for a log, is usually open for reading and writing.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
-    found = {_identity(link) for process in _neighbours() for link in _opened_for_writing(process)}
+    found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}
     return frozenset(each for each in own | found if each is not None)
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
+    """Return device and inode of a regular file, by its descriptor or path, or None for anything else."""
     with suppress(OSError):
         found = os.fstat(file) if isinstance(file, int) else file.stat()
         if stat.S_ISREG(found.st_mode):
@@ -34,21 +36,23 @@ def _identity(file: int | Path) -> tuple[int, int] | None:
     return None
 
 
-def _neighbours() -> Iterator[Path]:
-    """Give the processes of this one's session, and those above it."""
-    session, above = os.getsid(0), _above()
+def _related_processes() -> Iterator[Path]:
+    """Yield the folders in ``/proc`` of the processes in this process's session, and of its ancestors."""
+    session, above = os.getsid(0), _ancestors()
     for process in _PROCESSES.glob("[0-9]*"):
         with suppress(OSError, ValueError):
             if int(process.name) in above or os.getsid(int(process.name)) == session:
                 yield process
 
 
-def _above() -> set[int]:
+def _ancestors() -> set[int]:
+    """Return the ids of this process and of its ancestors."""
     found, process = {os.getpid()}, os.getppid()
     while process > 1 and process not in found:
         found.add(process)
         try:
-            # After the name in parentheses: state, then the parent.
+            # After the name of the command in parentheses come the state and the id of the parent.
+            # Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
             process = int(
                 (_PROCESSES / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
             )
@@ -58,6 +62,7 @@ def _above() -> set[int]:
 
 
 def _opened_for_writing(process: Path) -> Iterator[Path]:
+    """Yield the links in ``/proc`` to the files that a process has open for writing only, or for appending."""
     with suppress(OSError):
         for link in (process / "fd").iterdir():
             with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Pack a scoring script with the files beside it for its way to the workers (driver; standard library only)."""
+"""Pack the code folder of a scoring script as a ZIP archive for the workers (driver; standard library only)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringScriptError
 from sparkscore.scripts.open_files import files_being_written
 
-#: Why a file is left out that something writes to while the run is prepared.
+#: The reason for leaving out a file that a process has open for writing.
 LOG: Final = "a log that is being written"
 _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = {"__pycache__", "sparkscore-runs", "node_modules"}
-# The oldest time that a ZIP archive can hold: the archive depends on the files' contents alone.
+# All entries get the oldest time that a ZIP archive can store, so that equal files always give an equal archive.
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class PackedScript:
-    """A scoring script ready to travel.
+    """A scoring script and its code folder, packed for the workers.
 
     Attributes:
-        path: the script's place on the driver.
-        name: its path inside the code folder.
-        code: the code folder as the bytes of a ZIP archive.
-        sha256: digest of the folder's file names and contents.
-        files: the files by name, with the digest of each.
-        left_out: what lies in the folder and does not travel, by name, with the reason.
+        path: the script's path on the driver.
+        name: the script's path inside the code folder.
+        code: the code folder as a ZIP archive.
+        sha256: digest of the names and contents of the packed files.
+        files: the digest of each packed file, by name.
+        left_out: the reason for each file and folder that is not packed, by name.
     """
 
     path: Path
@@ -45,25 +45,25 @@ class PackedScript:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, str]:
-        """Describe the script for the run record."""
+        """Return the run record's entry about the script."""
         return {"path": str(self.path), "sha256": self.sha256}
 
 
 def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs: Iterable[str] = ()) -> PackedScript:
-    """Pack the code folder of a scoring script. Hidden files, caches and logs that are being written stay behind.
+    """Pack the code folder of a scoring script, without hidden files, caches, and logs that are being written.
 
     Args:
         folder: the code folder.
-        script: the script's path in it.
-        leave_out: what is no code though it may lie in the code folder, such as the output of the last run.
-        logs: names of files in the folder that an earlier attempt at the run left out as logs.
+        script: the script's path in the code folder.
+        leave_out: paths that are not code although they may be in the code folder, such as the output of the last run.
+        logs: names of files that were left out as logs when the same run was started before.
 
     Raises:
-        ScoringScriptError: the script is not there, or cannot be read.
+        ScoringScriptError: the script does not exist, or cannot be read.
         ConfigError: the folder is too large to be sent to every worker.
     """
     path = folder / os.path.normpath(script)
-    listing = _Listing(folder, {os.path.realpath(place) for place in leave_out}, frozenset(logs))
+    listing = _Listing(folder, {os.path.realpath(path) for path in leave_out}, frozenset(logs))
     listing.add(folder)
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else script
     contents = listing.read()
@@ -80,7 +80,7 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 
 
 def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    """Name the files in which a code folder differs from what it was.
+    """Return the names of the files that were added, changed or removed since a code folder was packed before.
 
     >>> different_files({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
     ['b', 'c']
@@ -89,7 +89,7 @@ def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list
 
 
 class _Listing:
-    """The files of a code folder, and what is left out of it by name and reason."""
+    """The files of a code folder, and the names of those that are left out, each with the reason."""
 
     def __init__(self, folder: Path, leave_out: set[str], logs: frozenset[str]) -> None:
         self.left_out: dict[str, str] = {}
@@ -100,8 +100,12 @@ class _Listing:
         self._files: list[Path] = []
 
     def add(self, folder: Path, above: frozenset[str] = frozenset()) -> None:
-        """Look through a folder."""
-        # A link to a folder above would lead in a circle.
+        """Add the files of a folder and of its subfolders.
+
+        Args:
+            folder: the folder.
+            above: real paths of the folders above it, which a link may lead back to.
+        """
         above |= {os.path.realpath(folder)}
         try:
             entries = sorted(folder.iterdir())
@@ -109,16 +113,16 @@ class _Listing:
             self._leave(folder, error.strerror or type(error).__name__)
             return
         for entry in entries:
-            place = os.path.realpath(entry)
-            if entry.name.startswith(".") or entry.name in _LEFT_OUT or place in self._leave_out or place in above:
+            real = os.path.realpath(entry)
+            if entry.name.startswith(".") or entry.name in _LEFT_OUT or real in self._leave_out or real in above:
                 continue
             self._add_entry(entry, above)
 
     def read(self) -> dict[str, bytes]:
-        """Give the contents by name, in the order of the paths.
+        """Return the content of each file by its name, in the order of the paths.
 
         Raises:
-            ConfigError: they are too large.
+            ConfigError: the files are too large.
         """
         total = sum(file.stat().st_size for file in self._files)
         if total > _MOST_BYTES:
@@ -132,6 +136,7 @@ class _Listing:
         return contents
 
     def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
+        """Add a file, or the files of a folder; leave out anything else, and logs that are being written."""
         try:
             found = entry.stat()
         except OSError as error:
@@ -149,6 +154,7 @@ class _Listing:
             self._files.append(entry)
 
     def _leave(self, entry: Path, why: str) -> None:
+        """Note that a file or folder is left out, and why."""
         self.left_out[self._name(entry)] = why
 
     def _name(self, entry: Path) -> str:

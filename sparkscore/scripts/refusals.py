@@ -1,4 +1,4 @@
-"""Refuse scoring scripts in the same words on the driver, which reads them, and on the worker, which runs them."""
+"""Errors about scoring scripts that the driver raises when it reads a script, and a worker when it runs it (both)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 
-# What was loaded before any script: a script of that name would take its place.
+# The modules that are loaded before any script. A script with such a name would replace the module.
 _TAKEN: Final = frozenset(sys.modules)
 _NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
 
 
 def missing_run(script: str) -> ScoringScriptError:
-    """Make the error for a scoring script without ``run()``."""
+    """Return the error for a scoring script without ``run()``."""
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_NO_RUN,
         what=f"scoring script '{script}'",
@@ -26,31 +26,31 @@ def missing_run(script: str) -> ScoringScriptError:
 
 
 def other_parameters(script: str, got: str) -> ScoringScriptError:
-    """Make the error for a ``run()`` that cannot be called with a mini-batch alone."""
+    """Return the error for a ``run()`` that cannot be called with the mini-batch as its only argument."""
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_PARAMETERS,
         what=f"function 'run' of scoring script '{script}'",
         got=got,
-        expected="run(mini_batch): a mini_batch_context comes with Azure's 'partition_keys' only, which this version "
-        "does not have: a call there gets all rows of one key",
-        next_step="Where the script can do without it, write run(mini_batch, mini_batch_context=None). Else write the "
-        "rows of each key into a file of their own, and let run() read its file, with 'input.format: files' and "
+        expected="run(mini_batch): Azure passes a mini_batch_context only with 'partition_keys', where a call gets all "
+        "rows of one key, and this version does not have that",
+        next_step="If the script does not need the context, write run(mini_batch, mini_batch_context=None). Otherwise "
+        "write the rows of each key to a separate file, and let run() read that file, with 'input.format: files' and "
         "'settings.mini_batch_size: 1'.",
     )
 
 
 def is_taken(name: str) -> bool:
-    """Whether a module of this name was loaded in this process before any script (worker)."""
+    """Whether a module of this name is loaded in this process before any script (worker)."""
     return name in _TAKEN
 
 
-def is_certainly_taken(name: str) -> bool:
-    """Whether a module of this name is loaded wherever scripts run (driver)."""
+def is_always_taken(name: str) -> bool:
+    """Whether a module of this name is loaded on every worker before any script (driver)."""
     return name in _TAKEN and name in _NEEDED
 
 
 def taken_name(script: str) -> ScoringScriptError:
-    """Make the error for a scoring script that would take the place of a module that is in use."""
+    """Return the error for a scoring script that has the name of a module that Python or sparkscore needs."""
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_NAME,
         what=f"scoring script '{script}'",

@@ -1,4 +1,4 @@
-"""What a script finds around it in its process, and may change: variables, folder, import path, arguments (worker)."""
+"""Save and restore the parts of the process that a script may change: variables, folder, import path (worker)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sparkscore.errors import ScoringScriptError
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a script takes from the process around it, and what it may change of it.
+    """The state of a process that a script may read and change.
 
     Attributes:
         environment: the environment variables.
-        folder: the working directory; empty where it was removed.
-        path: the import path.
-        arguments: the arguments of the process.
-        modules: the modules that are loaded.
+        folder: the working directory, or an empty text if it was removed.
+        path: the import path, ``sys.path``.
+        arguments: the arguments of the process, ``sys.argv``.
+        modules: the loaded modules, ``sys.modules``.
     """
 
     environment: dict[str, str]
@@ -33,7 +33,7 @@ class Surroundings:
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
-        """Take those that are there."""
+        """Return the current state of this process."""
         try:
             folder = str(Path.cwd())
         except FileNotFoundError:
@@ -41,10 +41,10 @@ class Surroundings:
         return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
 
     def enter(self) -> None:
-        """Make them those of this process.
+        """Set the state of this process to this state.
 
         Raises:
-            ScoringScriptError: the working directory is gone.
+            ScoringScriptError: the working directory does not exist any more.
         """
         try:
             os.chdir(self.folder)
@@ -53,7 +53,7 @@ class Surroundings:
         self._enter()
 
     def enter_again(self) -> None:
-        """Take them back from a script, also where the folder or the modules are gone."""
+        """Restore this state after a script has run, even if the folder was removed or the modules were cleared."""
         with suppress(OSError):
             os.chdir(self.folder)
         self._enter()
@@ -71,5 +71,5 @@ def _lost_folder(folder: str) -> ScoringScriptError:
         code=ErrorCode.SCRIPT_FOLDER,
         what="the working directory that the scoring script was last in is gone",
         got=folder or "a folder that was removed",
-        next_step="Let the script leave a folder before it removes it, and keep the folder that it runs in.",
+        next_step="Change the script so that it does not remove its working directory.",
     )

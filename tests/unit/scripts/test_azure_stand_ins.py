@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptPlaces
+from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptFolders
 
 Make = Callable[[], AzureModules]
 
@@ -22,7 +22,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[AzureModules] = []
 
     def one() -> AzureModules:
-        places = ScriptPlaces(tmp_path / "output", tmp_path / "logs" / "host", tmp_path / "code")
+        places = ScriptFolders(tmp_path / "output", tmp_path / "logs" / "host", tmp_path / "code")
         made.append(AzureModules(lambda name, version: Path(f"/models/{name}/{version}"), places))
         return made[-1]
 
