@@ -1,4 +1,4 @@
-"""Take the SHA-256 of a file or a folder, on which driver and workers must agree, and the identity of a run."""
+"""SHA-256 digests of files and folders, and the identity of a run (driver and worker)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _READ_BYTES = 1024 * 1024
-# What a file system keeps at its root, for its administrator alone, is no part of a model.
+# These folders are not part of a model. File systems keep lost+found at their root, readable by root only.
 _NO_MODEL = frozenset({"__pycache__", "lost+found"})
 
 
 def identity_of(parts: Mapping[str, object]) -> str:
-    """Give the identity of a run: a digest of each part that decides its result, by name.
+    """Return the identity of a run: a digest of each part of the request that affects the result, by name.
 
     >>> identity_of({"model": "a", "input": 1})
     'input:6b86b273ff34fce1 model:ac8d8342bbb2362d'
@@ -26,32 +26,32 @@ def identity_of(parts: Mapping[str, object]) -> str:
 
 
 def keyed_digest(secrets: object, key: bytes) -> str:
-    """Give a digest of secrets that tells nothing to those who lack the key, not even by trying all short passwords."""
+    """Return a digest of secrets. Without the key, nobody can find the secrets by trying all short passwords."""
     return hmac.new(key, json.dumps(secrets, sort_keys=True, default=str).encode(), hashlib.sha256).hexdigest()
 
 
 def different_parts(identity: str, other: str) -> list[str]:
-    """Name the parts in which two identities differ.
+    """Return the names of the parts in which two identities differ.
 
     >>> different_parts("input:1 model:2", "input:1 model:3")
     ['model']
     """
-    ours, theirs = ({name: value for name, _, value in map(_cut, text.split())} for text in (identity, other))
-    return sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+    first, second = ({name: value for name, _, value in map(_split, text.split())} for text in (identity, other))
+    return sorted(name for name in first | second if first.get(name) != second.get(name))
 
 
-def _cut(part: str) -> tuple[str, str, str]:
+def _split(part: str) -> tuple[str, str, str]:
     return part.partition(":")
 
 
 def digest_of_path(path: Path) -> str:
-    """Give the SHA-256 of a file, or of a folder: of its files' relative paths and digests, in the paths' order.
+    """Return the SHA-256 of a file, or of a folder: of the relative paths and digests of its files, sorted by path.
 
-    Folders that are links belong to it; a link that leads in a circle or nowhere is passed over, and so are caches
-    of Python and ``lost+found``.
+    Links to folders are followed. Links that lead in a circle or to nothing are ignored, and so are ``__pycache__`` and
+    ``lost+found``.
 
     Raises:
-        OSError: it cannot be read, or there is something in it that has no content, such as a pipe.
+        OSError: the path cannot be read, or the folder has something without a content, such as a pipe.
     """
     if not path.is_dir():
         _refuse_without_content(path)
@@ -63,10 +63,14 @@ def digest_of_path(path: Path) -> str:
 
 
 def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Give the files that a folder's digest covers, in no order.
+    """Yield the files that the digest of a folder includes, in any order.
+
+    Args:
+        folder: the folder.
+        above: real paths of the folders above it, which a link may lead back to.
 
     Raises:
-        OSError: as `digest_of_path`.
+        OSError: the folder cannot be read, or has something without a content, such as a pipe.
     """
     above |= {folder.resolve()}
     for entry in folder.iterdir():
@@ -79,17 +83,18 @@ def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterat
 
 
 def _leads_nowhere(entry: Path) -> bool:
+    """Whether an entry is a link to a path that does not exist."""
     return entry.is_symlink() and not entry.exists()
 
 
 def _refuse_without_content(path: Path) -> None:
-    """Refuse a pipe, which would be waited for without end, a socket and a device."""
+    """Raise an `OSError` for a pipe, a socket or a device. Reading from a pipe could wait forever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))
 
 
 def sha256_of_file(path: Path) -> str:
-    """Take the SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_READ_BYTES):

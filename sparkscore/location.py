@@ -1,4 +1,4 @@
-"""Read and write the names of places: local paths, URIs and Spark's spellings of both (driver and worker)."""
+"""Convert locations: local paths, URIs, and how Spark writes both (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GLOB_CHARACTERS = re.compile(r"([\[\]{}*?\\])")
 
 
 def check_working_directory() -> None:
-    """Refuse to work in a folder that is gone: no relative path leads anywhere.
+    """Check that the working directory exists; otherwise no relative path would work.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: the working directory was removed, or cannot be read.
     """
     try:
         Path.cwd()
@@ -26,13 +26,13 @@ def check_working_directory() -> None:
             code=ErrorCode.WORKING_DIRECTORY,
             what="the working directory",
             got=error.strerror or type(error).__name__,
-            expected="a folder that is there",
-            next_step="Change to a folder that is there, and ask again.",
+            expected="a folder that exists",
+            next_step="Change to a folder that exists, and run the command again.",
         ) from error
 
 
 def is_remote(location: str) -> bool:
-    """Tell whether a location is a URI of a store other than the local file system.
+    """Whether a location is a URI of another store than the local file system.
 
     >>> is_remote("abfss://data@store/patients"), is_remote("file:/data"), is_remote("/data")
     (True, False, False)
@@ -41,10 +41,10 @@ def is_remote(location: str) -> bool:
 
 
 def local_path(location: str) -> Path:
-    """Give the local path that a location names; a ``file:`` URI is decoded.
+    """Return the local path of a location, which may be a ``file:`` URI.
 
     Raises:
-        ConfigError: the location is on a remote store.
+        ConfigError: the location is in a remote store.
     """
     if is_remote(location):
         raise ConfigError(
@@ -58,9 +58,9 @@ def local_path(location: str) -> Path:
 
 
 def plain_path(uri: str) -> str:
-    """Decode what Spark's ``_metadata.file_path`` says: a plain path for local files, a decoded URI otherwise.
+    """Return a file's name in Spark's ``_metadata.file_path`` as a local path, or as a decoded URI of another store.
 
-    Source: Spark writes the path of ``_metadata.file_path`` percent-encoded, the ``path`` of binaryFile raw.
+    Spark percent-encodes ``_metadata.file_path``, but not the ``path`` column of the format ``binaryFile``.
 
     >>> plain_path("file:/data/a%20b.csv"), plain_path("file:///data/a%23b.csv"), plain_path("s3://b/x%20y")
     ('/data/a b.csv', '/data/a#b.csv', 's3://b/x y')
@@ -71,7 +71,7 @@ def plain_path(uri: str) -> str:
 
 
 def spark_path(path: Path | str) -> str:
-    r"""Escape a plain path for Spark's readers, which take every path for a glob pattern.
+    r"""Return a local path with its special characters escaped, since Spark's readers take each path for a glob.
 
     >>> spark_path("/data/a[1].csv")
     '/data/a\\[1\\].csv'

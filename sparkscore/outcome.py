@@ -1,4 +1,4 @@
-"""The result of one mini-batch as a value: rows, or the reason why there are none (worker)."""
+"""The outcome of one mini-batch as a value: rows of the result, or the failure (worker)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
-# It travels with every report: a thousand huge ones would be more than Spark lets a job return.
+# Each report has it, and a thousand long tracebacks would exceed `spark.driver.maxResultSize`.
 _TRACEBACK_LENGTH = 20_000
 _NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a mini-batch, or part of it, was not scored. Plain text only: foreign exceptions do not cross processes.
+    """Why a mini-batch, or a part of it, was not scored.
+
+    It has texts instead of the exception itself: another process may be unable to import the exception's class.
 
     Attributes:
-        code: what failed; everything that sparkscore decides about a failure, it decides by its code.
-        exception: name of the class that the user's code or model raised; empty if sparkscore found the failure.
-        message: the exception's own text, cut at 2,000 characters; it may hold row contents.
+        code: the code of the failure. Everything that sparkscore decides about a failure, it decides by the code.
+        exception: name of the exception's class if the user's code raised it; empty if sparkscore found the failure.
+        message: the text of the exception, truncated to 2,000 characters; it may contain values of rows.
         place: file and line in the user's code, if known.
-        traceback_text: the whole traceback, for the log.
-        next_step: what the user can do, if sparkscore knows.
+        traceback_text: the traceback for the log, truncated in the middle if it is very long.
+        next_step: advice for the user, or an empty text.
         missing_module: the module that could not be imported, if that is why the user's code failed.
     """
 
@@ -45,17 +47,17 @@ class Failure:
 
     @property
     def error_class(self) -> str:
-        """The name of the exception's class, as records and tables show it."""
+        """The class name of the exception for tables and messages."""
         return self.exception or error_class_of(self.code).__name__
 
 
 @dataclass(frozen=True)
 class ItemFailure:
-    """Why one item of a mini-batch was not scored, when the others were.
+    """The failure of one item of a mini-batch.
 
     Attributes:
-        position: the item's position in the mini-batch, from 0.
-        failure: why.
+        position: position of the item in the mini-batch, from 0.
+        failure: why the item was not scored.
     """
 
     position: int
@@ -64,20 +66,20 @@ class ItemFailure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one mini-batch.
+    """The result of scoring one mini-batch.
 
     Attributes:
-        items: number of items that went in.
-        scored: items that count as scored.
-        table: the rows of the result; None when the mini-batch failed.
-        failure: why items failed, the first reason if there are several; None when all were scored.
-        failures: the items that failed alone, where they are known.
-        elements: how many elements came back; None where that is not known, for example because nothing did.
-        scored_in_parts: items whose values come from calls with a part of the mini-batch.
-        is_contract_broken: whether the mini-batch failed because the scorer broke its contract, and no single item.
-        is_final: whether more calls are of no use, because the scorer cannot be loaded.
-        columns: how many columns the scorer's code was handed, which may be fewer than the input has; 0: not known.
-        unseen: number of values, by column, that are none of the model's categories, as pairs.
+        items: number of items of the mini-batch.
+        scored: number of items that were scored.
+        table: the rows of the result, or None if the mini-batch failed.
+        failure: the first failure, or None if all items were scored.
+        failures: the items that failed, if it is known which items failed.
+        elements: number of returned elements, or None if it is not known, for example because the call failed.
+        scored_in_parts: number of items whose values come from calls with a part of the mini-batch.
+        is_contract_broken: whether the mini-batch failed because the scorer does not return one element for each item.
+        is_final: whether more calls are useless, because the scorer cannot be loaded.
+        columns: number of columns that the user's code got, which may be less than the input has; 0 if not known.
+        unseen: pairs of a column and its number of values for which the model has no category.
     """
 
     items: int
@@ -94,26 +96,26 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """Items that went in and were not scored."""
+        """The number of items that were not scored."""
         return self.items - self.scored
 
 
 def failed_outcome(items: int, failure: Failure) -> Outcome:
-    """Make the outcome of a mini-batch of which nothing was scored."""
+    """Return the outcome of a mini-batch in which no item was scored."""
     return Outcome(items=items, scored=0, failure=failure)
 
 
 def describe_failure(
     error: BaseException, code: ErrorCode = ErrorCode.SCRIPT_RUN, code_folder: Path | None = None
 ) -> Failure:
-    """Turn an exception of the user's code into text.
+    """Return the failure for an exception of the user's code or of sparkscore.
 
-    Runs on the worker. Never raises: an exception whose ``str()`` fails is described by its class.
+    Runs on the worker. It raises no exception itself, even if the ``str()`` of the user's exception does.
 
     Args:
         error: the exception.
-        code: the code for it; sparkscore's own exceptions have theirs.
-        code_folder: folder of the user's code; the innermost frame in it is the failure's place.
+        code: the code for an exception of the user's code; those of sparkscore have a code of their own.
+        code_folder: folder of the user's code. The innermost frame in it becomes the ``place`` of the failure.
     """
     if isinstance(error, SparkscoreError):
         cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
@@ -132,18 +134,18 @@ def describe_failure(
 def _missing_module(error: BaseException) -> str:
     """Return the module that could not be imported, or an empty text if the code failed for another reason.
 
-    A package may have caught the import error and raised one with its own text, as pandas does without openpyxl.
+    A package may have caught the import error and raised another one, as pandas does if openpyxl is not installed.
     """
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
-    # What was handled when another exception was raised need not be its reason, unless that is an import error too.
+    # An exception that was raised while an import error was handled has that reason only if it is an import error too.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those that it came from, as a traceback shows them."""
+    """Yield an exception and the exceptions before it that its traceback shows."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -153,17 +155,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _module_of(error: ModuleNotFoundError) -> str:
+    """Return the name of the missing module in the text of an exception, or an empty text."""
     found = _NO_MODULE.search(_text_of(error))
     return found[1] if found else ""
 
 
 def _storable(text: str) -> str:
-    """Escape what UTF-8, and so Arrow, cannot hold: characters in the names of files whose bytes are not text."""
-    # Not the text's own method: its class may be the user's, and is not known to who reads this.
+    """Escape surrogates, which Python uses for bytes in file names that are not text and Arrow cannot store."""
+    # `text.encode` may be a method of the user's subclass of str.
     return str.encode(text, errors="backslashreplace").decode()
 
 
 def _traceback_of(error: BaseException) -> str:
+    """Return the traceback of an exception, without its middle if it is very long."""
     whole = _storable("".join(traceback.format_exception(error, chain=True)))
     if len(whole) <= _TRACEBACK_LENGTH:
         return whole
@@ -172,6 +176,7 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException) -> str:
+    """Return the text of an exception, also if its own ``str()`` raises."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - the user's __str__ may raise anything
@@ -179,11 +184,12 @@ def _text_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
+    """Return file and line of the innermost frame in the code folder, or an empty text if there is none."""
     if code_folder is None:
         return ""
-    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    # A file of the user's that does not compile has no frame; text that the user's code compiles is no file.
+    lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    # A file with a syntax error has no frame, but the error names it. A compiled text has no file in the folder.
     if isinstance(error, SyntaxError) and error.filename:
-        places.append((error.filename, error.lineno))
-    own = [(Path(file).name, line) for file, line in places if Path(file).is_relative_to(code_folder)]
+        lines.append((error.filename, error.lineno))
+    own = [(Path(file).name, line) for file, line in lines if Path(file).is_relative_to(code_folder)]
     return f"{own[-1][0]}, line {own[-1][1]}" if own else ""

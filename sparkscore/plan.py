@@ -1,4 +1,4 @@
-"""The plan: a pinned input, cut into mini-batches and work units before the first model call (driver)."""
+"""The plan: which files are in which mini-batch, and which work unit scores it (driver)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.worker.planned import PLAN_SCHEMA
 
-# A Python task costs Spark about 50 ms: enough units for a crash to cost a tenth of the run, and not many more; but no
-# unit so long that trying it again costs much.
+# A crash loses at most the work units that were being scored, so there are ten for each task slot. There are not many
+# more, since each Python task costs Spark about 50 ms, but a large input gets more of them.
 _UNITS_PER_SLOT: Final = 10
 _MINI_BATCHES_PER_UNIT: Final = 32
 _MOST_UNITS: Final = 2000
@@ -23,12 +23,13 @@ _MOST_UNITS: Final = 2000
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of the input as it was when the run was planned.
+    """A file of the input, as it was when the run was planned.
 
     Attributes:
-        path, size_bytes, modified_ns: what tells files apart.
-        inode, changed_ns: what changes too when a file is replaced under its old size and time, and not only then.
-        sample: digest of some of its bytes, or of all.
+        path, size_bytes, modified_ns: path, size and time of modification. Two files are equal if these are.
+        inode, changed_ns: inode and time of the last change of the inode. They also change if a file is replaced by
+            another one with the same size and time of modification.
+        sample: digest of some of the bytes of the file, or of all.
     """
 
     path: str
@@ -41,18 +42,18 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The input as it was pinned.
+    """The pinned input: the version of a table, or the list of files, that the run scores.
 
     Attributes:
-        format: how the input is read.
-        location: where it is, as the user named it.
+        format: format of the input: ``files``, ``csv``, ``json``, ``parquet``, ``delta`` or ``quarantine``.
+        location: path, glob or URI of the input, as the user wrote it.
         version: version of a table, or a digest of the file list.
-        size_bytes: bytes of the input.
-        items: files or rows; None where rows can only be counted by reading them.
+        size_bytes: size of the input.
+        items: number of files or rows, or None if rows can be counted only by reading them.
         files: the files, sorted by path; empty for a table.
-        skipped: number of files left out, by the reason.
-        table_id: a table's own id, which a table that is removed and made again under its name does not have.
-        order_doubt: why the order of the columns is not known; empty where it is.
+        skipped: number of files that are not scored, by the reason.
+        table_id: id of a Delta table, which changes if the table is removed and created again under its name.
+        order_doubt: why the order of the columns is not known, or an empty text if it is known.
     """
 
     format: str
@@ -67,18 +68,18 @@ class Snapshot:
 
     @property
     def kind(self) -> Literal["files", "rows"]:
-        """What an item is."""
+        """What an item is: ``files`` or ``rows``."""
         return "files" if self.format == "files" else "rows"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be scored, in which mini-batches.
+    """The input of a run, and the mini-batches of files. Workers cut an input of rows themselves.
 
     Attributes:
         snapshot: the pinned input.
-        unit_count: number of Spark tasks; None where Spark's own partitions are the work units.
-        mini_batches: the planned files, a row each, ordered by work unit; None where Spark brings rows.
+        unit_count: number of work units, or None if Spark's partitions are the work units.
+        mini_batches: a row for each file, ordered by work unit, or None for an input of rows.
     """
 
     snapshot: Snapshot
@@ -87,19 +88,19 @@ class Plan:
 
 
 def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) -> Plan:
-    """Cut an input of files into mini-batches; an input of rows is cut by the workers as the rows arrive.
+    """Return the plan of a run: an input of files is cut into mini-batches and work units.
 
-    Files keep their order, so which files share a mini-batch depends on their names and the mini-batch size alone.
-    Bytes decide only which work unit a mini-batch belongs to: the largest are dealt out first, each to the unit that
-    has least.
+    Mini-batches have the files in order, so they depend on the names of the files and the mini-batch size only. The
+    work unit of a mini-batch depends on the sizes of the files: the largest mini-batches are assigned first, each to
+    the work unit with the fewest bytes.
 
     Args:
         snapshot: the pinned input.
-        mini_batch_files: files in a mini-batch; None when the deployment gives bytes.
-        task_slots: tasks that run at a time; it decides how many work units there are, not what is in a mini-batch.
+        mini_batch_files: number of files in a mini-batch, or None if the deployment sets a number of bytes.
+        task_slots: number of tasks that run at the same time, on which the number of work units depends.
 
     Raises:
-        ConfigError: the files are to be cut by bytes.
+        ConfigError: the mini-batch size of an input of files is a number of bytes.
     """
     if snapshot.kind == "rows":
         return Plan(snapshot)
@@ -124,7 +125,7 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
 
 
 def digest_of_files(files: Iterable[InputFile]) -> str:
-    """Give a digest of a file list: paths, sizes, times of modification, and the samples of the contents."""
+    """Return a digest of a file list: paths, sizes, times of modification, and samples of the contents."""
     digest = hashlib.sha256()
     for file in files:
         line = f"{file.path}\0{file.size_bytes}\0{file.modified_ns}\0{file.sample}\n"
@@ -133,11 +134,19 @@ def digest_of_files(files: Iterable[InputFile]) -> str:
 
 
 def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
-    """Spread mini-batches, given by their bytes, over work units; within a unit they keep their order."""
+    """Assign mini-batches to work units of similar size.
+
+    Args:
+        sizes: number of bytes of each mini-batch.
+        task_slots: number of tasks that run at the same time.
+
+    Returns:
+        the numbers of the mini-batches of each work unit, in order.
+    """
     wanted = max(_UNITS_PER_SLOT * task_slots, -(-len(sizes) // _MINI_BATCHES_PER_UNIT))
     unit_count = min(len(sizes), wanted, _MOST_UNITS)
     units: list[list[int]] = [[] for _ in range(unit_count)]
-    # An empty file costs a call as well: one byte more each spreads them by number.
+    # Each mini-batch counts one byte more, so that mini-batches of empty files are distributed evenly.
     lightest = [(0, unit) for unit in range(unit_count)]
     for number in sorted(range(len(sizes)), key=lambda number: (-sizes[number], number)):
         weight, unit = heapq.heappop(lightest)

@@ -1,19 +1,19 @@
-"""Write text that may hold anything so that a terminal shows it and does nothing else (driver and worker)."""
+"""Escape control characters in text, so that a terminal shows them and does not obey them (driver and worker)."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Control characters, with ESC and line breaks among them, the marks and overrides of writing direction, separators of
-# lines that are no control characters, and halves of surrogate pairs, which no encoding of a terminal has.
-# Source: https://trojansource.codes/ for what the marks of direction do to text that people read.
+# Control characters with ESC and line breaks, Unicode's marks of writing direction and line separators, and surrogates,
+# which no encoding of a terminal has. Marks of writing direction can make a text look like another one.
+# Source: https://trojansource.codes/
 _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""Write what would act on a terminal as an escape; all other text stays as it is.
+    r"""Return the text with an escape sequence for each character that a terminal would obey or could not show.
 
     >>> printable("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'

@@ -1,4 +1,4 @@
-"""How much of a run may fail: one rule for tasks, for the run while it scores, and for its verdict (driver, worker)."""
+"""How many failures a run tolerates: one rule for tasks, for a running run and for its verdict (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How much of a run may fail before the run does; -1 or None allows anything.
+    """How many items and mini-batches may fail before the run fails; -1 or None allows any number.
 
-    A task stops when its own failures are too many, and the driver stops all tasks when those of all together are: a
-    run that has passed a number cannot succeed any more. A share is known at the end only, so only the verdict asks
-    for it.
+    A task stops when its own failures exceed a number, and the driver stops all tasks when the failures of all tasks
+    do: the run cannot succeed any more. The percentage is checked at the end only, when all mini-batches are counted.
 
     Attributes:
-        items: failed items of the whole input (``settings.error_threshold``).
-        mini_batches: mini-batches with failed items (``settings.mini_batch_error_threshold``).
-        percent: share of such mini-batches, in percent of all (``settings.allowed_failed_percent``).
-        counts_files: whether an item is the file that a mini-batch holds.
+        items: allowed number of failed items in the whole input (``settings.error_threshold``).
+        mini_batches: allowed number of mini-batches with failed items (``settings.mini_batch_error_threshold``).
+        percent: allowed percentage of mini-batches with failed items (``settings.allowed_failed_percent``).
+        counts_files: whether ``items`` counts files, because each mini-batch is one whole file of rows.
     """
 
     items: int = 0
@@ -27,15 +26,21 @@ class Tolerance:
 
     @property
     def is_none(self) -> bool:
-        """Whether no failed item is allowed."""
+        """Whether no item may fail."""
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether so many failed items and mini-batches are too many, however many there are in all."""
+        """Whether this many failed items, or mini-batches with failed items, are too many."""
         return bool(self._passed_number(items, mini_batches))
 
     def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return in words what was passed when all mini-batches are done; nothing if all is within bounds."""
+        """Return which threshold a finished run has exceeded, or an empty text if it has exceeded none.
+
+        Args:
+            items: number of failed items.
+            mini_batches: number of mini-batches with failed items.
+            of_mini_batches: number of all mini-batches.
+        """
         percent = 100 * mini_batches / of_mini_batches
         if number := self._passed_number(items, mini_batches):
             return number
@@ -47,6 +52,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
+        """Return which of the two numbers is exceeded, or an empty text if none is."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

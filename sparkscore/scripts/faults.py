@@ -29,7 +29,7 @@ _HOST: Final = {
     "room": "Make room on the worker's host, in the folder that the script writes to.",
 }
 _OTHER_VERSION: Final = (
-    "The package is installed in a version that lacks this name: list the right one in the requirements."
+    "The package is there in a version that lacks this name: list the right one in the requirements."
 )
 _RELATIVE: Final = (
     "The script is not part of a package. Import the files of the code folder without a dot: "
