@@ -67,7 +67,7 @@ class Snapshot:
     order_doubt: str = ""
 
     @property
-    def kind(self) -> Literal["files", "rows"]:
+    def item_type(self) -> Literal["files", "rows"]:
         """What an item is: ``files`` or ``rows``."""
         return "files" if self.format == "files" else "rows"
 
@@ -102,7 +102,7 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
     Raises:
         ConfigError: the mini-batch size of an input of files is a number of bytes.
     """
-    if snapshot.kind == "rows":
+    if snapshot.item_type == "rows":
         return Plan(snapshot)
     if mini_batch_files is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Show how far a run has come: a bar, plain lines, a notebook cell or nothing (driver)."""
+"""Show the progress of a run as a bar, as lines of text, in a notebook cell, or not at all (driver)."""
 
 from __future__ import annotations
 
@@ -29,41 +29,41 @@ _WHOLE_NUMBERS_FROM: Final = 10
 
 
 class ProgressDisplay(Protocol):
-    """What shows the progress of a run. `start` comes once, then `update` from a thread, then `finish` once."""
+    """A display of a run's progress. `start` is called once, `update` often from another thread, and `finish` once."""
 
-    def start(self, total: int | None, kind: str) -> None:
-        """Begin.
+    def start(self, total: int | None, item_type: str) -> None:
+        """Begin to show progress.
 
         Args:
-            total: number of items; None where they are counted by reading them only.
-            kind: what an item is, ``files`` or ``rows``.
+            total: number of items, or None if they can be counted only by reading them.
+            item_type: what an item is, ``files`` or ``rows``.
         """
 
     def update(self, items: int, failed: int) -> None:
-        """Show how many items are done, and how many of those failed."""
+        """Show the number of items that are done, and how many of them failed."""
 
     def finish(self) -> None:
-        """End, whether all items are done or not."""
+        """Stop showing progress, whether all items are done or not."""
 
 
 class SilentDisplay:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
-    def start(self, total: int | None, kind: str) -> None:
-        """Begin."""
+    def start(self, total: int | None, item_type: str) -> None:
+        """Do nothing."""
 
     def update(self, items: int, failed: int) -> None:
-        """Show nothing."""
+        """Do nothing."""
 
     def finish(self) -> None:
-        """End."""
+        """Do nothing."""
 
 
 class BarDisplay:
-    """A bar on a terminal, with rate and time left; a moving one where the number of items is not known."""
+    """A progress bar on a terminal with rate and remaining time; it only moves if the number of items is not known."""
 
     def __init__(self, console: Console | None = None) -> None:
-        # Refreshed by each update: a thread of rich's own would be one more that can outlive the run.
+        # Without auto_refresh, rich starts no thread, which could continue after the run has ended.
         columns = (
             SpinnerColumn(finished_text=" "),
             TextColumn("scoring"),
@@ -75,18 +75,18 @@ class BarDisplay:
         self._progress = Progress(*columns, console=console or Console(stderr=True), auto_refresh=False)
         self._task = self._progress.add_task("", start=False, total=None)
 
-    def start(self, total: int | None, kind: str) -> None:
-        """Begin."""
+    def start(self, total: int | None, item_type: str) -> None:
+        """Show the empty bar."""
         self._progress.start()
         self._progress.start_task(self._task)
-        self._progress.update(self._task, total=total, kind=kind, failed=0, refresh=True)
+        self._progress.update(self._task, total=total, item_type=item_type, failed=0, refresh=True)
 
     def update(self, items: int, failed: int) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=items, failed=failed, refresh=True)
 
     def finish(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar on the terminal as it is."""
         task = self._progress.tasks[0]
         if task.total is None:
             self._progress.update(self._task, total=task.completed, completed=task.completed)
@@ -94,25 +94,29 @@ class BarDisplay:
 
 
 class _CountColumn(ProgressColumn):
+    """The column of the bar with the numbers of items."""
+
     def render(self, task: Task) -> Text:
-        """Write ``120/1,797 files``, and the failed ones."""
+        """Return a text such as ``120/1,797 files, 3 failed``."""
         total = "" if task.total is None else f"/{int(task.total):,}"
-        text = Text(f"{int(task.completed):,}{total} {task.fields.get('kind', '')}")
+        text = Text(f"{int(task.completed):,}{total} {task.fields.get('item_type', '')}")
         if task.fields.get("failed"):
             text.append(f", {task.fields['failed']:,} failed", style="bold red")
         return text
 
 
 class _RateColumn(ProgressColumn):
+    """The column of the bar with the items per second."""
+
     def render(self, task: Task) -> Text:
-        """Write the rate of the last half minute, in the end that of the whole run."""
+        """Return the rate of the last half minute; after the end, that of the whole run."""
         whole = task.completed / task.elapsed if task.elapsed else 0.0
         rate = (task.speed or whole) if not task.finished else whole
         return Text(f"{_number(rate)}/s" if rate else "", style="progress.data.speed")
 
 
 class LineDisplay:
-    """A plain line now and then: the first after two seconds, later ones at growing intervals, and the last."""
+    """Lines of text: the first after two seconds, others at growing intervals, and one at the end."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -120,12 +124,12 @@ class LineDisplay:
         self._wait_s = _FIRST_LINE_AFTER_S
         self._next_line_s = _FIRST_LINE_AFTER_S
 
-    def start(self, total: int | None, kind: str) -> None:
-        """Begin."""
-        self._state = _State(total, kind)
+    def start(self, total: int | None, item_type: str) -> None:
+        """Reset the counts and the time."""
+        self._state = _State(total, item_type)
 
     def update(self, items: int, failed: int) -> None:
-        """Write a line when it is time for one."""
+        """Write a line if the interval since the last one has passed."""
         self._state.items, self._state.failed = items, failed
         if self._state.elapsed_s >= self._next_line_s:
             self._write(self._state.describe())
@@ -141,27 +145,27 @@ class LineDisplay:
 
 
 class NotebookDisplay:
-    """One cell output that changes in place; needs IPython only."""
+    """The output of a notebook cell, which is updated in place. It needs IPython but no widgets."""
 
     def __init__(self) -> None:
         self._state = _State()
         self._handle: Any = None
 
-    def start(self, total: int | None, kind: str) -> None:
-        """Begin, in the cell that runs now."""
-        from IPython.display import display  # noqa: PLC0415 - there is an IPython where this display is chosen
+    def start(self, total: int | None, item_type: str) -> None:
+        """Add the output to the cell that is running."""
+        from IPython.display import display  # noqa: PLC0415 - this display is chosen only if IPython runs
 
-        self._state = _State(total, kind)
-        # NOTE: without the first display here, on the main thread, updates from the thread have no cell to go to.
+        self._state = _State(total, item_type)
+        # The output must be created in the main thread: only there is it a part of the running cell.
         self._handle = display(self._bundle(self._state.describe()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self, items: int, failed: int) -> None:
-        """Change the cell's output."""
+        """Update the output of the cell."""
         self._state.items, self._state.failed = items, failed
         self._show(self._state.describe())
 
     def finish(self) -> None:
-        """Leave the last count."""
+        """Show the final counts."""
         self._show(self._state.describe_end())
 
     def _show(self, text: str) -> None:
@@ -169,45 +173,49 @@ class NotebookDisplay:
             self._handle.update(self._bundle(text), raw=True)
 
     def _bundle(self, text: str) -> dict[str, str]:
+        """Return the text, and the same as HTML with a progress bar, by MIME type."""
         share = "" if self._state.total is None else f' value="{self._state.items}" max="{max(self._state.total, 1)}"'
         bar = f'<progress{share} style="width:20em"></progress>' if self._state.total is not None else ""
         return {"text/plain": text, "text/html": f"<div>{bar} {html.escape(text)}</div>"}
 
 
 class _State:
-    """The counts that a display of text shows, and the time since the start."""
+    """The counts of a display, and the time since its start."""
 
-    def __init__(self, total: int | None = None, kind: str = "items") -> None:
+    def __init__(self, total: int | None = None, item_type: str = "items") -> None:
         self.total = total
-        self.kind = kind
+        self.item_type = item_type
         self.items = 0
         self.failed = 0
         self._start = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
+        """Seconds since the start."""
         return time.monotonic() - self._start
 
     def describe(self) -> str:
+        """Return a line with counts, rate and remaining time."""
         parts = [self._counts(f" ({100 * self.items // self.total} %)" if self.total else "")]
         rate = self.items / max(self.elapsed_s, 0.001)
         if rate:
-            parts.append(f"{_number(rate)} {self.kind}/s")
+            parts.append(f"{_number(rate)} {self.item_type}/s")
         if rate and self.total and self.items < self.total:
             parts.append(f"about {_duration((self.total - self.items) / rate)} left")
         return ", ".join(parts)
 
     def describe_end(self) -> str:
+        """Return the last line, with the counts and the total time."""
         return f"{self._counts()}, in {_duration(self.elapsed_s)}"
 
     def _counts(self, share: str = "") -> str:
         total = "" if self.total is None else f" of {self.total:,}"
         failed = f", {self.failed:,} failed" if self.failed else ""
-        return f"scoring: {self.items:,}{total} {self.kind}{share}{failed}"
+        return f"scoring: {self.items:,}{total} {self.item_type}{share}{failed}"
 
 
 def choose_display() -> ProgressDisplay:
-    """Choose by what looks on: a notebook, a terminal, or neither."""
+    """Return the display that fits to the process: for a notebook, for a terminal, or lines of text."""
     if _is_notebook():
         return NotebookDisplay()
     if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -226,24 +234,24 @@ def follow(
     display: ProgressDisplay,
     stage_folder: str,
     total: int | None,
-    kind: str,
+    item_type: str,
     also: Callable[[ItemsDone], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Keep a display up to date from the tasks' progress files while the body runs.
+    """Update a display from the tasks' progress files while the body of the ``with`` statement runs.
 
-    A display that fails is left alone from then on; the run goes on without it.
+    If the display raises an exception, it is not called again, and the run continues without it.
 
     Args:
-        display: what shows the progress.
-        stage_folder: the folder of the stage, where the tasks write.
-        total: number of items, if it is known.
-        kind: what an item is.
-        also: who else is told what is done, each time it is read.
+        display: the display.
+        stage_folder: folder of the stage, in which the tasks write their progress files.
+        total: number of items, or None if it is not known.
+        item_type: what an item is, ``files`` or ``rows``.
+        also: another function to call with the numbers of items that are done, as often as the display is updated.
     """
     guarded = _GuardedDisplay(display)
     stop = threading.Event()
     thread = threading.Thread(target=_poll, args=(guarded, stage_folder, stop, also), name="progress", daemon=True)
-    guarded.start(total, kind)
+    guarded.start(total, item_type)
     try:
         thread.start()
         yield
@@ -258,9 +266,10 @@ def follow(
 def _poll(
     display: _GuardedDisplay, stage_folder: str, stop: threading.Event, also: Callable[[ItemsDone], None]
 ) -> None:
+    """Read the progress files and update the display, at regular intervals and once more after the end."""
     is_over = False
     while not is_over:
-        # The counts are read once more after the end, so that the last ones are shown.
+        # The counts are read once more after the end, so that the final counts are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
         done = read_progress(stage_folder)
         display.show(done)
@@ -268,16 +277,16 @@ def _poll(
 
 
 class _GuardedDisplay:
-    """Calls a display until it fails or is finished: the thread may come late, and progress is a courtesy."""
+    """Calls a display until it raises an exception or is finished, whichever thread calls when."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
         self._lock = threading.Lock()
         self._is_live = True
 
-    def start(self, total: int | None, kind: str) -> None:
+    def start(self, total: int | None, item_type: str) -> None:
         with self._guard():
-            self._display.start(total, kind)
+            self._display.start(total, item_type)
 
     def show(self, done: ItemsDone) -> None:
         with self._lock, self._guard():
@@ -285,7 +294,7 @@ class _GuardedDisplay:
                 self._display.update(done.items, done.failed)
 
     def finish(self) -> None:
-        # A thread that hangs in the display keeps the lock: the run's end does not wait for it.
+        # If a thread hangs in the display, it keeps the lock. The run does not wait for it.
         is_mine = self._lock.acquire(timeout=_SECONDS_TO_STOP / 4)
         try:
             with self._guard():
@@ -298,9 +307,10 @@ class _GuardedDisplay:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
+        """Catch and log exceptions of the display."""
         try:
             yield
-        except Exception:  # a display may be anybody's; no failure of it may cost a run
+        except Exception:  # the display may be the user's, and must not make a run fail
             self._is_live = False
             _LOGGER.debug("The progress display failed; the run goes on without it.", exc_info=True)
 
@@ -310,6 +320,7 @@ def _number(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    """Return a duration as a text such as ``4 min 10 s``."""
     if seconds < _WHOLE_NUMBERS_FROM:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _SECONDS_IN_A_MINUTE)

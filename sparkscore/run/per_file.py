@@ -29,15 +29,15 @@ def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
 
 def sized_in(deployment: Deployment, snapshot: Snapshot) -> ItemKind:
     """Tell what a number in ``mini_batch_size`` counts: files also where each is read as rows."""
-    return "files" if are_files_whole(deployment, snapshot) else snapshot.kind
+    return "files" if are_files_whole(deployment, snapshot) else snapshot.item_type
 
 
 def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLimit:
     """Return how much one mini-batch of this input holds, for files and for rows."""
     if are_files_whole(deployment, snapshot):
         return MiniBatchLimit()
-    size = deployment.mini_batch_size_for(snapshot.kind)
-    if snapshot.kind == "files" and size.items and deployment.is_no_code:
+    size = deployment.mini_batch_size_for(snapshot.item_type)
+    if snapshot.item_type == "files" and size.items and deployment.is_no_code:
         return MiniBatchLimit(items=1)  # the model gets the files of one mini-batch in one call
     return MiniBatchLimit(size.items, size.size_bytes)
 
@@ -48,7 +48,7 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
     Raises:
         ConfigError: code ``MINI_BATCH_SIZE``, or ``ONLY_FAILED`` for rows of files that failed as a whole.
     """
-    if not deployment.is_no_code or snapshot.kind == "files" or are_files_whole(deployment, snapshot):
+    if not deployment.is_no_code or snapshot.item_type == "files" or are_files_whole(deployment, snapshot):
         return
     size = deployment.settings.mini_batch_size
     if snapshot.format == "quarantine" and (size is None or size.items is not None):

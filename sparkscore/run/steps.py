@@ -180,7 +180,7 @@ def score_on_workers(spark: SparkSession, plan: Plan, work: Work, display: Progr
         if work.spec.rules.tolerance.is_passed(done.failed, done.failed_mini_batches):
             ask_to_stop(stage)
 
-    with follow(display, stage, snapshot.items, snapshot.kind, stop_if_in_vain):
+    with follow(display, stage, snapshot.items, snapshot.item_type, stop_if_in_vain):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 

@@ -28,8 +28,8 @@ class RecordingDisplay:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def start(self, total: int | None, kind: str) -> None:
-        self.calls.append(("start", total, kind))
+    def start(self, total: int | None, item_type: str) -> None:
+        self.calls.append(("start", total, item_type))
 
     def update(self, items: int, failed: int) -> None:
         self.calls.append(("update", items, failed))
@@ -48,7 +48,7 @@ class BrokenDisplay(RecordingDisplay):
         if name == self.broken:
             raise OSError("no terminal any more")
 
-    def start(self, total: int | None, kind: str) -> None:  # noqa: ARG002
+    def start(self, total: int | None, item_type: str) -> None:  # noqa: ARG002
         self._act("start")
 
     def update(self, items: int, failed: int) -> None:  # noqa: ARG002
