@@ -126,9 +126,7 @@ def test_our_own_error_keeps_its_code_and_advice_and_shows_its_cause_in_the_log_
 
     failure = describe_failure(error)
 
-    assert failure == Failure(
-        ErrorCode.OUTPUT_TYPE, "", "column 'a': got text", "", failure.traceback_text, "Cast it."
-    )
+    assert failure == Failure(ErrorCode.OUTPUT_TYPE, "", "column 'a': got text", "", failure.traceback_text, "Cast it.")
     assert failure.error_class == "OutputContractError"
     assert "Ada Lovelace" in failure.traceback_text
 

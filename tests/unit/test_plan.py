@@ -97,7 +97,7 @@ def test_the_number_of_units_grows_with_the_number_of_mini_batches(mini_batches:
 def test_rows_are_not_planned_on_the_driver() -> None:
     plan = plan_run(snapshot_of([1, 2], "parquet"), None, task_slots=8)
 
-    assert (plan.unit_count, plan.mini_batches, plan.snapshot.kind) == (None, None, "rows")
+    assert (plan.unit_count, plan.mini_batches, plan.snapshot.item_type) == (None, None, "rows")
 
 
 def test_files_cannot_be_cut_by_bytes() -> None:

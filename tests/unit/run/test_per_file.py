@@ -19,7 +19,7 @@ from sparkscore.run.per_file import (
     sized_in,
 )
 from sparkscore.run.verdict import decide
-from sparkscore.stage.report import ScoredMiniBatch, MiniBatchReport, WorkerState, make_report
+from sparkscore.stage.report import MiniBatchReport, ScoredMiniBatch, WorkerState, make_report
 from sparkscore.tolerance import Tolerance
 
 AZURE = "https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json"

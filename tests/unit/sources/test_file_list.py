@@ -21,7 +21,7 @@ def test_files_are_pinned_without_spark(tmp_path: Path) -> None:
     source = FileListSource(NO_SPARK, Input(location=(str(tmp_path),)))
 
     snapshot = source.snapshot
-    assert (snapshot.kind, snapshot.items, snapshot.size_bytes) == ("files", 2, 2)
+    assert (snapshot.item_type, snapshot.items, snapshot.size_bytes) == ("files", 2, 2)
     assert [Path(file.path).name for file in snapshot.files] == ["a.png", "empty"]
     assert (snapshot.location, len(snapshot.skipped)) == (str(tmp_path), 1)
     assert source.frame() is None

@@ -17,9 +17,9 @@ from sparkscore.outcome import Failure, Outcome, failed_outcome
 from sparkscore.stage.progress import ItemsDone, ProgressFile, read_progress
 from sparkscore.stage.report import (
     REPORT_SCHEMA,
-    ScoredMiniBatch,
     CallReport,
     MiniBatchReport,
+    ScoredMiniBatch,
     StagedFile,
     WorkerState,
     make_report,
