@@ -14,13 +14,14 @@ from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceNotFoundError
 from sparkscore.plan import Snapshot
-from sparkscore.sources.csv_files import CsvSource
+from sparkscore.sources.csv_source import CsvSource
 from sparkscore.sources.delta import DeltaSource
 from sparkscore.sources.failed_items import FailedItems, items_of, open_failed
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.formats import detect_format
+from sparkscore.sources.json_source import JsonSource
+from sparkscore.sources.parquet_source import ParquetSource
 from sparkscore.sources.reader_options import check_options
-from sparkscore.sources.spark_files import SparkFilesSource
 
 __all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
 
@@ -62,9 +63,9 @@ class Source(Protocol):
 
 _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
     "files": FileListSource,
-    "parquet": SparkFilesSource,
+    "parquet": ParquetSource,
     "csv": CsvSource,
-    "json": SparkFilesSource,
+    "json": JsonSource,
     "delta": DeltaSource,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import StructType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, names
@@ -10,12 +10,16 @@ from sparkscore.signature.same_name import doubled_names
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 
 
-def declared_fields(ddl: str) -> list[StructField]:
-    """Give the declared columns, as Spark's own parser reads them; its settings must be pinned.
+def declared_schema(ddl: str | None) -> StructType | None:
+    """Return the columns that 'input.schema' declares, or None if it is not set.
+
+    Spark's own parser reads them, so Spark's settings must be pinned.
 
     Raises:
-        ConfigError: code ``INPUT_SCHEMA``: it is no list of columns.
+        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns.
     """
+    if not ddl:
+        return None
     try:
         declared = StructType.fromDDL(ddl)
     except SPARK_ERRORS as error:
@@ -26,7 +30,12 @@ def declared_fields(ddl: str) -> list[StructField]:
         raise _wrong("no column")
     if doubled := doubled_names(declared.names):
         raise _wrong(f"{names(doubled)}, names that cannot be told from each other")
-    return list(declared.fields)
+    return declared
+
+
+def not_null_columns(declared: StructType | None) -> frozenset[str]:
+    """Return the names of the columns that are declared NOT NULL."""
+    return frozenset(field.name for field in declared or () if not field.nullable)
 
 
 def _wrong(got: str) -> ConfigError:

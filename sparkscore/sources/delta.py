@@ -14,11 +14,11 @@ from sparkscore.plan import Snapshot
 from sparkscore.sources.agreement import check_column_names
 from sparkscore.sources.footers import count_nulls
 from sparkscore.sources.partition_times import refuse_times_of_a_session
-from sparkscore.sources.rows import select_columns, with_source_file
+from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
 from sparkscore.spark.delta_statements import describe
 from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
 from sparkscore.spark.jvm_names import refuse_unreadable_names
-from sparkscore.spark.settings import pinned_settings, read_from
+from sparkscore.spark.settings import read_from
 
 
 class DeltaSource:
@@ -35,16 +35,13 @@ class DeltaSource:
         location = config.location[0]
         self._path = location if is_remote(location) else str(local_path(location))
         refuse_unreadable_names(spark, [self._path])
-        try:
-            with pinned_settings(spark):
-                version = self._find_version(spark, config.version)
-                frame = read_from(spark, "delta", {"versionAsOf": str(version)}).load(self._path)
-                check_column_names(frame.columns, "Delta")
-                self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
-                items, size_bytes = _measure(frame)
-                table_id, partitions, self._has_own_names = self._find_detail(spark)
-        except SPARK_ERRORS as error:
-            raise explain_read_error(error, "Delta") from error
+        with pinned_reads(spark, "Delta"):
+            version = self._find_version(spark, config.version)
+            frame = read_from(spark, "delta", {"versionAsOf": str(version)}).load(self._path)
+            check_column_names(frame.columns, "Delta")
+            self._frame = select_columns(with_source_file(frame), config.columns, "Delta")
+            items, size_bytes = _measure(frame)
+            table_id, partitions, self._has_own_names = self._find_detail(spark)
         refuse_times_of_a_session(spark, frame, partitions, self._path, config.options)
         self._spark = spark
         self._snapshot = Snapshot("delta", location, version, size_bytes, items, table_id=table_id)
@@ -65,11 +62,8 @@ class DeltaSource:
         """
         if self._has_own_names:
             return {}
-        try:
-            with pinned_settings(self._spark):
-                files = self._frame.inputFiles()
-        except SPARK_ERRORS as error:
-            raise explain_read_error(error, "Delta") from error
+        with pinned_reads(self._spark, "Delta"):
+            files = self._frame.inputFiles()
         if any(map(is_remote, files)):
             return {}
         return count_nulls([plain_path(file) for file in files], columns, self._snapshot.items)

@@ -19,9 +19,9 @@ from sparkscore.plan import Snapshot
 from sparkscore.record.run_record import RunRecord
 from sparkscore.sources.file_list import FileListSource
 from sparkscore.sources.listing import files_named
-from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.sources.rows import pinned_reads
 from sparkscore.spark.schema import schema_of, to_arrow
-from sparkscore.spark.settings import pinned_settings, read_from
+from sparkscore.spark.settings import read_from
 from sparkscore.worker.quarantine import read_rows
 
 logger = logging.getLogger("sparkscore")
@@ -138,12 +138,9 @@ def _name_of(failed: FailedItems) -> str:
 
 
 def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
-    try:
-        with pinned_settings(spark):
-            table = read_from(spark, failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
-            return table.select("source_file", "row").collect()
-    except SPARK_ERRORS as error:
-        raise explain_read_error(error, "quarantine") from error
+    with pinned_reads(spark, "quarantine"):
+        table = read_from(spark, failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
+        return table.select("source_file", "row").collect()
 
 
 def _left_of(items: Sequence[Row], named: str, left: Counter[str | None] | None) -> list[Row]:

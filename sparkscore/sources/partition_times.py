@@ -13,9 +13,8 @@ from pyspark.sql.types import TimestampType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, names
-from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.sources.rows import pinned_reads
 from sparkscore.spark.schema import column
-from sparkscore.spark.settings import pinned_settings
 
 _ZONE = "spark.sql.session.timeZone"
 
@@ -41,13 +40,10 @@ def refuse_times_of_a_session(
     zone, wanted = str(spark.conf.get(_ZONE)), options.get("timeZone", "UTC")
     if not times or zone == wanted:
         return
-    try:
-        with pinned_settings(spark):
-            here = _instants(frame, times)
-        with pinned_settings(spark, for_writing=True):
-            in_utc = _instants(frame, times)
-    except SPARK_ERRORS as error:
-        raise explain_read_error(error, "Delta") from error
+    with pinned_reads(spark, "Delta"):
+        here = _instants(frame, times)
+    with pinned_reads(spark, "Delta", for_writing=True):
+        in_utc = _instants(frame, times)
     if "timeZone" not in options and here == in_utc:
         return
     raise SourceError(

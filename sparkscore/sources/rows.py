@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.functions import coalesce, col, concat, lit, raise_error
 from pyspark.sql.functions import max as largest
 from pyspark.sql.types import DataType
@@ -15,6 +16,25 @@ from sparkscore.minibatch import BLOCK_COLUMNS, HIDDEN_COLUMNS, SOURCE_FILE_COLU
 from sparkscore.spark.errors import REFUSED_VALUE, SPARK_ERRORS, explain_read_error
 from sparkscore.spark.schema import column
 from sparkscore.spark.settings import pinned_settings
+
+
+@contextmanager
+def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
+    """Pin the settings that change what Spark reads, and explain Spark's errors.
+
+    Args:
+        spark: the session.
+        what: the format of the input, or its name, for the error.
+        for_writing: whether the settings for writing are pinned as well.
+
+    Raises:
+        SourceError: Spark could not read the input.
+    """
+    try:
+        with pinned_settings(spark, for_writing=for_writing):
+            yield
+    except SPARK_ERRORS as error:
+        raise explain_read_error(error, what) from error
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
@@ -62,10 +82,7 @@ def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str,
     Raises:
         SourceError: Spark could not read them.
     """
-    try:
-        with pinned_settings(frame.sparkSession):
-            found = frame.agg(*(largest(column(name).isNull()) for name in columns)).first()
-    except SPARK_ERRORS as error:
-        raise explain_read_error(error, what) from error
+    with pinned_reads(frame.sparkSession, what):
+        found = frame.agg(*(largest(column(name).isNull()) for name in columns)).first()
     # Of no rows there is no largest.
     return {name: bool(found and found[place]) for place, name in enumerate(columns)}

@@ -1,9 +1,13 @@
-"""The source whose items are the rows of Parquet or JSON files that Spark reads (driver)."""
+"""List the files of a CSV, JSON or Parquet input, and read their rows with Spark (driver).
+
+The three sources share this module. What is particular to a format is in ``csv_source``, ``json_source`` and
+``parquet_source``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -22,207 +26,191 @@ from sparkscore.sources.agreement import (
     refuse_delta_table,
     refuse_patterns_in_names,
 )
-from sparkscore.sources.column_order import doubt_of_parquet, order_of_json
-from sparkscore.sources.declaration import declared_fields
 from sparkscore.sources.folder_keys import as_texts, check_key_values, with_key_values
-from sparkscore.sources.footers import count_nulls
-from sparkscore.sources.json_files import JsonFiles, json_options, read_json
-from sparkscore.sources.json_integers import read_integers
-from sparkscore.sources.listing import EMPTY, HIDDEN, is_hidden, list_files
-from sparkscore.sources.parquet_files import (
-    Footer,
-    ParquetPlan,
-    names_of,
-    plan_parquet,
-    read_footers,
-    refuse_cut_times,
-)
-from sparkscore.sources.parquet_rows import read_plan
-from sparkscore.sources.rows import select_columns, with_source_file
-from sparkscore.sources.samples import check_files_unchanged, with_samples
-from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.sources.listing import EMPTY, HIDDEN, Listing, is_hidden, list_files
+from sparkscore.sources.rows import select_columns
+from sparkscore.sources.samples import with_samples
 from sparkscore.spark.jvm_names import refuse_unreadable_names
-from sparkscore.spark.settings import pinned_settings, read_from
+from sparkscore.spark.settings import read_from
 from sparkscore.survey.declared_texts import UTC
 
-# FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
-# Of Parquet files Spark shall read all columns of all files.
-_DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
-    "parquet": {"mergeSchema": "true"},
-    "json": {"mode": "FAILFAST"},
-}
+#: Returns the given columns in the order that the files have them, and why that order is in doubt (or an empty text).
+FindOrder = Callable[[list[str]], tuple[list[str], str]]
 
 
-class SparkFilesSource:
-    """Rows of files. The file list is made here and handed to Spark, so files that come later do not get in."""
+@dataclass(frozen=True)
+class SparkFiles:
+    """The files of an input, with what Spark needs to read them.
 
-    def __init__(self, spark: SparkSession, config: Input) -> None:
-        self._spark = spark
-        self._format = str(config.format)
-        self._options = _DEFAULT_OPTIONS.get(self._format, {}) | config.options
-        if self._format == "json":
-            self._options = json_options(self._options)
-        self._zone = {key.lower(): value for key, value in config.options.items()}.get("timezone", UTC)
-        listing = list_files(config.location)
-        readable, skipped = _readable(listing.files, listing.skipped)
-        refuse_unreadable_names(spark, (file.path for file in readable))
-        readable = with_samples(readable)
-        self._files = readable
-        self._order_doubt = ""
-        self._json: JsonFiles | None = None
-        self._footers: list[Footer | None] = []
-        self._plan: ParquetPlan | None = None
-        self._without_null: frozenset[str] = frozenset()
-        self._frame = self._read(spark, config, listing.folder) if readable else None
-        self._snapshot = Snapshot(
-            format=self._format,
-            location=config.location[0] if len(config.location) == 1 else list(config.location),
-            version=digest_of_files(readable),
-            size_bytes=sum(file.size_bytes for file in readable),
-            items=self._count(),
-            files=readable,
-            skipped=skipped,
-            order_doubt=self._order_doubt,
-        )
+    Attributes:
+        spark: the session.
+        file_format: Spark's name of the format.
+        options: options for Spark's reader.
+        files: the files.
+        keys: the keys of the partition folders ``key=value`` that contain the files. Each key is a column.
+        folder: the folder that contains the partition folders, or None if there are none.
+    """
+
+    spark: SparkSession
+    file_format: str
+    options: Mapping[str, str]
+    files: tuple[InputFile, ...]
+    keys: tuple[str, ...]
+    folder: Path | None
 
     @property
-    def snapshot(self) -> Snapshot:
-        """What was pinned."""
-        return self._snapshot
+    def zone(self) -> str:
+        """The time zone of times that are written without one."""
+        return {key.lower(): value for key, value in self.options.items()}.get("timezone", UTC)
 
-    def frame(self) -> DataFrame | None:
-        """Give the rows, each with its file."""
-        return self._frame
+    def infer_schema(self) -> StructType:
+        """Return the schema that Spark infers from the files, without the keys of their folders."""
+        if self.options.get("multiLine") == "true":
+            refuse_patterns_in_names(self.files)
+        return read_from(self.spark, self.file_format, self.options).load(_paths(self.files)).schema
 
-    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count as far as JSON records and the footers of Parquet files tell; declared NOT NULL, columns have none."""
-        declared = dict.fromkeys(self._without_null & set(columns), 0)
-        others = set(columns) - self._without_null
-        if self._json is not None:
-            return declared | (self._json.count_nulls(others) if self._json.are_all_read else {})
-        if self._format != "parquet":
-            return declared
-        return declared | count_nulls([file.path for file in self._files], others)
+    def load(self, schema: StructType, files: Sequence[InputFile] | None = None) -> DataFrame:
+        """Read the files, or only the given ones, with a schema.
 
-    def check_contents(self) -> None:
-        """Look for what Spark would cut off in Parquet's old times."""
-        if self._format == "parquet" and self._frame is not None:
-            refuse_cut_times(self._spark, self._files, self._footers, self._frame.columns)
-
-    def check_unchanged(self) -> None:
-        """Compare the files with the listing."""
-        check_files_unchanged(self._files)
-
-    def _read(self, spark: SparkSession, config: Input, folder: Path | None) -> DataFrame:
-        refuse_delta_table(self._files)
-        keys = partition_keys(self._files, folder)
-        try:
-            with pinned_settings(spark):
-                schema = self._schema(spark, config, keys)
-                if folder is not None and config.schema_ddl:
-                    check_key_values(self._files, folder, schema, keys, self._zone)
-                frame = self._rows(spark, schema, keys, folder if keys else None)
-                check_column_names(schema.names, self._format)
-                # Spark moves the keys of folders behind all others, whatever the schema says.
-                present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
-                wanted = config.columns or self._order(present, config, keys)
-                return select_columns(frame, wanted, self._format)
-        except SPARK_ERRORS as error:
-            raise explain_read_error(error, self._format) from error
-
-    def _order(self, present: list[str], config: Input, keys: tuple[str, ...]) -> tuple[str, ...] | None:
-        """Give the columns in the order that the user or the files give them, and note where there is none.
-
-        None where Spark has them in that order.
+        The frame also has Spark's column ``_metadata``, from which `with_source_file` takes the file of each row.
         """
-        order = of_files = [name for name in present if name not in keys]
-        if config.schema_ddl:
-            declared = [field.name for field in declared_fields(config.schema_ddl)]
-            order = [name for name in declared if name in present]
-        elif self._format == "json":
-            order, self._order_doubt = order_of_json(self._files, self._options, of_files)
-        elif self._format == "parquet":
-            self._order_doubt = doubt_of_parquet(self._files, names_of(self._footers))
-        if behind := [name for name in present if name not in order]:
-            told = f"{names(behind)} is the key of folders, which has no place among the columns of the files"
-            self._order_doubt = self._order_doubt or told
-        return None if [*order, *behind] == present else (*order, *behind)
+        options = {**self.options, "inferSchema": "false"}
+        if self.folder is not None:
+            options["basePath"] = str(self.folder)
+        return read_from(self.spark, self.file_format, options).schema(schema).load(_paths(files or self.files))
 
-    def _schema(self, spark: SparkSession, config: Input, keys: tuple[str, ...]) -> StructType:
-        """Decide the columns: as declared, or as the files have them, and the folders' keys, which are texts.
-
-        The rows are then read with that schema, so that nothing is guessed a second time: Spark Connect would guess
-        again at each action, and takes '01', '1' and '1.0' in folders' names for one number.
-        """
-        declared = config.schema_ddl
-        told = StructType(declared_fields(declared) if declared else [])
-        self._without_null = frozenset(field.name for field in told if not field.nullable)
-        of_files = self._schema_of_files(spark, told if declared else None, config.columns)
-        check_against_files(keys, told.names if declared else None, of_files.names, self._format)
-        if not declared:
-            told = of_files
-        folders = [StructField(key, StringType()) for key in keys if key not in told.names]
-        return StructType([*told.fields, *folders])
-
-    def _rows(
-        self, spark: SparkSession, schema: StructType, keys: tuple[str, ...], partitioned: Path | None
+    def read_rows(
+        self, declared: StructType | None, of_files: StructType, read: Callable[[StructType], DataFrame]
     ) -> DataFrame:
-        texts = as_texts(schema, keys)
-        if self._plan is None:
-            respelled = frozenset() if self._json is None else self._json.respelled
-            frame = read_integers(lambda read: with_source_file(self._load(spark, read, partitioned)), texts, respelled)
+        """Read the rows, each with its file and with the keys of its folders.
+
+        Args:
+            declared: the columns that 'input.schema' declares, or None if it declares none.
+            of_files: the columns of the files. Their types are used if none are declared.
+            read: reads the rows with a schema in which the keys are strings.
+
+        Raises:
+            SourceSchemaError: the declared columns, the columns of the files and the keys do not fit together.
+        """
+        schema = self._with_keys(declared, of_files)
+        if declared is not None and self.folder is not None:
+            check_key_values(self.files, self.folder, schema, self.keys, self.zone)
+        frame = with_key_values(read(as_texts(schema, self.keys)), schema, self.keys, self.zone)
+        check_column_names(schema.names, self.file_format)
+        return frame
+
+    def select_in_order(
+        self, frame: DataFrame, wanted: tuple[str, ...] | None, declared: StructType | None, find_order: FindOrder
+    ) -> tuple[DataFrame, str]:
+        """Select the columns of an input in the order that the deployment or the files give them.
+
+        Args:
+            frame: the rows.
+            wanted: 'input.columns', or None for all columns.
+            declared: the columns that 'input.schema' declares, or None if it declares none.
+            find_order: finds the order of columns that are not declared.
+
+        Returns:
+            the rows, and why the order of their columns is in doubt (an empty text if it is certain).
+        """
+        if wanted:
+            return select_columns(frame, wanted, self.file_format), ""
+        # Spark moves the keys of folders behind all other columns, whatever the schema says.
+        present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
+        if declared is None:
+            order, doubt = find_order([name for name in present if name not in self.keys])
         else:
-            load = partial(self._load, spark, partitioned=partitioned)
-            frame = read_plan(self._plan, texts, keys, lambda stored, files: load(stored, files=files))
-        return with_key_values(frame, schema, keys, self._zone)
+            order, doubt = [name for name in declared.names if name in present], ""
+        last = [name for name in present if name not in order]
+        in_order = None if [*order, *last] == present else (*order, *last)
+        return select_columns(frame, in_order, self.file_format), doubt or doubt_of_keys(last)
 
-    def _schema_of_files(
-        self, spark: SparkSession, declared: StructType | None, wanted: tuple[str, ...] | None
-    ) -> StructType:
-        if self._format == "json":
-            self._json = read_json(spark, self._files, self._options, declared, wanted)
-            if self._json.schema is not None:
-                return self._json.schema
-        if self._format == "parquet":
-            self._footers = read_footers(self._files)
-            self._plan = plan_parquet(self._files, self._footers, declared, wanted)
-            if self._plan is not None:
-                return self._plan.schema
-        return self._load(spark, None, None).schema
+    def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
+        """Return the schema of the input: the columns of the files, then the keys, which are strings if undeclared.
 
-    def _load(
-        self,
-        spark: SparkSession,
-        schema: StructType | None,
-        partitioned: Path | None,
-        files: Sequence[InputFile] | None = None,
-    ) -> DataFrame:
-        if schema is None and self._options.get("multiLine") == "true":
-            refuse_patterns_in_names(self._files)
-        places = {} if partitioned is None else {"basePath": str(partitioned)}
-        guess = {} if schema is None else {"inferSchema": "false"}
-        reader = read_from(spark, self._format, self._options | guess | places)
-        if schema is not None:
-            reader = reader.schema(schema)
-        return reader.load([spark_path(file.path) for file in files or self._files])
-
-    def _count(self) -> int | None:
-        """Count the rows where that is known without another pass."""
-        if self._frame is None:
-            return 0
-        if self._json is not None and self._json.are_all_read:
-            return self._json.rows
-        if self._format != "parquet":
-            return None
-        try:
-            with pinned_settings(self._spark):
-                return self._frame.count()
-        except SPARK_ERRORS as error:
-            raise explain_read_error(error, self._format) from error
+        The rows are read with this schema, so that Spark infers nothing a second time. Spark Connect would infer the
+        types again in each action, and it takes '01', '1' and '1.0' in the names of folders for the same number.
+        """
+        check_against_files(self.keys, None if declared is None else declared.names, of_files.names, self.file_format)
+        columns = of_files if declared is None else declared
+        keys = [StructField(key, StringType()) for key in self.keys if key not in columns.names]
+        return StructType([*columns.fields, *keys])
 
 
-def _readable(files: tuple[InputFile, ...], skipped: dict[str, int]) -> tuple[tuple[InputFile, ...], dict[str, int]]:
-    """Set aside what Spark would pass over without warning, and refuse what it cannot open."""
+def doubt_of_keys(keys: Sequence[str]) -> str:
+    """Return why the position of undeclared key columns is in doubt, or an empty text if there are none."""
+    return f"{names(keys)} is the key of folders, which has no place among the columns of the files" if keys else ""
+
+
+def open_files(spark: SparkSession, listing: Listing, file_format: str, options: Mapping[str, str]) -> SparkFiles:
+    """Return listed files, ready to be read by Spark.
+
+    Args:
+        spark: the session.
+        listing: the files, as `list_readable_files` returns them.
+        file_format: Spark's name of the format.
+        options: options for Spark's reader.
+
+    Raises:
+        SourceError: the files belong to a Delta table.
+        SourceSchemaError: the folders of the files have different keys.
+    """
+    refuse_delta_table(listing.files)
+    keys = partition_keys(listing.files, listing.folder)
+    return SparkFiles(spark, file_format, options, listing.files, keys, listing.folder if keys else None)
+
+
+def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listing:
+    """List the files of an input that Spark's readers can open and do not skip.
+
+    The list is made once and then handed to Spark, so a file that is added later is not read.
+
+    Raises:
+        SourceNotFoundError: a location names nothing.
+        SourceError: Spark cannot open a file because of its name.
+    """
+    listing = list_files(locations)
+    files, skipped = _without_skipped(listing.files, listing.skipped)
+    refuse_unreadable_names(spark, (file.path for file in files))
+    return Listing(with_samples(files), skipped, listing.folder)
+
+
+def snapshot_of_files(
+    config: Input, listing: Listing, file_format: str, *, items: int | None, order_doubt: str
+) -> Snapshot:
+    """Return the snapshot of an input of files whose items are rows.
+
+    Args:
+        config: the deployment's input.
+        listing: the files.
+        file_format: the format of the files.
+        items: how many rows there are, or None if that is not known yet.
+        order_doubt: why the order of the columns is in doubt, or an empty text.
+    """
+    return Snapshot(
+        format=file_format,
+        location=config.location[0] if len(config.location) == 1 else list(config.location),
+        version=digest_of_files(listing.files),
+        size_bytes=sum(file.size_bytes for file in listing.files),
+        items=items,
+        files=listing.files,
+        skipped=listing.skipped,
+        order_doubt=order_doubt,
+    )
+
+
+def _paths(files: Sequence[InputFile]) -> list[str]:
+    return [spark_path(file.path) for file in files]
+
+
+def _without_skipped(
+    files: tuple[InputFile, ...], skipped: dict[str, int]
+) -> tuple[tuple[InputFile, ...], dict[str, int]]:
+    """Leave out the files that Spark skips without a warning, and refuse those that it cannot open.
+
+    Returns:
+        the other files, and how many were left out, by reason.
+    """
     hidden = {file.path for file in files if is_hidden(Path(file.path).name)}
     empty = {file.path for file in files if not file.size_bytes} - hidden
     left = tuple(file for file in files if file.path not in hidden | empty)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
@@ -18,20 +17,19 @@ from pyspark.sql.types import DataType, StringType, StructField, StructType
 from sparkscore.config import Input
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, SourceNotFoundError, SourceSchemaError, names
-from sparkscore.location import spark_path
 from sparkscore.minibatch import HIDDEN_COLUMNS
+from sparkscore.plan import Snapshot
 from sparkscore.signature.naming import to_ddl
-from sparkscore.sources.agreement import check_against_files, check_column_names, partition_keys, refuse_delta_table
+from sparkscore.sources.agreement import check_against_files, check_column_names
 from sparkscore.sources.csv_columns import CsvColumn, find_columns
 from sparkscore.sources.csv_format import CsvFormat, csv_format
 from sparkscore.sources.csv_survey import check_files, other_separator, refuse_uneven_row, survey_columns
 from sparkscore.sources.csv_values import value_of
-from sparkscore.sources.declaration import declared_fields
-from sparkscore.sources.rows import select_columns, with_source_file
-from sparkscore.sources.spark_files import SparkFilesSource
-from sparkscore.spark.errors import SPARK_ERRORS, explain_read_error
+from sparkscore.sources.declaration import declared_schema, not_null_columns
+from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
+from sparkscore.sources.samples import check_files_unchanged
+from sparkscore.sources.spark_files import doubt_of_keys, list_readable_files, open_files, snapshot_of_files
 from sparkscore.spark.schema import column, schema_of, to_arrow
-from sparkscore.spark.settings import pinned_settings, read_from
 from sparkscore.survey.csv_header import first_record
 from sparkscore.survey.csv_values import ColumnSurvey
 from sparkscore.survey.text_types import type_of
@@ -54,34 +52,37 @@ class _Layout:
         csv: how the files are written.
         columns: the columns of the files, then the keys of their folders.
         declared: the declared columns; None where nothing is declared.
-        base: the folder below which folders have keys.
     """
 
     csv: CsvFormat
     columns: list[CsvColumn]
-    declared: list[StructField] | None
-    base: Path | None
+    declared: StructType | None
 
 
-class CsvSource(SparkFilesSource):
-    """Rows of CSV files."""
+class CsvSource:
+    """The rows of CSV files."""
 
-    def _read(self, spark: SparkSession, config: Input, folder: Path | None) -> DataFrame:
-        refuse_delta_table(self._files)
+    def __init__(self, spark: SparkSession, config: Input) -> None:
+        listing = list_readable_files(spark, config.location)
+        self._files = open_files(spark, listing, "csv", config.options)
+        self._not_null: frozenset[str] = frozenset()
         self._surveyed: list[ColumnSurvey] | None = None
-        try:
-            with pinned_settings(spark):
-                self._layout = self._find_layout(config, folder)
-                fields = self._fields()
-                check_column_names([name for name, _, _ in fields], self._format)
-                self._doubt_order(config)
-                return select_columns(self._values(fields), config.columns, self._format)
-        except SPARK_ERRORS as error:
-            raise explain_read_error(error, self._format) from error
+        self._frame, order_doubt = self._read(config) if listing.files else (None, "")
+        items = None if listing.files else 0
+        self._snapshot = snapshot_of_files(config, listing, "csv", items=items, order_doubt=order_doubt)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The pinned input."""
+        return self._snapshot
+
+    def frame(self) -> DataFrame | None:
+        """Return the rows, each with its file."""
+        return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Give what the survey has counted, once there was one; columns that are declared NOT NULL have none."""
-        counted = dict.fromkeys(self._without_null, 0)
+        counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
             counted[each.name] = found.nulls
         return {name: counted[name] for name in columns if name in counted}
@@ -92,29 +93,42 @@ class CsvSource(SparkFilesSource):
             if each.declared is not None:
                 _check_values(each.declared, found)
 
-    def _find_layout(self, config: Input, folder: Path | None) -> _Layout:
+    def check_unchanged(self) -> None:
+        """Compare the files with the listing."""
+        check_files_unchanged(self._files.files)
+
+    def _read(self, config: Input) -> tuple[DataFrame, str]:
+        """Return the rows, and why the order of their columns is in doubt."""
+        with pinned_reads(self._files.spark, "csv"):
+            self._layout = self._find_layout(config)
+            fields = self._fields()
+            check_column_names([name for name, _, _ in fields], "csv")
+            return select_columns(self._values(fields), config.columns, "csv"), self._order_doubt(config)
+
+    def _find_layout(self, config: Input) -> _Layout:
         csv = csv_format(config.options)
-        keys = partition_keys(self._files, folder)
-        declared: list[StructField] | None = None
-        if config.schema_ddl:
-            declared = declared_fields(config.schema_ddl)
-            self._without_null = frozenset(field.name for field in declared if not field.nullable)
-        columns = find_columns(self._header(csv), declared, keys, has_header=csv.has_header)
-        check_against_files(keys, None, [each.name for each in columns if not each.is_key], self._format)
+        keys = self._files.keys
+        declared = declared_schema(config.schema_ddl)
+        self._not_null = not_null_columns(declared)
+        columns = find_columns(
+            self._header(csv), None if declared is None else declared.fields, keys, has_header=csv.has_header
+        )
+        check_against_files(keys, None, [each.name for each in columns if not each.is_key], "csv")
         if len(columns) == 1 and (other := other_separator(columns[0].name)):
             logger.warning(
                 "the CSV files have one column, '%s'; separators may be %r: input.options.sep", columns[0].name, other
             )
-        return _Layout(csv, columns, declared, folder if keys else None)
+        return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
-        found = (first_record(file.path, csv.dialect) for file in self._files)
+        files = self._files.files
+        found = (first_record(file.path, csv.dialect) for file in files)
         header = next((record for record in found if record is not None), None)
         if header is None:
-            check_files(self._spark, self._files, csv)
+            check_files(self._files.spark, files, csv)
             raise SourceNotFoundError(
                 code=ErrorCode.INPUT_EMPTY,
-                what=f"the CSV input has no row in {len(self._files)} files, among them '{self._files[0].path}'",
+                what=f"the CSV input has no row in {len(files)} files, among them '{files[0].path}'",
                 next_step="Check --input and 'input.format'.",
             )
         return header
@@ -122,17 +136,17 @@ class CsvSource(SparkFilesSource):
     def _survey(self) -> list[ColumnSurvey]:
         """Look at the files, once."""
         if self._surveyed is None:
-            layout = self._layout
-            check_files(self._spark, self._files, layout.csv)
+            layout, files = self._layout, self._files.files
+            check_files(self._files.spark, files, layout.csv)
             texts = self._load_texts(are_texts=True)
             place = texts.metadataColumn("_metadata").getField("file_path")
             wanted = texts.select(*(column(each.read_as) for each in layout.columns), place)
             kinds = [self._looked_for(each) for each in layout.columns]
             try:
-                self._surveyed = survey_columns(self._spark, wanted, kinds, layout.csv)
+                self._surveyed = survey_columns(self._files.spark, wanted, kinds, layout.csv)
             except SourceError:
                 width = sum(not each.is_key for each in layout.columns)
-                refuse_uneven_row(self._files, layout.csv.dialect, width, layout.columns[0].name)
+                refuse_uneven_row(files, layout.csv.dialect, width, layout.columns[0].name)
                 raise
         return self._surveyed
 
@@ -189,26 +203,21 @@ class CsvSource(SparkFilesSource):
                 for each in layout.columns
             ]
         )
-        is_net = layout.csv.compares_headers and all(each.is_named for each in layout.columns)
-        options = {**layout.csv.options, "enforceschema": "false" if is_net else "true"}
-        if layout.base is not None:
-            options["basePath"] = str(layout.base)
-        reader = read_from(self._spark, "csv", options).schema(schema)
-        return reader.load([spark_path(file.path) for file in self._files])
+        # With enforceSchema=false Spark compares the headers once more; it needs a name of its own for each column.
+        compares = layout.csv.compares_headers and all(each.is_named for each in layout.columns)
+        options = {**layout.csv.options, "enforceschema": "false" if compares else "true"}
+        return replace(self._files, options=options).load(schema)
 
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
         kind = "" if each.declared is None else each.declared.dataType.simpleString()
         return kind in self._layout.csv.read_by_spark and not each.is_key
 
-    def _doubt_order(self, config: Input) -> None:
-        """Note where the order of the columns is not that of all files."""
+    def _order_doubt(self, config: Input) -> str:
+        """Return why the columns may be in another order in some files, or an empty text if they are not."""
         layout = self._layout
-        if layout.declared is None and not layout.csv.compares_headers and len(self._files) > 1:
-            self._order_doubt = "the option 'enforceSchema' leaves the headers of the files uncompared"
-        behind = [each.name for each in layout.columns if _is_bare_key(each)]
-        if behind and not config.columns:
-            told = f"{names(behind)} is the key of folders, which has no place among the columns of the files"
-            self._order_doubt = self._order_doubt or told
+        if layout.declared is None and not layout.csv.compares_headers and len(self._files.files) > 1:
+            return "the option 'enforceSchema' leaves the headers of the files uncompared"
+        return "" if config.columns else doubt_of_keys([each.name for each in layout.columns if _is_bare_key(each)])
 
 
 def _is_bare_key(each: CsvColumn) -> bool:

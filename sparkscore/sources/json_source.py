@@ -1,0 +1,81 @@
+"""The source whose items are the rows of JSON files (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from sparkscore.config import Input
+from sparkscore.plan import Snapshot
+from sparkscore.sources.column_order import order_of_json
+from sparkscore.sources.declaration import declared_schema, not_null_columns
+from sparkscore.sources.json_files import JsonFiles, json_options, read_json
+from sparkscore.sources.json_integers import read_integers
+from sparkscore.sources.rows import pinned_reads, with_source_file
+from sparkscore.sources.samples import check_files_unchanged
+from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
+
+# Spark's default mode turns what it cannot parse into NULL. A lost value is worse than a run that stops.
+_DEFAULT_OPTIONS: Final = {"mode": "FAILFAST"}
+
+
+class JsonSource:
+    """The rows of JSON files."""
+
+    def __init__(self, spark: SparkSession, config: Input) -> None:
+        options = json_options(_DEFAULT_OPTIONS | config.options)
+        listing = list_readable_files(spark, config.location)
+        self._files = open_files(spark, listing, "json", options)
+        self._survey: JsonFiles | None = None
+        self._not_null: frozenset[str] = frozenset()
+        self._frame, order_doubt = self._read(config) if listing.files else (None, "")
+        self._snapshot = snapshot_of_files(config, listing, "json", items=self._count_rows(), order_doubt=order_doubt)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The pinned input."""
+        return self._snapshot
+
+    def frame(self) -> DataFrame | None:
+        """Return the rows, each with its file."""
+        return self._frame
+
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Return the NULLs that were counted when the types were found; columns declared NOT NULL have none."""
+        counts = dict.fromkeys(self._not_null.intersection(columns), 0)
+        if self._survey is not None and self._survey.are_all_read:
+            counts |= self._survey.count_nulls(set(columns) - self._not_null)
+        return counts
+
+    def check_contents(self) -> None:
+        """Do nothing: the contents were checked when the types were found."""
+
+    def check_unchanged(self) -> None:
+        """Compare the files with the listing."""
+        check_files_unchanged(self._files.files)
+
+    def _read(self, config: Input) -> tuple[DataFrame, str]:
+        """Return the rows, and why the order of their columns is in doubt."""
+        files = self._files
+        with pinned_reads(files.spark, "json"):
+            declared = declared_schema(config.schema_ddl)
+            self._not_null = not_null_columns(declared)
+            survey = self._survey = read_json(files.spark, files.files, files.options, declared, config.columns)
+            of_files = files.infer_schema() if survey.schema is None else survey.schema
+
+            def read(schema: StructType) -> DataFrame:
+                return read_integers(lambda stored: with_source_file(files.load(stored)), schema, survey.respelled)
+
+            frame = files.read_rows(declared, of_files, read)
+            return files.select_in_order(
+                frame, config.columns, declared, lambda columns: order_of_json(files.files, files.options, columns)
+            )
+
+    def _count_rows(self) -> int | None:
+        """Return the number of rows, or None if Spark may drop some of them."""
+        if self._survey is None:
+            return 0
+        return self._survey.rows if self._survey.are_all_read else None

@@ -1,0 +1,93 @@
+"""The source whose items are the rows of Parquet files (driver)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from sparkscore.config import Input
+from sparkscore.plan import Snapshot
+from sparkscore.sources.column_order import doubt_of_parquet
+from sparkscore.sources.declaration import declared_schema, not_null_columns
+from sparkscore.sources.footers import count_nulls
+from sparkscore.sources.parquet_files import names_of, plan_parquet, read_footers, refuse_cut_times
+from sparkscore.sources.parquet_rows import read_plan
+from sparkscore.sources.rows import pinned_reads, with_source_file
+from sparkscore.sources.samples import check_files_unchanged
+from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
+
+# Makes Spark read all columns of all files.
+_DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
+
+
+class ParquetSource:
+    """The rows of Parquet files."""
+
+    def __init__(self, spark: SparkSession, config: Input) -> None:
+        listing = list_readable_files(spark, config.location)
+        self._files = open_files(spark, listing, "parquet", _DEFAULT_OPTIONS | config.options)
+        self._footers = read_footers(listing.files)
+        self._not_null: frozenset[str] = frozenset()
+        self._frame, order_doubt = self._read(config) if listing.files else (None, "")
+        self._snapshot = snapshot_of_files(
+            config, listing, "parquet", items=self._count_rows(), order_doubt=order_doubt
+        )
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The pinned input."""
+        return self._snapshot
+
+    def frame(self) -> DataFrame | None:
+        """Return the rows, each with its file."""
+        return self._frame
+
+    def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
+        """Return the NULLs that the footers of the files count; columns declared NOT NULL have none."""
+        counts = count_nulls([file.path for file in self._files.files], set(columns) - self._not_null)
+        return counts | dict.fromkeys(self._not_null.intersection(columns), 0)
+
+    def check_contents(self) -> None:
+        """Refuse INT96 times with nanoseconds, which Spark truncates to microseconds.
+
+        Raises:
+            SourceError: a column that is read has such a time.
+        """
+        if self._frame is not None:
+            refuse_cut_times(self._files.spark, self._files.files, self._footers, self._frame.columns)
+
+    def check_unchanged(self) -> None:
+        """Compare the files with the listing."""
+        check_files_unchanged(self._files.files)
+
+    def _read(self, config: Input) -> tuple[DataFrame, str]:
+        """Return the rows, and why the order of their columns is in doubt."""
+        files = self._files
+        with pinned_reads(files.spark, "parquet"):
+            declared = declared_schema(config.schema_ddl)
+            self._not_null = not_null_columns(declared)
+            plan = plan_parquet(files.files, self._footers, declared, config.columns)
+
+            def read(schema: StructType) -> DataFrame:
+                if plan is None:
+                    return with_source_file(files.load(schema))
+                return read_plan(plan, schema, files.keys, files.load)
+
+            of_files = files.infer_schema() if plan is None else plan.schema
+            frame = files.read_rows(declared, of_files, read)
+            return files.select_in_order(
+                frame,
+                config.columns,
+                declared,
+                lambda columns: (columns, doubt_of_parquet(files.files, names_of(self._footers))),
+            )
+
+    def _count_rows(self) -> int:
+        """Count the rows with Spark, which reads only the footers for that."""
+        if self._frame is None:
+            return 0
+        with pinned_reads(self._files.spark, "parquet"):
+            return self._frame.count()
