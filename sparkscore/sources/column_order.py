@@ -7,7 +7,7 @@ of any file.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Final
 
 from sparkscore.plan import InputFile
@@ -31,7 +31,7 @@ def order_of_json(
         the columns, and a part of a sentence that is empty where nothing is in doubt.
     """
     encoding = options.get("encoding", options.get("charset"))
-    firsts = _of_each(files, lambda path: _names_of_first_record(path, encoding))
+    firsts = list(read_each(lambda path: _names_of_first_record(path, encoding), [file.path for file in files]))
     present = list(columns)
     if firsts[0] is None:
         return present, f"the first record of '{files[0].path}' cannot be read for their order"
@@ -70,10 +70,6 @@ def _agree(order: Sequence[str], other: Names) -> bool:
     """Tell whether the names that two records share come in the same order."""
     shared = set(order) & set(other)
     return [name for name in order if name in shared] == [name for name in other if name in shared]
-
-
-def _of_each(files: Sequence[InputFile], read: Callable[[str], Names | None]) -> list[Names | None]:
-    return read_each(read, [file.path for file in files])
 
 
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:

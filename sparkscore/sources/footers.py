@@ -1,70 +1,218 @@
-"""What the footers of Parquet files tell without reading a row (driver)."""
+"""Read the footers of Parquet files: the types, the compression and the counted NULLs of their columns (driver).
+
+Each footer is read once. Many files share few schemas, and NULLs are added up by column, so that the memory for them
+does not grow with the number of files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkscore.plan import InputFile
+from sparkscore.sources.parquet_types import FileType, file_type
 from sparkscore.sources.reading import read_each
 
 
-def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
-    """Count the NULLs of columns in files together, as far as the statistics in their footers tell.
+@dataclass(frozen=True)
+class Footer:
+    """The part of a file's footer that decides how the file is read.
 
-    Args:
-        paths: the files.
-        columns: names of columns that are no part of another one.
-        rows: rows that are read of the files, where some of them may be deleted; None where all are read.
-
-    Returns:
-        the count by column. A column is left out where a file does not have it, or has no statistics of it, and no
-        NULL is known all the same; or where its NULLs may be among the rows that are deleted.
+    Attributes:
+        columns: the types of the columns, in their order.
+        codecs: the compression codecs of the values.
+        old_times: the columns with INT96 times that may have nanoseconds, which Spark truncates to microseconds.
+        is_empty: whether the file has no rows, so that its types do not matter.
     """
-    # Between names of columns and paths of their parts, a dot cannot be told from a dot.
-    plain = frozenset(name for name in columns if "." not in name)
-    if not plain or not paths:
-        return {}
-    files = read_each(lambda path: _read(path, plain), paths)
-    are_all_read = rows is None or rows == sum(file.rows for file in files)
-    counts = {name: [file.nulls.get(name) if file.rows else 0 for file in files] for name in plain}
-    totals = {name: (sum(found or 0 for found in each), None not in each) for name, each in counts.items()}
-    return {
-        name: total
-        for name, (total, is_exact) in totals.items()
-        if (total and are_all_read) or (not total and is_exact)
-    }
+
+    columns: Mapping[str, FileType]
+    codecs: frozenset[str]
+    old_times: frozenset[str] = frozenset()
+    is_empty: bool = False
+
+
+@dataclass
+class NullCounts:
+    """The NULLs in the columns of files, added up from the statistics in their footers.
+
+    Attributes:
+        rows: the rows of the files.
+        files: the number of files that have rows or cannot be read.
+        nulls: the number of NULLs, by column.
+        known: the number of files whose statistics count the NULLs, by column.
+    """
+
+    rows: int = 0
+    files: int = 0
+    nulls: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+
+    def add(self, file: _FileNulls | None) -> None:
+        """Add the counts of a file, or None for a file whose footer cannot be read."""
+        if file is None:
+            self.files += 1
+        elif file.rows:
+            self.files += 1
+            self.rows += file.rows
+            self.nulls.update(file.nulls)
+            self.known.update(file.nulls.keys())
+
+    def of(self, columns: Iterable[str], rows: int | None = None) -> dict[str, int]:
+        """Return the number of NULLs of each column for which it is known.
+
+        Args:
+            columns: names of columns that are not a part of another column.
+            rows: the number of rows that are read, if some rows of the files may be deleted; None if all are read.
+
+        Returns:
+            the count by column. A column is left out if a file lacks it or has no statistics of it, unless another
+            file has a NULL. It is also left out if its NULLs may be in deleted rows.
+        """
+        are_all_read = rows is None or rows == self.rows
+        # The path of a part of a column, as in 'a.b', looks like the name of a column with a dot.
+        totals = {name: self.nulls[name] for name in columns if "." not in name}
+        return {
+            name: total
+            for name, total in totals.items()
+            if (total and are_all_read) or (not total and self.known[name] == self.files)
+        }
 
 
 @dataclass(frozen=True)
-class _Footer:
-    """What a file's footer tells.
+class Footers:
+    """The footers of an input's files.
 
     Attributes:
-        rows: its rows.
-        nulls: NULLs by column, where each row group tells their number.
+        of_files: the footer of each file, in the order of the files; None for a footer that cannot be read. Spark's
+            own error about such a file says more.
+        nulls: the NULLs of all files together.
     """
 
+    of_files: list[Footer | None]
+    nulls: NullCounts
+
+
+def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = None) -> Footers:
+    """Read the footers of files.
+
+    Args:
+        files: the files.
+        columns: the columns whose NULLs are counted; None for all columns.
+    """
+    by_layout: dict[_Layout, Footer] = {}
+    of_files: list[Footer | None] = []
+    counts = NullCounts()
+    for layout, nulls in read_each(lambda path: _read(path, columns), [file.path for file in files]):
+        if layout is not None and layout not in by_layout:
+            by_layout[layout] = _footer_of(layout)
+        of_files.append(None if layout is None else by_layout[layout])
+        counts.add(nulls)
+    return Footers(of_files, counts)
+
+
+def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
+    """Read the footers of files only to count the NULLs of columns.
+
+    Args:
+        paths: the files.
+        columns: names of columns that are not a part of another column.
+        rows: the number of rows that are read, if some rows of the files may be deleted; None if all are read.
+
+    Returns:
+        the count by column, without the columns for which it is not known; see `NullCounts.of`.
+    """
+    if not columns or not paths:
+        return {}
+    counts = NullCounts()
+    for metadata in read_each(_read_metadata, paths):
+        counts.add(None if metadata is None else _nulls_of_file(metadata, columns))
+    return counts.of(columns, rows)
+
+
+def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
+    """Return the column names of each file, or None for a file whose footer cannot be read."""
+    return [None if footer is None else tuple(footer.columns) for footer in footers]
+
+
+@dataclass(frozen=True)
+class _FileNulls:
+    """The rows of one file, and the NULLs in each column whose NULLs all of its row groups count."""
+
     rows: int
-    nulls: dict[str, int]
+    nulls: Mapping[str, int]
 
 
-def _read(path: str, columns: Collection[str]) -> _Footer:
+@dataclass(frozen=True)
+class _Layout:
+    """What makes one footer differ from another, in a form that can be a key of a dictionary."""
+
+    schema: bytes
+    old_times: frozenset[str]
+    codecs: frozenset[str]
+    is_by_spark: bool
+    is_empty: bool
+
+
+def _read(path: str, columns: Collection[str] | None) -> tuple[_Layout | None, _FileNulls | None]:
+    metadata = _read_metadata(path)
+    if metadata is None:
+        return None, None
+    return _layout_of(metadata), _nulls_of_file(metadata, columns)
+
+
+def _read_metadata(path: str) -> pq.FileMetaData | None:
     try:
-        footer = pq.read_metadata(path)
-    except (OSError, pa.ArrowException):  # Spark says what is wrong with it
-        return _Footer(-1, {})
-    places = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
-    found = {name: _nulls_in(footer, places[name]) for name in columns if name in places}
-    return _Footer(footer.num_rows, {name: nulls for name, nulls in found.items() if nulls is not None})
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return None
 
 
-def _nulls_in(footer: pq.FileMetaData, index: int) -> int | None:
+def _layout_of(metadata: pq.FileMetaData) -> _Layout | None:
+    """Return what decides how a file is read, or None if Arrow does not understand its schema."""
+    try:
+        schema = metadata.schema.to_arrow_schema()
+    except pa.ArrowException:
+        return None
+    groups = [metadata.row_group(group) for group in range(min(1, metadata.num_row_groups))]
+    codecs = frozenset(group.column(index).compression for group in groups for index in range(group.num_columns))
+    old = frozenset[str]()
+    if "int96" in str(metadata.schema):
+        leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+        paths = [f"{leaf.path}." for leaf in leaves if leaf.physical_type == "INT96"]
+        old = frozenset(name for name in schema.names if any(path.startswith(f"{name}.") for path in paths))
+    is_by_spark = any(key.startswith(b"org.apache.spark") for key in metadata.metadata or ())
+    known = schema.remove_metadata().serialize().to_pybytes()
+    return _Layout(known, old, codecs, is_by_spark=is_by_spark, is_empty=not metadata.num_rows)
+
+
+def _footer_of(layout: _Layout) -> Footer:
+    schema = pa.ipc.read_schema(pa.py_buffer(layout.schema))
+    columns = {each.name: file_type(each, is_int96=each.name in layout.old_times) for each in schema}
+    # Spark writes microseconds only, also into INT96.
+    old_times = frozenset[str]() if layout.is_by_spark else layout.old_times
+    return Footer(columns, layout.codecs, old_times, layout.is_empty)
+
+
+def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -> _FileNulls:
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    nulls = {}
+    for index in range(metadata.num_columns):
+        path = metadata.schema.column(index).path
+        count = _nulls_in(groups, index) if "." not in path and (columns is None or path in columns) else None
+        if count is not None:
+            nulls[path] = count
+    return _FileNulls(metadata.num_rows, nulls)
+
+
+def _nulls_in(groups: Iterable[pq.RowGroupMetaData], index: int) -> int | None:
+    """Return the NULLs in a column of a file, or None if a row group does not count them."""
     total = 0
-    for group in range(footer.num_row_groups):
-        statistics = footer.row_group(group).column(index).statistics
+    for group in groups:
+        statistics = group.column(index).statistics
         if statistics is None or not statistics.has_null_count:
             return None
         total += statistics.null_count

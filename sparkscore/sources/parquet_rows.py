@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.plan import InputFile
-from sparkscore.sources.parquet_files import Group, ParquetPlan
+from sparkscore.sources.parquet_plan import Group, ParquetPlan
 from sparkscore.sources.parquet_types import FileType, has_null_inside, in_order_of, is_same
 from sparkscore.sources.rows import refuse_value, with_source_file
 from sparkscore.spark.schema import column

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from sparkscore.config import Input
-from sparkscore.plan import Snapshot
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import SourceError
+from sparkscore.plan import InputFile, Snapshot
 from sparkscore.sources.column_order import doubt_of_parquet
 from sparkscore.sources.declaration import declared_schema, not_null_columns
-from sparkscore.sources.footers import count_nulls
-from sparkscore.sources.parquet_files import names_of, plan_parquet, read_footers, refuse_cut_times
+from sparkscore.sources.footers import Footer, names_of, read_footers
+from sparkscore.sources.parquet_plan import plan_parquet
 from sparkscore.sources.parquet_rows import read_plan
 from sparkscore.sources.rows import pinned_reads, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files
+from sparkscore.spark.map_in_arrow import map_on_workers
+from sparkscore.survey.int96_times import find_nanoseconds
 
 # Makes Spark read all columns of all files.
 _DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
@@ -29,7 +34,7 @@ class ParquetSource:
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
         self._files = open_files(spark, listing, "parquet", _DEFAULT_OPTIONS | config.options)
-        self._footers = read_footers(listing.files)
+        self._footers = read_footers(listing.files, config.columns)
         self._not_null: frozenset[str] = frozenset()
         self._frame, order_doubt = self._read(config) if listing.files else (None, "")
         self._snapshot = snapshot_of_files(
@@ -47,8 +52,7 @@ class ParquetSource:
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the NULLs that the footers of the files count; columns declared NOT NULL have none."""
-        counts = count_nulls([file.path for file in self._files.files], set(columns) - self._not_null)
-        return counts | dict.fromkeys(self._not_null.intersection(columns), 0)
+        return self._footers.nulls.of(columns) | dict.fromkeys(self._not_null.intersection(columns), 0)
 
     def check_contents(self) -> None:
         """Refuse INT96 times with nanoseconds, which Spark truncates to microseconds.
@@ -57,7 +61,8 @@ class ParquetSource:
             SourceError: a column that is read has such a time.
         """
         if self._frame is not None:
-            refuse_cut_times(self._files.spark, self._files.files, self._footers, self._frame.columns)
+            files = self._files
+            _refuse_truncated_times(files.spark, files.files, self._footers.of_files, self._frame.columns)
 
     def check_unchanged(self) -> None:
         """Compare the files with the listing."""
@@ -65,11 +70,11 @@ class ParquetSource:
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
         """Return the rows, and why the order of their columns is in doubt."""
-        files = self._files
+        files, footers = self._files, self._footers.of_files
         with pinned_reads(files.spark, "parquet"):
             declared = declared_schema(config.schema_ddl)
             self._not_null = not_null_columns(declared)
-            plan = plan_parquet(files.files, self._footers, declared, config.columns)
+            plan = plan_parquet(files.files, footers, declared, config.columns)
 
             def read(schema: StructType) -> DataFrame:
                 if plan is None:
@@ -82,7 +87,7 @@ class ParquetSource:
                 frame,
                 config.columns,
                 declared,
-                lambda columns: (columns, doubt_of_parquet(files.files, names_of(self._footers))),
+                lambda columns: (columns, doubt_of_parquet(files.files, names_of(footers))),
             )
 
     def _count_rows(self) -> int:
@@ -91,3 +96,29 @@ class ParquetSource:
             return 0
         with pinned_reads(self._files.spark, "parquet"):
             return self._frame.count()
+
+
+def _refuse_truncated_times(
+    spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
+) -> None:
+    """Refuse INT96 times with nanoseconds. The workers read the columns that may have such times.
+
+    Raises:
+        SourceError: with file and column.
+    """
+    suspects = [
+        (file.path, tuple(sorted(footer.old_times.intersection(columns))))
+        for file, footer in zip(files, footers, strict=True)
+        if footer is not None and footer.old_times.intersection(columns)
+    ]
+    for answer in map_on_workers(spark, find_nanoseconds, [(suspect,) for suspect in suspects]):
+        if answer:
+            path, name = json.loads(answer)
+            raise SourceError(
+                code=ErrorCode.INPUT_VALUE,
+                what=f"column '{name}' of the Parquet file '{path}'",
+                got="a time with parts of a microsecond, in the old form INT96",
+                expected="times that Spark holds exactly",
+                next_step="Write the column in microseconds, in pandas by .dt.floor('us'), or leave it out with "
+                "'input.columns'.",
+            )

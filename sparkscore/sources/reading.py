@@ -1,8 +1,8 @@
-"""Read a little of each of many files at once (driver)."""
+"""Read a small part of each of many files, several files at a time (driver)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 _THREADS: Final = 16
 
 
-def read_each(read: Callable[[str], T], paths: Iterable[str]) -> list[T]:
-    """Return what reading gives for each path, in their order."""
+def read_each(read: Callable[[str], T], paths: Iterable[str]) -> Iterator[T]:
+    """Yield the result of reading each path, in the order of the paths; several are read at the same time."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(read, paths))
+        yield from pool.map(read, paths)

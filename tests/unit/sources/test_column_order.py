@@ -11,7 +11,7 @@ import pytest
 
 from sparkscore.plan import InputFile
 from sparkscore.sources.column_order import doubt_of_parquet, order_of_json
-from sparkscore.sources.parquet_files import names_of, read_footers
+from sparkscore.sources.footers import names_of, read_footers
 
 RECORD = '{"z": 1, "nested": {"b": [{"z": 1}], "a": 2}, "a": "{\\"}", "m": null}'
 ORDER = ["z", "nested", "a", "m"]
@@ -84,6 +84,6 @@ def test_parquet_files_share_one_order(second: list[str], *, is_doubted: bool, t
         pq.write_table(pa.table({column: [1] for column in columns}), tmp_path / name)
     files = [InputFile(str(tmp_path / name), 1, 1) for name in ("1.parquet", "2.parquet")]
 
-    found = names_of(read_footers(files))
+    found = names_of(read_footers(files).of_files)
     assert bool(doubt_of_parquet(files, found)) is is_doubted
     assert doubt_of_parquet(files[1:], found[1:]) == ""

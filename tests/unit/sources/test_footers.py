@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sparkscore.sources.footers import count_nulls
+from sparkscore.plan import InputFile
+from sparkscore.sources.footers import count_nulls, read_footers
 
 
 def written(folder: Path, *tables: pa.Table, **options: object) -> list[str]:
@@ -62,3 +63,20 @@ def test_a_file_that_cannot_be_read_leaves_everything_unknown(tmp_path: Path) ->
 
     assert count_nulls([*paths, str(tmp_path / "broken.parquet")], ["a"]) == {}
     assert count_nulls([], ["a"]) == {}
+
+
+def test_nulls_are_counted_while_the_footers_are_read_for_the_types(tmp_path: Path) -> None:
+    paths = written(
+        tmp_path,
+        pa.table({"a": [1, None, 3], "b": [1, 2, 3], "s": [{"x": None}, None, None]}),
+        pa.table({"a": [None, 2], "b": pa.array([1, 2], pa.int64()), "s": [{"x": 1}, None]}),
+    )
+
+    footers = read_footers([InputFile(path, 1, 1) for path in paths])
+    some = read_footers([InputFile(path, 1, 1) for path in paths], ["b"])
+    for path in paths:
+        Path(path).unlink()
+
+    assert [list(footer.columns) for footer in footers.of_files if footer] == [["a", "b", "s"]] * 2
+    assert footers.nulls.of(["a", "b", "s", "s.x", "z"]) == {"a": 2, "b": 0}
+    assert some.nulls.of(["a", "b"]) == {"b": 0}

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.plan import InputFile
-from sparkscore.sources.parquet_files import plan_parquet, read_footers
+from sparkscore.sources.footers import read_footers
+from sparkscore.sources.parquet_plan import plan_parquet
 from sparkscore.survey.int96_times import find_nanoseconds
 
 
@@ -25,7 +26,7 @@ def test_parts_of_a_microsecond_are_found(number: int, tmp_path: Path, *, is_nes
 
     assert found == (json.dumps([str(path), "at"]) if is_found else "")
     files = [InputFile(str(path), 1, 1)]
-    footers = read_footers(files)
+    footers = read_footers(files).of_files
     assert [footer.old_times for footer in footers if footer] == [{"at"}]
     assert plan_parquet(files, footers, None, None) is None
 

@@ -13,7 +13,8 @@ import pytest
 
 from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
-from sparkscore.sources.parquet_files import ParquetPlan, plan_parquet, read_footers
+from sparkscore.sources.footers import read_footers
+from sparkscore.sources.parquet_plan import ParquetPlan, plan_parquet
 from sparkscore.sources.parquet_types import in_order_of
 from sparkscore.spark.schema import columns_of, schema_of
 
@@ -30,7 +31,7 @@ def plan(tmp_path: Path) -> Plan:
             pq.write_table(table, path, **options)
             files.append(InputFile(str(path), path.stat().st_size, 1))
         told = schema_of(dict(each.split(" ", 1) for each in declared.split("; "))) if declared else None
-        return plan_parquet(files, read_footers(files), told, wanted)
+        return plan_parquet(files, read_footers(files).of_files, told, wanted)
 
     return plan_tables
 
@@ -238,4 +239,4 @@ def test_a_footer_that_cannot_be_read_is_left_to_spark(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing PAR1")
     files = [InputFile(str(tmp_path / "a.parquet"), 17, 1)]
 
-    assert plan_parquet(files, read_footers(files), None, None) is None
+    assert plan_parquet(files, read_footers(files).of_files, None, None) is None

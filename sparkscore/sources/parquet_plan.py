@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
 from pyspark.sql.types import (
     DataType,
     DecimalType,
@@ -20,12 +16,12 @@ from pyspark.sql.types import (
 )
 
 from sparkscore.error_codes import ErrorCode
-from sparkscore.errors import SourceError, SourceSchemaError
+from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
+from sparkscore.sources.footers import Footer
 from sparkscore.sources.parquet_types import (
     FileType,
     common_type,
-    file_type,
     filled,
     has_null_inside,
     in_order_of,
@@ -34,30 +30,10 @@ from sparkscore.sources.parquet_types import (
     is_shape_of,
     merged,
 )
-from sparkscore.sources.reading import read_each
 from sparkscore.sources.schema_line import schema_line
-from sparkscore.spark.map_in_arrow import map_on_workers
-from sparkscore.survey.int96_times import find_nanoseconds
 
 # Source: Spark comes with no codec of these names.
 _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
-
-
-@dataclass(frozen=True)
-class Footer:
-    """What the footer of a file says.
-
-    Attributes:
-        columns: the types of the columns, in their order.
-        codecs: how their values are packed.
-        old_times: columns of times in a form with nanoseconds, of which Spark cuts off the last three digits.
-        is_empty: whether the file has no rows, so that its types say nothing.
-    """
-
-    columns: Mapping[str, FileType]
-    codecs: frozenset[str]
-    old_times: frozenset[str] = frozenset()
-    is_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,84 +60,6 @@ class ParquetPlan:
 
     schema: StructType
     groups: tuple[Group, ...]
-
-
-def read_footers(files: Sequence[InputFile]) -> list[Footer | None]:
-    """Read the footers of files; None for a file whose footer cannot be read, which Spark tells better."""
-    kept: dict[_Raw, Footer] = {}
-    return [_kept(raw, kept) for raw in read_each(_read, [file.path for file in files])]
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """What tells one footer from another; many files have few different ones."""
-
-    schema: bytes
-    old_times: frozenset[str]
-    codecs: frozenset[str]
-    is_by_spark: bool
-    is_empty: bool
-
-
-def _read(path: str) -> _Raw | None:
-    try:
-        metadata = pq.read_metadata(path)
-        schema = metadata.schema.to_arrow_schema()
-    except (OSError, pa.ArrowException):
-        return None
-    groups = [metadata.row_group(group) for group in range(min(1, metadata.num_row_groups))]
-    codecs = frozenset(group.column(index).compression for group in groups for index in range(group.num_columns))
-    old = frozenset[str]()
-    if "int96" in str(metadata.schema):
-        leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
-        paths = [f"{leaf.path}." for leaf in leaves if leaf.physical_type == "INT96"]
-        old = frozenset(name for name in schema.names if any(path.startswith(f"{name}.") for path in paths))
-    is_by_spark = any(key.startswith(b"org.apache.spark") for key in metadata.metadata or ())
-    known = schema.remove_metadata().serialize().to_pybytes()
-    return _Raw(known, old, codecs, is_by_spark=is_by_spark, is_empty=not metadata.num_rows)
-
-
-def _kept(raw: _Raw | None, kept: dict[_Raw, Footer]) -> Footer | None:
-    if raw is None:
-        return None
-    if raw not in kept:
-        schema = pa.ipc.read_schema(pa.py_buffer(raw.schema))
-        columns = {field.name: file_type(field, is_int96=field.name in raw.old_times) for field in schema}
-        # Spark has microseconds only, whatever the form.
-        old_times = frozenset[str]() if raw.is_by_spark else raw.old_times
-        kept[raw] = Footer(columns, raw.codecs, old_times, raw.is_empty)
-    return kept[raw]
-
-
-def names_of(footers: Sequence[Footer | None]) -> list[tuple[str, ...] | None]:
-    """Give the columns of each file."""
-    return [None if footer is None else tuple(footer.columns) for footer in footers]
-
-
-def refuse_cut_times(
-    spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
-) -> None:
-    """Refuse times in the old form that have parts of a microsecond; reads these columns on the workers.
-
-    Raises:
-        SourceError: with file and column.
-    """
-    places = [
-        (file.path, tuple(sorted(footer.old_times.intersection(columns))))
-        for file, footer in zip(files, footers, strict=True)
-        if footer is not None and footer.old_times.intersection(columns)
-    ]
-    for answer in map_on_workers(spark, find_nanoseconds, [(place,) for place in places]):
-        if answer:
-            path, name = json.loads(answer)
-            raise SourceError(
-                code=ErrorCode.INPUT_VALUE,
-                what=f"column '{name}' of the Parquet file '{path}'",
-                got="a time with parts of a microsecond, in the old form INT96",
-                expected="times that Spark holds exactly",
-                next_step="Write the column in microseconds, in pandas by .dt.floor('us'), or leave it out with "
-                "'input.columns'.",
-            )
 
 
 def plan_parquet(
