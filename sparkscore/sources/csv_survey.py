@@ -14,6 +14,7 @@ from sparkscore.signature.same_name import folded
 from sparkscore.sources.csv_format import CsvFormat
 from sparkscore.sources.encodings import unreadable, wrong_bytes
 from sparkscore.sources.packed import refuse_packed
+from sparkscore.sources.shares import in_shares
 from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
 from sparkscore.survey.csv_bytes import Dialect, FileFault
 from sparkscore.survey.csv_header import FilesSurvey, join_surveys, read_survey, survey_files, survey_files_as_json
@@ -23,8 +24,7 @@ from sparkscore.survey.text_bytes import NOT_READ_HERE
 
 # A job of Spark takes as long as this many bytes.
 _LEAST_BYTES: Final = 8 * 1024 * 1024
-_SHARE_BYTES: Final = 16 * 1024 * 1024
-_SHARE_FILES: Final = 500
+_MOST_FILES: Final = 500
 # How much is looked at for a row that Spark could not read; a few seconds.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
@@ -123,22 +123,12 @@ def other_separator(name: str) -> str:
 
 
 def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
-    if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _SHARE_FILES:
+    if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _MOST_FILES:
         return survey_files([file.path for file in files], dialect)
-    answers = map_on_workers(spark, survey_files_as_json, [(share, dialect) for share in _shares(files)])
+    shares = in_shares(files, lambda file: file.size_bytes)
+    tasks = [(tuple(file.path for file in share), dialect) for share in shares]
+    answers = map_on_workers(spark, survey_files_as_json, tasks)
     return join_surveys(map(read_survey, answers))
-
-
-def _shares(files: Sequence[InputFile]) -> list[tuple[str, ...]]:
-    shares: list[list[str]] = []
-    size = 0
-    for file in files:
-        if not shares or size > _SHARE_BYTES or len(shares[-1]) >= _SHARE_FILES:
-            shares.append([])
-            size = 0
-        shares[-1].append(file.path)
-        size += file.size_bytes
-    return [tuple(share) for share in shares]
 
 
 def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:

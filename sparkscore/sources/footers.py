@@ -1,7 +1,7 @@
 """Read the footers of Parquet files: the types, the compression and the counted NULLs of their columns (driver).
 
-Each footer is read once. Many files share few schemas, and NULLs are added up by column, so that the memory for them
-does not grow with the number of files.
+Each footer is read once, and little of it is kept: many files share a few schemas, and their NULLs are added up by
+column.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from sparkscore.signature.same_name import doubled_names
 from sparkscore.sources.encodings import WIDE, given_encoding, unreadable, with_encoding, wrong_bytes
 from sparkscore.sources.json_types import TypesOfJson, names_in
 from sparkscore.sources.packed import refuse_packed
+from sparkscore.sources.shares import byte_ranges, in_shares
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.spark.schema import arrow_type_or_none
 from sparkscore.survey.declared_texts import UTC
@@ -30,8 +31,6 @@ logger = logging.getLogger("sparkscore")
 
 # So few bytes are looked at on the driver, without a Spark job.
 _FEW_BYTES: Final = 4 << 20
-_PART_BYTES: Final = 16 << 20
-_MOST_PARTS: Final = 500
 # Options with which Spark takes texts that are no JSON, and which no other parser reads alike.
 _OTHER_GRAMMARS: Final = (
     "allowBackslashEscapingAnyCharacter",
@@ -172,7 +171,7 @@ class _Look:
         sizes = {file.path: file.size_bytes for file in self._files}
         shares = [
             Share(parts, self._form, types, self._formats, drops_bad=self._drops_bad)
-            for parts in _shares(self._parts, sizes)
+            for parts in in_shares(self._parts, lambda part: _size_of(part, sizes))
         ]
         is_small = sum(sizes.values()) <= _FEW_BYTES
         answers = map(survey_parts, shares) if is_small else map_on_workers(spark, survey_parts, shares)
@@ -329,28 +328,14 @@ def _form_of(options: Mapping[str, str]) -> JsonForm:
 def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]:
     encoding = _option(options, "encoding") or "UTF-8"
     is_whole = _option(options, "multiLine") == _TRUE or encoding in WIDE
-    parts = [
-        (file.path, *ends) for file in files for ends in _ends(file, is_whole=is_whole or is_compressed(file.path))
+    ranges = [
+        (file.path, start, end)
+        for file in files
+        for start, end in ([(0, None)] if is_whole or is_compressed(file.path) else byte_ranges(file.size_bytes))
     ]
-    return [Part(number, *part) for number, part in enumerate(parts)]
+    return [Part(number, path, start, end) for number, (path, start, end) in enumerate(ranges)]
 
 
-def _ends(file: InputFile, *, is_whole: bool) -> list[tuple[int, int | None]]:
-    if is_whole or file.size_bytes <= _PART_BYTES:
-        return [(0, None)]
-    starts = range(0, file.size_bytes, _PART_BYTES)
-    return [*((start, start + _PART_BYTES) for start in starts[:-1]), (starts[-1], None)]
-
-
-def _shares(parts: Sequence[Part], sizes: Mapping[str, int]) -> Iterator[tuple[Part, ...]]:
-    """Put parts together, so that many small files are not many answers."""
-    waiting: list[Part] = []
-    size = 0
-    for part in parts:
-        waiting.append(part)
-        size += (sizes[part.path] if part.end is None else part.end) - part.start
-        if size >= _PART_BYTES or len(waiting) >= _MOST_PARTS:
-            yield tuple(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield tuple(waiting)
+def _size_of(part: Part, sizes: Mapping[str, int]) -> int:
+    """Return the bytes of a part, given the sizes of the files."""
+    return (sizes[part.path] if part.end is None else part.end) - part.start

@@ -12,7 +12,7 @@ from pyspark.sql.types import LongType, StructField, StructType, VariantType
 
 from sparkscore.errors import SparkscoreError
 from sparkscore.plan import InputFile
-from sparkscore.sources import json_files
+from sparkscore.sources import shares
 from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.spark.schema import columns_of, schema_of
 
@@ -252,7 +252,7 @@ def test_a_packed_file_is_read_and_one_that_is_cut_off_is_named(tmp_path: Path) 
 
 
 def test_lines_are_counted_over_the_parts_of_a_file(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_files, "_PART_BYTES", 100)
+    monkeypatch.setattr(shares, "_SHARE_BYTES", 100)
     lines = [json.dumps({"a": number}) for number in range(500)]
     assert read("\n".join(lines)).rows == 500
 
