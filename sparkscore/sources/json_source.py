@@ -12,8 +12,8 @@ from sparkscore.config import Input
 from sparkscore.plan import Snapshot
 from sparkscore.sources.column_order import order_of_json
 from sparkscore.sources.declaration import declared_schema, not_null_columns
-from sparkscore.sources.json_files import JsonFiles, json_options, read_json
 from sparkscore.sources.json_integers import read_integers
+from sparkscore.sources.json_survey import JsonFiles, json_options, read_json
 from sparkscore.sources.rows import pinned_reads, with_source_file
 from sparkscore.sources.samples import check_files_unchanged
 from sparkscore.sources.spark_files import list_readable_files, open_files, snapshot_of_files

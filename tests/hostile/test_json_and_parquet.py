@@ -21,7 +21,7 @@ import sparkscore
 from sparkscore import SparkscoreError
 from sparkscore.config import Input
 from sparkscore.minibatch import HIDDEN_COLUMNS
-from sparkscore.sources import json_files, open_source, shares
+from sparkscore.sources import json_survey, open_source, shares
 from sparkscore.worker.intake import settle_types
 from tests.support.ledger import read_table
 
@@ -84,7 +84,7 @@ def test_json_values_arrive_as_they_were_written(
 def test_large_json_files_are_looked_at_by_the_workers(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_files, "_FEW_BYTES", 0)
+    monkeypatch.setattr(json_survey, "_FEW_BYTES", 0)
     monkeypatch.setattr(shares, "_SHARE_BYTES", 1000)
     lines = [json.dumps({"id": number, "x": 0.5 * number}) for number in range(300)]
     (tmp_path / "a.json").write_text("\n".join(lines))

@@ -13,7 +13,7 @@ from pyspark.sql.types import LongType, StructField, StructType, VariantType
 from sparkscore.errors import SparkscoreError
 from sparkscore.plan import InputFile
 from sparkscore.sources import shares
-from sparkscore.sources.json_files import JsonFiles, json_options, read_json
+from sparkscore.sources.json_survey import JsonFiles, json_options, read_json
 from sparkscore.spark.schema import columns_of, schema_of
 
 # Small files are read on the driver, so no session is needed.
