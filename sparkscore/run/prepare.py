@@ -30,7 +30,7 @@ from sparkscore.run.no_code import check_model
 from sparkscore.scripts.checking import check_script
 from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
 from sparkscore.sources import FailedItems
-from sparkscore.sources.listing import check_places
+from sparkscore.sources.listing import check_locations
 
 logger = logging.getLogger("sparkscore")
 
@@ -152,7 +152,7 @@ def prepare_asked(asked: Asked, run_id: str | None) -> PreparedRun:
     if loaded.code_configuration is None and model is not None:
         description = faults.take(partial(check_model, loaded, model))
     if faults.is_any:  # alone it is said by the run, whose record then tells of it
-        faults.take(lambda: check_places(loaded.input.location))
+        faults.take(lambda: check_locations(loaded.input.location))
     faults.raise_all()
     return PreparedRun(
         deployment=loaded,

@@ -1,6 +1,7 @@
-"""Sources: where items come from, pinned before the first model call (driver).
+"""Sources read an input: they list its files or find its version once, before anything is scored (driver).
 
-`open_source` decides the format and gives a source; one contract suite in the tests runs against every implementation.
+`open_source` finds the format of an input and returns its source. All sources pass the same tests, in
+``tests/contract/test_sources.py``.
 """
 
 from __future__ import annotations
@@ -27,37 +28,37 @@ __all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
 
 
 class Source(Protocol):
-    """A pinned input."""
+    """An input whose files or version are fixed when it is opened."""
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was pinned."""
+        """The description of the input as it was when it was opened: its files or its version."""
 
     def frame(self) -> DataFrame | None:
-        """Give the rows, each with its file and block in `HIDDEN_COLUMNS`; None where the items are the files.
+        """Return the rows, each with its file and block in `HIDDEN_COLUMNS`, or None if the items are files.
 
-        The frame is lazy, reads only what was pinned, and gives the same rows each time.
+        The frame is lazy. It reads only the files or the version of the snapshot, and has the same rows each time.
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count the NULLs of columns as far as they are known without reading rows; no job is started.
+        """Return the number of NULLs in columns, as far as it is known without a Spark job.
 
-        A column is left out where nobody has counted: 0 says that there is none. Where some are known and others may
-        be there, they are fewer than there are.
+        A column is left out if its NULLs were not counted; 0 means that it has no NULL. A number above 0 may be too
+        low, if the NULLs of some files were not counted.
         """
 
     def check_contents(self) -> None:
-        """Refuse contents that would be misread without warning; may read the input. Called before scoring.
+        """Refuse contents that Spark would misread without a warning. Called before scoring; may read the input.
 
         Raises:
-            SourceError: there are such contents.
+            SourceError: the input has such contents.
         """
 
     def check_unchanged(self) -> None:
-        """Compare the input with what was pinned. Called after scoring, before anything is published.
+        """Compare the input with its snapshot. Called after scoring, before anything is published.
 
         Raises:
-            SourceError: the input has changed under the run.
+            SourceError: the input has changed during the run.
         """
 
 
@@ -71,26 +72,24 @@ _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
 
 
 def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> Source:
-    """Find and pin the input.
-
-    Runs on the driver.
+    """Open the input of a run: find its format, and list its files or find its version.
 
     Args:
-        spark: the session that will read it.
+        spark: the session that will read the input.
         config: the deployment's input.
-        is_files_by_default: whether the items are files unless the deployment says otherwise, as for Azure's scripts.
-        is_no_code: whether it is Azure's deployment without a script, which reads files by their endings.
+        is_files_by_default: whether the items are files unless the deployment names a format, as for Azure's scripts.
+        is_no_code: whether the deployment is Azure's and has no script. Its files are then read by their extensions.
 
     Raises:
-        SourceNotFoundError: nothing is there, or nothing to score.
-        SourceError: it cannot be read.
-        ConfigError: no location is given, or an option would leave something out.
+        SourceNotFoundError: the input does not exist, or it has nothing to score.
+        SourceError: the input cannot be read.
+        ConfigError: no location is set, or an option would leave out files or rows.
     """
     if not config.location:
         raise ConfigError(
             code=ErrorCode.INPUT_MISSING,
             what="the run has no input",
-            next_step="Name it with --input LOCATION or 'input.location' in the deployment.",
+            next_step="Pass --input LOCATION, or set 'input.location' in the deployment.",
         )
     chosen = detect_format(config, is_files_by_default=is_files_by_default, is_no_code=is_no_code)
     check_options(config.options, chosen)
@@ -106,4 +105,5 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
 
 
 def _skipped_text(snapshot: Snapshot) -> str:
+    """Return how many files were left out of an input, with the reasons."""
     return ", ".join(f"{count} files left out ({reason})" for reason, count in snapshot.skipped.items())

@@ -1,4 +1,4 @@
-"""Refuse files that Spark would read together without warning and get wrong (driver)."""
+"""Refuse files that Spark would read together without a warning, but with wrong values (driver)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from sparkscore.signature.same_name import doubled_names, folded
 
 
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
-    """Give the keys of the partition folders ``key=value`` between the named folder and the files.
+    """Return the keys of the partition folders ``key=value`` between a folder and its files.
+
+    Args:
+        files: the files.
+        folder: the folder that the input names, or None if the input is not one folder. There are no keys then.
 
     Raises:
-        SourceSchemaError: files lie under different keys; Spark takes the keys of some and leaves the other files out.
+        SourceSchemaError: the files have different keys, of which Spark reads some only; or a key occurs twice.
     """
     if folder is None:
         return ()
@@ -32,25 +36,25 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
             what=f"files of '{folder}' lie in folders of different partition columns, for example"
             f" {names(list(examples.values())[:2])}",
             expected="the same 'key=value' folders above all files",
-            next_step="Score the parts one by one, or name the files by a glob: folders are then no columns.",
+            next_step="Score the parts one by one, or select the files with a glob: the folders are then no columns.",
         )
     keys = next(iter(examples), ())
     if len({folded(key) for key in keys}) < len(keys):
         raise SourceSchemaError(
             code=ErrorCode.INPUT_PARTITIONS,
-            what=f"folders of '{folder}' within each other have the same key",
+            what=f"nested folders of '{folder}' have the same key",
             got=names(keys),
             expected="keys that differ in more than case",
-            next_step="Rename the folders, or name the files by a glob, so that folders are no columns.",
+            next_step="Rename the folders, or select the files with a glob: the folders are then no columns.",
         )
     return keys
 
 
 def refuse_delta_table(files: Iterable[InputFile]) -> None:
-    """Refuse the data files of a Delta table: some of them may be out of date, and only its log tells which.
+    """Refuse the data files of a Delta table. Some of them may be out of date; only the table's log says which.
 
     Raises:
-        SourceError: a file lies in the folder of a Delta table.
+        SourceError: a file is in the folder of a Delta table.
     """
     folders = {parent for file in files for parent in Path(file.path).parents}
     tables = sorted(folder for folder in folders if (folder / "_delta_log").is_dir())
@@ -58,14 +62,14 @@ def refuse_delta_table(files: Iterable[InputFile]) -> None:
         raise SourceError(
             code=ErrorCode.INPUT_IS_DELTA,
             what=f"'{tables[0]}' is a Delta table, whose folder also holds files that are out of date",
-            next_step=f"Name it as it is: --input '{tables[0]}' --input-format delta.",
+            next_step=f"Read it as a Delta table: --input '{tables[0]}' --input-format delta.",
         )
 
 
 def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
-    """Refuse paths that are patterns for Spark, where it looks for types in files with line ends inside quotes.
+    """Refuse paths with characters of a glob pattern, before Spark infers the schema of ``multiLine`` files.
 
-    NOTE: Spark 4.2 drops the escapes of such paths when it infers the schema of ``multiLine`` files.
+    Spark 4.2 ignores the escapes of such paths in this case, and reads other files or none.
 
     Raises:
         SourceError: with a path.
@@ -76,12 +80,16 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
             code=ErrorCode.INPUT_NAME,
             what=f"input file '{patterns[0]}'",
             got="one of [ ] { } * ? \\ in its path, which Spark takes for a pattern when it infers types",
-            next_step="Declare 'input.schema', or set 'input.options.multiLine: false' if no text has line ends.",
+            next_step="Declare 'input.schema', or set 'input.options.multiLine: false' if no value has a line end.",
         )
 
 
 def check_column_names(found: Iterable[str], what: str) -> None:
-    """Refuse column names that are there twice for Spark, which does not regard case, or are sparkscore's own.
+    """Refuse column names that differ in case only, which Spark ignores, or that sparkscore uses itself.
+
+    Args:
+        found: the column names.
+        what: the format of the input, for the error.
 
     Raises:
         SourceSchemaError: with the names.
@@ -100,11 +108,17 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 
 
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
-    """Compare partition folders and declared columns with the columns that the files have.
+    """Compare the keys of folders and the declared columns with the columns of the files.
+
+    Args:
+        keys: the keys of the partition folders.
+        declared: the names of the declared columns, or None to check the keys only.
+        found: the columns of the files.
+        what: the format of the input, for the error.
 
     Raises:
-        SourceSchemaError: a folder's key is a column of the files too, or a declared column is in no file; Spark would
-            take the folder's value for the one, and NULL for the other.
+        SourceSchemaError: a key is also a column of the files, so that Spark would ignore the column; or no file has a
+            declared column, so that Spark would fill it with NULL.
     """
     present = set(found)
     by_folded = {folded(key): key for key in keys}
@@ -113,13 +127,13 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, fou
             code=ErrorCode.INPUT_PARTITIONS,
             what=f"{names(doubled)} is a column of the files and the key of their folders",
             got=f"folders named {names(f'{by_folded[folded(name)]}=…' for name in doubled)}",
-            expected="one place for each value; upper and lower case are the same",
-            next_step="Name the files by a glob, so that folders are no columns, or rename one of the two.",
+            expected="each name only once; upper and lower case are the same",
+            next_step="Select the files with a glob (the folders are then no columns), or rename one of the two.",
         )
     if missing := set(declared or ()) - present - set(keys):
         raise SourceSchemaError(
             code=ErrorCode.INPUT_COLUMNS,
             what=f"'input.schema' declares {names(missing)}, which the {what} input does not have",
             got=names(present),
-            next_step="Correct 'input.schema'; upper and lower case count.",
+            next_step="Correct 'input.schema'; column names are case-sensitive.",
         )

@@ -1,7 +1,7 @@
-"""Find out whether the columns of files have an order, for models that take columns by position (driver).
+"""Find the order of the columns in JSON and Parquet files, for models that take columns by position (driver).
 
-Spark sorts the fields of JSON records by name, and merges Parquet schemas: the order of what it gives need not be that
-of any file.
+Spark sorts the fields of JSON records by name and merges the schemas of Parquet files. The order of its columns may
+therefore be one that no file has.
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ from sparkscore.survey.text_bytes import open_bytes
 
 Names = tuple[str, ...]
 
-# A first record longer than the last of these is not looked at.
+# So many bytes are read until they contain the whole first record. A record longer than the last size is not read.
 _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 
 
 def order_of_json(
     files: Sequence[InputFile], options: Mapping[str, str], columns: Iterable[str]
 ) -> tuple[list[str], str]:
-    """Give the columns of JSON files in the order of the first record, and why that order is in doubt.
+    """Return the columns of JSON files in the order of the first record, and why that order is in doubt.
 
-    Reads the first record of each file. Columns that it lacks come last, as Spark has them.
+    The first record of each file is read. Columns that the first file's record lacks come last, in Spark's order.
+
+    Args:
+        files: the files.
+        options: options for Spark's reader.
+        columns: the columns of the files, in Spark's order.
 
     Returns:
-        the columns, and a part of a sentence that is empty where nothing is in doubt.
+        the columns, and the reason of a doubt as a part of a sentence (an empty text if the order is certain).
     """
     encoding = options.get("encoding", options.get("charset"))
     firsts = list(read_each(lambda path: _names_of_first_record(path, encoding), [file.path for file in files]))
@@ -41,38 +46,40 @@ def order_of_json(
         if found is None:
             return leading + rest, f"the first record of '{file.path}' cannot be read for their order"
         if not _agree(leading, found):
-            return leading + rest, _differ(files[0], file)
+            return leading + rest, _different_columns(files[0], file)
     doubt = f"the first record of '{files[0].path}' lacks {_some(rest)}" if rest else ""
     return leading + rest, doubt
 
 
 def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) -> str:
-    """Say which Parquet files do not have the same columns in the same order.
+    """Return two Parquet files whose columns differ or have different orders, as a text; empty if there are none.
 
     Args:
         files: the files.
-        found: the columns of each; None where its footer cannot be read, which Spark tells better.
+        found: the column names of each file, or None for a file whose footer cannot be read.
     """
     other = next((file for file, order in zip(files, found, strict=True) if order != found[0]), None)
-    return "" if other is None else _differ(files[0], other)
+    return "" if other is None else _different_columns(files[0], other)
 
 
 def _some(found: Sequence[str]) -> str:
+    """Return the first name, and how many more there are."""
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"'{found[0]}'{more}"
 
 
-def _differ(first: InputFile, other: InputFile) -> str:
+def _different_columns(first: InputFile, other: InputFile) -> str:
     return f"the files '{first.path}' and '{other.path}' do not have the same columns in the same order"
 
 
 def _agree(order: Sequence[str], other: Names) -> bool:
-    """Tell whether the names that two records share come in the same order."""
+    """Whether the names that two records share are in the same order in both."""
     shared = set(order) & set(other)
     return [name for name in order if name in shared] == [name for name in other if name in shared]
 
 
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
+    """Return the field names of a file's first record, or None if it cannot be read."""
     try:
         with open_bytes(path) as file:
             return _names_in(file, encoding)
@@ -81,6 +88,7 @@ def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
 
 
 def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
+    """Return the field names of the first JSON object in an open file, or None if there is none."""
     data = b""
     for size in _PREFIXES:
         data += file.read(size - len(data))
@@ -96,7 +104,7 @@ def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The fields of a JSON object, in their order."""
+    """The names and values of a JSON object's fields, in their order."""
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)

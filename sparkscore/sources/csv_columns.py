@@ -1,4 +1,4 @@
-"""Find the columns of CSV files by their names: those of the header, of a declaration, of folders' keys (driver)."""
+"""Match the header of CSV files with the declared columns and with the keys of partition folders (driver)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sparkscore.survey.declared_texts import is_of_texts
 
 @dataclass(frozen=True)
 class CsvColumn:
-    """A column of the files, or a key of their folders.
+    """A column of the files, or a key of their partition folders.
 
     Attributes:
-        read_as: its name for Spark's reader.
-        name: its name in the input: as the header has it, or a declaration.
-        declared: the declared field; None where there is none.
-        is_named: whether the header has a name for it and for no other column.
-        is_key: whether it is a key of folders.
+        read_as: the name that Spark's reader gets for the column.
+        name: the name in the declaration, or in the header if the column is not declared.
+        declared: the declared name and type, or None if the column is not declared.
+        is_named: whether the header has a name for the column that no other column has.
+        is_key: whether the column is a key of partition folders.
     """
 
     read_as: str
@@ -35,16 +35,16 @@ class CsvColumn:
 def find_columns(
     header: Sequence[str], declared: Sequence[StructField] | None, keys: Sequence[str], *, has_header: bool
 ) -> list[CsvColumn]:
-    """Give the columns of the files in their order, then the keys of their folders.
+    """Return the columns of the files in their order, then the keys of their partition folders.
 
     Args:
         header: the values of the first record.
-        declared: the declared columns; None where nothing is declared.
-        keys: the keys of folders.
-        has_header: whether the first record has names.
+        declared: the declared columns, or None if none are declared.
+        keys: the keys of the partition folders.
+        has_header: whether the first record has the names of the columns.
 
     Raises:
-        SourceSchemaError: a name stands twice, a declared column is not there, or has a type that texts do not have.
+        SourceSchemaError: a name occurs twice, the files lack a declared column, or text cannot be read as its type.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}
@@ -62,46 +62,48 @@ def find_columns(
             what="the header of the CSV files",
             got=f"'{header[0]}', which tells a spreadsheet how values are separated",
             expected="names of columns",
-            next_step="Remove that line, as 'tail -n +2 OLD > NEW' does, and set 'input.options.sep' if the sign is no "
-            "comma.",
+            next_step="Remove that line, for example with 'tail -n +2 OLD > NEW', and set 'input.options.sep' if the "
+            "separator is not a comma.",
         )
     named = _named(header)
     return [*(_undeclared(named) if of_files is None else _by_name(named, of_files)), *of_keys]
 
 
 def _refuse_other_types(declared: Sequence[StructField]) -> None:
+    """Raise an error if a declared type cannot be read from text, such as an array."""
     others = [field for field in declared if not is_of_texts(field.dataType.simpleString())]
     if others:
         raise SourceSchemaError(
             code=ErrorCode.INPUT_SCHEMA,
             what=f"'input.schema' declares column '{others[0].name}' of CSV files",
             got=f"type {others[0].dataType.simpleString()}",
-            expected="a type that a text can stand for: a number, boolean, string, binary, date, timestamp or "
+            expected="a type that can be written as text: a number, boolean, string, binary, date, timestamp or "
             "timestamp_ntz",
-            next_step="Declare it as a string, and let the scoring script read it.",
+            next_step="Declare it as a string, and parse it in the scoring script.",
         )
 
 
 def _by_position(width: int, declared: Sequence[StructField] | None) -> list[CsvColumn]:
+    """Return the columns of files without a header, which get their names and types by position."""
     if declared is None:
-        return [CsvColumn(f"_c{place}", f"_c{place}") for place in range(width)]
+        return [CsvColumn(f"_c{position}", f"_c{position}") for position in range(width)]
     if len(declared) != width:
         raise SourceSchemaError(
             code=ErrorCode.INPUT_COLUMNS,
             what=f"'input.schema' declares {len(declared)} columns of CSV files without a header",
             got=f"{width} values in the first row",
-            expected="one column for each",
+            expected="one declared column for each value",
             next_step="Correct 'input.schema', or 'input.options.header'.",
         )
-    return [CsvColumn(f"_c{place}", field.name, field) for place, field in enumerate(declared)]
+    return [CsvColumn(f"_c{position}", field.name, field) for position, field in enumerate(declared)]
 
 
 def _named(header: Sequence[str]) -> list[CsvColumn]:
-    """Give each column a name for Spark's reader that no other column has."""
+    """Return the columns of a header, each with a name for Spark's reader that no other column has."""
     doubled = set(doubled_names(name for name in header if name))
     columns = []
-    for place, name in enumerate(header):
-        other = f"_c{place}"
+    for position, name in enumerate(header):
+        other = f"_c{position}"
         while other in header:
             other += "_"
         is_named = bool(name) and name not in doubled
@@ -110,31 +112,32 @@ def _named(header: Sequence[str]) -> list[CsvColumn]:
 
 
 def _undeclared(columns: Sequence[CsvColumn]) -> list[CsvColumn]:
+    """Return the columns, or raise an error if two of their names differ in case only."""
     if doubled := doubled_names(each.name for each in columns):
         raise _doubled(doubled)
     return list(columns)
 
 
 def _by_name(columns: Sequence[CsvColumn], declared: Sequence[StructField]) -> list[CsvColumn]:
-    """Give the declared columns their declarations; names that differ in case only are the same, as Spark has it."""
+    """Return the columns with their declarations, matched by name; upper and lower case are the same, as in Spark."""
     found = list(columns)
-    places: dict[str, list[int]] = {}
-    for place, each in enumerate(columns):
-        places.setdefault(folded(each.name), []).append(place)
-    missing = [field.name for field in declared if folded(field.name) not in places]
+    positions: dict[str, list[int]] = {}
+    for position, each in enumerate(columns):
+        positions.setdefault(folded(each.name), []).append(position)
+    missing = [field.name for field in declared if folded(field.name) not in positions]
     if missing:
         raise SourceSchemaError(
             code=ErrorCode.INPUT_COLUMNS,
             what=f"'input.schema' declares {names(missing)}, which the header of the CSV files does not have",
             got=names(each.name for each in columns),
-            next_step="Correct 'input.schema': columns are found by their names, in any order, and it may leave some "
-            "out. If the files have no header, set 'input.options: {header: \"false\"}'.",
+            next_step="Correct 'input.schema': columns are matched by name, in any order, and may be left out. If the "
+            "files have no header, set 'input.options: {header: \"false\"}'.",
         )
     for field in declared:
-        at = places[folded(field.name)]
-        if len(at) > 1:
-            raise _doubled([columns[place].name for place in at])
-        found[at[0]] = CsvColumn(columns[at[0]].read_as, field.name, field, columns[at[0]].is_named)
+        first, *others = positions[folded(field.name)]
+        if others:
+            raise _doubled([columns[position].name for position in (first, *others)])
+        found[first] = CsvColumn(columns[first].read_as, field.name, field, columns[first].is_named)
     return found
 
 
@@ -144,5 +147,5 @@ def _doubled(doubled: Sequence[str]) -> SourceSchemaError:
         what="the csv input has a column name that cannot be told from another",
         got=names(doubled),
         expected="names that differ in more than case",
-        next_step="Rename the columns in the input, or declare the others only in 'input.schema'.",
+        next_step="Rename the columns in the input, or declare only the other columns in 'input.schema'.",
     )

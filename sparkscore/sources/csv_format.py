@@ -1,4 +1,4 @@
-"""What 'input.options' say of CSV files: their dialect, and the options for Spark's reader (driver)."""
+"""Read 'input.options' for CSV files: the dialect of the files, and the options for Spark's reader (driver)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from sparkscore.errors import ConfigError
 from sparkscore.sources.encodings import WIDE, given_encoding, with_encoding
 from sparkscore.survey.csv_bytes import Dialect
 
-# FAILFAST: Spark's default turns what it cannot parse into NULLs, and a lost value is worse than a stopped run.
-# The others make Spark read what the files say: line ends inside quotes, and quotes doubled as RFC 4180 has them.
-# A column may have the name that Spark gives to rows which it cannot read, where that is not another one.
+# FAILFAST: Spark's default turns what it cannot parse into NULL, and a lost value is worse than a run that stops.
+# multiLine: values in quotes may contain line ends.
+# columnNameOfCorruptRecord: Spark reserves this column name for rows that it cannot read. The name is changed so that a
+# column of the input may be called '_corrupt_record'.
 _DEFAULTS: Final = {
     "header": "true",
     "mode": "FAILFAST",
     "multiline": "true",
     "columnnameofcorruptrecord": "_sparkscore_no_record",
 }
-# How Spark guesses types, and whether it compares headers; both are done here.
+# These options control how Spark infers types and compares headers. sparkscore does both itself.
 _NOT_FOR_SPARK: Final = frozenset({"inferschema", "samplingratio", "preferdate", "enforceschema"})
-# As Spark's CSVExprUtils has them.
+# Source: the escapes that Spark's CSVExprUtils knows.
 _ESCAPED: Final = {r"\t": "\t", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\"": '"', r"\'": "'", r"\\": "\\"}
 _FORMATS: Final = {"date": "dateformat", "timestamp": "timestampformat", "timestamp_ntz": "timestampntzformat"}
 _SPECIAL: Final = ("nanvalue", "positiveinf", "negativeinf")
@@ -35,14 +36,15 @@ class CsvFormat:
     """How CSV files are written.
 
     Attributes:
-        dialect: the signs and the encoding.
-        has_header: whether the first record of each file has the columns' names.
-        compares_headers: whether the files must have the same header.
-        finds_types: whether the types are found where they are not declared; the columns are texts otherwise.
-        zone: the zone of times that have none.
-        has_form: types whose texts have a form that the user gives.
-        read_by_spark: these, and numbers of which the user names some; Spark's reader knows both.
-        special: texts that the user names for numbers which are none.
+        dialect: the separator, the quotes, the line ends and the encoding.
+        has_header: whether the first record of each file has the names of the columns.
+        compares_headers: whether all files must have the same header.
+        finds_types: whether undeclared columns get the types that their values have. They are strings otherwise.
+        zone: the time zone of times that are written without one.
+        has_pattern: the types whose values are written in a pattern from the options, such as 'dateFormat'.
+        read_by_spark: the types whose values Spark converts: those with a pattern, and floating point numbers if the
+            options have special texts for some of them.
+        special: the texts from the options that stand for NaN and for infinity.
         options: options for Spark's reader.
     """
 
@@ -51,17 +53,18 @@ class CsvFormat:
     compares_headers: bool
     finds_types: bool
     zone: str
-    has_form: frozenset[str]
+    has_pattern: frozenset[str]
     read_by_spark: frozenset[str]
     special: frozenset[str]
     options: Mapping[str, str]
 
 
 def csv_format(given: Mapping[str, str]) -> CsvFormat:
-    """Understand the options, of which Spark does not regard upper and lower case.
+    """Return how CSV files are written, according to 'input.options'. As in Spark, the case of their names is ignored.
 
     Raises:
-        ConfigError: code ``INPUT_ENCODING``: Spark's reader does not take the encoding, or not line by line.
+        ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding, or cannot read it line by line.
+        ConfigError: code ``INPUT_OPTIONS``: the separator is not valid.
     """
     options = _DEFAULTS | {key.lower(): value for key, value in given.items()}
     quote = options.setdefault("quote", '"')
@@ -72,26 +75,27 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
         raise ConfigError(
             code=ErrorCode.INPUT_ENCODING,
             what="'input.options.multiLine'",
-            got=f"false beside the encoding {encoding}, in which a line end is more than one byte",
-            expected="true, as it is by default",
+            got=f"false with the encoding {encoding}, in which a line end is more than one byte",
+            expected="true, the default",
             next_step="Leave out 'multiLine', or convert the files to UTF-8.",
         )
     special = frozenset(options[key] for key in _SPECIAL if key in options)
-    has_form = frozenset(kind for kind, key in _FORMATS.items() if key in options)
+    has_pattern = frozenset(column_type for column_type, key in _FORMATS.items() if key in options)
     return CsvFormat(
         dialect=_dialect(options, encoding, reads_lines=reads_lines),
         has_header=_is_true(options, "header"),
         compares_headers=not _is_true(options, "enforceschema"),
         finds_types=options.get("inferschema", "true").lower() != "false",
         zone=options.get("timezone", "UTC"),
-        has_form=has_form,
-        read_by_spark=has_form | ({"float", "double"} if special else set()),
+        has_pattern=has_pattern,
+        read_by_spark=has_pattern | ({"float", "double"} if special else set()),
         special=special,
         options=with_encoding({key: options[key] for key in options if key not in _NOT_FOR_SPARK}, encoding),
     )
 
 
 def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) -> Dialect:
+    """Return the dialect that options with names in lower case describe."""
     sep = options.get("sep", options.get("delimiter", ","))
     return Dialect(
         encoding=codecs.lookup(encoding).name,
@@ -107,10 +111,10 @@ def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) ->
 
 
 def _separator(written: str) -> str:
-    r"""Read a separator, in which ``\t`` stands for a tab.
+    r"""Return a separator without its escapes, such as ``\t`` for a tab.
 
     Raises:
-        ConfigError: it is empty, or Spark does not know one of its escapes.
+        ConfigError: the separator is empty, or has an escape that Spark does not know.
     """
     parts = re.findall(r"\\.|\\|[^\\]+", written, re.DOTALL)
     if not written or any(part.startswith("\\") and part not in _ESCAPED for part in parts):
@@ -118,8 +122,8 @@ def _separator(written: str) -> str:
             code=ErrorCode.INPUT_OPTIONS,
             what="'input.options.sep'",
             got=f"'{written}'",
-            expected=f"one sign or more, with no other escapes than {' '.join(_ESCAPED)}",
-            next_step='Write the sign itself: in YAML "\\u0001", in double quotes, is the sign with that number.',
+            expected=f"one or more characters, with no other escapes than {' '.join(_ESCAPED)}",
+            next_step='Write the character itself: in YAML, "\\u0001" in double quotes is the character U+0001.',
         )
     return "".join(_ESCAPED.get(part, part) for part in parts)
 

@@ -1,6 +1,6 @@
-"""The source whose items are the rows of CSV files: Spark cuts them into texts, a grammar gives these types (driver).
+"""The source whose items are the rows of CSV files (driver).
 
-docs/inputs.md has the grammar.
+Spark splits the rows into strings. sparkscore finds or checks their types by the grammar in docs/inputs.md.
 """
 
 from __future__ import annotations
@@ -38,20 +38,21 @@ logger = logging.getLogger("sparkscore")
 
 _HINTS: Final = {
     "boolean": "true or false",
-    "date": "days such as 2024-01-31, or 'input.options.dateFormat'",
-    "timestamp": "times such as 2024-01-31 10:30:00.123456, or 'input.options.timestampFormat'",
-    "timestamp_ntz": "times without a zone such as 2024-01-31 10:30:00.123456, or 'input.options.timestampNTZFormat'",
+    "date": "dates such as 2024-01-31, or a pattern in 'input.options.dateFormat'",
+    "timestamp": "times such as 2024-01-31 10:30:00.123456, or a pattern in 'input.options.timestampFormat'",
+    "timestamp_ntz": "times without a zone such as 2024-01-31 10:30:00.123456, or a pattern in "
+    "'input.options.timestampNTZFormat'",
 }
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What is known of the input before its values are looked at.
+    """The columns of the input, before the values are read.
 
     Attributes:
         csv: how the files are written.
-        columns: the columns of the files, then the keys of their folders.
-        declared: the declared columns; None where nothing is declared.
+        columns: the columns of the files, then the keys of their partition folders.
+        declared: the declared columns, or None if none are declared.
     """
 
     csv: CsvFormat
@@ -67,7 +68,10 @@ class CsvSource:
         self._files = open_files(spark, listing, "csv", config.options)
         self._not_null: frozenset[str] = frozenset()
         self._surveyed: list[ColumnSurvey] | None = None
-        self._frame, order_doubt = self._read(config) if listing.files else (None, "")
+        self._frame: DataFrame | None = None
+        order_doubt = ""
+        if listing.files:
+            self._frame, order_doubt = self._read(config)
         items = None if listing.files else 0
         self._snapshot = snapshot_of_files(config, listing, "csv", items=items, order_doubt=order_doubt)
 
@@ -81,14 +85,21 @@ class CsvSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Give what the survey has counted, once there was one; columns that are declared NOT NULL have none."""
+        """Return the NULLs that the survey counted, if there was one yet; columns declared NOT NULL have none."""
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
             counted[each.name] = found.nulls
         return {name: counted[name] for name in columns if name in counted}
 
     def check_contents(self) -> None:
-        """Look at all bytes and all values, unless the types were found in them."""
+        """Read all files and check each value against its declared type.
+
+        If no types are declared, the files were checked when the types were found.
+
+        Raises:
+            SourceError: a file cannot be read as CSV, or a value does not have the declared type.
+            SourceSchemaError: a column that is declared NOT NULL has an empty value.
+        """
         for each, found in zip(self._layout.columns, self._survey(), strict=True):
             if each.declared is not None:
                 _check_values(each.declared, found)
@@ -106,6 +117,7 @@ class CsvSource:
             return select_columns(self._values(fields), config.columns, "csv"), self._order_doubt(config)
 
     def _find_layout(self, config: Input) -> _Layout:
+        """Match the header of the files with the declared columns."""
         csv = csv_format(config.options)
         keys = self._files.keys
         declared = declared_schema(config.schema_ddl)
@@ -116,11 +128,14 @@ class CsvSource:
         check_against_files(keys, None, [each.name for each in columns if not each.is_key], "csv")
         if len(columns) == 1 and (other := other_separator(columns[0].name)):
             logger.warning(
-                "the CSV files have one column, '%s'; separators may be %r: input.options.sep", columns[0].name, other
+                "the CSV files have one column, '%s'. If %r is the separator, set 'input.options.sep'",
+                columns[0].name,
+                other,
             )
         return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
+        """Return the first record of the first file that has one."""
         files = self._files.files
         found = (first_record(file.path, csv.dialect) for file in files)
         header = next((record for record in found if record is not None), None)
@@ -134,63 +149,69 @@ class CsvSource:
         return header
 
     def _survey(self) -> list[ColumnSurvey]:
-        """Look at the files, once."""
+        """Check all files and survey the values of each column, the first time that this is called."""
         if self._surveyed is None:
             layout, files = self._layout, self._files.files
             check_files(self._files.spark, files, layout.csv)
             texts = self._load_texts(are_texts=True)
-            place = texts.metadataColumn("_metadata").getField("file_path")
-            wanted = texts.select(*(column(each.read_as) for each in layout.columns), place)
-            kinds = [self._looked_for(each) for each in layout.columns]
+            path = texts.metadataColumn("_metadata").getField("file_path")
+            wanted = texts.select(*(column(each.read_as) for each in layout.columns), path)
+            types = [self._required_type(each) for each in layout.columns]
             try:
-                self._surveyed = survey_columns(self._files.spark, wanted, kinds, layout.csv)
+                self._surveyed = survey_columns(self._files.spark, wanted, types, layout.csv)
             except SourceError:
                 width = sum(not each.is_key for each in layout.columns)
                 refuse_uneven_row(files, layout.csv.dialect, width, layout.columns[0].name)
                 raise
         return self._surveyed
 
-    def _looked_for(self, each: CsvColumn) -> str:
-        """Name the type that all values must have; an empty text where it is to be found."""
+    def _required_type(self, each: CsvColumn) -> str:
+        """Return the type that all values of a column must have, or an empty text if the survey is to find it.
+
+        Values with a pattern are surveyed as strings, since only Spark can read them.
+        """
         csv = self._layout.csv
         if each.declared is not None:
-            kind = each.declared.dataType.simpleString()
-            return "string" if kind in csv.has_form else kind
+            declared_type = each.declared.dataType.simpleString()
+            return "string" if declared_type in csv.has_pattern else declared_type
         return "" if self._layout.declared is None and csv.finds_types and not each.is_key else "string"
 
     def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
-        """Give the input's columns in their order: name, column of the files, type."""
+        """Return the columns of the input in their order: the name, the column of the files, and the type of each."""
         layout = self._layout
         if layout.declared is not None:
             by_name = {each.name: each for each in layout.columns if each.declared is not None}
-            told = [(field.name, by_name[field.name], field.dataType) for field in layout.declared]
-            return [*told, *((each.name, each, StringType()) for each in layout.columns if _is_bare_key(each))]
+            declared = [(field.name, by_name[field.name], field.dataType) for field in layout.declared]
+            keys = [(each.name, each, StringType()) for each in layout.columns if _is_undeclared_key(each)]
+            return [*declared, *keys]
         return self._found_fields(self._survey())
 
     def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
+        """Return the columns with the types of their values, without the columns that have no name and no value."""
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))
         empty = [each.name for each, found in both if layout.csv.finds_types and not (each.is_named or found.seen)]
         kept = [(each, type_of(found.seen)) for each, found in both if each.name not in empty]
-        types = schema_of({each.name: kind for each, kind in kept})
+        types = schema_of({each.name: found_type for each, found_type in kept})
         if layout.csv.finds_types:
-            _tell(types, empty, layout.csv)
+            _log_types(types, empty, layout.csv)
         return [(each.name, each, field.dataType) for (each, _), field in zip(kept, types, strict=True)]
 
     def _values(self, fields: list[tuple[str, CsvColumn, DataType]]) -> DataFrame:
+        """Return the rows with values of the given types, each row with its file."""
         rows = with_source_file(self._load_texts(are_texts=False))
         values = [
             (
                 column(each.read_as)
                 if self._is_read_by_spark(each)
-                else value_of(column(each.read_as), name, kind, self._layout.csv.zone)
+                else value_of(column(each.read_as), name, data_type, self._layout.csv.zone)
             ).alias(name)
-            for name, each, kind in fields
+            for name, each, data_type in fields
         ]
         return rows.select(*values, *map(column, HIDDEN_COLUMNS))
 
     def _load_texts(self, *, are_texts: bool) -> DataFrame:
-        """Give the rows as texts, but for values that have a form of the user's, which Spark reads."""
+        """Read the rows as strings; unless `are_texts`, Spark converts the values that only it can read."""
         layout = self._layout
         schema = StructType(
             [
@@ -209,40 +230,47 @@ class CsvSource:
         return replace(self._files, options=options).load(schema)
 
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
-        kind = "" if each.declared is None else each.declared.dataType.simpleString()
-        return kind in self._layout.csv.read_by_spark and not each.is_key
+        """Whether Spark converts the values of a column: the options have a pattern or special texts for them."""
+        declared_type = "" if each.declared is None else each.declared.dataType.simpleString()
+        return declared_type in self._layout.csv.read_by_spark and not each.is_key
 
     def _order_doubt(self, config: Input) -> str:
         """Return why the columns may be in another order in some files, or an empty text if they are not."""
         layout = self._layout
         if layout.declared is None and not layout.csv.compares_headers and len(self._files.files) > 1:
-            return "the option 'enforceSchema' leaves the headers of the files uncompared"
-        return "" if config.columns else doubt_of_keys([each.name for each in layout.columns if _is_bare_key(each)])
+            return "with the option 'enforceSchema' the headers of the files are not compared"
+        keys = [each.name for each in layout.columns if _is_undeclared_key(each)]
+        return "" if config.columns else doubt_of_keys(keys)
 
 
-def _is_bare_key(each: CsvColumn) -> bool:
+def _is_undeclared_key(each: CsvColumn) -> bool:
     return each.is_key and each.declared is None
 
 
-def _tell(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
-    """Say which types were found, as the declaration that says the same."""
+def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
+    """Log the types that were found, as an 'input.schema' that declares the same types."""
     if left_out:
         logger.info("columns without a name and without a value are left out: %s", names(left_out))
-    if csv.has_form:
-        logger.warning("the form of %s values is for declared columns: declare 'input.schema'", names(csv.has_form))
+    if csv.has_pattern:
+        logger.warning(
+            "the pattern for %s values is used only for declared columns: declare 'input.schema'",
+            names(csv.has_pattern),
+        )
     ddl = json.dumps(to_ddl(to_arrow(types)), ensure_ascii=False)
-    logger.info("types found in the CSV files; the same, declared: input.schema: %s", ddl)
+    logger.info("types found in the CSV files; to declare the same types, set input.schema: %s", ddl)
 
 
 def _check_values(declared: StructField, found: ColumnSurvey) -> None:
-    kind = declared.dataType.simpleString()
+    """Raise an error if the values of a column do not have its declared type, or if it has a NULL but must not."""
+    declared_type = declared.dataType.simpleString()
     if found.misfits:
         raise SourceError(
             code=ErrorCode.INPUT_VALUE,
-            what=f"column '{declared.name}' of input file '{found.file}', which 'input.schema' declares as {kind}",
+            what=f"column '{declared.name}' of input file '{found.file}', which 'input.schema' declares as "
+            f"{declared_type}",
             got=f"{found.misfits:,} texts in the input that this type does not hold exactly",
-            expected=_HINTS.get(kind, f"values that {kind} holds exactly"),
-            next_step="Declare a type that holds them (a string holds any), or correct the file.",
+            expected=_HINTS.get(declared_type, f"values that {declared_type} holds exactly"),
+            next_step="Declare a type that holds them (a string holds any text), or correct the file.",
         )
     if found.nulls and not declared.nullable:
         raise SourceSchemaError(

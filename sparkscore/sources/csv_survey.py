@@ -22,24 +22,24 @@ from sparkscore.survey.csv_rows import find_uneven_row
 from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, join_columns, survey
 from sparkscore.survey.text_bytes import NOT_READ_HERE
 
-# A job of Spark takes as long as this many bytes.
+# Files of so many bytes in total are read on the driver, which takes no longer than starting a Spark job.
 _LEAST_BYTES: Final = 8 * 1024 * 1024
 _MOST_FILES: Final = 500
-# How much is looked at for a row that Spark could not read; a few seconds.
+# So many bytes are searched for a row that Spark could not read. This takes a few seconds.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
-    "Correct the file, or, if no value is in quotes and they are parts of values, set 'input.options: {quote: \"\"}'."
+    "Correct the file. Or, if quotes do not enclose values but are part of them, set 'input.options: {quote: \"\"}'."
 )
 _FIXES: Final = {
     "open quote": _FIX_QUOTES,
     "quote inside": _FIX_QUOTES,
-    "backslash": "If the file was written by Spark, MySQL or so, which escape quotes by a backslash, set escape: '\\' "
-    "below 'input.options'; else correct the file.",
-    "doubled quote": "If quotes are doubled inside values, leave out 'input.options.escape'; else correct the file.",
-    "quoted end": "Tell what ends lines, so that it is kept inside values: 'input.options: {lineSep: \"\\r\\n\"}', in "
-    'double quotes (for CR alone "\\r"). Or write line feeds inside values, as spreadsheets do.',
-    "line ends": "Write all lines with the same end (dos2unix does it), or, if no value holds a line end, set "
-    "'input.options: {multiLine: \"false\"}'.",
+    "backslash": "If the file was written by a program that escapes quotes with a backslash, such as Spark or MySQL, "
+    "set escape: '\\' in 'input.options'. Otherwise correct the file.",
+    "doubled quote": "If quotes are doubled inside values, remove 'input.options.escape'. Otherwise correct the file.",
+    "quoted end": "Set the line separator, so that it is kept inside values: 'input.options: {lineSep: \"\\r\\n\"}', "
+    'in double quotes (for CR alone "\\r"). Or write line feeds inside values, as spreadsheets do.',
+    "line ends": "Write all lines with the same line end, for example with dos2unix. Or, if no value contains a line "
+    "end, set 'input.options: {multiLine: \"false\"}'.",
 }
 _CODES: Final = {
     "line ends": ErrorCode.INPUT_LINE_ENDS,
@@ -47,56 +47,61 @@ _CODES: Final = {
     "open quote": ErrorCode.INPUT_OPEN_QUOTE,
 }
 _WANTED: Final = {
-    "quoted end": "another line end inside values, since Spark's reader makes a line feed of this one",
-    "line ends": "one line end in all of the file",
-    "doubled quote": "each quote inside a value behind a backslash",
+    "quoted end": "another line end inside values, since Spark's reader replaces this one with a line feed",
+    "line ends": "the same line end in the whole file",
+    "doubled quote": "a backslash before each quote inside a value",
 }
 
 
 def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvFormat) -> None:
-    """Look at the bytes of all files, on the workers where there are many, and compare their headers.
+    """Check the bytes of all files, and compare their headers. If the files are large, the workers read them.
+
+    Args:
+        spark: the session.
+        files: the files.
+        found: how the files are written.
 
     Raises:
         SourceError: the bytes of a file are not text in its encoding, or its quotes or line ends would be misread.
         SourceSchemaError: the files have different headers.
     """
     refuse_packed(files, NOT_READ_HERE, "no compression, or .gz, .bz2, .zst or .deflate")
-    looked = _look(spark, files, found.dialect)
+    looked = _check_bytes(spark, files, found.dialect)
     if looked.fault is not None:
         _refuse(looked.fault[0], looked.fault[1], found)
     if found.has_header and found.compares_headers:
-        _compare(looked)
+        _compare_headers(looked)
 
 
-def survey_columns(spark: SparkSession, texts: DataFrame, kinds: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
-    """Look at all values.
+def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
+    """Read all values on the workers, to check or find the type of each column and to count its NULLs.
 
     Args:
         spark: the session.
-        texts: the columns as texts, and the row's file as the last column.
-        kinds: the declared type of each; an empty text where it is to be found.
+        texts: the columns as strings, and the file of each row as the last column.
+        types: the type that each column must have, or an empty text if it is to be found.
         found: how the files are written.
 
     Raises:
         SourceError: Spark cannot read the files.
     """
-    spec = SurveySpec(tuple(kinds), found.special, found.zone)
+    spec = SurveySpec(tuple(types), found.special, found.zone)
     numbered = texts.toDF(*(f"c{number}" for number in range(len(texts.columns))))
     table = run_in_arrow(spark, numbered, lambda batches: survey(batches, spec), SURVEY_SCHEMA)
-    return join_columns(table.to_pylist(), len(kinds))
+    return join_columns(table.to_pylist(), len(types))
 
 
 def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, first_name: str) -> None:
-    """Refuse the first row that has not as many values as there are columns; large files are not looked at.
+    """Raise an error for the first row that has more or fewer values than there are columns; large files are skipped.
 
     Args:
         files: files that Spark could not read.
         dialect: how they are written.
-        width: how many columns there are.
-        first_name: the name of the first one.
+        width: the number of columns.
+        first_name: the name of the first column.
 
     Raises:
-        SourceError: with file and line.
+        SourceError: with the file and the line of the row.
     """
     size = 0
     for file in files:
@@ -110,19 +115,20 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
             what=f"input file '{file.path}', line {row.line:,}",
             got=f"{row.values:,} value" + "s" * (row.values != 1),
             expected=f"{width:,}, as in the header",
-            next_step=f"If the values are separated by another sign, set 'input.options: {{sep: {other!r}}}'."
+            next_step=f"If the values have another separator, set 'input.options: {{sep: {other!r}}}'."
             if other
-            else "Correct the row: a separator inside a value needs quotes around the value, and one at the end of "
-            "each row needs one in the header, too.",
+            else "Correct the row: a value that contains the separator needs quotes. If each row ends with a "
+            "separator, the header needs one as well.",
         )
 
 
 def other_separator(name: str) -> str:
-    """Give a sign in a column's name that may be the separator; an empty text if there is none."""
-    return next((sign for sign in ";\t|" if sign in name), "")
+    """Return a character in a column's name that may be the separator, or an empty text if there is none."""
+    return next((character for character in ";\t|" if character in name), "")
 
 
-def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
+def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
+    """Read all bytes of the files, on the driver or on the workers."""
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _MOST_FILES:
         return survey_files([file.path for file in files], dialect)
     shares = in_shares(files, lambda file: file.size_bytes)
@@ -132,6 +138,7 @@ def _look(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> 
 
 
 def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
+    """Raise the error for a file with wrong bytes, quotes or line ends."""
     if fault.reason == "bytes":
         raise wrong_bytes(path, fault.detail, found.options["encoding"])
     if fault.reason == "unreadable":
@@ -145,8 +152,8 @@ def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
     )
 
 
-def _compare(looked: FilesSurvey) -> None:
-    """Compare the headers as Spark compares names."""
+def _compare_headers(looked: FilesSurvey) -> None:
+    """Raise an error if the files have different headers. Upper and lower case are the same, as in Spark."""
     by_path = sorted(looked.headers.items(), key=lambda item: item[1])
     if not by_path:
         return
@@ -155,17 +162,18 @@ def _compare(looked: FilesSurvey) -> None:
         if [folded(name) for name in header] != [folded(name) for name in first]:
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_HEADERS,
-                what=f"input file '{path}' has another header than '{first_path}'",
+                what=f"input file '{path}' has a different header than '{first_path}'",
                 got=_difference(header, first),
                 expected="the same columns in the same order in all files",
-                next_step="Score the files one by one, or write them alike."
+                next_step="Score the files one by one, or write them with the same header."
                 if set(map(folded, header)) == set(map(folded, first))
-                else "Score the files one by one, or write them alike; 'input.options: {enforceSchema: \"true\"}' "
-                "reads all files by the first one's header, whatever the others say.",
+                else "Score the files one by one, or write them with the same header. "
+                "'input.options: {enforceSchema: \"true\"}' reads all files with the header of the first one.",
             )
 
 
 def _difference(header: tuple[str, ...], first: tuple[str, ...]) -> str:
+    """Return what a header has more and less than the header of the first file."""
     more, missing = set(header) - set(first), set(first) - set(header)
     parts = [f"also {names(more)}"] if more else []
     parts += [f"no {names(missing)}"] if missing else []

@@ -1,8 +1,8 @@
-"""Make values of the texts of CSV files, in Spark's expressions (driver; Spark runs them on workers).
+"""Convert the texts of CSV files to values, with Spark expressions (driver).
 
-Spark's own conversions of CSV texts round decimals, cut off fractions of seconds, take a part of a date for a date, and
-depend on the session. A survey of the files has shown that each text is one of its type before these run; a text that
-turns out to be none stops the run.
+Spark's CSV reader rounds decimals, truncates fractions of seconds, accepts a part of a date as a date, and depends on
+settings of the session. The expressions of this module convert exactly. The survey of the files has checked each text
+before they run; a text that nevertheless does not have the type stops the run.
 """
 
 from __future__ import annotations
@@ -30,33 +30,37 @@ _WITH_ZONE: Final = r":[0-9]{2}(\.[0-9]+)? ?(Z|UTC|[+-][0-9:]+)$"
 _WITHOUT_SECONDS: Final = "([T ][0-9]{1,2}:[0-9]{2})(?![0-9:])"
 
 
-def value_of(text: Column, name: str, kind: DataType, zone: str) -> Column:
-    """Give the value of a text.
+def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
+    """Return an expression that converts a column of texts to a type, and fails the run for a text that does not fit.
 
     Args:
-        text: the text.
+        text: the column of texts.
         name: the column's name, for the error.
-        kind: the type of the value.
-        zone: the zone of times that have none.
+        data_type: the type of the values.
+        zone: the time zone of times that are written without one.
     """
-    if isinstance(kind, (StringType, VarcharType)):
+    if isinstance(data_type, (StringType, VarcharType)):
         return text
-    value = _converted(text, kind, zone)
-    wrong = refuse_value(f"column '{name}': got a text that is no {kind.simpleString()}", kind)
-    return when(text.isNull(), lit(None).cast(kind)).otherwise(coalesce(value, wrong))
+    value = _converted(text, data_type, zone)
+    wrong = refuse_value(f"column '{name}': got a text that is no {data_type.simpleString()}", data_type)
+    return when(text.isNull(), lit(None).cast(data_type)).otherwise(coalesce(value, wrong))
 
 
-def _converted(text: Column, kind: DataType, zone: str) -> Column:
-    if isinstance(kind, _INTEGRAL):
-        whole = when(text.rlike(_WITH_POINT), substring_index(text, ".", 1).try_cast(kind))
-        return coalesce(text.try_cast(kind), whole)
-    if isinstance(kind, TimestampType):
-        return _with_zone(trim(text), zone).try_cast(kind)
-    return text.try_cast(kind)
+def _converted(text: Column, data_type: DataType, zone: str) -> Column:
+    """Return an expression for the value of a text; NULL if the text does not have the type."""
+    if isinstance(data_type, _INTEGRAL):
+        whole = when(text.rlike(_WITH_POINT), substring_index(text, ".", 1).try_cast(data_type))
+        return coalesce(text.try_cast(data_type), whole)
+    if isinstance(data_type, TimestampType):
+        return _with_zone(trim(text), zone).try_cast(data_type)
+    return text.try_cast(data_type)
 
 
 def _with_zone(text: Column, zone: str) -> Column:
-    """Give a time the seconds and the zone that it lacks: Spark takes no zone behind minutes, else the session's."""
+    """Return an expression that adds the seconds and the zone that a time lacks.
+
+    Spark's cast does not accept a zone after minutes, and takes the session's time zone if there is none.
+    """
     time = regexp_replace(text, _WITHOUT_SECONDS, "$1:00")
     whole = when(text.contains(":"), time).otherwise(concat(text, lit(" 00:00:00")))
     return when(whole.rlike(_WITH_ZONE), whole).otherwise(concat(whole, lit(f" {zone}")))

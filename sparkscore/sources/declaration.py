@@ -39,10 +39,11 @@ def not_null_columns(declared: StructType | None) -> frozenset[str]:
 
 
 def _wrong(got: str) -> ConfigError:
+    """Return the error for an 'input.schema' that is not a list of columns."""
     return ConfigError(
         code=ErrorCode.INPUT_SCHEMA,
         what="'input.schema'",
         got=got,
         expected="names and types in Spark's DDL, for example: id bigint, price decimal(10,2), day date",
-        next_step="Correct it; names with other signs than letters, digits and _ stand in backticks.",
+        next_step="Correct it. Put names with characters other than letters, digits and _ in backticks.",
     )

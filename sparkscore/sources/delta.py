@@ -22,7 +22,7 @@ from sparkscore.spark.settings import read_from
 
 
 class DeltaSource:
-    """Rows of a Delta table at the version that was the newest when the run was planned, or that was asked for."""
+    """The rows of a Delta table, at the version that 'input.version' names or at the newest one when it is opened."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         if len(config.location) != 1:
@@ -48,17 +48,17 @@ class DeltaSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was pinned."""
+        """The pinned input."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Give the rows, each with its data file."""
+        """Return the rows, each with its data file."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count what the footers of the version's data files tell, unless rows of them may be deleted.
+        """Return the NULLs that the footers of the version's data files count, unless they may be in deleted rows.
 
-        The statistics in the log say the same where they are there; they may be cut to the first columns or to none.
+        The statistics in the Delta log are not used: they may cover the first columns only, or no column.
         """
         if self._has_own_names:
             return {}
@@ -69,12 +69,16 @@ class DeltaSource:
         return count_nulls([plain_path(file) for file in files], columns, self._snapshot.items)
 
     def check_contents(self) -> None:
-        """Do nothing: nothing can be misread."""
+        """Do nothing: Delta tables have no contents that Spark misreads."""
 
     def check_unchanged(self) -> None:
-        """Refuse a table that was removed and made again: its versions have the numbers of those that were pinned.
+        """Refuse a table that was removed and created again, since its versions have the same numbers as before.
 
-        A version does not change, and one that was vacuumed away fails to be read.
+        Nothing else needs a check: a version of a table does not change, and Spark fails to read a version whose files
+        were removed by VACUUM.
+
+        Raises:
+            SourceError: the table has another id than when it was opened.
         """
         try:
             found, *_ = self._find_detail(self._spark)
@@ -84,16 +88,16 @@ class DeltaSource:
             raise SourceError(
                 code=ErrorCode.INPUT_CHANGED,
                 what=f"Delta table '{self._path}'",
-                got="another table under this name, made while the run was at work",
+                got="another table with the same name, created while the run read it",
                 expected=f"the table with id {self._snapshot.table_id}",
-                next_step="Run again under another run id.",
+                next_step="Run again with another run id.",
             )
 
     def _find_detail(self, spark: SparkSession) -> tuple[str, list[str], bool]:
-        """Give the table's id, the names of its partition columns, and whether its files have names of their own.
+        """Return the table's id, its partition columns, and whether columns have other names in the data files.
 
-        Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Column Mapping': after a column was renamed,
-        its name may be that of another one in the files.
+        Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping. In such a table, the name of a
+        renamed column may be the name of another column in the files.
         """
         found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()
         if found is None:
@@ -101,12 +105,17 @@ class DeltaSource:
         return str(found[0]), list(found[1]), dict(found[2]).get("delta.columnMapping.mode", "none") != "none"
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
+        """Return the wanted version of the table, or its newest version if none is wanted.
+
+        Raises:
+            SourceNotFoundError: there is no Delta table, or it does not have the wanted version.
+        """
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
             raise SourceNotFoundError(
                 code=ErrorCode.INPUT_NOT_FOUND,
                 what=f"input '{self._path}'",
                 got="no Delta table",
-                next_step="Correct --input, or name its format with --input-format.",
+                next_step="Correct --input, or set its format with --input-format.",
             )
         history = describe(spark, "HISTORY", self._path).select("version")
         bounds = history.agg(functions.min("version"), functions.max("version")).first()
@@ -117,7 +126,7 @@ class DeltaSource:
             raise SourceNotFoundError(
                 code=ErrorCode.INPUT_VERSION,
                 what=f"Delta table '{self._path}'",
-                got=f"version {wanted} asked for",
+                got=f"a request for version {wanted}",
                 expected=f"a version from {oldest} to {newest}",
                 next_step="Correct 'input.version'.",
             )
@@ -125,7 +134,7 @@ class DeltaSource:
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:
-    """Count the rows and the bytes of the data files; reads no column, only the files' footers."""
+    """Return the number of rows, and the bytes of the data files. Spark reads only the footers of the files."""
     metadata = frame.metadataColumn("_metadata")
     files = frame.select(metadata.getField("file_path").alias("file"), metadata.getField("file_size").alias("size"))
     of_each = files.groupBy("file").agg(functions.count("*").alias("rows"), functions.max("size").alias("size"))

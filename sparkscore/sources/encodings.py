@@ -1,4 +1,4 @@
-"""Decide the encoding of text files before Spark reads them, and say what to do about files in another one (driver)."""
+"""Find the encoding of CSV and JSON files, and make the errors for files that are not in it (driver)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceError
 from sparkscore.survey.text_bytes import FIXES
 
-# Source: org.apache.spark.sql.catalyst.util.CharsetProvider of Spark 4, which takes these names and no aliases.
+# From Python's names to Spark's.
+# Source: org.apache.spark.sql.catalyst.util.CharsetProvider of Spark 4, which accepts these names and no aliases.
 _OF_SPARK: Final = {
     "ascii": "US-ASCII",
     "iso8859-1": "ISO-8859-1",
@@ -22,17 +23,17 @@ _OF_SPARK: Final = {
     "utf-32": "UTF-32",
 }
 _OPTIONS: Final = ("encoding", "charset")
-#: Encodings in which an ASCII sign is more than one byte, so that a line end is not one byte.
+#: Encodings in which an ASCII character, and so a line end, is more than one byte.
 WIDE: Final = frozenset({"UTF-16", "UTF-16BE", "UTF-16LE", "UTF-32"})
 
 
 def given_encoding(options: Mapping[str, str]) -> str | None:
-    """Give the encoding that 'input.options' names, as Spark spells it; None where it names none.
+    """Return Spark's name of the encoding that 'input.options' sets, or None if they set none.
 
-    Python's other names for it, such as ``latin-1`` and ``utf8``, are understood.
+    Aliases that Python knows, such as ``latin-1`` and ``utf8``, are accepted.
 
     Raises:
-        ConfigError: code ``INPUT_ENCODING``: Spark's readers do not take it.
+        ConfigError: code ``INPUT_ENCODING``: Spark cannot read the encoding.
     """
     by_name = {key.lower(): value for key, value in options.items()}
     written = next((by_name[key] for key in _OPTIONS if key in by_name), None)
@@ -47,25 +48,25 @@ def given_encoding(options: Mapping[str, str]) -> str | None:
             code=ErrorCode.INPUT_ENCODING,
             what="'input.options.encoding'",
             got=f"'{written}'",
-            expected=f"one of those that Spark reads: {', '.join(sorted(set(_OF_SPARK.values())))}",
+            expected=f"an encoding that Spark reads: {', '.join(sorted(set(_OF_SPARK.values())))}",
             next_step=f"Convert the files: {_convert(written)}.",
         )
     return _OF_SPARK[name]
 
 
 def with_encoding(options: Mapping[str, str], encoding: str | None) -> dict[str, str]:
-    """Give options for Spark's reader that name the encoding as Spark spells it."""
+    """Return the options for Spark's reader, in which the encoding has Spark's name."""
     others = {key: value for key, value in options.items() if key.lower() not in _OPTIONS}
     return others if encoding is None else {**others, "encoding": encoding}
 
 
 def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
-    """Make the error for a file whose bytes are not text in its encoding.
+    """Return the error for a file whose bytes are not text in its encoding.
 
     Args:
         path: the file.
-        what: what a `WrongBytesError` of it says.
-        encoding: the encoding that it was read with.
+        what: the message of the `WrongBytesError` that reading the file raised.
+        encoding: the encoding with which it was read.
     """
     return SourceError(
         code=ErrorCode.INPUT_ENCODING,
@@ -73,23 +74,29 @@ def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
         got=what,
         expected=f"text in {encoding}",
         next_step=FIXES.get(what)
-        or f"If the file is text in another encoding, convert it to UTF-8 ({_convert('WINDOWS-1252')}, where it "
-        "comes from Windows), or set 'input.options.encoding' where it is one of "
+        or f"If the file is text in another encoding, convert it to UTF-8 ({_convert('WINDOWS-1252')} if it comes from "
+        "Windows), or set 'input.options.encoding' if it is one of "
         f"{', '.join(sorted(set(_OF_SPARK.values())))}. ISO-8859-1 is not windows-1252: it has no € and no curved "
         "quotes.",
     )
 
 
 def unreadable(path: str, what: str) -> SourceError:
-    """Make the error for a file that is packed, and cannot be unpacked."""
+    """Return the error for a compressed file that cannot be decompressed.
+
+    Args:
+        path: the file.
+        what: the message of the decompressor.
+    """
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,
         what=f"input file '{path}'",
         got=what,
-        next_step="Remove it, or write it again: it is cut off, has something behind its end, or is not packed as its "
-        "name says; 'gzip -t FILE' or so tests it.",
+        next_step="Remove the file, or write it again. It is truncated, has bytes after its end, or is not compressed "
+        "as its name says. A command such as 'gzip -t FILE' tests it.",
     )
 
 
 def _convert(encoding: str) -> str:
+    """Return a command that converts a file to UTF-8."""
     return f"iconv -f {encoding} -t UTF-8 OLD > NEW"

@@ -1,4 +1,4 @@
-"""The sources of a run over what failed in an earlier one: its quarantine says which items (driver)."""
+"""The sources of a run that scores the failed items of an earlier run again: they read its quarantine (driver)."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ class FailedItems:
     """The items that failed in a run.
 
     Attributes:
-        run_id: that run.
-        location: its quarantine table.
-        table_format: the table's format.
-        columns: columns of the input with Spark's names of their types; None where the items were files.
-        first: the run in which they failed at first, where that run itself was over failed items of another.
-        since: runs that have scored some of them, which are left out.
-        left: how often each item that is left is there; None where none is left out.
-        order_doubt: why the order of the columns was not known in that run; empty where it was.
-        nulls: for integer and boolean columns whether that run counted them as columns with NULLs.
+        run_id: the id of that run.
+        location: the location of its quarantine table.
+        table_format: the format of the quarantine table.
+        columns: the columns of the input with Spark's names of their types, or None if the items are files.
+        first: the id of the run in which the items failed first. It differs from `run_id` if that run itself scored
+            the failed items of another run.
+        since: the ids of later runs that scored some of the items. These items are left out.
+        left: how many times each remaining item is in the quarantine, or None if no items are left out.
+        order_doubt: why the order of the columns was in doubt in that run, or an empty text.
+        nulls: for integer and boolean columns, whether that run took them for columns with NULLs.
     """
 
     run_id: str
@@ -55,7 +56,7 @@ class FailedItems:
 
     @classmethod
     def of(cls, record: RunRecord) -> FailedItems | None:
-        """Return the failed items of a run by its record; None where it has published no quarantine."""
+        """Return the failed items of the run with this record, or None if it published no quarantine."""
         location, table_format = record.quarantine.location, record.output.format
         if location is None or table_format is None:
             return None
@@ -71,27 +72,27 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """What tells these items from others: the run, and the runs since that have scored some of them."""
+        """The run of the items and the runs that scored some of them since, which together identify the items."""
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
 def open_failed(
     spark: SparkSession, failed: FailedItems, columns: Sequence[str] | None = None
 ) -> FileListSource | FailedRowsSource:
-    """Find the failed items in the quarantine.
+    """Read the failed items from the quarantine, and return the source that has them.
 
     Args:
         spark: the session.
-        failed: the items.
-        columns: the user's order of the columns of rows, if there is one.
+        failed: the run of the items, and its quarantine.
+        columns: the columns of rows in the order that the user wants, or None.
 
     Raises:
-        SourceNotFoundError: none of them has a name, or a file is gone.
+        SourceNotFoundError: no item can be identified, or a file does not exist any more.
         SourceError: the quarantine cannot be read.
     """
     found = _quarantined(spark, failed)
-    named = _name_of(failed)
-    items = [row for row in found if row[named] is not None]
+    identity = _identity_column(failed)
+    items = [row for row in found if row[identity] is not None]
     if len(items) < len(found):
         logger.warning(
             "%d failed items of run '%s' have no name: its script returned fewer elements than files",
@@ -106,7 +107,7 @@ def open_failed(
             expected="items that can be scored again",
             next_step="Score the whole input again.",
         )
-    items = _left_of(items, named, failed.left)
+    items = _remaining(items, identity, failed.left)
     if failed.columns is None:
         files = sorted({str(row["source_file"]) for row in items})
         return FileListSource(spark, Input(format="files"), files_named(files), failed.location)
@@ -115,7 +116,7 @@ def open_failed(
 
 
 def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
-    """Give the columns the user's order, where it names all of them."""
+    """Return the items with their columns in the given order, or unchanged if the order does not have all columns."""
     found = failed.columns or {}
     if sorted(columns) != sorted(found):
         return failed
@@ -123,41 +124,45 @@ def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
 
 
 def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
-    """Count the failed items that have a name, by it: a file's path, or a row as JSON.
+    """Return how many times each failed item is in the quarantine. Its key is the path of a file, or a row as JSON.
+
+    Items that cannot be identified are left out. A file counts once.
 
     Raises:
         SourceError: the quarantine cannot be read.
     """
-    named = _name_of(failed)
-    counts = Counter(row[named] for row in _quarantined(spark, failed) if row[named] is not None)
+    identity = _identity_column(failed)
+    counts = Counter(row[identity] for row in _quarantined(spark, failed) if row[identity] is not None)
     return Counter(dict.fromkeys(counts, 1)) if failed.columns is None else counts
 
 
-def _name_of(failed: FailedItems) -> str:
+def _identity_column(failed: FailedItems) -> str:
+    """Return the column of the quarantine that identifies an item."""
     return "source_file" if failed.columns is None else "row"
 
 
 def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
+    """Read the rows of a run's quarantine."""
     with pinned_reads(spark, "quarantine"):
         table = read_from(spark, failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
         return table.select("source_file", "row").collect()
 
 
-def _left_of(items: Sequence[Row], named: str, left: Counter[str | None] | None) -> list[Row]:
-    """Keep each item as often as it is left; rows that are equal are the same item."""
+def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | None) -> list[Row]:
+    """Return the items that no later run has scored. Equal rows are the same item, which may remain several times."""
     if left is None:
         return list(items)
     rest = Counter(left)
     kept = []
     for item in items:
-        rest[item[named]] -= 1
-        if rest[item[named]] >= 0:
+        rest[item[identity]] -= 1
+        if rest[item[identity]] >= 0:
             kept.append(item)
     return kept
 
 
 class FailedRowsSource:
-    """Rows from a quarantine, with the types and the files that they had; they come from the driver."""
+    """The failed rows of a quarantine, with their types and files. The driver holds them and sends them to Spark."""
 
     def __init__(self, spark: SparkSession, failed: FailedItems, rows: list[tuple[str, str | None]]) -> None:
         columns = schema_of(failed.columns or {})
@@ -177,19 +182,19 @@ class FailedRowsSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was pinned."""
+        """The pinned input."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Give the rows, each with its file."""
+        """Return the rows, each with its file."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Count those of the rows that failed."""
+        """Return the number of NULLs in columns of the failed rows."""
         return {name: self._nulls[name] for name in columns}
 
     def check_contents(self) -> None:
-        """Do nothing: nothing can be misread."""
+        """Do nothing: sparkscore wrote these rows, and reads their types as it wrote them."""
 
     def check_unchanged(self) -> None:
-        """Do nothing: the rows are here."""
+        """Do nothing: the rows are in memory."""

@@ -13,7 +13,7 @@ from sparkscore.sources.samples import check_files_unchanged, with_samples
 
 
 class FileListSource:
-    """Files, listed once. Their contents are the scoring script's business; an empty file is an item too."""
+    """Files, listed once. Only the scoring script reads their contents; an empty file is an item as well."""
 
     def __init__(
         self, spark: SparkSession, config: Input, listing: Listing | None = None, location: str | None = None
@@ -21,10 +21,10 @@ class FileListSource:
         """List the files.
 
         Args:
-            spark: not used: the files never pass through Spark.
+            spark: not used, since Spark does not read the files.
             config: the deployment's input.
-            listing: the files, where they are listed already.
-            location: what named them then.
+            listing: the files, if they are listed already.
+            location: the location from which that listing was made, for the run record.
         """
         del spark
         listing = listing or list_files(config.location)
@@ -42,19 +42,19 @@ class FileListSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was pinned."""
+        """The pinned input."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Give None: there are no rows."""
+        """Return None, since the items are files."""
         return None
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
-        """Know of none."""
+        """Return an empty dictionary, since there are no columns."""
         return {}
 
     def check_contents(self) -> None:
-        """Do nothing: nothing can be misread."""
+        """Do nothing: the scoring script reads the contents."""
 
     def check_unchanged(self) -> None:
         """Compare the files with the listing."""

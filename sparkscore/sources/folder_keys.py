@@ -1,6 +1,6 @@
-"""Give the keys of folders ``key=value`` the values of their declared types, exactly or not at all (driver).
+"""Convert the keys of partition folders ``key=value`` to their declared types, or refuse them (driver).
 
-Spark's own conversion makes 44 of ``300`` for a tinyint, rounds decimals, and reads times in the session's zone.
+Spark's own conversion reads ``300`` as the tinyint 44, rounds decimals, and reads times in the session's time zone.
 """
 
 from __future__ import annotations
@@ -22,34 +22,43 @@ from sparkscore.sources.csv_values import value_of
 from sparkscore.spark.schema import column
 from sparkscore.survey.declared_texts import find_misfits, is_of_texts
 
-#: What Hive and Spark write for NULL.
+# The value that Hive and Spark write for NULL.
 _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 def check_key_values(
     files: Sequence[InputFile], folder: Path, declared: StructType, keys: Collection[str], zone: str
 ) -> None:
-    """Refuse keys whose declared type does not hold what the folders say.
+    """Refuse keys whose declared type does not hold the values in the folder names.
+
+    Args:
+        files: the files.
+        folder: the folder that contains the partition folders.
+        declared: the columns of the input.
+        keys: the keys of the partition folders.
+        zone: the time zone of times that are written without one.
 
     Raises:
-        SourceSchemaError: with the folder.
+        SourceSchemaError: with the folder whose value does not fit.
     """
     for field in declared:
         if field.name not in keys:
             continue
-        kind = field.dataType.simpleString()
+        declared_type = field.dataType.simpleString()
         folders = _folders_of(files, folder, field.name)
         values = [None if value == _NULL else value for value in folders]
-        if is_of_texts(kind):
-            wrong = [int(place) for place in find_misfits(pa.array(values, pa.string()), kind, (), zone)]
+        if is_of_texts(declared_type):
+            wrong = [int(index) for index in find_misfits(pa.array(values, pa.string()), declared_type, (), zone)]
         else:
             wrong = list(range(len(values)))
         if wrong:
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_VALUE,
-                what=f"folder '{list(folders.values())[wrong[0]]}', the key of which 'input.schema' declares as {kind}",
+                what=f"folder '{list(folders.values())[wrong[0]]}', whose key 'input.schema' declares as "
+                f"{declared_type}",
                 got="a text that this type does not hold exactly",
-                next_step=f"Declare '{field.name} string', or leave it out, which is the same; or rename the folder.",
+                next_step=f"Declare '{field.name} string', or do not declare it, which has the same effect. Or rename "
+                "the folder.",
             )
         if None in values and not field.nullable:
             raise SourceSchemaError(
@@ -61,7 +70,7 @@ def check_key_values(
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Give each value of a key, with the first folder that has it."""
+    """Return the values of a key, each with the name of the first folder that has it."""
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
         for part in path.relative_to(folder).parts:
@@ -72,17 +81,24 @@ def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str,
 
 
 def as_texts(schema: StructType, keys: Collection[str]) -> StructType:
-    """Give a schema in which the keys are texts."""
+    """Return a schema with the keys of folders as strings."""
     return StructType([StructField(field.name, StringType()) if field.name in keys else field for field in schema])
 
 
 def with_key_values(frame: DataFrame, schema: StructType, keys: Collection[str], zone: str) -> DataFrame:
-    """Give rows whose keys are texts the keys of the schema; the order of the columns stays."""
-    kinds = {field.name: field.dataType for field in schema if field.name in keys}
-    if all(isinstance(kind, StringType) for kind in kinds.values()):
+    """Return rows whose keys have the types of a schema, for rows whose keys are strings.
+
+    Args:
+        frame: the rows.
+        schema: the columns of the input, in which the keys have their declared types.
+        keys: the keys of the partition folders.
+        zone: the time zone of times that are written without one.
+    """
+    types = {field.name: field.dataType for field in schema if field.name in keys}
+    if all(isinstance(key_type, StringType) for key_type in types.values()):
         return frame
     values = [
-        value_of(column(name), name, kinds[name], zone).alias(name) if name in kinds else column(name)
+        value_of(column(name), name, types[name], zone).alias(name) if name in types else column(name)
         for name in frame.columns
         if name not in HIDDEN_COLUMNS
     ]

@@ -1,4 +1,4 @@
-"""Decide how an input is read when the deployment does not say (driver)."""
+"""Find the format of an input if the deployment does not name it (driver)."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ _FORMAT_OF_ENDING = {
 }
 
 
-# Azure's deployments without a script read these as tables, and images.
+# Azure's deployments without a script read these formats as tables. They also read images.
 # Source: https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#files-types-support
 _TABLES_OF_AZURE: Final = frozenset({"csv", "parquet"})
 
 
 def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> str:
-    """Give the input's format: as it is told; ``files`` where that is the default; as the files look otherwise.
+    """Return the format of an input.
 
-    A folder with a ``_delta_log`` is a Delta table; files that all end alike are what that ending says.
+    It is the format that the deployment names. Otherwise a folder with a ``_delta_log`` is a Delta table. Otherwise, if
+    the items are not files by default and all files have the extension of one format, it is that format. In all other
+    cases it is ``files``.
 
     Args:
         config: the deployment's input.
-        is_files_by_default: whether the items are files unless the deployment says otherwise.
-        is_no_code: whether Azure's rule holds: each file is what its ending says, and an unknown one fails the run.
+        is_files_by_default: whether the items are files unless the deployment names a format.
+        is_no_code: whether Azure's rule for deployments without a script applies: the extension of each file decides,
+            and an unknown extension is an error.
 
     Raises:
         SourceNotFoundError: a location names nothing.
-        ConfigError: Azure's rule holds, and the files are of several kinds, or of one that Azure does not read.
+        ConfigError: Azure's rule applies, and the files have several formats, or one that Azure does not read.
     """
     if config.format:
         return config.format
@@ -56,15 +59,16 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
 
 
 def _not_azures(examples: dict[str, str]) -> ConfigError:
+    """Return the error for files that Azure's deployments without a script cannot read, given a file of each format."""
     other = next((name for name in examples if name not in _TABLES_OF_AZURE), next(iter(examples)))
     is_known = other != "files"
     return ConfigError(
         code=ErrorCode.INPUT_ENDINGS,
         what="the input of a deployment with Azure's $schema and without a scoring script",
         got=" and ".join(f"'{Path(path).name}'" for path in sorted(examples.values())),
-        expected="files of one kind: .csv, .parquet or .pqt, or images; each is read by its ending, as in Azure ML",
-        next_step="Name the files that are meant with a pattern, such as --input 'FOLDER/*.csv'"
-        + (f", or say how they are read: --input-format {other}." if is_known and len(examples) == 1 else "."),
+        expected="files of one format: .csv, .parquet or .pqt, or images; the extension decides, as in Azure ML",
+        next_step="Select the files with a glob, such as --input 'FOLDER/*.csv'"
+        + (f", or set their format: --input-format {other}." if is_known and len(examples) == 1 else "."),
     )
 
 

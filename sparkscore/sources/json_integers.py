@@ -1,4 +1,4 @@
-"""Read JSON integers written as ``5.0`` or ``5e0``, which Spark's reader does not take for integers (driver)."""
+"""Read JSON integers that are written as ``5.0`` or ``5e0``, which Spark's reader does not accept (driver)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pyspark.sql.types import ArrayType, DataType, DecimalType, IntegralType, Ma
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.spark.schema import column
 
-# Holds each integer of 64 bits; Spark's reader takes numbers with a point for it, and rounds what has a fraction.
+# This type holds each 64-bit integer. For it, Spark's reader accepts numbers with a point, and rounds fractions. The
+# survey has refused values with a fraction before.
 _EXACT: Final = DecimalType(20, 0)
 
 
 def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, respelled: Collection[str]) -> DataFrame:
-    """Give the rows with the declared types.
+    """Read rows whose columns with such integers are read as decimals first and then cast to the declared types.
 
     Args:
         load: reads the files with a schema, and adds the hidden columns.
         schema: the declared types.
-        respelled: the columns with integers that are written so; none of their values has a fraction or is beyond its
-            type.
+        respelled: the columns with integers that are written so. All their values are integers within their type.
     """
     if not respelled:
         return load(schema)
     fields = [StructField(field.name, _exact(field.dataType)) if field.name in respelled else field for field in schema]
     frame = load(StructType(fields))
-    # Spark moves the keys of folders behind all others.
+    # Spark moves the keys of folders behind all other columns.
     present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
     values = [
         column(name).cast(schema[name].dataType).alias(name) if name in respelled else column(name) for name in present
@@ -36,11 +36,12 @@ def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, r
     return frame.select(*values, *map(column, HIDDEN_COLUMNS))
 
 
-def _exact(kind: DataType) -> DataType:
-    if isinstance(kind, IntegralType):
+def _exact(data_type: DataType) -> DataType:
+    """Return a type with decimals in place of its integers, also inside arrays, maps and structs."""
+    if isinstance(data_type, IntegralType):
         return _EXACT
-    if isinstance(kind, StructType):
-        return StructType([StructField(field.name, _exact(field.dataType)) for field in kind])
-    if isinstance(kind, ArrayType):
-        return ArrayType(_exact(kind.elementType))
-    return MapType(kind.keyType, _exact(kind.valueType)) if isinstance(kind, MapType) else kind
+    if isinstance(data_type, StructType):
+        return StructType([StructField(field.name, _exact(field.dataType)) for field in data_type])
+    if isinstance(data_type, ArrayType):
+        return ArrayType(_exact(data_type.elementType))
+    return MapType(data_type.keyType, _exact(data_type.valueType)) if isinstance(data_type, MapType) else data_type

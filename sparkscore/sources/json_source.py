@@ -31,7 +31,10 @@ class JsonSource:
         self._files = open_files(spark, listing, "json", options)
         self._survey: JsonFiles | None = None
         self._not_null: frozenset[str] = frozenset()
-        self._frame, order_doubt = self._read(config) if listing.files else (None, "")
+        self._frame: DataFrame | None = None
+        order_doubt = ""
+        if listing.files:
+            self._frame, order_doubt = self._read(config)
         self._snapshot = snapshot_of_files(config, listing, "json", items=self._count_rows(), order_doubt=order_doubt)
 
     @property

@@ -1,4 +1,4 @@
-"""Read JSON files once before Spark does, on its workers: refuse what Spark would change, and decide types (driver)."""
+"""Read JSON files once before Spark does: refuse values that Spark would change, and find the types (driver)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from sparkscore.survey.text_bytes import FIXES, NOT_READ_HERE, is_compressed
 
 logger = logging.getLogger("sparkscore")
 
-# So few bytes are looked at on the driver, without a Spark job.
+# Files of so many bytes in total are read on the driver, without a Spark job.
 _FEW_BYTES: Final = 4 << 20
-# Options with which Spark takes texts that are no JSON, and which no other parser reads alike.
+# With these options Spark accepts texts that are not JSON. No other parser reads all of them in the same way.
 _OTHER_GRAMMARS: Final = (
     "allowBackslashEscapingAnyCharacter",
     "allowComments",
@@ -39,7 +39,7 @@ _OTHER_GRAMMARS: Final = (
     "allowSingleQuotes",
     "allowUnquotedFieldNames",
 )
-# Options that say which types Spark finds.
+# These options control which types Spark infers.
 _OF_TYPES: Final = (
     "dropFieldIfAllNull",
     "inferTimestamp",
@@ -54,15 +54,15 @@ _NO_COLUMN: Final = "_sparkscore_no_record"
 
 @dataclass(frozen=True)
 class JsonFiles:
-    """What is known of JSON files before Spark reads them.
+    """The result of the survey of JSON files.
 
     Attributes:
-        rows: how many records there are.
-        columns: what each column holds.
-        schema: the columns and types that were found, where types are declared the names only; None where Spark finds
-            them, by options of its own.
-        are_all_read: whether Spark reads all of them; it may drop some where the deployment says so.
-        respelled: the columns declared as integers in which some are written as ``5.0``.
+        rows: the number of records.
+        columns: the kinds of values in each column.
+        schema: the columns with the types that were found. If types are declared, it has the names only. It is None if
+            Spark has to infer the types, because the options control how.
+        are_all_read: whether Spark reads all records. It may drop some if the option 'mode' says so.
+        respelled: the columns declared as integers in which some integers are written as ``5.0``.
     """
 
     rows: int
@@ -72,39 +72,41 @@ class JsonFiles:
     respelled: frozenset[str] = frozenset()
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
-        """Count the records in which a column is NULL or absent."""
+        """Return the number of records in which a column is NULL or missing, for the columns that any record has."""
         return {name: self.rows - self.columns[name].count for name in columns if name in self.columns}
 
 
 def json_options(options: Mapping[str, str]) -> dict[str, str]:
-    """Give the options with which Spark reads the files; an encoding other than UTF-8 needs a line separator.
+    """Return the options with which Spark reads JSON files, completed from those of the deployment.
+
+    Spark needs a line separator for each encoding other than UTF-8.
 
     Raises:
-        ConfigError: Spark's reader does not take the encoding, or nothing could tell that it reads the files right.
+        ConfigError: Spark cannot read the encoding, or an option allows texts that cannot be checked.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if _option(options, name) == _TRUE]:
         raise ConfigError(
             code=ErrorCode.INPUT_OPTIONS,
             what=f"'input.options.{wrong[0]}'",
             got="a form of JSON that cannot be checked",
-            expected="JSON as RFC 8259 has it",
-            next_step="Write the files as JSON, and leave the option out.",
+            expected="JSON according to RFC 8259",
+            next_step="Write the files as JSON, and remove the option.",
         )
     encoding = given_encoding(options)
-    told = with_encoding(options, encoding)
+    completed = with_encoding(options, encoding)
     if _is_strict(options):
-        # Spark gives NULL for a column of this name, which is another one by default.
-        told = {**told, "columnNameOfCorruptRecord": _NO_COLUMN}
+        # Spark returns NULL for a column of this name. By default that is '_corrupt_record', which an input may have.
+        completed = {**completed, "columnNameOfCorruptRecord": _NO_COLUMN}
     if encoding in {None, "UTF-8"} or _option(options, "multiLine") == _TRUE:
-        return told
+        return completed
     if encoding in {"UTF-16", "UTF-32"}:
         raise ConfigError(
             code=ErrorCode.INPUT_ENCODING,
             what=f"'input.options.encoding: {encoding}' for JSON with a record in each line",
-            expected="an encoding whose order of bytes is told: UTF-16LE or UTF-16BE; or UTF-8",
-            next_step="Name UTF-16LE, as Windows has it, or convert the files to UTF-8.",
+            expected="an encoding with a byte order, such as UTF-16LE or UTF-16BE; or UTF-8",
+            next_step="Set UTF-16LE, which Windows uses, or convert the files to UTF-8.",
         )
-    return told if _option(options, "lineSep") else {**told, "lineSep": "\n"}
+    return completed if _option(options, "lineSep") else {**completed, "lineSep": "\n"}
 
 
 def read_json(
@@ -114,40 +116,40 @@ def read_json(
     declared: StructType | None,
     wanted: Collection[str] | None,
 ) -> JsonFiles:
-    """Read all files once, on the workers unless they are small.
+    """Check each record of the files and find the types. Small files are read on the driver, others on the workers.
 
     Args:
         spark: the session.
         files: the files.
-        options: what `json_options` gave.
-        declared: the declared columns.
-        wanted: the columns that are read; None for all.
+        options: the options that `json_options` returned.
+        declared: the declared columns, or None if none are declared.
+        wanted: the columns that are read, or None for all.
 
     Raises:
-        SourceError: a file holds something that is no record, or is not text.
-        SourceSchemaError: a column has values that its type does not hold, or that no type holds.
+        SourceError: a file contains something other than a record, or is not text.
+        SourceSchemaError: a column has values that its declared type does not hold, or has no type that holds all.
     """
-    refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON as it is, or packed as .gz, .bz2 or .zst")
-    look_up = _Look(files, _parts(files, options), options, declared)
-    found = look_up.run(spark)
-    look_up.refuse_problem(found)
-    look_up.refuse_misfits(found)
+    refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON without compression, or compressed as .gz, .bz2 or .zst")
+    survey = _Survey(files, _parts(files, options), options, declared)
+    found = survey.run(spark)
+    survey.refuse_problem(found)
+    survey.refuse_misfits(found)
     _refuse_names(found.columns)
     if declared is not None:
-        look_up.refuse_nulls(found)
+        survey.refuse_nulls(found)
         named = StructType([StructField(name, NullType()) for name in found.columns])
         return JsonFiles(found.rows, found.columns, named, _is_strict(options), frozenset(found.respelled))
     if _has_own_types(options):
         return JsonFiles(found.rows, found.columns, None, _is_strict(options))
-    types = TypesOfJson(found.columns, look_up.tell_place)
+    types = TypesOfJson(found.columns, survey.location_text)
     types.refuse_doubts(types.schema.names if wanted is None else wanted)
     if types.left_out:
-        logger.warning("input: left out, since all values are objects without fields: %s", names(types.left_out))
+        logger.warning("columns whose values are all objects without fields are left out: %s", names(types.left_out))
     return JsonFiles(found.rows, found.columns, types.schema, _is_strict(options))
 
 
-class _Look:
-    """One look at all files."""
+class _Survey:
+    """A survey of all files, which finds the line numbers for its errors."""
 
     def __init__(
         self, files: Sequence[InputFile], parts: Sequence[Part], options: Mapping[str, str], declared: StructType | None
@@ -163,6 +165,7 @@ class _Look:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
+        """Read all files, on the driver or on the workers, and return what they contain."""
         types = (
             None
             if self._declared is None
@@ -182,57 +185,61 @@ class _Look:
         return found
 
     def _count_lines(self, lines: Mapping[int, int]) -> None:
+        """Note for each part how many lines of its file come before it, given the number of lines in each part."""
         before, path = 0, ""
         for part in self._parts:
             before = 0 if part.path != path else before
             self._first_lines[part.number], path = before, part.path
             before += lines.get(part.number, 0)
 
-    def tell_place(self, place: Sequence[int]) -> str:
-        """Name a file and a line."""
-        part = self._parts[place[0]]
-        return f"'{part.path}', line {self._first_lines[part.number] + place[1]:,}"
+    def location_text(self, location: Sequence[int]) -> str:
+        """Return the file and the line of a location, which is the number of a part and a line in it."""
+        part = self._parts[location[0]]
+        return f"'{part.path}', line {self._first_lines[part.number] + location[1]:,}"
 
     def refuse_problem(self, found: Found) -> None:
-        """Refuse what is no record.
+        """Raise an error if a file contains something that is not a record.
 
         Raises:
             SourceError: with file and line.
         """
         if found.problem is None:
             return
-        place, kind, told = found.problem
-        path, line = self._parts[place[0]].path, self._first_lines[place[0]] + place[1]
-        if kind == "encoding":
+        location, problem, detail = found.problem
+        path, line = self._parts[location[0]].path, self._first_lines[location[0]] + location[1]
+        if problem == "encoding":
             encoding = self._form.encoding.upper()
-            what = told if told in FIXES else f"line {line:,} has {told or f'bytes that are not {encoding}'}"
+            what = detail if detail in FIXES else f"line {line:,} has {detail or f'bytes that are not {encoding}'}"
             raise wrong_bytes(path, what, encoding)
-        if kind == "unreadable":
-            raise unreadable(path, f"{told} behind line {line:,}")
-        raise _no_record(path, line, kind, told, is_multiline=self._form.is_multiline)
+        if problem == "unreadable":
+            raise unreadable(path, f"{detail} behind line {line:,}")
+        raise _no_record(path, line, problem, detail, is_multiline=self._form.is_multiline)
 
     def refuse_misfits(self, found: Found) -> None:
-        """Refuse values that their declared types do not hold.
+        """Raise an error if the declared types do not hold all values.
 
         Raises:
             SourceSchemaError: with column, file and line.
         """
         all_misfits = [
-            (place, name, told) for name, seen in found.columns.items() for told, place in seen.misfits.items()
+            (location, name, misfit)
+            for name, seen in found.columns.items()
+            for misfit, location in seen.misfits.items()
         ]
         if not all_misfits or self._declared is None:
             return
-        place, name, told = min(all_misfits)
+        location, name, misfit = min(all_misfits)
         raise SourceSchemaError(
             code=ErrorCode.INPUT_VALUE,
             what=f"column '{name}' of the json input, declared {self._declared[name].dataType.simpleString()}",
-            got=f"{told} ({self.tell_place(place)})",
+            got=f"{misfit} ({self.location_text(location)})",
             expected="values that the declared type holds exactly",
-            next_step=f"Correct the files, or 'input.schema': '{name} string' gives each value as it is written.",
+            next_step=f"Correct the files, or declare '{name} string' in 'input.schema' to get each value as it is "
+            "written.",
         )
 
     def refuse_nulls(self, found: Found) -> None:
-        """Refuse NULL where the declaration says that there is none.
+        """Raise an error if a column that is declared NOT NULL is NULL or missing in a record.
 
         Raises:
             SourceSchemaError: with the column.
@@ -243,39 +250,41 @@ class _Look:
                 raise SourceSchemaError(
                     code=ErrorCode.INPUT_NULL,
                     what=f"column '{field.name}' of the json input, declared NOT NULL",
-                    got=f"{found.rows - seen.count:,} records in which it is null or absent",
+                    got=f"{found.rows - seen.count:,} records in which it is null or missing",
                     next_step="Correct the files, or declare it without NOT NULL.",
                 )
 
 
-def _no_record(path: str, line: int, kind: str, told: str, *, is_multiline: bool) -> SourceError:
+def _no_record(path: str, line: int, problem: str, detail: str, *, is_multiline: bool) -> SourceError:
+    """Return the error for a line that is not a record."""
     got, expected, next_step = {
-        "json": (f"no JSON ({told})", "one JSON object", "Correct it."),
+        "json": (f"no JSON ({detail})", "one JSON object", "Correct the line."),
         "spans": (
             "a record that does not end in its line",
             "one JSON object in each line",
             (
-                "If the file is one array or one object over several lines, set 'input.options: {multiLine: true}'; if"
-                " it has several such objects, write each into one line, as 'jq -c .' does; else it is cut off."
+                "If the file is one array or one object over several lines, set 'input.options: {multiLine: true}'. If"
+                " it has several such objects, write each on one line, for example with 'jq -c .'. Otherwise the file"
+                " is truncated."
             ),
         ),
         "behind": (
-            f"{told} behind the record",
+            f"{detail} behind the record",
             "one JSON object in each line",
-            "Write each record into a line of its own, for example with 'jq -c .'.",
+            "Write each record on a separate line, for example with 'jq -c .'.",
         ),
-        "doubled": (f"an object with two fields '{told}'", "each field once", "Remove or rename one of them."),
+        "doubled": (f"an object with two fields '{detail}'", "each field once", "Remove or rename one of them."),
         "surrogate": (
             "an escape that is half a character (\\ud800 to \\udfff)",
             "both halves, or the character itself",
-            "Correct the text; it cannot be kept in UTF-8.",
+            "Correct the text, which UTF-8 cannot encode.",
         ),
-        "object": (told, "a JSON object, or an array of objects", "Write each record as an object with its fields."),
-    }[kind]
-    if is_multiline and kind == "behind":
-        expected = "one array of objects, or one object, as 'multiLine' has it"
+        "object": (detail, "a JSON object, or an array of objects", "Write each record as an object with its fields."),
+    }[problem]
+    if is_multiline and problem == "behind":
+        expected = "one array of objects, or one object, because 'multiLine' is set"
         next_step = (
-            "If the file has a record in each line, leave 'input.options.multiLine' out; else make it one array."
+            "If the file has a record in each line, remove 'input.options.multiLine'. Otherwise write one array."
         )
     return SourceError(
         code=ErrorCode.INPUT_RECORD,
@@ -287,8 +296,9 @@ def _no_record(path: str, line: int, kind: str, told: str, *, is_multiline: bool
 
 
 def _refuse_names(columns: Mapping[str, FieldSurvey]) -> None:
-    for beside in names_in(columns):
-        if doubled := doubled_names(beside):
+    """Raise an error if two columns, or two fields of an object, have names that differ in case only."""
+    for siblings in names_in(columns):
+        if doubled := doubled_names(siblings):
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_COLUMN_NAMES,
                 what="the json input has a column or field name that cannot be told from another",
@@ -299,22 +309,25 @@ def _refuse_names(columns: Mapping[str, FieldSurvey]) -> None:
 
 
 def _is_strict(options: Mapping[str, str]) -> bool:
+    """Whether a record that Spark cannot read stops the run."""
     return (_option(options, "mode") or "failfast").lower() == "failfast"
 
 
 def _has_own_types(options: Mapping[str, str]) -> bool:
-    told = any((_option(options, name) or "false") != "false" for name in _OF_TYPES)
+    """Whether Spark has to infer the types, because the options control how."""
+    are_set = any((_option(options, name) or "false") != "false" for name in _OF_TYPES)
     mode = (_option(options, "mode") or "failfast").lower()
-    return told or mode == "permissive"
+    return are_set or mode == "permissive"
 
 
 def _option(options: Mapping[str, str], name: str) -> str | None:
-    """Give an option of Spark's, which regards no case."""
+    """Return an option by its name, whose case is ignored as in Spark; ``true`` and ``false`` are in lower case."""
     found = {key.lower(): value for key, value in options.items()}.get(name.lower())
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found
 
 
 def _form_of(options: Mapping[str, str]) -> JsonForm:
+    """Return how the files are written, according to the options."""
     encoding = _option(options, "encoding") or "UTF-8"
     separator = _option(options, "lineSep")
     return JsonForm(
@@ -326,6 +339,7 @@ def _form_of(options: Mapping[str, str]) -> JsonForm:
 
 
 def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]:
+    """Divide large files into parts that tasks can read. Some files cannot be divided, such as compressed ones."""
     encoding = _option(options, "encoding") or "UTF-8"
     is_whole = _option(options, "multiLine") == _TRUE or encoding in WIDE
     ranges = [

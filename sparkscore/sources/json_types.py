@@ -1,4 +1,4 @@
-"""Decide the types of JSON columns from all values that were seen, or say why there is none (driver)."""
+"""Find the types of JSON columns from the kinds of all their values, or refuse columns that have no type (driver)."""
 
 from __future__ import annotations
 
@@ -38,50 +38,57 @@ from sparkscore.survey.json_fields import (
 
 _NUMBERS: Final = (INTEGER, LONG, ROUND, HUGE, REAL, PRECISE, BEYOND)
 _FAMILIES: Final = ((*_NUMBERS,), (TEXT,), (BOOLEAN,), (OBJECT,), (ARRAY,))
-# Types that are deeper are too deep for what makes schemas of them.
+# Deeper types are refused, since the code that builds schemas from them is recursive.
 _DEEPEST: Final = 100
 _AS_TEXT: Final = "as text, each as it is written"
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why a column has no type.
+    """The reason why no type holds all values of a column, for an error.
 
     Attributes:
-        column: the column, with the field of it.
-        got: the kinds that do not go together, with where.
-        expected: what would be right.
-        type: the type to declare the column with.
-        gives: what that gives.
+        column: the column, or a field inside it as in ``column.field``.
+        got: the values that do not fit together, with their files and lines.
+        expected: the values that would have a type.
+        type: a type with which the user can declare the column.
+        effect: how the values are read with that type.
     """
 
     column: str
     got: str
     expected: str
     type: str
-    gives: str
+    effect: str
 
 
 class TypesOfJson:
-    """The types of columns.
+    """The types of the columns of JSON files.
 
     Attributes:
-        left_out: columns of which all values are empty objects, which Spark leaves out.
+        left_out: the columns whose values are all objects without fields. Spark leaves them out.
+        schema: the other columns with their types. A column that no type holds is a string here.
     """
 
-    def __init__(self, columns: Mapping[str, FieldSurvey], tell_place: Callable[[list[int]], str]) -> None:
-        self._columns, self._tell_place = columns, tell_place
+    def __init__(self, columns: Mapping[str, FieldSurvey], location_text: Callable[[list[int]], str]) -> None:
+        """Find the types.
+
+        Args:
+            columns: the kinds of values in each column.
+            location_text: returns the file and the line of a location, for errors.
+        """
+        self._columns, self._location_text = columns, location_text
         self._doubts: dict[str, Doubt] = {}
         self._column = ""
         types = {name: self._type_of_column(name) for name in sorted(columns)}
-        self.left_out = tuple(name for name, kind in types.items() if kind is None)
-        self.schema = StructType([StructField(name, kind) for name, kind in types.items() if kind is not None])
+        self.left_out = tuple(name for name, found in types.items() if found is None)
+        self.schema = StructType([StructField(name, found) for name, found in types.items() if found is not None])
 
     def refuse_doubts(self, wanted: Collection[str]) -> None:
-        """Refuse columns without a type.
+        """Raise an error if no type holds all values of a wanted column.
 
         Raises:
-            SourceSchemaError: a wanted column has values that no type holds as they are written.
+            SourceSchemaError: with the column and the values that do not fit together.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
         if doubt is None:
@@ -91,26 +98,28 @@ class TypesOfJson:
             what=f"column '{doubt.column}' of the json input",
             got=doubt.got,
             expected=doubt.expected,
-            next_step=f"Correct the files, or declare the columns, this one {doubt.gives}: "
+            next_step=f"Correct the files, or declare the columns, this one {doubt.effect}: "
             f"'input.schema: {self._declaration(wanted)}'.",
         )
 
     def _declaration(self, wanted: Collection[str]) -> str:
+        """Return an 'input.schema' with which the wanted columns can be read."""
         types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
     def _type_of_column(self, name: str) -> DataType | None:
+        """Return the type of a column, or None if all its values are objects without fields."""
         self._column = name
         return self._type_of(name, self._columns[name])
 
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
+        """Return the type of a column, a field or the elements of an array, or None if there are no fields."""
         kinds = [kind for kind in seen.types if kind != NULL]
         families = [family for family in _FAMILIES if any(kind in family for kind in kinds)]
         if len(families) > 1:
             firsts = [min((seen.types[kind], kind) for kind in kinds if kind in family) for family in families]
-            return self._doubt(
-                path, [(kind, place) for place, kind in firsts], "values of one kind", "string", _AS_TEXT
-            )
+            found = [(kind, location) for location, kind in firsts]
+            return self._doubt(path, found, "values of one type", "string", _AS_TEXT)
         if not families:
             return StringType()
         if OBJECT in seen.types or ARRAY in seen.types:
@@ -120,51 +129,56 @@ class TypesOfJson:
         return BooleanType() if BOOLEAN in seen.types else self._number(path, seen)
 
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
+        """Return the type of objects or arrays, or None if there are no fields in them."""
         if path.count("[]") + path.count(".") > _DEEPEST:
             got = [("objects or arrays inside each other", min(seen.types.values()))]
             return self._doubt(self._column, got, f"up to {_DEEPEST} of them", "string", _AS_TEXT)
         if OBJECT in seen.types:
-            fields = {name: self._type_of(f"{path}.{name}", seen.fields[name]) for name in sorted(seen.fields)}
-            told = StructType([StructField(name, kind) for name, kind in fields.items() if kind is not None])
-            return told if told.fields else None
+            types = {name: self._type_of(f"{path}.{name}", seen.fields[name]) for name in sorted(seen.fields)}
+            struct = StructType([StructField(name, found) for name, found in types.items() if found is not None])
+            return struct if struct.fields else None
         element = self._type_of(f"{path}[]", seen.element or FieldSurvey())
         return None if element is None else ArrayType(element)
 
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
+        """Return the type of numbers."""
+
         def found(*kinds: str) -> list[tuple[str, list[int]]]:
             return [(kind, seen.types[kind]) for kind in kinds if kind in seen.types]
 
         if wrong := found(BEYOND):
             return self._doubt(path, wrong, "numbers that a double holds", "string", _AS_TEXT)
         if wrong := found(PRECISE):
-            gives = "as text with all digits; 'double' takes the nearest one, 'decimal(38,…)' holds up to 38 digits"
-            return self._doubt(path, wrong, "numbers that a double holds", "string", gives)
+            effect = "as text with all digits; 'double' takes the nearest one, 'decimal(38,…)' holds up to 38 digits"
+            return self._doubt(path, wrong, "numbers that a double holds", "string", effect)
         if REAL in seen.types:
             if wrong := found(LONG, HUGE):
-                return self._doubt(path, [*found(REAL), *wrong], "numbers of one kind", "string", _AS_TEXT)
+                return self._doubt(path, [*found(REAL), *wrong], "numbers of one type", "string", _AS_TEXT)
             return DoubleType()
         if wrong := found(ROUND, HUGE):
             return self._doubt(path, wrong[:1], "integers that bigint holds", "decimal(38,0)", "with up to 38 digits")
         return LongType()
 
     def _doubt(
-        self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, gives: str
+        self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, effect: str
     ) -> DataType:
-        got = " and ".join(f"{kind} ({self._tell_place(place)})" for kind, place in found)
-        inside = path != self._column
-        told = Doubt(path, got, expected, "string" if inside else declared, _AS_TEXT if inside else gives)
-        self._doubts.setdefault(self._column, told)
+        """Note why the column has no type, and return a string type in its place."""
+        got = " and ".join(f"{kind} ({self._location_text(location)})" for kind, location in found)
+        is_inside = path != self._column
+        doubt = Doubt(path, got, expected, "string" if is_inside else declared, _AS_TEXT if is_inside else effect)
+        self._doubts.setdefault(self._column, doubt)
         return StringType()
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Give the names that stand beside each other: those of the columns, and those of the fields of objects."""
+    """Yield the names that must differ: first those of the columns, then those of the fields of each object."""
     yield list(columns)
     for seen in columns.values():
         yield from _names_inside(seen)
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
+    """Yield the names of the fields of the objects in a column, and of the objects inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -1,4 +1,4 @@
-"""List the files of an input, and count those that are left out with the reason (driver)."""
+"""List the files of an input, and count the files that are left out, by reason (driver)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Listing:
     """The files of an input, sorted by path.
 
     Attributes:
-        files: the files.
-        skipped: number of files left out, by reason.
-        folder: the one folder that was named, if the input is one folder; partition folders are relative to it.
+        files: the files that are read.
+        skipped: the number of files that are left out, by reason.
+        folder: the folder, if the location of the input is one folder. Partition folders are below it.
     """
 
     files: tuple[InputFile, ...]
@@ -37,14 +37,15 @@ class Listing:
 
 
 def list_files(locations: Iterable[str]) -> Listing:
-    """List the files that folders (with everything below them), globs and paths name.
+    """List the files of an input whose locations are paths of files, globs, or folders with everything below them.
 
-    A hidden file that a location names itself is listed; one that is found in a folder or by a glob is left out, as
-    Spark's readers do. Links to folders inside a folder are not followed, so a circle of links does not matter.
+    A hidden file is listed if a location is its path. In a folder or by a glob it is left out, as Spark's readers do.
+    Symbolic links to folders inside a folder are not followed, so a cycle of links cannot occur.
 
     Raises:
-        SourceNotFoundError: a location names nothing.
-        SourceError: a folder cannot be read, a file's name is not text, or a location names files of sparkscore's own.
+        SourceNotFoundError: nothing exists at a location, or no file matches it.
+        SourceError: a folder cannot be read, a file name is not text, or a location has files that sparkscore wrote for
+            its runs.
     """
     named = list(locations)
     skipped: Counter[str] = Counter()
@@ -60,12 +61,12 @@ def list_files(locations: Iterable[str]) -> Listing:
     return Listing(files, dict(skipped), only if only is not None and only.is_dir() else None)
 
 
-def check_places(locations: Iterable[str]) -> None:
-    """Refuse places on this host's file systems where nothing is; no folder is read.
+def check_locations(locations: Iterable[str]) -> None:
+    """Check that something exists at each local location, without reading folders.
 
     Raises:
-        SourceNotFoundError: a location names nothing.
-        SourceError: it names files of sparkscore's own.
+        SourceNotFoundError: nothing exists at a location, or no file matches it.
+        SourceError: a location has files that sparkscore wrote for its runs.
     """
     for location in locations:
         if not is_remote(location):
@@ -73,10 +74,10 @@ def check_places(locations: Iterable[str]) -> None:
 
 
 def files_named(paths: Iterable[str]) -> Listing:
-    """List files by their exact paths.
+    """List files by their exact paths, which are not taken for globs.
 
     Raises:
-        SourceNotFoundError: a file is not there any more.
+        SourceNotFoundError: a file does not exist any more.
     """
     skipped: Counter[str] = Counter()
     found: list[InputFile] = []
@@ -85,15 +86,15 @@ def files_named(paths: Iterable[str]) -> Listing:
             raise SourceNotFoundError(
                 code=ErrorCode.INPUT_NOT_FOUND,
                 what=f"input file '{path}'",
-                got="nothing there any more",
-                next_step="Bring the file back, or score the whole input again.",
+                got="a file that does not exist any more",
+                next_step="Restore the file, or score the whole input again.",
             )
         found += _files_below(Path(path), skipped)
     return Listing(tuple(found), dict(skipped))
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether Spark's readers pass over a file or folder of this name.
+    """Whether Spark's readers skip a file or folder with this name.
 
     Source: Spark's HadoopFSUtils.shouldFilterOutPathName.
     """
@@ -101,15 +102,16 @@ def is_hidden(name: str) -> bool:
 
 
 def _absolute(location: str) -> Path:
-    return Path(os.path.abspath(local_path(location)))  # noqa: PTH100 - it takes '..' out, Path.absolute() does not
+    return Path(os.path.abspath(local_path(location)))  # noqa: PTH100 - it removes '..', Path.absolute() does not
 
 
 def _matches(location: str, skipped: Counter[str]) -> list[Path]:
+    """Return the file or folder at a location, or those that match it as a glob, and count those that are left out."""
     path = _absolute(location)
     if path.exists():
         refuse_own(path)
         return [path]
-    # Path.glob() wants a pattern relative to a folder; here the whole location is one.
+    # Path.glob() needs a pattern relative to a folder; here the whole location is a pattern.
     matches = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []  # noqa: PTH207
     if not matches:
         raise SourceNotFoundError(
@@ -128,14 +130,17 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
 
 def _is_own(path: Path) -> bool:
+    """Whether sparkscore wrote a file or folder for its runs."""
     return is_own_folder(path) if path.is_dir() else is_own_file(path)
 
 
 def _nearest_folder(path: Path) -> Path:
+    """Return the deepest folder above a path that exists."""
     return next(parent for parent in path.parents if parent.is_dir())
 
 
 def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
+    """Yield a file, or all files below a folder, and count those that are left out."""
     if path.is_file():
         yield _input_file(path)
     elif path.is_dir():
@@ -145,6 +150,11 @@ def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
+    """Yield the files below a folder, and count those that are left out.
+
+    Raises:
+        SourceError: the folder cannot be read.
+    """
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -152,7 +162,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
             code=ErrorCode.INPUT_UNREADABLE,
             what=f"input folder '{folder}'",
             got=error.strerror or type(error).__name__,
-            next_step="Give the user that runs sparkscore the right to read it.",
+            next_step="Allow the user that runs sparkscore to read it.",
         ) from error
     for entry in entries:
         if is_hidden(entry.name):
@@ -170,12 +180,17 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _input_file(path: Path) -> InputFile:
+    """Return a file with its size and times.
+
+    Raises:
+        SourceError: the name of the file is not UTF-8.
+    """
     status = path.stat()
     if str(path) != (readable := str(path).encode(errors="replace").decode()):
         raise SourceError(
             code=ErrorCode.INPUT_NAME,
             what=f"input file '{readable}'",
-            got="a name whose bytes are not UTF-8 text, which no table can hold",
+            got="a name that is not UTF-8 text and so cannot be stored in a table",
             next_step="Rename the file.",
         )
     return InputFile(str(path), status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)

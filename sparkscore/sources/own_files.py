@@ -1,4 +1,7 @@
-"""Recognise what sparkscore itself writes and an input may hold: folders of runs, stages, locks (driver)."""
+"""Recognize files that sparkscore writes for its runs and that an input folder may contain (driver).
+
+These are runs folders, stages and locks.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,21 @@ from sparkscore.errors import SourceError
 from sparkscore.record.runs_folder import RUNS_MARKER
 from sparkscore.record.shape import RUN_MARKER
 
-#: Why what sparkscore wrote is no item.
+#: The reason for which files that sparkscore wrote are left out of an input.
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"
 _IDENTITY: Final = re.compile(r"\w+:[0-9a-f]{16}( \w+:[0-9a-f]{16})*\s*")
 _LONGEST_NOTE: Final = 2000
-# What a script wrote there is its user's.
+# Folders of a run in which the scoring script wrote. They may be an input.
 _OF_SCRIPTS: Final = ("script_output", "script_logs")
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Whether a folder is one of runs, of one run, or a stage."""
+    """Whether a folder is a runs folder, the folder of one run, or a stage."""
     return (folder / RUNS_MARKER).exists() or _is_run(folder) or _is_stage(folder)
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether a file is the lock of a run or a stage, or a part of one."""
+    """Whether a file is the lock of a run or a stage, or a temporary file of a lock."""
     if ".lock" not in path.name:
         return False
     try:
@@ -37,12 +40,12 @@ def is_own_file(path: Path) -> bool:
 
 
 def refuse_own(path: Path) -> None:
-    """Refuse an input that is named and that sparkscore itself wrote and may change or remove.
+    """Raise an error if the location of an input is a file or folder that sparkscore itself may change or remove.
 
-    What scripts wrote into the folder of their run may be an input.
+    Files that a script wrote into the folder of its run may be an input.
 
     Raises:
-        SourceError: it is a folder of runs, or is or lies in a run's folder or a stage.
+        SourceError: the path is a runs folder, or is in the folder of a run or in a stage.
     """
     above = [folder for folder in (path, *path.parents) if _is_stage(folder) or _is_run(folder)]
     is_of_script = bool(above) and _is_run(above[0]) and path.relative_to(above[0]).parts[:1] in _FOLDERS_OF_SCRIPTS
@@ -51,10 +54,10 @@ def refuse_own(path: Path) -> None:
     raise SourceError(
         code=ErrorCode.INPUT_OWN_FILES,
         what=f"input '{path}'",
-        got="files of sparkscore's own runs: records, logs, rows that are not published",
+        got="files that sparkscore wrote for its runs: records, logs, rows that are not published",
         expected="files to score",
-        next_step="Name the files to score, or a folder above: sparkscore's own are left out there. A result is in "
-        "the output of its run.",
+        next_step="Set the location of the files to score. Or set a folder above: such files are left out there. "
+        "The result of a run is in its output.",
     )
 
 
@@ -62,17 +65,20 @@ _FOLDERS_OF_SCRIPTS: Final = {(name,) for name in _OF_SCRIPTS}
 
 
 def _is_run(folder: Path) -> bool:
+    """Whether a folder is the folder of a run."""
     return (folder / RUN_MARKER).is_file() or (
         (folder / "record.json").is_file() and (folder / _OF_SCRIPTS[0]).is_dir()
     )
 
 
 def _is_stage(folder: Path) -> bool:
+    """Whether a folder is a stage, which has a file with the digests of its run."""
     note = folder / "identity"
     return note.is_file() and _IDENTITY.fullmatch(_start_of(note)) is not None
 
 
 def _start_of(path: Path) -> str:
+    """Read the first bytes of a file as text, or return an empty text if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return stream.read(_LONGEST_NOTE).decode(errors="replace")

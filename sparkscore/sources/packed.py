@@ -1,4 +1,4 @@
-"""Refuse files that are packed in a form which cannot be looked at before Spark reads them (driver)."""
+"""Refuse files with a compression that sparkscore cannot read to check them (driver)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from sparkscore.errors import SourceError
 from sparkscore.plan import InputFile
 
 
-def refuse_packed(files: Sequence[InputFile], endings: tuple[str, ...], expected: str) -> None:
-    """Refuse the first file that has one of the endings.
+def refuse_packed(files: Sequence[InputFile], extensions: tuple[str, ...], expected: str) -> None:
+    """Raise an error if a file has one of these extensions.
+
+    Args:
+        files: the files.
+        extensions: the extensions of compressions that only Hadoop reads.
+        expected: the compressions that can be read, for the error.
 
     Raises:
-        SourceError: there is one.
+        SourceError: with the first such file.
     """
-    if packed := next((file.path for file in files if file.path.endswith(endings)), None):
+    if packed := next((file.path for file in files if file.path.endswith(extensions)), None):
         raise SourceError(
             code=ErrorCode.INPUT_PACKED,
             what=f"input file '{packed}'",
-            got="a compression that Hadoop alone reads, so that the file cannot be looked at before",
+            got="a compression that only Hadoop reads, so that the file cannot be checked before",
             expected=expected,
             next_step="Decompress the file.",
         )

@@ -1,4 +1,8 @@
-"""Decide from the footers of Parquet files how each is read, and refuse what Spark would change (driver)."""
+"""Plan how Parquet files are read, and refuse types whose values Spark would change (driver).
+
+If Spark reads all files together without a change, there is no plan. Otherwise the files are read in groups that have
+the same types, and their values are converted to the types of the input.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +36,17 @@ from sparkscore.sources.parquet_types import (
 )
 from sparkscore.sources.schema_line import schema_line
 
-# Source: Spark comes with no codec of these names.
+# Spark is distributed without these codecs.
 _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
 
 
 @dataclass(frozen=True)
 class Group:
-    """Files that are read alike.
+    """Files that are read with the same schema.
 
     Attributes:
         files: the files.
-        columns: the types of the columns that are read.
+        columns: the columns that are read, with their types in these files.
     """
 
     files: tuple[InputFile, ...]
@@ -51,11 +55,11 @@ class Group:
 
 @dataclass(frozen=True)
 class ParquetPlan:
-    """How files are read whose types differ, or are no types of Spark's.
+    """How to read files whose types differ, or are types that Spark does not read with their meaning.
 
     Attributes:
-        schema: the columns of all of them.
-        groups: the files, by the types that they have.
+        schema: the columns of the input with their types.
+        groups: the files, grouped by the types of their columns.
     """
 
     schema: StructType
@@ -68,16 +72,17 @@ def plan_parquet(
     declared: StructType | None,
     wanted: Collection[str] | None,
 ) -> ParquetPlan | None:
-    """Decide how files are read; None where Spark reads all of them alike and as they are.
+    """Return the plan for reading files, or None if Spark reads all of them together without a change.
 
     Args:
         files: the files.
-        footers: their footers.
-        declared: the declared columns.
-        wanted: the columns that are read; None for all.
+        footers: their footers, or None for a file whose footer cannot be read. There is no plan then, since Spark's own
+            error about that file says more.
+        declared: the declared columns, or None if none are declared.
+        wanted: the columns that are read, or None for all.
 
     Raises:
-        SourceSchemaError: a column has another type in another file, or one that Spark cannot read or would change.
+        SourceSchemaError: a column has different types in two files, or a type that Spark cannot read or would change.
     """
     if None in footers:
         return None
@@ -85,7 +90,7 @@ def plan_parquet(
 
 
 class _Planner:
-    """Decides over the footers of all files."""
+    """Plans over the footers of all files."""
 
     def __init__(
         self,
@@ -95,7 +100,7 @@ class _Planner:
         wanted: Collection[str] | None,
     ) -> None:
         self._files, self._footers = files, footers
-        # Each footer that is another one, with the first file that has it.
+        # The different footers, each with the first file that has it. Equal footers are the same object.
         firsts: dict[int, tuple[Footer, InputFile]] = {}
         for footer, file in zip(footers, files, strict=True):
             firsts.setdefault(id(footer), (footer, file))
@@ -105,11 +110,12 @@ class _Planner:
         present = list(dict.fromkeys(name for footer, _ in self._firsts for name in footer.columns))
         chosen = present if wanted is None else [name for name in present if name in wanted]
         self._names = [name for name in chosen if not self._declared or name in self._declared]
-        # Spark looks at the types of all columns of a file, also of those that are left out.
+        # Spark reads the types of all columns of a file, also of columns that are left out.
         left_out = [name for name in present if name not in self._names]
-        self._is_planned = any(_is_foreign(kind) for name in left_out for kind in self._found(name))
+        self._is_planned = any(_is_foreign(found) for name in left_out for found in self._found(name))
 
     def plan(self) -> ParquetPlan | None:
+        """Return the plan, or None if Spark reads all files together without a change."""
         self._refuse_codecs()
         types = {name: self._type_of(name) for name in self._names}
         if not (self._is_planned or self._have_empty_ones_other_types(types)):
@@ -128,121 +134,137 @@ class _Planner:
         )
 
     def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
-        """Tell whether Spark would stumble over the types of files that have no rows."""
-        kinds = [
-            (types[name], kind.spark)
+        """Whether files without rows have other types, with which Spark could not merge the other files."""
+        pairs = [
+            (types[name], found.spark)
             for footer, _ in self._firsts
             if footer.is_empty
-            for name, kind in footer.columns.items()
+            for name, found in footer.columns.items()
             if name in types
         ]
-        return any(kind is None or not is_same(told, kind) for told, kind in kinds)
+        return any(of_file is None or not is_same(of_input, of_file) for of_input, of_file in pairs)
 
     def _refuse_codecs(self) -> None:
+        """Raise an error if a file is compressed with a codec that Spark does not have."""
         for footer, file in self._firsts:
             if wrong := footer.codecs & _NO_CODECS:
                 raise SourceSchemaError(
                     code=ErrorCode.INPUT_CODEC,
                     what=f"Parquet file '{file.path}'",
                     got=f"values packed with {min(wrong)}",
-                    expected="snappy, zstd, gzip, lz4 or none, which Spark unpacks",
-                    next_step="Write the file with one of them, in pandas by compression='zstd'.",
+                    expected="snappy, zstd, gzip, lz4 or no compression, which Spark reads",
+                    next_step="Write the file with one of them, in pandas with compression='zstd'.",
                 )
 
     def _found(self, name: str) -> dict[FileType, InputFile]:
-        """Give the types that a column has, each with the first file of it."""
+        """Return the types of a column, each with the first file that has it. Files without rows count last."""
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
-            kind = footer.columns.get(name)
-            if kind is not None and not (footer.is_empty and self._has_rows and found):
-                found.setdefault(kind, file)
+            file_type = footer.columns.get(name)
+            if file_type is not None and not (footer.is_empty and self._has_rows and found):
+                found.setdefault(file_type, file)
         return found
 
     def _type_of(self, name: str) -> DataType:
+        """Return the type of a column: as it is declared, or the one that holds the values of all files."""
         found = self._found(name)
         target = self._declared.get(name)
         if target is not None:
-            for kind, file in found.items():
-                self._fit(name, kind, file, target)
+            for file_type, file in found.items():
+                self._check_declared(name, file_type, file, target)
             return target
         types: dict[FileType, InputFile] = {}
-        told: DataType = NullType()
-        for kind, file in found.items():
-            if kind.spark is None:
-                self._refuse_type(name, kind, file)
-            both = merged(told, kind.spark)
+        common: DataType = NullType()
+        for file_type, file in found.items():
+            if file_type.spark is None:
+                self._refuse_type(name, file_type, file)
+            both = merged(common, file_type.spark)
             if both is None:
-                self._refuse_two(name, types, kind, file)
-            types[kind], told = file, both
-        told = filled(told, StringType())
-        self._note_plan(name, found, told)
-        return told
+                self._refuse_two(name, types, file_type, file)
+            types[file_type], common = file, both
+        common = filled(common, StringType())
+        self._note_plan(name, found, common)
+        return common
 
-    def _note_plan(self, name: str, found: Mapping[FileType, InputFile], told: DataType) -> None:
-        """Note whether the files cannot be left to Spark."""
-        for kind, file in found.items():
-            is_untyped = kind.is_null or (kind.spark is not None and has_null_inside(kind.spark))
-            if is_untyped and not kind.is_null and not is_shape_of(in_order_of(kind.spark or told, told), told):
-                self._refuse_inside(name, kind, file, told)
-            is_other = isinstance(told, DecimalType) and not is_same(told, kind.spark or told)
-            if kind.is_nanos or is_untyped or is_other:
+    def _note_plan(self, name: str, found: Mapping[FileType, InputFile], common: DataType) -> None:
+        """Note that a plan is needed if Spark does not read a column of these types as their common type."""
+        for file_type, file in found.items():
+            is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
+            is_nested = is_untyped and not file_type.is_null
+            if is_nested and not is_shape_of(in_order_of(file_type.spark or common, common), common):
+                self._refuse_inside(name, file_type, file, common)
+            is_other = isinstance(common, DecimalType) and not is_same(common, file_type.spark or common)
+            if file_type.is_nanos or is_untyped or is_other:
                 self._is_planned = True
 
-    def _fit(self, name: str, kind: FileType, file: InputFile, target: DataType) -> None:
-        """Note how a declared type is read, or refuse it."""
-        if "char" in target.simpleString() or (kind.spark is not None and is_same(kind.spark, target)):
-            self._is_planned = self._is_planned or kind.is_nanos
+    def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
+        """Check that a declared type can hold the values of a file, and note if a plan is needed to read them so.
+
+        Raises:
+            SourceSchemaError: the values cannot be cast to the declared type.
+        """
+        if "char" in target.simpleString() or (file_type.spark is not None and is_same(file_type.spark, target)):
+            self._is_planned = self._is_planned or file_type.is_nanos
             return
         self._is_planned = True
-        if kind.is_null or (kind.stored is not None and is_same(kind.stored, target)):
+        if file_type.is_null or (file_type.stored is not None and is_same(file_type.stored, target)):
             return
         if (
-            kind.spark is not None
-            and has_null_inside(kind.spark)
-            and is_shape_of(in_order_of(kind.spark, target), target)
+            file_type.spark is not None
+            and has_null_inside(file_type.spark)
+            and is_shape_of(in_order_of(file_type.spark, target), target)
         ):
             return
-        if kind.spark is None:
-            self._refuse_type(name, kind, file)
-        if kind.is_nanos or not is_castable(kind.spark, target):
-            of_files = {_spark(each) for each in self._found(name)}
-            advice = (
-                f"Declare it as the files have it, and convert it in the script: "
-                f"'input.schema: {self._line({name: _spark(kind)})}'"
-                if len(of_files) == 1
-                else f"The files have it as {' and '.join(sorted(of_files))}: write it with one type, or leave it "
-                "out of 'input.schema'"
-            )
-            raise SourceSchemaError(
-                code=ErrorCode.INPUT_TYPES,
-                what=f"column '{name}' of the parquet files, declared {target.simpleString()}",
-                got=f"{_told(kind)} in '{file.path}'",
-                expected="a type whose values the declared one holds",
-                next_step=f"{advice}.",
-            )
+        if file_type.spark is None:
+            self._refuse_type(name, file_type, file)
+        if file_type.is_nanos or not is_castable(file_type.spark, target):
+            self._refuse_declared(name, file_type, file, target)
 
-    def _refuse_type(self, name: str, kind: FileType, file: InputFile) -> NoReturn:
+    def _refuse_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> NoReturn:
+        """Raise the error for a declared type that does not hold the values of a file."""
+        of_files = {_declarable(each) for each in self._found(name)}
+        advice = (
+            f"Declare it as the files have it, and convert it in the script: "
+            f"'input.schema: {self._line({name: _declarable(file_type)})}'"
+            if len(of_files) == 1
+            else f"The files have it as {' and '.join(sorted(of_files))}: write it with one type, or leave it "
+            "out of 'input.schema'"
+        )
+        raise SourceSchemaError(
+            code=ErrorCode.INPUT_TYPES,
+            what=f"column '{name}' of the parquet files, declared {target.simpleString()}",
+            got=f"{_type_text(file_type)} in '{file.path}'",
+            expected="a type whose values the declared one holds",
+            next_step=f"{advice}.",
+        )
+
+    def _refuse_type(self, name: str, file_type: FileType, file: InputFile) -> NoReturn:
+        """Raise the error for a type that Spark cannot read with its meaning."""
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
-            got=f"type {kind.told}",
+            got=f"type {file_type.arrow_type}",
             expected="a type that Spark reads with its meaning",
-            next_step=f"Correct the files: {kind.fix or 'write it as another type'}. Or leave the column out with "
+            next_step=f"Correct the files: {file_type.fix or 'write it as another type'}. Or leave the column out with "
             "'input.columns'.",
         )
 
-    def _refuse_inside(self, name: str, kind: FileType, file: InputFile, told: DataType) -> NoReturn:
+    def _refuse_inside(self, name: str, file_type: FileType, file: InputFile, common: DataType) -> NoReturn:
+        """Raise the error for a nested type whose parts without a type do not fit the types in other files."""
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
-            got=f"type {kind.told}, whose inner values are all NULL or absent",
-            expected=f"the parts of {told.simpleString()}, as elsewhere",
+            got=f"type {file_type.arrow_type}, whose inner values are all NULL or absent",
+            expected=f"the parts of {common.simpleString()}, as in the other files",
             next_step="Write the file with a schema, or leave the column out with 'input.columns'.",
         )
 
-    def _refuse_two(self, name: str, types: Mapping[FileType, InputFile], kind: FileType, file: InputFile) -> NoReturn:
-        first, other = next((each, where) for each, where in types.items() if not each.is_null)
-        common = common_type(first.spark, kind.spark)
+    def _refuse_two(
+        self, name: str, types: Mapping[FileType, InputFile], file_type: FileType, file: InputFile
+    ) -> NoReturn:
+        """Raise the error for a column with a type that cannot be merged with the types of the files before."""
+        first, first_file = next((each, where) for each, where in types.items() if not each.is_null)
+        common = common_type(first.spark, file_type.spark)
         advice = (
             f"Declare the type that holds both: 'input.schema: {self._line({name: common})}'; each value is checked"
             if common
@@ -251,27 +273,34 @@ class _Planner:
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the parquet files",
-            got=f"{_told(first)} in '{other.path}' and {_told(kind)} in '{file.path}'",
+            got=f"{_type_text(first)} in '{first_file.path}' and {_type_text(file_type)} in '{file.path}'",
             expected="one type in all files",
             next_step=f"{advice}.",
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        types = {name: _spark(next(iter(self._found(name)))) for name in self._names}
-        return schema_line({**types, **{name: kind.simpleString() for name, kind in self._declared.items()}}, changed)
+        """Return an 'input.schema' of all columns, in which some have another type."""
+        types = {name: _declarable(next(iter(self._found(name)))) for name in self._names}
+        declared = {name: data_type.simpleString() for name, data_type in self._declared.items()}
+        return schema_line({**types, **declared}, changed)
 
 
-def _is_foreign(kind: FileType) -> bool:
-    return kind.spark is None or kind.stored is not None or kind.is_null or has_null_inside(kind.spark)
+def _is_foreign(file_type: FileType) -> bool:
+    """Whether Spark does not read a type as it is."""
+    return (
+        file_type.spark is None or file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)
+    )
 
 
-def _spark(kind: FileType) -> str:
-    if kind.is_null:
+def _declarable(file_type: FileType) -> str:
+    """Return a type with which the user can declare a column of this type."""
+    if file_type.is_null:
         return "string"
-    told = kind.spark or kind.stored
-    return "string" if told is None else told.simpleString()
+    found = file_type.spark or file_type.stored
+    return "string" if found is None else found.simpleString()
 
 
-def _told(kind: FileType) -> str:
-    told = kind.told if kind.spark is None else kind.spark.simpleString()
-    return f"{told} ({kind.told})" if kind.is_nanos else told
+def _type_text(file_type: FileType) -> str:
+    """Return a type for a message: Spark's name, and Arrow's name if the two differ in their meaning."""
+    text = file_type.arrow_type if file_type.spark is None else file_type.spark.simpleString()
+    return f"{text} ({file_type.arrow_type})" if file_type.is_nanos else text

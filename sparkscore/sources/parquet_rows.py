@@ -1,4 +1,7 @@
-"""Read Parquet files of several types as rows of one type; a value that it does not hold fails the run (driver)."""
+"""Read Parquet files with different types as rows with the same types (driver).
+
+A value that its type does not hold exactly fails the run.
+"""
 
 from __future__ import annotations
 
@@ -32,72 +35,82 @@ from sparkscore.spark.schema import column
 #: Reads files with a schema.
 Load = Callable[[StructType, tuple[InputFile, ...]], DataFrame]
 
-# In a microsecond, and as a part of a second.
-_NANOSECONDS: Final = 1000
-_EDGE: Final = 2.0**63
-_NANOSECOND: Final = Decimal("0.000000001")
+_NANOSECONDS_IN_MICROSECOND: Final = 1000
+_SECONDS_IN_NANOSECOND: Final = Decimal("0.000000001")
+_BEHIND_LARGEST_BIGINT: Final = 2.0**63
 
 
 def read_plan(plan: ParquetPlan, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
-    """Give the rows of all files, each with its file.
+    """Return the rows of all files, each with its file.
 
     Args:
         plan: how the files are read.
-        schema: the columns of the rows, also the keys of folders.
-        keys: the keys of folders.
-        load: reads some of the files.
+        schema: the columns of the rows, with the keys of partition folders.
+        keys: the keys of the partition folders.
+        load: reads some of the files with a schema.
     """
     return reduce(DataFrame.union, [_read_group(group, schema, keys, load) for group in plan.groups])
 
 
 def _read_group(group: Group, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
+    """Read the rows of files with the same types, and convert their values to the types of the input."""
     stored = [
-        StructField(name, in_order_of(kind.read, schema[name].dataType))
-        for name, kind in group.columns.items()
-        if kind.read is not None and not kind.is_null
+        StructField(name, in_order_of(file_type.read, schema[name].dataType))
+        for name, file_type in group.columns.items()
+        if file_type.read is not None and not file_type.is_null
     ]
     present = {field.name: field.dataType for field in stored}
     folders = [field for field in schema if field.name in keys]
     frame = with_source_file(load(StructType([*stored, *folders]), group.files))
-    values = {name: _value(name, group.columns[name], kind, schema[name].dataType) for name, kind in present.items()}
+    values = {name: _value(name, group.columns[name], read, schema[name].dataType) for name, read in present.items()}
     values |= {field.name: column(field.name) for field in folders}
     missing = {field.name: lit(None).cast(field.dataType) for field in schema if field.name not in values}
     named = [{**values, **missing}[name].alias(name) for name in schema.names]
     return frame.select(*named, *map(col, HIDDEN_COLUMNS))
 
 
-def _value(name: str, kind: FileType, read: DataType, target: DataType) -> Column:
+def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> Column:
+    """Return an expression for a column that has the type `read` and gets the type `target`.
+
+    A value that the target does not hold exactly fails the run.
+    """
     stored = column(name)
-    if kind.is_nanos and not isinstance(target, LongType):
-        told = f"column '{name}': got a time with parts of a microsecond"
-        is_whole = stored.isNull() | (stored % lit(_NANOSECONDS) == lit(0))
-        return when(is_whole, _moment(stored, target)).otherwise(refuse_value(told, target))
+    if file_type.is_nanos and not isinstance(target, LongType):
+        problem = f"column '{name}': got a time with parts of a microsecond"
+        is_whole = stored.isNull() | (stored % lit(_NANOSECONDS_IN_MICROSECOND) == lit(0))
+        return when(is_whole, _time_of(stored, target)).otherwise(refuse_value(problem, target))
     if is_same(read, target):
         return stored
-    if kind.spark is not None and has_null_inside(kind.spark):
+    if file_type.spark is not None and has_null_inside(file_type.spark):
         return stored.cast(target)
     cast = stored.try_cast(target)
-    told = f"column '{name}': got a {read.simpleString()} that {target.simpleString()} does not hold exactly"
-    is_exact = cast.try_cast(read).eqNullSafe(stored) & _is_below_edge(stored, cast, read, target)
-    return when(is_exact, cast).otherwise(refuse_value(told, target))
+    problem = f"column '{name}': got a {read.simpleString()} that {target.simpleString()} does not hold exactly"
+    is_exact = cast.try_cast(read).eqNullSafe(stored) & _is_in_range(stored, cast, read, target)
+    return when(is_exact, cast).otherwise(refuse_value(problem, target))
 
 
-def _is_below_edge(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Tell whether a number is below 2^63: casts between bigint and doubles take that for the largest bigint."""
+def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
+    """Return an expression for whether a number that is cast between bigint and double is below 2**63.
+
+    The casts turn 2**63 into the largest bigint, and back into 2**63, so that comparing does not find the change.
+    """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))
-        kinds = read.elementType, target.elementType
-        return coalesce(forall(pairs, lambda each: _is_below_edge(each["stored"], each["cast"], *kinds)), lit(True))
+        types = read.elementType, target.elementType
+        return coalesce(forall(pairs, lambda each: _is_in_range(each["stored"], each["cast"], *types)), lit(True))
     if isinstance(read, IntegralType) and isinstance(target, (FloatType, DoubleType)):
-        return coalesce(cast < lit(_EDGE), lit(True))
+        return coalesce(cast < lit(_BEHIND_LARGEST_BIGINT), lit(True))
     if isinstance(read, (FloatType, DoubleType)) and isinstance(target, IntegralType):
-        return coalesce(stored < lit(_EDGE), lit(True))
+        return coalesce(stored < lit(_BEHIND_LARGEST_BIGINT), lit(True))
     return lit(True)
 
 
-def _moment(nanoseconds: Column, target: DataType) -> Column:
-    """Give the time of a number of nanoseconds, by decimals: no zone or setting of a session has a part in it."""
-    seconds = (nanoseconds.cast(DecimalType(19, 0)) * lit(_NANOSECOND)).cast(DecimalType(18, 6))
+def _time_of(nanoseconds: Column, target: DataType) -> Column:
+    """Return an expression for the time that is a number of nanoseconds after 1970.
+
+    It computes with decimals, so that it does not depend on the time zone or another setting of the session.
+    """
+    seconds = (nanoseconds.cast(DecimalType(19, 0)) * lit(_SECONDS_IN_NANOSECOND)).cast(DecimalType(18, 6))
     if isinstance(target, TimestampType):
         return timestamp_seconds(seconds)
     return lit("1970-01-01 00:00:00").cast(target) + make_dt_interval(secs=seconds)

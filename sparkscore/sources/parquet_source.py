@@ -36,7 +36,10 @@ class ParquetSource:
         self._files = open_files(spark, listing, "parquet", _DEFAULT_OPTIONS | config.options)
         self._footers = read_footers(listing.files, config.columns)
         self._not_null: frozenset[str] = frozenset()
-        self._frame, order_doubt = self._read(config) if listing.files else (None, "")
+        self._frame: DataFrame | None = None
+        order_doubt = ""
+        if listing.files:
+            self._frame, order_doubt = self._read(config)
         self._snapshot = snapshot_of_files(
             config, listing, "parquet", items=self._count_rows(), order_doubt=order_doubt
         )

@@ -1,4 +1,4 @@
-"""What Spark gives a script for the types of Parquet files, and what it cannot read (driver)."""
+"""Map the types of Parquet files to Spark's types, and refuse types that Spark would misread (driver)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pyspark.sql.types import (
 _MOST_DIGITS: Final = 38
 _BIGINT_DIGITS: Final = 19
 _INTEGERS: Final = ("tinyint", "smallint", "int", "bigint")
-_RAW: Final = "write it as what it means, or declare it {kind} to get the stored numbers"
+_RAW: Final = "write it as a type with its meaning, or declare it {declared} to get the stored numbers"
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class FileType:
     """The type of a column in a file.
 
     Attributes:
-        told: what the file says, in Arrow's words.
-        spark: Spark's type of the same values; None where there is none.
-        stored: the type in which Spark reads the stored values, where that is another.
-        fix: what to do about a type that is refused; empty for all others.
-        is_nanos: whether it is a time in nanoseconds, which Spark reads as numbers only.
+        arrow_type: Arrow's name of the type.
+        spark: Spark's type for the same values, or None if Spark has none.
+        stored: the type as which Spark reads the stored values, if it differs from `spark`.
+        fix: how the user can write the values with another type, if the type is refused.
+        is_nanos: whether the values are times in nanoseconds, which Spark reads as integers only.
     """
 
-    told: str
+    arrow_type: str
     spark: DataType | None
     stored: DataType | None = None
     fix: str = ""
@@ -57,74 +57,78 @@ class FileType:
 
     @property
     def is_null(self) -> bool:
-        """Whether the column has no type, since all its values are NULL."""
+        """Whether the column has no type, because all its values are NULL."""
         return isinstance(self.spark, NullType)
 
     @property
     def read(self) -> DataType | None:
-        """The type to read it with; Spark reads parts without a type as integers, all of which are NULL."""
-        told = self.spark if self.stored is None else self.stored
-        return None if told is None else filled(told, IntegerType())
+        """The type with which Spark reads the column. Parts without a type are read as integers, which are all NULL."""
+        found = self.spark if self.stored is None else self.stored
+        return None if found is None else filled(found, IntegerType())
 
 
 def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
-    """Give the type of a column.
+    """Return the type of a column.
 
     Args:
-        field: the column, as Arrow reads the file's footer.
-        is_int96: whether its times, also those inside, are stored in the old form, which Spark takes for instants.
+        field: the column, as Arrow reads it from the footer of the file.
+        is_int96: whether the times in the column, also nested ones, are stored as INT96. Spark reads them as instants.
     """
     if is_int96:
-        return replace(_plain(_as_instants(field.type)), told=f"int96 ({field.type})")
+        return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
     extension = _extension_of(field)
     if extension:
-        return replace(_extension(field.type, extension), told=extension)
+        return replace(_extension(field.type, extension), arrow_type=extension)
     return _plain(field.type)
 
 
-def _as_instants(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(kind):
+def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
+    """Return a type with instants in place of its times, also inside lists, maps and structs."""
+    if pa.types.is_timestamp(arrow_type):
         return pa.timestamp("us", "UTC")
-    if pa.types.is_map(kind):
-        return pa.map_(_as_instants(kind.key_type), _as_instants(kind.item_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_as_instants(field.type)) for field in kind])
-    return pa.list_(_as_instants(kind.value_type)) if pa.types.is_list(kind) else kind
+    if pa.types.is_map(arrow_type):
+        return pa.map_(_as_instants(arrow_type.key_type), _as_instants(arrow_type.item_type))
+    if pa.types.is_struct(arrow_type):
+        return pa.struct([field.with_type(_as_instants(field.type)) for field in arrow_type])
+    return pa.list_(_as_instants(arrow_type.value_type)) if pa.types.is_list(arrow_type) else arrow_type
 
 
 def _extension_of(field: pa.Field) -> str:
+    """Return the name of a column's Arrow extension type, or an empty text if it has none."""
     if isinstance(field.type, pa.BaseExtensionType):
         return str(field.type.extension_name)
     name: bytes = (field.metadata or {}).get(b"ARROW:extension:name", b"")
     return name.decode(errors="replace")
 
 
-def _extension(kind: pa.DataType, name: str) -> FileType:
-    storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+def _extension(arrow_type: pa.DataType, name: str) -> FileType:
+    """Return the type of a column with an Arrow extension type."""
+    storage = arrow_type.storage_type if isinstance(arrow_type, pa.BaseExtensionType) else arrow_type
     if name == "arrow.uuid":
-        return FileType(name, None, fix="write it as text, in pandas by .astype(str)")
+        return FileType(name, None, fix="write it as text, in pandas with .astype(str)")
     stored = _plain(storage)
-    # A bare number, whose meaning is in a note that Spark does not read.
+    # The stored values are numbers. Their meaning is in the metadata of the file, which Spark does not read.
     if pa.types.is_integer(storage) or pa.types.is_floating(storage):
         read = stored.spark
-        return FileType(name, None, read, fix=_RAW.format(kind="" if read is None else read.simpleString()))
+        return FileType(name, None, read, fix=_RAW.format(declared="" if read is None else read.simpleString()))
     return stored
 
 
-def _plain(kind: pa.DataType) -> FileType:
-    make = next((make for is_kind, make in _KINDS if is_kind(kind)), None)
-    return FileType(str(kind), None) if make is None else replace(make(kind), told=str(kind))
+def _plain(arrow_type: pa.DataType) -> FileType:
+    """Return the type of a column without an Arrow extension type."""
+    make = next((make for is_of_type, make in _TYPES if is_of_type(arrow_type)), None)
+    return FileType(str(arrow_type), None) if make is None else replace(make(arrow_type), arrow_type=str(arrow_type))
 
 
-def _decimal(kind: pa.DataType) -> FileType:
-    if kind.precision > _MOST_DIGITS:
+def _decimal(arrow_type: pa.DataType) -> FileType:
+    if arrow_type.precision > _MOST_DIGITS:
         return _refused(f"write it as a decimal of up to {_MOST_DIGITS} digits, or as text")
-    return FileType("", DecimalType(kind.precision, kind.scale))
+    return FileType("", DecimalType(arrow_type.precision, arrow_type.scale))
 
 
-def _timestamp(kind: pa.DataType) -> FileType:
-    instant = TimestampNTZType() if kind.tz is None else TimestampType()
-    return FileType("", instant, LongType(), is_nanos=True) if kind.unit == "ns" else FileType("", instant)
+def _timestamp(arrow_type: pa.DataType) -> FileType:
+    instant = TimestampNTZType() if arrow_type.tz is None else TimestampType()
+    return FileType("", instant, LongType(), is_nanos=True) if arrow_type.unit == "ns" else FileType("", instant)
 
 
 def _refused(fix: str) -> FileType:
@@ -132,41 +136,46 @@ def _refused(fix: str) -> FileType:
 
 
 def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
+    """Return a function that returns the same Spark type for each Arrow type."""
     return lambda _: FileType("", spark)
 
 
-def _nested(kind: pa.DataType) -> FileType:
-    told = str(kind)
-    inner = [file_type(kind.field(number), is_int96=False) for number in range(kind.num_fields)]
-    if pa.types.is_map(kind):
-        inner = [file_type(kind.key_field, is_int96=False), file_type(kind.item_field, is_int96=False)]
+def _nested(arrow_type: pa.DataType) -> FileType:
+    """Return the type of lists, maps or structs; it is refused if the type of a part is."""
+    text = str(arrow_type)
+    inner = [file_type(arrow_type.field(number), is_int96=False) for number in range(arrow_type.num_fields)]
+    if pa.types.is_map(arrow_type):
+        inner = [file_type(arrow_type.key_field, is_int96=False), file_type(arrow_type.item_field, is_int96=False)]
     for each in inner:
         if each.spark is None or each.is_nanos:
-            fix = "write it in microseconds, in pandas by coerce_timestamps='us'" if each.is_nanos else each.fix
-            return FileType(told, None, fix=fix)
+            fix = "write it in microseconds, in pandas with coerce_timestamps='us'" if each.is_nanos else each.fix
+            return FileType(text, None, fix=fix)
     types = [each.spark for each in inner if each.spark is not None]
-    if pa.types.is_map(kind):
-        return FileType(told, MapType(types[0], types[1]))
-    if pa.types.is_struct(kind):
-        names = [kind.field(number).name for number in range(kind.num_fields)]
-        return FileType(told, StructType([StructField(*pair) for pair in zip(names, types, strict=True)]))
-    return FileType(told, ArrayType(types[0]))
+    if pa.types.is_map(arrow_type):
+        return FileType(text, MapType(types[0], types[1]))
+    if pa.types.is_struct(arrow_type):
+        names = [arrow_type.field(number).name for number in range(arrow_type.num_fields)]
+        return FileType(text, StructType([StructField(*pair) for pair in zip(names, types, strict=True)]))
+    return FileType(text, ArrayType(types[0]))
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
+def _is_text(arrow_type: pa.DataType) -> bool:
     return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
+        pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type)
     )
 
 
-_KINDS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], FileType]], ...]] = (
+def _is_bytes(arrow_type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(arrow_type)
+        or pa.types.is_large_binary(arrow_type)
+        or pa.types.is_fixed_size_binary(arrow_type)
+        or pa.types.is_binary_view(arrow_type)
+    )
+
+
+# The first predicate that holds for an Arrow type decides.
+_TYPES: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], FileType]], ...]] = (
     (pa.types.is_null, _always(NullType())),
     (pa.types.is_boolean, _always(BooleanType())),
     (pa.types.is_int8, _always(ByteType())),
@@ -184,16 +193,16 @@ _KINDS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType],
     (_is_bytes, _always(BinaryType())),
     (pa.types.is_decimal, _decimal),
     (pa.types.is_timestamp, _timestamp),
-    (pa.types.is_dictionary, lambda kind: _plain(kind.value_type)),
+    (pa.types.is_dictionary, lambda arrow_type: _plain(arrow_type.value_type)),
     (pa.types.is_nested, _nested),
-    (pa.types.is_float16, lambda _: _refused("write it as float, in pandas by .astype('float32')")),
-    (pa.types.is_time, lambda _: _refused("write it as text, in pandas by .astype(str)")),
-    (pa.types.is_duration, lambda _: FileType("", None, LongType(), fix=_RAW.format(kind="bigint"))),
+    (pa.types.is_float16, lambda _: _refused("write it as float, in pandas with .astype('float32')")),
+    (pa.types.is_time, lambda _: _refused("write it as text, in pandas with .astype(str)")),
+    (pa.types.is_duration, lambda _: FileType("", None, LongType(), fix=_RAW.format(declared="bigint"))),
 )
 
 
 def merged(one: DataType, other: DataType) -> DataType | None:
-    """Give the type that holds the values of two without a change, as Spark merges them; None if there is none.
+    """Return the type as which Spark merges two types without a change to values, or None if it does not merge them.
 
     >>> merged(NullType(), LongType()), merged(DecimalType(4, 2), DecimalType(9, 2)), merged(LongType(), DoubleType())
     (LongType(), DecimalType(9,2), None)
@@ -214,78 +223,81 @@ def merged(one: DataType, other: DataType) -> DataType | None:
 
 
 def _merged_structs(one: StructType, other: StructType) -> StructType | None:
+    """Return the struct with the fields of both, or None if a field has two types that Spark does not merge."""
     types: dict[str, DataType] = {field.name: field.dataType for field in one}
     for field in other:
-        kind = merged(types[field.name], field.dataType) if field.name in types else field.dataType
-        if kind is None:
+        both = merged(types[field.name], field.dataType) if field.name in types else field.dataType
+        if both is None:
             return None
-        types[field.name] = kind
-    return StructType([StructField(name, kind) for name, kind in types.items()])
+        types[field.name] = both
+    return StructType([StructField(name, data_type) for name, data_type in types.items()])
 
 
 def is_same(one: DataType, other: DataType) -> bool:
-    """Tell whether two types differ in nothing but whether NULL is allowed."""
+    """Whether two types are equal, apart from whether they allow NULL."""
     return one.simpleString() == other.simpleString()
 
 
-def has_null_inside(kind: DataType) -> bool:
-    """Tell whether a nested type has a part without a type."""
-    return not isinstance(kind, NullType) and not is_same(kind, filled(kind, StringType()))
+def has_null_inside(data_type: DataType) -> bool:
+    """Whether a nested type has a part without a type."""
+    return not isinstance(data_type, NullType) and not is_same(data_type, filled(data_type, StringType()))
 
 
-def filled(kind: DataType, leaf: DataType) -> DataType:
-    """Give a type with another one in place of the parts that have none.
+def filled(data_type: DataType, leaf: DataType) -> DataType:
+    """Return a type in which the parts without a type have the type `leaf`.
 
     >>> filled(ArrayType(NullType()), LongType())
     ArrayType(LongType(), True)
     """
-    if isinstance(kind, NullType):
+    if isinstance(data_type, NullType):
         return leaf
-    if isinstance(kind, ArrayType):
-        return ArrayType(filled(kind.elementType, leaf))
-    if isinstance(kind, MapType):
-        return MapType(filled(kind.keyType, leaf), filled(kind.valueType, leaf))
-    if isinstance(kind, StructType):
-        return StructType([StructField(field.name, filled(field.dataType, leaf)) for field in kind])
-    return kind
+    if isinstance(data_type, ArrayType):
+        return ArrayType(filled(data_type.elementType, leaf))
+    if isinstance(data_type, MapType):
+        return MapType(filled(data_type.keyType, leaf), filled(data_type.valueType, leaf))
+    if isinstance(data_type, StructType):
+        return StructType([StructField(field.name, filled(field.dataType, leaf)) for field in data_type])
+    return data_type
 
 
-def is_shape_of(kind: DataType, whole: DataType) -> bool:
-    """Tell whether two types differ in nothing but parts without a type, which are plain types in the other."""
-    if isinstance(kind, ArrayType) and isinstance(whole, ArrayType):
-        return is_shape_of(kind.elementType, whole.elementType)
-    if isinstance(kind, MapType) and isinstance(whole, MapType):
-        return is_shape_of(kind.keyType, whole.keyType) and is_shape_of(kind.valueType, whole.valueType)
-    if isinstance(kind, StructType) and isinstance(whole, StructType):
-        pairs = zip(kind, whole, strict=False)
-        return kind.names == whole.names and all(is_shape_of(one.dataType, other.dataType) for one, other in pairs)
-    if isinstance(kind, NullType):
+def is_shape_of(part: DataType, whole: DataType) -> bool:
+    """Whether two types are equal, apart from parts without a type in the first, which are not nested in the second."""
+    if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
+        return is_shape_of(part.elementType, whole.elementType)
+    if isinstance(part, MapType) and isinstance(whole, MapType):
+        return is_shape_of(part.keyType, whole.keyType) and is_shape_of(part.valueType, whole.valueType)
+    if isinstance(part, StructType) and isinstance(whole, StructType):
+        pairs = zip(part, whole, strict=False)
+        return part.names == whole.names and all(is_shape_of(one.dataType, other.dataType) for one, other in pairs)
+    if isinstance(part, NullType):
         return not isinstance(whole, (ArrayType, MapType, StructType))
-    return is_same(kind, whole)
+    return is_same(part, whole)
 
 
-def in_order_of(kind: DataType, whole: DataType) -> DataType:
-    """Give a type with its fields as the other one has them: Spark reads fields by name, and casts them by place.
+def in_order_of(part: DataType, whole: DataType) -> DataType:
+    """Return the first type with the struct fields in the order of the second, and with the fields that it lacks.
 
-    A field that is absent is NULL, whatever its type.
+    Spark reads the fields of structs by name but casts them by position. A field that a file lacks is read as NULL,
+    whatever its type.
     """
-    if isinstance(kind, ArrayType) and isinstance(whole, ArrayType):
-        return ArrayType(in_order_of(kind.elementType, whole.elementType))
-    if isinstance(kind, MapType) and isinstance(whole, MapType):
-        return MapType(in_order_of(kind.keyType, whole.keyType), in_order_of(kind.valueType, whole.valueType))
-    if isinstance(kind, StructType) and isinstance(whole, StructType):
-        own = {field.name: field.dataType for field in kind}
+    if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
+        return ArrayType(in_order_of(part.elementType, whole.elementType))
+    if isinstance(part, MapType) and isinstance(whole, MapType):
+        return MapType(in_order_of(part.keyType, whole.keyType), in_order_of(part.valueType, whole.valueType))
+    if isinstance(part, StructType) and isinstance(whole, StructType):
+        types = {field.name: field.dataType for field in part}
         fields = [
-            StructField(each.name, in_order_of(own.get(each.name, each.dataType), each.dataType)) for each in whole
+            StructField(each.name, in_order_of(types.get(each.name, each.dataType), each.dataType)) for each in whole
         ]
-        return StructType([*fields, *(field for field in kind if field.name not in whole.names)])
-    return kind
+        return StructType([*fields, *(field for field in part if field.name not in whole.names)])
+    return part
 
 
 def is_castable(one: DataType, other: DataType) -> bool:
-    """Tell whether values of a type can be cast to another one and compared; numbers, and days as times of their start.
+    """Whether values of the first type can be cast to the second and compared with the result.
 
-    Booleans and texts are no numbers, and an instant is no time without a zone.
+    This holds for numbers, for dates as times at midnight, and for arrays of them. It does not hold between numbers and
+    booleans or strings, nor between times with and without a zone.
     """
     if isinstance(one, ArrayType) and isinstance(other, ArrayType):
         return is_castable(one.elementType, other.elementType)
@@ -294,8 +306,11 @@ def is_castable(one: DataType, other: DataType) -> bool:
     return is_same(one, other) or (isinstance(one, NumericType) and isinstance(other, NumericType))
 
 
-def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of kinds
-    """Name the type that holds the values of two, where each can be checked; nothing if there is none."""
+def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of types
+    """Return the name of a type to which the values of both types can be cast, or an empty text if there is none.
+
+    The type need not hold all values of both; each value is checked when it is read.
+    """
     if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
         return ""
     if isinstance(one, DateType) or isinstance(other, DateType):
@@ -309,6 +324,6 @@ def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: P
         return f"decimal({min(38, scale + max(one.precision - one.scale, other.precision - other.scale))},{scale})"
     if isinstance(one, (FloatType, DoubleType)) or isinstance(other, (FloatType, DoubleType)):
         return "double"
-    (decimal,) = (kind for kind in (one, other) if isinstance(kind, DecimalType))
+    (decimal,) = (each for each in (one, other) if isinstance(each, DecimalType))
     digits = max(_BIGINT_DIGITS, decimal.precision - decimal.scale) + decimal.scale
     return f"decimal({digits},{decimal.scale})" if digits <= _MOST_DIGITS else "double"

@@ -1,7 +1,8 @@
-"""Refuse a Delta table whose partitions are times that the session's zone would move (driver).
+"""Refuse a Delta table that is partitioned by times which the session's time zone would change (driver).
 
 Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization. The log has such a time
-without a zone, or in UTC with a ``Z``. Spark takes one without a zone for a time of the session, other readers for UTC.
+either without a zone or in UTC with a ``Z``. Spark reads a time without a zone in the session's time zone. Other
+readers take it for UTC.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ _ZONE = "spark.sql.session.timeZone"
 def refuse_times_of_a_session(
     spark: SparkSession, frame: DataFrame, partitions: Sequence[str], path: str, options: Mapping[str, str]
 ) -> None:
-    """Compare the partitions' times in the session's zone with those in UTC.
+    """Raise an error if the times of a table's partitions differ between the session's time zone and UTC.
 
-    No option of Delta's reader gives them a zone, and a setting must not be changed under a frame that runs later.
+    Delta's reader has no option for their zone. The setting of the session cannot be changed, since the frame is read
+    later.
 
     Args:
         spark: the session.
-        frame: the table's rows.
-        partitions: names of the partition columns.
-        path: the table's place, for the message.
-        options: the reader's options; ``timeZone`` says in which zone the times were written.
+        frame: the rows of the table.
+        partitions: the names of the partition columns.
+        path: the location of the table, for the error.
+        options: the options of the reader; ``timeZone`` is the zone in which the times were written.
 
     Raises:
-        SourceError: code ``INPUT_TIME_ZONE``: they differ.
+        SourceError: code ``INPUT_TIME_ZONE``: the times differ.
     """
     times = [name for name in partitions if isinstance(frame.schema[name].dataType, TimestampType)]
     zone, wanted = str(spark.conf.get(_ZONE)), options.get("timeZone", "UTC")
@@ -49,13 +51,14 @@ def refuse_times_of_a_session(
     raise SourceError(
         code=ErrorCode.INPUT_TIME_ZONE,
         what=f"Delta table '{path}' is partitioned by {names(times)}, times that its log may have without a zone",
-        got=f"a session that takes them for times in {zone}",
+        got=f"a session that reads them as times in {zone}",
         expected=wanted,
-        next_step=f"Start the session with --spark-conf {_ZONE}={wanted}; if they were written in {zone}, say so with "
+        next_step=f"Start the session with --spark-conf {_ZONE}={wanted}. If they were written in {zone}, set "
         f"'input.options: {{timeZone: {zone}}}'.",
     )
 
 
 def _instants(frame: DataFrame, columns: Sequence[str]) -> set[tuple[int | None, ...]]:
+    """Return the distinct values of columns of times, as microseconds since 1970."""
     found = frame.select(*(functions.unix_micros(column(name)) for name in columns)).distinct().collect()
     return {tuple(row) for row in found}

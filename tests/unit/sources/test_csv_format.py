@@ -56,7 +56,7 @@ def test_what_is_done_here_is_not_told_to_spark() -> None:
 def test_forms_of_the_user_are_read_by_spark() -> None:
     assert csv_format({"dateFormat": "dd.MM.yyyy"}).read_by_spark == {"date"}
     found = csv_format({"timestampNTZFormat": "HH:mm", "nanValue": "-"})
-    assert found.has_form == {"timestamp_ntz"}
+    assert found.has_pattern == {"timestamp_ntz"}
     assert found.read_by_spark == {"timestamp_ntz", "float", "double"}
     assert found.special == {"-"}
 
