@@ -35,7 +35,8 @@ _FIXES: Final = {
     "quote inside": _FIX_QUOTES,
     "backslash": "If the file was written by a program that escapes quotes with a backslash, such as Spark or MySQL, "
     "set escape: '\\' in 'input.options'. Otherwise correct the file.",
-    "doubled quote": "If quotes are doubled inside values, remove 'input.options.escape'. Otherwise correct the file.",
+    "doubled quote": "If quotes are doubled inside values, leave out 'input.options.escape'. Otherwise correct the "
+    "file.",
     "quoted end": "Set the line separator, so that it is kept inside values: 'input.options: {lineSep: \"\\r\\n\"}', "
     'in double quotes (for CR alone "\\r"). Or write line feeds inside values, as spreadsheets do.',
     "line ends": "Write all lines with the same line end, for example with dos2unix. Or, if no value contains a line "
@@ -162,7 +163,7 @@ def _compare_headers(looked: FilesSurvey) -> None:
         if [folded(name) for name in header] != [folded(name) for name in first]:
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_HEADERS,
-                what=f"input file '{path}' has a different header than '{first_path}'",
+                what=f"input file '{path}' has another header than '{first_path}'",
                 got=_difference(header, first),
                 expected="the same columns in the same order in all files",
                 next_step="Score the files one by one, or write them with the same header."

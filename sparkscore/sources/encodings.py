@@ -92,7 +92,7 @@ def unreadable(path: str, what: str) -> SourceError:
         code=ErrorCode.INPUT_UNREADABLE,
         what=f"input file '{path}'",
         got=what,
-        next_step="Remove the file, or write it again. It is truncated, has bytes after its end, or is not compressed "
+        next_step="Remove it, or write it again. It is truncated, has bytes after its end, or is not compressed "
         "as its name says. A command such as 'gzip -t FILE' tests it.",
     )
 

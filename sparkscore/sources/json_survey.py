@@ -284,7 +284,7 @@ def _no_record(path: str, line: int, problem: str, detail: str, *, is_multiline:
     if is_multiline and problem == "behind":
         expected = "one array of objects, or one object, because 'multiLine' is set"
         next_step = (
-            "If the file has a record in each line, remove 'input.options.multiLine'. Otherwise write one array."
+            "If the file has a record in each line, leave 'input.options.multiLine' out. Otherwise write one array."
         )
     return SourceError(
         code=ErrorCode.INPUT_RECORD,
