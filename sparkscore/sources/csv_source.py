@@ -224,7 +224,7 @@ class CsvSource:
                 for each in layout.columns
             ]
         )
-        # With enforceSchema=false Spark compares the headers once more; it needs a name of its own for each column.
+        # With enforceSchema=false Spark compares the headers once more, for which all names must differ.
         compares = layout.csv.compares_headers and all(each.is_named for each in layout.columns)
         options = {**layout.csv.options, "enforceschema": "false" if compares else "true"}
         return replace(self._files, options=options).load(schema)

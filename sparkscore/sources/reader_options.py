@@ -1,4 +1,4 @@
-"""Refuse options for Spark's readers that leave files or rows out, or that no reader would regard (driver)."""
+"""Refuse options for Spark's readers that would leave out files or rows, or that the readers would ignore (driver)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.survey.csv_bytes import LINE_ENDS
 
-# Spark would leave out files that are listed and counted here, or read others.
+# With these options Spark would leave out files that are listed and counted, or read other files.
 _OF_FILES: Final = (
     "basePath",
     "modifiedAfter",
@@ -23,8 +23,8 @@ _OF_FILES: Final = (
     "recursiveFileLookup",
 )
 _USE_GLOBS: Final = (
-    "Name the files there by a glob, such as 'DIR/*.csv'. A folder is read with all that is below, and a glob makes no "
-    "columns of folders 'key=value'."
+    "Select files with a glob in 'input.location', such as 'DIR/*.csv'. A folder is read with all files below it. With "
+    "a glob, folders 'key=value' are no columns."
 )
 _MODES: Final = ("FAILFAST", "DROPMALFORMED", "PERMISSIVE")
 _BOOLEANS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -112,31 +112,32 @@ _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
 _OF_ONE_SIGN: Final = ("comment", "escape", "quote")
 _OFFSET: Final = re.compile(r"Z|(?:UTC|GMT|UT)?[+-](?:0?[0-9]|1[0-8])(?::?[0-5][0-9](?::?[0-5][0-9])?)?")
 _TOO_FINE: Final = re.compile("S{7}")
-#: Options that the readers get from sparkscore, whatever they are.
+# sparkscore sets these options itself, so their values are ignored.
 _SET_HERE: Final = ("ignoreCorruptFiles", "ignoreMissingFiles")
 
 
-def check_options(options: Mapping[str, str], kind: str) -> None:
-    """Refuse options that would leave something out; their names are taken as Spark takes them, in any case.
+def check_options(options: Mapping[str, str], file_format: str) -> None:
+    """Refuse options that would leave out files or rows, and unknown ones. As in Spark, the case of names is ignored.
 
     Args:
         options: the deployment's ``input.options``.
-        kind: the format; formats of which not all options are known pass.
+        file_format: the format of the input. Nothing is refused for Delta tables.
 
     Raises:
         ConfigError: code ``INPUT_OPTIONS``.
     """
-    if kind not in _OTHERS:
+    if file_format not in _OTHERS:
         return
-    # Options of another format have no effect; one deployment may serve several.
+    # Options of other formats have no effect. They are allowed, since one deployment may read several formats.
     others = {name.lower(): "" for names in (*_BOOLEANS.values(), *_OTHERS.values()) for name in names}
-    known = others | {name.lower(): name for name in (*_BOOLEANS[kind], *_OTHERS[kind], *_SET_HERE, *_OF_FILES)}
+    own = (*_BOOLEANS[file_format], *_OTHERS[file_format], *_SET_HERE, *_OF_FILES)
+    known = others | {name.lower(): name for name in own}
     for given, value in options.items():
         name = known.get(given.lower())
-        # A name with a point is one of Hadoop's.
+        # A name with a dot is an option of Hadoop.
         is_unknown = name is None and "." not in given
-        if told := _unknown(given, known) if is_unknown else _find_problem(name or "", value, kind):
-            got, expected, next_step = told
+        if problem := _unknown(given, known) if is_unknown else _find_problem(name or "", value, file_format):
+            got, expected, next_step = problem
             raise ConfigError(
                 code=ErrorCode.INPUT_OPTIONS,
                 what=f"'input.options.{given}'",
@@ -146,29 +147,29 @@ def check_options(options: Mapping[str, str], kind: str) -> None:
             )
 
 
-#: What is got, what is expected, what helps; nothing where the value is right.
-_Told = tuple[str, str, str] | None
+#: The texts of an error: `got`, `expected` and `next_step`; None if the value is right.
+_Problem = tuple[str, str, str] | None
 
 
-def _check_zone(value: str, kind: str) -> _Told:  # noqa: ARG001 - of each format
+def _check_zone(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - the same in each format
     known = available_timezones()
     if not known or value in known or _OFFSET.fullmatch(value):
         return None
     return f"'{value}'", "a region such as Europe/Berlin, or an offset such as +02:00", "Correct it."
 
 
-def _check_pattern(value: str, kind: str) -> _Told:  # noqa: ARG001 - of each format
+def _check_pattern(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - the same in each format
     if not _TOO_FINE.search(re.sub("'[^']*'", "", value)):
         return None
     return (
         f"'{value}', with more than six digits of a second",
         "up to six, since Spark cuts off all others",
-        "Declare the columns as strings, and let the script read them.",
+        "Declare the columns as strings, and parse them in the script.",
     )
 
 
-def _check_line_end(value: str, kind: str) -> _Told:
-    if kind != "csv" or value in LINE_ENDS:
+def _check_line_end(value: str, file_format: str) -> _Problem:
+    if file_format != "csv" or value in LINE_ENDS:
         return None
     return (
         f"'{value}'",
@@ -177,16 +178,17 @@ def _check_line_end(value: str, kind: str) -> _Told:
     )
 
 
-def _check_merging(value: str, kind: str) -> _Told:  # noqa: ARG001 - of one format
-    told = ("false", "true: all columns of all files are read", "Leave it out, or choose columns by 'input.columns'.")
-    return told if value.lower() == "false" else None
+def _check_merging(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - only Parquet has it
+    if value.lower() != "false":
+        return None
+    return "false", "true: all columns of all files are read", "Leave it out, or select columns with 'input.columns'."
 
 
-def _refuse_escape(value: str, kind: str) -> _Told:  # noqa: ARG001 - of one format
-    return "an option that joins rows where quotes are not as it says", "none", "Leave it out."
+def _refuse_escape(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - only CSV has it
+    return "an option that joins rows if the quotes are not escaped in this way", "no such option", "Leave it out."
 
 
-_CHECKS: Final[Mapping[str, Callable[[str, str], _Told]]] = {
+_CHECKS: Final[Mapping[str, Callable[[str, str], _Problem]]] = {
     "charToEscapeQuoteEscaping": _refuse_escape,
     "lineSep": _check_line_end,
     "mergeSchema": _check_merging,
@@ -196,19 +198,21 @@ _CHECKS: Final[Mapping[str, Callable[[str, str], _Told]]] = {
 }
 
 
-def _unknown(given: str, known: Mapping[str, str]) -> _Told:
+def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
+    """Return the texts of the error for an unknown option, with the name of a similar one."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
-    what = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
-    return "an option that Spark's readers do not have", "one of theirs", what
+    next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
+    return "an option that Spark's readers do not have", "the name of an option", next_step
 
 
-def _find_problem(name: str, value: str, kind: str) -> _Told:
+def _find_problem(name: str, value: str, file_format: str) -> _Problem:
+    """Return the texts of the error for a known option, or None if its value is right."""
     if name in _OF_FILES:
         return "an option that chooses files", "none: all files of 'input.location' are read", _USE_GLOBS
-    if name in _BOOLEANS[kind] and value.lower() not in {"true", "false"}:
+    if name in _BOOLEANS[file_format] and value.lower() not in {"true", "false"}:
         return f"'{value}'", "true or false", "Correct it."
     if name in _OF_ONE_SIGN and len(value) > 1:
-        return f"'{value}'", "no more than 1 sign", "Correct it."
+        return f"'{value}'", "no more than 1 character", "Correct it."
     if name == "mode" and value.upper() not in _MODES:
         return f"'{value}', which Spark takes for PERMISSIVE", f"one of {', '.join(_MODES)}", "Correct it."
-    return _CHECKS[name](value, kind) if name in _CHECKS else None
+    return _CHECKS[name](value, file_format) if name in _CHECKS else None

@@ -1,4 +1,4 @@
-"""What all sources of rows share: the file of each row, the chosen columns (driver)."""
+"""Read rows with Spark: pin the settings, add the file of each row, select columns, find NULLs (driver)."""
 
 from __future__ import annotations
 
@@ -38,26 +38,37 @@ def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
-    """Add each row's file and the block of it, as Spark's hidden ``_metadata`` column tells them."""
+    """Return the rows with three more columns: the file of each row, and the start and length of its block in the file.
+
+    They come from Spark's hidden column ``_metadata``.
+    """
     metadata = frame.metadataColumn("_metadata")
     start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
     file = metadata.getField("file_path").alias(SOURCE_FILE_COLUMN)
     return frame.select("*", file, start.alias(BLOCK_COLUMNS[0]), length.alias(BLOCK_COLUMNS[1]))
 
 
-def refuse_value(told: str, kind: DataType) -> Column:
-    """Give what fails the run in place of a value, with the row's file; `with_source_file` has added that.
+def refuse_value(problem: str, data_type: DataType) -> Column:
+    """Return an expression that fails the run with an error that names the file of the row.
+
+    The rows need the columns that `with_source_file` adds.
 
     Args:
-        told: the column and what was found in it, as ``column 'x': got a …``.
-        kind: the type that the value should have had.
+        problem: the column and the wrong value in it, as ``column 'x': got a …``.
+        data_type: the type of the expression.
     """
     file = coalesce(col(SOURCE_FILE_COLUMN), lit("?"))
-    return raise_error(concat(lit(f"{REFUSED_VALUE[0]}{told} in '"), file, lit(f"'{REFUSED_VALUE[1]}"))).cast(kind)
+    message = concat(lit(f"{REFUSED_VALUE[0]}{problem} in '"), file, lit(f"'{REFUSED_VALUE[1]}"))
+    return raise_error(message).cast(data_type)
 
 
 def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) -> DataFrame:
-    """Keep the wanted columns, in their order, and the row's file.
+    """Return the rows with the wanted columns, in that order, and with the hidden columns.
+
+    Args:
+        frame: the rows.
+        wanted: the names of the columns, or None for all.
+        what: the format of the input, for the error.
 
     Raises:
         SourceSchemaError: a wanted column is not in the input.
@@ -77,12 +88,17 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
-    """Find out by reading them whether columns have a NULL; one Spark job over these columns.
+    """Return for each column whether it has a NULL. One Spark job reads these columns.
+
+    Args:
+        frame: the rows.
+        columns: the names of the columns.
+        what: the format of the input, for the error.
 
     Raises:
-        SourceError: Spark could not read them.
+        SourceError: Spark could not read the columns.
     """
     with pinned_reads(frame.sparkSession, what):
         found = frame.agg(*(largest(column(name).isNull()) for name in columns)).first()
-    # Of no rows there is no largest.
-    return {name: bool(found and found[place]) for place, name in enumerate(columns)}
+    # Without rows the largest value is NULL.
+    return {name: bool(found and found[position]) for position, name in enumerate(columns)}

@@ -1,6 +1,7 @@
-"""Take a bounded sample of each input file, which tells a file that was replaced under its old size and time (driver).
+"""Find input files that were replaced during a run, also by files of the same size and time of modification (driver).
 
-Inode and time of change alone say too much: `chmod`, a hard link or a remount change them, and no byte of the file.
+A sample of the bytes of each file is compared. Inode and time of change alone are not enough: `chmod`, a hard link or a
+remount change them, but no byte of the file.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.plan import InputFile
 
-# Of all files together: what a store reads in a second or so. Files that are smaller than their share are read whole.
+# The samples of all files together have this many bytes, which a store reads in about a second. Each file gets the same
+# share of them, and a file that is smaller than its share is read as a whole.
 _ALL_BYTES: Final = 64 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024
 _MOST_BLOCKS: Final = 64
-# A store behind a network answers many at a time.
+# A store that is reached over a network answers many requests at the same time.
 _THREADS: Final = 16
 _FEW: Final = 32
 _SLOW_S: Final = 0.001
 
 
 def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
-    """Give the files, each with the digest of a sample of its bytes: all bytes, or blocks from its start to its end."""
+    """Return the files, each with the digest of a sample: all its bytes, or blocks from its start to its end."""
     share = _share(len(files))
     start = time.perf_counter()
     first = [_with_sample(file, share) for file in files[:_FEW]]
     rest = files[_FEW:]
-    # On a local disk a file takes 20 microseconds, and threads only get in each other's way.
+    # On a local disk a file takes 20 microseconds, and threads would be slower.
     if time.perf_counter() - start < _FEW * _SLOW_S:
         return (*first, *(_with_sample(file, share) for file in rest))
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -43,10 +45,10 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
 
 
 def check_files_unchanged(files: Sequence[InputFile]) -> None:
-    """Compare files with the listing that was pinned, and where that leaves a doubt, their samples.
+    """Compare files with their listing. If only the inode or the time of change differs, compare their samples.
 
     Raises:
-        SourceError: a file is gone, has another size or time of modification, or other contents.
+        SourceError: a file does not exist any more, or has another size, time of modification or content.
     """
     share = _share(len(files))
     changed = [file.path for file in files if _is_changed(file, share)]
@@ -54,12 +56,13 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
         raise SourceError(
             code=ErrorCode.INPUT_CHANGED,
             what=f"{len(changed)} input files, among them '{changed[0]}', changed while the run read them",
-            expected="files that stay as they were when the run began",
+            expected="files that do not change during the run",
             next_step="Run again when the input is complete.",
         )
 
 
 def _share(count: int) -> int:
+    """Return the number of bytes in the sample of each of so many files."""
     return max(_LEAST_BYTES, _ALL_BYTES // max(1, count))
 
 
@@ -68,6 +71,7 @@ def _with_sample(file: InputFile, share: int) -> InputFile:
 
 
 def _is_changed(file: InputFile, share: int) -> bool:
+    """Whether a file differs from its listing."""
     try:
         status = Path(file.path).stat()
     except OSError:
@@ -80,10 +84,13 @@ def _is_changed(file: InputFile, share: int) -> bool:
 
 
 def _sample(path: str, size: int, share: int) -> str:
-    """Give the digest of a file's sample; nothing where the file cannot be read, which its reader tells better."""
+    """Return the digest of a file's sample, or an empty text if the file cannot be read.
+
+    Spark's own error about such a file says more.
+    """
     digest = hashlib.sha256()
     try:
-        # A file object costs as much again as all else here, and there may be 100,000 files.
+        # There may be 100,000 files, and opening a file object would double the time for each.
         descriptor = os.open(path, os.O_RDONLY)
         try:
             for start, length in _blocks(size, share):
@@ -96,7 +103,7 @@ def _sample(path: str, size: int, share: int) -> str:
 
 
 def _blocks(size: int, share: int) -> Iterable[tuple[int, int]]:
-    """Give start and length of what is read: all that fits the share, else blocks from the first byte to the last.
+    """Return the start and the length of each block of a sample: the whole file, or blocks from its start to its end.
 
     >>> list(_blocks(100_000, 8192))
     [(0, 4096), (95904, 4096)]

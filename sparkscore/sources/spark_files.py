@@ -139,7 +139,7 @@ class SparkFiles:
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
     """Return why the position of undeclared key columns is in doubt, or an empty text if there are none."""
-    return f"{names(keys)} is the key of folders, which has no place among the columns of the files" if keys else ""
+    return f"{names(keys)} is the key of folders, which has no position among the columns of the files" if keys else ""
 
 
 def open_files(spark: SparkSession, listing: Listing, file_format: str, options: Mapping[str, str]) -> SparkFiles:

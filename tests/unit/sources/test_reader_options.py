@@ -22,7 +22,7 @@ def test_files_are_chosen_by_the_location_alone(name: str, kind: str) -> None:
         ({"multiline_": "true"}, "json", "Did you mean 'multiLine'"),
         ({"headr": "true"}, "parquet", "Did you mean 'header'"),
         ({"header": "no"}, "csv", "got 'no', expected true or false"),
-        ({"comment": "//"}, "csv", "got '//', expected no more than 1 sign."),
+        ({"comment": "//"}, "csv", "got '//', expected no more than 1 character."),
         ({"lineSep": ";"}, "csv", "double quotes"),
         ({"lineSep": "\\n"}, "csv", "double quotes"),
         ({"timeZone": "Mars/Base"}, "csv", "a region such as Europe/Berlin"),
