@@ -58,7 +58,7 @@ class JsonFiles:
 
     Attributes:
         rows: the number of records.
-        columns: the kinds of values in each column.
+        columns: the values of each column.
         schema: the columns with the types that were found. If types are declared, it has the names only. It is None if
             Spark has to infer the types, because the options control how.
         are_all_read: whether Spark reads all records. It may drop some if the option 'mode' says so.
@@ -141,7 +141,7 @@ def read_json(
         return JsonFiles(found.rows, found.columns, named, _is_strict(options), frozenset(found.respelled))
     if _has_own_types(options):
         return JsonFiles(found.rows, found.columns, None, _is_strict(options))
-    types = TypesOfJson(found.columns, survey.location_text)
+    types = TypesOfJson(found.columns, survey.position_text)
     types.refuse_doubts(types.schema.names if wanted is None else wanted)
     if types.left_out:
         logger.warning("columns whose values are all objects without fields are left out: %s", names(types.left_out))
@@ -192,10 +192,10 @@ class _Survey:
             self._first_lines[part.number], path = before, part.path
             before += lines.get(part.number, 0)
 
-    def location_text(self, location: Sequence[int]) -> str:
-        """Return the file and the line of a location, which is the number of a part and a line in it."""
-        part = self._parts[location[0]]
-        return f"'{part.path}', line {self._first_lines[part.number] + location[1]:,}"
+    def position_text(self, position: Sequence[int]) -> str:
+        """Return the file and the line of a position, which is the number of a part and of a line in it."""
+        part = self._parts[position[0]]
+        return f"'{part.path}', line {self._first_lines[part.number] + position[1]:,}"
 
     def refuse_problem(self, found: Found) -> None:
         """Raise an error if a file contains something that is not a record.
@@ -205,8 +205,8 @@ class _Survey:
         """
         if found.problem is None:
             return
-        location, problem, detail = found.problem
-        path, line = self._parts[location[0]].path, self._first_lines[location[0]] + location[1]
+        position, problem, detail = found.problem
+        path, line = self._parts[position[0]].path, self._first_lines[position[0]] + position[1]
         if problem == "encoding":
             encoding = self._form.encoding.upper()
             what = detail if detail in FIXES else f"line {line:,} has {detail or f'bytes that are not {encoding}'}"
@@ -222,17 +222,17 @@ class _Survey:
             SourceSchemaError: with column, file and line.
         """
         all_misfits = [
-            (location, name, misfit)
+            (position, name, misfit)
             for name, seen in found.columns.items()
-            for misfit, location in seen.misfits.items()
+            for misfit, position in seen.misfits.items()
         ]
         if not all_misfits or self._declared is None:
             return
-        location, name, misfit = min(all_misfits)
+        position, name, misfit = min(all_misfits)
         raise SourceSchemaError(
             code=ErrorCode.INPUT_VALUE,
             what=f"column '{name}' of the json input, declared {self._declared[name].dataType.simpleString()}",
-            got=f"{misfit} ({self.location_text(location)})",
+            got=f"{misfit} ({self.position_text(position)})",
             expected="values that the declared type holds exactly",
             next_step=f"Correct the files, or declare '{name} string' in 'input.schema' to get each value as it is "
             "written.",

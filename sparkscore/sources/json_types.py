@@ -1,4 +1,4 @@
-"""Find the types of JSON columns from the kinds of all their values, or refuse columns that have no type (driver)."""
+"""Find the types of JSON columns from the types of all their values, or refuse columns that have no type (driver)."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ class TypesOfJson:
         schema: the other columns with their types. A column that no type holds is a string here.
     """
 
-    def __init__(self, columns: Mapping[str, FieldSurvey], location_text: Callable[[list[int]], str]) -> None:
+    def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:
         """Find the types.
 
         Args:
-            columns: the kinds of values in each column.
-            location_text: returns the file and the line of a location, for errors.
+            columns: the values of each column.
+            position_text: returns the file and the line of a position, for errors.
         """
-        self._columns, self._location_text = columns, location_text
+        self._columns, self._position_text = columns, position_text
         self._doubts: dict[str, Doubt] = {}
         self._column = ""
         types = {name: self._type_of_column(name) for name in sorted(columns)}
@@ -114,11 +114,11 @@ class TypesOfJson:
 
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of a column, a field or the elements of an array, or None if there are no fields."""
-        kinds = [kind for kind in seen.types if kind != NULL]
-        families = [family for family in _FAMILIES if any(kind in family for kind in kinds)]
+        types = [json_type for json_type in seen.types if json_type != NULL]
+        families = [family for family in _FAMILIES if any(json_type in family for json_type in types)]
         if len(families) > 1:
-            firsts = [min((seen.types[kind], kind) for kind in kinds if kind in family) for family in families]
-            found = [(kind, location) for location, kind in firsts]
+            firsts = [min((seen.types[each], each) for each in types if each in family) for family in families]
+            found = [(json_type, position) for position, json_type in firsts]
             return self._doubt(path, found, "values of one type", "string", _AS_TEXT)
         if not families:
             return StringType()
@@ -143,8 +143,8 @@ class TypesOfJson:
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
         """Return the type of numbers."""
 
-        def found(*kinds: str) -> list[tuple[str, list[int]]]:
-            return [(kind, seen.types[kind]) for kind in kinds if kind in seen.types]
+        def found(*types: str) -> list[tuple[str, list[int]]]:
+            return [(each, seen.types[each]) for each in types if each in seen.types]
 
         if wrong := found(BEYOND):
             return self._doubt(path, wrong, "numbers that a double holds", "string", _AS_TEXT)
@@ -163,7 +163,7 @@ class TypesOfJson:
         self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, effect: str
     ) -> DataType:
         """Note why the column has no type, and return a string type in its place."""
-        got = " and ".join(f"{kind} ({self._location_text(location)})" for kind, location in found)
+        got = " and ".join(f"{json_type} ({self._position_text(position)})" for json_type, position in found)
         is_inside = path != self._column
         doubt = Doubt(path, got, expected, "string" if is_inside else declared, _AS_TEXT if is_inside else effect)
         self._doubts.setdefault(self._column, doubt)
