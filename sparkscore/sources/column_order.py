@@ -52,7 +52,7 @@ def order_of_json(
 
 
 def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) -> str:
-    """Return two Parquet files whose columns differ or have different orders, as a text; empty if there are none.
+    """Return a text that names two Parquet files with different columns or orders, or an empty text if there are none.
 
     Args:
         files: the files.
@@ -63,7 +63,7 @@ def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) 
 
 
 def _some(found: Sequence[str]) -> str:
-    """Return the first name, and how many more there are."""
+    """Return a text with the first of some names and the number of the others."""
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"'{found[0]}'{more}"
 

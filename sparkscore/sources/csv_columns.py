@@ -112,7 +112,7 @@ def _named(header: Sequence[str]) -> list[CsvColumn]:
 
 
 def _undeclared(columns: Sequence[CsvColumn]) -> list[CsvColumn]:
-    """Return the columns, or raise an error if two of their names differ in case only."""
+    """Return the columns unchanged, or raise an error if two of their names differ in case only."""
     if doubled := doubled_names(each.name for each in columns):
         raise _doubled(doubled)
     return list(columns)

@@ -60,7 +60,7 @@ class CsvFormat:
 
 
 def csv_format(given: Mapping[str, str]) -> CsvFormat:
-    """Return how CSV files are written, according to 'input.options'. As in Spark, the case of their names is ignored.
+    """Return how CSV files are written, according to 'input.options'. As in Spark, the names are case-insensitive.
 
     Raises:
         ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding, or cannot read it line by line.

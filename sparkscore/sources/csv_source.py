@@ -77,7 +77,7 @@ class CsvSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The pinned input."""
+        """The description of the input as it was when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
@@ -85,7 +85,10 @@ class CsvSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the NULLs that the survey counted, if there was one yet; columns declared NOT NULL have none."""
+        """Return the number of NULLs by column, if the files were surveyed already.
+
+        Columns that are declared NOT NULL have none.
+        """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
             counted[each.name] = found.nulls
@@ -135,7 +138,11 @@ class CsvSource:
         return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
-        """Return the first record of the first file that has one."""
+        """Return the first record of the first file that has one.
+
+        Raises:
+            SourceNotFoundError: no file has a record.
+        """
         files = self._files.files
         found = (first_record(file.path, csv.dialect) for file in files)
         header = next((record for record in found if record is not None), None)
@@ -211,7 +218,11 @@ class CsvSource:
         return rows.select(*values, *map(column, HIDDEN_COLUMNS))
 
     def _load_texts(self, *, are_texts: bool) -> DataFrame:
-        """Read the rows as strings; unless `are_texts`, Spark converts the values that only it can read."""
+        """Read the rows as strings.
+
+        Args:
+            are_texts: whether all columns are strings. Otherwise Spark converts the columns that only it can read.
+        """
         layout = self._layout
         schema = StructType(
             [

@@ -1,4 +1,4 @@
-"""Look at all of a CSV input before it is scored: its bytes, its headers and its values (driver)."""
+"""Check the bytes, the headers and the values of CSV files before they are scored (driver)."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _compare_headers(looked: FilesSurvey) -> None:
 
 
 def _difference(header: tuple[str, ...], first: tuple[str, ...]) -> str:
-    """Return what a header has more and less than the header of the first file."""
+    """Return the names that a header has but the first file's header has not, and the other way round, as a text."""
     more, missing = set(header) - set(first), set(first) - set(header)
     parts = [f"also {names(more)}"] if more else []
     parts += [f"no {names(missing)}"] if missing else []

@@ -48,7 +48,7 @@ class DeltaSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The pinned input."""
+        """The description of the input as it was when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

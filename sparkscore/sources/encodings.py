@@ -1,4 +1,4 @@
-"""Find the encoding of CSV and JSON files, and make the errors for files that are not in it (driver)."""
+"""Find the encoding of CSV and JSON files, and write the errors for files in another encoding (driver)."""
 
 from __future__ import annotations
 

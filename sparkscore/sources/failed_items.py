@@ -72,7 +72,7 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """The run of the items and the runs that scored some of them since, which together identify the items."""
+        """The ids of the run and of later runs that scored some of its items. They identify the remaining items."""
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
@@ -182,7 +182,7 @@ class FailedRowsSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The pinned input."""
+        """The description of the input as it was when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

@@ -42,7 +42,7 @@ class FileListSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The pinned input."""
+        """The description of the input as it was when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

@@ -81,7 +81,7 @@ def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str,
 
 
 def as_texts(schema: StructType, keys: Collection[str]) -> StructType:
-    """Return a schema with the keys of folders as strings."""
+    """Return a schema in which the keys of partition folders are strings."""
     return StructType([StructField(field.name, StringType()) if field.name in keys else field for field in schema])
 
 

@@ -148,7 +148,7 @@ class _FileNulls:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What makes one footer differ from another, in a form that can be a key of a dictionary."""
+    """The parts of a footer from which a `Footer` is made. Many files have equal ones, so they are a dictionary key."""
 
     schema: bytes
     old_times: frozenset[str]
@@ -172,7 +172,7 @@ def _read_metadata(path: str) -> pq.FileMetaData | None:
 
 
 def _layout_of(metadata: pq.FileMetaData) -> _Layout | None:
-    """Return what decides how a file is read, or None if Arrow does not understand its schema."""
+    """Return the parts of a footer that decide how the file is read, or None if Arrow cannot read its schema."""
     try:
         schema = metadata.schema.to_arrow_schema()
     except pa.ArrowException:

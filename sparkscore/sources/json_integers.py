@@ -17,12 +17,12 @@ _EXACT: Final = DecimalType(20, 0)
 
 
 def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, respelled: Collection[str]) -> DataFrame:
-    """Read rows whose columns with such integers are read as decimals first and then cast to the declared types.
+    """Read JSON files in which some columns have integers written as ``5.0``, as decimals that are cast to integers.
 
     Args:
         load: reads the files with a schema, and adds the hidden columns.
         schema: the declared types.
-        respelled: the columns with integers that are written so. All their values are integers within their type.
+        respelled: the columns with such integers. All their values are integers within the declared type.
     """
     if not respelled:
         return load(schema)

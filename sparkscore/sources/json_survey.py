@@ -58,7 +58,7 @@ class JsonFiles:
 
     Attributes:
         rows: the number of records.
-        columns: the values of each column.
+        columns: a summary of the values of each column.
         schema: the columns with the types that were found. If types are declared, it has the names only. It is None if
             Spark has to infer the types, because the options control how.
         are_all_read: whether Spark reads all records. It may drop some if the option 'mode' says so.
@@ -149,7 +149,7 @@ def read_json(
 
 
 class _Survey:
-    """A survey of all files, which finds the line numbers for its errors."""
+    """Reads all files once, checks their records, and finds the line numbers for errors."""
 
     def __init__(
         self, files: Sequence[InputFile], parts: Sequence[Part], options: Mapping[str, str], declared: StructType | None

@@ -74,7 +74,7 @@ class TypesOfJson:
         """Find the types.
 
         Args:
-            columns: the values of each column.
+            columns: a summary of the values of each column.
             position_text: returns the file and the line of a position, for errors.
         """
         self._columns, self._position_text = columns, position_text

@@ -1,4 +1,4 @@
-"""Refuse files with a compression that sparkscore cannot read to check them (driver)."""
+"""Refuse files whose compression sparkscore cannot read, since it could not check their contents (driver)."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def plan_parquet(
 
 
 class _Planner:
-    """Plans over the footers of all files."""
+    """Plans how files are read, from the footers of all of them."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class _Planner:
                 self._is_planned = True
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
-        """Check that a declared type can hold the values of a file, and note if a plan is needed to read them so.
+        """Check that a declared type can hold the values of a file, and note if reading them so needs a plan.
 
         Raises:
             SourceSchemaError: the values cannot be cast to the declared type.
@@ -262,7 +262,7 @@ class _Planner:
     def _refuse_two(
         self, name: str, types: Mapping[FileType, InputFile], file_type: FileType, file: InputFile
     ) -> NoReturn:
-        """Raise the error for a column with a type that cannot be merged with the types of the files before."""
+        """Raise the error for a column with a type that cannot be merged with the types in earlier files."""
         first, first_file = next((each, where) for each, where in types.items() if not each.is_null)
         common = common_type(first.spark, file_type.spark)
         advice = (

@@ -46,7 +46,7 @@ class ParquetSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The pinned input."""
+        """The description of the input as it was when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

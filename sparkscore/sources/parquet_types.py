@@ -261,7 +261,10 @@ def filled(data_type: DataType, leaf: DataType) -> DataType:
 
 
 def is_shape_of(part: DataType, whole: DataType) -> bool:
-    """Whether two types are equal, apart from parts without a type in the first, which are not nested in the second."""
+    """Whether two types are equal, apart from parts that have no type in the first.
+
+    Such a part must not be an array, a map or a struct in the second.
+    """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return is_shape_of(part.elementType, whole.elementType)
     if isinstance(part, MapType) and isinstance(whole, MapType):

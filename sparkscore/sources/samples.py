@@ -1,4 +1,4 @@
-"""Find input files that were replaced during a run, also by files of the same size and time of modification (driver).
+"""Find input files that were replaced during a run, even if size and time of modification are the same (driver).
 
 A sample of the bytes of each file is compared. Inode and time of change alone are not enough: `chmod`, a hard link or a
 remount change them, but no byte of the file.
