@@ -50,7 +50,7 @@ _TYPE_OF_ARROW: Final = (
 )
 
 
-class _NoValue(Exception):  # noqa: N818 - becomes OUTPUT_ALL_NULL
+class _NoValueError(Exception):
     """The type of a column, or of a part of it, cannot be inferred because it has no value but NULL."""
 
 
@@ -67,7 +67,7 @@ def infer_type(values: Any, column: str) -> pa.DataType:
     try:
         with raised_for(column, _STORABLE):
             return _infer(open_values(values), 0)
-    except _NoValue:
+    except _NoValueError:
         raise OutputContractError(
             code=ErrorCode.OUTPUT_ALL_NULL,
             what=f"the type of column '{column}' cannot be inferred",
@@ -115,7 +115,7 @@ def _infer_objects(objects: Objects, depth: int) -> pa.DataType:
         if not is_missing(item):
             first.setdefault(value_type(item), index)
     if not first:
-        raise _NoValue
+        raise _NoValueError
     if first.keys() == _NUMBERS:
         convert_objects(Objects(items), pa.float64())  # refuses an integer that a double would round
         return pa.float64()
@@ -202,7 +202,7 @@ def _infer_arrow(type_: pa.DataType, depth: int) -> pa.DataType:
     if depth > MAX_DEPTH:
         raise Refusal(f"values nested more than {MAX_DEPTH} deep", advice="Return flatter values.")
     if pa.types.is_null(type_):
-        raise _NoValue
+        raise _NoValueError
     if is_any_list(type_):
         return _array_of(_infer_arrow(type_.value_type, depth + 1))
     if pa.types.is_struct(type_) and type_.num_fields:

@@ -27,8 +27,8 @@ WHOLE_FLOATS: Final = (
 )
 _FLOAT_BITS: Final = 32
 _DOUBLE_BITS: Final = 64
-_EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a timestamp_ntz has no time zone
 _EPOCH_UTC: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EPOCH: Final = _EPOCH_UTC.replace(tzinfo=None)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 FIRST_MICROS: Final = (dt.date.min - dt.date(1970, 1, 1)) // _MICROSECOND
 LAST_MICROS: Final = (dt.date.max - dt.date(1969, 12, 31)) // _MICROSECOND - 1

@@ -28,7 +28,7 @@ SCALAR_NAMES: Final = {
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class _NoSparkName(Exception):  # noqa: N818 - never leaves this module
+class _NoSparkNameError(Exception):
     """An Arrow type has no counterpart in Spark."""
 
 
@@ -40,7 +40,7 @@ def type_name(type_: pa.DataType) -> str:
     """
     try:
         return _render(type_, is_ddl=False)
-    except _NoSparkName:
+    except _NoSparkNameError:
         return f"Arrow {type_}"
 
 
@@ -56,7 +56,7 @@ def to_ddl(schema: pa.Schema) -> str:
 def _column(field: pa.Field) -> str:
     try:
         return f"{_quote(field.name)} {_render(field.type, is_ddl=True)}{_options(field)}"
-    except _NoSparkName:
+    except _NoSparkNameError:
         raise ConfigError(
             code=ErrorCode.OUTPUT_SCHEMA,
             what=f"column '{field.name}'",
@@ -77,7 +77,7 @@ def _render(type_: pa.DataType, *, is_ddl: bool) -> str:
         return f"map<{_render(type_.key_type, is_ddl=is_ddl)},{_render(type_.item_type, is_ddl=is_ddl)}>"
     if pa.types.is_struct(type_):
         return f"struct<{','.join(_struct_field(field, is_ddl=is_ddl) for field in type_)}>"
-    raise _NoSparkName
+    raise _NoSparkNameError
 
 
 def _struct_field(field: pa.Field, *, is_ddl: bool) -> str:

@@ -6,10 +6,10 @@ fit a type that would round it, truncate it or shift it to another time.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable, Collection, Iterable
-from datetime import date, datetime, timezone
 from decimal import Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Final
@@ -152,7 +152,7 @@ def _is_decimal(text: str, precision: int, scale: int) -> bool:
 
 def _is_day(found: re.Match[str] | None) -> bool:
     try:
-        return found is not None and bool(date(*(int(part) for part in found.groups()[:3])))
+        return found is not None and bool(dt.date(*(int(part) for part in found.groups()[:3])))
     except ValueError:
         return False
 
@@ -168,21 +168,21 @@ def _exists(found: re.Match[str] | None, zone: str) -> bool:
     return found is None or exists_in_zone(local_time(found.groups()), zone)
 
 
-def local_time(parts: Iterable[str | None]) -> datetime:
+def local_time(parts: Iterable[str | None]) -> dt.datetime:
     """Return the time with this year, month, day, hour, minute and second; a missing part counts as 0."""
     year, month, day, hour, minute, second = (int(part or 0) for part in parts)
-    return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the time zone is checked apart
+    return dt.datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the time zone is checked apart
 
 
-def exists_in_zone(local: datetime, zone: str) -> bool:
+def exists_in_zone(local: dt.datetime, zone: str) -> bool:
     """Whether the clocks of a zone show a local time; they skip an hour when they are set forward.
 
     True for a zone that is an offset such as ``+02:00``, whose clocks are never changed.
     """
     clocks = _zone_info(zone)
-    if clocks is None or not date.min < local.date() < date.max:
+    if clocks is None or not dt.date.min < local.date() < dt.date.max:
         return True
-    instant = local.replace(tzinfo=clocks).astimezone(timezone.utc)  # noqa: UP017 - UTC is another name in this module
+    instant = local.replace(tzinfo=clocks).astimezone(dt.UTC)
     return instant.astimezone(clocks).replace(tzinfo=None) == local
 
 

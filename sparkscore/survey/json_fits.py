@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from sparkscore.survey.declared_texts import UTC, exists_in_zone, local_time
-from sparkscore.survey.json_numbers import is_beyond_double
+from sparkscore.survey.json_numbers import DIGITS, is_beyond_double
 from sparkscore.survey.json_records import NotFinite, Number
 
 #: A function that returns a phrase for a value that does not fit, or an empty text if the value fits.
@@ -60,13 +60,9 @@ def check_of(arrow_type: pa.DataType, formats: Formats) -> Check:
     return lambda value: "" if value is None else inner(value)
 
 
-def _check_for(arrow_type: pa.DataType, formats: Formats) -> Check:  # noqa: PLR0911 - one line for each group of types
-    if pa.types.is_struct(arrow_type):
-        return _struct_check({field.name: check_of(field.type, formats) for field in arrow_type})
-    if pa.types.is_map(arrow_type):
-        return _map_check(check_of(arrow_type.item_type, formats))
-    if pa.types.is_list(arrow_type):
-        return _list_check(check_of(arrow_type.value_type, formats))
+def _check_for(arrow_type: pa.DataType, formats: Formats) -> Check:
+    if pa.types.is_nested(arrow_type):
+        return _nested_check(arrow_type, formats)
     if pa.types.is_decimal(arrow_type):
         return _decimal_check(arrow_type)
     if pa.types.is_signed_integer(arrow_type):
@@ -78,7 +74,16 @@ def _check_for(arrow_type: pa.DataType, formats: Formats) -> Check:  # noqa: PLR
     return _PLAIN.get(arrow_type, _accept_any)
 
 
-def _accept_any(value: Any) -> str:  # noqa: ARG001 - a column of texts takes any value, as it is written in the file
+def _nested_check(arrow_type: pa.DataType, formats: Formats) -> Check:
+    if pa.types.is_struct(arrow_type):
+        return _struct_check({field.name: check_of(field.type, formats) for field in arrow_type})
+    if pa.types.is_map(arrow_type):
+        return _map_check(check_of(arrow_type.item_type, formats))
+    return _list_check(check_of(arrow_type.value_type, formats))
+
+
+def _accept_any(_value: Any) -> str:
+    """Accept any value: a column of texts gets each value as it is written in the file."""
     return ""
 
 
@@ -145,7 +150,7 @@ def _check_large_integer(value: int) -> str:
     except OverflowError:
         return "a number beyond its range"
     # JavaScript writes a large double as its shortest digits and then zeros, which need not be its exact value.
-    is_short = abs(value) >= 2**63 and len(str(value).lstrip("-").rstrip("0")) <= 17  # noqa: PLR2004
+    is_short = abs(value) >= 2**63 and len(str(value).lstrip("-").rstrip("0")) <= DIGITS
     return "" if is_short or int(number) == value else _INEXACT
 
 

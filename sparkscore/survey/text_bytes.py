@@ -8,6 +8,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any, Final, Self
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow as pa
 _BLOCK_BYTES: Final = 1 << 20
 # Without a byte order mark, Java reads these as big-endian; Python uses the byte order of the machine.
 _BIG_ENDIAN: Final = {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
-_WIDE: Final = ("utf-16", "utf-32")
+
 _MARKS: Final = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -59,7 +60,7 @@ class _Deflate:
     """A file with one zlib stream, which Hadoop calls ``deflate``."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb")  # noqa: PTH123, SIM115 - closed in __exit__
+        self._file = Path(path).open("rb")  # noqa: SIM115 - closed in __exit__
         self._stream = zlib.decompressobj()
 
     def __enter__(self) -> Self:
@@ -97,8 +98,8 @@ def is_compressed(path: str) -> bool:
 def open_bytes(path: str) -> IO[bytes]:
     """Open a file for reading bytes; it is decompressed if the ending of its name asks for it."""
     opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
-    opened: IO[bytes] = open(path, "rb") if opener is None else opener(path)  # noqa: PTH123, SIM115 - callers close it
-    return opened
+    file: IO[bytes] = Path(path).open("rb") if opener is None else opener(path)  # noqa: SIM115 - the caller closes it
+    return file
 
 
 def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
