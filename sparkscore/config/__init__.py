@@ -8,12 +8,12 @@ from sparkscore.config.load import (
     dotted,
     hold_secrets,
     load_deployment,
-    load_what_is_right,
+    load_valid_sections,
     parse_assignment,
     settings_tree,
 )
-from sparkscore.config.mini_batch_size import ItemKind, MiniBatchSize
-from sparkscore.config.recorded import hidden_values, refuse_secret_places
+from sparkscore.config.mini_batch_size import ItemType, MiniBatchSize
+from sparkscore.config.recorded import hidden_values, refuse_secrets_in_locations
 from sparkscore.config.sections import (
     CodeConfiguration,
     Environment,
@@ -31,7 +31,7 @@ __all__ = [
     "Deployment",
     "Environment",
     "Input",
-    "ItemKind",
+    "ItemType",
     "MiniBatchSize",
     "Model",
     "Output",
@@ -44,8 +44,8 @@ __all__ = [
     "hidden_values",
     "hold_secrets",
     "load_deployment",
-    "load_what_is_right",
+    "load_valid_sections",
     "parse_assignment",
-    "refuse_secret_places",
+    "refuse_secrets_in_locations",
     "settings_tree",
 ]

@@ -37,7 +37,7 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
             raise _no_partitions(".".join(map(str, found)))
 
 
-def refuse_azures_own(chosen: Mapping[str, object]) -> None:
+def refuse_azure_only(chosen: Mapping[str, object]) -> None:
     """Raise an error for expressions that only Azure replaces, and for script arguments that only Azure applies.
 
     Args:

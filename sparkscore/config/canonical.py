@@ -63,7 +63,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
 
 
 def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
-    """Return a copy of one tree updated with another: mappings are merged, other values are replaced."""
+    """Return a copy of nested settings, updated with others: mappings are merged, other values are replaced."""
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
@@ -72,7 +72,7 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Return the tree with the deployment file's folder as the folder of a scoring script that has none."""
+    """Return the settings with the deployment file's folder as the code folder, unless they set another one."""
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:
         return tree
@@ -80,7 +80,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def is_open(path: tuple[str | int, ...]) -> bool:
-    """Whether the keys below this key are chosen by the user, such as names of environment variables."""
+    """Whether the names below a key are chosen by the user, such as names of environment variables."""
     keys = tuple(part for part in path if isinstance(part, str))
     return keys in _OPEN
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from sparkscore.config.azure_keys import WITHOUT_MEANING, is_azure_schema
 from sparkscore.config.field_types import Recorded, Section, Text, VariableName, Written
-from sparkscore.config.mini_batch_size import MAX_INT, ItemKind, MiniBatchSize, default_mini_batch_size
+from sparkscore.config.mini_batch_size import MAX_INT, ItemType, MiniBatchSize, default_mini_batch_size
 from sparkscore.config.not_yet import UNAPPLIED, unapplied
 from sparkscore.config.recorded import open_part, without_secrets
 from sparkscore.config.sections import (
@@ -107,23 +107,23 @@ class Deployment(Section):
         """Whether this is a no-code deployment of Azure's, whose model gets each input file in one call."""
         return self.is_azure and self.code_configuration is None
 
-    def mini_batch_size_for(self, kind: ItemKind) -> MiniBatchSize:
+    def mini_batch_size_for(self, item_type: ItemType) -> MiniBatchSize:
         """Return the size of a mini-batch for an input of files or of rows."""
-        size = self.settings.mini_batch_size or default_mini_batch_size(kind, is_azure=self.is_azure)
-        return size.of_table() if self.is_azure and kind == "rows" else size
+        size = self.settings.mini_batch_size or default_mini_batch_size(item_type, is_azure=self.is_azure)
+        return size.of_table() if self.is_azure and item_type == "rows" else size
 
-    def chosen_defaults(self, kind: ItemKind | None = None) -> dict[str, object]:
+    def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
         """Return the default values that sparkscore chose and that change the result, by dotted key.
 
         Settings that this version does not apply are left out, because their default says nothing about the run.
 
         Args:
-            kind: whether the items are files or rows, if known; the default size of a mini-batch depends on it.
+            item_type: whether the items are files or rows, if known; the default size of a mini-batch depends on it.
         """
         chosen = self.chosen()
         values = {key: self._value(key) for key in _PRINTED_DEFAULTS if key not in chosen and key not in UNAPPLIED}
         if self.settings.mini_batch_size is None:
-            values["settings.mini_batch_size"] = self._default_size(kind)
+            values["settings.mini_batch_size"] = self._default_size(item_type)
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
@@ -139,26 +139,26 @@ class Deployment(Section):
         """Return each value that the file or the options set, by dotted key, as a JSON value."""
         return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
 
-    def effective(self, kind: ItemKind | None = None) -> dict[str, object]:
+    def effective(self, item_type: ItemType | None = None) -> dict[str, object]:
         """Return the deployment with its defaults as a dictionary that a deployment file could hold.
 
         Secrets are masked: values that look like one, and values whose key has a secret's name. Locations, names of
         columns, and everything else that a later command reads from the run record stay exact.
 
         Args:
-            kind: whether the items are files or rows, if known; the default size of a mini-batch depends on it.
+            item_type: whether the items are files or rows, if known; the default size of a mini-batch depends on it.
         """
-        return without_secrets(self.whole(kind))
+        return without_secrets(self.whole(item_type))
 
-    def whole(self, kind: ItemKind | None = None) -> dict[str, object]:
+    def whole(self, item_type: ItemType | None = None) -> dict[str, object]:
         """Return the deployment with its defaults and secrets; it decides a run's identity and is never stored.
 
         Args:
-            kind: as for `effective`.
+            item_type: as for `effective`.
         """
         whole = self
-        if kind is not None:
-            settings = self.settings.model_copy(update={"mini_batch_size": self.mini_batch_size_for(kind)})
+        if item_type is not None:
+            settings = self.settings.model_copy(update={"mini_batch_size": self.mini_batch_size_for(item_type)})
             whole = self.model_copy(update={"settings": settings})
         return whole.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -172,9 +172,9 @@ class Deployment(Section):
             value = getattr(value, part)
         return value
 
-    def _default_size(self, kind: ItemKind | None) -> str:
-        kinds: tuple[ItemKind, ...] = ("files", "rows") if kind is None else (kind,)
-        return "; ".join(_size_text(self.mini_batch_size_for(each), each) for each in kinds)
+    def _default_size(self, item_type: ItemType | None) -> str:
+        types: tuple[ItemType, ...] = ("files", "rows") if item_type is None else (item_type,)
+        return "; ".join(_size_text(self.mini_batch_size_for(each), each) for each in types)
 
 
 def is_below(key: str, prefix: str) -> bool:
@@ -199,5 +199,5 @@ def _field(section: object, key: str) -> object:
     return getattr(section, key, None) if isinstance(section, Section) else None
 
 
-def _size_text(size: MiniBatchSize, kind: ItemKind) -> str:
-    return f"{size.items} {kind}" if size.items is not None else f"{size} of {kind}"
+def _size_text(size: MiniBatchSize, item_type: ItemType) -> str:
+    return f"{size.items} {item_type}" if size.items is not None else f"{size} of {item_type}"

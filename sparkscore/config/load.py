@@ -11,13 +11,13 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from sparkscore.config.azure_keys import RETRY_DEFAULTS, SETTINGS_DEFAULTS, is_azure_reference
-from sparkscore.config.azure_only import refuse_azures_own, refuse_partition_keys
+from sparkscore.config.azure_only import refuse_azure_only, refuse_partition_keys
 from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, is_open, merge, with_code_folder
 from sparkscore.config.deployment import Deployment
 from sparkscore.config.field_types import Section
 from sparkscore.config.foreign import refuse_other_files
 from sparkscore.config.json_schema import known_keys
-from sparkscore.config.not_yet import refuse_what_is_not_there
+from sparkscore.config.not_yet import refuse_unsupported
 from sparkscore.config.problems import Origin, Problem, config_error, problems_of
 from sparkscore.config.recorded import hidden_values, without_secrets
 from sparkscore.config.sections import CodeConfiguration, Model
@@ -48,13 +48,13 @@ def load_deployment(
     tree, problems, origin = _read(path, overrides, folder)
     deployment = _validated(tree, problems, origin)
     faults = Faults()
-    for check in (refuse_azures_own, _refuse_references, refuse_what_is_not_there):
+    for check in (refuse_azure_only, _refuse_references, refuse_unsupported):
         faults.take(partial(check, deployment.chosen()))
     faults.raise_all()
     return deployment
 
 
-def load_what_is_right(
+def load_valid_sections(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
     """Return the model and the scoring script of an invalid deployment, each or None if it is itself invalid.
@@ -69,10 +69,10 @@ def load_what_is_right(
     return _section(Model, tree.get("model")), _section(CodeConfiguration, tree.get("code_configuration"))
 
 
-def _section(kind: type[_SectionT], content: object) -> _SectionT | None:
+def _section(section_type: type[_SectionT], content: object) -> _SectionT | None:
     try:
-        section = kind.model_validate(content)
-        refuse_azures_own(section.model_dump())
+        section = section_type.model_validate(content)
+        refuse_azure_only(section.model_dump())
     except (ValidationError, ConfigError):
         return None
     return None if isinstance(section, Model) and is_azure_reference(section.path) else section

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-ItemKind: TypeAlias = Literal["files", "rows"]
+ItemType: TypeAlias = Literal["files", "rows"]
 
 PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])?$"
 #: The largest integer of Spark's and of Arrow's record batches, and of Azure's schema.
@@ -67,13 +67,13 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     return MiniBatchSize(items=number, is_text=isinstance(value, str))
 
 
-def default_mini_batch_size(kind: ItemKind, *, is_azure: bool) -> MiniBatchSize:
+def default_mini_batch_size(item_type: ItemType, *, is_azure: bool) -> MiniBatchSize:
     """Return the size that is used if a deployment does not set one.
 
     Args:
-        kind: whether the items are files or rows.
+        item_type: whether the items are files or rows.
         is_azure: whether the deployment has Azure's schema, so that Azure's default is used.
     """
-    if kind == "files":
+    if item_type == "files":
         return MiniBatchSize(items=10)
     return MiniBatchSize(size_bytes=_BYTES_PER_UNIT["MB"]) if is_azure else MiniBatchSize(items=10_000)

@@ -41,7 +41,7 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
 }
 
 
-def refuse_what_is_not_there(chosen: dict[str, object]) -> None:
+def refuse_unsupported(chosen: dict[str, object]) -> None:
     """Raise an error if a deployment uses a feature that this version does not have and must not ignore.
 
     Args:

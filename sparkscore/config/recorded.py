@@ -58,7 +58,8 @@ def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without_secret_addresses(value: Any) -> Any:
-    """Return a copy of an exact value in which the secrets of URIs are masked; `refuse_secret_places` reports them."""
+    """Return a copy of an exact value with the secrets of its URIs masked."""
+    # A run with such a URI does not start: `refuse_secrets_in_locations`.
     if isinstance(value, Mapping):
         return {key: _without_secret_addresses(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -82,7 +83,7 @@ def hidden_values(tree: Any, shown: Any) -> Any:
     return None if tree == shown else [tree]
 
 
-def refuse_secret_places(chosen: Mapping[str, object]) -> None:
+def refuse_secrets_in_locations(chosen: Mapping[str, object]) -> None:
     """Raise an error if the URI of a location contains a secret.
 
     The run record has to keep locations exactly, because commands such as ``resume`` read them there.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sparkscore.config import Deployment
-from sparkscore.config.mini_batch_size import ItemKind
+from sparkscore.config.mini_batch_size import ItemType
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, names
 from sparkscore.minibatch import MiniBatchLimit
@@ -27,7 +27,7 @@ def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
     return deployment.is_no_code and snapshot.format in _TABLES and (size is None or size.items is not None)
 
 
-def sized_in(deployment: Deployment, snapshot: Snapshot) -> ItemKind:
+def sized_in(deployment: Deployment, snapshot: Snapshot) -> ItemType:
     """Tell what a number in ``mini_batch_size`` counts: files also where each is read as rows."""
     return "files" if are_files_whole(deployment, snapshot) else snapshot.item_type
 

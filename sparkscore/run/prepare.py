@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final, Unpack
 
-from sparkscore.config import Deployment, load_deployment, load_what_is_right, refuse_secret_places
+from sparkscore.config import Deployment, load_deployment, load_valid_sections, refuse_secrets_in_locations
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 from sparkscore.location import is_remote, local_path
@@ -140,7 +140,7 @@ def prepare_asked(asked: Asked, run_id: str | None) -> PreparedRun:
     loaded = _load(asked)
     remember_secrets(dict(os.environ))
     remember_values(loaded.secrets())
-    refuse_secret_places(loaded.chosen())
+    refuse_secrets_in_locations(loaded.chosen())
     faults = Faults()
     faults.take(lambda: _refuse_overlap(loaded))
     faults.take(lambda: _refuse_nan_in_arrow(loaded))
@@ -180,7 +180,7 @@ def _load(asked: Asked) -> Deployment:
         return load_deployment(file, overrides, asked.folder)
     except ConfigError as error:
         faults = Faults(error)
-        model, code = load_what_is_right(file, overrides, asked.folder)
+        model, code = load_valid_sections(file, overrides, asked.folder)
         if code is not None:
             faults.take(lambda: check_script(pack_script(Path(code.code), code.scoring_script).path))
         if model is not None and not is_registry_reference(model.path):

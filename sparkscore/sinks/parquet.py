@@ -242,9 +242,9 @@ class ParquetSink:
         """Return the rows of the staged files, with the partition values from the folders of each task attempt."""
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)
-        attempts = groupby(staged.files, key=lambda file: attempt_of(file.path))
-        for attempt, files in attempts:
-            base = {"basePath": spark_path(staged.stage / attempt)}
+        by_task_attempt = groupby(staged.files, key=lambda file: attempt_of(file.path))
+        for task_attempt, files in by_task_attempt:
+            base = {"basePath": spark_path(staged.stage / task_attempt)}
             paths = [spark_path(staged.stage / file.path) for file in files]
             rows = rows.unionByName(read_from(self._spark, "parquet", base).schema(stored).load(paths))
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(

@@ -84,7 +84,7 @@ def is_identity_without_values(column: Mapping[str, Any]) -> bool:
 
 def _rules_of_column(column: Mapping[str, Any], parents: tuple[str, ...]) -> Iterator[RowRule]:
     path = (*parents, quoted(column["name"]))
-    name, kind, about = ".".join(path), column["type"], column["metadata"]
+    name, column_type, about = ".".join(path), column["type"], column["metadata"]
     if not column["nullable"]:
         # A NULL struct is allowed, even if a field of the struct must not be NULL.
         whole = "".join(f"{'.'.join(path[:end])} IS NULL OR " for end in range(1, len(path)))
@@ -98,8 +98,8 @@ def _rules_of_column(column: Mapping[str, Any], parents: tuple[str, ...]) -> Ite
     if invariant := about.get(_INVARIANT):
         condition = json.loads(invariant)["expression"]["expression"]
         yield RowRule(f"invariant of column {name}", condition)
-    if isinstance(kind, dict) and kind.get("type") == "struct":
-        for field in kind["fields"]:
+    if isinstance(column_type, dict) and column_type.get("type") == "struct":
+        for field in column_type["fields"]:
             yield from _rules_of_column(field, path)
 
 

@@ -63,7 +63,7 @@ class Stage:
 
 @contextmanager
 def staged_in(
-    target: Target, place: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
+    target: Target, parent: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
 ) -> Iterator[Stage]:
     """Open the run's stage for the body of a ``with`` statement, and remove it when the run ends.
 
@@ -72,7 +72,7 @@ def staged_in(
 
     Args:
         target: the output. By default, the stage is in its folder ``_sparkscore``, which readers ignore.
-        place: another folder for stages, or None.
+        parent: another folder for stages, or None.
         identity: digest of everything that decides the result. Rows that another request staged are not reused.
         is_moved: whether publishing renames the staged files, which only works within one file system.
         run_folder: the run's folder, whose record says whether the run is held.
@@ -82,10 +82,10 @@ def staged_in(
             stage's path.
         SinkError: the folder cannot be created, or is on another file system than the target.
     """
-    holder = _holder(target, place)
+    holder = _holder(target, parent)
     made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
     stage = holder / target.run_id
-    if place:
+    if parent:
         refuse_overlap(stage, target.path)
     _make(holder)
     try:
@@ -109,9 +109,9 @@ def staged_in(
         remove_holders(holder, *made_by_us)
 
 
-def stage_of(target: Target, place: str | None) -> Path:
+def stage_of(target: Target, parent: str | None) -> Path:
     """Return the path of a run's stage, which may not exist."""
-    return _holder(target, place) / target.run_id
+    return _holder(target, parent) / target.run_id
 
 
 def note_first_commit(stage: Path, target: Target) -> None:
@@ -132,9 +132,9 @@ def _named(path: Path) -> bytes:
     return str(path.absolute()).encode(errors="backslashreplace")
 
 
-def remove_stage(target: Target, place: str | None) -> None:
+def remove_stage(target: Target, parent: str | None) -> None:
     """Remove the stage and the lock of a published run that a dead driver left behind."""
-    holder = _holder(target, place)
+    holder = _holder(target, parent)
     remove_stage_folder(holder / target.run_id)
     with suppress(OSError):
         remove_lock(holder / lock_of(target.run_id))
@@ -157,8 +157,8 @@ def _mark_if_made_again(stage: Path) -> None:
         store.touch(MARKER)
 
 
-def _holder(target: Target, place: str | None) -> Path:
-    return Path(place) if place else target.path / STAGE_FOLDER
+def _holder(target: Target, parent: str | None) -> Path:
+    return Path(parent) if parent else target.path / STAGE_FOLDER
 
 
 def remove_holders(holder: Path, *made_by_us: Path) -> None:

@@ -351,7 +351,7 @@ def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependenc
     if unfetched:
         return MissingDependencyError(
             code=ErrorCode.DELTA_JAR,
-            what=f"Delta's jar '{packages}' is not in the Ivy cache and cannot be downloaded from Maven Central",
+            what=f"Delta's jar '{packages}' is neither in the Ivy cache nor available from Maven Central",
             next_step=f"Run 'sparkscore doctor' with a network once; {_MIRROR}. Details: '{log_file}'.",
         )
     return _start_error(log_file, _cause_in(lines))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sparkscore.config import load_deployment
 from sparkscore.config.mini_batch_size import (
-    ItemKind,
+    ItemType,
     MiniBatchSize,
     default_mini_batch_size,
     parse_mini_batch_size,
@@ -74,7 +74,7 @@ def test_a_size_written_is_the_size_read(written: tuple[int, str]) -> None:
     ],
 )
 def test_the_default_depends_on_the_input_and_the_schema(
-    kind: ItemKind,
+    kind: ItemType,
     is_azure: bool,  # noqa: FBT001 - a case
     expected: MiniBatchSize,
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkscore.config import Deployment, hidden_values, hold_secrets, load_deployment, refuse_secret_places
+from sparkscore.config import Deployment, hidden_values, hold_secrets, load_deployment, refuse_secrets_in_locations
 from sparkscore.errors import ConfigError
 
 
@@ -75,7 +75,7 @@ def test_an_address_with_a_secret_is_refused_and_recorded_nowhere(key: str, plac
     deployment = load_deployment(None, {key: place})
 
     with pytest.raises(ConfigError, match=key) as caught:
-        refuse_secret_places(deployment.chosen())
+        refuse_secrets_in_locations(deployment.chosen())
 
     assert caught.value.code == "SECRET_IN_PLACE"
     for text in (str(caught.value), json.dumps(deployment.effective())):
@@ -86,7 +86,7 @@ def test_an_address_with_a_secret_is_refused_and_recorded_nowhere(key: str, plac
     "place", ["abfss://c@a.dfs.core.windows.net/in", "s3a://bucket/token=1/x", "/in/token=abc", "file:/in/password=x"]
 )
 def test_other_places_are_taken(place: str) -> None:
-    refuse_secret_places(load_deployment(None, {"input.location": place}).chosen())
+    refuse_secrets_in_locations(load_deployment(None, {"input.location": place}).chosen())
 
 
 @pytest.mark.parametrize(
