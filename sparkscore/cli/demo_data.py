@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, MissingDependencyError
+from sparkscore.registry import quiet_mlflow
 from sparkscore.removal import remove_file
-from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.surroundings import open_store
 

@@ -1,15 +1,15 @@
-"""Turn the deployment's model references into files, names, versions and digests, and say what they hold (driver)."""
+"""Resolve the deployment's models to files, names, versions and digests, and describe their contents (driver)."""
 
 from __future__ import annotations
 
 from sparkscore.models.description import check_trust, describe_model
-from sparkscore.models.kinds import ModelDescription, ModelKind
 from sparkscore.models.mlflow_model import check_params
+from sparkscore.models.model_description import ModelDescription, ModelFormat
 from sparkscore.models.resolve import ResolvedModel, resolve_model, resolve_models
 
 __all__ = [
     "ModelDescription",
-    "ModelKind",
+    "ModelFormat",
     "ResolvedModel",
     "check_params",
     "check_trust",

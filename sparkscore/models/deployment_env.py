@@ -1,4 +1,4 @@
-"""Build the Python environment that a deployment asks for (driver)."""
+"""Build an archive with the Python packages that a deployment asks for (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sparkscore.record.runs_folder import runs_folder
 
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """An environment.
+    """A Python environment that was built for workers.
 
     Attributes:
-        archive: the archive that workers unpack.
-        requirements: what was asked for.
-        source: where that is written.
+        archive: path of the archive that workers unpack.
+        requirements: the packages that the deployment asks for.
+        source: the file or model that lists the packages, as messages call it.
     """
 
     archive: Path
@@ -33,7 +33,7 @@ class BuiltEnvironment:
     source: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``sparkscore env build --json`` prints."""
+        """Return the dictionary that ``sparkscore env build --json`` prints."""
         sha256 = digest_of_path(self.archive)
         return {"archive": str(self.archive), "sha256": sha256, "requirements": list(self.requirements)}
 
@@ -45,22 +45,23 @@ def build_env(
     wheels: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Build the environment that the deployment's requirements ask for, or find the one that was built before.
+    """Build an archive with the packages that a deployment asks for, unless it exists already.
 
-    Runs on the driver and needs no Spark. Use the version of Python that the workers have.
+    Runs on the driver and does not need Spark. Call it with the version of Python that the workers have.
 
     Args:
-        deployment: the deployment file.
-        output: folder in which archives are kept, each named by a digest; beside the runs when None.
-        wheels: folder of wheels to install from, without a network.
-        settings: settings of the deployment by dotted name.
+        deployment: path of the deployment file.
+        output: folder for the archives, each of which is named by a digest; by default, ``environments`` in the runs
+            folder.
+        wheels: folder with wheels to install from, without a network.
+        settings: further settings of the deployment by their dotted names.
 
     Returns:
-        what ``sparkscore env build --json`` prints: the ``archive`` for the setting ``python.archive``, its
-        ``sha256``, and the ``requirements``.
+        a dictionary with the path of the ``archive`` for the setting ``python.archive``, its ``sha256``, and the
+        ``requirements``.
 
     Raises:
-        ConfigError: the deployment names no requirements, or they cannot be installed.
+        ConfigError: the deployment lists no requirements, or they cannot be installed.
     """
     return build_deployment_env(deployment, output=output, wheels=wheels, settings=settings or {}).as_dict()
 
@@ -68,7 +69,11 @@ def build_env(
 def build_deployment_env(
     deployment: str | Path, *, output: str | Path | None, wheels: str | Path | None, settings: Mapping[str, object]
 ) -> BuiltEnvironment:
-    """Do what `build_env` does."""
+    """Build the environment as `build_env` does, and return it with the name of the list of packages.
+
+    Raises:
+        ConfigError: the deployment lists no requirements, or they cannot be installed.
+    """
     loaded = load_deployment(deployment, settings)
     model, has_script = resolve_model(loaded.model), loaded.code_configuration is not None
     description = None if has_script or model is None or loaded.model is None else describe_model(model, loaded.model)
@@ -76,11 +81,11 @@ def build_deployment_env(
     if spec is None or not spec.requirements:
         raise ConfigError(
             code=ErrorCode.REQUIREMENTS_MISSING,
-            what="the deployment says nothing of packages",
+            what="the deployment lists no packages",
             expected="'python.requirements', 'environment.conda_file', or a model that recorded its packages",
             next_step="Name a requirements file in 'python.requirements'.",
         )
-    # The folder of the runs is never part of a script's code.
+    # The runs folder is never packed as a part of a script's code.
     folder = runs_folder() / "environments" if output is None else Path(output)
     archive = build_environment(spec, folder, None if wheels is None else Path(wheels))
     return BuiltEnvironment(archive, tuple(spec.requirements), spec.source)

@@ -1,4 +1,7 @@
-"""Say what a model's files hold: kind, signature, requirements (driver; nothing of the model is run)."""
+"""Describe a model by its files: format, signature, requirements (driver).
+
+No code of the model runs.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from sparkscore.config import Model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ModelError
 from sparkscore.models.framework_model import describe_framework
-from sparkscore.models.kinds import ModelDescription, ModelKind
 from sparkscore.models.mlflow_model import MLMODEL, describe_mlflow
+from sparkscore.models.model_description import ModelDescription, ModelFormat
 from sparkscore.models.onnx_model import describe_onnx
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.scorers.specs import PICKLES
 
-# Azure's spellings are among them; letters, case and signs do not count.
-_FRAMEWORKS: Final[dict[str, ModelKind]] = {
+# Names of 'model.framework', with Azure's spellings. Only letters and digits count, in lower case.
+_FRAMEWORKS: Final[dict[str, ModelFormat]] = {
     "lightgbm": "lightgbm",
     "mlflow": "mlflow",
     "onnx": "onnx",
@@ -23,41 +26,50 @@ _FRAMEWORKS: Final[dict[str, ModelKind]] = {
     "sklearn": "sklearn",
     "xgboost": "xgboost",
 }
-_BY_ENDING: Final[dict[str, ModelKind]] = {".onnx": "onnx", ".ubj": "xgboost"}
+_BY_ENDING: Final[dict[str, ModelFormat]] = {".onnx": "onnx", ".ubj": "xgboost"}
 _DEEP_LEARNING: Final = frozenset({".ckpt", ".h5", ".keras", ".pb", ".pt", ".pth", ".safetensors", ".tflite"})
 _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 
 
 def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
-    """Find out what a model is.
+    """Return the description of a model that has no scoring script, read from its files.
+
+    Args:
+        model: the resolved model.
+        section: the section ``model`` of the deployment.
 
     Raises:
-        ModelError: the files are no model that can be scored without a script, or a broken one.
+        ModelError: the files are broken, or are not a model that can be scored without a script.
         MissingDependencyError: the package that reads such a model is not installed.
     """
-    kind = _kind_of(model, section.framework)
-    if kind == "mlflow":
+    model_format = _format_of(model, section.framework)
+    if model_format == "mlflow":
         return describe_mlflow(model)
-    if kind == "onnx":
+    if model_format == "onnx":
         return describe_onnx(model)
-    if kind == "spark":
+    if model_format == "spark":
         raise AssertionError("only an MLflow model is a Spark pipeline")
-    return describe_framework(model, kind)
+    return describe_framework(model, model_format)
 
 
 def check_trust(model: ResolvedModel, description: ModelDescription, trust: str | None) -> None:
-    """Refuse a model that runs code and that nobody has trusted.
+    """Refuse a model that can run any code while it loads, unless it comes from a registry or the deployment trusts it.
+
+    Args:
+        model: the resolved model.
+        description: its description, which says whether it can run code.
+        trust: the deployment's setting ``model.trust``.
 
     Raises:
-        ConfigError: loading the model can run any code, it comes from no registry, and the deployment does not say so.
+        ConfigError: the model can run any code and is not trusted.
     """
     if description.runs_code and model.uri is None and trust != "code":
         raise ConfigError(
             code=ErrorCode.MODEL_TRUST,
             what=f"model '{model.name}' can run any code while it loads",
-            got=f"{_code_of(model, description)}, and a path that no registry vouches for",
+            got=f"{_code_of(model, description)}, from a path and not from a registry",
             next_step="If you trust who made it, add the line 'trust: code' to the deployment; "
-            "'model.sha256' pins these very files.",
+            "'model.sha256' pins exactly these files.",
         )
 
 
@@ -67,40 +79,40 @@ def _code_of(model: ResolvedModel, description: ModelDescription) -> str:
     return f"a pickle or Python code in an MLflow model of the flavors {', '.join(description.flavors)}"
 
 
-def _kind_of(model: ResolvedModel, framework: str | None) -> ModelKind:
+def _format_of(model: ResolvedModel, framework: str | None) -> ModelFormat:
     path, ending = model.path, model.path.suffix.lower()
     if path.is_dir():
-        return _kind_of_folder(model, framework)
+        return _format_of_folder(model, framework)
     if ending in _BY_ENDING:
         return _BY_ENDING[ending]
     known = _FRAMEWORKS.get(_plain(framework))
     if ending in _DEEP_LEARNING or _plain(framework) in _DEEP_FRAMEWORKS:
         raise _deep_learning(model)
-    # The libraries themselves take files of any ending: model.bst, model.lgb.
+    # These libraries read files with any ending, such as model.bst or model.lgb.
     if known in {"xgboost", "lightgbm"} or (known == "sklearn" and ending in PICKLES):
         return known
     raise _unknown(model, framework, f"a file with the ending '{ending}'")
 
 
-def _kind_of_folder(model: ResolvedModel, framework: str | None) -> ModelKind:
+def _format_of_folder(model: ResolvedModel, framework: str | None) -> ModelFormat:
     if (model.path / MLMODEL).is_file():
         return "mlflow"
     if any(model.path.glob("*.onnx")):
         return "onnx"
     if (model.path / "saved_model.pb").is_file() or _plain(framework) in _DEEP_FRAMEWORKS:
         raise _deep_learning(model)
-    raise _unknown(model, framework, "a folder without MLmodel file and without .onnx file")
+    raise _unknown(model, framework, "a folder without an MLmodel file and without an .onnx file")
 
 
 def _plain(framework: str | None) -> str:
-    return "".join(sign for sign in (framework or "").lower() if sign.isalnum())
+    return "".join(character for character in (framework or "").lower() if character.isalnum())
 
 
 def _unknown(model: ResolvedModel, framework: str | None, got: str) -> ModelError:
     said = f" and 'model.framework: {framework}'" if framework else " and no 'model.framework'"
     is_sklearn = _FRAMEWORKS.get(_plain(framework)) == "sklearn"
     step = (
-        f"Name a pickle of it with one of the endings {', '.join(sorted(PICKLES))}"
+        f"Name a pickle with one of the endings {', '.join(sorted(PICKLES))}"
         if is_sklearn
         else ("Add 'model.framework: sklearn' (or xgboost, lightgbm) to the deployment")
     )

@@ -1,7 +1,7 @@
-"""Build the environment that a deployment asks for, once, as an archive that workers unpack (driver).
+"""Build an archive with the packages that a deployment asks for, which workers unpack (driver).
 
-The archive holds packages and no Python: each worker uses its own, of the same version. So it is small, and works
-wherever that Python lies.
+The archive holds packages but no Python, so it is small. Each worker uses its own Python, which must have the same
+version and may be installed at any path.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
-# What the scorer itself needs in its interpreter.
+# Packages that the worker's part of sparkscore imports.
 _OWN_NEEDS: Final = ("numpy", "packaging", "pandas", "pyarrow")
 
 
 def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None = None) -> Path:
-    """Install the requirements into a virtual environment and pack it; one that was built before is given as it is.
+    """Install the requirements into a virtual environment, pack it, and return the path of the archive.
+
+    If the folder has an archive for the same requirements and version of Python, nothing is built.
 
     Args:
         spec: the requirements.
-        folder: where archives are kept, each named by the digest of what is in it.
-        wheels: folder of wheels to install from; nothing is fetched then.
-
-    Returns:
-        the archive.
+        folder: folder for archives, each of which is named by the digest of its requirements.
+        wheels: folder with wheels to install from; if given, nothing is downloaded.
 
     Raises:
         ConfigError: the requirements cannot be installed, or are for another version of Python.
@@ -57,8 +56,8 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
         logger.info("the environment was built before")
         return archive
     folder.mkdir(parents=True, exist_ok=True)
-    with temporary_folder("sparkscore-env-") as place:
-        environment = place / "environment"
+    with temporary_folder("sparkscore-env-") as folder_of_build:
+        environment = folder_of_build / "environment"
         _make(environment)
         _install(environment, requirements, wheels)
         _pack(environment, archive)
@@ -66,7 +65,7 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Give what sparkscore needs and the requirements do not name, in the versions that it runs with here."""
+    """Return requirements for the packages that sparkscore needs and that are not listed, in this Python's versions."""
     named = {_name_of(line) for line in requirements}
     return [f"{name}=={version(name)}" for name in _OWN_NEEDS if name not in named]
 
@@ -110,12 +109,12 @@ def _install(environment: Path, requirements: Sequence[str], wheels: Path | None
             code=ErrorCode.ENVIRONMENT_INSTALL,
             what="the requirements cannot be installed",
             got=_last_line(done.stderr),
-            next_step="Correct the requirements; pip's own words are above.",
+            next_step="Correct the requirements; pip's output is above.",
         )
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - built in this module
     if done.returncode:
         sys.stderr.write("\n".join(map(printable, done.stderr.split("\n"))))
     return done

@@ -1,4 +1,4 @@
-"""Say what a plain model file of scikit-learn, XGBoost or LightGBM is (driver; nothing is unpickled)."""
+"""Describe a plain model file of scikit-learn, XGBoost or LightGBM without unpickling it (driver)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.scorers.category_lists import (
     BOOLEAN,
     INTEGER,
     NOTHING,
     NUMBER,
-    kind_of_values,
+    find_positions,
     lists_of_xgboost,
     may_be_category,
-    places_of_lists,
+    value_type_of,
 )
 from sparkscore.scorers.specs import PICKLES, Framework
 from sparkscore.scorers.xgboost_file import file_or_bytes
@@ -32,10 +32,14 @@ _TREE_LINES: Final = 200
 
 
 def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescription:
-    """Describe a model file by what can be read without running anything of it.
+    """Return the description of a model file, as far as it can be read without running code of the model.
+
+    Args:
+        model: the resolved model.
+        framework: the library that wrote the file.
 
     Raises:
-        ModelLoadError: it is no file of this framework.
+        ModelLoadError: the file is not one of this library.
     """
     suffix = model.path.suffix.lower()
     if suffix in PICKLES:
@@ -47,51 +51,51 @@ def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescr
     else:
         raise _broken(model, framework, f"ending '{suffix}'", f"one of {', '.join(sorted(PICKLES))}")
     return ModelDescription(
-        kind=framework,
+        model_format=framework,
         flavors=(f"{framework} {suffix}",),
         signature=ModelSignature(inputs=inputs),
         runs_code=suffix in PICKLES,
-        signature_advice="the columns go by the names that the model itself has, or all of them in their order. "
+        signature_advice="columns are passed by the model's own column names, or all in their order if it has none. "
         "To have them checked before the run, log the model with MLflow and input_example=INPUT.",
     )
 
 
 def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
-    """Read names and types of the features; None where XGBoost is not installed here."""
+    """Return the names and types of an XGBoost model's features, or None if XGBoost is not installed."""
     if find_spec("xgboost") is None:
         return None
     import xgboost  # noqa: PLC0415 - only where it is installed
 
     try:
         booster = xgboost.Booster(model_file=file_or_bytes(model.path))
-    # XGBoost raises errors of its own, of C++ and of Python for a file that is none of its.
+    # For a file of another format, XGBoost raises its own errors, errors of C++ or errors of Python.
     except Exception as error:
         raise _broken(model, "xgboost", "a file that XGBoost cannot read", "model.save_model(FILE)") from error
     count = booster.num_features()
     features: Sequence[str | None] = booster.feature_names or [None] * count
-    kinds = booster.feature_types or [""] * count
+    types = booster.feature_types or [""] * count
     lists = lists_of_xgboost(booster)
     return tuple(
-        _category(name, lists[at]) if at in lists else _number_of_xgboost(name, kind)
-        for at, (name, kind) in enumerate(zip(features, kinds, strict=True))
+        _category(name, lists[at]) if at in lists else _number_of_xgboost(name, feature_type)
+        for at, (name, feature_type) in enumerate(zip(features, types, strict=True))
     )
 
 
-def _number_of_xgboost(name: str | None, kind: str) -> ColumnInput:
-    """Say what a feature takes: XGBoost computes with 32-bit floats, and rounds itself, as in plain Python."""
-    if kind in {"int", "i"}:
+def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
+    """Return the input for a number; XGBoost itself rounds numbers to 32-bit floats, as in plain Python."""
+    if feature_type in {"int", "i"}:
         return ColumnInput(name, None, accepts=(NUMBER, BOOLEAN))
     return _number(name)
 
 
 def _number(name: str | None) -> ColumnInput:
-    """Say that a feature is a number: an integer is one where a double holds it, which is looked at value by value."""
+    """Return the input for a double, which also accepts integers; each value is checked when it is converted."""
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 
 def _category(name: str | None, categories: Any) -> ColumnInput:
-    kind = kind_of_values(categories)
-    return ColumnInput(name, None, accepts=() if kind == NOTHING else (kind,))
+    value_type = value_type_of(categories)
+    return ColumnInput(name, None, accepts=() if value_type == NOTHING else (value_type,))
 
 
 def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
@@ -100,15 +104,15 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
         raise _broken(model, "lightgbm", "a file without LightGBM's header", "model.save_model(FILE)")
     features = header["feature_names"].split()
     infos = header.get("feature_infos", "").split()
-    kinds = infos if len(infos) == len(features) else [""] * len(features)
-    # LightGBM's own names where nobody gave any: columns then count by position.
+    infos = infos if len(infos) == len(features) else [""] * len(features)
+    # With LightGBM's default names, columns are taken by position.
     is_unnamed = features == [f"Column_{position}" for position in range(len(features))]
     lists = _lists(header.get("pandas_categorical", ""))
-    places = places_of_lists(kinds, lists)
-    if places is None:
-        # Which columns they are is seen when the first rows come.
-        return tuple(_maybe_category(name, kind, lists) for name, kind in zip(features, kinds, strict=True))
-    found = dict(zip(places, lists, strict=True))
+    positions = find_positions(infos, lists)
+    if positions is None:
+        # The worker finds the columns of the lists by the types of the first rows.
+        return tuple(_maybe_category(name, info, lists) for name, info in zip(features, infos, strict=True))
+    found = dict(zip(positions, lists, strict=True))
     return tuple(
         _category(name, found[at]) if at in found else _number(None if is_unnamed else name)
         for at, name in enumerate(features)
@@ -121,7 +125,7 @@ def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
 
 
 def _header_of_lightgbm(path: Path) -> dict[str, str]:
-    """Read the lines ``key=value`` above the first tree, and the categories on the last line."""
+    """Return the entries ``key=value`` above the first tree of a model file, and the categories below the last tree."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:

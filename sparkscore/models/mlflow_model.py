@@ -1,4 +1,4 @@
-"""Say what an MLflow model is, from its MLmodel file and what lies beside it (driver; nothing of the model is run)."""
+"""Describe an MLflow model by its MLmodel file and the other files in its folder, without loading it (driver)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import yaml
 from sparkscore.digest import files_of_model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, SignatureMismatchError, names
-from sparkscore.models.kinds import ModelDescription
 from sparkscore.models.mlflow_signature import read_signature
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.requirements import recorded_python, recorded_requirements
 from sparkscore.models.resolve import ResolvedModel
-from sparkscore.scorers.mlflow_quiet import quiet_mlflow
+from sparkscore.registry import quiet_mlflow
 from sparkscore.signature.model_signature import ModelSignature
 
 MLMODEL: Final = "MLmodel"
 
-# Loaders that read data and nothing else, as MLflow 3.17 has them. scikit-learn's are not among them: a pickle runs
-# code, and skops believes the list of trusted types that stands in the model's own MLmodel file.
+# Loaders of MLflow 3.17 that only read data. scikit-learn's are not among them: a pickle runs code, and for skops the
+# model's own MLmodel file lists the types that are trusted.
 _DATA_LOADERS: Final = frozenset({"mlflow.lightgbm", "mlflow.onnx", "mlflow.spark", "mlflow.xgboost"})
-# The class that these two make an object of is named by the model.
+# For these two, the model names the class that is instantiated.
 _DATA_CLASSES: Final = {
     "mlflow.lightgbm": ("lightgbm.basic.Booster",),
     "mlflow.xgboost": (
@@ -41,16 +41,16 @@ _CODE_SUFFIXES: Final = frozenset(
 
 
 def describe_mlflow(model: ResolvedModel) -> ModelDescription:
-    """Describe an MLflow model.
+    """Return the description of an MLflow model.
 
     Raises:
-        ModelLoadError: its MLmodel file is broken, or describes a model that no pyfunc can load.
-        MissingDependencyError: MLflow is not installed, and it must read the signature.
+        ModelLoadError: its MLmodel file is broken, or it has no flavor ``python_function``.
+        MissingDependencyError: the model has a signature, and MLflow, which reads it, is not installed.
     """
     content = _read_mlmodel(model)
     flavors: dict[str, Any] = content["flavors"]
     return ModelDescription(
-        kind="spark" if "spark" in flavors else "mlflow",
+        model_format="spark" if "spark" in flavors else "mlflow",
         flavors=tuple(sorted(flavors)),
         signature=_signature_of(model, content),
         requirements=recorded_requirements(model.path),
@@ -64,14 +64,14 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
     """Refuse parameters that the model's ``predict`` would ignore or cannot take.
 
     Args:
-        description: what the model is.
+        description: the model's description.
         params: the deployment's parameters.
-        has_predict_fn: whether the parameters are arguments of other methods, which only those can check.
+        has_predict_fn: whether the deployment calls other methods than ``predict``, which check their own arguments.
 
     Raises:
         SignatureMismatchError: the signature has no such parameter, or one of another type.
     """
-    if not params or has_predict_fn or description.kind not in {"mlflow", "spark"}:
+    if not params or has_predict_fn or description.model_format not in {"mlflow", "spark"}:
         return
     known = dict(description.signature.params or ())
     if unknown := params.keys() - known.keys():
@@ -98,7 +98,7 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Tell whether MLflow takes a value where it has this default: the same type, or an integer for a float."""
+    """Whether MLflow accepts a value for a parameter with this default: same type, or an integer for a float."""
     if default is None:
         return True
     if isinstance(default, list):
@@ -112,12 +112,12 @@ def _read_mlmodel(model: ResolvedModel) -> dict[str, Any]:
     try:
         content: dict[str, Any] = yaml.safe_load((model.path / MLMODEL).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _broken(model, "no YAML") from error
+        raise _broken(model, "a file that is not YAML") from error
     flavors = content.get("flavors") if isinstance(content, dict) else None
     if not isinstance(flavors, dict) or not all(isinstance(flavor, dict) for flavor in flavors.values()):
         raise _broken(model, "no mapping 'flavors'")
     if "python_function" not in flavors:
-        raise _broken(model, f"the flavors {names(flavors)}", "also 'python_function', which says how it is loaded")
+        raise _broken(model, f"the flavors {names(flavors)}", "also 'python_function', with which MLflow loads it")
     if "loader_module" not in flavors["python_function"]:
         raise _broken(model, "a flavor 'python_function' without 'loader_module'")
     return content
@@ -140,7 +140,7 @@ def _signature_of(model: ResolvedModel, content: dict[str, Any]) -> ModelSignatu
     with quiet_mlflow():
         try:
             return read_signature(written)
-        # MLflow raises what its parts raise: JSON, NumPy, KeyError, TypeError.
+        # MLflow raises errors of many classes here: of JSON, of NumPy, KeyError, TypeError.
         except Exception as error:
             raise _broken(model, f"a signature that MLflow cannot read ({type(error).__name__})") from error
 
@@ -158,8 +158,8 @@ def _runs_code(folder: Path, flavors: dict[str, Any]) -> bool:
 
 
 def _advice(model: ResolvedModel) -> str:
-    place = model.uri or str(model.path)
+    reference = model.uri or str(model.path)
     return (
-        f"its input is not checked. Add a signature with mlflow.models.set_signature('{place}', "
+        f"its input is not checked. Add a signature with mlflow.models.set_signature('{reference}', "
         "mlflow.models.infer_signature(INPUT, OUTPUT)), or log the model again with input_example=INPUT."
     )

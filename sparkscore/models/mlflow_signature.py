@@ -1,4 +1,4 @@
-"""Turn MLflow's signatures into Arrow's types (driver)."""
+"""Convert MLflow's signatures to Arrow's types (driver)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCALARS: Final = {
     # MLflow refuses datetimes with a time zone: the model gets the instant in UTC.
     "datetime": pa.timestamp("us"),
 }
-# Spark has no unsigned integers and no half floats: a result column has the next wider type.
+# Spark has no unsigned integers and no half floats; a result column has the next wider type.
 _STORED: Final = {
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -36,10 +36,13 @@ _STORED: Final = {
 
 
 def read_signature(signature: dict[str, Any]) -> ModelSignature:
-    """Read the signature of an MLmodel file with MLflow's own classes.
+    """Convert the signature in an MLmodel file, which MLflow's own classes read.
+
+    Args:
+        signature: the value of the key ``signature`` in the MLmodel file.
 
     Raises:
-        Exception: whatever MLflow raises for a text that is no signature.
+        Exception: MLflow cannot read the signature; the class of the exception depends on what is wrong.
     """
     from mlflow.models import ModelSignature as MlflowSignature  # noqa: PLC0415 - takes three seconds
 
@@ -56,7 +59,7 @@ def _inputs(schema: Schema) -> list[ModelInput]:
     if schema.is_tensor_spec():
         return [TensorInput(spec.name, _tensor_type(spec.type), tuple(spec.shape)) for spec in specs]
     if _has_one_unnamed(specs, "object"):
-        # A list of pydantic models or of dicts: their fields are the input's columns.
+        # A list of pydantic models or dictionaries: their fields are the input's columns.
         properties = specs[0].to_dict()["properties"]
         return [_input(name, field, takes_null=not field["required"]) for name, field in properties.items()]
     return [_input(_name_of(spec), spec.to_dict(), takes_null=_takes_null(spec)) for spec in specs]
@@ -68,22 +71,22 @@ def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> Co
 
 
 def _takes_null(spec: ColSpec) -> bool:
-    """Whether MLflow hands a NULL among integers or booleans to the model.
+    """Whether MLflow passes NULLs in this column to the model: it does for optional booleans, but not for integers.
 
-    Source: mlflow/models/utils.py, `_enforce_mlflow_datatype`: a column of booleans may be one of objects, None among
-    them; a column of integers may not.
+    Source: mlflow/models/utils.py, `_enforce_mlflow_datatype` accepts objects with None in a column of booleans, but
+    not in a column of integers.
     """
     return not spec.required and bool(spec.to_dict()["type"] == "boolean")
 
 
-def _has_one_unnamed(specs: list[Any], *kinds: str) -> bool:
-    return len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] in kinds
+def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
+    return len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] in types
 
 
 def _outputs(schema: Schema) -> pa.Schema | None:
-    """Give the result's columns; None where a type is left open, so that it must be found out."""
+    """Return the result's columns, or None if the signature leaves a type open, so that a probe must find it."""
     if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
-        # Dicts: each key is a column. A map does not say which keys there are.
+        # The model returns dictionaries, and each key is a column. A map does not list its keys.
         fields = _column_type(schema.inputs[0].to_dict())
         return pa.schema(list(fields)) if fields is not None and pa.types.is_struct(fields) else None
     names = [_name_of(spec) for spec in schema.inputs]
@@ -99,7 +102,7 @@ def _outputs(schema: Schema) -> pa.Schema | None:
 
 
 def _name_of(spec: ColSpec | TensorSpec) -> str | None:
-    """Give a name; a number is what pandas calls columns that nobody named."""
+    """Return a column's name, or None if it is a number, which pandas gives to unnamed columns."""
     return spec.name if isinstance(spec.name, str) else None
 
 
@@ -117,26 +120,26 @@ def _output_type(spec: Any) -> pa.DataType | None:
 
 
 def _column_type(written: Any) -> pa.DataType | None:
-    """Give the type of a column as MLflow writes types; None where any will do."""
-    kind = written if isinstance(written, str) else written["type"]
-    if kind in _SCALARS:
-        return _SCALARS[kind]
-    if kind == "sparkml_vector":
+    """Return the Arrow type for a type that MLflow has written, or None if any type will do."""
+    type_name = written if isinstance(written, str) else written["type"]
+    if type_name in _SCALARS:
+        return _SCALARS[type_name]
+    if type_name == "sparkml_vector":
         return pa.list_(pa.float64())
-    parts = _parts_of(kind, written)
+    parts = _parts_of(type_name, written)
     types = {name: _column_type(part) for name, part in parts.items()}
     if not types or None in types.values():
         return None
-    if kind == "array":
+    if type_name == "array":
         return pa.list_(types["items"])
-    if kind == "map":
+    if type_name == "map":
         return pa.map_(pa.string(), types["values"])
     fields = [pa.field(name, type_) for name, type_ in types.items()]
     return pa.struct([field if parts[field.name]["required"] else optional(field) for field in fields])
 
 
-def _parts_of(kind: str, written: dict[str, Any]) -> dict[str, Any]:
-    if kind == "object":
+def _parts_of(type_name: str, written: dict[str, Any]) -> dict[str, Any]:
+    if type_name == "object":
         return dict(written["properties"])
     return {part: written[part] for part in ("items", "values") if part in written}
 

@@ -1,4 +1,4 @@
-"""Refuse ONNX models that would not load on the workers: newer versions, external data out of reach (driver)."""
+"""Refuse ONNX models that workers could not load: newer versions, missing external data (driver)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkscore.scorers.onnx import accepts_graph
 if TYPE_CHECKING:  # the package is optional, and slow to import
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-# Every ONNX Runtime that we support takes these; they surround the one version that is asked about.
+# Versions that every supported ONNX Runtime loads, for test graphs in which only one other version is in question.
 _PLAIN_IR: Final = 7
 _PLAIN_OPSET: Final = 13
 _ITEM_BYTES: Final = {
@@ -26,10 +26,16 @@ _ITEM_BYTES: Final = {
 
 
 def check_versions(proto: ModelProto, file: Path) -> None:
-    """Ask the installed ONNX Runtime, with a graph of one node, whether it knows the versions that a model is made for.
+    """Check that the installed ONNX Runtime supports a model's IR version and opsets.
+
+    For each of them, ONNX Runtime loads a test graph with one node.
+
+    Args:
+        proto: the model.
+        file: the file that it was read from, for messages.
 
     Raises:
-        ModelLoadError: codes ``ONNX_IR`` and ``ONNX_OPSET``, with the version found and the newest that is supported.
+        ModelLoadError: codes ``ONNX_IR`` and ``ONNX_OPSET``, with the model's version and the newest supported one.
     """
     _check_version(
         ErrorCode.ONNX_IR, f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir)
@@ -70,12 +76,12 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 
 
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
-    """Refuse external data that would not be beside the graph on the workers, or is not all there.
+    """Refuse external data that would not be beside the graph on the workers, or that is incomplete.
 
     Args:
         proto: the model.
-        file: the file it was read from.
-        folder: the model's folder; None where the model is the file alone.
+        file: the file that it was read from.
+        folder: the model's folder; None if the model is a single file.
 
     Raises:
         ModelLoadError: code ``ONNX_EXTERNAL_DATA``.
@@ -89,7 +95,7 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
             raise _out_of_reach(
                 file,
                 tensor.name,
-                got="external data beside the file, which does not travel with it",
+                got="external data beside the file, which is not copied to the workers with it",
                 expected="a folder that holds both",
                 next_step=f"Name the folder in 'model.path': {file.parent}.",
             )
@@ -97,14 +103,14 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
 
 
 def _check_tensor(tensor: TensorProto, file: Path) -> None:
-    # As texts: where its bytes are not UTF-8, protobuf gives a text as bytes.
+    # str(), because protobuf returns bytes for a text that is not UTF-8.
     entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
-    place = Path(os.path.normpath(location))
-    # As ONNX Runtime sees it: beside the graph or below, by name. Links are files once they are on a worker.
-    if not location or place.is_absolute() or ".." in place.parts:
+    path = Path(os.path.normpath(location))
+    # ONNX Runtime accepts a path beside the graph or below. Links do not matter: on a worker they are files.
+    if not location or path.is_absolute() or ".." in path.parts:
         raise _out_of_reach(file, tensor.name, got=f"location '{location}'", expected="a path below the graph's folder")
-    data = file.parent / place
+    data = file.parent / path
     if not data.is_file():
         raise _out_of_reach(file, tensor.name, got=f"no file '{location}'", expected="that file beside the graph")
     needed, found = _bytes_needed(tensor, entries), data.stat().st_size
@@ -115,13 +121,13 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Count the bytes up to the tensor's end; what is no number is ONNX Runtime's to judge."""
+    """Return the number of bytes up to the tensor's end; an offset or length that is not a number counts as 0."""
     offset, length = (int(entries[key]) if entries.get(key, "").isdecimal() else 0 for key in ("offset", "length"))
     return offset + max(length, _size_bytes(tensor))
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Give the size of the tensor's values; 0 for types of less than a byte, whose packing we do not know."""
+    """Return the size of the tensor's values in bytes, or 0 for other types, such as those smaller than a byte."""
     from onnx import TensorProto  # noqa: PLC0415 - an extra
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}
@@ -146,7 +152,7 @@ def _tensors_of_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
         yield from (attribute.t, *attribute.tensors)
         for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
             yield from (sparse.values, sparse.indices)
-        # A branch or a loop's body is a graph of its own.
+        # The branches of an If and the body of a Loop are graphs inside an attribute.
         for graph in (attribute.g, *attribute.graphs):
             yield from _tensors_of_graph(graph)
 

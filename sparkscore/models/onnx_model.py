@@ -1,10 +1,14 @@
-"""Read an ONNX graph: its inputs, its outputs and the columns that they become (driver; nothing of it is run).
+"""Describe an ONNX graph: its inputs, its outputs and the columns that they become, without running it (driver).
 
-How outputs become columns: the only column is ``prediction``, several have the names of the graph's outputs as they
-are. A tensor (N,) or (N, 1) is a column of scalars, and each further dimension makes an array of it; a sequence has one
-element per row, and its maps (ZipMap) stay maps. Types of floats, booleans and texts stay (float16 becomes float), and
-an unsigned integer becomes the smallest signed type that holds it. An output whose first dimension the graph fixes at
-another size than that of the batch, or that has no dimension, says nothing about a row and is left out.
+Outputs become columns by these rules:
+
+- A single output becomes the column ``prediction``; several keep their names.
+- A tensor of shape (N,) or (N, 1) becomes a column of scalars. Each further dimension adds a level of arrays.
+- A sequence has one element per row. Its maps, as ZipMap makes them, stay maps.
+- Floats, booleans and texts keep their type, except float16, which becomes float. An unsigned integer becomes the
+  smallest signed type that holds it.
+- An output without dimensions, or whose first dimension has a fixed size other than the batch's, has no value per row
+  and is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import pyarrow as pa
 from sparkscore.digest import files_of_model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError, ModelError, ModelLoadError, ModelNotFoundError, names
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.onnx_checks import check_external_data, check_versions
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.returned.shapes import PREDICTION
@@ -44,7 +48,7 @@ _INPUT_TYPES: Final = {
     "BOOL": pa.bool_(),
     "STRING": pa.string(),
 }
-#: Spark has none of these; each becomes the smallest of Spark's types that holds all its values.
+#: Types that Spark does not have; each becomes the smallest of Spark's types that holds all its values.
 _WIDENED: Final = {
     pa.float16(): pa.float32(),
     pa.uint8(): pa.int16(),
@@ -55,9 +59,9 @@ _WIDENED: Final = {
 
 
 def describe_onnx(model: ResolvedModel) -> ModelDescription:
-    """Find out what an ONNX model takes and gives, and that the ONNX Runtime beside us can load it.
+    """Return the description of an ONNX model, and check that the installed ONNX Runtime supports its versions.
 
-    External data is not read. Where ONNX Runtime is not installed, versions are left for the workers to judge.
+    External data is not read. If ONNX Runtime is not installed on the driver, the workers check the versions.
 
     Raises:
         ModelLoadError: codes ``ONNX_BROKEN``, ``ONNX_IR``, ``ONNX_OPSET``, ``ONNX_EXTERNAL_DATA``, ``ONNX_INPUT``,
@@ -72,13 +76,13 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
     inputs = _inputs(proto.graph)
     columns = _columns(proto.graph, _batch_size(inputs))
     types = [(column, type_) for _, column, type_ in columns if type_ is not None]
-    # One output that the graph does not describe is enough: the probe finds them all, or none.
+    # If one type is unknown, the probe finds the types of all columns.
     outputs = pa.schema(types) if len(types) == len(columns) else None
     return ModelDescription("onnx", ("onnx",), ModelSignature(inputs, outputs, params=()))
 
 
 def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
-    """Give the graph's outputs that are wanted and the columns that they become, as pairs.
+    """Return the graph's outputs that have a value per row, and the columns that they become, as pairs.
 
     Raises:
         ModelError: as `describe_onnx`.
@@ -88,11 +92,11 @@ def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def graph_file(path: Path) -> str:
-    """Give the relative path of the graph in a model's folder; empty where the model is a file.
+    """Return the relative path of the graph in a model's folder, or an empty text if the model is a file.
 
     Raises:
-        ModelNotFoundError: code ``ONNX_NO_GRAPH``, the folder has no ``.onnx`` file.
-        ModelError: code ``ONNX_SEVERAL_GRAPHS``, it has several.
+        ModelNotFoundError: code ``ONNX_NO_GRAPH``: the folder has no ``.onnx`` file.
+        ModelError: code ``ONNX_SEVERAL_GRAPHS``: the folder has several ``.onnx`` files.
     """
     if not path.is_dir():
         return ""
@@ -111,7 +115,7 @@ def graph_file(path: Path) -> str:
             what=f"model '{path}'",
             got=f"{len(graphs)} graphs, {names(graphs)}",
             expected="one",
-            next_step="Name the file itself in 'model.path'; a graph that has external data needs a folder of its own.",
+            next_step="Name the file itself in 'model.path', or move a graph with external data to a separate folder.",
         )
     return graphs[0]
 
@@ -127,22 +131,26 @@ def _read(file: Path) -> ModelProto:
             next_step="Install it: pip install 'sparkscore[onnx]'.",
         ) from error
     try:
-        # By its format: load_model would go by the file's suffix.
+        # With the format, because load_model would otherwise decide by the file's ending.
         proto = onnx.load_model(file, format="protobuf", load_external_data=False)
     except DecodeError as error:
-        raise _broken(file, "bytes that are no ONNX graph") from error
+        raise _broken(file, "bytes that are not an ONNX graph") from error
     if not (proto.ir_version and proto.opset_import and proto.graph.output):
         raise _broken(file, "a graph without IR version, opset or outputs")
     values = [*proto.graph.input, *proto.graph.output]
     texts = [opset.domain for opset in proto.opset_import] + [value.name for value in values]
-    # Where its bytes are not UTF-8, protobuf gives a text as bytes.
+    # protobuf returns bytes for a text that is not UTF-8.
     if not all(isinstance(text, str) for text in texts):
-        raise _broken(file, "names that are no text")
+        raise _broken(file, "names that are not text")
     return proto
 
 
 def _inputs(graph: GraphProto) -> tuple[TensorInput, ...]:
-    """Describe the inputs that must be fed: an input that has an initializer has a value."""
+    """Return the graph's inputs that need a value; an input with an initializer does not.
+
+    Raises:
+        ModelLoadError: there is no such input, or one is not a tensor of rows in a supported type.
+    """
     given = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = tuple(_input(value) for value in graph.input if value.name not in given)
     if not inputs:
@@ -154,13 +162,13 @@ def _input(value: ValueInfoProto) -> TensorInput:
     what = f"input '{value.name}' of the ONNX graph"
     tensor = value.type.tensor_type
     if value.type.WhichOneof("value") != "tensor_type":
-        kind = value.type.WhichOneof("value") or "nothing"
-        raise _bad_input(what, kind.removesuffix("_type").replace("_", " "), expected="a tensor")
+        found = value.type.WhichOneof("value") or "nothing"
+        raise _bad_input(what, found.removesuffix("_type").replace("_", " "), expected="a tensor")
     element = _element_name(tensor.elem_type)
     if element not in _INPUT_TYPES:
         raise _bad_input(what, f"elements of type {element}", expected=names(_INPUT_TYPES))
     if not tensor.HasField("shape"):
-        raise _bad_input(what, "a tensor whose number of dimensions the graph does not say", expected="a shape")
+        raise _bad_input(what, "a tensor without a number of dimensions in the graph", expected="a shape")
     shape = _sizes(tensor.shape)
     if not shape or shape[0] == 0:
         raise _bad_input(what, f"shape {list(shape)}", expected="a first dimension for the rows")
@@ -168,12 +176,12 @@ def _input(value: ValueInfoProto) -> TensorInput:
 
 
 def _sizes(shape: TensorShapeProto) -> tuple[int, ...]:
-    """Give the dimensions; like ONNX Runtime, take a negative size for a free one."""
+    """Return the sizes of the dimensions, with -1 for a free one; like ONNX Runtime, also for any negative size."""
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else _FREE for dim in shape.dim)
 
 
 def _batch_size(inputs: Sequence[TensorInput]) -> int:
-    """Give the number of rows that the graph takes at once; -1 where it takes any."""
+    """Return the number of rows that the graph takes at once, or -1 if it takes any number."""
     sizes = {tensor.shape[0]: tensor.name for tensor in inputs if tensor.shape[0] != _FREE}
     if len(sizes) > 1:
         got = ", ".join(f"{size} of '{name}'" for size, name in sizes.items())
@@ -182,7 +190,15 @@ def _batch_size(inputs: Sequence[TensorInput]) -> int:
 
 
 def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType | None]]:
-    """Give each output that has a value per row, its column, and the column's type if the graph says it."""
+    """Return the outputs that have a value per row: output, column, and the column's type or None if it is unknown.
+
+    Args:
+        graph: the graph.
+        batch: number of rows that the graph takes at once; -1 for any.
+
+    Raises:
+        ModelLoadError: no output has a value per row, or one has a type that is not supported.
+    """
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:
         raise ModelLoadError(
@@ -190,7 +206,7 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
             what=f"outputs {names(output.name for output in graph.output)} of the ONNX graph",
             got="fixed shapes without a dimension for the rows",
             expected="at least one output with a value per row",
-            next_step="Export the model with a free first dimension of its outputs, as its inputs have it.",
+            next_step="Export the model with a free first dimension in its outputs, as in its inputs.",
         )
     return [
         (output.name, PREDICTION if len(outputs) == 1 else output.name, _column_type(output.type, output.name))
@@ -219,8 +235,8 @@ def _column_type(type_: TypeProto, output: str) -> pa.DataType | None:
             return _sequence_type(type_.sequence_type.elem_type, output)
         case None:
             return None
-        case kind:
-            raise _bad_output(output, kind.removesuffix("_type").replace("_", " "))
+        case other:
+            raise _bad_output(output, other.removesuffix("_type").replace("_", " "))
 
 
 def _sequence_type(element: TypeProto, output: str) -> pa.DataType | None:
@@ -230,12 +246,18 @@ def _sequence_type(element: TypeProto, output: str) -> pa.DataType | None:
         case "map_type":
             keys = _scalar_type(element.map_type.key_type, output)
             return pa.map_(keys, _scalar_type(element.map_type.value_type.tensor_type.elem_type, output))
-        case kind:
-            raise _bad_output(output, f"a sequence of {kind or 'nothing'}")
+        case other:
+            raise _bad_output(output, f"a sequence of {other or 'nothing'}")
 
 
 def _tensor_type(type_: TypeProto, output: str, *, per_row: int) -> pa.DataType | None:
-    """Give the type of a column whose rows are tensors with `per_row` dimensions less than the one described."""
+    """Return the type of the column that a tensor becomes, or None if the graph does not say its shape.
+
+    Args:
+        type_: the tensor's type.
+        output: name of the output, for messages.
+        per_row: 1 if the tensor's first dimension is that of the rows, 0 if there is a tensor for each row.
+    """
     column = _scalar_type(type_.tensor_type.elem_type, output)
     if not type_.tensor_type.HasField("shape"):
         return None
@@ -288,5 +310,5 @@ def _bad_output(output: str, got: str) -> ModelLoadError:
         what=f"output '{output}' of the ONNX graph",
         got=got,
         expected=f"a tensor, or a sequence of tensors or maps, of {names(_INPUT_TYPES)}",
-        next_step="Cast the output in the graph, take it out, or score the model in a script.",
+        next_step="Cast or remove the output in the graph, or score the model in a script.",
     )

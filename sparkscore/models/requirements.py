@@ -1,6 +1,6 @@
-"""Find the packages that a deployment asks for: its own file's, Azure's conda file's, or those that MLflow recorded.
+"""Read the packages that a deployment asks for: from its own file, Azure's conda file, or the MLflow model (driver).
 
-Runs on the driver; whether the workers have them is asked of the workers.
+The workers check whether they have these packages; see `sparkscore.scorers.environment`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import yaml
 from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.scorers.environment import EnvironmentSpec
 
 logger = logging.getLogger("sparkscore")
 
-# Azure's own packages, whose part stand-ins play.
+# Azure's own packages, which `sparkscore.scripts.azure_stand_ins` replaces.
 _AZURES_OWN: Final = re.compile(r"azureml[-_.]", re.IGNORECASE)
 _CONDA_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)\s*=\s*([0-9][^=,\s]*)(=\S+)?")
 
@@ -30,9 +30,15 @@ _CONDA_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)\s*=\s*([0-9][^=,\s]*)(=\S+)?"
 def environment_of(
     deployment: Deployment, model: ResolvedModel | None, description: ModelDescription | None
 ) -> EnvironmentSpec | None:
-    """Say what the workers' Python must have; None where nothing says it.
+    """Return the packages that the workers' Python must have, or None if they are listed nowhere.
 
-    ``python.requirements`` comes before Azure's ``environment.conda_file``, and that before what the model recorded.
+    They come from ``python.requirements``; without it, from Azure's ``environment.conda_file``; without both, from the
+    model.
+
+    Args:
+        deployment: the deployment.
+        model: the resolved model, if the deployment has one.
+        description: the model's description; None if a script scores it.
 
     Raises:
         ConfigError: a file cannot be read, or ``python.check`` is strict and there is nothing to check.
@@ -54,7 +60,7 @@ def environment_of(
 
 
 def recorded_requirements(folder: Path) -> tuple[str, ...]:
-    """Give the requirements that MLflow wrote beside a model."""
+    """Return the packages that MLflow recorded in a model's folder, as lines of a pip requirements file."""
     file = folder / "requirements.txt"
     if file.is_file():
         return _plain_lines(file.read_text(encoding="utf-8", errors="replace").splitlines())
@@ -62,12 +68,12 @@ def recorded_requirements(folder: Path) -> tuple[str, ...]:
 
 
 def recorded_python(folder: Path) -> str | None:
-    """Give the version of Python that MLflow wrote beside a model."""
+    """Return the version of Python that MLflow recorded in a model's folder, or None."""
     version = _read_yaml(folder / "python_env.yaml").get("python")
     return None if version is None else str(version)
 
 
-# Where it stands, what pip installs, the version of Python, and what conda installs.
+# The name of the list for messages, packages of pip, the version of Python, and packages of conda.
 _Found = tuple[str, Iterable[str], str | None, Iterable[str]]
 
 
@@ -79,7 +85,7 @@ def _own(deployment: Deployment) -> _Found | None:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable("python.requirements", file, error) from error
-    # An option such as --hash goes on over line ends.
+    # A backslash at the end of a line continues it, as before the option --hash.
     lines = re.sub(r"\\\n", " ", text).splitlines()
     return f"'{Path(file).name}'", _plain_lines(re.sub(r"\s--hash=\S+", "", line) for line in lines), None, ()
 
@@ -95,7 +101,7 @@ def _azures(deployment: Deployment) -> _Found | None:
             unreadable = _unreadable("environment.conda_file", conda, error)
             if deployment.python.check == "strict":
                 raise unreadable from error
-            # Azure needs the file; a run here does not.
+            # Azure cannot run without the file, but sparkscore can.
             logger.warning("the workers' packages are not compared: %s", unreadable.sentence)
             return None
     content = conda if isinstance(conda, dict) else {}
@@ -108,7 +114,7 @@ def _azures(deployment: Deployment) -> _Found | None:
 
 
 def _recorded(model: ResolvedModel | None, description: ModelDescription | None) -> _Found | None:
-    if model is None or (description is not None and description.kind == "spark"):
+    if model is None or (description is not None and description.model_format == "spark"):
         return None
     python = recorded_python(model.path) if description is None else description.python_version
     lines = recorded_requirements(model.path) if model.path.is_dir() else ()
@@ -121,7 +127,7 @@ def _plain_lines(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _pip_lines(conda: dict[str, Any]) -> list[str]:
-    """Give what pip installs; conda has names of its own for packages, which cannot be compared."""
+    """Return the packages that a conda file installs with pip; conda's own packages may have other names."""
     entries = conda.get("dependencies")
     listed = entries if isinstance(entries, list) else []
     return [str(line) for entry in listed if isinstance(entry, dict) for line in entry.get("pip") or ()]
@@ -142,7 +148,7 @@ def _python_of_conda(conda: dict[str, Any]) -> str | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a file that only informs: one that is absent or broken says nothing."""
+    """Return the content of a YAML file that is optional, or an empty dictionary if it is missing or broken."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Turn a model reference into a path, a name, a version and a digest, once for a run (driver)."""
+"""Resolve a model reference to a path, a name, a version and a digest, once for each run (driver)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sparkscore.digest import digest_of_path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ModelError, ModelNotFoundError
 from sparkscore.location import local_path
-from sparkscore.models.registry import Found, find_in_registry, is_registry_reference
+from sparkscore.models.references import FoundModel, find_in_registry, is_registry_reference
 
 _SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model that a run uses.
+    """A model of a run, with its files on the driver.
 
     Attributes:
-        path: absolute path of its file or folder on the driver.
-        name: the name that stands beside every prediction.
-        version: the version that stands beside every prediction; ``sha256:…`` where nothing else names one.
+        path: absolute path of its file or folder.
+        name: the name that the result has in each row.
+        version: the version that the result has in each row; ``sha256:…`` if the model has no other version.
         sha256: digest of its contents.
         uri: the registry's reference of exactly this version; None for a file or folder.
     """
@@ -35,18 +35,21 @@ class ResolvedModel:
     uri: str | None = None
 
     def describe(self) -> dict[str, str | None]:
-        """Describe the model for the run record."""
-        place = None if self.uri else str(self.path)
-        return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": place, "uri": self.uri}
+        """Return the model's entry in the run record."""
+        path = None if self.uri else str(self.path)
+        return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": path, "uri": self.uri}
 
 
 def resolve_model(model: Model | None) -> ResolvedModel | None:
-    """Find the model and take its digest, once, on the driver; None where the deployment has no model.
+    """Return the model with its files and digest, or None if the deployment has no model.
+
+    Args:
+        model: the section ``model`` of the deployment.
 
     Raises:
         ModelNotFoundError: nothing is at the path, or the registry has no such model.
-        ModelError: the digest is not the one that the deployment pins.
-        MissingDependencyError: the reference is MLflow's, and MLflow is not installed.
+        ModelError: the files cannot be read, or their digest is not the one in the deployment.
+        MissingDependencyError: the model is in MLflow's registry, and MLflow is not installed.
     """
     if model is None:
         return None
@@ -68,15 +71,15 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
 
 
 def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
-    """Find several models; each has the name that the deployment gives it.
+    """Return the further models of a deployment, each under the name that the deployment gives it.
 
     Args:
-        models: the deployment's models by name.
-        main: the model that lies beside them in ``AZUREML_MODEL_DIR``.
+        models: the section ``models`` of the deployment: the models by name.
+        main: the model of the section ``model``, which is beside them in ``AZUREML_MODEL_DIR``.
 
     Raises:
-        ConfigError: a name cannot be a folder's, or is that of the main model's file or folder.
-        ModelError: as `resolve_model`.
+        ConfigError: a name is not a valid folder name, or is that of the main model's file or folder.
+        ModelError: as in `resolve_model`.
     """
     for name in models:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:
@@ -90,7 +93,7 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
             raise ConfigError(
                 code=ErrorCode.MODEL_NAME,
                 what=f"name '{name}' under 'models'",
-                got="the name of the file or folder of 'model', which lies beside it in AZUREML_MODEL_DIR",
+                got="the name of the file or folder of 'model', which is beside it in AZUREML_MODEL_DIR",
                 next_step="Give the model another name.",
             )
     named = {name: model.model_copy(update={"name": name}) for name, model in models.items()}
@@ -103,12 +106,15 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
         what=f"model '{reference}'",
         got=f"{error.strerror or type(error).__name__}: '{error.filename}'" if error.filename else str(error),
         expected="files that can be read",
-        next_step="Correct --model or 'model.path', give the files back or remove what is none, or allow reading them.",
+        next_step="Correct --model or 'model.path', restore the files, remove special files, or allow reading.",
     )
 
 
-def find_model(reference: str) -> Found:
-    """Find a model's files; nothing of them is read.
+def find_model(reference: str) -> FoundModel:
+    """Return where a model's files are, without reading them; files in a registry are downloaded.
+
+    Args:
+        reference: a path, or a reference of MLflow's.
 
     Raises:
         ModelNotFoundError: nothing is at the path, or the registry has no such model.
@@ -123,4 +129,4 @@ def find_model(reference: str) -> Found:
             got="no such file or folder",
             next_step="Correct --model, or 'model.path' in the deployment.",
         )
-    return Found(path, path.name if path.is_dir() else path.stem, None, None)
+    return FoundModel(path, path.name if path.is_dir() else path.stem, None, None)

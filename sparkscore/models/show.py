@@ -1,4 +1,4 @@
-"""Show what a model reference leads to, and what the model takes and gives (driver)."""
+"""Show the files, the signature and the requirements of a model (driver)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sparkscore.digest import files_of_model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.models.description import describe_model
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.resolve import ResolvedModel, resolve_model
 from sparkscore.signature import type_name
 from sparkscore.signature.model_signature import ColumnInput, ModelInput
 
 
 def show_model(reference: str | Path, *, framework: str | None = None) -> dict[str, Any]:
-    """Return what a model is: files, digest, signature, requirements. Nothing of the model is run, and no Spark.
+    """Return a model's files, digest, signature and requirements, without Spark and without running its code.
 
     Args:
         reference: a file or folder, or MLflow's ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``runs:/RUN/PATH``.
-        framework: what made a plain file: ``sklearn``, ``xgboost`` or ``lightgbm``.
+        framework: library that wrote a plain file: ``sklearn``, ``xgboost`` or ``lightgbm``.
 
     Returns:
-        what ``sparkscore models show --json`` prints.
+        the dictionary that ``sparkscore models show --json`` prints.
 
     Raises:
-        ModelError: the reference leads nowhere, or to no model.
+        ModelError: there is no model at the reference.
     """
     section = load_deployment(None, {"model.path": str(reference), "model.framework": framework}).model
     model = resolve_model(section)
@@ -44,7 +44,7 @@ def _shown(model: ResolvedModel, description: ModelDescription) -> dict[str, Any
     signature = description.signature
     return {
         **model.describe(),
-        "kind": description.kind,
+        "kind": description.model_format,
         "flavors": list(description.flavors),
         "runs_code": description.runs_code,
         "inputs": None if signature.inputs is None else [_input(each) for each in signature.inputs],
@@ -58,13 +58,13 @@ def _shown(model: ResolvedModel, description: ModelDescription) -> dict[str, Any
 
 
 def _input(one: ModelInput) -> dict[str, Any]:
-    kind = _kind(one)
+    type_ = _type_of(one)
     if isinstance(one, ColumnInput):
-        return {"name": one.name, "type": kind, "required": one.is_required}
-    return {"name": one.name, "type": kind, "shape": list(one.shape)}
+        return {"name": one.name, "type": type_, "required": one.is_required}
+    return {"name": one.name, "type": type_, "shape": list(one.shape)}
 
 
-def _kind(one: ModelInput) -> str:
+def _type_of(one: ModelInput) -> str:
     if one.type is not None:
         return type_name(one.type)
     return " or ".join(one.accepts if isinstance(one, ColumnInput) else ()) or "any"

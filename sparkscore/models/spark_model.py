@@ -1,4 +1,4 @@
-"""Score with a ``pyspark.ml`` pipeline that MLflow logged: Spark's own `transform` (driver; Spark runs it)."""
+"""Score with a ``pyspark.ml`` pipeline that MLflow logged, through Spark's own ``transform`` (driver)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from sparkscore.spark.settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:
-    """Add the pipeline's columns to the rows; its vectors become arrays of doubles. Lazy: nothing is computed here.
+    """Return the rows with the pipeline's columns, lazily; vectors become arrays of doubles.
+
+    Args:
+        rows: the input.
+        model: folder of the MLflow model.
 
     Raises:
         ModelLoadError: Spark cannot load the pipeline, or it does not take these rows.
@@ -25,13 +29,13 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
         with pinned_settings(rows.sparkSession):
             pipeline = PipelineModel.load((model / _data_folder(model)).as_uri())
             scored = pipeline.transform(rows)
-    # Spark raises for a wrong pipeline, its Python part KeyError, OSError and AttributeError for damaged files.
+    # Spark raises its own errors for a wrong pipeline, and KeyError, OSError or AttributeError for damaged files.
     except Exception as error:
         raise ModelLoadError(
             code=ErrorCode.MODEL_LOAD,
             what=f"the Spark pipeline of model '{model.name}' cannot be used with this input",
             got=type(error).__name__,
-            next_step="Check that the pipeline's input columns are there; the whole message is in the log.",
+            next_step="Check that the input has the pipeline's columns; the whole message is in the log.",
         ) from error
     vectors = [field.name for field in scored.schema if isinstance(field.dataType, VectorUDT)]
     return scored.withColumns({name: vector_to_array(scored[name]) for name in vectors})

@@ -12,8 +12,8 @@ from sparkscore.config import dotted, hold_secrets, settings_tree
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, RunNotFoundError
 from sparkscore.location import check_working_directory
-from sparkscore.models.registry import is_absolute_store, is_local_store, stores_for_workers
 from sparkscore.record.runs_folder import RunFolder, runs_folder
+from sparkscore.registry import is_absolute_store, is_local_store, stores_for_workers
 
 OneOrMore = str | Path | Sequence[str | Path]
 

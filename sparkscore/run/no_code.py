@@ -42,14 +42,14 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
     section = section_of(deployment)
     description = describe_model(model, section)
     check_trust(model, description, deployment.trust)
-    is_onnx = description.kind == "onnx"
+    is_onnx = description.model_format == "onnx"
     useless = [key for key in (_NOT_ONNX if is_onnx else _ONNX_ONLY) if getattr(section, key)]
-    if description.kind == "spark":
+    if description.model_format == "spark":
         useless = [key for key in (*_ONNX_ONLY, *_NOT_ONNX, "inputs") if getattr(section, key)]
     if useless:
         raise ConfigError(
             code=ErrorCode.MODEL_SETTING,
-            what=f"setting 'model.{useless[0]}' means nothing for a model of kind '{description.kind}'",
+            what=f"setting 'model.{useless[0]}' means nothing for a model of format '{description.model_format}'",
             next_step="Remove the line.",
         )
     check_params(description, section.params, has_predict_fn=bool(section.predict_fn))
@@ -109,7 +109,7 @@ def match_model(
         return None
     columns = None if rows is None else arrow_columns(rows)
     chosen: Mapping[str, Sequence[str]] = section.inputs
-    if description.kind == "lightgbm" and columns is not None:
+    if description.model_format == "lightgbm" and columns is not None:
         chosen = _as_lightgbm_writes(inputs, columns.names, chosen)
     feeds = match_inputs(inputs, columns, chosen, rounds=section.round_inputs, order_doubt=order_doubt)
     for line in describe_feeds(feeds):
@@ -158,7 +158,7 @@ def no_code_spec(
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
     """Tell workers how to score the model."""
     params = tuple(section.params.items())
-    if description.kind == "onnx":
+    if description.model_format == "onnx":
         return OnnxSpec(
             files=files,
             graph=graph_file(Path(files.source)),
@@ -168,9 +168,9 @@ def no_code_spec(
             session_options=tuple(section.session_options.items()),
             threads=threads,
         )
-    if description.kind == "mlflow" or description.kind == "spark":  # noqa: PLR1714 - mypy narrows this form only
+    if description.model_format == "mlflow" or description.model_format == "spark":  # noqa: PLR1714 - mypy narrows this form only
         return MlflowSpec(files, feeds, section.predict_fn, params, order_doubt)
-    return FrameworkSpec(files, description.kind, feeds, section.predict_fn, params, order_doubt)
+    return FrameworkSpec(files, description.model_format, feeds, section.predict_fn, params, order_doubt)
 
 
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:

@@ -64,8 +64,9 @@ def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
 
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
     """Name the columns whose NumPy dtype depends on whether a NULL is in them."""
-    kind = None if prepared.description is None else prepared.description.kind
-    if kind in {"onnx", "spark"} or (prepared.script is not None and prepared.deployment.input.dtypes == "arrow"):
+    model_format = None if prepared.description is None else prepared.description.model_format
+    takes_arrow = prepared.script is not None and prepared.deployment.input.dtypes == "arrow"
+    if model_format in {"onnx", "spark"} or takes_arrow:
         return []
     given = {name for feed in feeds or () if _has_open_dtype(feed) for name in feed.columns}
     return [

@@ -18,7 +18,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 from sparkscore.location import is_remote, local_path
 from sparkscore.models import ModelDescription, ResolvedModel, resolve_model, resolve_models
-from sparkscore.models.registry import is_registry_reference
+from sparkscore.models.references import is_registry_reference
 from sparkscore.models.resolve import find_model
 from sparkscore.record.run_ids import make_run_id
 from sparkscore.record.run_record import Part, RecordedModel, RecordedScript, blank
@@ -90,7 +90,7 @@ class PreparedRun:
     def describe_models(self) -> dict[str, Part | list[RecordedModel]]:
         """Describe model, further models and script for the run record."""
         model = blank(RecordedModel) if self.model is None else RecordedModel.model_validate(self.model.describe())
-        kind = None if self.description is None else self.description.kind
+        kind = None if self.description is None else self.description.model_format
         flavors = [] if self.description is None else list(self.description.flavors)
         script = blank(RecordedScript) if self.script is None else RecordedScript.model_validate(self.script.describe())
         return {

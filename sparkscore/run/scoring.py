@@ -181,7 +181,7 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
     """Say whose result it is, and how far it is known that there is an element for each row."""
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows of a pyspark.ml model.
-    is_known = prepared.description is not None and prepared.description.kind in {"onnx", "spark"}
+    is_known = prepared.description is not None and prepared.description.model_format in {"onnx", "spark"}
     is_proven = is_known or (probe is not None and probe.is_proven)
     spec = replace(spec, columns=len(request.columns or ()), is_proven=is_proven)
     return spec if prepared.script else replace(spec, caller=prepared.scorer_name, is_per_item=True)
@@ -209,7 +209,7 @@ def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec
     if description is None or prepared.model is None:
         raise RuntimeError("a prepared run has a script or a model")
     files = stage_model(prepared.model, stage)
-    if description.kind == "spark" and rows is not None:
+    if description.model_format == "spark" and rows is not None:
         return transformed_rows(rows, files, _declared_names(prepared.deployment))
     doubt = request.plan.snapshot.order_doubt
     spec = no_code_spec(description, section, files, request.feeds, task_cores(request.spark), doubt)

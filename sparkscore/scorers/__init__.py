@@ -1,6 +1,6 @@
 """Scorers: objects that load a model once and score mini-batches (worker).
 
-A scorer is made from a picklable spec, loads on the worker, and is kept there for the rest of the run.
+A scorer is built from a picklable spec. It loads on the worker and is kept there for the rest of the run.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """What the worker's loop needs of a scorer; one contract suite in the tests runs against every implementation."""
+    """The methods that every scorer has; the tests in ``tests/contract`` run against each implementation."""
 
     def load(self) -> None:
         """Load the model. Runs on the worker, once per worker process, before the first mini-batch."""
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Score one mini-batch and give whatever `sparkscore.returned.tabulate` accepts.
+        """Score one mini-batch and return anything that `sparkscore.returned.tabulate` accepts.
 
-        Runs on the worker, once per mini-batch and attempt.
+        Runs on the worker, once for each call: a mini-batch that failed may be scored again, whole or in halves.
         """
 
     def close(self) -> None:
-        """Give back what `load` took; the scorer is not used again."""
+        """Release the model and its files; the scorer is not used afterwards."""
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
-    """Make the scorer that a spec describes and load it.
+    """Build the scorer that a spec describes, and load its model.
 
     Runs on the worker, once per worker process.
 
     Raises:
         ScorerFailedError: the user's code or model raised while it was loaded.
-        SparkscoreError: the script has no ``run()``; the model's files are not those that were resolved.
+        SparkscoreError: the script has no ``run()``, or the model's files are not those that the driver resolved.
     """
     scorer = _make_scorer(spec)
     try:
         scorer.load()
-    # Whatever it is goes on; an interrupt too must not leave the model's folders behind.
+    # Raised again below. An interrupt, too, must not leave the model's folders behind.
     except BaseException:
         scorer.close()
         raise
@@ -53,7 +53,7 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
 
 
 def _make_scorer(spec: ScorerSpec) -> Scorer:
-    # Imported where they are needed: each takes its model's library with it.
+    # Imported only if needed, because each of these modules imports its model's library.
     match spec:
         case ScriptSpec():
             return ScriptScorer(spec)

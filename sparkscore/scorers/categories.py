@@ -1,4 +1,8 @@
-"""Make categories of columns by a tree model's own lists, never by those of a mini-batch (worker)."""
+"""Convert columns to the categories that a tree model was trained with, not those of the mini-batch (worker).
+
+pandas numbers categories by the values that a DataFrame holds. A mini-batch rarely holds all of them, so its numbers
+would differ from those of the training data.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +18,23 @@ from sparkscore.errors import SignatureMismatchError
 from sparkscore.scorers.category_lists import (
     BOOLEAN,
     NOTHING,
-    kind_of_values,
+    find_positions,
     lists_of_xgboost,
     no_lists,
-    places_of_lists,
+    value_type_of,
 )
 from sparkscore.scorers.estimators import parts_of
 
-_CAST_ADVICE: Final = "Cast the column beforehand; for CSV and JSON files 'input.schema' says the type."
+_CAST_ADVICE: Final = "Cast the column beforehand; for CSV and JSON files, set its type in 'input.schema'."
 _ROW_ADVICE: Final = "Correct the input, or tolerate such rows with 'settings.error_threshold'."
 _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function", "apply")
 
 
 class CategoryMaker:
-    """What one tree model needs of its DataFrame.
+    """A function that prepares DataFrames for one tree model.
 
     Attributes:
-        has_categories: whether XGBoost has to be told that there are categories.
+        has_categories: whether the model is XGBoost's and has categories, which ``DMatrix`` must be told.
     """
 
     has_categories = False
@@ -40,11 +44,12 @@ class CategoryMaker:
         self._unseen = unseen
 
     def __call__(self, frame: Any) -> Any:
-        """Give a DataFrame whose columns have the model's categories; anything else as it is.
+        """Return a DataFrame whose columns have the model's categories; return any other object unchanged.
 
         Raises:
-            SignatureMismatchError: a column is of another kind than its list, or holds what XGBoost does not know.
-            ModelLoadError: it is not known which columns the lists are of.
+            SignatureMismatchError: a column has another type than the model's categories, or holds a value that
+                XGBoost does not know.
+            ModelLoadError: the model does not say which columns are categories.
         """
         if not isinstance(frame, pd.DataFrame):
             return frame
@@ -53,8 +58,8 @@ class CategoryMaker:
         for at, dtype in enumerate(frame.dtypes):
             if at in lists:
                 made.isetitem(at, self._column(frame.iloc[:, at], lists[at]))
-            elif dtype.kind == "O" and kind_of_column(frame.iloc[:, at]) in {BOOLEAN, NOTHING}:
-                # Booleans beside NULL; the library takes doubles, which hold both exactly.
+            elif dtype.kind == "O" and value_type_of_column(frame.iloc[:, at]) in {BOOLEAN, NOTHING}:
+                # Booleans and NULLs. The library takes doubles, which hold both exactly.
                 made.isetitem(at, frame.iloc[:, at].to_numpy(dtype="float64", na_value=np.nan))
         return made
 
@@ -64,10 +69,10 @@ class CategoryMaker:
     def _column(self, column: pd.Series[Any], categories: pd.Index[Any]) -> Any:
         if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.categories.equals(categories):
             return column
-        found, wanted = kind_of_column(column), kind_of_values(categories)
+        found, wanted = value_type_of_column(column), value_type_of(categories)
         if NOTHING not in {found, wanted} and found != wanted:
             raise _mismatch(
-                str(column.name), f"kind '{found}'", f"kind '{wanted}', as the model's list has it", _CAST_ADVICE
+                str(column.name), f"type '{found}'", f"type '{wanted}', as in the model's categories", _CAST_ADVICE
             )
         made = pd.Categorical(np.asarray(column), categories=categories)
         unseen = int(((made.codes == -1) & column.notna().to_numpy()).sum())
@@ -75,7 +80,7 @@ class CategoryMaker:
             raise _mismatch(
                 str(column.name),
                 f"{unseen} values that are not among the {len(categories)} categories of the model",
-                "values that XGBoost has been trained with: it raises for others",
+                "values that XGBoost was trained with: it raises an error for others",
             )
         if unseen:
             # The same rows may go to several models, or to several methods of one.
@@ -95,56 +100,60 @@ class _OfXgboost(CategoryMaker):
 
 
 class _OfLightgbm(CategoryMaker):
-    """Which columns the lists are of may become known with the first rows only."""
+    """A LightGBM model: which columns its lists belong to may not be known before the first rows arrive."""
 
     def __init__(self, booster: Any, unseen: dict[str, int]) -> None:
         super().__init__("lightgbm", unseen)
         self._stored: Sequence[Any] = booster.pandas_categorical or ()
         self._infos = infos_of_lightgbm(booster.model_to_string(num_iteration=1)) if self._stored else []
-        self._places: Sequence[int] | None = None
+        self._positions: Sequence[int] | None = None
 
     def _lists_for(self, frame: pd.DataFrame) -> Mapping[int, pd.Index[Any]]:
         if not self._stored or frame.shape[1] != len(self._infos):
             return {}
-        if self._places is None:
-            self._places = self._places_in(frame)
-        return {at: pd.Index(each) for at, each in zip(self._places, self._stored, strict=True)}
+        if self._positions is None:
+            self._positions = self._find_positions(frame)
+        return {at: pd.Index(each) for at, each in zip(self._positions, self._stored, strict=True)}
 
-    def _places_in(self, frame: pd.DataFrame) -> Sequence[int]:
+    def _find_positions(self, frame: pd.DataFrame) -> Sequence[int]:
         columns = [frame.iloc[:, at] for at in range(frame.shape[1])]
         made = [at for at, column in enumerate(columns) if isinstance(column.dtype, pd.CategoricalDtype)]
-        if len(made) == len(self._stored):  # so does LightGBM
+        if len(made) == len(self._stored):  # LightGBM assigns the lists to these columns, too
             return made
-        kinds = [kind_of_column(column) for column in columns]
-        # Where no column is of a list's kind, the list's own column is refused by its name.
-        places = places_of_lists(self._infos, self._stored, kinds) or places_of_lists(self._infos, self._stored)
-        if places is None:
+        types = [value_type_of_column(column) for column in columns]
+        # Without the types if no column has a list's type: then `_column` refuses the list's column by its name.
+        positions = find_positions(self._infos, self._stored, types) or find_positions(self._infos, self._stored)
+        if positions is None:
             raise no_lists(
-                f"{len(self._stored)} lists, which may be those of several columns",
+                f"{len(self._stored)} lists, each of which several columns may have",
                 "one column for each list: LightGBM does not store which columns are categories",
                 "Train the model without ordered categories and without 'categorical_feature', or give the deployment "
                 "a scoring script.",
             )
-        return places
+        return positions
 
 
-def kind_of_column(column: pd.Series[Any]) -> str:
-    """Say of which kind a column's values are."""
+def value_type_of_column(column: pd.Series[Any]) -> str:
+    """Return the type of a column's values as `value_type_of` names it; for categories, the type of the categories."""
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
-    return kind_of_values(values)
+    return value_type_of(values)
 
 
 def infos_of_lightgbm(text: str) -> list[str]:
-    """Read what a LightGBM model says of each feature, from the lines above its first tree."""
+    """Return the entries of ``feature_infos`` in a LightGBM model's text: one for each feature, with its values."""
     head = text.split("\nTree=", maxsplit=1)[0].splitlines()
     return next((line.partition("=")[2].split() for line in head if line.startswith("feature_infos=")), [])
 
 
 def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
-    """Give what prepares the DataFrame of a Booster, or of a fitted estimator that holds one; None for other models.
+    """Return the function that prepares DataFrames for a tree model, or None if the model is not of such a library.
+
+    Args:
+        model: a Booster of LightGBM or XGBoost, or a fitted estimator that holds one.
+        unseen: dictionary in which the function counts values that LightGBM does not know, by column.
 
     Raises:
-        ModelLoadError: the model has categories without a list.
+        ModelLoadError: the model has categories, but does not store their values.
     """
     library, booster = _booster_of(model)
     if library == "lightgbm" and booster is not None:
@@ -153,12 +162,16 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 
 
 def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
-    """Let each tree model in a model make the categories of the DataFrame that reaches it, wherever it is.
+    """Wrap the methods of each tree model inside a model, so that it prepares the DataFrame that it gets.
 
-    Changes the loaded model. A Booster of XGBoost takes no DataFrame; who calls it makes the categories.
+    Changes the loaded model. Boosters of XGBoost are not changed: they take no DataFrame, so their caller prepares it.
+
+    Args:
+        model: any loaded model; tree models are found inside pipelines, searches and the like.
+        unseen: dictionary in which values that LightGBM does not know are counted, by column.
 
     Raises:
-        ModelLoadError: a model has categories without a list.
+        ModelLoadError: a tree model has categories, but does not store their values.
     """
     for part in [model, *parts_of(model, set())]:
         if _is_booster(part, "xgboost"):
@@ -179,7 +192,7 @@ def _with_categories(method: Callable[..., Any], make: CategoryMaker | None) -> 
             options["X"] = make(options["X"])
         return method(*arguments, **options)
 
-    called.makes_categories = True  # type: ignore[attr-defined] # for use_own_categories
+    called.makes_categories = True  # type: ignore[attr-defined] # read by use_own_categories
     return called
 
 
@@ -198,8 +211,8 @@ def _is_booster(model: Any, library: str) -> bool:
     return type(model).__name__ == "Booster" and type(model).__module__.startswith(f"{library}.")
 
 
-def _library_of(kind: type) -> str:
-    found = kind.__module__.partition(".")[0]
+def _library_of(class_: type) -> str:
+    found = class_.__module__.partition(".")[0]
     return found if found in {"lightgbm", "xgboost"} else ""
 
 

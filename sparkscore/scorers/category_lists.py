@@ -1,7 +1,7 @@
-"""Say which columns of a tree model are categories, and what its own lists of them hold (driver and worker).
+"""Read a tree model's lists of categories, and find the columns that they belong to (driver and worker).
 
-LightGBM keeps the lists of a DataFrame's category columns in the columns' order, and not which columns these are.
-XGBoost keeps a list for each feature since 3.1.
+LightGBM stores one list for each category column, in the order of the columns, but not which columns these are.
+XGBoost stores a list for each feature, since version 3.1.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import pandas as pd
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, names
 
-#: Kinds of columns and of lists.
+#: Types of the values in columns and lists.
 TEXT: Final = "text"
 NUMBER: Final = "number"
 INTEGER: Final = "integer"
 BOOLEAN: Final = "boolean"
-#: A list or a column without a value, which is of any kind.
+#: The type of a list or column without values, which fits every other type.
 NOTHING: Final = "nothing"
 
-_KINDS: Final = {
+_TYPES: Final = {
     "string": TEXT, "integer": NUMBER, "floating": NUMBER, "mixed-integer-float": NUMBER, "boolean": BOOLEAN,
     "empty": NOTHING,
 }  # fmt: skip
@@ -32,45 +32,60 @@ _RANGE: Final = re.compile(r"\[(-?[\d.e+-]+):(-?[\d.e+-]+)\]")
 _UNUSED: Final = "none"
 
 
-def kind_of_values(values: Any) -> str:
-    """Say of which kind values are: text, number, boolean, nothing, or pandas' own word for anything else."""
+def value_type_of(values: Any) -> str:
+    """Return the type of values: text, number, boolean, nothing, or for any other type the name that pandas gives it.
+
+    >>> value_type_of(["a", None]), value_type_of([1, 2.5]), value_type_of([])
+    ('text', 'number', 'nothing')
+    """
     found: str = pd.api.types.infer_dtype(values, skipna=True)
-    return _KINDS.get(found, found)
+    return _TYPES.get(found, found)
 
 
-def places_of_lists(
-    infos: Sequence[str], lists: Sequence[Any], kinds: Sequence[str] | None = None
+def find_positions(
+    infos: Sequence[str], lists: Sequence[Any], types: Sequence[str] | None = None
 ) -> Sequence[int] | None:
-    """Find the features of LightGBM's lists, in their order; None where several are possible, or none.
+    """Return the positions of the features that LightGBM's lists belong to, or None if there is not exactly one way.
 
     Args:
-        infos: what the model says of each feature: ``-1:0:2`` of categories, ``[0.5:7]`` of numbers, ``none``.
-        lists: the lists.
-        kinds: of which kind each feature's column is; None where that is not known yet.
+        infos: LightGBM's entry for each feature: ``-1:0:2`` for categories, ``[0.5:7]`` for numbers, or ``none``.
+        lists: the categories of each category feature, in the order of the features.
+        types: the type of each feature's column as `value_type_of` names it; None if no rows have arrived yet.
     """
-    kinds = kinds or [NOTHING] * len(infos)
-    texts = {at for at, kind in enumerate(kinds) if kind == TEXT}  # which are categories, or nothing for LightGBM
+    types = types or [NOTHING] * len(infos)
+    texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM takes texts only as categories
     coded = {at for at, info in enumerate(infos) if _CODES.fullmatch(info)}
-    # Numbers are categories without a list only where the training said so by 'categorical_feature'.
+    # A feature of numbers has categories but no list only if it was named in 'categorical_feature' in training.
     for needed in (texts | coded, texts):
-        found = list(_ways(infos, lists, kinds, 0, needed))
+        found = list(_ways(infos, lists, types, 0, needed))
         if found:
             return found[0] if len(found) == 1 else None
     return None
 
 
 def _ways(
-    infos: Sequence[str], lists: Sequence[Any], kinds: Sequence[str], start: int, needed: Collection[int]
+    infos: Sequence[str], lists: Sequence[Any], types: Sequence[str], start: int, needed: Collection[int]
 ) -> Iterator[list[int]]:
-    """Give the first two ways, if there are so many, to deal out the lists to features in their order."""
+    """Yield ways to assign the lists to features, at most two: the caller only needs to know if there is one.
+
+    Args:
+        infos: LightGBM's entry for each feature.
+        lists: the lists that are not assigned yet.
+        types: the type of each feature's column.
+        start: position of the first feature that a list may be assigned to.
+        needed: positions of features that must get a list.
+
+    Yields:
+        the position of the feature of each list.
+    """
     if not lists:
         if all(at < start for at in needed):
             yield []
         return
     count = 0
     for at in range(start, len(infos) - len(lists) + 1):
-        if may_be_category(infos[at], lists[0], kinds[at]):
-            for rest in _ways(infos, lists[1:], kinds, at + 1, needed):
+        if may_be_category(infos[at], lists[0], types[at]):
+            for rest in _ways(infos, lists[1:], types, at + 1, needed):
                 yield [at, *rest]
                 count += 1
                 if count > 1:
@@ -79,14 +94,20 @@ def _ways(
             return
 
 
-def may_be_category(info: str, categories: Sequence[Any], kind: str = NOTHING) -> bool:
-    """Whether a feature can have these categories, by the codes that the model has seen and the kind of its column."""
-    wanted = kind_of_values(categories)
-    if NOTHING not in {kind, wanted} and kind != wanted:
+def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTHING) -> bool:
+    """Whether a LightGBM feature can have these categories.
+
+    Args:
+        info: LightGBM's entry for the feature, which holds the codes or the range of numbers seen in training.
+        categories: the categories.
+        value_type: type of the feature's column as `value_type_of` names it.
+    """
+    wanted = value_type_of(categories)
+    if NOTHING not in {value_type, wanted} and value_type != wanted:
         return False
     if _CODES.fullmatch(info):
         return max(map(int, info.split(":"))) < max(len(categories), 1)
-    # An ordered category is a number for LightGBM: its place in the list.
+    # LightGBM treats an ordered category as a number: its position in the list.
     ends = _RANGE.fullmatch(info)
     if ends is None:
         return info == _UNUSED
@@ -95,33 +116,33 @@ def may_be_category(info: str, categories: Sequence[Any], kind: str = NOTHING) -
 
 
 def lists_of_xgboost(booster: Any) -> dict[int, pd.Index[Any]]:
-    """Give the lists of an XGBoost model by the feature's place.
+    """Return the categories of an XGBoost model's features, by the feature's position.
 
     Raises:
-        ModelLoadError: a category has no list, or one that cannot be relied on.
+        ModelLoadError: the model does not store the categories of a feature, or stores a truncated list.
     """
     types = booster.feature_types or ()
-    places = [at for at, kind in enumerate(types) if kind == "c"]
-    if not places:
+    positions = [at for at, type_ in enumerate(types) if type_ == "c"]
+    if not positions:
         return {}
     features = booster.feature_names or [str(at) for at in range(len(types))]
     stored = _stored_by_xgboost(booster)
-    without = [features[at] for at in places if stored.get(at) is None]
+    without = [features[at] for at in positions if stored.get(at) is None]
     if without:
         raise no_lists(
             f"features {names(without)} without a list of categories",
-            "the lists that XGBoost 3.1 and later keep of a DataFrame's category columns",
+            "the lists that XGBoost 3.1 and later store for a DataFrame's category columns",
             "Train the model with XGBoost 3.1 or later on a DataFrame, or give the deployment a scoring script.",
         )
-    damaged = [features[at] for at in places if not _is_whole(stored[at])]
+    damaged = [features[at] for at in positions if not _is_whole(stored[at])]
     if damaged:
         raise no_lists(
             f"features {names(damaged)} with categories that are not ASCII",
-            "texts that XGBoost stores whole",
-            "XGBoost cuts off the last bytes of such lists. Name the categories in ASCII and train again, or give the "
+            "ASCII texts, which XGBoost stores completely",
+            "XGBoost truncates lists of other texts. Name the categories in ASCII and train again, or give the "
             "deployment a scoring script that has the lists.",
         )
-    return {at: pd.Index(stored[at].to_numpy(zero_copy_only=False)) for at in places}
+    return {at: pd.Index(stored[at].to_numpy(zero_copy_only=False)) for at in positions}
 
 
 def _stored_by_xgboost(booster: Any) -> Mapping[int, Any]:
@@ -132,9 +153,9 @@ def _stored_by_xgboost(booster: Any) -> Mapping[int, Any]:
 
 
 def _is_whole(values: Any) -> bool:
-    """Whether a list of texts has all its bytes.
+    """Whether XGBoost has stored a list of texts completely, which it does for ASCII only.
 
-    Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of a list and copies as many bytes.
+    Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of a list and copies that many bytes.
     """
     buffers = values.buffers()
     is_text = len(buffers) == 3  # noqa: PLR2004 - validity, offsets, bytes
@@ -142,7 +163,7 @@ def _is_whole(values: Any) -> bool:
 
 
 def no_lists(got: str, expected: str, next_step: str) -> ModelLoadError:
-    """Make the error for a model whose categories cannot be known."""
+    """Return the error for a model from whose file the categories of its columns cannot be read."""
     return ModelLoadError(
         code=ErrorCode.MODEL_CATEGORIES, what="the model's categories", got=got, expected=expected, next_step=next_step
     )

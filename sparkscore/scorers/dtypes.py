@@ -1,4 +1,8 @@
-"""Give a column one dtype in all mini-batches of a run, as it was decided before the first of them (worker)."""
+"""Give each column of a DataFrame the same dtype in all mini-batches of a run (worker).
+
+The driver decides the dtypes before scoring. Otherwise an integer column would be int64 in one mini-batch and float64
+in the next one, which holds a NULL.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,13 @@ from sparkscore.errors import SourceSchemaError
 
 @dataclass(frozen=True)
 class Dtypes:
-    """The dtypes of a DataFrame; plain and picklable.
-
-    What a mini-batch holds does not decide them: whoever makes this value has counted, or goes by a declaration.
+    """The dtypes of all DataFrames of a run, decided from the input's NULLs or its declared types; picklable.
 
     Attributes:
-        are_arrow: whether columns are Arrow-backed, which hold every value, and NULLs beside them.
-        with_null: integer and boolean columns in which a NULL is, or may be: they are float64 and object. The others
-            are integers and booleans, and hold none.
-        nan: whether a NULL among texts and booleans is NaN, as ``pandas.read_csv`` has it, and not None.
+        are_arrow: whether columns are Arrow-backed; these hold NULLs in every type.
+        with_null: integer and boolean columns that hold, or may hold, a NULL in some mini-batch. They become float64
+            and object; other integer and boolean columns keep their type and must not hold a NULL.
+        nan: whether a NULL among texts and booleans becomes NaN, as in ``pandas.read_csv``, instead of None.
     """
 
     are_arrow: bool = False
@@ -29,20 +31,20 @@ class Dtypes:
     nan: bool = False
 
     def renamed(self, names: Iterable[tuple[str, str]]) -> Dtypes:
-        """Give the same for columns with other names, each beside the one that it had."""
+        """Return the same dtypes for renamed columns, given as pairs of the old and the new name."""
         return replace(self, with_null=frozenset(new for old, new in names if old in self.with_null))
 
 
-def has_two_dtypes(kind: pa.DataType) -> bool:
-    """Whether NumPy has no dtype for a column of this type that holds a NULL, so that pandas gives it another one."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+def has_two_dtypes(arrow_type: pa.DataType) -> bool:
+    """Whether pandas gives a column of this type another dtype if it holds a NULL: true of integers and booleans."""
+    return bool(pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type))
 
 
 def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
-    """Make doubles of the integers that are float64 in this run, whether or not a NULL is among these rows.
+    """Return the rows with doubles in the integer columns that are float64 in this run, even without a NULL here.
 
     Raises:
-        SourceSchemaError: a double cannot hold an integer exactly, or a NULL is where none was counted.
+        SourceSchemaError: a double cannot hold an integer exactly, or a column holds a NULL that was not expected.
     """
     plain = rows.replace_schema_metadata(None)
     if dtypes.are_arrow:
@@ -72,9 +74,9 @@ def _uncounted(name: str) -> SourceSchemaError:
         code=ErrorCode.INPUT_NULL,
         what=f"input column '{name}'",
         got="a NULL",
-        expected="none, as the input's own statistics count them",
-        next_step="Write the input again, so that its statistics are right, or set 'input.dtypes: arrow', with which a "
-        "script gets columns that hold NULLs.",
+        expected="none, according to the input's own statistics",
+        next_step="Write the input again, so that its statistics are right, or set 'input.dtypes: arrow', which gives "
+        "a script columns that can hold NULLs.",
     )
 
 
@@ -84,5 +86,5 @@ def _inexact(name: str) -> SourceSchemaError:
         what=f"input column '{name}', which is float64 since it holds NULLs",
         got="integers that float64 cannot hold exactly",
         expected="values within 2^53, or no NULLs",
-        next_step="Fill the NULLs, or hand a script Arrow-backed columns with 'input.dtypes: arrow'.",
+        next_step="Fill the NULLs, or give a script Arrow-backed columns with 'input.dtypes: arrow'.",
     )

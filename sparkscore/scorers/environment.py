@@ -1,4 +1,4 @@
-"""Compare the packages of the interpreter that scores with those that the model was made with (worker)."""
+"""Compare the packages of the interpreter that scores with those that the deployment or model asks for (worker)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError
 
-# Packages that their authors publish under several names, for other hardware or without what needs a screen.
+# Packages that are published under several names, for other hardware or without graphical parts.
 _SAME: Final = tuple(
     map(
         frozenset,
@@ -31,14 +31,14 @@ _SAME: Final = tuple(
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """What the interpreter that scores must have; plain and picklable.
+    """The packages and the Python that the interpreter that scores should have; picklable.
 
     Attributes:
-        source: where the requirements stand, in words.
-        requirements: requirements of packages, as pip has them.
-        python_version: the version of Python; only major and minor count. None where any will do.
+        source: the file or model that lists the requirements, as messages call it.
+        requirements: the packages, as lines of a pip requirements file.
+        python_version: the version of Python, of which only major and minor count; None if any version will do.
         is_strict: whether a difference fails the run.
-        conda_packages: what a conda file has conda install; that is neither compared nor built.
+        conda_packages: packages that a conda file installs with conda; they are neither compared nor built.
     """
 
     source: str
@@ -49,16 +49,16 @@ class EnvironmentSpec:
 
 
 def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Say in what this interpreter differs from the requirements, a text for each difference, in their order.
+    """Return one text for each difference between this interpreter and the requirements, in their order.
 
-    Runs in the interpreter that scores. A line that is no plain requirement (an address, an option) is passed over.
+    Runs in the interpreter that scores. Lines that are not plain requirements (an address, an option) are ignored.
     """
     found = [_difference(line) for line in spec.requirements]
     return tuple(text for text in (_python_difference(spec.python_version), *found) if text)
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Give the differences, or refuse them where the deployment is strict.
+    """Return the differences between this interpreter and the requirements; raise if the deployment is strict.
 
     Raises:
         EnvironmentMismatchError: code ``ENVIRONMENT_MISMATCH``, with every difference.
@@ -69,7 +69,7 @@ def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
             code=ErrorCode.ENVIRONMENT_MISMATCH,
             what=f"the workers' packages are not those of {spec.source}",
             got="; ".join(differences),
-            next_step="Install them on the workers, let 'sparkscore env build' make an environment, "
+            next_step="Install them on the workers, build an environment with 'sparkscore env build', "
             "or set 'python.check: warn'.",
         )
     return differences
@@ -96,7 +96,7 @@ def _difference(line: str) -> str:
 
 
 def names_of_the_same(package: str) -> frozenset[str]:
-    """Give the names of the packages that install the same modules, one of which is enough; its own among them.
+    """Return the names of all packages that install the same modules as this one, including its own name.
 
     >>> sorted(names_of_the_same("PSycopg2"))
     ['psycopg2', 'psycopg2-binary']

@@ -1,4 +1,4 @@
-"""What scikit-learn's estimators take and give that a table does not say: texts, and a list of outputs (worker)."""
+"""Adapt to scikit-learn's estimators: those that take texts, learned NaN, or return a list of outputs (worker)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sparkscore.scorers.dtypes import Dtypes
 
 
 def is_estimator(model: object) -> bool:
-    """Tell whether a model is one of scikit-learn's, or has their methods."""
+    """Whether a model is a scikit-learn estimator, or has the methods of one."""
     return callable(getattr(model, "get_params", None)) and callable(getattr(model, "fit", None))
 
 
-def hand_over_texts(model: object) -> None:
-    """Let each part of a model that takes a sequence of texts get the column and not the DataFrame.
+def pass_texts_as_column(model: object) -> None:
+    """Wrap each text vectorizer inside a model, so that it gets the one column of a DataFrame instead of the DataFrame.
 
-    A text vectorizer iterates over what it gets, and a DataFrame gives the names of its columns: one prediction for any
-    number of rows. Changes the loaded model, wherever in it the vectorizer is.
+    A vectorizer iterates over its input. Iterating over a DataFrame yields its column names, which would make one
+    prediction for any number of rows. Changes the loaded model.
 
     Source: ``raw_documents`` of scikit-learn's ``CountVectorizer.transform`` is "an iterable".
     """
@@ -34,9 +34,12 @@ def hand_over_texts(model: object) -> None:
 
 
 def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
-    """Say which parts of a model have learned NaN for a missing text, where a NULL reaches them as None.
+    """Return a warning if parts of a model learned NaN for a missing text, but a NULL reaches them as None.
 
-    An encoder takes None for another category than NaN, and an imputer does not fill it.
+    To an encoder, None is another category than NaN, and an imputer does not fill it.
+
+    Returns:
+        the warning, or nothing if there is no such part or NULLs arrive as NaN.
     """
     if dtypes.nan:
         return ()
@@ -44,14 +47,14 @@ def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
     if not found:
         return ()
     told = (
-        f"the model's {', '.join(found)} learned NaN for a missing text, which pandas.read_csv gives; a NULL text "
+        f"the model's {', '.join(found)} learned NaN for a missing text, as pandas.read_csv reads it; a NULL text "
         "reaches it as None, which is another value: set 'input.nulls: nan' if the model was fitted on such DataFrames"
     )
     return (told,)
 
 
 def _knows_nan(part: Any) -> bool:
-    """Whether a fitted encoder has NaN among its texts, or an imputer of texts fills NaN."""
+    """Whether an encoder has NaN among its text categories, or an imputer of texts fills NaN."""
     categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
     if isinstance(filled, np.ndarray) and filled.dtype == object:
         return _is_nan(getattr(part, "missing_values", None))
@@ -64,7 +67,10 @@ def _is_nan(value: object) -> bool:
 
 
 def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
-    """Give the outputs of a list of matrices, each with a row for each item; None for anything else.
+    """Return the outputs of a model with several outputs as columns ``c0``, ``c1`` and so on.
+
+    Returns:
+        one matrix for each output, by column, or None if the returned value is not a list of matrices.
 
     Source: ``predict_proba`` of a model with several outputs is "a list of n_outputs such arrays".
     """
@@ -76,7 +82,12 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
 
 
 def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
-    """Give the estimators in an estimator: the steps of a pipeline, what a search or a calibration has fitted."""
+    """Yield the estimators inside an estimator: the steps of a pipeline, the best estimator of a search, and so on.
+
+    Args:
+        value: an estimator, or a list, tuple or dictionary in one.
+        seen: identities of the objects visited so far; objects can contain each other.
+    """
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -96,7 +107,7 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
 
 
 def _input_tags(part: Any) -> Any:
-    """Give what an estimator says of its input, since scikit-learn 1.6; None where it says nothing."""
+    """Return an estimator's tags about its input, or None if it has none; scikit-learn 1.6 and later have them."""
     try:
         return part.__sklearn_tags__().input_tags
     except Exception:  # noqa: BLE001 - a class of the user's own may raise anything here
@@ -104,22 +115,22 @@ def _input_tags(part: Any) -> Any:
 
 
 def _old_tags(part: Any) -> list[str]:
-    """Give the same of scikit-learn before 1.6."""
+    """Return the input types of an estimator's tags in scikit-learn before 1.6; empty if it has none."""
     try:
-        return list(part._get_tags()["X_types"])  # noqa: SLF001 - it had no other name then
+        return list(part._get_tags()["X_types"])  # noqa: SLF001 - there is no public name for it
     except Exception:  # noqa: BLE001 - see above
         return []
 
 
 def _takes_texts(part: Any) -> bool:
     tags = _input_tags(part)
-    is_told = bool(tags.string) if tags is not None else _old_tags(part) == ["string"]
-    # A hasher of strings takes lists of strings, one for each row, and no texts.
-    return is_told and callable(getattr(part, "build_analyzer", None))
+    is_tagged = bool(tags.string) if tags is not None else _old_tags(part) == ["string"]
+    # FeatureHasher has the same tag, but takes a list of strings for each row.
+    return is_tagged and callable(getattr(part, "build_analyzer", None))
 
 
 def _takes_a_table(part: Any) -> bool:
-    """Tell whether it takes rows with columns; in doubt it does."""
+    """Whether an estimator takes rows with columns; True if its tags do not say."""
     tags = _input_tags(part)
     if tags is None:
         return not set(_old_tags(part)) & {"string", "dict"}
@@ -141,15 +152,15 @@ def _taking_a_column(transform: Callable[..., Any], name: str, *, takes_texts: b
 def _not_a_table(name: str, columns: list[Any], *, takes_texts: bool) -> SignatureMismatchError:
     wrapped = f'make_column_transformer(({name}(), "{columns[0]}"))'
     advice = (
-        f"Fit the model with {wrapped} as its first step, which takes its column from the table, or leave one column "
-        "with 'input.columns'."
+        f"Fit the model with {wrapped} as its first step, which selects the column from the table, or select one "
+        "column with 'input.columns'."
         if takes_texts
-        else "Give the deployment a scoring script that makes of the rows what the model takes."
+        else "Give the deployment a scoring script that converts the rows for the model."
     )
     return SignatureMismatchError(
         code=ErrorCode.MODEL_INPUT,
         what=f"the model's {name}",
         got=f"the columns {names(map(str, columns))}",
-        expected="one column of texts" if takes_texts else "dicts or lists, and no table",
+        expected="one column of texts" if takes_texts else "dictionaries or lists instead of a table",
         next_step=advice,
     )

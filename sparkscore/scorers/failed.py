@@ -1,4 +1,4 @@
-"""How a scorer says that items failed: all of a mini-batch, or some (worker)."""
+"""What a scorer raises if a whole mini-batch failed, and returns if some of its items failed (worker)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparkscore.outcome import Failure, ItemFailure
 
 
 class ScorerFailedError(Exception):
-    """The user's code or model raised; carries the failure as plain data."""
+    """The user's code or model raised an exception, which is described by the attribute ``failure``."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -17,11 +17,11 @@ class ScorerFailedError(Exception):
 
 @dataclass(frozen=True)
 class PartlyScored:
-    """What a scorer returns when it could not score some of the items.
+    """The return value of a scorer that could not score some of the items.
 
     Attributes:
-        returned: the scores of the others, in their order.
-        failures: the items that have none.
+        returned: the scores of the other items, in their order.
+        failures: the items that could not be scored.
     """
 
     returned: object

@@ -1,4 +1,4 @@
-"""Find the names of the columns that a loaded model was trained with, whatever library it is of (worker)."""
+"""Find the names of the columns that a loaded model was trained with, for models of any library (worker)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError, names
 from sparkscore.signature.matching import order_advice
 
-# What libraries call columns that nobody named: LightGBM's Column_0, XGBoost's f0.
+# The names that libraries give to unnamed columns: Column_0 in LightGBM, f0 in XGBoost.
 _DEFAULTS: Final = ("Column_{}", "f{}")
 _LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm"})
 
 
 def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, str]]:
-    """Find the columns that a model was trained with, in its order; all of them where it has no names.
+    """Find the columns that a model was trained with, in the model's order.
 
-    A library's default names count where the input has them all; LightGBM writes an underscore for a blank.
+    A library's default names, such as ``Column_0``, count only if the input has all of them. If the model has no names,
+    all columns are returned in the order of the input. LightGBM replaces blanks in names by underscores.
+
+    Args:
+        rows: the input.
+        model: the loaded model.
+        order_doubt: why the input's columns must not be taken by position; empty if they may.
 
     Returns:
-        each column with the name that the model knows it by.
+        pairs of a column's name in the input and its name in the model.
 
     Raises:
-        SignatureMismatchError: a column is missing, or the columns have no order and the model takes them by position.
+        SignatureMismatchError: a column is missing, or the model takes columns by position and the input's columns
+            have no defined order.
     """
     features = feature_names(model)
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):
@@ -46,17 +53,23 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
 
 def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
-    """Give a model its columns, by the names that it knows them by."""
+    """Return the columns that `find_named` found, in the model's order and with the model's names."""
     return rows.select([column for column, _ in found]).rename_columns([name for _, name in found])
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:
-    """Give the names of the model's columns, in its order; None where it knows none."""
+    """Return the names of the columns that a model was trained with, in its order, or None if it has no names."""
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
 
 
 def find_columns(features: Sequence[str], columns: Sequence[str], *, has_blanks: bool) -> list[str | None]:
-    """Find the model's columns among those of the input; None for one that is missing, or that two may be."""
+    """Return the input column for each of a model's features; None for a feature with no column, or with several.
+
+    Args:
+        features: the model's names of its columns.
+        columns: the names of the input's columns.
+        has_blanks: whether the model's library replaces blanks by underscores, as LightGBM does.
+    """
     by_feature: dict[str, set[str]] = {}
     for column in columns:
         for spelling in (column, column.replace(" ", "_") if has_blanks else column):
@@ -65,12 +78,17 @@ def find_columns(features: Sequence[str], columns: Sequence[str], *, has_blanks:
     return [next(iter(each)) if len(each) == 1 else None for each in found]
 
 
+def class_name_of(model: Any) -> str:
+    """Return the class of a model with its top-level package, for example ``lightgbm.Booster``."""
+    return f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
+
+
 def _are_defaults(found: Sequence[str]) -> bool:
     return any(list(found) == [default.format(at) for at in range(len(found))] for default in _DEFAULTS)
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Give the model, and the first step of a pipeline that changes the columns."""
+    """Yield the model and, if it is a pipeline, its first step: that is the part that gets the input's columns."""
     yield model
     for _, step in getattr(model, "steps", None) or ():
         if step is not None and not isinstance(step, str):
@@ -79,10 +97,10 @@ def _parts(model: Any) -> Iterator[Any]:
 
 
 def _own_names(model: Any) -> tuple[str, ...] | None:
-    kind = f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
-    if kind == "lightgbm.Booster":
+    class_name = class_name_of(model)
+    if class_name == "lightgbm.Booster":
         return tuple(model.feature_name())
-    found = model.feature_names if kind == "xgboost.Booster" else getattr(model, "feature_names_in_", None)
+    found = model.feature_names if class_name == "xgboost.Booster" else getattr(model, "feature_names_in_", None)
     return None if found is None else tuple(str(name) for name in found)
 
 
@@ -97,8 +115,8 @@ def _is_of_a_library(model: Any) -> bool:
 def _no_order(rows: pa.Table, order_doubt: str) -> SignatureMismatchError:
     return SignatureMismatchError(
         code=ErrorCode.MODEL_INPUT,
-        what="the model has no names of columns, so it takes them by position",
+        what="the model has no column names, so it takes columns by position",
         got=order_doubt,
-        expected="columns in an order that is known",
+        expected="columns in a defined order",
         next_step=order_advice(rows.column_names),
     )

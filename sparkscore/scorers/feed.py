@@ -1,4 +1,7 @@
-"""Turn columns into what a model takes, exactly or not at all: Arrow columns, or tensors without pandas (worker)."""
+"""Convert the input's columns to a model's inputs: Arrow columns, or tensors made without pandas (worker).
+
+A value that cannot be converted exactly is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,26 @@ import pyarrow.compute as pc
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError
+from sparkscore.scorers.nested import is_list
 from sparkscore.signature import type_name
 from sparkscore.signature.model_signature import Feed
 
 Tensor = npt.NDArray[Any]
 _MASK_ADVICE: Final = "Fill the NULLs beforehand, or use a model that takes doubles there."
-_ROUND_ADVICE: Final = "Correct the input, or let numbers be rounded with 'model.round_inputs: true'."
-# ONNX Runtime makes the text 'None' of a None.
+_ROUND_ADVICE: Final = "Correct the input, or have numbers rounded with 'model.round_inputs: true'."
+# ONNX Runtime converts None to the text 'None'.
 _TEXT_ADVICE: Final = (
-    "A tensor of texts has no NULL. Fill the NULLs beforehand with the text that stood for them in training, or "
+    "A tensor of texts has no NULL. Fill the NULLs beforehand with the text that replaced them in training, or "
     "tolerate such rows with 'settings.error_threshold'."
 )
 
 
 def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
-    """Give the columns of a model, by its names, in its types.
+    """Return a table with a model's input columns, in the model's names and types.
+
+    Args:
+        rows: the input.
+        feeds: the model's inputs and the input columns that they are made of.
 
     Raises:
         SignatureMismatchError: a value does not fit: a NULL among integers or booleans, or a number out of range.
@@ -37,17 +45,21 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Give each column that a model gets with the name that the model knows it by."""
+    """Return pairs of a column's name in the input and its name in the model, for each column that the model gets."""
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 
 
 def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:
-    """Give a tensor of shape ``(rows, …)``, in C order, that owns its memory or shares Arrow's read-only.
+    """Return the tensor for one input of a model, with shape ``(rows, …)`` and in C order.
 
-    NULL is NaN in a tensor of floats.
+    The tensor owns its memory, or it is a read-only view of Arrow's. A NULL is NaN in a tensor of floats.
+
+    Args:
+        rows: the input.
+        feed: the model's input and the input columns that it is made of.
 
     Raises:
-        SignatureMismatchError: a value does not fit: a NULL where there is no NaN, lists of different lengths.
+        SignatureMismatchError: a value does not fit: a NULL in a tensor without NaN, or lists of different lengths.
     """
     shape = feed.shape or (-1,)
     inner = shape[1:]
@@ -73,7 +85,7 @@ def _column(rows: pa.Table, name: str, feed: Feed) -> pa.Array:
 
 
 def _type_of_lists(given: pa.DataType, element: pa.DataType) -> pa.DataType:
-    return pa.list_(_type_of_lists(given.value_type, element)) if _is_list(given) else element
+    return pa.list_(_type_of_lists(given.value_type, element)) if is_list(given) else element
 
 
 def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> pa.Array:
@@ -83,17 +95,17 @@ def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> p
         if pa.types.is_timestamp(array.type) and pa.types.is_timestamp(wanted) and wanted.tz is None:
             return _to_utc(array).cast(wanted)
         if rounds and _innermost(wanted) in {pa.float16(), pa.float32(), pa.float64()}:
-            return pc.cast(_half_way(array, wanted), wanted, safe=False)
+            return pc.cast(_as_roundable(array, wanted), wanted, safe=False)
         return array.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        kind = type_name(wanted).removeprefix("Arrow ")
+        expected = type_name(wanted).removeprefix("Arrow ")
         is_rounded = pa.types.is_floating(_innermost(wanted)) and pa.types.is_integer(_innermost(array.type))
         advice = _ROUND_ADVICE if is_rounded else "Correct the input, or use a model with wider types."
-        raise _refusal(name, f"values that are no {kind}", kind, advice) from None
+        raise _refusal(name, f"values that are not {expected}", expected, advice) from None
 
 
 def _to_utc(array: pa.Array) -> pa.Array:
-    """Take the zone off an instant, so that its clock reading is UTC's."""
+    """Convert timestamps with a time zone to timestamps without one, which hold the time in UTC."""
     return (
         array
         if array.type.tz is None
@@ -101,8 +113,11 @@ def _to_utc(array: pa.Array) -> pa.Array:
     )
 
 
-def _half_way(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Give what Arrow casts to the nearest float: not decimals, and for half floats not integers."""
+def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Convert an array to a type that Arrow rounds to the wanted float, if it does not do so directly.
+
+    Arrow does not round decimals to floats, and does not cast integers to half floats.
+    """
     if pa.types.is_decimal(_innermost(array.type)):
         return pc.cast(
             pc.cast(array, _type_of_lists(array.type, pa.string())), _type_of_lists(array.type, pa.float64())
@@ -113,16 +128,20 @@ def _half_way(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _refuse_nulls(array: pa.Array, name: str) -> None:
-    kind = array.type
-    if array.null_count and (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-        raise _refusal(name, f"{array.null_count} NULLs", f"{type_name(kind)} without NULLs", _MASK_ADVICE)
+    type_ = array.type
+    if array.null_count and (pa.types.is_integer(type_) or pa.types.is_boolean(type_)):
+        raise _refusal(name, f"{array.null_count} NULLs", f"{type_name(type_)} without NULLs", _MASK_ADVICE)
 
 
 def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[int]]:
-    """Open lists in lists; each level must have one length."""
+    """Return the values of a column without the lists around them, and the length of the lists at each level.
+
+    Raises:
+        SignatureMismatchError: a list is NULL, or lists of one level have different lengths.
+    """
     widths: list[int] = []
     name = feed.columns[0]
-    while _is_list(array.type):
+    while is_list(array.type):
         if array.null_count:
             raise _refusal(name, f"{array.null_count} NULLs", "a list in every row", _MASK_ADVICE)
         lengths = pc.unique(pc.list_value_length(array))
@@ -132,7 +151,7 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
                 name,
                 f"lists of {found['min']} to {found['max']} values",
                 "lists of one length",
-                "Make the lists of one length, as the model's tensor has them.",
+                "Give all lists the length that the model's tensor has.",
             )
         widths.append(int(lengths[0].as_py()) if len(lengths) else 0)
         array = array.flatten()
@@ -140,7 +159,18 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
 
 
 def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, found: int) -> list[int]:
-    """Give the size of each dimension behind the batch's: the model's own, or what the values make of a free one."""
+    """Return the size of each dimension after the first; the values decide the size that the model leaves open.
+
+    Args:
+        inner: sizes of the model's dimensions after the first; -1 for any.
+        widths: lengths of the column's lists, outermost first.
+        feed: the model's input, for messages.
+        rows: number of rows.
+        found: number of values in all rows.
+
+    Raises:
+        SignatureMismatchError: the values do not fit into this shape.
+    """
     if (
         rows
         and len(widths) == len(inner) > 1
@@ -150,7 +180,7 @@ def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, fou
             feed.columns[0],
             f"lists of shape {widths}",
             f"shape {list(inner)}",
-            "Give the model lists of its own shape.",
+            "Give the model lists of the shape that it expects.",
         )
     sizes = [width if size < 0 else size for size, width in zip(inner, widths, strict=False)]
     sizes += list(inner[len(sizes) :])
@@ -162,13 +192,17 @@ def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, fou
             ", ".join(feed.columns[:3]),
             f"{found // rows if rows else 0} values in a row",
             f"shape {list(inner)}",
-            "Give the model columns or lists of its own width.",
+            "Give the model as many values in a row as it expects.",
         )
     return sizes
 
 
 def _values(array: pa.Array, name: str) -> Tensor:
-    """Give NumPy's form of the values; NULL is NaN where there is one."""
+    """Convert an Arrow array to NumPy, with NaN for a NULL among floats.
+
+    Raises:
+        SignatureMismatchError: an array of another type holds a NULL.
+    """
     if pa.types.is_floating(array.type):
         filled = array.fill_null(pa.scalar(float("nan")).cast(array.type)) if array.null_count else array
         return np.asarray(filled.to_numpy(zero_copy_only=False))
@@ -188,11 +222,7 @@ def _dtype(type_: pa.DataType | None) -> np.dtype[Any]:
 
 
 def _innermost(type_: pa.DataType) -> pa.DataType:
-    return _innermost(type_.value_type) if _is_list(type_) else type_
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
+    return _innermost(type_.value_type) if is_list(type_) else type_
 
 
 def _refusal(column: str, got: str, expected: str, next_step: str) -> SignatureMismatchError:

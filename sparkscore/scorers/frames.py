@@ -1,4 +1,4 @@
-"""Hand rows to the user's code as a pandas DataFrame, exactly or not at all (worker)."""
+"""Convert rows to a pandas DataFrame for the user's code, without changing a value (worker)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _DEFAULT: Final = Dtypes()
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A DataFrame that user code got and may have changed, and the rows that it was made of.
+    """A DataFrame that user code got and may have changed, and the rows that it was made from.
 
     Attributes:
         frame: the DataFrame, as it is now.
-        rows: the rows as they were, with doubles where the DataFrame has doubles for integers.
-        columns: the names of its columns as they were, to see at once whether they are still the same.
-        before: a DataFrame with the Python objects that the columns of texts and days had; None where there are none.
+        rows: the original rows, with doubles in the integer columns that are float64 in the DataFrame.
+        columns: the original column names, to check quickly whether they are still the same.
+        before: a DataFrame with the original Python objects of the columns of texts and days; None if there are none.
     """
 
     frame: pd.DataFrame
@@ -33,25 +33,26 @@ class HandedOver:
 
 
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
-    """Make a DataFrame as `to_pandas` does, and keep what tells later whether its rows were moved."""
+    """Convert rows as `to_pandas` does, and keep what is needed to check later whether user code moved its rows."""
     settled = settle(rows, dtypes)
     frame, before = _make(settled, dtypes)
     return HandedOver(frame, settled, frame.columns, before if np.dtype(object) in set(before.dtypes) else None)
 
 
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
-    """Make a DataFrame with a fresh RangeIndex that the user's code may change as it likes.
+    """Convert rows to a DataFrame with a new RangeIndex, which the user's code may change.
 
-    Dtypes are those of ``pyarrow.Table.to_pandas()`` where all columns with a NULL in the run have one in these rows.
+    The dtypes are those that ``pyarrow.Table.to_pandas()`` chooses for a table in which each column of
+    ``dtypes.with_null`` holds a NULL, even if these rows have none.
 
     Raises:
-        SourceSchemaError: float64 cannot hold an integer exactly, or a NULL is where none was counted.
+        SourceSchemaError: float64 cannot hold an integer exactly, or a column holds a NULL that was not expected.
     """
     return _make(settle(rows, dtypes), dtypes)[0]
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make a DataFrame for the user's code, and another one with the same Python objects, where it has any."""
+    """Return a DataFrame for the user's code, and a second one that holds the same Python objects."""
     if dtypes.are_arrow:
         frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype)
         return frame, frame.iloc[:, :0]
@@ -68,8 +69,8 @@ def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame
     return made.copy(), made
 
 
-def _is_text_or_boolean(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind))
+def _is_text_or_boolean(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_boolean(type_))
 
 
 def _with_nan(values: pd.Series[Any], column: pa.ChunkedArray) -> pd.Series[Any]:

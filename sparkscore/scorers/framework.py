@@ -14,8 +14,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError, SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers.categories import CategoryMaker, category_maker, use_own_categories
-from sparkscore.scorers.estimators import hand_over_texts, is_estimator, warn_of_nan
-from sparkscore.scorers.feature_names import find_named, take_named
+from sparkscore.scorers.estimators import is_estimator, pass_texts_as_column, warn_of_nan
+from sparkscore.scorers.feature_names import class_name_of, find_named, take_named
 from sparkscore.scorers.feed import feed_columns, names_of
 from sparkscore.scorers.frames import HandedOver, hand_over
 from sparkscore.scorers.load_warnings import LOADING
@@ -25,26 +25,31 @@ from sparkscore.scorers.model_output import named_outputs, plain_output
 from sparkscore.scorers.specs import PICKLES, FrameworkSpec
 from sparkscore.scorers.xgboost_file import file_or_bytes
 
-# LightGBM passes over any other name without an error; DMatrix takes 'missing'.
+# LightGBM ignores any other name without an error; DMatrix takes 'missing'.
 # Source: https://lightgbm.readthedocs.io/en/stable/Parameters.html#predict-parameters
 _OF_LIGHTGBM: Final = (
     "num_threads", "predict_disable_shape_check", "pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin"
 )  # fmt: skip
 _MORE_PARAMS: Final = {
     "lightgbm.Booster": _OF_LIGHTGBM,
-    **{f"lightgbm.LGBM{kind}": _OF_LIGHTGBM for kind in ("Classifier", "Model", "Ranker", "Regressor")},
+    **{f"lightgbm.LGBM{name}": _OF_LIGHTGBM for name in ("Classifier", "Model", "Ranker", "Regressor")},
     "xgboost.Booster": ("missing",),
 }
 _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm"}
 
 
 class FrameworkScorer:
-    """A model file in the worker process, asked as a plain Python process asks it.
+    """A scorer for plain model files, which calls them as one would in plain Python.
 
-    - scikit-learn, and any pickle: the object's methods with a DataFrame.
-    - XGBoost: ``Booster.predict(DMatrix(frame))``, so a classifier gives probabilities; a method that only XGBoost's
-      scikit-learn classes have (``predict_proba``) is looked for there.
+    - scikit-learn, and any pickle: the object's methods, with a DataFrame.
+    - XGBoost: ``Booster.predict(DMatrix(frame))``, so a classifier returns probabilities. A method that only XGBoost's
+      scikit-learn classes have (``predict_proba``) is called on one of these.
     - LightGBM: ``Booster.predict(frame)``.
+
+    Attributes:
+        handed_over: the DataFrame that the last call got.
+        warnings: warnings about the model, found while it was loaded.
+        verified: digests of the model's files that were checked on this host.
     """
 
     def __init__(self, spec: FrameworkSpec) -> None:
@@ -59,14 +64,14 @@ class FrameworkScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """Number of values, by column, that the model does not know, in the last mini-batch."""
+        """Number of values in each column of the last mini-batch that are not among the model's categories."""
         return self._counted
 
     def load(self) -> None:
         """Fetch the model and load it.
 
         Raises:
-            ScorerFailedError: the library raised.
+            ScorerFailedError: the model's library raised an exception.
             ModelLoadError: the model lacks a method that the deployment asks for.
             MissingDependencyError: the library is not installed on this worker.
         """
@@ -78,22 +83,22 @@ class FrameworkScorer:
         with reporting(ErrorCode.MODEL_LOAD):
             model = _load(path, self._spec.framework, wanted)
             _use_one_thread(model)
-            hand_over_texts(model)
+            pass_texts_as_column(model)
             use_own_categories(model, self._counted)
             self.warnings = (*warn_of_nan(model, self._spec.dtypes), *_doubts_about(model, path))
             self._is_estimator = is_estimator(model)
             self._model = model
             methods = methods_of(model, wanted, self._spec.files.name)
-            refuse_unknown_params(methods, dict(self._spec.params), _MORE_PARAMS.get(_kind_of(model), ()))
+            refuse_unknown_params(methods, dict(self._spec.params), _MORE_PARAMS.get(class_name_of(model), ()))
             make = category_maker(model, self._counted)
             self._methods = {name: _taking_frames(model, method, make) for name, method in methods.items()}
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the model with the rows.
+        """Call the model's methods with the rows and return what they return.
 
         Raises:
-            ScorerFailedError: the model raised.
-            SignatureMismatchError: the rows lack a column that the model names, or the items are files.
+            ScorerFailedError: the model raised an exception.
+            SignatureMismatchError: the rows lack a column of the model, or the items are files.
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
@@ -108,7 +113,7 @@ class FrameworkScorer:
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def close(self) -> None:
-        """Forget the model."""
+        """Release the model."""
         self._methods, self._model, self.handed_over = {}, None, None
 
     def _hand_over(self, rows: pa.Table | None) -> HandedOver:
@@ -132,7 +137,7 @@ def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
 
 
 def _unpickle(path: Path) -> Any:
-    """Load a pickle, which runs whatever code is in it: the driver has asked whether the deployment trusts it."""
+    """Load a pickle, which can run any code; the driver has checked that the deployment trusts the model."""
     if find_spec("joblib") is None:
         with path.open("rb") as file:
             return pickle.load(file)  # noqa: S301 - trusted, see above
@@ -154,30 +159,33 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
 
 
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
-    """Say what a file of XGBoost does not hold, or holds and Booster.predict passes over."""
+    """Return warnings about settings that an XGBoost file does not hold, or that ``Booster.predict`` ignores."""
     if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()
     is_booster = type(model).__name__ == "Booster"
     doubts = []
-    # An estimator that loads its file takes this mark away.
+    # XGBoost's estimators remove this attribute when they load their file.
     if not is_booster or model.attr("scikit_learn"):
         advice = ", 'model.params: {missing: NUMBER}' names another value" if is_booster else ""
         doubts.append(
-            "one of XGBoost's scikit-learn classes has saved the file, which does not hold its 'missing': NaN and NULL "
+            "one of XGBoost's scikit-learn classes saved the file, which does not hold its 'missing': NaN and NULL "
             f"count as missing here{advice}"
         )
     best = model.attr("best_iteration") if is_booster else None
     if best is not None and int(best) + 1 < model.num_boosted_rounds():
         doubts.append(
             f"the file has {model.num_boosted_rounds()} rounds of trees and says 'best_iteration: {best}'. "
-            "Booster.predict takes all of them, XGBoost's scikit-learn classes those up to the best, as "
-            f"'model.params: {{iteration_range: [0, {int(best) + 1}]}}' does"
+            "Booster.predict uses all of them. XGBoost's scikit-learn classes use those up to the best, as does "
+            f"'model.params: {{iteration_range: [0, {int(best) + 1}]}}'"
         )
     return tuple(f"{LOADING}{doubt}" for doubt in doubts)
 
 
 def _use_one_thread(model: Any) -> None:
-    """Leave the other cores to the other tasks; forests also add up their trees in one order then."""
+    """Let a model use one thread only, because Spark runs other tasks on the other cores.
+
+    With one thread, forests also add up the results of their trees in the same order each time.
+    """
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
         settings: Mapping[str, Any] = model.get_params(deep=True)
         threads = [name for name, value in settings.items() if name.split("__")[-1] == "n_jobs" and value != 1]
@@ -189,15 +197,21 @@ def _use_one_thread(model: Any) -> None:
 
 
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
-    """Give the method in a form that takes a DataFrame."""
-    kind = _kind_of(model)
-    if kind == "lightgbm.Booster":
+    """Wrap a method of a model into a function that takes a DataFrame and the deployment's parameters.
+
+    Args:
+        model: the loaded model.
+        method: one of its methods.
+        make: converts the columns to the model's categories; None if the model is not a tree model.
+    """
+    class_name = class_name_of(model)
+    if class_name == "lightgbm.Booster":
         return lambda frame, **params: method(frame, **{"num_threads": 1, **params})
-    if kind == "xgboost.Booster":
-        import xgboost  # noqa: PLC0415 - the model is one of its
+    if class_name == "xgboost.Booster":
+        import xgboost  # noqa: PLC0415 - only workers that score such models need it
 
         return lambda frame, missing=float("nan"), **params: method(
-            # Only a model that was trained with categories takes pandas' categories.
+            # XGBoost refuses pandas' categories if the model was trained without any.
             xgboost.DMatrix(
                 frame if make is None else make(frame),
                 missing=missing,
@@ -207,10 +221,6 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
             **params,
         )
     return method
-
-
-def _kind_of(model: Any) -> str:
-    return f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
 
 
 def _missing(framework: str) -> MissingDependencyError:

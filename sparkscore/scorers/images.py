@@ -27,18 +27,20 @@ _DEEP: Final = re.compile(r";16[A-Z]")
 
 
 def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tuple[ItemFailure, ...]]:
-    """Decode files into one tensor, or give their bytes where the model takes a binary column.
+    """Decode image files into one tensor, or return their bytes if the model takes a binary column.
 
-    Values are the image's own, 0 to 255, of the first frame and as stored: nothing is scaled, resized or turned.
-    Channels stand where the tensor has 1, 3 or 4; a tensor of rows of pixels gets them one behind another, as Azure's
-    no-code deployments reshape them. A tensor of shape ``(-1,)`` is an array of arrays.
+    Values are those stored in the image, 0 to 255, of its first frame; nothing is scaled, resized or rotated. The
+    channels are the dimension of the tensor that has the size 1, 3 or 4. A tensor of two dimensions gets all values of
+    an image in one row, as Azure's no-code deployments reshape them. For shape ``(-1,)`` the tensor is an array of
+    arrays.
 
     Args:
-        files: paths.
-        feed: what the model takes.
+        files: paths of the images.
+        feed: the model's input.
 
     Returns:
-        the readable files, in order, and the files that are not: corrupt, no image, or of another size.
+        the contents of the readable files, in their order, and a failure for each other file: one that is corrupt, is
+        not an image, or has another size.
     """
     contents: list[Any] = []
     failures: list[ItemFailure] = []
@@ -80,7 +82,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
     inner = (feed.shape or ())[1:]
     try:
         with warnings.catch_warnings():
-            # What Pillow warns of (a picture that is suspiciously large) is that file's failure.
+            # Pillow warns of suspiciously large images; that is a failure of this file.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
                 if _loses_bits(image):
@@ -90,7 +92,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
                 pixels = np.asarray(_in_mode(image, inner))
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - decoders raise what they like, SyntaxError too
+    except Exception as error:  # noqa: BLE001 - decoders raise any exception, even SyntaxError
         return _unreadable(file, error)
     wanted = _dtype(feed)
     if wanted.kind in "iu" and not np.can_cast(pixels.dtype, wanted):
@@ -101,11 +103,13 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
 
 
 def _loses_bits(image: Any) -> bool:
-    """Whether Pillow would leave out half the bits of each channel: it has no 16-bit mode but that of gray images.
+    """Whether Pillow would drop half the bits of each channel: it has 16-bit modes for gray images only.
+
+    The decision is made from the file's content, not from its ending. Formats that do not say how many bits a channel
+    has count as losing bits if the image has several channels.
 
     Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
-    The ``BGR;16`` of BMP files has 16 bits for all channels together. What a file holds counts, not its ending: of the
-    other formats some do not tell how deep they are.
+    The ``BGR;16`` of BMP files has 16 bits for all channels together.
     """
     if image.mode.startswith("I"):
         return False
@@ -115,7 +119,7 @@ def _loses_bits(image: Any) -> bool:
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
-    """Give the image with the number of channels that the tensor has; as it is where the tensor does not say."""
+    """Convert an image to the tensor's number of channels; keep its channels if the tensor's shape does not say."""
     channels = _channels(inner)
     if channels is None:
         return image.convert("RGB") if image.mode in {"P", "CMYK", "YCbCr", "1"} else image

@@ -1,4 +1,4 @@
-"""Take down what libraries warn of while a model is loaded, such as another version that saved it (worker)."""
+"""Collect the warnings of libraries while a model is loaded, such as one about the version that saved it (worker)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Any, Final
 
 from sparkscore.redaction import redact
 
-#: How each sentence begins.
+#: The beginning of each collected text.
 LOADING: Final = "while the model was loaded: "
 _MOST: Final = 5
 _LONGEST: Final = 400
-# What concerns who writes code, not who uses a model.
+# Warnings for people who write code, not for those who use a model.
 _FOR_PROGRAMMERS: Final = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
 @contextmanager
 def noting_warnings() -> Iterator[list[str]]:
-    """Take down what is warned of in the body, each once; it is shown as before, by the filters that there are.
+    """Collect the warnings of the ``with`` block, each once; they are shown as before.
 
-    Filters and functions that the body itself sets stay set, as `warnings.catch_warnings` would not leave them.
+    Unlike `warnings.catch_warnings`, this keeps the filters and functions that the block itself sets.
+
+    Yields:
+        a list, which holds the texts of the warnings after the block.
     """
     before, found, told = warnings.showwarning, dict[str, None](), list[str]()
 
@@ -44,7 +47,7 @@ def noting_warnings() -> Iterator[list[str]]:
 def _sentence(message: Warning | str, category: type[Warning]) -> str:
     try:
         text = " ".join(redact(str(message)).split())
-    except Exception:  # noqa: BLE001 - a class of the user's own may raise anything here
+    except Exception:  # noqa: BLE001 - a warning class of the user may raise anything here
         text = "(its text could not be read)"
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return f"{LOADING}{category.__name__}: {cut}".encode(errors="backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Say of a package that code could not import whether the deployment's environment lists it, and what helps (worker).
+"""Advise on a package that the user's code could not import: is it listed, and how do workers get it (worker).
 
-Names of modules and of packages differ. Where a package is installed on this host, `importlib.metadata` knows both; for
-one that is missing, only a list can.
+The names of modules and packages differ. `importlib.metadata` maps them for installed packages only, so this module has
+a list of well-known ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from sparkscore.outcome import Failure
 from sparkscore.scorers.environment import EnvironmentSpec, names_of_the_same
 
-# Names that the packages of many projects share.
+# Names of modules that many packages share.
 _SHARED: Final = frozenset({"azure", "backports", "google", "nvidia", "opentelemetry", "ruamel"})
 _PACKAGES: Final = {
     "bs4": "beautifulsoup4",
@@ -45,13 +45,14 @@ _PACKAGES: Final = {
 
 
 def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
-    """Give the advice for a module that is not there; failures that have advice, and others, as they are.
+    """Return a failure with advice on the missing module that caused it.
 
-    The module may have been missing to a package that says so in its own words, such as pandas without openpyxl.
+    A failure that has advice already, or another cause, is returned unchanged. The missing module may be the cause of
+    another error, for example in pandas without openpyxl.
 
     Args:
-        failure: what the user's code or model raised.
-        environment: what the deployment says of packages; None where it says nothing.
+        failure: the failure of the user's code or model.
+        environment: the packages that the deployment lists; None if it lists none.
     """
     if failure.next_step or not failure.missing_module:
         return failure
@@ -68,15 +69,15 @@ def _advice(module: str, environment: EnvironmentSpec | None) -> str:
         )
     if (installed := _version_of(top, package)) is not None:
         return (
-            f"Package '{package}' is installed on the workers ({installed}) and has no such module: another version is "
-            f"meant. {_how_to_get(package, environment)}"
+            f"Package '{package}' is installed on the workers ({installed}) but has no such module: the code needs "
+            f"another version. {_how_to_get(package, environment)}"
         )
-    own = f" If '{top}' is a file of yours, put it into the code folder."
+    own = f" If '{top}' is one of your files, put it into the code folder."
     return f"Package '{package}' is not installed on the workers. {_how_to_get(package, environment)}{own}"
 
 
 def _version_of(top: str, package: str) -> str | None:
-    """Give the installed version of the package that a module belongs to; None where the module is not there."""
+    """Return the installed version of the package that a module belongs to, or None if the module is not installed."""
     try:
         if find_spec(top) is None:
             return None
@@ -85,11 +86,11 @@ def _version_of(top: str, package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "in a version that it does not tell"
+        return "version unknown"
 
 
 def _how_to_get(package: str, environment: EnvironmentSpec | None) -> str:
-    build = "let 'sparkscore env build' make that environment for 'python.archive'"
+    build = "build that environment with 'sparkscore env build' for 'python.archive'"
     other = "name an interpreter that has it in 'python.path'"
     if environment is None:
         return f"The deployment lists no packages: name a file in 'python.requirements' and {build}, or {other}."

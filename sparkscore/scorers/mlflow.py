@@ -15,15 +15,15 @@ import pyarrow as pa
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SignatureMismatchError
 from sparkscore.minibatch import MiniBatch
+from sparkscore.registry import quiet_mlflow
 from sparkscore.scorers.categories import use_own_categories
 from sparkscore.scorers.dtypes import Dtypes, settle
-from sparkscore.scorers.estimators import hand_over_texts, is_estimator, warn_of_nan
+from sparkscore.scorers.estimators import is_estimator, pass_texts_as_column, warn_of_nan
 from sparkscore.scorers.failed import PartlyScored
 from sparkscore.scorers.feature_names import find_named, take_named
 from sparkscore.scorers.feed import feed_columns, feed_tensor, names_of
 from sparkscore.scorers.frames import HandedOver, to_pandas
 from sparkscore.scorers.images import feed_images
-from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_code import ImportPath, methods_of, reporting
 from sparkscore.scorers.model_files import fetch_model
 from sparkscore.scorers.model_output import named_outputs, plain_output
@@ -42,7 +42,13 @@ _LIBRARIES: Final = frozenset({"sklearn", "lightgbm", "xgboost"})
 
 
 class MlflowScorer:
-    """An MLflow model in the worker process. Nothing of MLflow's tracking is asked or written."""
+    """A scorer that calls an MLflow model through its pyfunc; MLflow's tracking store is neither read nor written.
+
+    Attributes:
+        handed_over: the DataFrame that the last call got; None if the model got something else.
+        warnings: warnings about the model, found while it was loaded.
+        verified: digests of the model's files that were checked on this host.
+    """
 
     def __init__(self, spec: MlflowSpec) -> None:
         self.handed_over: HandedOver | None = None
@@ -60,7 +66,7 @@ class MlflowScorer:
         """Fetch the model and load its pyfunc.
 
         Raises:
-            ScorerFailedError: the model's library raised.
+            ScorerFailedError: the model's library raised an exception.
             ModelLoadError: the model lacks a method that the deployment asks for.
             MissingDependencyError: MLflow is not installed on this worker.
         """
@@ -76,11 +82,11 @@ class MlflowScorer:
             self._methods = self._find_methods()
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the model with the rows, or with what the files hold.
+        """Call the model with the rows, or with the contents of the files, and return the scores.
 
         Raises:
-            ScorerFailedError: the model raised.
-            SignatureMismatchError: the rows are not what the signature asks for.
+            ScorerFailedError: the model raised an exception.
+            SignatureMismatchError: the rows do not fit the model's signature.
         """
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
@@ -95,14 +101,14 @@ class MlflowScorer:
         return self._predict(data)
 
     def close(self) -> None:
-        """Forget the model and the modules that it brought along."""
+        """Release the model, and unload the modules that it imported from its own folder."""
         self._model, self._methods, self.handed_over = None, {}, None
         if self._folder is not None:
             forget_modules(self._folder)
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """Number of values, by column, that the model does not know, in the last mini-batch."""
+        """Number of values in each column of the last mini-batch that are not among the model's categories."""
         return self._counted
 
     def _prepare_estimator(self) -> None:
@@ -110,12 +116,12 @@ class MlflowScorer:
             use_own_categories(self._model.get_raw_model(), self._counted)
         if "sklearn" in self._model.metadata.flavors:
             estimator = self._model.get_raw_model()
-            hand_over_texts(estimator)
+            pass_texts_as_column(estimator)
             self.warnings = warn_of_nan(estimator, self._spec.dtypes)
             self._is_estimator = is_estimator(estimator)
 
     def _find_methods(self) -> dict[str, Callable[..., Any]]:
-        """Look for the methods in the model that the pyfunc wraps; ``predict`` is always the pyfunc's own."""
+        """Return the methods that the deployment asks for: ``predict`` of the pyfunc, others of the wrapped model."""
         wanted = [name for name in self._spec.predict_fn if name != "predict"]
         own = methods_of(self._wrapped_model(), wanted, self._spec.files.name) if wanted else {}
         return {name: own.get(name, self._model.predict) for name in self._spec.predict_fn}
@@ -125,12 +131,12 @@ class MlflowScorer:
 
         try:
             return self._model.unwrap_python_model()
-        except MlflowException:  # so it is no PythonModel
+        except MlflowException:  # raised unless the model is a PythonModel
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Give the library's own model; None where there is none, as behind a PythonModel."""
-        with suppress(Exception):  # flavors raise what they like
+        """Return the model object of the model's library, or None if there is none, as in a PythonModel."""
+        with suppress(Exception):  # flavors raise exceptions of any class
             return self._model.get_raw_model()
         return None
 
@@ -145,7 +151,10 @@ class MlflowScorer:
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def _conform(self, returned: Any) -> object:
-        """Give a matrix where the signature promises one: some flavors answer a DataFrame with an unnamed DataFrame."""
+        """Convert what the model returned to columns, or to a matrix if the signature's output is a matrix.
+
+        Some flavors return a DataFrame without column names for a matrix.
+        """
         outputs = self._model.metadata.get_output_schema()
         if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
             (spec, *others) = outputs.inputs
@@ -154,7 +163,7 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Give the columns that the model gets, and their dtypes, both by the names that the model knows."""
+        """Return the columns that the model gets, with the model's names, and their dtypes by these names."""
         spec = self._spec
         if spec.feeds is None:
             found = find_named(rows, self._raw_model(), spec.order_doubt)
@@ -172,7 +181,7 @@ class MlflowScorer:
         return self._frame(rows, dtypes)
 
     def _frame(self, table: pa.Table, dtypes: Dtypes) -> Any:
-        """Give the form that the signature asks for: a list where ``predict`` has type hints, else a DataFrame."""
+        """Convert a table to what ``predict`` takes: a list if the method has type hints, otherwise a DataFrame."""
         specs = self._model.metadata.get_input_schema().inputs
         takes_objects = len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] == "object"
         if self._model.metadata.to_dict().get("is_signature_from_type_hint"):
@@ -190,7 +199,7 @@ class MlflowScorer:
         return frame
 
     def _tensors(self, tensors: dict[str | None, Any]) -> Any:
-        """Give the tensor, or the tensors by name, with NumPy's own texts where the signature has them."""
+        """Return an unnamed tensor itself, or named tensors as a dictionary, in the types of the signature."""
         specs = {spec.name: spec for spec in self._model.metadata.get_input_schema().inputs}
         typed = {name: _typed(tensor, specs[name].type) for name, tensor in tensors.items()}
         return typed[None] if list(typed) == [None] else typed
@@ -218,14 +227,19 @@ class MlflowScorer:
 
 
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Give NaN for NULL to a ``list[float]``, which takes no None, as a DataFrame has it too."""
+    """Replace NULL by NaN in a column of floats, because a ``list[float]`` cannot hold None."""
     return column.fill_null(float("nan")) if pa.types.is_floating(column.type) else column
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Let the model get objects in columns of booleans and NULL in every mini-batch. Changes the loaded pyfunc.
+    """Give the model dtype ``object`` for boolean columns that may hold NULLs, in every mini-batch.
 
-    Where no NULL is in such a column of a mini-batch, MLflow's schema enforcement makes ``bool`` of it.
+    Otherwise MLflow's schema enforcement converts such a column to ``bool`` in a mini-batch without a NULL. Changes the
+    loaded pyfunc.
+
+    Args:
+        model: the loaded pyfunc.
+        columns: names of the integer and boolean columns that may hold NULLs.
     """
     own = getattr(model, "_predict_fn", None)
     if own is None or not columns:
@@ -237,16 +251,16 @@ def _keep_objects(model: Any, columns: frozenset[str]) -> None:
             data = data.astype({name: object for name in columns if name in data and data[name].dtype == bool})
         return own(data, **options)
 
-    model._predict_fn = predict  # noqa: SLF001 - MLflow has no other place between its enforcement and the model
+    model._predict_fn = predict  # noqa: SLF001 - MLflow has no public hook between its enforcement and the model
 
 
 def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
-    """Refuse a NULL in a list of texts or booleans, of which MLflow's schema enforcement makes 'None' and False.
+    """Refuse a NULL in a list of texts or booleans: MLflow's schema enforcement converts it to 'None' or False.
 
     Source: mlflow/models/utils.py, `_enforce_array`: ``to_numpy(dtype=...)``.
 
     Raises:
-        SignatureMismatchError: there is one.
+        SignatureMismatchError: a list in the column holds such a NULL.
     """
     is_list = pa.types.is_list(column.type)
     for part in parts_of(column):
@@ -255,14 +269,14 @@ def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
                 code=ErrorCode.MODEL_INPUT_VALUE,
                 what=f"input column '{name}'",
                 got="a NULL in a list of texts or booleans",
-                expected="none: MLflow makes 'None' or False of it before the model sees it",
-                next_step="Leave such elements out of the lists, or give the deployment a scoring script.",
+                expected="none: MLflow converts it to 'None' or False before the model gets it",
+                next_step="Remove such elements from the lists, or give the deployment a scoring script.",
             )
         _refuse_lost_nulls(name, part)
 
 
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
-    """Give dicts for maps, which are lists of pairs in Arrow; lists and structs as pyarrow makes them."""
+    """Convert a nested column to Python objects: dictionaries for maps and structs, arrays or lists for lists."""
     values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict", integer_object_nulls=True)
     own = with_own_numbers(values, column.type) if has_null_inside(column) else values
     return own.map(with_ragged_lists) if holds_lists_of_lists(column.type) else own

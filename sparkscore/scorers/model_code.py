@@ -1,4 +1,4 @@
-"""Call a model's own code: what it raises becomes a failure, what it imports stays its own (worker)."""
+"""Call a model's code: report its exceptions as failures, find its methods, and isolate its import path (worker)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from sparkscore.outcome import describe_failure
 from sparkscore.scorers.failed import ScorerFailedError
 
 _NO_MODEL: Final = (
-    "Save the model itself, and not what holds it, or give the deployment a scoring script that takes it out."
+    "Save the model itself instead of an object that holds it, or give the deployment a scoring script that unpacks it."
 )
 
 
 @contextmanager
 def reporting(code: ErrorCode) -> Iterator[None]:
-    """Turn whatever a model's library raises into a failure; sparkscore's own errors pass."""
+    """Raise a `ScorerFailedError` for any exception of a model's library; sparkscore's own errors pass through.
+
+    Args:
+        code: the failure's code, which says whether the model was loading or predicting.
+
+    Raises:
+        ScorerFailedError: the ``with`` block raised an exception.
+    """
     try:
         yield
     except (KeyboardInterrupt, SparkscoreError):
@@ -31,7 +38,7 @@ def reporting(code: ErrorCode) -> Iterator[None]:
 
 
 def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[str, Callable[..., Any]]:
-    """Find the methods of a model that the deployment asks for.
+    """Return the methods of a model that the deployment asks for, by name.
 
     Raises:
         ModelLoadError: the model has no such method.
@@ -53,12 +60,12 @@ def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[st
 def refuse_unknown_params(
     methods: Mapping[str, Callable[..., Any]], params: Collection[str], also: Collection[str] = ()
 ) -> None:
-    """Refuse parameters that a method does not have, as far as it says which it has.
+    """Refuse parameters that a method does not have, if its signature says which it has.
 
     Args:
         methods: the methods by name.
         params: names of the deployment's parameters.
-        also: names beside those in the signature; without any, a method with ``**kwargs`` takes all.
+        also: names that a method with ``**kwargs`` knows; if empty, such a method accepts every name.
 
     Raises:
         SignatureMismatchError: a method has no such parameter.
@@ -79,7 +86,7 @@ def refuse_unknown_params(
 
 
 def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Give the parameters; none where a function of C does not say."""
+    """Return a method's parameters; an empty list if it is written in C and has no signature."""
     try:
         return list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):
@@ -87,14 +94,14 @@ def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 class ImportPath:
-    """The entries of ``sys.path`` that a model adds for its own code, in effect only while that code runs."""
+    """The ``sys.path`` of a model, with the entries that it added for its own code; used only while that code runs."""
 
     def __init__(self) -> None:
         self._models: list[str] | None = None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Give the model its import path, and take it back."""
+        """Set ``sys.path`` to the model's in the ``with`` block, and restore the worker's afterwards."""
         path, workers = sys.path, sys.path.copy()
         try:
             if self._models is not None:
@@ -102,6 +109,6 @@ class ImportPath:
             yield
             self._models = list(sys.path)
         finally:
-            # MLflow puts another list in its place.
+            # MLflow replaces the list itself.
             sys.path = path
             path[:] = workers

@@ -1,4 +1,4 @@
-"""Bring a model's files from the stage to this host, once, and prove that they are the right ones (worker)."""
+"""Copy a model's files from the stage to this host, once for all processes, and check their digest (worker)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on its way to the workers; plain and picklable.
+    """The files of a model in the stage, for the workers; picklable.
 
     Attributes:
         name: name of the model.
-        version: its version, as the result says it.
-        source: the file or folder in the stage, under its own name; every worker reaches it.
+        version: its version, as it is written into the result.
+        source: path of the file or folder in the stage, which every worker can read.
         sha256: the digest that the files must have.
     """
 
@@ -42,16 +42,17 @@ class ModelFiles:
 
 
 def fetch_model(files: ModelFiles) -> Path:
-    """Give this host's own copy of a model, made by the first worker process that asks for it.
+    """Return the path of this host's copy of a model; the first worker process that asks makes the copy.
 
-    Runs on the worker, once per worker process. The copy is verified each time: what is loaded is what was resolved.
+    Runs on the worker, once per worker process. The digest of the copy is checked each time, so that the model that is
+    loaded is the one that the driver resolved.
 
     Raises:
-        ModelError: the files cannot be read, or are not those whose digest the driver took.
+        ModelError: the files cannot be read, or have another digest than the driver found.
     """
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
-        # Under its own name, beside other names: the same files may be known by two.
+        # Under the model's own name: two models may have the same files and different names.
         copy = folder / source.name
         if not copy.exists() or digest_of_path(copy) != files.sha256:
             _replace(copy, lambda unfinished: copy_model(source, unfinished))
@@ -61,13 +62,13 @@ def fetch_model(files: ModelFiles) -> Path:
     return copy
 
 
-def fetch_once(key: str, name: str, make: Callable[[Path], None]) -> Path:
-    """Give this host's own copy of files whose digest nobody knows, made by the first worker process that asks.
+def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
+    """Return the path of this host's copy of files without a known digest; the first process that asks makes it.
 
     Args:
-        key: what the files are.
+        key: text that identifies the files, for example their address and version.
         name: name of the copy.
-        make: writes the files to the path that it gets.
+        make: function that writes the files to the path that it gets.
     """
     with _entry(hashlib.sha256(key.encode()).hexdigest()) as folder:
         copy = folder / name
@@ -77,7 +78,7 @@ def fetch_once(key: str, name: str, make: Callable[[Path], None]) -> Path:
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy a model's file or folder; what links lead to is copied in their place."""
+    """Copy a model's file or folder; links are replaced by the files that they point to."""
     if not source.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -90,15 +91,18 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def make_folder_for_links() -> Path:
-    """Make a folder on the file system of the copies, for `remove_made`; one that is left behind goes in a week."""
+    """Make a folder on the same file system as the copies of models, so that files can be linked into it.
+
+    Remove it with `remove_made`. If the process is killed before, another process removes it after a week.
+    """
     return make_folder(SCRIPTS, _cache_folder())
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Make a copy's file or folder known under another name too: real files, which take no space.
+    """Link a copy's file, or the files of its folder, under another path, with hard links that take no space.
 
-    Hard links and no symbolic ones: MLflow 3.8 resolves those, and refuses files that lead out of a model's folder.
-    Where a file system has no hard links, the files are copied.
+    Symbolic links would not do: MLflow 3.8 resolves them and refuses files outside of the model's folder. If the file
+    system has no hard links, the files are copied.
     """
     if source.is_dir():
         target.mkdir()
@@ -113,7 +117,10 @@ def link_files(source: Path, target: Path) -> None:
 
 @contextmanager
 def _entry(name: str) -> Iterator[Path]:
-    """Give a folder of the cache to this process alone; a copy's use shows in the time of its folder."""
+    """Lock a folder of the cache for this process in the ``with`` block, and set its time to now.
+
+    The time says when the copy was last used; see `_remove_old`.
+    """
     cache = _cache_folder()
     folder = cache / name
     with _locked(cache, name):
@@ -124,11 +131,11 @@ def _entry(name: str) -> Iterator[Path]:
     _remove_old(cache)
 
 
-def _replace(copy: Path, make: Callable[[Path], None]) -> None:
-    """Make a copy anew; nobody sees it before it is whole."""
+def _replace(copy: Path, make: Callable[[Path], object]) -> None:
+    """Make a copy, or replace it; other processes see it only when it is complete."""
     folder, unfinished = copy.parent, copy.with_name(UNFINISHED)
     try:
-        # A process that was killed here may have left some of it.
+        # A process that was killed here may have left an unfinished copy.
         remove_below(folder, unfinished)
         make(unfinished)
         remove_below(folder, copy)
@@ -138,10 +145,13 @@ def _replace(copy: Path, make: Callable[[Path], None]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Give this user's folder of models on this host; another user must not be able to put files there.
+    """Return this user's folder for copies of models on this host, in which other users must not be able to write.
 
-    It lies in the folder of Spark's own for this application, which goes with the application; where Spark names none,
-    among the system's temporary files.
+    It is in the folder for local data that Spark makes for the application and removes with it. If Spark names no such
+    folder, it is in the system's folder for temporary files.
+
+    Raises:
+        ModelError: another user owns the folder or can write in it.
     """
     folder = Path(_folder_of_application() or tempfile.gettempdir()) / f"sparkscore-models-{os.getuid()}"
     with suppress(FileExistsError):
@@ -159,7 +169,7 @@ def _cache_folder() -> Path:
 
 
 def _folder_of_application() -> str | None:
-    """Give the first folder of this executor's for local data, which Spark names to its Python workers."""
+    """Return the first writable folder for local data that Spark names to its Python workers, or None."""
     folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
     return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), None)
 
@@ -172,10 +182,10 @@ def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[
 
 
 def _remove_old(cache: Path) -> None:
-    """Remove copies that no process has asked for in a week."""
+    """Remove the copies that no process has used for a week."""
     limit = time.time() - _KEPT_SECONDS
     for entry in cache.iterdir():
-        # A copy that is being fetched is locked, and after that it is new.
+        # A copy that is being made is locked now, and recent afterwards.
         with suppress(OSError):
             if _is_older(entry, limit):
                 with _locked(cache, entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -196,14 +206,14 @@ def _reporting(files: ModelFiles) -> Iterator[None]:
             code=ErrorCode.MODEL_FETCH,
             what=f"model '{files.name}' cannot be copied to host '{socket.gethostname()}'",
             got=f"{type(error).__name__}: {error}",
-            next_step="Workers must be able to read the folder of the run, and to write their own TMPDIR.",
+            next_step="Let the workers read the folder of the run and write in their own TMPDIR.",
         ) from error
 
 
 def _changed(files: ModelFiles, found: str) -> ModelError:
     return ModelError(
         code=ErrorCode.MODEL_CHANGED,
-        what=f"model '{files.name}' is not the one that the run began with",
+        what=f"model '{files.name}' has changed since the run began",
         got=f"sha256 {found}",
         expected=files.sha256,
         state="Nothing was published.",

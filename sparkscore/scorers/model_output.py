@@ -1,4 +1,4 @@
-"""Give what a model's library returned in the forms that `sparkscore.returned.tabulate` reads (worker)."""
+"""Convert what a model's library returned to the types that `sparkscore.returned.tabulate` reads (worker)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from sparkscore.scorers.estimators import outputs_of_estimator
 
 
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
-    """Turn the return value of a model's method into values, arrays, lists or named columns.
+    """Convert the return value of a model's method to values, arrays, lists or named columns.
 
-    A DataFrame's columns keep their names, also numbers other than 0, 1 and so on; columns that nobody named are ``c0,
-    c1 …``, or the values alone if there is one. A dict of arrays gives a column per key. Sparse matrices become dense,
-    pydantic objects dicts. A list of matrices is a column for each where an estimator gave it, whatever number of rows
-    there are; else it is rows.
+    - The columns of a DataFrame keep their names. Unnamed ones (0, 1 and so on) become ``c0``, ``c1``; a single unnamed
+      column becomes plain values.
+    - A dictionary of arrays becomes a column per key.
+    - A sparse matrix becomes dense, and pydantic objects become dictionaries.
+    - A list of matrices becomes a column per matrix if an estimator returned it; otherwise its elements are rows.
     """
     outputs = outputs_of_estimator(returned) if is_of_estimator else None
     if outputs is not None:
@@ -34,7 +35,7 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 
 
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
-    """Give a column for each of several methods; what has columns of its own becomes a column of structs."""
+    """Return one column for each of several methods; a method that returned several columns gives structs."""
     columns = {
         name: _one_column(plain_output(values, is_of_estimator=is_of_estimator)) for name, values in returned.items()
     }
@@ -42,19 +43,19 @@ def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False)
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
-    """Give the labels of the first output that has labels of its own: a fresh index from 0 says nothing."""
+    """Return the first index of the outputs that is not a plain range from 0, or None if there is none."""
     found = [values.index for values in returned.values() if isinstance(values, (pd.Series, pd.DataFrame))]
     return next((labels for labels in found if not labels.equals(pd.RangeIndex(len(labels)))), None)
 
 
 def _columns_of_frame(frame: pd.DataFrame) -> Any:
     if not frame.columns.is_unique:
-        return frame.reset_index(drop=True)  # refused by name, further on
+        return frame.reset_index(drop=True)  # `tabulate` refuses it and names the columns
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
     names: list[Any] = list(frame.columns)
     if len(columns) == 1 and isinstance(names[0], (int, np.integer)):
         return columns[0]
-    if not are_positions(names):  # numbers in another order are names: those of classes, for example
+    if not are_positions(names):  # other numbers are names, for example those of classes
         return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)}, frame.index)
     return NamedColumns({f"c{position}": column for position, column in enumerate(columns)}, frame.index)
 

@@ -1,7 +1,8 @@
-"""Keep integers and booleans inside lists, structs and maps as they are, whatever stands beside them (worker).
+"""Keep integers and booleans inside lists, structs and maps unchanged if others beside them are NULL (worker).
 
-pyarrow makes floats of all integers in such a column of a mini-batch when one of them is NULL. Here a list without NULL
-is an array of its own dtype, and one with NULL an array of Python objects: what a row holds depends on that row alone.
+If one integer inside such a column is NULL, pyarrow converts all integers in the column of the mini-batch to floats.
+Here a list without NULL becomes an array of its own dtype, and a list with NULL becomes an array of Python objects. So
+the value of a row does not depend on other rows.
 """
 
 from __future__ import annotations
@@ -23,29 +24,30 @@ def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
     )
 
 
-def with_own_numbers(values: pd.Series[Any], kind: pa.DataType) -> pd.Series[Any]:
-    """Give each row of a nested column the form that it has without the others.
+def with_own_numbers(values: pd.Series[Any], arrow_type: pa.DataType) -> pd.Series[Any]:
+    """Convert each row of a nested column to what pyarrow would make of that row alone.
 
     Args:
-        values: what pyarrow made with ``integer_object_nulls``: all integers are Python objects where one is NULL.
-        kind: the column's type.
+        values: the column as pyarrow converts it with ``integer_object_nulls``: if one integer is NULL, all are Python
+            objects.
+        arrow_type: the column's type in Arrow.
     """
     made = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values.array):
-        made[place] = _own(value, kind)
+    for position, value in enumerate(values.array):
+        made[position] = _own(value, arrow_type)
     return pd.Series(made)
 
 
-def holds_lists_of_lists(kind: pa.DataType) -> bool:
-    """Whether a list of lists is somewhere in a type."""
-    inside = [kind.field(place).type for place in range(kind.num_fields)]
-    return (_is_list(kind) and _is_list(kind.value_type)) or any(map(holds_lists_of_lists, inside))
+def holds_lists_of_lists(arrow_type: pa.DataType) -> bool:
+    """Whether a type is, or contains, a list of lists."""
+    inside = [arrow_type.field(position).type for position in range(arrow_type.num_fields)]
+    return (is_list(arrow_type) and is_list(arrow_type.value_type)) or any(map(holds_lists_of_lists, inside))
 
 
 def with_ragged_lists(value: Any) -> Any:
-    """Give Python lists for lists of lists that are not of one length, of which NumPy makes no array.
+    """Convert arrays of arrays with different lengths to Python lists, because NumPy cannot make an array of them.
 
-    Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for what comes as an array.
+    Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for each value that is an array.
     """
     if _is_dict(value):
         return {key: with_ragged_lists(item) for key, item in value.items()}
@@ -59,8 +61,8 @@ def with_ragged_lists(value: Any) -> Any:
 
 
 def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
-    """Give what is inside the lists, structs or maps of a column; nothing where it has none."""
-    if _is_list(column.type):
+    """Return the arrays inside a column of lists, structs or maps; an empty list for a column of another type."""
+    if is_list(column.type):
         return [pc.list_flatten(column)]
     if pa.types.is_struct(column.type):
         return list(column.flatten())
@@ -70,20 +72,21 @@ def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedAr
     return []
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+def is_list(type_: pa.DataType) -> bool:
+    """Whether an Arrow type is one of the three types of lists."""
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
-def _own(value: Any, kind: pa.DataType) -> Any:
-    """Give a value the form that it has without its neighbours: arrays of numbers where no NULL is in them."""
+def _own(value: Any, type_: pa.DataType) -> Any:
+    """Convert one nested value, so that a list of numbers becomes an array of numbers unless it holds a NULL itself."""
     if value is None:
         return None
-    if _is_list(kind):
-        return _own_list(value, kind.value_type)
-    if pa.types.is_struct(kind):
-        return {field.name: _own(value[field.name], field.type) for field in kind}
-    if pa.types.is_map(kind):
-        pairs = [(key, _own(item, kind.item_type)) for key, item in (value.items() if _is_dict(value) else value)]
+    if is_list(type_):
+        return _own_list(value, type_.value_type)
+    if pa.types.is_struct(type_):
+        return {field.name: _own(value[field.name], field.type) for field in type_}
+    if pa.types.is_map(type_):
+        pairs = [(key, _own(item, type_.item_type)) for key, item in (value.items() if _is_dict(value) else value)]
         return dict(pairs) if _is_dict(value) else pairs
     return value
 
@@ -92,13 +95,13 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _own_list(values: Any, kind: pa.DataType) -> Any:
-    if has_two_dtypes(kind):
+def _own_list(values: Any, element_type: pa.DataType) -> Any:
+    if has_two_dtypes(element_type):
         has_null = any(value is None for value in values)
-        return values if has_null else values.astype(kind.to_pandas_dtype())
-    if not pa.types.is_nested(kind):
+        return values if has_null else values.astype(element_type.to_pandas_dtype())
+    if not pa.types.is_nested(element_type):
         return values
     made = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values):
-        made[place] = _own(value, kind)
+    for position, value in enumerate(values):
+        made[position] = _own(value, element_type)
     return made

@@ -1,6 +1,6 @@
 """Score with ONNX Runtime: Arrow rows to tensors, one call per mini-batch, outputs to columns (worker).
 
-The driver asks here too what the installed ONNX Runtime takes: this is the only module that imports it.
+This is the only module that imports ONNX Runtime, so the checks that the driver makes with it are here too.
 """
 
 from __future__ import annotations
@@ -29,14 +29,19 @@ if TYPE_CHECKING:  # the package is an extra
     from onnxruntime import InferenceSession, SessionOptions
 
 _CPU: Final = "CPUExecutionProvider"
-#: ONNX Runtime would write row contents (an index that is out of bounds) to the worker's log; it raises all the same.
+#: The level at which ONNX Runtime logs fatal errors only. At others it writes values of rows, such as an index that is
+#: out of bounds, to the worker's log. It raises its errors in any case.
 _ONLY_FATAL: Final = 4
 
 Tensor = npt.NDArray[Any]
 
 
 class OnnxScorer:
-    """An ONNX graph in the worker process."""
+    """A scorer that runs an ONNX graph with ONNX Runtime.
+
+    Attributes:
+        verified: digests of the model's files that were checked on this host.
+    """
 
     def __init__(self, spec: OnnxSpec) -> None:
         self.verified: tuple[str, ...] = ()
@@ -44,12 +49,12 @@ class OnnxScorer:
         self._session: InferenceSession | None = None
 
     def load(self) -> None:
-        """Make the session.
+        """Fetch the model and make ONNX Runtime's session.
 
         Raises:
-            MissingDependencyError: ONNX Runtime is not installed here.
-            ConfigError: it does not have the providers or session options.
-            ScorerFailedError: it does not load the graph.
+            MissingDependencyError: ONNX Runtime is not installed on this worker.
+            ConfigError: ONNX Runtime does not have the providers or session options.
+            ScorerFailedError: ONNX Runtime cannot load the graph.
         """
         spec = self._spec
         onnxruntime = _require_runtime()
@@ -59,7 +64,7 @@ class OnnxScorer:
         providers = list(spec.providers or [_CPU])
         options = _make_options(spec.threads, dict(spec.session_options))
         with _reporting(ErrorCode.MODEL_LOAD):
-            # Without its fallback: it would print, and score on another provider than the one that was asked for.
+            # Without its fallback, which prints and scores on another provider than the deployment asks for.
             session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
         lacking = set(providers) - set(session.get_providers())
         if lacking:
@@ -67,12 +72,12 @@ class OnnxScorer:
         self._session = session
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Run the graph on all rows at once, or in parts where it takes a fixed number of them.
+        """Run the graph on all rows at once, or in parts if it takes a fixed number of rows, and return its outputs.
 
         Raises:
-            ScorerFailedError: the graph failed.
-            SignatureMismatchError: the rows hold values that its inputs cannot take.
-            OutputContractError: an output does not have a value for each row.
+            ScorerFailedError: ONNX Runtime raised an error.
+            SignatureMismatchError: the rows hold values that the graph's inputs cannot take.
+            OutputContractError: an output does not have one value for each row.
         """
         if mini_batch.rows is not None:
             feeds = {str(feed.name): feed_tensor(mini_batch.rows, feed) for feed in self._spec.feeds}
@@ -84,7 +89,7 @@ class OnnxScorer:
         return PartlyScored(returned, failures) if failures else returned
 
     def close(self) -> None:
-        """Let the session go."""
+        """Release the session."""
         self._session = None
 
     def _run_on(self, feeds: dict[str, Tensor], rows: int) -> object:
@@ -95,7 +100,7 @@ class OnnxScorer:
         return values[PREDICTION] if columns == [PREDICTION] else NamedColumns(values)
 
     def _run(self, feeds: dict[str, Tensor], count: int) -> list[Any]:
-        """Run the graph and give the first `count` rows of each output."""
+        """Run the graph and return the first `count` rows of each output."""
         if self._session is None:
             raise RuntimeError("the scorer is not loaded")
         outputs = [output for output, _ in self._spec.outputs]
@@ -108,11 +113,11 @@ class OnnxScorer:
 def check_session(providers: Sequence[str], session_options: Mapping[str, object]) -> None:
     """Refuse execution providers and session options that the installed ONNX Runtime does not have.
 
-    Runs on the driver, where nothing is checked if ONNX Runtime is not installed, and on the worker. A name with a dot
-    (``session.intra_op.allow_spinning``) is one of ONNX Runtime's configuration entries, whose names it does not check.
+    Runs on the driver and on the worker; checks nothing if ONNX Runtime is not installed. A name with a dot, such as
+    ``session.intra_op.allow_spinning``, is a configuration entry, whose name ONNX Runtime does not check.
 
     Raises:
-        ConfigError: codes ``ONNX_PROVIDER`` and ``ONNX_SESSION_OPTION``, with what it has.
+        ConfigError: codes ``ONNX_PROVIDER`` and ``ONNX_SESSION_OPTION``; the message lists the available ones.
     """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
@@ -124,13 +129,13 @@ def check_session(providers: Sequence[str], session_options: Mapping[str, object
 
 
 def accepts_graph(graph: bytes) -> bool:
-    """Tell whether the installed ONNX Runtime loads a graph; yes where none is installed. Runs on the driver."""
+    """Whether the installed ONNX Runtime loads a graph; True if it is not installed. Runs on the driver."""
     onnxruntime = _find_runtime()
     if onnxruntime is None:
         return True
     try:
         onnxruntime.InferenceSession(graph, _make_options(1, {}), [_CPU], enable_fallback=0)
-    except Exception:  # noqa: BLE001 - its errors have no class of their own in common
+    except Exception:  # noqa: BLE001 - ONNX Runtime's errors have no common class
         return False
     return True
 
@@ -155,7 +160,7 @@ def _require_runtime() -> Any:
 
 
 def _make_options(threads: int, chosen: Mapping[str, object]) -> SessionOptions:
-    """Make session options: as many threads as the task has cores, one operator at a time, then what was chosen."""
+    """Return session options: as many threads as the task has cores, one operator at a time, and the deployment's."""
     onnxruntime = _require_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -171,10 +176,10 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
     if "." in name:
         options.add_session_config_entry(name, _entry_text(value))
         return
-    kind = type(options)
-    known = [attribute for attribute in dir(kind) if isinstance(getattr(kind, attribute), property)]
+    class_ = type(options)
+    known = [attribute for attribute in dir(class_) if isinstance(getattr(class_, attribute), property)]
     if name not in known:
-        raise _option_error(f"session option '{name}'", "a name that it does not have", f"one of {', '.join(known)}")
+        raise _option_error(f"session option '{name}'", "an unknown name", f"one of {', '.join(known)}")
     members = getattr(type(getattr(options, name)), "__members__", None)
     if members is not None:
         if str(value) not in members:
@@ -188,12 +193,21 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
 
 
 def _entry_text(value: object) -> str:
-    """Write a configuration entry as ONNX Runtime reads it: its switches are 0 and 1."""
+    """Return a configuration entry's value as ONNX Runtime reads it: booleans are 0 and 1."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _parts(feeds: dict[str, Tensor], rows: int, size: int) -> Iterator[tuple[dict[str, Tensor], int]]:
-    """Cut tensors into parts of one size; the last row fills up the last part, and says how many of it count."""
+    """Split tensors into parts of the same number of rows; the last part is filled up with copies of the last row.
+
+    Args:
+        feeds: the tensors by the name of the graph's input.
+        rows: number of rows of each tensor.
+        size: number of rows of each part.
+
+    Yields:
+        the tensors of each part, and how many of its rows are not copies.
+    """
     for start in range(0, rows, size):
         count = min(size, rows - start)
         yield {name: _fill(tensor[start : start + count], size) for name, tensor in feeds.items()}, count
@@ -205,7 +219,16 @@ def _fill(tensor: Tensor, size: int) -> Tensor:
 
 
 def _rows_of(value: Any, rows: int, output: str) -> Any:
-    """Check that an output has an element for each row: a tensor, or a list of maps or tensors."""
+    """Check that an output has one element for each row, and return its elements.
+
+    Args:
+        value: a tensor, a list of maps or tensors, or None for an optional output without a value.
+        rows: number of rows that the graph got.
+        output: name of the output.
+
+    Raises:
+        OutputContractError: the output has another number of elements.
+    """
     if value is None:  # an optional output without a value
         return [None] * rows
     is_list = isinstance(value, list)
@@ -219,7 +242,7 @@ def _rows_of(value: Any, rows: int, output: str) -> Any:
             state="No row of this mini-batch was written.",
             next_step="Export the model with outputs whose first dimension is that of the rows.",
         )
-    # A tensor without a dimension is a NumPy array all the same; what it holds is meant.
+    # A tensor without dimensions is a NumPy array that holds one value.
     return [item[()] if isinstance(item, np.ndarray) else item for item in value] if is_list else value
 
 
@@ -233,10 +256,10 @@ def _join(parts: Sequence[Any]) -> Any:
 
 @contextmanager
 def _reporting(code: ErrorCode) -> Iterator[None]:
-    """Turn whatever ONNX Runtime raises into a failure."""
+    """Raise a `ScorerFailedError` for any error of ONNX Runtime in the ``with`` block."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - its errors have no class of their own in common
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common class
         raise ScorerFailedError(describe_failure(error, code)) from None
 
 

@@ -1,4 +1,4 @@
-"""Take the columns of a model that Spark itself has applied (worker)."""
+"""Select the columns that a Spark ML model added to the rows, which Spark has scored already (worker)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from sparkscore.scorers.specs import RowsSpec
 
 
 class RowsScorer:
-    """Rows that come scored: nothing to load, and nothing that could fail here."""
+    """The scorer for rows that Spark ML has scored: it selects columns, and has nothing to load."""
 
     def __init__(self, spec: RowsSpec) -> None:
         self._spec = spec
 
     def load(self) -> None:
-        """Nothing: the model ran inside Spark."""
+        """Do nothing: the model runs inside Spark."""
 
     def score(self, mini_batch: MiniBatch) -> pa.Table:
-        """Give the columns that the model added."""
+        """Return the columns that the model added."""
         if mini_batch.rows is None:
-            raise RuntimeError("a model that Spark applies takes rows")
+            raise RuntimeError("a Spark ML model scores rows, not files")
         return mini_batch.rows.select(list(self._spec.columns))
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to release."""

@@ -1,4 +1,4 @@
-"""Run a scoring script, `init()` and `run(mini_batch)`, as it runs in an Azure ML batch endpoint (worker)."""
+"""Run a scoring script with ``init()`` and ``run(mini_batch)`` as Azure ML batch endpoints do (worker)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from sparkscore.removal import make_folder, remove_made
 from sparkscore.scorers.dtypes import Dtypes
 from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.scorers.frames import HandedOver, hand_over
-from sparkscore.scorers.mlflow_download import fetch_registered
 from sparkscore.scorers.model_files import ModelFiles, fetch_model, link_files, make_folder_for_links
 from sparkscore.scorers.own_modules import forget_modules
+from sparkscore.scorers.registered_models import fetch_registered
 from sparkscore.scripts.azure_stand_ins import AzureModules, ScriptFolders
 from sparkscore.scripts.contained import Contained
 from sparkscore.scripts.faults import advice_for
@@ -37,29 +37,32 @@ from sparkscore.scripts.refusals import is_taken, missing_run, other_parameters,
 from sparkscore.scripts.surroundings import Surroundings
 from sparkscore.stage.layout import SCRIPTS
 
-# With this variable workers of the command line find no modules in the working directory; it is not for the script.
-# Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH (any text will do).
+# With this variable, workers that the command line starts do not import modules from the working directory. It is
+# removed from the script's environment.
+# Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH (any non-empty text).
 SAFE_PATH: Final = ("PYTHONSAFEPATH", "sparkscore")
 
 
 @dataclass(frozen=True)
 class ScriptSpec:
-    """Everything a worker needs to run a scoring script; plain and picklable.
+    """Everything that a worker needs to run a scoring script; picklable.
 
     Attributes:
         code: the code folder as the bytes of a ZIP archive.
-        script: path of the script inside that folder.
-        arguments: what the script finds in ``sys.argv[1:]``.
-        environment: environment variables, as pairs.
-        model: the model that the script finds in ``AZUREML_MODEL_DIR``, if there is one.
-        models: further models, which the script finds there as ``<name>/<version>/<file or folder>``.
-        tracking_uri: MLflow's tracking store for the script, unless ``environment`` names one; MLflow's own if empty.
-        registry_uri: the same of MLflow's registry.
-        output_folder: existing folder that the script finds as ``AZUREML_BI_OUTPUT_PATH``.
-        log_folder: folder for the logs of the script's ``EntryScript``, and for what it logs with MLflow without naming
-            a store; they go with the scorer if empty.
-        work_folder: existing folder for the unpacked copies, removed with the run; the system's own if empty.
-        dtypes: those of the DataFrames.
+        script: path of the script inside the code folder.
+        arguments: the script's ``sys.argv[1:]``.
+        environment: environment variables, as pairs of name and value.
+        model: the model in ``AZUREML_MODEL_DIR``, if there is one.
+        models: further models, in ``AZUREML_MODEL_DIR`` as ``<name>/<version>/<file or folder>``.
+        tracking_uri: MLflow's tracking store for the script, unless ``environment`` names one; if empty, MLflow's
+            default.
+        registry_uri: MLflow's registry for the script, under the same rules.
+        output_folder: existing folder, which the script finds in ``AZUREML_BI_OUTPUT_PATH``.
+        log_folder: folder for the logs of Azure's ``EntryScript``, and for MLflow's if the script names no store. If
+            empty, logs are removed with the scorer.
+        work_folder: existing folder for the unpacked code, removed with the run; if empty, the system's folder for
+            temporary files.
+        dtypes: dtypes of the DataFrames.
     """
 
     code: bytes
@@ -77,22 +80,23 @@ class ScriptSpec:
 
 
 class ScriptScorer:
-    """A scoring script in the worker process.
+    """A scorer that runs a scoring script.
 
-    The script runs in an unpacked copy of its code folder: that is its working directory, the first entry of
-    ``sys.path`` and the folder of its ``__file__``. Environment, directory, path and arguments are the script's only
-    while its code runs, and the modules that it imported from its folder go when the scorer is closed.
+    The script runs in an unpacked copy of its code folder. This copy is its working directory, the first entry of
+    ``sys.path`` and the folder of its ``__file__``. Environment variables, working directory, import path and arguments
+    are the script's only while its code runs. Modules that it imported from its folder are unloaded when the scorer is
+    closed.
 
     Attributes:
         handed_over: the DataFrame that the last call of ``run()`` got.
-        verified: digests of the models' files, as they were found on this host.
+        verified: digests of the models' files that were checked on this host.
     """
 
     def __init__(self, spec: ScriptSpec) -> None:
         self.handed_over: HandedOver | None = None
         self.verified: tuple[str, ...] = ()
         self._spec = spec
-        # Resolved, because scripts ask for their folder in ways that resolve links, and modules are known by it.
+        # Without links: scripts often resolve the links in their folder's path, and modules are found by that path.
         self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
         self._folder = self._home / "code"
         self._models: Path | None = None
@@ -107,8 +111,8 @@ class ScriptScorer:
         """Unpack the code, import the script and call its ``init()``, if it has one.
 
         Raises:
-            ScorerFailedError: the import or ``init()`` raised.
-            ModelError: a model cannot be brought to this host.
+            ScorerFailedError: the import or ``init()`` raised an exception.
+            ModelError: a model cannot be copied to this host.
         """
         with zipfile.ZipFile(io.BytesIO(self._spec.code)) as archive:
             archive.extractall(self._folder)
@@ -129,19 +133,19 @@ class ScriptScorer:
         self._run = run
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the script's ``run()`` with a list of paths, or with a DataFrame of its own.
+        """Call the script's ``run()`` with a list of paths or a DataFrame, and return what it returns.
 
-        A generator is run to its end here, where the script's surroundings are.
+        A generator is converted to a list, because its code must run with the script's environment.
 
         Raises:
-            ScorerFailedError: ``run()`` raised.
-            OutputContractError: a column cannot be handed over exactly.
+            ScorerFailedError: ``run()`` raised an exception.
+            SourceSchemaError: a column cannot be converted to pandas exactly.
         """
         if self._run is None:
             raise RuntimeError("the scorer is not loaded")
         self.handed_over = None
         if self._models is not None:
-            os.utime(self._models)  # so that it is not taken for one that was left behind
+            os.utime(self._models)  # old folders are removed as left over
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
@@ -156,7 +160,7 @@ class ScriptScorer:
             return returned
 
     def close(self) -> None:
-        """Call the script's ``shutdown()``, if it has one, forget its modules and remove its copy."""
+        """Call the script's ``shutdown()``, if it has one, unload its modules and remove its copy."""
         shutdown = getattr(self._module, "shutdown", None)
         if self._run is not None and callable(shutdown):
             # The result is complete without it, so a failing clean-up must not fail the run.
@@ -173,16 +177,22 @@ class ScriptScorer:
         if self._models is not None:
             remove_made(self._models)
 
-    def _place_for_models(self) -> Path:
-        """Give this scorer's folder for models: beside their copies, so that they can be linked, not copied again."""
+    def _folder_for_models(self) -> Path:
+        """Return this scorer's folder for models, on the file system of their copies, so that files can be linked."""
         if self._models is None:
             self._models = make_folder_for_links().resolve()
         return self._models
 
     def _link_models(self) -> list[DeployedModel]:
-        """Make the folder that *holds* the model under its own name: scripts join that name to AZUREML_MODEL_DIR."""
+        """Make the folder ``AZUREML_MODEL_DIR``, link the models into it, and return them.
+
+        The folder holds the model under its own name, because scripts join that name to ``AZUREML_MODEL_DIR``.
+
+        Raises:
+            ModelError: a model cannot be copied to this host, or two models have the same name.
+        """
         has_models = self._spec.model is not None or bool(self._spec.models)
-        self._model_folder = holder = (self._place_for_models() if has_models else self._home) / "model"
+        self._model_folder = holder = (self._folder_for_models() if has_models else self._home) / "model"
         holder.mkdir()
         linked = []
         if self._spec.model is not None:
@@ -192,18 +202,18 @@ class ScriptScorer:
         for files in self._spec.models:
             if (holder / files.name).exists():
                 raise _two_models(files.name)
-            place = _place_model(fetch_model(files), holder, files.name, files.version)
-            linked.append(DeployedModel(files.name, files.version, place))
+            path = _link_version(fetch_model(files), holder, files.name, files.version)
+            linked.append(DeployedModel(files.name, files.version, path))
         fetched = (*self._spec.models, *([self._spec.model] if self._spec.model else []))
         self.verified = tuple({files.sha256 for files in fetched})
         return linked
 
     def _azure_modules(self, deployed: list[DeployedModel]) -> AzureModules:
-        # Not in AZUREML_MODEL_DIR: scripts search that folder for the deployment's model.
+        # Registered models are not in AZUREML_MODEL_DIR, because scripts search that folder for the deployment's model.
         lookup = ModelLookup(
             deployed,
             fetch_registered,
-            lambda copy, name, version: _place_model(copy, self._place_for_models() / "registered", name, version),
+            lambda copy, name, version: _link_version(copy, self._folder_for_models() / "registered", name, version),
         )
         logs = Path(self._spec.log_folder or self._home / "logs") / socket.gethostname()
         return AzureModules(lookup.find, ScriptFolders(Path(self._spec.output_folder), logs, self._folder))
@@ -219,14 +229,14 @@ class ScriptScorer:
 
     @staticmethod
     def _execute(module: ModuleType) -> None:
-        # Registered before it runs, as an import does: pickles and dataclasses look their module up by name.
+        # Added before it runs, as an import does, because pickles and dataclasses look up their module by name.
         sys.modules[module.__name__] = module
         if module.__spec__ is not None and module.__spec__.loader is not None:
             module.__spec__.loader.exec_module(module)
 
     @contextmanager
     def _reporting(self, code: ErrorCode) -> Iterator[None]:
-        """Turn whatever the user's code raises into a failure."""
+        """Raise a `ScorerFailedError` for any exception of the user's code in the ``with`` block."""
         try:
             yield
         except KeyboardInterrupt:
@@ -239,9 +249,10 @@ class ScriptScorer:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Give the script its environment variables, directory, import path and arguments, and take them back.
+        """Set the script's environment variables, working directory, import path and arguments in the ``with`` block.
 
-        What ``init()`` changes of them is there again in ``run()``: for the script, the process is its own.
+        Changes that ``init()`` makes to them are kept for ``run()``, as in a process that only runs the script.
+        Afterwards, those of the worker are restored.
         """
         workers_own = Surroundings.of_this_process()
         try:
@@ -268,10 +279,10 @@ class ScriptScorer:
 
 
 def _check_parameters(run: Callable[..., object], script: str) -> None:
-    """Refuse a ``run()`` that cannot be called with a mini-batch alone, as far as its signature tells."""
+    """Refuse a ``run()`` that cannot be called with a mini-batch alone; one without a signature is accepted."""
     try:
         signature = inspect.signature(run)
-    except (TypeError, ValueError):  # a function of C, which does not say
+    except (TypeError, ValueError):  # functions that are written in C may have no signature
         return
     try:
         signature.bind(None)
@@ -288,9 +299,9 @@ def _two_models(name: str) -> ModelError:
     )
 
 
-def _place_model(copy: Path, holder: Path, name: str, version: str) -> Path:
-    """Link a model as Azure lays several models out: ``<name>/<version>/<file or folder>``."""
-    place = holder / name / re.sub(r"[^\w.+-]|^\.+$", "-", version)
-    place.mkdir(parents=True)
-    link_files(copy, place / copy.name)
-    return place / copy.name
+def _link_version(copy: Path, holder: Path, name: str, version: str) -> Path:
+    """Link a model into a folder as ``<name>/<version>/<file or folder>``, as Azure does, and return its path."""
+    folder = holder / name / re.sub(r"[^\w.+-]|^\.+$", "-", version)
+    folder.mkdir(parents=True)
+    link_files(copy, folder / copy.name)
+    return folder / copy.name

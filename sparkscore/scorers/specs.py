@@ -1,4 +1,7 @@
-"""What workers are told about models that need no scoring script; plain and picklable (driver and worker)."""
+"""Specifications of models without a scoring script, which the driver sends to workers (driver and worker).
+
+All of them are picklable.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ PICKLES: Final = frozenset({".joblib", ".p", ".pickle", ".pk", ".pkl", ".sav"})
 
 @dataclass(frozen=True)
 class MlflowSpec:
-    """An MLflow model, scored by its pyfunc, or by named methods of the model that it wraps.
+    """An MLflow model, scored by its pyfunc or by methods of the model that the pyfunc wraps.
 
     Attributes:
-        files: the model.
-        feeds: its inputs; None where the model has no signature and gets all columns as they are.
-        predict_fn: methods to call instead of the pyfunc's ``predict``, each giving a column if there are several.
-        params: parameters of ``predict``, as pairs.
-        order_doubt: why the columns must not be taken by position; empty where they may.
-        dtypes: those of the DataFrame, by the names of the input's columns.
+        files: the model's files.
+        feeds: the model's inputs; None if it has no signature and gets all columns unchanged.
+        predict_fn: methods to call instead of the pyfunc's ``predict``; several methods give one column each.
+        params: parameters of ``predict``, as pairs of name and value.
+        order_doubt: why the columns must not be taken by position; empty if they may.
+        dtypes: dtypes of the DataFrame, by the names of the input's columns.
     """
 
     files: ModelFiles
@@ -40,13 +43,13 @@ class FrameworkSpec:
     """A plain model file of scikit-learn, XGBoost or LightGBM.
 
     Attributes:
-        files: the model.
-        framework: the library that wrote it.
-        feeds: its inputs; None where the file does not name them.
-        predict_fn: methods to call, each giving a column if there are several; ``predict`` when empty.
-        params: arguments of the methods, as pairs.
-        order_doubt: why the columns must not be taken by position; empty where they may.
-        dtypes: those of the DataFrame, by the names of the input's columns.
+        files: the model's file.
+        framework: the library that wrote the file.
+        feeds: the model's inputs; None if the file does not name them.
+        predict_fn: methods to call; several methods give one column each. If empty, ``predict`` is called.
+        params: arguments of the methods, as pairs of name and value.
+        order_doubt: why the columns must not be taken by position; empty if they may.
+        dtypes: dtypes of the DataFrame, by the names of the input's columns.
     """
 
     files: ModelFiles
@@ -63,13 +66,13 @@ class OnnxSpec:
     """An ONNX graph, run by ONNX Runtime.
 
     Attributes:
-        files: the model.
-        graph: path of the graph inside the model's folder; empty where the model is that file.
-        feeds: its inputs.
-        outputs: the graph's outputs that are wanted, and the columns that they become, as pairs.
-        providers: execution providers, the preferred first; ONNX Runtime's own for the CPU when empty.
-        session_options: further options of the session, as pairs.
-        threads: intra-op threads: the cores of one Spark task.
+        files: the model's files.
+        graph: path of the graph inside the model's folder; empty if the model is one file.
+        feeds: the graph's inputs.
+        outputs: pairs of an output of the graph and the column that it becomes; other outputs are not computed.
+        providers: execution providers, the preferred one first; if empty, the provider for the CPU.
+        session_options: further options of the session, as pairs of name and value.
+        threads: number of threads that compute one operator; the cores of one Spark task.
     """
 
     files: ModelFiles
@@ -83,7 +86,7 @@ class OnnxSpec:
 
 @dataclass(frozen=True)
 class RowsSpec:
-    """Rows that Spark itself has scored already (a ``pyspark.ml`` pipeline): take the model's columns out of them.
+    """Rows that a ``pyspark.ml`` pipeline has scored in Spark; the worker selects the columns of the model.
 
     Attributes:
         columns: the columns that the model added.

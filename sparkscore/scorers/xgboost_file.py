@@ -1,4 +1,4 @@
-"""Say how XGBoost is to open a model file (driver and worker)."""
+"""Open a model file with XGBoost without its warning about the file's format (driver and worker)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 
 def file_or_bytes(path: Path) -> str | bytearray:
-    """Give the path, or what the file holds where its ending does not tell the format, which the first bytes do.
+    """Return the argument with which XGBoost opens a model file: its path, or its content.
 
-    XGBoost guesses the format of such a file by its ending, and warns.
+    XGBoost decides the format by the endings ``.json`` and ``.ubj``. For other endings it guesses and warns, so it gets
+    the content, whose first bytes tell the format.
     """
     return str(path) if path.suffix.lower() in {".json", ".ubj"} else bytearray(path.read_bytes())

@@ -14,8 +14,8 @@ import pytest
 from sparkscore.digest import digest_of_path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.outcome import Failure
+from sparkscore.registry import quiet_mlflow
 from sparkscore.scorers.failed import ScorerFailedError
-from sparkscore.scorers.mlflow_quiet import quiet_mlflow
 from sparkscore.scorers.model_files import ModelFiles
 
 if TYPE_CHECKING:

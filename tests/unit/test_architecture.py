@@ -22,6 +22,7 @@ WORKER_AND_BELOW = (
     "worker",
     "scorers",
     "scripts",
+    "registry",
     "stage",
     "outcome",
     "minibatch",

@@ -50,7 +50,7 @@ def test_a_booster_names_its_features_and_what_they_are(ending: str, tmp_path: P
 
     description = described(path, "xgboost")
 
-    assert (description.kind, description.runs_code) == ("xgboost", False)
+    assert (description.model_format, description.runs_code) == ("xgboost", False)
     assert description.signature.inputs == (
         number("age"),
         WHOLE,
@@ -129,7 +129,7 @@ def test_lightgbm_names_its_features(tmp_path: Path) -> None:
 
     description = described(tmp_path / "m.txt", "lightgbm")
 
-    assert (description.kind, description.runs_code) == ("lightgbm", False)
+    assert (description.model_format, description.runs_code) == ("lightgbm", False)
     assert description.signature.inputs == (number("age"), number("visits"))
 
 
@@ -155,7 +155,7 @@ def test_a_pickle_is_not_opened(ending: str, tmp_path: Path, monkeypatch: pytest
 
     description = described(path, "sklearn")
 
-    assert (description.kind, description.runs_code) == ("sklearn", True)
+    assert (description.model_format, description.runs_code) == ("sklearn", True)
     assert description.signature.inputs is None
     assert description.signature_advice
 

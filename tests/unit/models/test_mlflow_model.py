@@ -296,7 +296,7 @@ def test_each_flavor_is_known_and_so_is_whether_it_runs_code(
 
     description = described(tmp_path / "m")
 
-    assert description.kind == "mlflow"
+    assert description.model_format == "mlflow"
     assert flavor in description.flavors
     assert "python_function" in description.flavors
     assert description.runs_code is runs_code
@@ -328,7 +328,7 @@ def test_a_spark_pipeline_is_sparks_to_score(tmp_path: Path) -> None:
 
     description = described(write_mlmodel(tmp_path / "m", flavors))
 
-    assert (description.kind, description.runs_code) == ("spark", False)
+    assert (description.model_format, description.runs_code) == ("spark", False)
 
 
 def test_requirements_and_python_are_read_from_what_mlflow_writes(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_file_that_only_informs_does_not_stop_anything(text: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "got"),
     [
-        ("flavors: [", "no YAML"),
+        ("flavors: [", "a file that is not YAML"),
         ("", "no mapping 'flavors'"),
         ("flavors: 3", "no mapping 'flavors'"),
         ("flavors: {sklearn: {}}", "the flavors 'sklearn'"),
@@ -453,7 +453,7 @@ def test_parameters_of_other_methods_are_theirs_to_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "framework", "kind"),
+    ("name", "framework", "model_format"),
     [
         ("m.pkl", "ScikitLearn", "sklearn"),
         ("m.joblib", "scikit-learn", "sklearn"),
@@ -462,12 +462,12 @@ def test_parameters_of_other_methods_are_theirs_to_check() -> None:
         ("m.pkl", "LightGBM", "lightgbm"),
     ],
 )
-def test_a_pickle_is_what_the_deployment_says(name: str, framework: str, kind: str, tmp_path: Path) -> None:
+def test_a_pickle_is_what_the_deployment_says(name: str, framework: str, model_format: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(1))
 
     description = describe_model(resolved(tmp_path / name), Model(path=name, framework=framework))
 
-    assert (description.kind, description.runs_code) == (kind, True)
+    assert (description.model_format, description.runs_code) == (model_format, True)
     assert description.signature == ModelSignature()
 
 
@@ -484,7 +484,7 @@ def test_a_file_that_could_be_anything_needs_its_framework(name: str, framework:
 
 
 @pytest.mark.parametrize(
-    ("name", "framework", "kind"),
+    ("name", "framework", "model_format"),
     [
         ("m.bst", "XGBoost", "xgboost"),
         ("m.model", "xgboost", "xgboost"),
@@ -495,24 +495,24 @@ def test_a_file_that_could_be_anything_needs_its_framework(name: str, framework:
     ],
 )
 def test_files_of_any_ending_are_those_of_the_framework_that_is_named(
-    name: str, framework: str, kind: str, tmp_path: Path
+    name: str, framework: str, model_format: str, tmp_path: Path
 ) -> None:
     quiet = {"verbose": -1, "num_threads": 1}
     booster = lightgbm.train(quiet, lightgbm.Dataset(np.eye(40), np.arange(40) % 2), 1)
     trees: Any = xgboost.train({"nthread": 1}, xgboost.DMatrix(np.eye(4), [0, 1, 0, 1]), 2)
     raw = bytes(trees.save_raw("json" if name == "m.bst" else "ubj"))
     content = {"xgboost": raw, "lightgbm": booster.model_to_string().encode(), "sklearn": b""}
-    (tmp_path / name).write_bytes(content[kind])
+    (tmp_path / name).write_bytes(content[model_format])
 
     description = describe_model(resolved(tmp_path / name), Model(path=name, framework=framework))
 
-    assert (description.kind, description.runs_code) == (kind, kind == "sklearn")
+    assert (description.model_format, description.runs_code) == (model_format, model_format == "sklearn")
 
 
 def test_a_file_of_scikit_learn_needs_the_ending_of_a_pickle(tmp_path: Path) -> None:
     (tmp_path / "m.bin").write_bytes(b"")
 
-    with pytest.raises(ModelError, match=r"MODEL_FRAMEWORK.*Name a pickle of it with one of the endings \.joblib"):
+    with pytest.raises(ModelError, match=r"MODEL_FRAMEWORK.*Name a pickle with one of the endings \.joblib"):
         describe_model(resolved(tmp_path / "m.bin"), Model(path="m.bin", framework="sklearn"))
 
 
@@ -546,7 +546,7 @@ def test_onnx_is_known_by_its_files(framework: str | None, tmp_path: Path) -> No
     folder = describe_model(resolved(tmp_path / "m"), Model(path="m", framework=framework))
     file = describe_model(resolved(tmp_path / "m" / "model.onnx"), Model(path="m", framework=framework))
 
-    assert (folder.kind, file.kind) == ("onnx", "onnx")
+    assert (folder.model_format, file.model_format) == ("onnx", "onnx")
 
 
 # ------------------------------------------------------------------------------------------------------------- trust

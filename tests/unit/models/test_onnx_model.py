@@ -19,7 +19,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 
 from sparkscore.errors import MissingDependencyError, ModelError, ModelLoadError, ModelNotFoundError
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.models.onnx_model import describe_onnx, graph_file, graph_outputs
 from sparkscore.models.resolve import ResolvedModel
 from sparkscore.signature.model_signature import TensorInput
@@ -80,7 +80,7 @@ def columns_of(description: ModelDescription) -> dict[str, pa.DataType]:
 def test_a_graph_says_what_it_takes_and_gives(describe: Describe) -> None:
     found = describe(model([tensor("x", ("N", 3)), tensor("ids", (None,), TensorProto.INT64)], [tensor("y", ("N",))]))
 
-    assert found.kind == "onnx"
+    assert found.model_format == "onnx"
     assert found.signature.inputs == (TensorInput("x", pa.float32(), (-1, 3)), TensorInput("ids", pa.int64(), (-1,)))
     assert columns_of(found) == {"prediction": pa.float32()}
     assert found.signature.params == ()
@@ -301,7 +301,7 @@ def test_a_damaged_graph_is_refused_or_read_and_nothing_else(
     path.write_bytes(WHOLE[:position] + instead + rest)
 
     with suppress(ModelLoadError):
-        assert describe_onnx(resolved(path)).kind == "onnx"
+        assert describe_onnx(resolved(path)).model_format == "onnx"
 
 
 SPARSE = helper.make_sparse_tensor_type_proto(FLOAT, ["N"])
@@ -319,7 +319,7 @@ OPTIONAL = helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, 
         ([tensor("x", ("N",), TensorProto.BFLOAT16)], "elements of type BFLOAT16"),
         ([tensor("x", ("N",), 0)], "elements of type UNDEFINED"),
         ([tensor("x", ("N",), 99)], "elements of type number 99"),
-        ([tensor("x", None)], "number of dimensions the graph does not say"),
+        ([tensor("x", None)], "a tensor without a number of dimensions in the graph"),
         ([tensor("x", ())], r"shape \[\]"),
         ([tensor("x", (0, 3))], r"shape \[0, 3\]"),
         ([tensor("x", (4, 3)), tensor("z", (8,))], "4 of 'x', 8 of 'z'"),
@@ -382,14 +382,14 @@ def test_the_newest_version_of_the_installed_runtime_is_taken_and_the_next_refus
     newest = next(version for version in range(1, 200) if not loads(versioned(domain, version + 1)))
     code = "ONNX_IR" if domain == "IR" else "ONNX_OPSET"
 
-    assert describe(versioned(domain, newest)).kind == "onnx"
+    assert describe(versioned(domain, newest)).model_format == "onnx"
     for version in (newest + 1, 10_000):
         with pytest.raises(ModelLoadError, match=rf"\[{code}\].*got {version}, expected at most {newest}, the newest"):
             describe(versioned(domain, version))
 
 
 def test_operators_of_the_models_own_have_versions_of_their_own(describe: Describe) -> None:
-    assert describe(versioned("my.operators", 10_000)).kind == "onnx"
+    assert describe(versioned("my.operators", 10_000)).model_format == "onnx"
 
 
 def test_without_onnxruntime_on_the_driver_the_workers_judge(
@@ -397,7 +397,7 @@ def test_without_onnxruntime_on_the_driver_the_workers_judge(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
-    assert describe(versioned("", 10_000)).kind == "onnx"
+    assert describe(versioned("", 10_000)).model_format == "onnx"
 
 
 def test_without_onnx_the_extra_is_named(describe: Describe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,7 +431,7 @@ def save(folder: Path, content: ModelProto, data: str = "", size: int = 24) -> R
 def test_external_data_below_the_graph_is_taken_and_not_read(tmp_path: Path, location: str) -> None:
     found = save(tmp_path / "model", model(initializer=[external(location)]), location)
 
-    assert describe_onnx(found).kind == "onnx"
+    assert describe_onnx(found).model_format == "onnx"
 
 
 def test_external_data_that_onnx_writes_is_taken(tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_external_data_that_onnx_writes_is_taken(tmp_path: Path) -> None:
     onnx.save_model(model(initializer=[weights]), tmp_path / "model.onnx", save_as_external_data=True, location="w.bin")
 
     assert (tmp_path / "w.bin").stat().st_size >= 2400
-    assert describe_onnx(resolved(tmp_path)).kind == "onnx"
+    assert describe_onnx(resolved(tmp_path)).model_format == "onnx"
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_external_data_that_is_too_short_is_refused(
 ) -> None:
     content = model(initializer=[external("w.bin", **entries)])
 
-    assert describe_onnx(save(tmp_path / "whole", content, "w.bin", needed)).kind == "onnx"
+    assert describe_onnx(save(tmp_path / "whole", content, "w.bin", needed)).model_format == "onnx"
     with pytest.raises(ModelLoadError, match=f"got {size} bytes in 'w.bin', expected at least {needed} bytes"):
         describe_onnx(save(tmp_path / "short", content, "w.bin", size))
 
@@ -479,7 +479,7 @@ def test_external_data_of_packed_types_is_measured_by_its_length(tmp_path: Path)
     packed = external("w.bin", length=3)
     packed.data_type = TensorProto.INT4
 
-    assert describe_onnx(save(tmp_path / "model", model(initializer=[packed]), "w.bin", 3)).kind == "onnx"
+    assert describe_onnx(save(tmp_path / "model", model(initializer=[packed]), "w.bin", 3)).model_format == "onnx"
 
 
 def with_branch(tensors: Sequence[TensorProto]) -> ModelProto:
@@ -508,7 +508,7 @@ def with_sparse(tensors: Sequence[TensorProto]) -> ModelProto:
 def test_external_data_is_found_wherever_a_graph_can_have_it(
     tmp_path: Path, place: Callable[[Sequence[TensorProto]], ModelProto]
 ) -> None:
-    assert describe_onnx(save(tmp_path / "inside", place([external("w.bin")]), "w.bin")).kind == "onnx"
+    assert describe_onnx(save(tmp_path / "inside", place([external("w.bin")]), "w.bin")).model_format == "onnx"
     with pytest.raises(ModelLoadError, match=r"\[ONNX_EXTERNAL_DATA\]"):
         describe_onnx(save(tmp_path / "outside", place([external("../w.bin")])))
 

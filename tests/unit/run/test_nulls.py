@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql.types import StructType
 
 from sparkscore.errors import ConfigError, SinkError
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.record.run_record import RecordedInput, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.run import nulls as subject
 from sparkscore.run import prepare

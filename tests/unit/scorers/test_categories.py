@@ -415,7 +415,7 @@ def test_numbers_take_integers_that_a_double_holds_and_refuse_others(framework: 
     expected = model.predict(asked if framework == "lightgbm" else xgboost.DMatrix(asked, nthread=1))
     assert values.tobytes() == expected.tobytes()
     inexact = whole.set_column(0, "n", pa.array([1, 2, 3, 2**53 + 1]))
-    with pytest.raises(SignatureMismatchError, match=r"MODEL_INPUT_VALUE.*'n'.*no double.*round_inputs: true"):
+    with pytest.raises(SignatureMismatchError, match=r"MODEL_INPUT_VALUE.*'n'.*not double.*round_inputs: true"):
         score(spec_of(path, framework, inexact), inexact)
     decimals = whole.set_column(0, "n", pa.array([1, 2, 3, 4], pa.decimal128(5, 2)))
     with pytest.raises(SignatureMismatchError, match=r"'n': got decimal\(5,2\), expected double.*round_inputs"):
@@ -435,5 +435,5 @@ def test_a_pickled_model_names_the_column_whose_values_are_not_of_its_list(
     rows = pa.table({"city": ["a", "b"], "n": [0.5, 1.0], "code": [10, 20]})
     rows = rows.set_column(rows.column_names.index(column), column, pa.array(values))
 
-    with pytest.raises(SignatureMismatchError, match=f"'{column}': got kind '{got}'.*Cast the column"):
+    with pytest.raises(SignatureMismatchError, match=f"'{column}': got type '{got}'.*Cast the column"):
         score(spec_of(tmp_path / "m.joblib", "lightgbm", rows), rows)

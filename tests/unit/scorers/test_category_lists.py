@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sparkscore.scorers.category_lists import places_of_lists
+from sparkscore.scorers.category_lists import find_positions
 
 
 @pytest.mark.parametrize(
-    ("infos", "lists", "kinds", "places"),
+    ("infos", "lists", "types", "positions"),
     [
         (["[0:9]", "-1:0:1"], [["a", "b"]], None, [1]),
         (["0:1", "[0:1]"], [[10, 20]], None, [0]),
@@ -29,6 +29,6 @@ from sparkscore.scorers.category_lists import places_of_lists
     ],
 )
 def test_which_columns_the_lists_are_of(
-    infos: list[str], lists: list[list[Any]], kinds: list[str] | None, places: list[int] | None
+    infos: list[str], lists: list[list[Any]], types: list[str] | None, positions: list[int] | None
 ) -> None:
-    assert places_of_lists(infos, lists, kinds) == places
+    assert find_positions(infos, lists, types) == positions

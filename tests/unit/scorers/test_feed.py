@@ -140,7 +140,7 @@ def test_a_value_that_does_not_fit_is_refused_and_not_shown(
     with pytest.raises(SignatureMismatchError) as caught:
         column(values, given, wanted)
 
-    assert "input column 'x': got values that are no " in refusal(caught)
+    assert "input column 'x': got values that are not " in refusal(caught)
     assert "1x" not in str(caught.value)
     assert caught.value.__suppress_context__
 

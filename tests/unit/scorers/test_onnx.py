@@ -699,8 +699,8 @@ def test_a_provider_that_does_not_start_is_refused_and_not_replaced(
 @pytest.mark.parametrize(
     ("name", "chosen", "message"),
     [
-        ("intra_op_threads", 2, "'intra_op_threads': got a name that it does not have, expected one of .*intra_op_num"),
-        ("add_provider", 2, "a name that it does not have"),
+        ("intra_op_threads", 2, "'intra_op_threads': got an unknown name, expected one of .*intra_op_num"),
+        ("add_provider", 2, "an unknown name"),
         ("intra_op_num_threads", "2", "'intra_op_num_threads': got str, expected int"),
         ("enable_mem_pattern", "no", "got str, expected bool"),
         ("execution_mode", "fast", "got 'fast', expected one of ORT_SEQUENTIAL, ORT_PARALLEL"),

@@ -24,8 +24,9 @@ from mlflow.pyfunc.model import PythonModel
 from sparkscore.config import Model
 from sparkscore.digest import digest_of_path
 from sparkscore.errors import MissingDependencyError, ModelError, ModelNotFoundError
-from sparkscore.models import registry, resolve_model
-from sparkscore.models.registry import find_in_registry
+from sparkscore.models import resolve_model
+from sparkscore.models.references import find_in_registry
+from sparkscore.registry import Registry, registry_of_name
 
 MODEL_FILE = "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n"
 
@@ -223,7 +224,7 @@ def test_without_mlflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_three_levels_on_databricks_are_unity_catalogs(
     configured: str, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Databricks cannot be had here: this test ends at what its client is asked.
+    # There is no Databricks here: this test ends at what its client is asked.
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", configured)
     asked_of: list[tuple[str, ...]] = []
 
@@ -232,16 +233,16 @@ def test_three_levels_on_databricks_are_unity_catalogs(
             asked_of.append(("alias", name, alias))
             return SimpleNamespace(version="4")
 
-    def client(uri: str) -> Client:
-        asked_of.append(("registry", uri))
+    def client(registry: Registry) -> Client:
+        asked_of.append(("registry", registry.uri))
         return Client()
 
-    def download(uri: str, name: str, uri_of_registry: str) -> Path:
-        asked_of.append(("download", uri, uri_of_registry))
-        return Path(name)
+    def download(registry: Registry, uri: str, folder: Path) -> Path:
+        asked_of.append(("download", uri, registry.uri))
+        return folder
 
-    monkeypatch.setattr(registry, "_client", client)
-    monkeypatch.setattr(registry, "_download", download)
+    monkeypatch.setattr(Registry, "_client", client)
+    monkeypatch.setattr(Registry, "download", download)
 
     found = find_in_registry("models:/main.ml.heart@champion")
 
@@ -256,15 +257,15 @@ def test_three_levels_on_databricks_are_unity_catalogs(
 def test_a_name_of_one_level_stays_in_the_workspaces_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "databricks")
 
-    assert registry._registry_of("models:/heart/1") == "databricks"
-    assert registry._registry_of("models:/main.ml.heart/1") == "databricks-uc"
+    assert registry_of_name("heart").uri == "databricks"
+    assert registry_of_name("main.ml.heart").uri == "databricks-uc"
 
 
 @pytest.mark.usefixtures("store")
 def test_nothing_is_printed_and_the_files_go_with_the_process() -> None:
     script = (
         "import warnings; warnings.simplefilter('default')\n"
-        "from sparkscore.models.registry import find_in_registry\n"
+        "from sparkscore.models.references import find_in_registry\n"
         "found = find_in_registry('models:/heart@champion')\n"
         "assert (found.path / 'MLmodel').exists()\n"
         "print(found.path)\n"

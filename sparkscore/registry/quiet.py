@@ -1,4 +1,4 @@
-"""Keep what MLflow says about itself off the user's terminal (driver and worker)."""
+"""Import MLflow without its logs, warnings, progress bars and telemetry (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError
 
-# Settings that the user has made hold. Three retries instead of MLflow's seven: those take four minutes.
+# Set only where the user has set nothing. Three retries instead of MLflow's seven, which take four minutes.
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -24,7 +24,7 @@ _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Import MLflow and hold back its logs, its warnings, its progress bars and its telemetry.
+    """Import MLflow and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
 
     Raises:
         MissingDependencyError: MLflow is not installed.
@@ -39,9 +39,9 @@ def quiet_mlflow() -> Iterator[None]:
     os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
     try:
         with warnings.catch_warnings():
-            # Only what MLflow says: a library's warning about a model of another version is the user's to read.
+            # Only MLflow's own warnings: a library's warning about a model of another version is for the user.
             warnings.filterwarnings("ignore", module="(mlflow|alembic|sqlalchemy)")
-            # Imported before its loggers are turned down: the import sets their levels.
+            # Imported before its loggers are silenced, because the import sets their levels.
             import mlflow  # noqa: F401, PLC0415 - takes three seconds
 
             with _silent_loggers():

@@ -10,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from sparkscore.errors import ModelError, ModelNotFoundError
-from sparkscore.scorers import mlflow_download
-from sparkscore.scorers.mlflow_download import fetch_registered
-from sparkscore.scorers.mlflow_quiet import quiet_mlflow
+from sparkscore.registry import Registry, quiet_mlflow
+from sparkscore.scorers import registered_models
+from sparkscore.scorers.registered_models import fetch_registered
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def test_a_version_is_downloaded_once_for_a_host(uri: str, monkeypatch: pytest.M
     def refuse(*_: object) -> None:
         raise AssertionError("this host has it")
 
-    monkeypatch.setattr(mlflow_download, "_download", refuse)
+    monkeypatch.setattr(Registry, "download", refuse)
 
     assert fetch_registered("heart", "5") == (first, "5")
 
@@ -130,7 +130,7 @@ def test_a_worker_without_mlflow_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     def without(name: str) -> ModuleSpec | None:
         return None if name == "mlflow" else sys.modules[name].__spec__
 
-    monkeypatch.setattr(mlflow_download, "find_spec", without)
+    monkeypatch.setattr(registered_models, "find_spec", without)
 
     with pytest.raises(ModelNotFoundError, match="MLflow is not installed on this worker"):
         fetch_registered("heart", None)

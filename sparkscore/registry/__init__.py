@@ -1,0 +1,30 @@
+"""MLflow's client: look up registered models, download them, and keep MLflow quiet (driver and worker).
+
+The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up the models
+that a scoring script asks for by name (`sparkscore.scorers.registered_models`). Both import MLflow only inside
+`quiet_mlflow`, so that sparkscore works without it.
+"""
+
+from __future__ import annotations
+
+from sparkscore.registry.client import (
+    NotRegisteredError,
+    Registry,
+    configured_registry,
+    registry_of_name,
+    tracking_store,
+)
+from sparkscore.registry.quiet import quiet_mlflow
+from sparkscore.registry.stores import is_absolute_store, is_local_store, stores_for_workers
+
+__all__ = [
+    "NotRegisteredError",
+    "Registry",
+    "configured_registry",
+    "is_absolute_store",
+    "is_local_store",
+    "quiet_mlflow",
+    "registry_of_name",
+    "stores_for_workers",
+    "tracking_store",
+]
