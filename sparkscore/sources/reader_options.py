@@ -109,7 +109,7 @@ _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "parquet": ("compression", "datetimeRebaseMode", "int96RebaseMode", "timeZone"),
 }
-_OF_ONE_SIGN: Final = ("comment", "escape", "quote")
+_OF_ONE_CHARACTER: Final = ("comment", "escape", "quote")
 _OFFSET: Final = re.compile(r"Z|(?:UTC|GMT|UT)?[+-](?:0?[0-9]|1[0-8])(?::?[0-5][0-9](?::?[0-5][0-9])?)?")
 _TOO_FINE: Final = re.compile("S{7}")
 # sparkscore sets these options itself, so their values are ignored.
@@ -151,14 +151,14 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
 _Problem = tuple[str, str, str] | None
 
 
-def _check_zone(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - the same in each format
+def _check_zone(value: str) -> _Problem:
     known = available_timezones()
     if not known or value in known or _OFFSET.fullmatch(value):
         return None
     return f"'{value}'", "a region such as Europe/Berlin, or an offset such as +02:00", "Correct it."
 
 
-def _check_pattern(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - the same in each format
+def _check_pattern(value: str) -> _Problem:
     if not _TOO_FINE.search(re.sub("'[^']*'", "", value)):
         return None
     return (
@@ -168,8 +168,8 @@ def _check_pattern(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - 
     )
 
 
-def _check_line_end(value: str, file_format: str) -> _Problem:
-    if file_format != "csv" or value in LINE_ENDS:
+def _check_line_end(value: str) -> _Problem:
+    if value in LINE_ENDS:
         return None
     return (
         f"'{value}'",
@@ -178,23 +178,22 @@ def _check_line_end(value: str, file_format: str) -> _Problem:
     )
 
 
-def _check_merging(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - only Parquet has it
+def _check_merging(value: str) -> _Problem:
     if value.lower() != "false":
         return None
     return "false", "true: all columns of all files are read", "Leave it out, or select columns with 'input.columns'."
 
 
-def _refuse_escape(value: str, file_format: str) -> _Problem:  # noqa: ARG001 - only CSV has it
-    return "an option that joins rows if the quotes are not escaped in this way", "no such option", "Leave it out."
-
-
-_CHECKS: Final[Mapping[str, Callable[[str, str], _Problem]]] = {
-    "charToEscapeQuoteEscaping": _refuse_escape,
-    "lineSep": _check_line_end,
+_CHECK_EACH: Final[Mapping[str, Callable[[str], _Problem]]] = {
     "mergeSchema": _check_merging,
     "timeZone": _check_zone,
     "timestampFormat": _check_pattern,
     "timestampNTZFormat": _check_pattern,
+}
+_CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
+    "csv": {**_CHECK_EACH, "lineSep": _check_line_end},
+    "json": _CHECK_EACH,
+    "parquet": _CHECK_EACH,
 }
 
 
@@ -211,8 +210,11 @@ def _find_problem(name: str, value: str, file_format: str) -> _Problem:
         return "an option that chooses files", "none: all files of 'input.location' are read", _USE_GLOBS
     if name in _BOOLEANS[file_format] and value.lower() not in {"true", "false"}:
         return f"'{value}'", "true or false", "Correct it."
-    if name in _OF_ONE_SIGN and len(value) > 1:
+    if name in _OF_ONE_CHARACTER and len(value) > 1:
         return f"'{value}'", "no more than 1 character", "Correct it."
     if name == "mode" and value.upper() not in _MODES:
         return f"'{value}', which Spark takes for PERMISSIVE", f"one of {', '.join(_MODES)}", "Correct it."
-    return _CHECKS[name](value, file_format) if name in _CHECKS else None
+    if name == "charToEscapeQuoteEscaping":
+        return "an option that joins rows if the quotes are not escaped in this way", "no such option", "Leave it out."
+    check = _CHECKS[file_format].get(name)
+    return None if check is None else check(value)
