@@ -66,7 +66,7 @@ OF_FILES = [name for name in WRITERS if name != "delta"]
 
 
 @pytest.fixture(params=list(WRITERS))
-def kind(request: pytest.FixtureRequest) -> str:
+def input_format(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -82,19 +82,21 @@ def items_of(source: Source) -> list[object]:
     return [row["name"] for row in frame.orderBy("id").collect()]
 
 
-def test_every_item_is_there_once_and_the_format_is_found(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+def test_every_item_is_there_once_and_the_format_is_found(
+    spark: SparkSession, tmp_path: Path, input_format: str
+) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
 
     source = open_at(spark, tmp_path / "in")
 
-    assert source.snapshot.format == kind
+    assert source.snapshot.format == input_format
     assert items_of(source) == [row["name"] for row in ROWS]
     assert source.snapshot.items in {len(ROWS), None}
-    assert (source.snapshot.items is None) == (kind == "csv")
+    assert (source.snapshot.items is None) == (input_format == "csv")
 
 
-def test_the_size_is_that_of_the_data_files(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+def test_the_size_is_that_of_the_data_files(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
 
     source = open_at(spark, tmp_path / "in")
 
@@ -102,14 +104,14 @@ def test_the_size_is_that_of_the_data_files(spark: SparkSession, tmp_path: Path,
     assert source.snapshot.size_bytes == sum(file.stat().st_size for file in data)
 
 
-def test_what_comes_later_does_not_get_in(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS[:20], spark)
-    source = open_at(spark, tmp_path / "in", format=kind)
-    if kind == "delta":
+def test_what_comes_later_does_not_get_in(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS[:20], spark)
+    source = open_at(spark, tmp_path / "in", format=input_format)
+    if input_format == "delta":
         write_delta(tmp_path / "in", ROWS[20:], spark)
     else:
         more = tmp_path / "more"
-        WRITERS[kind](more, ROWS[20:], spark)
+        WRITERS[input_format](more, ROWS[20:], spark)
         for file in more.iterdir():
             file.rename(tmp_path / "in" / f"later-{file.name}")
 
@@ -117,39 +119,41 @@ def test_what_comes_later_does_not_get_in(spark: SparkSession, tmp_path: Path, k
     source.check_unchanged()
 
 
-def test_the_version_tells_inputs_apart_and_equal_ones_not(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS[:20], spark)
+def test_the_version_tells_inputs_apart_and_equal_ones_not(
+    spark: SparkSession, tmp_path: Path, input_format: str
+) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS[:20], spark)
     before = open_at(spark, tmp_path / "in").snapshot.version
     assert open_at(spark, tmp_path / "in").snapshot.version == before
 
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
 
     assert open_at(spark, tmp_path / "in").snapshot.version != before
 
 
-def test_an_input_without_items_is_refused(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    if kind in {"csv", "json"}:
+def test_an_input_without_items_is_refused(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    if input_format in {"csv", "json"}:
         pytest.skip("rows of text files are counted by reading them; the run itself refuses zero rows")
-    WRITERS[kind](tmp_path / "in", [], spark)
-    if kind == "parquet":
+    WRITERS[input_format](tmp_path / "in", [], spark)
+    if input_format == "parquet":
         for file in (tmp_path / "in").iterdir():
             pq.write_table(pa.table({"id": pa.array([], pa.int64())}), file)
 
     with pytest.raises(SourceNotFoundError, match=r"\[INPUT_EMPTY\]"):
-        open_at(spark, tmp_path / "in", format=kind)
+        open_at(spark, tmp_path / "in", format=input_format)
 
 
-def test_a_location_without_anything_is_refused(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+def test_a_location_without_anything_is_refused(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
     with pytest.raises(SourceNotFoundError, match=r"\[INPUT_NOT_FOUND\].*nowhere") as caught:
-        open_at(spark, tmp_path / "nowhere" / "in", format=kind)
+        open_at(spark, tmp_path / "nowhere" / "in", format=input_format)
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("kind", OF_ROWS)
-def test_rows_know_their_file(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in [1] %20 é", ROWS, spark)
+@pytest.mark.parametrize("input_format", OF_ROWS)
+def test_rows_know_their_file(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in [1] %20 é", ROWS, spark)
 
-    frame = open_at(spark, tmp_path / "in [1] %20 é", format=kind).frame()
+    frame = open_at(spark, tmp_path / "in [1] %20 é", format=input_format).frame()
 
     assert frame is not None
     files = {plain_path(row[0]) for row in frame.select(SOURCE_FILE_COLUMN).distinct().collect()}
@@ -157,9 +161,11 @@ def test_rows_know_their_file(spark: SparkSession, tmp_path: Path, kind: str) ->
     assert all(Path(file).is_file() and Path(file).parent == tmp_path / "in [1] %20 é" for file in files)
 
 
-@pytest.mark.parametrize("kind", OF_ROWS)
-def test_columns_can_be_chosen_and_unknown_ones_are_named(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+@pytest.mark.parametrize("input_format", OF_ROWS)
+def test_columns_can_be_chosen_and_unknown_ones_are_named(
+    spark: SparkSession, tmp_path: Path, input_format: str
+) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
 
     frame = open_at(spark, tmp_path / "in", columns=["name"]).frame()
 
@@ -169,9 +175,9 @@ def test_columns_can_be_chosen_and_unknown_ones_are_named(spark: SparkSession, t
         open_at(spark, tmp_path / "in", columns=["nam"])
 
 
-@pytest.mark.parametrize("kind", OF_FILES)
-def test_hidden_files_are_left_out_and_counted(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+@pytest.mark.parametrize("input_format", OF_FILES)
+def test_hidden_files_are_left_out_and_counted(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
     a_file = next((tmp_path / "in").iterdir())
     for name in ("_SUCCESS", ".hidden", f"_{a_file.name}"):
         (tmp_path / "in" / name).write_bytes(a_file.read_bytes())
@@ -182,9 +188,9 @@ def test_hidden_files_are_left_out_and_counted(spark: SparkSession, tmp_path: Pa
     assert sum(source.snapshot.skipped.values()) == 3
 
 
-@pytest.mark.parametrize("kind", [name for name in OF_FILES if name != "files"])
-def test_empty_files_are_left_out_and_counted(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+@pytest.mark.parametrize("input_format", [name for name in OF_FILES if name != "files"])
+def test_empty_files_are_left_out_and_counted(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
     ending = next((tmp_path / "in").iterdir()).suffix
     (tmp_path / "in" / f"zzz{ending}").touch()
 
@@ -201,9 +207,9 @@ def test_an_empty_file_is_an_item_where_files_are_items(spark: SparkSession, tmp
     assert open_at(spark, tmp_path / "in").snapshot.items == 1
 
 
-@pytest.mark.parametrize("kind", OF_FILES)
-def test_a_file_that_changes_is_noticed(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+@pytest.mark.parametrize("input_format", OF_FILES)
+def test_a_file_that_changes_is_noticed(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
     source = open_at(spark, tmp_path / "in")
     a_file = min((tmp_path / "in").iterdir())
 
@@ -213,12 +219,12 @@ def test_a_file_that_changes_is_noticed(spark: SparkSession, tmp_path: Path, kin
         source.check_unchanged()
 
 
-@pytest.mark.parametrize("kind", OF_FILES)
-def test_globs_and_lists_name_files_once(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+@pytest.mark.parametrize("input_format", OF_FILES)
+def test_globs_and_lists_name_files_once(spark: SparkSession, tmp_path: Path, input_format: str) -> None:
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
     a_file = min((tmp_path / "in").iterdir())
 
-    source = open_at(spark, [str(tmp_path / "*"), str(a_file)], format=kind)
+    source = open_at(spark, [str(tmp_path / "*"), str(a_file)], format=input_format)
 
     assert items_of(source) == [row["name"] for row in ROWS]
     assert source.snapshot.skipped == {"named more than once": 1}
@@ -358,13 +364,13 @@ def test_csv_quotes_and_line_ends_are_those_of_rfc_4180(spark: SparkSession, tmp
     assert items_of(open_at(spark, tmp_path / "in")) == texts
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
-@pytest.mark.parametrize("place", ["", "other=1"])
+@pytest.mark.parametrize("input_format", ["parquet", "csv"])
+@pytest.mark.parametrize("subfolder", ["", "other=1"])
 def test_files_beside_partition_folders_are_not_left_out(
-    spark: SparkSession, tmp_path: Path, kind: str, place: str
+    spark: SparkSession, tmp_path: Path, input_format: str, subfolder: str
 ) -> None:
-    WRITERS[kind](tmp_path / "in" / "part=1", ROWS[:10], spark)
-    WRITERS[kind](tmp_path / "in" / place, ROWS[10:], spark)
+    WRITERS[input_format](tmp_path / "in" / "part=1", ROWS[:10], spark)
+    WRITERS[input_format](tmp_path / "in" / subfolder, ROWS[10:], spark)
 
     with pytest.raises(SourceSchemaError, match=r"\[INPUT_PARTITIONS\]"):
         open_at(spark, tmp_path / "in")
@@ -388,24 +394,24 @@ def test_parquet_files_of_different_columns_keep_all_of_them(spark: SparkSession
     assert sorted(tuple(row)[:2] for row in frame.collect()) == [(1, None), (2, 0.5)]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "json"])
+@pytest.mark.parametrize("input_format", ["parquet", "json"])
 def test_a_declared_column_that_no_file_has_is_not_null_everywhere(
-    spark: SparkSession, tmp_path: Path, kind: str
+    spark: SparkSession, tmp_path: Path, input_format: str
 ) -> None:
-    WRITERS[kind](tmp_path / "in", ROWS, spark)
+    WRITERS[input_format](tmp_path / "in", ROWS, spark)
 
     with pytest.raises(SourceSchemaError, match=r"\[INPUT_COLUMNS\].*'Id'.*'id', 'name'"):
         open_at(spark, tmp_path / "in", schema="Id bigint, name string")
 
 
-@pytest.mark.parametrize("place", ["in", "in/part=a", "."])
+@pytest.mark.parametrize("subfolder", ["in", "in/part=a", "."])
 def test_data_files_of_a_delta_table_are_not_read_without_its_log(
-    spark: SparkSession, tmp_path: Path, place: str
+    spark: SparkSession, tmp_path: Path, subfolder: str
 ) -> None:
     spark.range(3).selectExpr("id", "'a' AS part").write.format("delta").partitionBy("part").save(str(tmp_path / "in"))
 
     with pytest.raises(SourceError, match=r"\[INPUT_IS_DELTA\].*--input-format delta"):
-        open_at(spark, tmp_path / place, format="parquet")
+        open_at(spark, tmp_path / subfolder, format="parquet")
 
 
 def test_names_that_spark_cannot_tell_apart_are_refused(spark: SparkSession, tmp_path: Path) -> None:
@@ -424,11 +430,15 @@ def test_columns_that_spark_takes_for_one_are_named(spark: SparkSession, tmp_pat
         open_at(spark, tmp_path / "in")
 
 
-def test_a_null_is_known_or_not_and_none_is_another_answer(spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    WRITERS[kind](tmp_path / "in", [{**row, "name": None if row["id"] == 7 else row["name"]} for row in ROWS], spark)
+def test_a_null_is_known_or_not_and_none_is_another_answer(
+    spark: SparkSession, tmp_path: Path, input_format: str
+) -> None:
+    WRITERS[input_format](
+        tmp_path / "in", [{**row, "name": None if row["id"] == 7 else row["name"]} for row in ROWS], spark
+    )
 
     found = open_at(spark, tmp_path / "in").count_nulls(["id", "name"])
 
-    if kind in {"parquet", "delta"}:
+    if input_format in {"parquet", "delta"}:
         assert found == {"id": 0, "name": 1}
     assert found.items() <= {"id": 0, "name": 1}.items()

@@ -17,8 +17,8 @@ RECORD = '{"z": 1, "nested": {"b": [{"z": 1}], "a": 2}, "a": "{\\"}", "m": null}
 ORDER = ["z", "nested", "a", "m"]
 
 
-def write(place: Path, name: str, content: bytes | str) -> InputFile:
-    path = place / name
+def write(folder: Path, name: str, content: bytes | str) -> InputFile:
+    path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return InputFile(str(path), 1, 1)
 

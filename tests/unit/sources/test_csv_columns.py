@@ -81,7 +81,7 @@ def test_keys_of_folders_come_last_and_may_be_declared() -> None:
     assert found(["1"], declare("day", "id"), ("day",), has_header=False) == [("_c0", "id", True), ("day", "day", True)]
 
 
-@pytest.mark.parametrize("kind", [CharType(3), ArrayType(IntegerType())])
-def test_a_type_that_no_text_has_is_refused(kind: CharType | ArrayType) -> None:
+@pytest.mark.parametrize("data_type", [CharType(3), ArrayType(IntegerType())])
+def test_a_type_that_no_text_has_is_refused(data_type: CharType | ArrayType) -> None:
     with pytest.raises(SourceSchemaError, match=r"\[INPUT_SCHEMA\].*'x'"):
-        found(["id", "x"], [StructField("id", StringType()), StructField("x", kind)])
+        found(["id", "x"], [StructField("id", StringType()), StructField("x", data_type)])

@@ -22,14 +22,14 @@ from sparkscore.plan import InputFile
 from sparkscore.sources.folder_keys import check_key_values
 
 
-def check(kind: DataType, *keys: str, zone: str = "UTC", nullable: bool = True) -> None:
+def check(data_type: DataType, *keys: str, zone: str = "UTC", nullable: bool = True) -> None:
     files = [InputFile(f"/in/day={key}/a.parquet", 1, 1) for key in keys]
-    schema = StructType([StructField("x", LongType()), StructField("day", kind, nullable)])
+    schema = StructType([StructField("x", LongType()), StructField("day", data_type, nullable)])
     check_key_values(files, Path("/in"), schema, ["day"], zone)
 
 
 @pytest.mark.parametrize(
-    ("kind", "key"),
+    ("data_type", "key"),
     [
         (ByteType(), "300"),
         (DecimalType(5, 2), "1.555"),
@@ -39,11 +39,11 @@ def check(kind: DataType, *keys: str, zone: str = "UTC", nullable: bool = True) 
         (ArrayType(LongType()), "1"),
     ],
 )
-def test_a_key_that_its_type_does_not_hold_is_refused_by_folder(kind: DataType, key: str) -> None:
+def test_a_key_that_its_type_does_not_hold_is_refused_by_folder(data_type: DataType, key: str) -> None:
     with pytest.raises(SourceSchemaError, match=r"\[INPUT_VALUE\] folder 'day=") as caught:
-        check(kind, "7" if not isinstance(kind, (DateType, TimestampType)) else "2024-01-01", key)
+        check(data_type, "7" if not isinstance(data_type, (DateType, TimestampType)) else "2024-01-01", key)
 
-    assert kind.simpleString() in str(caught.value)
+    assert data_type.simpleString() in str(caught.value)
     assert "'day string'" in str(caught.value)
 
 

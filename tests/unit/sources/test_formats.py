@@ -16,7 +16,7 @@ def detected(location: Path | tuple[Path, ...], *, is_azure: bool = False, is_no
 
 
 @pytest.mark.parametrize(
-    ("names", "kind"),
+    ("names", "expected"),
     [
         (["a.parquet", "b.snappy.PARQUET"], "parquet"),
         (["a.csv", "b.CSV.gz"], "csv"),
@@ -29,11 +29,11 @@ def detected(location: Path | tuple[Path, ...], *, is_azure: bool = False, is_no
         (["_SUCCESS", ".a.parquet.crc", "a.parquet"], "parquet"),
     ],
 )
-def test_the_ending_of_all_files_tells_the_format(names: list[str], kind: str, tmp_path: Path) -> None:
+def test_the_ending_of_all_files_tells_the_format(names: list[str], expected: str, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_text("x")
 
-    assert detected(tmp_path) == kind
+    assert detected(tmp_path) == expected
 
 
 def test_azures_deployments_get_files_unless_the_input_is_a_delta_table(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_the_deployment_says_holds_without_a_look(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "kind"),
+    ("names", "expected"),
     [
         (["a.csv", "b.CSV", "_SUCCESS"], "csv"),
         (["a.parquet", "b.pqt"], "parquet"),
@@ -68,11 +68,11 @@ def test_what_the_deployment_says_holds_without_a_look(tmp_path: Path) -> None:
         (["a.bin"], "files"),
     ],
 )
-def test_a_model_of_azures_gets_what_the_endings_say(names: list[str], kind: str, tmp_path: Path) -> None:
+def test_a_model_of_azures_gets_what_the_endings_say(names: list[str], expected: str, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_text("x")
 
-    assert detected(tmp_path, is_no_code=True) == kind
+    assert detected(tmp_path, is_no_code=True) == expected
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sparkscore.sources.own_files import OWN
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def base(tmp_path: Path) -> Path:
     """Data with a folder of runs, a stage and its lock below it."""
     (tmp_path / "deep").mkdir()
     for name in ("a.txt", "deep/b.txt", "notes.lock", "identity"):
@@ -37,24 +37,24 @@ def place(tmp_path: Path) -> Path:
 ITEMS = ["a.txt", "deep/b.txt", "identity", "notes.lock", "scratch/data.csv"]
 
 
-def test_runs_and_stages_below_an_input_are_left_out_and_counted(place: Path) -> None:
-    listing = list_files([str(place)])
+def test_runs_and_stages_below_an_input_are_left_out_and_counted(base: Path) -> None:
+    listing = list_files([str(base)])
 
-    assert [str(Path(file.path).relative_to(place)) for file in listing.files] == ITEMS
+    assert [str(Path(file.path).relative_to(base)) for file in listing.files] == ITEMS
     assert listing.skipped == {OWN: 3}
 
 
-def test_a_glob_that_meets_them_leaves_them_out(place: Path) -> None:
-    listing = list_files([str(place / "*")])
+def test_a_glob_that_meets_them_leaves_them_out(base: Path) -> None:
+    listing = list_files([str(base / "*")])
 
-    assert [str(Path(file.path).relative_to(place)) for file in listing.files] == ITEMS
+    assert [str(Path(file.path).relative_to(base)) for file in listing.files] == ITEMS
     assert listing.skipped == {OWN: 3}
 
 
-def test_runs_of_a_version_that_marked_none_are_known_by_their_records(place: Path) -> None:
-    (place / "sparkscore-runs" / ".sparkscore-runs").unlink()
+def test_runs_of_a_version_that_marked_none_are_known_by_their_records(base: Path) -> None:
+    (base / "sparkscore-runs" / ".sparkscore-runs").unlink()
 
-    found = [str(Path(file.path).relative_to(place)) for file in list_files([str(place)]).files]
+    found = [str(Path(file.path).relative_to(base)) for file in list_files([str(base)]).files]
 
     assert found == [*ITEMS, "sparkscore-runs/spark.log"]
 
@@ -69,17 +69,17 @@ def test_runs_of_a_version_that_marked_none_are_known_by_their_records(place: Pa
         "scratch/night/attempts/00000-x/part.parquet",
     ],
 )
-def test_what_sparkscore_wrote_is_refused_where_it_is_named(place: Path, location: str) -> None:
+def test_what_sparkscore_wrote_is_refused_where_it_is_named(base: Path, location: str) -> None:
     with pytest.raises(SourceError, match=r"\[INPUT_OWN_FILES\]") as caught:
-        list_files([str(place / location)])
+        list_files([str(base / location)])
 
-    assert str(place / location) in caught.value.what
+    assert str(base / location) in caught.value.what
 
 
-def test_what_is_the_users_is_an_input_wherever_it_lies(place: Path) -> None:
-    data = place / "sparkscore-runs" / "data"
+def test_what_is_the_users_is_an_input_wherever_it_lies(base: Path) -> None:
+    data = base / "sparkscore-runs" / "data"
     data.mkdir()
     (data / "x.csv").write_text("x")
 
     for location in ("sparkscore-runs/data", "sparkscore-runs/night/script_output", "scratch/data.csv"):
-        assert len(list_files([str(place / location)]).files) == 1
+        assert len(list_files([str(base / location)]).files) == 1

@@ -101,7 +101,11 @@ def test_fields_are_read_in_the_order_of_all_files(plan: Plan) -> None:
     assert types(found) == {"x": "struct<a:bigint,b:bigint>"}
     assert found is not None
     read = [group.columns["x"].read for group in found.groups]
-    assert [in_order_of(kind, found.schema["x"].dataType).simpleString() for kind in read if kind is not None] == [
+    assert [
+        in_order_of(arrow_type, found.schema["x"].dataType).simpleString()
+        for arrow_type in read
+        if arrow_type is not None
+    ] == [
         "struct<a:int,b:bigint>",
         "struct<a:bigint,b:bigint>",
     ]
@@ -139,7 +143,7 @@ def test_lists_that_are_all_empty_in_one_file_take_the_type_of_the_others(plan: 
 def test_two_types_are_refused_with_both_files_and_what_helps(
     one: pa.DataType, other: pa.DataType, advice: str, plan: Plan, tmp_path: Path
 ) -> None:
-    tables = [pa.table({"id": pa.nulls(2, kind), "n": [1, 2]}) for kind in (one, one, other)]
+    tables = [pa.table({"id": pa.nulls(2, arrow_type), "n": [1, 2]}) for arrow_type in (one, one, other)]
 
     message = told(plan, *tables)
 
@@ -192,7 +196,7 @@ def test_codecs_that_spark_lacks_are_refused(plan: Plan, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "declared", "is_planned"),
+    ("arrow_type", "declared", "is_planned"),
     [
         (pa.int32(), "bigint", True),
         (pa.int64(), "int", True),
@@ -208,13 +212,13 @@ def test_codecs_that_spark_lacks_are_refused(plan: Plan, tmp_path: Path) -> None
     ids=str,
 )
 def test_declared_types_that_may_hold_the_values_are_accepted(
-    kind: pa.DataType, declared: str, plan: Plan, *, is_planned: bool
+    arrow_type: pa.DataType, declared: str, plan: Plan, *, is_planned: bool
 ) -> None:
-    assert (plan(pa.table({"c": pa.nulls(1, kind)}), declared=f"c {declared}") is not None) is is_planned
+    assert (plan(pa.table({"c": pa.nulls(1, arrow_type)}), declared=f"c {declared}") is not None) is is_planned
 
 
 @pytest.mark.parametrize(
-    ("kind", "declared"),
+    ("arrow_type", "declared"),
     [
         (pa.timestamp("us", "UTC"), "bigint"),
         (pa.timestamp("us"), "timestamp"),
@@ -228,8 +232,10 @@ def test_declared_types_that_may_hold_the_values_are_accepted(
     ],
     ids=str,
 )
-def test_declared_types_that_mean_something_else_are_refused(kind: pa.DataType, declared: str, plan: Plan) -> None:
-    message = told(plan, pa.table({"c": pa.nulls(1, kind)}), declared=f"c {declared}")
+def test_declared_types_that_mean_something_else_are_refused(
+    arrow_type: pa.DataType, declared: str, plan: Plan
+) -> None:
+    message = told(plan, pa.table({"c": pa.nulls(1, arrow_type)}), declared=f"c {declared}")
 
     assert message.startswith("[INPUT_TYPES] column 'c' of the parquet files, declared")
     assert "'input.schema: c " in message

@@ -6,15 +6,15 @@ from sparkscore.errors import ConfigError
 from sparkscore.sources.reader_options import check_options
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("file_format", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("name", ["pathGlobFilter", "modifiedafter", "recursiveFileLookup", "basePath", "path"])
-def test_files_are_chosen_by_the_location_alone(name: str, kind: str) -> None:
+def test_files_are_chosen_by_the_location_alone(name: str, file_format: str) -> None:
     with pytest.raises(ConfigError, match=rf"\[INPUT_OPTIONS\] 'input\.options\.{name}'.*glob"):
-        check_options({name: "true"}, kind)
+        check_options({name: "true"}, file_format)
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "told"),
+    ("options", "file_format", "told"),
     [
         ({"separator": ";"}, "csv", "Correct its name"),
         ({"delimeter": ";"}, "csv", "Did you mean 'delimiter'"),
@@ -34,15 +34,15 @@ def test_files_are_chosen_by_the_location_alone(name: str, kind: str) -> None:
         ({"mode": "FAIL_FAST"}, "csv", "PERMISSIVE, expected one of FAILFAST"),
     ],
 )
-def test_what_spark_would_pass_over_is_refused(options: dict[str, str], kind: str, told: str) -> None:
+def test_what_spark_would_pass_over_is_refused(options: dict[str, str], file_format: str, told: str) -> None:
     with pytest.raises(ConfigError, match=r"\[INPUT_OPTIONS\]") as caught:
-        check_options(options, kind)
+        check_options(options, file_format)
 
     assert told in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "kind"),
+    ("options", "file_format"),
     [
         ({"HEADER": "False", "Delimiter": ";", "MODE": "permissive", "ignoreCorruptFiles": "true"}, "csv"),
         ({"multiline": "TRUE", "primitivesAsString": "true", "timeZone": "UTC", "lineSep": ";"}, "json"),
@@ -57,5 +57,5 @@ def test_what_spark_would_pass_over_is_refused(options: dict[str, str], kind: st
         ({"anything": "1"}, "files"),
     ],
 )
-def test_options_of_the_reader_pass(options: dict[str, str], kind: str) -> None:
-    check_options(options, kind)
+def test_options_of_the_reader_pass(options: dict[str, str], file_format: str) -> None:
+    check_options(options, file_format)

@@ -109,16 +109,16 @@ def test_the_same_contents_pass_whatever_else_changed(touch: Callable[[Path], ob
 
 
 @pytest.mark.parametrize("replace", REPLACE)
-@pytest.mark.parametrize("place", [0, LARGE // 63 + 100, LARGE - 1], ids=["start", "between", "end"])
+@pytest.mark.parametrize("position", [0, LARGE // 63 + 100, LARGE - 1], ids=["start", "between", "end"])
 def test_of_a_large_file_the_sample_reaches_from_start_to_end(
-    replace: Callable[[Path, bytes], None], place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replace: Callable[[Path, bytes], None], position: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "_ALL_BYTES", SHARE)
     path = tmp_path / "large.bin"
     path.write_bytes(bytes(LARGE))
     files = pinned(tmp_path)
     content = bytearray(LARGE)
-    content[place] = 1
+    content[position] = 1
     replace(path, bytes(content))
 
     with pytest.raises(SourceError, match="INPUT_CHANGED"):
