@@ -47,14 +47,14 @@ class MiniBatch:
         mini_batch_id: name of the mini-batch, unique in its run and the same when a task is tried again.
         files: the files that are the items, or that the rows come from, in order; empty if the rows come from no file.
         rows: the rows, without the columns that sparkscore adds; None if the items are files.
-        place: identifies the items in the input, whichever task reads them; None if the source does not tell.
+        input_position: a text that identifies the items in the input, the same in each task; None if it is not known.
         is_indivisible: whether all rows must be in one call, because the model may return other values for parts.
     """
 
     mini_batch_id: str
     files: tuple[str, ...]
     rows: pa.Table | None = None
-    place: str | None = None
+    input_position: str | None = None
     is_indivisible: bool = False
 
     @property
@@ -146,12 +146,13 @@ class _Pending:
             return
         rows = pa.Table.from_batches(self._pieces)
         files = () if self.block is None or self.block.file is None else (self.block.file,)
-        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, self._place(rows.num_rows), self._limit.is_file)
+        position = self._input_position(rows.num_rows)
+        yield MiniBatch(f"{self._unit}-{self._position}", files, rows, position, self._limit.is_file)
         self._pieces, self._used = [], 0
         self._position += 1
         self._first_row += rows.num_rows
 
-    def _place(self, count: int) -> str | None:
+    def _input_position(self, count: int) -> str | None:
         """Return a text that identifies the next rows in the input: file, block, first row and number of rows."""
         if self.block is None or self.block.start is None:
             return None

@@ -60,7 +60,7 @@ class SilentDisplay:
 
 
 class BarDisplay:
-    """A progress bar on a terminal with rate and remaining time; it only moves if the number of items is not known."""
+    """A bar on a terminal with rate and remaining time, or a moving bar if the number of items is not known."""
 
     def __init__(self, console: Console | None = None) -> None:
         # Without auto_refresh, rich starts no thread, which could continue after the run has ended.
@@ -215,7 +215,7 @@ class _State:
 
 
 def choose_display() -> ProgressDisplay:
-    """Return the display that fits to the process: for a notebook, for a terminal, or lines of text."""
+    """Return the display for a notebook or a terminal if this process has one, or else lines of text."""
     if _is_notebook():
         return NotebookDisplay()
     if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -277,7 +277,7 @@ def _poll(
 
 
 class _GuardedDisplay:
-    """Calls a display until it raises an exception or is finished, whichever thread calls when."""
+    """Calls a display from several threads, but not any more after it has raised an exception or finished."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display

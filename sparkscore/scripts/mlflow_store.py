@@ -26,7 +26,7 @@ _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 
 
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that set the store; none if there is a store already, or no use of MLflow.
+    """Return the environment variables that set the store, or none if one is set or the code does not use MLflow.
 
     Args:
         code: folder of the script.
@@ -65,7 +65,7 @@ def _may_log(code: Path) -> bool:
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a sentence about the MLflow data that scripts have logged; an empty list if they logged none (driver)."""
+    """Return a sentence about the MLflow data that scripts have logged, or an empty list without such data (driver)."""
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []
     told = (

@@ -1,4 +1,4 @@
-"""Find the files that this process and its related processes have open for writing (driver).
+"""Find the files that this process, its ancestors and its session have open for writing (driver).
 
 Source: https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html. On systems other than Linux, only the standard
 output and the standard error of this process are known.

@@ -1,4 +1,4 @@
-"""Errors about scoring scripts that the driver raises when it reads a script, and a worker when it runs it (both)."""
+"""Errors about a scoring script, found when it is read (driver) or when it is run (worker)."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state
     return MiniBatchReport(
         unit=unit,
         mini_batch=mini_batch.mini_batch_id,
-        place=mini_batch.place,
+        place=mini_batch.input_position,
         items=outcome.items,
         scored=outcome.scored,
         failed=outcome.failed,

@@ -78,14 +78,14 @@ class Calls:
         return replace(outcome, is_final=True) if self._loaded.failure is not None else outcome
 
     def _call_part(self, mini_batch: MiniBatch, is_kept: bool) -> Outcome:  # noqa: FBT001 - `Halving` calls it by position
-        """Call the scorer with a part of the mini-batch, and keep the rows that it returns only if asked to."""
+        """Call the scorer with a part of the mini-batch, and count its items as scored if its rows are kept."""
         outcome = self._call(mini_batch, is_part=True)
         if not is_kept:
             self._drop_rows_of_last_call()
         return outcome
 
     def _drop_rows_of_last_call(self) -> None:
-        """Report that no row of the last call is in the result."""
+        """Count no item of the last call as scored, because its rows are not in the result."""
         self.reports[-1:] = [replace(call, scored=0) for call in self.reports[-1:]]
 
     def _score_parts(self, whole: Part) -> Outcome:
@@ -110,10 +110,10 @@ class Calls:
         return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
-        """Score a half as well if the number of returned elements may be that of the columns, not of the rows.
+        """Score a half of a successful mini-batch as well, to check that there is one element for each row.
 
-        A script that returns one element for each column succeeds by chance if there are as many rows as columns. Once
-        a call of this process has shown that there is one element for each row, no half is scored any more.
+        A script that returns one element for each column succeeds by coincidence if there are as many rows as columns.
+        Once a call in this process has shown that there is one element for each row, this check is skipped.
         """
         is_clear = self._loaded.is_proven or outcome.failure is not None or mini_batch.item_count == 1
         if is_clear or not self._spec.carried:

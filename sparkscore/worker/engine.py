@@ -55,7 +55,8 @@ class EngineSpec:
     """Which scorer a worker loads, and in which process it runs.
 
     Attributes:
-        key: identifies the run, and the start of it: a worker process keeps its loaded scorers by this key.
+        key: the run id with a random part, so that a resumed run loads its scorer again. A worker process keeps its
+            loaded scorers by this key.
         scorer: the scorer to load.
         environment: the packages that the deployment lists, or None if it lists none.
         child: how the child process is run that scores, or None if the worker itself scores.
@@ -84,7 +85,7 @@ class Loaded:
 
     Attributes:
         failure: why the scorer did not load, or None if it did.
-        warnings: sentences for the user.
+        warnings: warnings for the user, a sentence each.
         models: digests of the models' files that this process has loaded.
     """
 

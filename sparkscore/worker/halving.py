@@ -140,8 +140,8 @@ class Halving:
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
         """Raise an error if each part fails because the scorer cannot score several items in one call.
 
-        Many failing items, at least one in each part, look the same. A few items from all over each part tell the two
-        apart: they are probably not all failing items.
+        If all parts fail, either each of them has a failing item, or the scorer fails whenever it gets several items.
+        To find out, a few items from all over each part are scored in one call: most of them are probably good.
 
         Raises:
             BrokenContractError: these few items fail together in each part.

@@ -25,12 +25,12 @@ class LoadedEngine:
     """An engine that this worker process keeps for a run.
 
     Attributes:
-        key: identifies the run, and the start of it, that the engine was loaded for.
+        key: the key of the `EngineSpec` that the engine was loaded for.
         worker: name of this worker process, unique in the run even if a process id is used twice.
         engine: the engine.
         failure: why the scorer did not load; this process does not try it again.
         loads: how often this process has loaded the scorer.
-        warnings: sentences for the user.
+        warnings: warnings for the user, a sentence each.
         models: digests of the models' files that this process has loaded.
         is_proven: whether a call with several items returned one element for each.
     """
@@ -119,5 +119,5 @@ _engines = KeptEngines()
 
 
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
-    """Return the engine with the spec's key, which this worker process loads once."""
+    """Return the loaded engine for a spec; this worker process loads it once and keeps it."""
     return _engines.get(spec)

@@ -38,7 +38,7 @@ class WorkerSpec:
         stage: where the rows of the result are written.
         rules: how items that fail are handled.
         units: the work unit of each task, by the number of the task; None if task N scores unit N.
-        chunk: how much a chunk holds, if the work unit has more.
+        chunk: when a chunk is full: after a number of items or of seconds.
     """
 
     engine: EngineSpec
@@ -122,11 +122,11 @@ class _Task:
         except SinkError as error:
             self._warnings = (f"{error.sentence}; its mini-batches were scored again",)
             return []
-        if not reports or first.place is None or reports[0].place != first.place:
+        if not reports or first.input_position is None or reports[0].place != first.input_position:
             return []
         for report in reports[1:]:
             found = next(rest, None)
-            if found is None or found.place != report.place:
+            if found is None or found.input_position != report.place:
                 forget_chunk(folder, self._unit, self._done)
                 raise _other_order(self._unit)
         for report in reports:
@@ -149,7 +149,7 @@ class _Task:
             warnings, self._warnings = (*reports[-1].warnings, *self._warnings), ()
             files = writer.finish(), quarantine.finish()
             reports[-1] = replace(reports[-1], staged=files[0], quarantined=files[1], warnings=warnings)
-        if not self.is_hopeless and first.place is not None:
+        if not self.is_hopeless and first.input_position is not None:
             write_chunk(spec.stage.folder, self._unit, start, reports)
         return reports
 

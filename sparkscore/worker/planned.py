@@ -87,4 +87,4 @@ def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[
         plan = plan or pq.ParquetFile(plan_file, page_checksum_verification=True)
         rows = plan.read_row_group(unit).to_pylist()
         for mini_batch, files in groupby(rows, key=lambda row: row["mini_batch"]):
-            yield MiniBatch(mini_batch, tuple(file["path"] for file in files), place=mini_batch)
+            yield MiniBatch(mini_batch, tuple(file["path"] for file in files), input_position=mini_batch)

@@ -73,7 +73,7 @@ class ProbeReport:
         worker: name of the worker process.
         loads: how often that process has loaded the model.
         calls: number of calls of ``run()``.
-        warnings: sentences about the worker process for the user.
+        warnings: warnings for the user about the worker process, a sentence each.
         failure: why the probe failed, or None.
         is_proven: whether ``run()`` returned one element for each of several rows, and not by coincidence.
     """
