@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import LineageError, SinkConflictError, SinkError
 from sparkscore.spark.errors import OF_PROCESSES, SPARK_ERRORS, interrupt_behind
 from sparkscore.stage.ending import Ending
@@ -13,6 +14,8 @@ def ending_of(error: BaseException) -> Ending:
         return Ending.INTERRUPTED
     if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:
         return Ending.MACHINES
+    if getattr(error, "code", "") == ErrorCode.OTHER_FORMAT:
+        return Ending.OTHER_FORMAT
     if isinstance(error, SinkConflictError):
         return Ending.OVERTAKEN
     return Ending.NOT_WRITTEN if isinstance(error, (SinkError, LineageError)) else Ending.REFUSED

@@ -1,4 +1,4 @@
-"""How an attempt at a run ended, as a value, and what is kept of its stage then (driver)."""
+"""The ways in which an attempt at a run can end, and whether its stage is kept then (driver)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from typing import Final
 
 
 class Ending(StrEnum):
-    """What ended an attempt before its result was published."""
+    """Why an attempt ended before its result was published."""
 
     INTERRUPTED = "Ctrl-C, a signal, or the end of the process"
     NOT_WRITTEN = "result, stage or record could not be written"
     MACHINES = "processes or hosts failed, not the items"
     OVERTAKEN = "another run or driver was in the way"
-    REFUSED = "the request, the scorer, the items or their number that failed"
+    OTHER_FORMAT = "another version of sparkscore wrote the stage in a format that this version does not read"
+    REFUSED = "the request, the scorer or the items are wrong, or too many items failed"
 
 
-#: What may go otherwise at the next attempt, although nobody changes the request.
+#: Endings after which the next attempt may succeed although nobody changes the request.
 _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MACHINES})
 
 
 def keeps_stage(ending: Ending, *, is_held: bool, has_chunks: bool) -> bool:
-    """Whether the stage stays for another attempt at the run. The only place that decides it.
+    """Whether the stage is kept for another attempt at the run. Only this function decides it.
 
     Args:
-        ending: how this attempt ended.
+        ending: why this attempt ended.
         is_held: whether the run waits until somebody publishes or discards it.
-        has_chunks: whether something is scored that the next attempt can take up.
+        has_chunks: whether the stage has chunks, which the next attempt need not score again.
     """
-    return is_held or (has_chunks and ending in _MAY_PASS)
+    # This version cannot tell what such a stage is worth, and its error says that nothing was removed.
+    return is_held or ending is Ending.OTHER_FORMAT or (has_chunks and ending in _MAY_PASS)
