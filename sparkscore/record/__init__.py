@@ -1,1 +1,1 @@
-"""What is kept of a run: its record and its folder (driver)."""
+"""The record of a run and the folder in which it is kept (driver)."""

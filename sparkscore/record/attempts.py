@@ -1,4 +1,4 @@
-"""The run table: every call of the model that a run made, a row each, for SQL over all runs (driver)."""
+"""The run table: one row for each call of the model that a run made, for SQL over all runs (driver)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ATTEMPTS_SCHEMA = pa.schema(
 
 
 def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
-    """Return the rows of a run in the run table.
+    """Return the rows of the run table for one run.
 
     Args:
         run_id: the run.
-        reports: the reports of the mini-batches that count.
+        reports: the reports of the run's mini-batches.
     """
     rows = [
         {

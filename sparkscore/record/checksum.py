@@ -1,4 +1,4 @@
-"""A JSON file that holds its own checksum, so that a changed one is noticed (driver)."""
+"""JSON objects that contain their own checksum, so that a change is noticed (driver)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SUM: Final = "sha256"
 
 
 def summed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content with its checksum."""
+    """Return a JSON object with its checksum added."""
     return {**content, SUM: _sum_of(content)}
 
 
 def is_whole(content: Mapping[str, Any]) -> bool:
-    """Whether the content is as `summed` gave it, however it is laid out in its file."""
+    """Whether a JSON object still has the content that `summed` returned. Whitespace in its file does not matter."""
     return content.get(SUM) == _sum_of({name: part for name, part in content.items() if name != SUM})
 
 

@@ -1,4 +1,4 @@
-"""What a plan and the workers' reports say for the run record (driver)."""
+"""Compute parts of the run record from the plan and the workers' reports (driver)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sparkscore.stage import MiniBatchReport
 from sparkscore.stage.report import add_counts
 from sparkscore.worker import ProbeReport
 
-# Each process may word them otherwise, with its own paths.
+# The warnings of each process may differ, for example in paths.
 _MOST_OF_LOADING = 10
 
 
 def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
-    """Return what the record says of the pinned input.
+    """Return the run record's entry about the input.
 
     Args:
-        plan: the plan.
-        columns: the columns of an input of rows, with their types.
+        plan: the plan, which has the pinned input.
+        columns: the columns of an input of rows, with their types; None for files.
     """
     snapshot = plan.snapshot
     return RecordedInput(
@@ -38,12 +38,12 @@ def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
 
 
 def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, items: int | None) -> Counts:
-    """Add up the reports of the successful task attempts: these are the rows that were staged, each once.
+    """Return the run record's counts.
 
     Args:
-        reports: the reports.
-        probe: the probe's report, counted apart.
-        items: the planned number of items, where it is known.
+        reports: the reports of the successful task attempts, so that each mini-batch is counted once.
+        probe: the report of the probe, whose calls are counted separately; None if there was none.
+        items: the planned number of items; None if it is not known.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -62,7 +62,7 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
 
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
-    """Count the worker processes that scored, and how often they loaded the model."""
+    """Return how many worker processes scored, and how often they loaded the model."""
     loads: dict[str, int] = {}
     for report in _all(reports, probe):
         loads[report.worker] = max(report.loads, loads.get(report.worker, 0))
@@ -70,13 +70,13 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
 
 
 def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count the worker processes that verified a model's files before they scored, by the files' digest."""
+    """Return how many worker processes verified a model's files before they scored, by the digest of the files."""
     found = {(digest, report.worker) for report in reports for digest in report.models}
     return dict(sorted(Counter(digest for digest, _ in found).items()))
 
 
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
-    """Give what worker processes warned of, each sentence once, and what the calls themselves give reason to."""
+    """Return the warnings of the worker processes, each once, and those that follow from the reports."""
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
     loading = [warning for warning in told if warning.startswith(LOADING)]
@@ -85,7 +85,7 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Warn of mini-batches without a bad item whose values stand only in parts."""
+    """Return a warning if mini-batches without a failed item could be scored only in parts."""
     parts = [report for report in reports if report.scored_in_parts and not report.failed]
     if not parts:
         return []
@@ -99,7 +99,7 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count the values, by column, that are none of the model's categories."""
+    """Return the number of values, by column, that are not among the model's categories."""
     return dict(add_counts(report.unseen for report in reports))
 
 

@@ -1,4 +1,4 @@
-"""The manifest: which staged files count, and what else publishing needs (driver)."""
+"""The manifest: the staged files that count, and everything else that publishing needs (driver)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FILES: Final = ("files", "quarantined")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run publishes: it was scored, and no more failed than is tolerated.
+    """The files that a run publishes. A run has a manifest if no more items failed than it tolerates.
 
     Attributes:
-        files: the staged files of the predictions that count, those of the task attempts that succeeded.
-        quarantined: the same of the quarantine.
-        columns: the result's columns with Spark's names of their types.
-        commit_info: what is written into the table's history.
-        record: the run's record when that was decided.
+        files: the staged files of the predictions, written by the task attempts that succeeded.
+        quarantined: the staged files of the quarantine, written by the same task attempts.
+        columns: the columns of the result, with Spark's names of their types.
+        commit_info: the information that is written into the table's history.
+        record: the run record at the time when the manifest was made.
     """
 
     files: tuple[StagedFile, ...]
@@ -37,26 +37,26 @@ class Manifest:
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """Return what is written."""
+    """Return the JSON object that is written for a manifest."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
     return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})
 
 
 def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
-    """Return the manifest that was written.
+    """Return the manifest that a JSON object contains.
 
     Args:
-        content: what the file holds; nothing where that is no JSON object.
-        path: the file, for the message.
+        content: the JSON object; empty if the file has none.
+        path: path of the file, for the message.
         run_id: the run.
 
     Raises:
-        LineageError: the manifest is not as it was written, or has another format.
+        LineageError: the manifest was changed since it was written, or it has another format.
     """
-    # First: another format may have another checksum.
+    # Checked first, because another format may compute its checksum in another way.
     refuse_other_format(content.get("format"), "manifest", path, run_id)
-    # An earlier version of sparkscore wrote no checksum, and none of the files either.
+    # Earlier versions of sparkscore wrote no checksums, neither of the manifest nor of the files.
     has_none = SUM not in content and _is_of_an_earlier_version(content)
     record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
     if record is None:

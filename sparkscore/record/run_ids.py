@@ -1,4 +1,4 @@
-"""Ids of runs: made from the time, or chosen by the user (driver)."""
+"""Run ids: make one from the time, or check one that the user chose (driver)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sparkscore.errors import ConfigError
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
-# What lies beside the folders of runs and of stages: Spark's own files, and locks.
+# Names of files beside the folders of runs and of stages: Spark's own files, and locks.
 _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
 
 
 def make_run_id(now: datetime | None = None) -> str:
-    """Make a run id that sorts by time.
+    """Return a new run id. Run ids that are made later sort later.
 
     >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
     'run-20260102-030405-'
@@ -26,11 +26,12 @@ def make_run_id(now: datetime | None = None) -> str:
 
 
 def check_run_id(run_id: str) -> str:
-    """Refuse a run id that cannot name a folder, or that a reader of partitions would take for a number.
+    """Return the run id if it is valid: it is the name of a folder, and the value of a partition.
 
     Raises:
-        ConfigError: the id does not start with a letter, has other characters than letters, digits, ``_ . -``, ends
-            with a full stop, which some stores drop, is a name of a number, like ``NaN``, or a name that is taken.
+        ConfigError: the id does not start with a letter; or it has other characters than letters, digits, ``_ . -``; or
+            it ends with a full stop, which some stores drop; or readers of partitions would take it for a number, like
+            ``NaN``; or files of Spark's or locks have such a name.
     """
     if not is_run_id(run_id):
         raise ConfigError(
@@ -45,6 +46,6 @@ def check_run_id(run_id: str) -> str:
 
 
 def is_run_id(run_id: str) -> bool:
-    """Whether a text may be the id of a run."""
+    """Whether a text is a valid run id."""
     is_taken = run_id.lower() in _NUMBERS or _TAKEN.fullmatch(run_id) is not None
     return _RUN_ID.fullmatch(run_id) is not None and not run_id.endswith(".") and not is_taken

@@ -1,4 +1,4 @@
-"""The note of the runs over the failed items of a run (driver)."""
+"""The list of the runs that scored the failed items of a run again (driver)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sparkscore.record.checksum import is_whole, summed
 
 @dataclass(frozen=True)
 class ScoredAgain:
-    """A run over failed items that was about to publish.
+    """A run that scored failed items again and was about to publish.
 
     Attributes:
         run_id: the run.
-        origin: the run in whose quarantine its items were.
-        items: their number.
-        quarantined: how many of them failed again.
-        quarantine: the table in which those are.
-        format: the tables' format.
-        output: the table of the others.
-        run_id_column: name of the column there that holds the run id.
+        origin: the run whose quarantine had the items.
+        items: number of the items.
+        quarantined: how many of the items failed again.
+        quarantine: the table of the items that failed again.
+        format: format of both tables.
+        output: the table of the items that were scored.
+        run_id_column: name of the column with the run id in that table.
     """
 
     run_id: str
@@ -38,20 +38,20 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Return the note's content, in the order in which the runs published."""
+    """Return the JSON object for a list of runs, which is in the order in which they published."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 
 def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredAgain]:
-    """Return the runs that a note names.
+    """Return the list of runs in a JSON object.
 
     Args:
-        content: the note.
-        path: its file, for the message.
-        run_id: the run whose failed items they are over.
+        content: the JSON object.
+        path: path of its file, for the message.
+        run_id: the run whose failed items were scored again.
 
     Raises:
-        LineageError: the note is not as it was written.
+        LineageError: the list was changed since it was written.
     """
     if not is_whole(content):
         raise LineageError(

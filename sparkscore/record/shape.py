@@ -1,4 +1,4 @@
-"""Whether a file in the folder of runs is what sparkscore wrote there, or something of others (driver)."""
+"""Tell the files that sparkscore wrote into a folder of runs from files of others (driver)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sparkscore.stage.layout import finished
 
-#: File of a run's folder that sparkscore has made; a folder without it is somebody else's.
+#: File in each run's folder that sparkscore made. A folder without it belongs to somebody else.
 RUN_MARKER: Final = ".sparkscore-run"
 _STATES: Final = frozenset({"RUNNING", "COMPLETE", "HELD", "FAIL", "ABORT"})
-# What lay in the folder of a run before its record did, in versions that did not mark it.
+# Files that earlier versions, which made no `RUN_MARKER`, wrote into a run's folder before its record.
 _BEFORE_THE_RECORD: Final = re.compile(
     r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|identity\.key"
     r"|\.identity\.key\.[0-9]+|\.record\.json\.[0-9]+"
@@ -23,14 +23,14 @@ _UNFINISHED_BEFORE_IT: Final = {"record.json", "identity.key", "lock"}
 
 
 def is_run_folder(folder: Path, run_id: str) -> bool:
-    """Whether sparkscore has made a folder for a run of this name, or the folder is empty."""
+    """Whether a folder is the folder of the run with this id, or empty."""
     if not folder.is_dir():
         return False
     return (folder / RUN_MARKER).is_file() or _is_of_an_earlier_version(folder, run_id)
 
 
 def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
-    """Whether a folder without a mark has what earlier versions kept there, or nothing."""
+    """Whether a folder without a `RUN_MARKER` has only files that earlier versions wrote there, or none."""
     record, request = (read_json(folder / name) or {} for name in ("record.json", "request.json"))
     if record.get("run_id") == run_id and record.get("state") in _STATES and isinstance(record.get("config"), dict):
         return True
@@ -46,7 +46,12 @@ def _is_before_the_record(name: str) -> bool:
 
 
 def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:
-    """Read a JSON object; None for anything else, such as a folder, a pipe, or half a file."""
+    """Return the JSON object in a file, or None if there is none: no file, a folder, a pipe, or a truncated file.
+
+    Args:
+        path: the file.
+        longest: size in bytes from which on a file is not read.
+    """
     try:
         if not path.is_file() or path.stat().st_size > longest:
             return None

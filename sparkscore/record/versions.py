@@ -1,4 +1,4 @@
-"""Which versions of packages and of the user's code are here (driver)."""
+"""Find the versions of packages and of the user's code (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def version_or_none(package: str) -> str | None:
-    """Return the version of a package; None where it is not installed."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -22,7 +22,7 @@ def version_of_python() -> str:
 
 
 def git_commit_of(folder: Path) -> str | None:
-    """Return the commit of a checkout, with ``-dirty`` where files differ; None outside a checkout."""
+    """Return the git commit of a folder, with ``-dirty`` if files differ from it, or None outside of a checkout."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words

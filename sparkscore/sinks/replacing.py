@@ -21,7 +21,7 @@ from sparkscore.sinks.target import ASIDE
 from sparkscore.stage.clearing import clear, delete_listed
 from sparkscore.stage.layout import FILES, finished
 from sparkscore.stage.lock import is_held
-from sparkscore.stage.store import FOLDERS, Kind, Store
+from sparkscore.stage.store import FOLDERS, EntryType, Store
 from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
@@ -53,7 +53,7 @@ def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
 
 def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
     for entry in store.entries(folder):
-        if entry.kind in FOLDERS:
+        if entry.type in FOLDERS:
             yield from _files_below(store, entry.name)
         else:
             yield entry.name, entry.size_bytes
@@ -63,7 +63,7 @@ def is_of_a_run(folder: Path) -> bool:
     """Whether sparkscore has published a folder, which then contains a list of its files."""
     store = open_store(folder)
     entry = store.find()
-    return entry is not None and entry.kind is Kind.FOLDER and _listed(store) is not None
+    return entry is not None and entry.type is EntryType.FOLDER and _listed(store) is not None
 
 
 def partition_types(folder: Path) -> dict[str, str]:
@@ -190,7 +190,7 @@ def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
     """Return the journal in a folder of old files, or None if there is none or if it is a file of the user."""
     found, entry = _read(store, f"{aside}/{_JOURNAL}") or {}, store.find(aside)
     shown, lock = found.get("shown"), found.get("lock")
-    if not isinstance(shown, str) or not isinstance(lock, str) or entry is None or entry.kind not in FOLDERS:
+    if not isinstance(shown, str) or not isinstance(lock, str) or entry is None or entry.type not in FOLDERS:
         return None
     run_id = shown.partition("=")[2]
     is_ours = run_id and re.fullmatch(rf"{re.escape(ASIDE + run_id)}(-[0-9]+)?", aside) and "/" not in shown
@@ -206,7 +206,7 @@ def _settle(store: Store, aside: str) -> Path | None:
     journal = _journal_in(store, aside)
     inside = [(entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(aside)]
     shown = store.find(journal["shown"]) if journal is not None else None
-    if shown is not None and shown.kind in FOLDERS:
+    if shown is not None and shown.type in FOLDERS:
         for name, _ in inside:
             _remove_run(store, name)
     else:
@@ -234,4 +234,4 @@ def _remove_run(store: Store, folder: str) -> None:
 
 def _is_same(store: Store, name: str, size: int) -> bool:
     found = store.find(name)
-    return found is not None and found.kind is Kind.FILE and found.size_bytes == size
+    return found is not None and found.type is EntryType.FILE and found.size_bytes == size

@@ -1,7 +1,7 @@
-"""The number of the format of what waits for a later attempt: stage, manifest and plan (driver and worker).
+"""The format number of the files that a later attempt reads: stage, manifest and plan (driver and worker).
 
-Another version of sparkscore may write these files otherwise. It counts the number up then, and what has another
-number is refused by name. Files without a number are of the first format.
+A version of sparkscore that writes these files in another format uses a higher number. Files with another number than
+`FORMAT` are refused by name and never misread. Files without a number have the first format.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ FORMAT: Final = 1
 
 
 def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> None:
-    """Refuse what another version of sparkscore wrote in another format.
+    """Raise an error if another version of sparkscore wrote a file in another format.
 
     Args:
-        found: the number in the file; None or an empty text where there is none.
-        what: what the file is, in words.
-        path: where it is.
-        run_id: the run that it belongs to.
+        found: the number in the file; None or an empty text if the file has none.
+        what: what the file is, for the message.
+        path: path of the file.
+        run_id: the run that the file belongs to.
 
     Raises:
-        LineageError: it has another format.
+        LineageError: the file has another format.
     """
     if not is_other_format(found):
         return
@@ -41,5 +41,5 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
 
 
 def is_other_format(found: object) -> bool:
-    """Whether a number, as a file has it, is another one than that of this version."""
+    """Whether the format number in a file differs from that of this version."""
     return found is not None and str(found).strip() not in {"", str(FORMAT)}

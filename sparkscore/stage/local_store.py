@@ -1,7 +1,7 @@
-"""A store on a disk that all processes of a run see: the one place where their files are written (driver and worker).
+"""A store on a disk that all processes of a run see. Only this module writes a run's files (driver and worker).
 
-A file is written under a name of its own and then renamed or linked to its place, so no reader sees half of it. What
-removes and replaces goes through `sparkscore.removal`.
+A file is written under a temporary name and then renamed or linked to its own name, so that no reader sees half a file.
+Files are removed and replaced by `sparkscore.removal` alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, ClassVar, Final
 
 from sparkscore.removal import MADE_BY_US, move_new, put_in_place, remove_empty, remove_file, remove_made
 from sparkscore.stage.layout import unfinished
-from sparkscore.stage.store import Entry, Kind
+from sparkscore.stage.store import Entry, EntryType
 
 _BUFFER_BYTES: Final = 1024 * 1024
 _FOR_ALL, _FOR_OWNER = 0o666, 0o600  # before the process's umask
@@ -30,11 +30,13 @@ def _token() -> str:
 
 @dataclass(frozen=True)
 class LocalStore:
-    """The files below a folder. The methods that begin with ``_do`` are the single steps that a crash comes between.
+    """The files below a folder, as a `sparkscore.stage.store.Store`.
+
+    The methods that begin with ``_do`` are single steps: a crash can come between two of them.
 
     Attributes:
         root: the folder.
-        token: makes up the part of a name that nobody else has.
+        token: returns a random text for a temporary name.
     """
 
     root: Path
@@ -43,7 +45,7 @@ class LocalStore:
     can_rename: ClassVar[bool] = True
 
     def locate(self, name: str = "") -> str:
-        """Return the path of a name."""
+        """Return the path of an object."""
         return str(self._path(name))
 
     def _path(self, name: str) -> Path:
@@ -52,7 +54,7 @@ class LocalStore:
     # ---------------------------------------------------------------------------------------------------------- read
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file, which a link may lead to."""
+        """Return the content of a file; follows links."""
         path = self._path(name)
         # A pipe would keep the reader waiting.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -64,14 +66,14 @@ class LocalStore:
         return self._path(name).open("rb")
 
     def find(self, name: str = "") -> Entry | None:
-        """Return what lies under a name."""
+        """Return the file, link or folder with this name, or None."""
         try:
             return _entry(name, self._path(name), self._path(name).lstat())
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def entries(self, below: str = "") -> list[Entry]:
-        """Return what lies directly in a folder."""
+        """Return the entries of a folder, or an empty list if there is no such folder."""
         try:
             found = self._do_scan(self._path(below))
         except (FileNotFoundError, NotADirectoryError):
@@ -79,11 +81,14 @@ class LocalStore:
         return [self._listed(f"{below}/{name}" if below else name, is_folder) for name, is_folder in found]
 
     def _listed(self, name: str, is_folder: bool) -> Entry:  # noqa: FBT001 - as the listing says
-        gone = Entry(name, Kind.FOLDER if is_folder else Kind.FILE, 0, 0.0, "")
+        gone = Entry(name, EntryType.FOLDER if is_folder else EntryType.FILE, 0, 0.0, "")
         return self.find(name) or gone
 
     def age(self, name: str) -> float | None:
-        """Return the seconds since a file was written or touched, compared with one that is made for it."""
+        """Return the seconds since a file was written or touched, by the clock of its file system.
+
+        A second file is made for a moment, to learn what time it is by that clock.
+        """
         path = self._path(name)
         clock = path.with_name(unfinished(path.name, self.token()))
         try:
@@ -106,7 +111,7 @@ class LocalStore:
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write a file beside its place and rename it to that."""
+        """Write a temporary file and rename it to its name."""
 
         def show(written: Path, path: Path) -> None:
             check()
@@ -115,7 +120,7 @@ class LocalStore:
         self._write(name, content, show, is_durable=is_durable, mode=_FOR_OWNER if is_private else _FOR_ALL)
 
     def put_new(self, name: str, content: bytes) -> bool:
-        """Write a file beside its place and link it to that."""
+        """Write a temporary file and link it to its name, which fails if the name is taken."""
         found: list[bool] = []
         self._write(name, content, lambda written, path: found.append(self._link_new(written, path)))
         return found == [True]
@@ -150,7 +155,7 @@ class LocalStore:
         return True
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
-        """Move the file aside, which one of several does, and write the new one if it was the file that is meant."""
+        """Move the old file aside, which only one of several callers can do, and write the new file."""
         path = self._path(name)
         aside = path.with_name(unfinished(path.name, self.token()))
         try:
@@ -167,14 +172,14 @@ class LocalStore:
             self._do_remove(aside)
 
     def put_mark(self, name: str) -> EmptyFile | None:
-        """Make an empty file, which needs no block of a full disk."""
+        """Make an empty file, which needs no free block on the disk."""
         try:
             return EmptyFile(self, self._path(name), self._do_create(self._path(name)))
         except FileExistsError:
             return None
 
     def writer(self, name: str) -> UnfinishedFile:
-        """Begin a file of any size."""
+        """Open a temporary file, which gets its name when it is closed."""
         return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
 
     def touch(self, name: str) -> None:
@@ -186,7 +191,7 @@ class LocalStore:
                 self._do_close(self._create_below_root(self._path(name)), self._path(name))
 
     def delete(self, name: str) -> None:
-        """Remove a file or a link, or a folder that sparkscore made under a random name."""
+        """Remove a file, a link, or a whole folder that sparkscore made under a random name."""
         path = self._path(name)
         if _is_made(path):
             remove_made(path)
@@ -194,7 +199,7 @@ class LocalStore:
             self._do_remove(path)
 
     def make(self, name: str = "") -> None:
-        """Make a folder and those above it."""
+        """Make a folder and its parents."""
         path = self._path(name)
         for folder in reversed([path, *path.parents]):
             if not folder.is_dir():
@@ -204,7 +209,7 @@ class LocalStore:
             raise FileExistsError(17, "File exists", str(path))
 
     def drop(self, name: str = "") -> bool:
-        """Remove an empty folder."""
+        """Remove a folder if it is empty."""
         try:
             return self._do_drop(self._path(name))
         except OSError:
@@ -216,11 +221,11 @@ class LocalStore:
         self._do_link(self._path(name), self._path(other))
 
     def rename(self, name: str, other: str) -> None:
-        """Rename to where nothing is."""
+        """Rename a file or folder to a name that is not taken."""
         self._do_rename(self._path(name), self._path(other))
 
     def _create_below_root(self, path: Path, mode: int = _FOR_ALL) -> int:
-        """Create a file, and the folders to it that are missing, but not the root."""
+        """Create a file and its missing parent folders, except for the root, and return its descriptor."""
         try:
             return self._do_create(path, mode)
         except FileNotFoundError:
@@ -228,7 +233,7 @@ class LocalStore:
             return self._do_create(path, mode)
 
     def _make_below_root(self, folder: Path) -> None:
-        for parent in reversed([folder, *(place for place in folder.parents if self.root in place.parents)]):
+        for parent in reversed([folder, *(each for each in folder.parents if self.root in each.parents)]):
             if parent != self.root and not parent.is_dir():
                 with suppress(FileExistsError):
                     self._do_make(parent)
@@ -236,7 +241,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return the names in a folder, in order, each with whether it is a folder."""
+        """Return the sorted names in a folder, each with whether it is a folder."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 
@@ -276,9 +281,9 @@ class LocalStore:
 
 
 class UnfinishedFile:
-    """A file that is written beside its place, under a name that no other process uses, and shown when it is closed.
+    """A file with a temporary name in the folder of the final file, which `close` renames to its final name.
 
-    This is the only way in which sparkscore writes a file that another process may read.
+    Everything that other processes may read is written through this class.
     """
 
     def __init__(
@@ -301,7 +306,7 @@ class UnfinishedFile:
         self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - one module
 
     def write(self, content: Any) -> int:
-        """Take bytes; they reach the disk when enough have come together."""
+        """Buffer bytes, and write the buffer to the disk if it is full."""
         self._buffer += content
         self._written += len(content)
         if len(self._buffer) >= _BUFFER_BYTES:
@@ -309,17 +314,17 @@ class UnfinishedFile:
         return len(content)
 
     def flush(self) -> None:
-        """Write what has come."""
+        """Write the buffer to the disk."""
         if self._descriptor is not None:
             content, self._buffer = self._buffer, bytearray()
             self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
 
     def tell(self) -> int:
-        """Return the place at which the next bytes go."""
+        """Return the position of the next byte."""
         return self._written
 
     def close(self) -> None:
-        """Bring the file to its place."""
+        """Give the file its final name."""
         if self.closed:
             return
         try:
@@ -333,7 +338,7 @@ class UnfinishedFile:
             self.closed = True
 
     def abandon(self) -> None:
-        """Remove what was written, unless it is in its place."""
+        """Remove the file, unless `close` has given it its final name."""
         self.closed = True
         self._forget()
 
@@ -356,14 +361,14 @@ class UnfinishedFile:
 
 @dataclass
 class EmptyFile:
-    """An empty file that is kept open, so that its inode gets no other file."""
+    """An empty file that is kept open, so that no other file gets its inode number."""
 
     store: LocalStore
     path: Path
     descriptor: int
 
     def is_there(self) -> bool:
-        """Whether it still lies under its name."""
+        """Whether the file with this name is still this file."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
         except OSError:
@@ -376,12 +381,12 @@ class EmptyFile:
 
 def _entry(name: str, path: Path, found: os.stat_result) -> Entry:
     if stat.S_ISREG(found.st_mode):
-        kind = Kind.FILE
+        entry_type = EntryType.FILE
     elif stat.S_ISDIR(found.st_mode):
-        kind = Kind.MADE if _is_made(path) else Kind.FOLDER
+        entry_type = EntryType.MADE if _is_made(path) else EntryType.FOLDER
     else:
-        kind = Kind.OTHER
-    return Entry(name, kind, found.st_size, found.st_mtime, _version(found))
+        entry_type = EntryType.OTHER
+    return Entry(name, entry_type, found.st_size, found.st_mtime, _version(found))
 
 
 def _version(found: os.stat_result) -> str:

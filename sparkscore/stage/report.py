@@ -1,4 +1,4 @@
-"""The one small row that goes back to the driver for each mini-batch (written on the worker, read on the driver)."""
+"""Reports: one small row for each mini-batch, which a worker sends to the driver (driver and worker)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sparkscore.redaction import redact
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A finished file of the stage.
+    """A Parquet file in the stage, as its writer reported it.
 
     Attributes:
-        path: relative to the stage.
-        rows, size_bytes: rows and bytes that were written.
-        sha256: checksum of the bytes; empty where an earlier version of sparkscore wrote the file.
+        path: path relative to the stage.
+        rows, size_bytes: number of rows and bytes.
+        sha256: checksum of the bytes; empty if an earlier version of sparkscore wrote the file.
     """
 
     path: str
@@ -37,10 +37,10 @@ class CallReport:
     """One call of the model, with a mini-batch or with a part of a mini-batch that had failed.
 
     Attributes:
-        items, scored: items that went in, and of these the ones whose values were kept.
-        is_part: whether it was a part of the mini-batch.
+        items, scored: number of items in the call, and how many of them were scored by it.
+        is_part: whether the call had only a part of the mini-batch.
         seconds: wall time.
-        error_code, error_class: why it failed; empty when it did not.
+        error_code, error_class: why the call failed; empty if it did not.
     """
 
     items: int
@@ -58,24 +58,24 @@ class MiniBatchReport:
     Attributes:
         unit: number of the work unit (the Spark task's).
         mini_batch: name of the mini-batch.
-        place: which items of the input these are; None where that is not known.
-        items, scored, failed: counts of items; ``items = scored + failed``.
-        rows: rows of the result that were staged.
-        calls: calls of ``run()``.
-        seconds: wall time in ``run()`` and in typing its result.
-        scored_at: when the call began, UTC.
+        place: which items of the input are in the mini-batch; None if that is not known.
+        items, scored, failed: numbers of items; ``items = scored + failed``.
+        rows: number of rows of the result that were staged.
+        calls: number of calls of ``run()``.
+        seconds: wall time of ``run()`` and of the conversion of its result.
+        scored_at: when the first call began, UTC.
         worker: name of the worker process, unique in its run.
         loads: how often this process has loaded the model for this run.
-        warnings: what the user should know of the worker process, a sentence each.
-        models: digests of the models' files, as this process has found them.
-        is_loaded: whether the scorer did load, also after its process had ended; if not, its task went no further.
-        failure: why items failed, if any did.
-        scored_in_parts: items whose values come from calls with a part of the mini-batch.
-        is_contract_broken: whether it failed because the scorer broke its contract, and no single item.
+        warnings: sentences about the worker process for the user.
+        models: digests of the models' files, as this process computed them.
+        is_loaded: whether the scorer could be loaded, also again after its process ended. If not, the task stopped.
+        failure: why items failed; None if none did.
+        scored_in_parts: number of items that were scored by calls with a part of the mini-batch.
+        is_contract_broken: whether the mini-batch failed because the scorer broke its contract, not by single items.
         attempts: the calls, in their order.
-        staged: files that this task attempt finished; only on the task's last report.
-        quarantined: the same of the quarantine.
-        unseen: number of values, by column, that are none of the model's categories.
+        staged: the files of the result that the chunk has; only in the last report of a chunk.
+        quarantined: the files of the quarantine that the chunk has; only in the last report of a chunk.
+        unseen: number of values, by column, that are not among the model's categories.
     """
 
     unit: int
@@ -167,17 +167,17 @@ class ScoredMiniBatch:
 
     @property
     def tries(self) -> int:
-        """How often the mini-batch was tried as a whole."""
+        """Number of calls that had the whole mini-batch."""
         return tries_of(self.calls)
 
 
 def tries_of(calls: Iterable[CallReport]) -> int:
-    """Count the calls that tried a mini-batch as a whole."""
+    """Return the number of calls that had a whole mini-batch."""
     return sum(not call.is_part for call in calls)
 
 
 def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, int], ...]:
-    """Add up numbers by column."""
+    """Return the sums of counts that are given by column."""
     total: Counter[str] = Counter()
     for each in counts:
         total.update(dict(each))
@@ -186,14 +186,14 @@ def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What a report says of the worker process that it comes from.
+    """The part of a report that describes the worker process.
 
     Attributes:
         worker: name of the process, unique in its run.
         loads: how often it has loaded the model for this run.
-        warnings: what the user should know of it, a sentence each.
-        models: digests of the models' files, as it has found them.
-        is_loaded: whether the scorer did load.
+        warnings: sentences about it for the user.
+        models: digests of the models' files, as it computed them.
+        is_loaded: whether the scorer could be loaded.
     """
 
     worker: str
@@ -231,7 +231,7 @@ def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state
 
 
 def _without_secrets(failure: Failure) -> Failure:
-    """Copy a failure for the report, which is kept in the stage."""
+    """Return a copy of a failure in which secrets are masked, since reports are kept in the stage."""
     return replace(failure, message=redact(failure.message), traceback_text=redact(failure.traceback_text))
 
 
@@ -267,7 +267,7 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
-    """Read on the driver what `write_reports` wrote, ordered by work unit and mini-batch as they were scored."""
+    """Return the reports that `write_reports` wrote, sorted by work unit; those of a unit stay in their order."""
     reports = []
     for row in table.to_pylist():
         failure = read_failure(row["failure"])

@@ -1,8 +1,8 @@
-"""The few calls that a run makes of the place where its files lie, and what each promises (driver and worker).
+"""The protocol of a store, which holds the files of a run, and what each of its methods promises (driver and worker).
 
-A store holds objects under names such as ``done/3-0``, relative to its place. `sparkscore.stage.local_store` has them
-on a disk. What is said of a crash holds when the process dies at any moment of the call. A *lost answer* is an
-`OSError` for a call that the store has done: after any `OSError` the caller does not know whether it was.
+A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` keeps them
+on a disk. A promise about a crash holds at whatever moment of the call the process dies. A *lost answer* is an
+`OSError` for a call that took effect: after any `OSError` the caller does not know whether the call took effect.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from enum import StrEnum
 from typing import BinaryIO, ClassVar, Final, Protocol
 
 
-class Kind(StrEnum):
-    """What lies under a name."""
+class EntryType(StrEnum):
+    """The type of an entry in a store."""
 
     FILE = "file"
     FOLDER = "folder"
-    MADE = "folder that goes as a whole, because sparkscore made it under a random name"
+    MADE = "folder that is removed as a whole, because sparkscore made it under a random name"
     OTHER = "link, pipe, or device"
 
 
-FOLDERS: Final[Collection[Kind]] = frozenset({Kind.FOLDER, Kind.MADE})
+FOLDERS: Final[Collection[EntryType]] = frozenset({EntryType.FOLDER, EntryType.MADE})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a store says of one name; a link is not followed.
+    """An object or a folder in a store. Links are not followed.
 
     Attributes:
-        name: relative to the store's place.
-        kind: what lies there.
+        name: relative to the store's root.
+        type: file, folder or something else.
         size_bytes: size of a file.
-        written_at: when it was written or touched last, in seconds of the store's own clock.
-        version: another one after each write, and after each `Store.touch` that the store's clock tells from the last.
+        written_at: time of the last write or touch, in seconds of the store's own clock.
+        version: changes with each write, and with each `Store.touch` that comes later by the store's clock.
     """
 
     name: str
-    kind: Kind
+    type: EntryType
     size_bytes: int
     written_at: float
     version: str
 
 
 class Writer(Protocol):
-    """An object that is being written by parts. Nobody sees it before `close`; PyArrow writes to it as to a file.
+    """An object that is written in parts. No reader sees it before `close`. PyArrow writes to it as to a file.
 
-    After a crash or a lost answer it is there whole, or not at all; parts of it may be left under a name of the form
-    that `sparkscore.stage.layout.unfinished` gives.
+    After a crash or a lost answer the whole object is there, or nothing. Parts of it may be left under a name that
+    `sparkscore.stage.layout.unfinished` makes.
     """
 
     @property
@@ -57,36 +57,36 @@ class Writer(Protocol):
         """Whether nothing more can be written."""
 
     def write(self, content: bytes) -> int:
-        """Write bytes, all of them."""
+        """Write all of the bytes, and return their number."""
 
     def flush(self) -> None:
-        """Hand what is buffered to the store."""
+        """Write the buffered bytes to the store."""
 
     def tell(self) -> int:
-        """Return how many bytes were written."""
+        """Return how many bytes were written so far."""
 
     def close(self) -> None:
-        """Show the object, in the place of an older one under its name."""
+        """Make the object visible under its name, and replace an older one."""
 
     def abandon(self) -> None:
-        """Forget what was written; nothing happens after `close`."""
+        """Drop everything that was written. Does nothing after `close`."""
 
 
 class Mark(Protocol):
-    """An empty object that tells itself from any later one under its name as long as the mark is kept open."""
+    """An empty object that can be told from any later object with its name, as long as the mark is open."""
 
     def is_there(self) -> bool:
-        """Whether it still lies under its name."""
+        """Whether the object with this name is still this one."""
 
     def close(self) -> None:
-        """Give the mark up; the object stays."""
+        """Close the mark. The object stays."""
 
 
 class Store(Protocol):
-    """A place for objects. Every call may raise an `OSError`; names that lead out of the place are the caller's error.
+    """Holds objects by name. Every method may raise an `OSError`. Callers must not use names that lead out of the root.
 
-    Where a store has folders, it makes those below its place as they are needed, and never its place itself: a task
-    that outlives its run must not make the run's stage again. It gets a `FileNotFoundError`.
+    A store that has folders makes those below its root as they are needed, but never the root itself, for which it
+    raises a `FileNotFoundError`: a task that outlives its run must not make the run's stage again.
     """
 
     can_rename: ClassVar[bool]
@@ -96,29 +96,29 @@ class Store(Protocol):
         """Return the address of a name, for messages and for engines that read objects themselves."""
 
     def read(self, name: str) -> bytes:
-        """Return the whole of an object: that of one `put`, never parts of two.
+        """Return the content of an object, as one `put` wrote it: never parts of two versions.
 
         Raises:
-            FileNotFoundError: nothing is there.
-            OSError: something other than a file is there.
+            FileNotFoundError: there is no such object.
+            OSError: the name is that of a folder, a pipe or a device.
         """
 
     def open(self, name: str) -> BinaryIO:
-        """Open an object, to read parts of it."""
+        """Open an object for reading, for instance to read only parts of it."""
 
     def find(self, name: str = "") -> Entry | None:
-        """Return what lies under a name, or None. Sees each call that has returned before, whoever made it."""
+        """Return the entry with this name, or None. Sees every call that returned before, of any process."""
 
     def entries(self, below: str = "") -> list[Entry]:
-        """Return what lies directly in a folder, in the order of the names; nothing where there is no folder.
+        """Return the entries of a folder in the order of their names, or an empty list if there is no such folder.
 
-        A listing may be late: it may lack what came, and name what went a moment ago.
+        A listing may be out of date: it may miss an entry that was just made, and have one that was just removed.
         """
 
     def age(self, name: str) -> float | None:
-        """Return the seconds since an object was written or touched, both taken by the store's clock.
+        """Return the seconds since an object was written or touched, or None if there is no such object.
 
-        Return None where nothing is there. A crash may leave an unfinished object.
+        Both times are those of the store's clock. A crash may leave an unfinished object.
         """
 
     def put(
@@ -130,73 +130,76 @@ class Store(Protocol):
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write or replace an object whole: a reader sees the old content or the new one.
+        """Write or replace an object atomically: a reader sees the old content or the new content.
 
-        After a crash or a lost answer one of the two is there. Doing it again is safe.
+        After a crash or a lost answer one of the two is there. Calling this again is safe.
 
         Args:
             name: the object.
             content: its new content.
-            check: called at the last moment; where it raises, the object stays as it is.
+            check: called at the last moment. If it raises, the object stays as it is.
             is_durable: whether the content must survive a power cut once the call has returned.
-            is_private: whether only this user may read it.
+            is_private: whether only this user may read the object.
         """
 
     def put_new(self, name: str, content: bytes) -> bool:
-        """Write an object where nothing is, and return whether this call did. Of several calls at once one does.
+        """Write an object if there is none with this name, and return whether this call wrote it.
 
-        After a crash the object is there whole, or not at all. After a lost answer too; then the caller finds out by
-        reading it, so its content must be its own.
+        Of several calls at the same time exactly one writes it. After a crash or a lost answer the whole object is
+        there, or nothing. The caller finds out by reading it, so its content must tell who wrote it.
         """
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
-        """Replace an object if its version is still this one, and return whether it was. Of several calls one does.
+        """Replace an object if it still has this version, and return whether this call replaced it.
 
-        A crash leaves the old content, the new one, or nothing; so does a lost answer.
+        Of several calls at the same time at most one replaces it. After a crash or a lost answer the old content is
+        there, or the new content, or nothing.
         """
 
     def put_mark(self, name: str) -> Mark | None:
-        """Make an empty object where nothing is, also where there is no room for content; None where something is."""
+        """Make an empty object, even on a full disk, or return None if there is an object with this name."""
 
     def writer(self, name: str) -> Writer:
-        """Begin an object that is too big to hold in memory, or that another library writes."""
+        """Return a writer for an object that is too big for memory, or that another library writes."""
 
     def touch(self, name: str) -> None:
-        """Set an object's time to now; its content stays. Make an empty one where nothing is."""
+        """Set an object's time to now and keep its content. Make an empty object if there is none."""
 
     def delete(self, name: str) -> None:
-        """Remove an object, or a folder of kind `Kind.MADE`; nothing happens where nothing is. Doing it again is safe.
+        """Remove an object, or a folder of type `EntryType.MADE` with its content.
+
+        Does nothing if there is no such object. Calling this again is safe.
 
         Raises:
-            OSError: it is still there, or the answer was lost.
+            OSError: the object is still there, or the answer was lost.
         """
 
     def make(self, name: str = "") -> None:
-        """Make a folder with those above it, the store's place included; nothing happens where it is."""
+        """Make a folder and its parents, the store's root included. Does nothing if the folder exists."""
 
     def drop(self, name: str = "") -> bool:
-        """Remove an empty folder, the store's place included; return whether it was removed. Never raises."""
+        """Remove an empty folder, which may be the store's root. Return whether it was removed. Never raises."""
 
     def link(self, name: str, other: str) -> None:
-        """Make an object known under another name too, where nothing is. No bytes are copied.
+        """Give an object a second name. No bytes are copied.
 
         Raises:
-            FileExistsError: something is there.
+            FileExistsError: the second name is taken.
         """
 
     def rename(self, name: str, other: str) -> None:
-        """Give an object, or a folder with all that is in it, another name, where nothing is, in one step.
+        """Give an object another name in one step, or a folder with everything in it.
 
-        After a crash or a lost answer all of it is under the one name or under the other.
+        After a crash or a lost answer everything has the old name or everything has the new one.
 
         Raises:
-            FileExistsError: something is there, be it an empty folder or a dangling link.
+            FileExistsError: the new name is taken, even by an empty folder or a dangling link.
         """
 
 
 @contextmanager
 def writing(store: Store, name: str) -> Iterator[Writer]:
-    """Write an object that another library writes: shown when the block ends, forgotten when it raises."""
+    """Yield a writer for an object, which becomes visible when the block ends and is dropped if the block raises."""
     writer = store.writer(name)
     try:
         yield writer

@@ -11,7 +11,7 @@ import pytest
 
 from sparkscore.stage.layout import finished
 from sparkscore.stage.local_store import LocalStore
-from sparkscore.stage.store import Kind, Store, writing
+from sparkscore.stage.store import EntryType, Store, writing
 from tests.support.simulation.store import FaultyStores
 
 Opens = Callable[[Path], Store]
@@ -202,14 +202,16 @@ def test_kinds_are_told_apart_and_links_are_not_followed(store: Store) -> None:
     store.put("folder/file", b"12")
     Path(store.locate("link")).symlink_to(store.locate("folder"), target_is_directory=True)
 
-    found = {entry.name: (entry.kind, entry.size_bytes) for entry in store.entries() if entry.kind is not Kind.OTHER}
+    found = {
+        entry.name: (entry.type, entry.size_bytes) for entry in store.entries() if entry.type is not EntryType.OTHER
+    }
     link, file = store.find("link"), store.find("folder/file")
 
-    assert [kind for kind, _ in found.values()] == [Kind.FOLDER]
+    assert [kind for kind, _ in found.values()] == [EntryType.FOLDER]
     assert link is not None
-    assert link.kind is Kind.OTHER
+    assert link.type is EntryType.OTHER
     assert file is not None
-    assert (file.kind, file.size_bytes) == (Kind.FILE, 2)
+    assert (file.type, file.size_bytes) == (EntryType.FILE, 2)
 
 
 def test_a_rename_and_a_link_never_replace(store: Store) -> None:
