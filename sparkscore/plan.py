@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
-from sparkscore.worker.planned import PLAN_SCHEMA
+from sparkscore.stage.plan_file import PLAN_SCHEMA
 
 # A crash loses at most the work units that were being scored, so there are ten for each task slot. There are not many
 # more, since each Python task costs Spark about 50 ms, but a large input gets more of them.

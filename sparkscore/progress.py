@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from sparkscore.stage.progress import ItemsDone, read_progress
+from sparkscore.stage.progress import ItemsDone
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_BETWEEN_READS: Final = 0.25
@@ -232,7 +232,7 @@ def _is_notebook() -> bool:
 @contextlib.contextmanager
 def follow(
     display: ProgressDisplay,
-    stage_folder: str,
+    read: Callable[[], ItemsDone],
     total: int | None,
     item_type: str,
     also: Callable[[ItemsDone], None] = lambda _: None,
@@ -243,14 +243,14 @@ def follow(
 
     Args:
         display: the display.
-        stage_folder: folder of the stage, in which the tasks write their progress files.
+        read: returns the numbers of items that all tasks have done so far.
         total: number of items, or None if it is not known.
         item_type: what an item is, ``files`` or ``rows``.
         also: another function to call with the numbers of items that are done, as often as the display is updated.
     """
     guarded = _GuardedDisplay(display)
     stop = threading.Event()
-    thread = threading.Thread(target=_poll, args=(guarded, stage_folder, stop, also), name="progress", daemon=True)
+    thread = threading.Thread(target=_poll, args=(guarded, read, stop, also), name="progress", daemon=True)
     guarded.start(total, item_type)
     try:
         thread.start()
@@ -264,14 +264,17 @@ def follow(
 
 
 def _poll(
-    display: _GuardedDisplay, stage_folder: str, stop: threading.Event, also: Callable[[ItemsDone], None]
+    display: _GuardedDisplay,
+    read: Callable[[], ItemsDone],
+    stop: threading.Event,
+    also: Callable[[ItemsDone], None],
 ) -> None:
     """Read the progress files and update the display, at regular intervals and once more after the end."""
     is_over = False
     while not is_over:
         # The counts are read once more after the end, so that the final counts are shown.
         is_over = stop.wait(_SECONDS_BETWEEN_READS)
-        done = read_progress(stage_folder)
+        done = read()
         display.show(done)
         also(done)
 

@@ -14,7 +14,7 @@ from sparkscore.cli.run_command import parse_spark_conf, spark_session
 from sparkscore.cli.summary import print_record, print_summary, result_console
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
-from sparkscore.record.runs_folder import RunFolder, read_record, runs_folder
+from sparkscore.record.runs_folder import open_run, read_record, runs_folder
 from sparkscore.run import discard, publish
 
 
@@ -33,7 +33,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     Raises:
         SparkscoreError: there is no such run, it cannot be published, or publishing failed.
     """
-    folder = RunFolder(runs_folder(runs), run_id)
+    folder = open_run(runs_folder(runs), run_id)
     read_record(runs_folder(runs), run_id)  # before Spark starts
     with _spark_for(run_id, runs, session) as spark:
         with stdout_for_results():
@@ -65,7 +65,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 @contextmanager
 def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
     """Start Spark with the log in the run's folder."""
-    log_file, (master, conf) = RunFolder(runs_folder(runs), run_id).spark_log_file, session
+    log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
     with (
         interruptible() as interrupts,
         spark_session(master, parse_spark_conf(conf), log_file, interrupts) as spark,

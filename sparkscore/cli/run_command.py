@@ -24,7 +24,8 @@ from sparkscore.cli.reply import (
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SparkscoreError, message_of, named
 from sparkscore.record.run_record import COMPLETE, HELD, RunRecord
-from sparkscore.record.runs_folder import RunFolder, runs_folder
+from sparkscore.record.run_store import RunStore
+from sparkscore.record.runs_folder import runs_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -188,7 +189,7 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
     return int(getattr(error, "exit_code", FAILED))
 
 
-def _finished(folder: RunFolder | None) -> RunRecord | None:
+def _finished(folder: RunStore | None) -> RunRecord | None:
     """Return the record of a run whose result was there before the interrupt came."""
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None

@@ -19,16 +19,16 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 
 
 class Part(BaseModel):
-    """A part of the record, or the whole.
+    """The base class of the record and of its parts.
 
-    A record of another version comes out as it went in: what it did not say is not added, and keys that this version
-    does not know are kept. Read as attributes, what is missing has its default.
+    A record of another version is written again as it was read: fields that it lacks are not added, and keys that this
+    version does not know are kept. As attributes, fields that it lacks have their defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``record.json`` holds."""
+        """Return the JSON object that ``record.json`` contains."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -44,14 +44,14 @@ def _checked_time(value: str) -> str:
     return value
 
 
-# Text, so that a time is written again with the digits that it had.
+# A text, so that a time is written again with the same digits.
 Time = Annotated[str, AfterValidator(_checked_time)]
-# Earlier versions wrote null for a part of which nothing was known.
+# Earlier versions wrote null for a part that was not known.
 OrNull = BeforeValidator(_nothing_for_null)
 
 
 class RecordedInput(Part):
-    """The pinned input."""
+    """The record's entry about the pinned input."""
 
     format: str | None = Field(default=None, description="how it was read")
     location: str | list[str] | None = Field(default=None, description="where, or a list of places")
@@ -80,7 +80,7 @@ class RecordedInput(Part):
 
 
 class RecordedOutput(Part):
-    """The output: as it is planned, on its way, or published."""
+    """The record's entry about the output: planned, being published, or published."""
 
     format: str | None = Field(default=None, description="`delta` or `parquet`")
     location: str | None = Field(default=None, description="where")
@@ -96,7 +96,7 @@ class RecordedOutput(Part):
 
 
 class RecordedQuarantine(Part):
-    """The quarantine."""
+    """The record's entry about the quarantine."""
 
     location: str | None = Field(
         default=None, description="the table of the items that failed and were tolerated; null where none did"
@@ -105,7 +105,7 @@ class RecordedQuarantine(Part):
 
 
 class RecordedModel(Part):
-    """A model. Of a further model, kind and flavors are not recorded."""
+    """The record's entry about a model. Kind and flavors are recorded for the first model only."""
 
     name: str | None = Field(default=None, description="as beside every row")
     version: str | None = Field(default=None, description="as beside every row")
@@ -125,14 +125,14 @@ class RecordedModel(Part):
 
 
 class RecordedScript(Part):
-    """The scoring script."""
+    """The record's entry about the scoring script."""
 
     path: str | None = Field(default=None, description="the scoring script")
     sha256: str | None = Field(default=None, description="digest of the code folder: file names and contents")
 
 
 class Counts(Part):
-    """What became of the items."""
+    """How many items went in, were scored and failed, and how many calls were made."""
 
     items: int = Field(description="files or rows that went in")
     scored: int = Field(description="of these, scored")
@@ -151,7 +151,7 @@ class Counts(Part):
 
 
 class Seconds(Part):
-    """How long the steps took."""
+    """The seconds that each step of the run took."""
 
     plan: float = Field(default=0.0, description="finding and pinning the input, probe included")
     score: float = Field(default=0.0, description="scoring")
@@ -159,7 +159,7 @@ class Seconds(Part):
 
 
 class Versions(Part):
-    """What ran on the driver."""
+    """The versions of the packages on the driver."""
 
     sparkscore: str | None = Field(default=None, description="version of sparkscore")
     spark: str | None = Field(default=None, description="of PySpark on the driver")
@@ -168,7 +168,7 @@ class Versions(Part):
 
 
 class OnlyFailed(Part):
-    """Which failed items a run is over."""
+    """The record's entry about the failed items of an earlier run that a run scores again."""
 
     run_id: str
     first: str
@@ -177,7 +177,7 @@ class OnlyFailed(Part):
 
 
 class RecordedError(Part):
-    """Why a run failed."""
+    """The record's entry about the error with which a run failed."""
 
     code: str | None = Field(default=None, description="what kind of failure; `error` is null in a COMPLETE run")
     message: str | None = Field(default=None, description="the message, secrets masked")
@@ -246,22 +246,22 @@ class RunRecord(Part):
     error: RecordedError | None = None
 
     @property
-    def stage_place(self) -> str | None:
-        """The place for stages that the run's deployment names; None where they are in the output's folder."""
+    def stage_location(self) -> str | None:
+        """The folder for stages that the run's deployment names, or None if the stage is in the output's folder."""
         output = self.config.get("output")
-        place = output.get("stage") if isinstance(output, dict) else None
-        return place if isinstance(place, str) and place else None
+        folder = output.get("stage") if isinstance(output, dict) else None
+        return folder if isinstance(folder, str) and folder else None
 
     @property
     def waits_for_publishing(self) -> bool:
-        """Whether the run was held and is neither published nor discarded: ``stage`` alone says it."""
+        """Whether the run was held and is neither published nor discarded. Only the field ``stage`` tells."""
         return bool(self.stage) and self.state != COMPLETE
 
     def noting(self, **parts: object) -> RunRecord:
-        """Return the record with other values of these fields.
+        """Return a copy of the record in which these fields have other values.
 
         Raises:
-            TypeError: there is no such field.
+            TypeError: the record has no such field.
         """
         if unknown := parts.keys() - RunRecord.model_fields.keys():
             raise TypeError(f"the record has no {', '.join(sorted(unknown))}")
@@ -269,7 +269,7 @@ class RunRecord(Part):
 
 
 def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
-    """Return the record that a JSON object is, of this version or another; None where it is no record of this run."""
+    """Return the record in a JSON object of any version, or None if it is not a record of this run."""
     try:
         record = RunRecord.model_validate(content)
     except ValidationError:
@@ -278,7 +278,7 @@ def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
 
 
 def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> RunRecord:
-    """Start the record of a run with every name that a reader may expect.
+    """Return the record of a run that starts, with all of its fields.
 
     Args:
         run_id: the run's id.
@@ -319,14 +319,19 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
     )
 
 
-def blank(kind: type[_PartT], *without: str) -> _PartT:
-    """Return a part that says of each of its fields, but for these, that nothing is known."""
-    fields = {name: field for name, field in kind.model_fields.items() if name not in without}
-    return kind.model_validate({name: field.get_default(call_default_factory=True) for name, field in fields.items()})
+def blank(part: type[_PartT], *without: str) -> _PartT:
+    """Return a part of a record in which all fields have their defaults.
+
+    Args:
+        part: the class of the part.
+        without: names of fields that the part does not get.
+    """
+    fields = {name: field for name, field in part.model_fields.items() if name not in without}
+    return part.model_validate({name: field.get_default(call_default_factory=True) for name, field in fields.items()})
 
 
 def end_record(record: RunRecord, state: str, error: BaseException | None = None) -> RunRecord:
-    """Close the record with its final state; secrets in the error are masked."""
+    """Return a copy of the record with its final state, the time and the error, in which secrets are masked."""
     return record.noting(state=state, ended_at=_now(), error=None if error is None else _describe_error(error))
 
 

@@ -1,10 +1,11 @@
-"""The folder of a run: record, plan, manifest, logs; no reader ever sees half a file (driver)."""
+"""The folder of a run, with its record, plan, manifest and logs; no reader ever sees half a file (driver)."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,45 +20,49 @@ from sparkscore.record.attempts import ATTEMPTS_SCHEMA, attempts_of
 from sparkscore.record.manifest import Manifest, content_of, manifest_in
 from sparkscore.record.run_ids import check_run_id, is_run_id
 from sparkscore.record.run_record import RunRecord, record_in
+from sparkscore.record.run_store import RunStore
 from sparkscore.record.scored_again import ScoredAgain, note_of, runs_in
 from sparkscore.record.shape import RUN_MARKER, is_run_folder, read_json
+from sparkscore.rotating_log import rotating_handler
 from sparkscore.stage import MiniBatchReport
+from sparkscore.stage.lock import RunLock, is_held
+from sparkscore.stage.plan_file import write_plan
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_store
-from sparkscore.worker.planned import write_plan
 
 logger = logging.getLogger("sparkscore")
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
-#: File that tells a folder of runs from others, so that no input takes its files for items.
+#: File in a folder of runs, so that an input does not take the files there for items.
 RUNS_MARKER = ".sparkscore-runs"
 _MANIFEST = "manifest.json"
+_KEY = "identity.key"
 _SCORED_AGAIN = "scored_again.json"
 _LONGEST_RECORD = 64 * 1024 * 1024
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
-    """Give the folder that holds the runs: the given one, ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs``."""
+    """Return the folder of the runs: the given one, ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs``."""
     return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
 
 
 class RunFolder:
-    """The folder of one run."""
+    """The folder of one run: `sparkscore.record.run_store.RunStore` in files."""
 
     def __init__(self, runs: Path, run_id: str) -> None:
         self.run_id = check_run_id(run_id)
         self.path = runs / run_id
-        self.store = open_store(self.path)
+        self._store = open_store(self.path)
         self.lock_file = self.path / "lock"
         self.log_file = self.path / "run.log"
         self.spark_log_file = self.path / "spark.log"
-        #: Scripts may write files here; nothing reads them, they are kept with the run.
+        #: Scripts may write files here. They are kept with the run, and nothing reads them.
         self.script_output = self.path / "script_output"
-        #: Where Azure's ``EntryScript`` keeps the script's own logs, a folder for each host; made by the script.
+        #: Azure's ``EntryScript`` writes the script's logs here, a folder for each host. The script makes the folder.
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
-        """Raise a ConfigError for a folder of the user's that has the run's name: its files would be written over."""
+        """Raise a ConfigError if a folder of the user's has the run's name: its files would be overwritten."""
         if not os.path.lexists(self.path) or is_run_folder(self.path, self.run_id):
             return
         raise ConfigError(
@@ -70,16 +75,17 @@ class RunFolder:
         )
 
     def create(self) -> None:
-        """Make the folder.
+        """Make the folder, unless it exists.
 
         Raises:
-            ConfigError, LineageError: something of the user's is there; it cannot be made.
+            ConfigError: the user has a file or folder with this name.
+            LineageError: the folder cannot be made.
         """
-        with self.writing("Nothing was written."):
+        with self._writing("Nothing was written."):
             self.refuse_foreign()
-            self.store.make()
-            self.store.touch(RUN_MARKER)
-            self.store.make(self.script_output.name)
+            self._store.make()
+            self._store.touch(RUN_MARKER)
+            self._store.make(self.script_output.name)
             open_store(self.path.parent).touch(RUNS_MARKER)
             found = os.listdir(self.path.parent)  # noqa: PTH208 - names alone
         twin = next((name for name in found if name.lower() == self.run_id.lower()), self.run_id)
@@ -92,15 +98,40 @@ class RunFolder:
                 next_step="Choose another --run-id.",
             )
 
+    @property
+    def runs(self) -> Path:
+        """The folder of the runs."""
+        return self.path.parent
+
+    def claim(self) -> RunLock:
+        """Return the run's lock, to be entered."""
+        return RunLock(self.lock_file, self.run_id)
+
+    def is_claimed(self) -> bool:
+        """Whether a living driver holds the run's lock."""
+        return is_held(self.lock_file)
+
+    def key(self) -> bytes:
+        """Return the run's key; made once, in a file that only its owner can read."""
+        with self._writing():
+            if self._store.find(_KEY) is None:
+                self._store.put(_KEY, secrets.token_hex(32).encode(), is_private=True)
+            return bytes.fromhex(self._store.read(_KEY).decode("ascii"))
+
+    def log_handler(self) -> logging.Handler:
+        """Return a handler that appends to the run's log, which is rotated when it is large."""
+        with self._writing():
+            return rotating_handler(self.log_file)
+
     @contextmanager
-    def writing(self, state: str = "") -> Iterator[None]:
-        """Say that the run's folder cannot be written, whatever the body could not write there.
+    def _writing(self, state: str = "") -> Iterator[None]:
+        """Replace an `OSError` of the block by an error that says that the run's folder cannot be written.
 
         Args:
-            state: what that means for the data.
+            state: what the failure means for the data.
 
         Raises:
-            LineageError: the body raised an OSError.
+            LineageError: the block raised an `OSError`.
         """
         try:
             yield
@@ -115,66 +146,66 @@ class RunFolder:
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Keep what was asked for, so that the run can be taken up by its id.
+        """Write the request into a file, so that the run can be resumed by its id.
 
         Args:
-            request: what was asked for; nothing where it holds a secret, and then no older request is left either.
+            request: the request. Empty if it may hold a secret; then an older request is removed as well.
         """
         text = json.dumps(request, indent=2, default=str) if request else "null"
-        with self.writing():
+        with self._writing():
             self._put("request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
-        """Read what was asked for, if it was kept."""
+        """Return the request, or None if it was not written."""
         return read_json(self.path / "request.json")
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
-        """Keep the digests of the code folder's files, to name those that differ when the run is taken up."""
+        """Write the digests of the code folder's files, so that a later attempt can name the files that differ."""
         text = json.dumps({"files": dict(files), "left_out": dict(left_out)}, indent=2)
-        with self.writing():
+        with self._writing():
             self._put("code.json", text + "\n")
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Read what `write_code` kept, two empty parts if there is nothing."""
+        """Return the two parts that `write_code` wrote; both are empty if there is no such file."""
         found = read_json(self.path / "code.json") or {}
         parts = {name: found.get(name) for name in ("files", "left_out")}
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
     def read_record(self) -> RunRecord | None:
-        """Read the record, if the run has one."""
+        """Return the record, or None if the run has none."""
         return _record_in(self.path / "record.json", self.run_id)
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
-        """Replace the record in one step.
+        """Replace the record atomically.
 
         Args:
             record: the record.
-            check: makes sure at the last moment that this driver may.
+            check: called at the last moment. If it raises, the old record stays.
 
         Raises:
-            LineageError: it cannot be written.
+            LineageError: the record cannot be written.
         """
-        # Its columns are there from the moment on in which the run begins to publish.
+        # The record has the columns of the output from the moment on at which the run begins to publish.
         state = "The result may be published: the same run id tells." if record.output.columns else ""
         text = json.dumps(record.as_dict(), indent=2, ensure_ascii=False)
-        with self.writing(state):
+        with self._writing(state):
             self._put("record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Say what counts. Staged files that the manifest does not name do not exist."""
+        """Write the manifest. Staged files that it does not name do not count."""
         text = json.dumps(content_of(manifest, self.run_id), indent=2)
-        with self.writing():
+        with self._writing():
             self._put(_MANIFEST, text + "\n")
 
     def has_manifest(self) -> bool:
-        """Whether it was decided what counts."""
+        """Whether the run has a manifest."""
         return (self.path / _MANIFEST).exists()
 
     def read_manifest(self) -> Manifest | None:
-        """Read what counts, if that was decided.
+        """Return the manifest, or None if the run has none.
 
         Raises:
-            LineageError: the manifest is not as it was written.
+            LineageError: the manifest was changed since it was written, or it has another format.
         """
         if not self.has_manifest():
             return None
@@ -182,27 +213,27 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Note the runs over failed items of this run, in the order in which they published."""
+        """Write the list of the runs that scored failed items of this run again, in the order of publishing."""
         text = json.dumps(note_of(runs), indent=2)
-        with self.writing():
+        with self._writing():
             self._put(_SCORED_AGAIN, text + "\n")
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Read which runs over failed items of this run were about to publish.
+        """Return the runs that scored failed items of this run again and were about to publish.
 
         Raises:
-            LineageError: the note is not as it was written.
+            LineageError: the list was changed since it was written.
         """
         file = self.path / _SCORED_AGAIN
         return runs_in(read_json(file) or {}, file, self.run_id) if file.exists() else []
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Keep every attempt as ``attempts.parquet``, a row for each call of the model, for SQL over all runs."""
-        with self.writing(), writing(self.store, "attempts.parquet") as file:
+        """Write ``attempts.parquet``, with one row for each call of the model, for SQL over all runs."""
+        with self._writing(), writing(self._store, "attempts.parquet") as file:
             pq.write_table(attempts_of(self.run_id, reports), file)
 
     def read_attempts(self) -> pa.Table:
-        """Read the calls that `write_attempts` kept; none where the run made none.
+        """Return the rows that `write_attempts` wrote, or a table without rows if there is no such file.
 
         Raises:
             LineageError: the file cannot be read.
@@ -222,17 +253,30 @@ class RunFolder:
             ) from error
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Keep the planned mini-batches of files as ``plan.parquet``."""
-        with self.writing():
+        """Write the planned mini-batches of files as ``plan.parquet``."""
+        with self._writing():
             write_plan(str(self.path / "plan.parquet"), mini_batches)
 
     def _put(self, name: str, text: str, check: Callable[[], None] = lambda: None) -> None:
-        # Names of files may hold what UTF-8 cannot; written as an escape, JSON can.
-        self.store.put(name, text.encode(errors="backslashreplace"), check=check)
+        # File names may have bytes that are not UTF-8. JSON can hold them as escapes.
+        self._store.put(name, text.encode(errors="backslashreplace"), check=check)
+
+
+def open_run(runs: Path, run_id: str) -> RunStore:
+    """Return what is kept of a run, which need not exist yet.
+
+    Args:
+        runs: the folder of the runs.
+        run_id: the run.
+
+    Raises:
+        ConfigError: the id cannot be the id of a run.
+    """
+    return RunFolder(runs, run_id)
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Read the records of all runs, the newest first; what is no record is named in a warning and passed over."""
+    """Return the records of all runs, the newest first. Files that are not records are skipped, with a warning."""
     records = []
     for path in sorted(runs.glob("*/record.json")):
         run_id = path.parent.name
@@ -245,7 +289,7 @@ def list_records(runs: Path) -> list[RunRecord]:
 
 
 def read_record(runs: Path, run_id: str) -> RunRecord:
-    """Read the record of one run.
+    """Return the record of one run.
 
     Raises:
         RunNotFoundError: there is no such run.
@@ -260,6 +304,21 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
             next_step="See 'sparkscore runs list', or name the folder with --runs.",
         )
     return record
+
+
+def waits_for_publishing(folder: Path) -> bool | None:
+    """Return whether the rows of a run wait until somebody publishes or discards them; its record tells.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        None if the folder of runs does not exist, as on another host: then it is not known.
+    """
+    if not folder.parent.is_dir():
+        return None
+    record = RunFolder(folder.parent, folder.name).read_record()
+    return record is not None and record.waits_for_publishing
 
 
 def _record_in(path: Path, run_id: str) -> RunRecord | None:

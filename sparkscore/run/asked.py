@@ -12,7 +12,7 @@ from sparkscore.config import dotted, hold_secrets, settings_tree
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, RunNotFoundError
 from sparkscore.location import check_working_directory
-from sparkscore.record.runs_folder import RunFolder, runs_folder
+from sparkscore.record.runs_folder import open_run, runs_folder
 from sparkscore.registry import is_absolute_store, is_local_store, stores_for_workers
 
 OneOrMore = str | Path | Sequence[str | Path]
@@ -127,7 +127,7 @@ def asked_before(runs: Path, run_id: str) -> Asked:
         RunNotFoundError: there is no such run, or its request was not kept.
         ConfigError: the folder in which it was asked for is gone.
     """
-    kept = RunFolder(runs, run_id).read_request()
+    kept = open_run(runs, run_id).read_request()
     if kept is None or not _is_request(kept):
         raise RunNotFoundError(
             code=ErrorCode.REQUEST_NOT_FOUND,

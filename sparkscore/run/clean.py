@@ -12,12 +12,11 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SinkError
 from sparkscore.location import local_path
 from sparkscore.record.run_record import ABORT, RUNNING, RunRecord, end_record
-from sparkscore.record.runs_folder import RunFolder, list_records, runs_folder
+from sparkscore.record.runs_folder import list_records, open_run, runs_folder
 from sparkscore.run.state import RunState, locked_run
 from sparkscore.sinks.cleaning import Removed, clean_stages
 from sparkscore.sinks.replacing import recover
 from sparkscore.stage.layout import STAGE_FOLDER
-from sparkscore.stage.lock import RunLock, is_held
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def clean_up(outputs: Sequence[Path], runs: Path, *, is_dry: bool) -> Cleaned:
     recorded = [Path(record.output.location) for record in records if record.output.location]
     places = sorted(set(outputs or recorded))
     holders = {place / STAGE_FOLDER for place in places}
-    holders |= {Path(place) for record in records if (place := record.stage_place)}
+    holders |= {Path(place) for record in records if (place := record.stage_location)}
     # Before the stages go: rows that a dead driver was replacing are put back, or the new ones are completed.
     settled = [aside for place in places for aside in _take_up_replacing(place, is_dry=is_dry)]
     removed = [stage for holder in sorted(holders) for stage in clean_stages(holder, is_dry=is_dry)]
@@ -109,11 +108,11 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
     Returns:
         True where it was ended, False where its rows may be published, None where the run is not dead.
     """
-    folder = RunFolder(runs, record.run_id)
-    if record.state != RUNNING or is_held(folder.lock_file):
+    folder = open_run(runs, record.run_id)
+    if record.state != RUNNING or folder.is_claimed():
         return None
     if is_dry:  # who only looks takes no lock
-        return not RunState(folder, RunLock(folder.lock_file, record.run_id), record).may_be_published
+        return not RunState(folder, folder.claim(), record).may_be_published
     # Another driver may take the run up at this moment: then it is not dead, and its record is its own.
     with suppress(ConfigError), locked_run(runs, record.run_id) as state:
         if state.is_dead and state.record is not None:

@@ -13,8 +13,7 @@ from sparkscore.run.prepare import PreparedRun
 from sparkscore.scorers import ScorerSpec, ScriptSpec
 from sparkscore.scorers.model_files import ModelFiles
 from sparkscore.scorers.specs import OnnxSpec, RowsSpec
-from sparkscore.stage.copies import copy_once
-from sparkscore.stage.layout import ARCHIVES
+from sparkscore.stage import RunStage
 from sparkscore.worker import ChildSpec, EngineSpec
 
 # A model may be large, and come over a network.
@@ -23,7 +22,7 @@ _LOAD_SECONDS: Final = 600
 
 
 def engine_spec(
-    prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: Path, not_null: tuple[str, ...] = ()
+    prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: RunStage, not_null: tuple[str, ...] = ()
 ) -> EngineSpec:
     """Tell workers what scores, and where.
 
@@ -45,7 +44,7 @@ def engine_spec(
     return EngineSpec(key, scorer, environment, _child_spec(prepared, scorer, stage), variables, secrets, not_null)
 
 
-def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: Path) -> ChildSpec | None:
+def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> ChildSpec | None:
     deployment = prepared.deployment
     python = deployment.python
     isolation = deployment.isolation or ("none" if isinstance(scorer, OnnxSpec) else "process")
@@ -60,7 +59,7 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: Path) -> Child
     )
 
 
-def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
+def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
     """Copy a packed environment to where workers reach it."""
     if not archive.is_file():
         raise ConfigError(
@@ -70,5 +69,5 @@ def _stage_archive(archive: Path, stage: Path) -> ModelFiles:
             next_step="Correct the path; 'sparkscore env build' makes such an archive.",
         )
     sha256 = digest_of_path(archive)
-    place = copy_once(archive, stage, ARCHIVES)
+    place = stage.keep_archive(archive)
     return ModelFiles(archive.stem, "", str(place), sha256)

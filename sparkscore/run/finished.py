@@ -80,11 +80,12 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
     if not record.output.location:
         return
     target = replace(sink.target, path=local_path(record.output.location))
-    stage, ours = stage_of(target, record.stage_place), stage_of(sink.target, place)
-    if record.state != COMPLETE and stage.is_dir() and (stage != ours or target.path != sink.target.path):
+    stage, ours = stage_of(target, record.stage_location), stage_of(sink.target, place)
+    is_other = stage.location != ours.location or target.path != sink.target.path
+    if record.state != COMPLETE and stage.is_there() and is_other:
         raise ConfigError(
             code=ErrorCode.RUN_ID_USED,
-            what=f"run id '{prepared.run_id}' belongs to a run whose rows are scored and wait in '{stage}'",
+            what=f"run id '{prepared.run_id}' belongs to a run whose rows are scored and wait in '{stage.location}'",
             got=f"another output '{sink.target.path}'",
             expected=f"'{target.path}'",
             next_step=f"Publish them with 'sparkscore publish {prepared.run_id}' or drop them with 'sparkscore publish "
@@ -97,7 +98,7 @@ def _staged(
 ) -> Callable[[], DataFrame] | None:
     """Return what reads the rows of a held run; None where they are gone."""
     stage = stage_of(sink.target, prepared.deployment.output.stage)
-    if not stage.is_dir():
+    if not stage.is_there():
         return None
     check_waiting(stage)
     refuse_other_run(record, identity(), prepared.run_id, waits=True)

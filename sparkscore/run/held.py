@@ -12,7 +12,8 @@ from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.record.run_record import ABORT, RunRecord
-from sparkscore.record.runs_folder import RunFolder, runs_folder
+from sparkscore.record.run_store import RunStore
+from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.publishing import describe_output, publish_manifest
 from sparkscore.run.quarantine import open_quarantine
@@ -58,7 +59,7 @@ def _names_result(record: RunRecord) -> bool:
     return record.output.version is not None or record.only_failed is not None
 
 
-def _published(spark: SparkSession, record: RunRecord, folder: RunFolder) -> Run:
+def _published(spark: SparkSession, record: RunRecord, folder: RunStore) -> Run:
     """Return a run that is complete."""
     output, schema = record.output, schema_of(record.output.columns or {})
     if output.version is None:  # a run over failed items of which none was left
@@ -86,9 +87,9 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
         stage.is_kept = True
         landed = sink.landed(schema, manifest.files)
         if landed is None:
-            check_still_left(spark, folder.path.parent, record)
+            check_still_left(spark, folder.runs, record)
             check_staged_files(spark, manifest, stage)
-            note_publishing(folder.path.parent, record, held.deployment, manifest)
+            note_publishing(folder.runs, record, held.deployment, manifest)
         published = landed or publish_manifest(manifest, schema, sinks, stage, recording, manifest)
         recording.note(output=describe_output(sink, published), stage=None)
         stage.is_kept = False

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Final
-
 from sparkscore.config import hidden_values
 from sparkscore.digest import identity_of, keyed_digest
 from sparkscore.plan import Plan
-from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run.per_file import sized_in
 from sparkscore.run.prepare import PreparedRun
-
-_KEY: Final = "identity.key"
 
 
 def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
@@ -21,6 +15,7 @@ def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
     Raises:
         LineageError: the key cannot be read or written.
     """
+    # Many people read the record. Without a key, the digest of a short password would tell it to anyone who tries all.
     snapshot, deployment = plan.snapshot, prepared.deployment
     kind = sized_in(deployment, snapshot)
     shown = deployment.effective(kind)
@@ -30,17 +25,6 @@ def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
             "input": snapshot.version if snapshot.table_id is None else [snapshot.version, snapshot.table_id],
             **prepared.digests(),
             "config": shown,
-            **({} if hidden is None else {"secrets": keyed_digest(hidden, _key_of(prepared.folder))}),
+            **({} if hidden is None else {"secrets": keyed_digest(hidden, prepared.folder.key())}),
         }
     )
-
-
-def _key_of(folder: RunFolder) -> bytes:
-    """Give the run's key; made once, and only its owner can read it.
-
-    A plain digest of a short password would tell it to anyone who tries them all; the record is read by many.
-    """
-    with folder.writing():
-        if folder.store.find(_KEY) is None:
-            folder.store.put(_KEY, secrets.token_hex(32).encode(), is_private=True)
-        return bytes.fromhex(folder.store.read(_KEY).decode("ascii"))

@@ -23,8 +23,7 @@ from sparkscore.scorers.specs import FrameworkSpec, MlflowSpec, OnnxSpec, RowsSp
 from sparkscore.signature.matching import describe_feeds, match_inputs
 from sparkscore.signature.model_signature import Feed, ModelInput
 from sparkscore.spark.schema import to_arrow
-from sparkscore.stage.copies import copy_once
-from sparkscore.stage.layout import MODELS
+from sparkscore.stage import RunStage
 
 logger = logging.getLogger("sparkscore")
 
@@ -142,9 +141,9 @@ def _as_lightgbm_writes(
     return {**{name: [column] for name, column in found.items() if column not in {None, name}}, **chosen}
 
 
-def stage_model(model: ResolvedModel, stage: Path) -> ModelFiles:
+def stage_model(model: ResolvedModel, stage: RunStage) -> ModelFiles:
     """Copy a model to where workers reach it; a path of the driver's may mean nothing on their hosts."""
-    place = copy_once(model.path, stage, f"{MODELS}/{model.sha256}")
+    place = stage.keep_model(model.path, model.sha256)
     return ModelFiles(model.name, model.version, str(place), model.sha256)
 
 

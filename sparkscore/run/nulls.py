@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql.types import BooleanType, IntegralType, StructType
@@ -17,14 +16,14 @@ from sparkscore.signature.model_signature import Feed
 from sparkscore.sources import Source
 from sparkscore.sources.rows import find_nulls
 from sparkscore.spark.jobs import input_schema
-from sparkscore.stage.checksums import read_sealed, sealed
-from sparkscore.stage.layout import NULLS
-from sparkscore.stage.surroundings import open_store
+from sparkscore.stage import Decision, RunStage
 
 logger = logging.getLogger("sparkscore")
 
 
-def decide_nulls(prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Path) -> dict[str, bool]:
+def decide_nulls(
+    prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: RunStage
+) -> dict[str, bool]:
     """Find out which integer and boolean columns that the scorer gets as pandas columns have a NULL in this input.
 
     An earlier attempt at the run, and the run in which items failed that are scored again, have decided it. Then the
@@ -42,8 +41,9 @@ def decide_nulls(prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] 
     if rows is None or not wanted:
         return {}
     former = {} if prepared.failed is None else dict(prepared.failed.nulls)
-    found = _decided(rows, source, wanted, _kept(stage) or former)
-    _keep(stage, found)
+    kept = stage.kept(Decision.NULLS)
+    found = _decided(rows, source, wanted, dict(json.loads(kept)) if kept else former)
+    stage.keep(Decision.NULLS, json.dumps(found).encode())
     _tell(found)
     return found
 
@@ -92,16 +92,6 @@ def _decided(rows: DataFrame, source: Source, wanted: Sequence[str], known: Mapp
 
 def _without(wanted: Sequence[str], found: Collection[str]) -> list[str]:
     return [name for name in wanted if name not in found]
-
-
-def _kept(stage: Path) -> dict[str, bool]:
-    store = open_store(stage)
-    return dict(json.loads(read_sealed(store, NULLS))) if store.find(NULLS) else {}
-
-
-def _keep(stage: Path, found: Mapping[str, bool]) -> None:
-    """Write what the next attempt at the run goes by, whole or not at all."""
-    open_store(stage).put(NULLS, sealed(json.dumps(found).encode()))
 
 
 def _tell(found: Mapping[str, bool]) -> None:

@@ -35,7 +35,6 @@ from sparkscore.run.steps import (
     stage_for,
 )
 from sparkscore.run.verdict import decide
-from sparkscore.stage.lock import RunLock
 
 
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
@@ -73,7 +72,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()
     first = None if prepared.failed is None else prepared.failed.first
-    with RunLock(folder.lock_file, prepared.run_id) as lock, family_locked(folder.path.parent, first):
+    with folder.claim() as lock, family_locked(folder.runs, first):
         state = RunState(folder, lock, folder.read_record())
         prepared = leave_out_scored(spark, prepared)
         if (done := _done_before(spark, prepared, state)) is not None:
@@ -91,7 +90,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
                 with recording.timed("plan"):
                     work = decide_work(attempt, source, plan, feeds, outputs, stage)
                 with recording.timed("score"):
-                    reports = score_on_workers(spark, plan, work, progress or choose_display())
+                    reports = score_on_workers(spark, stage, plan, work, progress or choose_display())
                 count_scores(attempt, stage, plan, work, reports)
                 decide(reports, plan.snapshot.items, prepared.scorer_name, work.spec.rules.tolerance)
                 source.check_unchanged()

@@ -22,7 +22,8 @@ from sparkscore.models.references import is_registry_reference
 from sparkscore.models.resolve import find_model
 from sparkscore.record.run_ids import make_run_id
 from sparkscore.record.run_record import Part, RecordedModel, RecordedScript, blank
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.run_store import RunStore
+from sparkscore.record.runs_folder import open_run, read_record
 from sparkscore.record.versions import git_commit_of
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.asked import Asked, RunOptions, asked_now
@@ -61,7 +62,7 @@ class PreparedRun:
     model: ResolvedModel | None
     models: tuple[ResolvedModel, ...]
     description: ModelDescription | None
-    folder: RunFolder
+    folder: RunStore
     git_commit: str | None
     request: Mapping[str, Any] = field(default_factory=dict)
     failed: FailedItems | None = None
@@ -144,7 +145,7 @@ def prepare_asked(asked: Asked, run_id: str | None) -> PreparedRun:
     faults = Faults()
     faults.take(lambda: _refuse_overlap(loaded))
     faults.take(lambda: _refuse_nan_in_arrow(loaded))
-    folder = faults.take(lambda: _own_folder(runs, run_id)) or RunFolder(runs, make_run_id())
+    folder = faults.take(lambda: _own_folder(runs, run_id)) or open_run(runs, make_run_id())
     script = faults.take(lambda: _script_of(loaded, folder))
     model = faults.take(lambda: resolve_model(loaded.model))
     models = faults.take(lambda: resolve_models(loaded.models, model))
@@ -189,8 +190,8 @@ def _load(asked: Asked) -> Deployment:
         raise
 
 
-def _own_folder(runs: Path, run_id: str | None) -> RunFolder:
-    folder = RunFolder(runs, run_id or make_run_id())
+def _own_folder(runs: Path, run_id: str | None) -> RunStore:
+    folder = open_run(runs, run_id or make_run_id())
     folder.refuse_foreign()
     return folder
 
@@ -280,7 +281,7 @@ def _resolved(place: Path) -> Path:
     return Path(os.path.realpath(place))
 
 
-def _script_of(deployment: Deployment, folder: RunFolder) -> PackedScript | None:
+def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
     code = deployment.code_configuration
     if code is None:
         if deployment.model is None:
@@ -318,10 +319,10 @@ def _more(names: Collection[str]) -> str:
     return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
 
 
-def _data_places(deployment: Deployment, folder: RunFolder) -> list[Path]:
+def _data_places(deployment: Deployment, folder: RunStore) -> list[Path]:
     """Name where data comes from and goes to; with them the code's digest would differ from run to run."""
     places = [*deployment.input.location, deployment.output.location, deployment.output.stage]
-    return [folder.path.parent, *(local_path(place) for place in places if place and not is_remote(place))]
+    return [folder.runs, *(local_path(place) for place in places if place and not is_remote(place))]
 
 
 def log_choices(deployment: Deployment, kind: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from pyspark.sql.types import StructType
 
@@ -14,7 +13,7 @@ from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.recording import Recording
 from sparkscore.sinks import Published, Sink, Stage, StagedResult
 from sparkscore.spark.schema import columns_of
-from sparkscore.stage import MiniBatchReport
+from sparkscore.stage import MiniBatchReport, StageFolder
 from sparkscore.worker import LineageValues
 
 
@@ -56,15 +55,15 @@ def publish_manifest(
     stage.check_still_ours()
     # Here for the sake of the quarantine, which comes first; the sink asks again when it commits.
     predictions.check_again(schema)
-    staged = staged_result(manifest, stage.path, schema)
+    staged = staged_result(manifest, stage, schema)
     predictions.check_rows(partial(predictions.read_staged, staged), schema)
     # From now on rows may be visible, of the quarantine first: the record says so before they are.
     recording.note(output=describe_output(predictions, Published(None, None, schema)))
-    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage.path, former))
+    recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage, former))
     return predictions.publish(staged)
 
 
-def staged_result(manifest: Manifest, stage: Path, schema: StructType) -> StagedResult:
+def staged_result(manifest: Manifest, stage: StageFolder, schema: StructType) -> StagedResult:
     """Give what a sink needs to know of the staged predictions."""
     return StagedResult(stage, manifest.files, schema, manifest.commit_info)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -17,7 +16,7 @@ from sparkscore.run.prepare import quarantine_place
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.spark.schema import column, from_arrow
 from sparkscore.spark.settings import read_from
-from sparkscore.stage import StagedFile
+from sparkscore.stage import StagedFile, StageFolder
 from sparkscore.worker import QUARANTINE_SCHEMA
 
 # What tells a failed item from others; position counts within its mini-batch.
@@ -57,7 +56,7 @@ def check_quarantine(sink: Sink) -> None:
 
 
 def publish_quarantine(
-    sink: Sink, files: tuple[StagedFile, ...], stage: Path, former: Manifest | None
+    sink: Sink, files: tuple[StagedFile, ...], stage: StageFolder, former: Manifest | None
 ) -> RecordedQuarantine:
     """Publish the quarantined items, before the predictions: who sees these, finds the others.
 

@@ -14,12 +14,10 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringError, SparkscoreError, named, names
 from sparkscore.printable import printable
 from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, RUNNING, RunRecord, end_record
-from sparkscore.record.runs_folder import RunFolder
+from sparkscore.record.run_store import Claim, RunStore
 from sparkscore.redaction import RedactingFormatter, redact
-from sparkscore.rotating_log import rotating_handler
 from sparkscore.run.verdict import details
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error, interrupt_behind
-from sparkscore.stage.lock import RunLock
 
 logger = logging.getLogger("sparkscore")
 
@@ -36,7 +34,7 @@ logger.addFilter(_make_printable)
 class Recording:
     """The record of a run in progress."""
 
-    def __init__(self, folder: RunFolder, lock: RunLock, content: RunRecord) -> None:
+    def __init__(self, folder: RunStore, lock: Claim, content: RunRecord) -> None:
         self.folder = folder
         self._lock = lock
         self._final_state = COMPLETE
@@ -87,7 +85,7 @@ class Recording:
 
 
 @contextmanager
-def recorded(folder: RunFolder, lock: RunLock, record: RunRecord, logging_level: str) -> Iterator[Recording]:
+def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
     """Record a run: RUNNING at its start, then COMPLETE, FAIL or ABORT, and give the error its record.
 
     Args:
@@ -168,10 +166,9 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 
 
 @contextmanager
-def _logging_to(folder: RunFolder, logging_level: str) -> Iterator[None]:
+def _logging_to(folder: RunStore, logging_level: str) -> Iterator[None]:
     """Write the run's messages, and the details that only its log gets, to the run's log."""
-    with folder.writing():
-        handler = rotating_handler(folder.log_file)
+    handler = folder.log_handler()
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.setLevel(logging_level.upper())

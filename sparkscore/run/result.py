@@ -10,11 +10,12 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkscore.record.run_record import RunRecord
-from sparkscore.record.runs_folder import RunFolder
+from sparkscore.record.run_store import RunStore
 from sparkscore.run.quarantine import open_quarantine, read_quarantine
 from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks import StagedResult
 from sparkscore.spark.schema import from_arrow
+from sparkscore.stage import StageFolder
 from sparkscore.worker import QUARANTINE_SCHEMA
 
 
@@ -31,7 +32,7 @@ class Run:
     recorded: RunRecord
     _read: Callable[[], DataFrame]
     _spark: SparkSession
-    _folder: RunFolder
+    _folder: RunStore
 
     @property
     def record(self) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class Run:
             LineageError: the run is held, and another version of sparkscore wrote what it has staged.
         """
         if self.recorded.waits_for_publishing:
-            return self._staged_quarantine(Path(str(self.recorded.stage)))
+            return self._staged_quarantine(StageFolder(Path(str(self.recorded.stage))))
         return read_quarantine(self._spark, self.recorded)
 
     def attempts(self) -> DataFrame:
@@ -65,7 +66,7 @@ class Run:
         table = self._folder.read_attempts()
         return self._spark.createDataFrame(table, from_arrow(table.schema))
 
-    def _staged_quarantine(self, stage: Path) -> DataFrame:
+    def _staged_quarantine(self, stage: StageFolder) -> DataFrame:
         manifest = self._folder.read_manifest()
         files = () if manifest is None else manifest.quarantined
         sink = open_quarantine(self._spark, deployment_of(self.recorded), self.recorded.run_id)

@@ -21,14 +21,14 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import OnlyFailed, RunRecord
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.run_store import RunStore
+from sparkscore.record.runs_folder import open_run, read_record
 from sparkscore.record.scored_again import ScoredAgain
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.prepare import PreparedRun, failed_items
 from sparkscore.run.quarantine import quarantine_location
 from sparkscore.sinks import open_sink, target_of
 from sparkscore.sources import FailedItems, items_of
-from sparkscore.stage.lock import RunLock
 
 _OVERWRITE = "overwrite"
 
@@ -49,7 +49,7 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
         yield
         return
     read_record(runs, first)
-    lock = RunLock(RunFolder(runs, first).lock_file, first)
+    lock = open_run(runs, first).claim()
     try:
         lock.__enter__()
     except ConfigError as error:
@@ -76,7 +76,7 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     failed, output = prepared.failed, prepared.deployment.output
     if failed is None:
         return prepared
-    first = RunFolder(prepared.folder.path.parent, failed.first)
+    first = open_run(prepared.folder.runs, failed.first)
     target = target_of(output, prepared.run_id, run_id_column(prepared.deployment))
     since = [] if output.mode == _OVERWRITE else _published(spark, first, str(target.path.resolve()))
     names = [entry.run_id for entry in since]
@@ -126,7 +126,7 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
         output=_output_of(record),
         run_id_column=run_id_column(deployment),
     )
-    first = RunFolder(runs, part.first)
+    first = open_run(runs, part.first)
     others = [other for other in first.read_scored_again() if other.run_id != entry.run_id]
     first.write_scored_again([*others, entry])
 
@@ -140,7 +140,7 @@ def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None
     part = record.only_failed
     if part is None or record.output.mode == _OVERWRITE:
         return
-    since = _published(spark, RunFolder(runs, part.first), _output_of(record))
+    since = _published(spark, open_run(runs, part.first), _output_of(record))
     names = [entry.run_id for entry in since]
     if names != part.without:
         raise ConfigError(
@@ -157,7 +157,7 @@ def _output_of(record: RunRecord) -> str:
     return str(Path(str(record.output.location)).resolve())
 
 
-def _published(spark: SparkSession, first: RunFolder, output: str) -> list[ScoredAgain]:
+def _published(spark: SparkSession, first: RunStore, output: str) -> list[ScoredAgain]:
     """Give the runs of a family whose rows are in an output now, in their order; the table is asked."""
     noted = [entry for entry in first.read_scored_again() if entry.output == output]
     return [entry for entry in noted if _shows_rows(spark, entry)]
@@ -169,10 +169,10 @@ def _shows_rows(spark: SparkSession, entry: ScoredAgain) -> bool:
 
 
 def _left(
-    spark: SparkSession, first: RunFolder, failed: FailedItems, since: Sequence[ScoredAgain]
+    spark: SparkSession, first: RunStore, failed: FailedItems, since: Sequence[ScoredAgain]
 ) -> Counter[str | None]:
     """Count the items that are still to be scored: what each run took is gone, what failed in it is back."""
-    places = {first.run_id: failed_items(first.path.parent, first.run_id), failed.run_id: failed}
+    places = {first.run_id: failed_items(first.runs, first.run_id), failed.run_id: failed}
     places |= {
         entry.run_id: replace(failed, run_id=entry.run_id, location=entry.quarantine, table_format=entry.format)
         for entry in since
@@ -185,7 +185,7 @@ def _left(
 
     left = failed_in(first.run_id)
     for entry in since:
-        places.setdefault(entry.origin, failed_items(first.path.parent, entry.origin))
+        places.setdefault(entry.origin, failed_items(first.runs, entry.origin))
         taken = left & failed_in(entry.origin)
         again = failed_in(entry.run_id)
         if taken.total() != entry.items or again.total() != entry.quarantined:

@@ -7,10 +7,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
@@ -43,20 +41,16 @@ from sparkscore.scripts.packing import PackedScript
 from sparkscore.signature import parse_ddl
 from sparkscore.signature.matching import columns_without_null, refuse_known_nulls
 from sparkscore.signature.model_signature import Feed
-from sparkscore.sinks import Sink, Stage
+from sparkscore.sinks import Sink
 from sparkscore.sources import Source
 from sparkscore.spark.jobs import first_mini_batches, input_schema, run_probe
 from sparkscore.spark.schema import column
-from sparkscore.stage import MiniBatchReport, StageSpec
-from sparkscore.stage.checksums import changed_note
-from sparkscore.stage.chunks import ChunkLimit, count_chunks, read_done_units
-from sparkscore.stage.layout import PLAN, PROBE
-from sparkscore.stage.progress import forget_progress
+from sparkscore.stage import Decision, MiniBatchReport, RunStage, TaskStage
+from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import EngineSpec, FailureRules, LineageValues, ProbeReport, ProbeSpec, ResultSpec, WorkerSpec
 from sparkscore.worker.child.messages import write_stream
-from sparkscore.worker.planned import count_mini_batches, is_plan_of, write_plan
-from sparkscore.worker.probe import read_kept_probe, write_probe_report
+from sparkscore.worker.probe import packed_report, unpacked_report
 
 logger = logging.getLogger("sparkscore")
 
@@ -134,7 +128,7 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
     return feeds
 
 
-def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
+def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """Decide what the workers do and what the result looks like.
 
     Runs one small Spark job, the probe, unless the result's types and its carried columns are known without it. What
@@ -143,20 +137,20 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     Raises:
         SparkscoreError: the probe failed, or the columns do not fit together.
     """
-    prepared, plan, stage = request.prepared, request.plan, place.path
+    prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
     rows, scorer = _scorer(request, stage)
     # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
     engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
     limit = mini_batch_limit(prepared.deployment, plan.snapshot)
-    plan_file = _write_plan(plan, stage)
+    planned = None if plan.mini_batches is None else stage.keep_plan(plan.mini_batches)
     predictions = _known_predictions(prepared, rows, scorer)
     probe = None
     if predictions is None or (prepared.script and rows is not None and prepared.deployment.output.carry is None):
-        first = partial(first_mini_batches, plan, plan_file, rows, limit)
+        first = partial(first_mini_batches, plan, for_tasks, rows, limit)
         probe = _kept_probe(stage)
         if probe is None:
             probe = _probe(request, engine, first(), predictions)
-            write_probe_report(stage / PROBE, probe)
+            stage.keep(Decision.PROBE, packed_report(probe))
         predictions = predictions or probe.predictions
     # A model without a script gives a row for each row, also where it gives them as a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
@@ -164,16 +158,16 @@ def prepare_work(request: Request, sink: Sink, place: Stage) -> Work:
     lineage = LineageValues(prepared.run_id, *prepared.lineage_model)
     result = decide_columns(prepared.deployment, predictions or pa.schema([]), carried, request.columns, lineage)
     rules = _result_spec(request, result.spec, probe)
-    layout = _stage_spec(sink, stage)
-    done = {} if plan_file is None else read_done_units(stage, count_mini_batches(plan_file))
-    if done:
-        logger.info("%d of %d work units were scored by an earlier attempt", len(done), _unit_count(plan_file))
-    elif chunks := count_chunks(stage):
+    done = {} if planned is None else stage.done_units(planned)
+    if planned is not None and done:
+        logger.info("%d of %d work units were scored by an earlier attempt", len(done), len(planned))
+    elif chunks := stage.count_chunks():
         logger.info("%d chunks were scored by an earlier attempt; the tasks take them up", chunks)
-    forget_progress(str(stage), done)
-    units = None if plan_file is None else tuple(unit for unit in range(_unit_count(plan_file)) if unit not in done)
+    stage.forget_progress(done)
+    units = None if planned is None else tuple(unit for unit in sorted(planned) if unit not in done)
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)
-    spec = WorkerSpec(engine, limit, plan_file, rules, layout, _failure_rules(prepared.deployment, limit), units, chunk)
+    failures = _failure_rules(prepared.deployment, limit)
+    spec = WorkerSpec(engine, limit, planned is not None, rules, for_tasks, failures, units, chunk)
     return Work(spec, rows, result, probe, tuple(report for unit in sorted(done) for report in done[unit]))
 
 
@@ -200,7 +194,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
     )
 
 
-def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec]:
+def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
     """Give what the tasks get, and what they do with it."""
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
@@ -216,7 +210,7 @@ def _scorer(request: Request, stage: Path) -> tuple[DataFrame | None, ScorerSpec
     return rows, spec if isinstance(spec, OnnxSpec) else replace(spec, dtypes=request.dtypes)
 
 
-def _script_spec(request: Request, script: PackedScript, stage: Path) -> ScriptSpec:
+def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> ScriptSpec:
     prepared = request.prepared
     deployment = prepared.deployment
     code = deployment.code_configuration
@@ -232,7 +226,7 @@ def _script_spec(request: Request, script: PackedScript, stage: Path) -> ScriptS
         registry_uri=registry_uri,
         output_folder=str(prepared.folder.script_output),
         log_folder=str(prepared.folder.script_logs),
-        work_folder=str(stage),
+        work_folder=stage.work_folder,
         dtypes=request.dtypes,
     )
 
@@ -254,26 +248,10 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
     return tuple(parse_ddl(declared).names) if declared else ()
 
 
-def _write_plan(plan: Plan, stage: Path) -> str | None:
-    if plan.mini_batches is None:
-        return None
-    file = stage / PLAN
-    if not file.exists():
-        # What an earlier attempt has dealt out to its task slots stays so.
-        write_plan(str(file), plan.mini_batches)
-    elif not is_plan_of(str(file), plan.mini_batches):
-        raise changed_note(str(file))
-    return str(file)
-
-
-def _unit_count(plan_file: str | None) -> int:
-    return 0 if plan_file is None else int(pq.read_metadata(plan_file).num_row_groups)
-
-
-def _kept_probe(stage: Path) -> ProbeReport | None:
-    """Give what the probe of an earlier attempt found; it is not made again, so that the columns stay the same."""
-    file = stage / PROBE
-    return read_kept_probe(file) if file.exists() else None
+def _kept_probe(stage: RunStage) -> ProbeReport | None:
+    """Return the report of an earlier attempt's probe, so that the columns stay the same; None if there was none."""
+    kept = stage.kept(Decision.PROBE)
+    return None if kept is None else unpacked_report(kept)
 
 
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
@@ -322,7 +300,7 @@ def _probe_spec(request: Request, engine: EngineSpec, first: MiniBatch, declared
     )
 
 
-def _stage_spec(sink: Sink, stage: Path) -> StageSpec:
+def _for_tasks(sink: Sink, stage: RunStage) -> TaskStage:
     if not sink.lays_out_partitions:
-        return StageSpec(str(stage))
-    return StageSpec(str(stage), sink.target.partition_by, (sink.target.run_id_column,))
+        return stage.for_tasks()
+    return stage.for_tasks(sink.target.partition_by, (sink.target.run_id_column,))

@@ -9,7 +9,6 @@ from sparkscore.errors import SinkError
 from sparkscore.record.manifest import Manifest
 from sparkscore.sinks import Stage
 from sparkscore.spark.jobs import find_changed_files
-from sparkscore.stage.chunks import forget_chunks_of
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
@@ -27,17 +26,17 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         SinkError: a file differs. The chunks that name it are forgotten: the next attempt scores them again.
     """
     files = (*manifest.files, *manifest.quarantined)
-    changed = find_changed_files(spark, stage.path, files, reads_all=stage.is_taken_up)
+    changed = find_changed_files(spark, stage.for_tasks(), files, reads_all=stage.is_taken_up)
     if not changed:
         return
-    forget_chunks_of(stage.path, {path for path, _ in changed})
+    stage.forget_chunks_of({path for path, _ in changed})
     (path, difference), more = changed[0], len(changed) - 1
     raise SinkError(
         code=ErrorCode.STAGED_FILE_CHANGED,
-        what=f"the staged file '{stage.path / path}'{f' and {more} others' if more else ''}",
+        what=f"the staged file '{stage.location}/{path}'{f' and {more} others' if more else ''}",
         got=difference,
         expected="the file as its worker wrote it",
         state="Nothing was published.",
-        next_step=f"Run the same run id again, as 'sparkscore resume {stage.path.name}' does: what was in that file is "
-        "scored again, and the rest is taken up.",
+        next_step=f"Run the same run id again, as 'sparkscore resume {manifest.record.run_id}' does: what was in that "
+        "file is scored again, and the rest is taken up.",
     )

@@ -11,11 +11,12 @@ from sparkscore.config import Deployment
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.record.run_record import COMPLETE, HELD, RUNNING, RunRecord
-from sparkscore.record.runs_folder import RunFolder, read_record
+from sparkscore.record.run_store import Claim, RunStore
+from sparkscore.record.runs_folder import open_run, read_record
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks import Target, check_waiting, stage_of, target_of
-from sparkscore.stage.lock import RunLock
+from sparkscore.stage import StageFolder
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class RunState:
         record: the run's record; None where it has none yet.
     """
 
-    folder: RunFolder
-    lock: RunLock
+    folder: RunStore
+    lock: Claim
     record: RunRecord | None
 
     @property
@@ -75,7 +76,7 @@ class RunState:
             deployment = deployment_of(record)
             target = target_of(deployment.output, self.folder.run_id, run_id_column(deployment))
             stage = stage_of(target, deployment.output.stage)
-            if stage.is_dir():
+            if stage.is_there():
                 check_waiting(stage)
                 return Waiting(self.folder, record, record.identity, deployment, target, stage)
         raise nothing_waits(self, "nothing that waits to be published")
@@ -94,12 +95,12 @@ class Waiting:
         stage: where they are.
     """
 
-    folder: RunFolder
+    folder: RunStore
     record: RunRecord
     identity: str
     deployment: Deployment
     target: Target
-    stage: Path
+    stage: StageFolder
 
 
 @contextmanager
@@ -116,8 +117,8 @@ def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
     """
     # A run that is not there gets no folder for its lock.
     read_record(runs, run_id)
-    folder = RunFolder(runs, run_id)
-    with RunLock(folder.lock_file, run_id) as lock:
+    folder = open_run(runs, run_id)
+    with folder.claim() as lock:
         yield RunState(folder, lock, read_record(runs, run_id))
 
 

@@ -47,8 +47,8 @@ from sparkscore.sources import Source, open_failed, open_source
 from sparkscore.spark.jobs import input_schema, score_plan, task_slots
 from sparkscore.spark.jvm_names import refuse_colons_in_patterns, refuse_unreadable_names
 from sparkscore.spark.schema import columns_of, schema_of
-from sparkscore.stage import MiniBatchReport
-from sparkscore.stage.progress import ItemsDone, ask_to_stop
+from sparkscore.stage import MiniBatchReport, RunStage
+from sparkscore.stage.progress import ItemsDone
 
 logger = logging.getLogger("sparkscore")
 
@@ -171,16 +171,17 @@ def decide_work(
     return work
 
 
-def score_on_workers(spark: SparkSession, plan: Plan, work: Work, display: ProgressDisplay) -> list[MiniBatchReport]:
+def score_on_workers(
+    spark: SparkSession, stage: RunStage, plan: Plan, work: Work, display: ProgressDisplay
+) -> list[MiniBatchReport]:
     """Let the workers score all mini-batches and stage what comes back; return a report for each mini-batch."""
     snapshot = plan.snapshot
-    stage = work.spec.stage.folder
 
     def stop_if_in_vain(done: ItemsDone) -> None:
         if work.spec.rules.tolerance.is_passed(done.failed, done.failed_mini_batches):
-            ask_to_stop(stage)
+            stage.ask_to_stop()
 
-    with follow(display, stage, snapshot.items, snapshot.item_type, stop_if_in_vain):
+    with follow(display, stage.read_progress, snapshot.items, snapshot.item_type, stop_if_in_vain):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
@@ -204,7 +205,7 @@ def publish_result(attempt: Attempt, outputs: Outputs, stage: Stage, manifest: M
     """Make the rows visible in one step; return what reads them."""
     recording, sink = attempt.recording, outputs.predictions
     check_staged_files(attempt.spark, manifest, stage)
-    note_publishing(attempt.prepared.folder.path.parent, recording.content, attempt.deployment, manifest)
+    note_publishing(attempt.prepared.folder.runs, recording.content, attempt.deployment, manifest)
     sinks = (sink, outputs.quarantine)
     published = publish_manifest(manifest, schema_of(manifest.columns), sinks, stage, recording, outputs.former)
     recording.note(output=describe_output(sink, published), stage=None)
@@ -216,10 +217,10 @@ def hold_result(attempt: Attempt, outputs: Outputs, stage: Stage, manifest: Mani
     """Leave the staged rows where they are until somebody publishes or discards the run; return what reads them."""
     recording, sink, schema = attempt.recording, outputs.predictions, schema_of(manifest.columns)
     stage.is_kept = True
-    recording.note(output=describe_output(sink, Published(None, None, schema)), stage=str(stage.path))
+    recording.note(output=describe_output(sink, Published(None, None, schema)), stage=stage.location)
     run_id = attempt.prepared.run_id
     logger.info("run '%s' is held: 'sparkscore publish %s' publishes it, with --discard it is dropped", run_id, run_id)
-    return partial(sink.read_staged, staged_result(manifest, stage.path, schema))
+    return partial(sink.read_staged, staged_result(manifest, stage, schema))
 
 
 def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run:
@@ -241,7 +242,7 @@ def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -
 
 def _decide_dtypes(attempt: Attempt, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage) -> Dtypes:
     recording = attempt.recording
-    nulls = decide_nulls(attempt.prepared, source, feeds, stage.path)
+    nulls = decide_nulls(attempt.prepared, source, feeds, stage)
     recording.note(input=recording.content.input.model_copy(update={"nulls": nulls}))
     return dtypes_of(attempt.prepared, nulls)
 

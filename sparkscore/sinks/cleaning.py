@@ -12,7 +12,7 @@ from sparkscore.errors import ConfigError, SinkError
 from sparkscore.sinks.stage import drop_empty, is_empty, is_held_in, is_stage, remove_holders, remove_stage_folder
 from sparkscore.stage.layout import LOCK_ENDING, STAGE_FOLDER, lock_of
 from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, run_of_litter
-from sparkscore.stage.store import Entry, Kind
+from sparkscore.stage.store import Entry, EntryType
 from sparkscore.stage.surroundings import open_store
 
 
@@ -74,7 +74,7 @@ def _runs_in(holder: Path) -> list[str]:
 def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
     """Return the id of the run that an entry of the folder belongs to, or None if it is not sparkscore's."""
     path = holder / entry.name
-    if entry.kind is Kind.FOLDER:
+    if entry.type is EntryType.FOLDER:
         return entry.name if is_stage(path) or (is_ours and is_empty(path)) else None
     if entry.name.endswith(LOCK_ENDING) and is_lock(path):
         return entry.name.removesuffix(LOCK_ENDING)

@@ -42,7 +42,7 @@ from sparkscore.spark.schema import column, columns_of, from_arrow, to_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.stage import StagedFile
 from sparkscore.stage.clearing import clear
-from sparkscore.stage.layout import PUBLISHED, attempt_of, is_result_file, known_in, lock_of, within_attempt
+from sparkscore.stage.layout import EMPTY_PART, PUBLISHED, attempt_of, is_result_file, known_in, lock_of, within_attempt
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
@@ -204,7 +204,8 @@ class ParquetSink:
 
     def publish(self, staged: StagedResult) -> Published:
         """Link the staged files into one folder, and rename that folder to the run's folder."""
-        stage, gathered = open_store(staged.stage), staged.stage / f"{PUBLISHED}{self._target.part}"
+        folder = staged.stage.path
+        stage, gathered = open_store(folder), folder / f"{PUBLISHED}{self._target.part}"
         try:
             known = known_in(stage)
             clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # from a driver that died here
@@ -220,7 +221,7 @@ class ParquetSink:
             with turn_at(self._target) as check_turn:
                 self.check_again(staged.schema)
                 check_turn()
-                self._replaced = self._show(gathered, staged.stage)
+                self._replaced = self._show(gathered, folder)
         except OSError as error:
             # A store may lose the answer to a successful rename. Then the run's folder exists and has this run's files.
             if stage.find(gathered.name) is not None or not self._run_folder.is_dir():
@@ -236,7 +237,7 @@ class ParquetSink:
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:  # noqa: ARG002
         """Compare the rows of the published and the staged files."""
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
-        return there == _count_rows((staged.stage / file.path for file in staged.files), columns)
+        return there == _count_rows((staged.stage.path / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Return the rows of the staged files, with the partition values from the folders of each task attempt."""
@@ -244,8 +245,8 @@ class ParquetSink:
         rows = self._spark.createDataFrame([], stored)
         by_task_attempt = groupby(staged.files, key=lambda file: attempt_of(file.path))
         for task_attempt, files in by_task_attempt:
-            base = {"basePath": spark_path(staged.stage / task_attempt)}
-            paths = [spark_path(staged.stage / file.path) for file in files]
+            base = {"basePath": spark_path(staged.stage.path / task_attempt)}
+            paths = [spark_path(staged.stage.path / file.path) for file in files]
             rows = rows.unionByName(read_from(self._spark, "parquet", base).schema(stored).load(paths))
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
             *map(column, staged.schema.names)
@@ -317,7 +318,7 @@ class ParquetSink:
 
     def _write_empty(self, folder: Path, schema: StructType) -> None:
         kept = StructType([field for field in schema if field.name not in self._outside_of_files()])
-        with writing(open_store(folder), "part-00000-empty.parquet") as file:
+        with writing(open_store(folder), EMPTY_PART) as file:
             pq.write_table(to_arrow(kept).empty_table(), file)
 
     def _outside_of_files(self) -> set[str]:

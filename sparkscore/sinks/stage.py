@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,11 +10,10 @@ from pathlib import Path
 from sparkscore.digest import different_parts
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkError, names
-from sparkscore.record.runs_folder import RunFolder
+from sparkscore.record.runs_folder import waits_for_publishing
 from sparkscore.sinks.overlap import refuse_overlap
 from sparkscore.sinks.target import Target
 from sparkscore.spark.endings import ending_of
-from sparkscore.stage.chunks import count_chunks
 from sparkscore.stage.clearing import Removal, clear
 from sparkscore.stage.ending import keeps_stage
 from sparkscore.stage.format import FORMAT, is_other_format, refuse_other_format
@@ -24,30 +22,29 @@ from sparkscore.stage.layout import (
     HELD,
     IDENTITY,
     MARKER,
-    RUN,
     STAGE_FOLDER,
     finished,
     known_in,
     lock_of,
 )
 from sparkscore.stage.lock import RunLock, remove_lock
-from sparkscore.stage.store import Kind
-from sparkscore.stage.surroundings import open_store
+from sparkscore.stage.stage_folder import StageFolder, note_run_folder, noted_run_folder
+from sparkscore.stage.store import EntryType
+from sparkscore.stage.surroundings import is_one_file_system, missing_of, open_store
 
 logger = logging.getLogger("sparkscore")
 
 
-class Stage:
-    """The folder of a run's files until they are published.
+class Stage(StageFolder):
+    """The stage of a run that is at work: this driver holds the lock of the stage.
 
     Attributes:
-        path: the folder.
-        is_kept: whether the folder stays when the run ends.
-        is_taken_up: whether the run is resumed, so that the folder may have files already.
+        is_kept: whether the stage stays when the run ends.
+        is_taken_up: whether the run is resumed, so that the stage may have files already.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
-        self.path = path
+        super().__init__(path)
         self.is_kept = False
         self.is_taken_up = is_taken_up
         self._lock = lock
@@ -83,7 +80,7 @@ def staged_in(
         SinkError: the folder cannot be created, or is on another file system than the target.
     """
     holder = _holder(target, parent)
-    made_by_us = [folder for folder in (holder, target.path) if not folder.exists()]
+    made_by_us = missing_of(holder, target.path)
     stage = holder / target.run_id
     if parent:
         refuse_overlap(stage, target.path)
@@ -94,13 +91,13 @@ def staged_in(
             opened = Stage(stage, lock, is_taken_up=is_taken_up)
             try:
                 if is_moved:
-                    _check_file_system(stage, target.path)
+                    _refuse_other_file_system(stage, target.path)
                 yield opened
             # Also for interrupts: whether the stage stays depends on the error, which is raised again.
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
-                elif not keeps_stage(ending_of(error), is_held=opened.is_kept, has_chunks=count_chunks(stage) > 0):
+                elif not keeps_stage(ending_of(error), is_held=opened.is_kept, has_chunks=opened.count_chunks() > 0):
                     remove_stage_folder(stage)
                 raise
             if not opened.is_kept and lock.is_ours():
@@ -109,20 +106,21 @@ def staged_in(
         remove_holders(holder, *made_by_us)
 
 
-def stage_of(target: Target, parent: str | None) -> Path:
-    """Return the path of a run's stage, which may not exist."""
-    return _holder(target, parent) / target.run_id
+def stage_of(target: Target, parent: str | None) -> StageFolder:
+    """Return the stage of a run, which may not exist."""
+    return StageFolder(_holder(target, parent) / target.run_id)
 
 
-def note_first_commit(stage: Path, target: Target) -> None:
+def note_first_commit(stage: StageFolder, target: Target) -> None:
     """Note that this run is about to create a new table, so that files of a failed commit are known as its own."""
-    open_store(stage).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
+    open_store(stage.path).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
-def first_commit_began(stage: Path, target: Target) -> bool:
+def first_commit_began(stage: StageFolder, target: Target) -> bool:
     """Whether this run has begun to create a new table, according to its stage."""
     try:
-        return is_stage(stage) and open_store(stage).read(f"{FIRST_COMMIT}{target.part}") == _named(target.path)
+        name = f"{FIRST_COMMIT}{target.part}"
+        return is_stage(stage.path) and open_store(stage.path).read(name) == _named(target.path)
     except OSError:
         return False
 
@@ -185,7 +183,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
         remove_stage_folder(stage)
         _make(stage)
         store.put(MARKER, str(FORMAT).encode())
-        _note_run(stage, run_folder)
+        note_run_folder(stage, run_folder)
         store.put(IDENTITY, identity.encode())
         return False
     if (found := store.read(IDENTITY).decode()) != identity:
@@ -197,14 +195,14 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
             next_step="Choose another --run-id, or remove what that run has left with "
             + (f"'sparkscore publish {run_id} --discard'." if is_held_in(stage) else "'sparkscore clean'."),
         )
-    _note_run(stage, run_folder)
+    note_run_folder(stage, run_folder)
     return True
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
     """Raise an error if the stage has rows but no file that says to which request they belong."""
     is_held = is_held_in(stage)
-    if not is_held and not count_chunks(stage):
+    if not is_held and not StageFolder(stage).count_chunks():
         return
     drop = f"sparkscore publish {run_id} --discard" if is_held else "sparkscore clean"
     raise ConfigError(
@@ -215,19 +213,6 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
         state="Nothing was written, and nothing there was removed.",
         next_step=f"Restore the file; or drop the staged rows with '{drop}', and score again.",
     )
-
-
-def _note_run(stage: Path, run_folder: Path | None) -> None:
-    """Write the path of the run's folder into the stage, because `clean` may be called for another runs folder."""
-    if run_folder is not None and _run_folder_of(stage) != run_folder:
-        open_store(stage).put(RUN, os.fsencode(run_folder))
-
-
-def _run_folder_of(stage: Path) -> Path | None:
-    try:
-        return Path(os.fsdecode(open_store(stage).read(RUN)))
-    except OSError:
-        return None
 
 
 def is_held_in(stage: Path) -> bool:
@@ -247,10 +232,11 @@ def is_held_in(stage: Path) -> bool:
         return True
     if open_store(stage).find(HELD) is not None:  # an earlier version of sparkscore noted it here
         return True
-    folder = _run_folder_of(stage)
+    folder = noted_run_folder(stage)
     if folder is None:
         return False
-    if not folder.parent.is_dir():
+    is_waiting = waits_for_publishing(folder)
+    if is_waiting is None:
         logger.warning(
             "left '%s': whether its run is held is noted in '%s', which is not there. Clean where it is, or remove "
             "the stage yourself",
@@ -258,8 +244,7 @@ def is_held_in(stage: Path) -> bool:
             folder,
         )
         return True
-    record = RunFolder(folder.parent, folder.name).read_record()
-    return record is not None and record.waits_for_publishing
+    return is_waiting
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
@@ -280,17 +265,17 @@ def is_stage(folder: Path) -> bool:
     """Whether a folder is a stage that sparkscore created."""
     store = open_store(folder)
     entry, marker = store.find(), store.find(MARKER)
-    return entry is not None and entry.kind is Kind.FOLDER and marker is not None and marker.kind is Kind.FILE
+    return entry is not None and entry.type is EntryType.FOLDER and marker is not None and marker.type is EntryType.FILE
 
 
-def check_waiting(stage: Path) -> None:
+def check_waiting(stage: StageFolder) -> None:
     """Check that this version of sparkscore can read a stage with held rows.
 
     Raises:
         LineageError: the stage has another format, or no format.
     """
-    has_mark = is_stage(stage)
-    refuse_other_format(_format_of(stage) if has_mark else f"unknown, without '{MARKER}'", "stage", stage, stage.name)
+    found = _format_of(stage.path) if is_stage(stage.path) else f"unknown, without '{MARKER}'"
+    refuse_other_format(found, "stage", stage.path, stage.path.name)
 
 
 def _format_of(stage: Path) -> str:
@@ -305,7 +290,7 @@ def is_empty(folder: Path) -> bool:
     """Whether a folder is empty, apart from a marker file that was not written completely."""
     store = open_store(folder)
     entry = store.find()
-    is_folder = entry is not None and entry.kind is Kind.FOLDER
+    is_folder = entry is not None and entry.type is EntryType.FOLDER
     return is_folder and all(finished(inside.name) == MARKER for inside in store.entries())
 
 
@@ -350,9 +335,8 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     return removal
 
 
-def _check_file_system(stage: Path, target: Path) -> None:
-    there = next(folder for folder in (target, *target.parents) if folder.exists())
-    if stage.stat().st_dev != there.stat().st_dev:
+def _refuse_other_file_system(stage: Path, target: Path) -> None:
+    if not is_one_file_system(stage, target):
         raise SinkError(
             code=ErrorCode.STAGE_FILE_SYSTEM,
             what=f"stage '{stage}'",

@@ -14,10 +14,11 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.record.runs_folder import RUNS_MARKER
 from sparkscore.record.shape import RUN_MARKER
+from sparkscore.stage.layout import IDENTITY
 
 #: The reason for which files that sparkscore wrote are left out of an input.
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"
-_IDENTITY: Final = re.compile(r"\w+:[0-9a-f]{16}( \w+:[0-9a-f]{16})*\s*")
+_DIGESTS: Final = re.compile(r"\w+:[0-9a-f]{16}( \w+:[0-9a-f]{16})*\s*")
 _LONGEST_NOTE: Final = 2000
 # Folders of a run in which the scoring script wrote. They may be an input.
 _OF_SCRIPTS: Final = ("script_output", "script_logs")
@@ -73,8 +74,8 @@ def _is_run(folder: Path) -> bool:
 
 def _is_stage(folder: Path) -> bool:
     """Whether a folder is a stage, which has a file with the digests of its run."""
-    note = folder / "identity"
-    return note.is_file() and _IDENTITY.fullmatch(_start_of(note)) is not None
+    note = folder / IDENTITY
+    return note.is_file() and _DIGESTS.fullmatch(_start_of(note)) is not None
 
 
 def _start_of(path: Path) -> str:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -18,11 +17,9 @@ from sparkscore.plan import Plan
 from sparkscore.spark.errors import SPARK_ERRORS, explain_spark_error
 from sparkscore.spark.map_in_arrow import ArrowFunction, run_in_arrow
 from sparkscore.spark.settings import pinned_settings
-from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports
-from sparkscore.stage.checksums import find_changed
+from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StagedFile, TaskStage, read_reports
 from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_probe_report, score_task
 from sparkscore.worker.intake import settle_types
-from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.probe import PROBE_SCHEMA
 
 # Rows of a sample for mini-batches of a size in bytes: enough for one mini-batch of narrow rows, and not too many.
@@ -74,7 +71,7 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 
 
 def find_changed_files(
-    spark: SparkSession, stage: Path, files: Sequence[StagedFile], *, reads_all: bool
+    spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], *, reads_all: bool
 ) -> list[tuple[str, str]]:
     """Return the paths of the staged files that changed since they were written, each with the difference.
 
@@ -91,16 +88,14 @@ def find_changed_files(
         ScoringError: the Spark job failed.
     """
     if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
-        return find_changed(stage, files, reads_all=reads_all)
+        return stage.find_changed(files, reads_all=reads_all)
     count = min(len(files), _TASKS_OF_A_CHECK)
     function = _check_function(stage, tuple(files), count, reads_all=reads_all)
     found = run_in_arrow(spark, spark.range(0, count, 1, count), function, _CHANGED_SCHEMA).to_pylist()
     return [(row["path"], row["difference"]) for row in found]
 
 
-def first_mini_batches(
-    plan: Plan, plan_file: str | None, rows: DataFrame | None, limit: MiniBatchLimit
-) -> list[MiniBatch]:
+def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
     """Return mini-batches for the probe: the first of the plan, or some of the input's first rows.
 
     There are several, because a script may return nothing for the first. Mini-batches of one row come last, because
@@ -109,7 +104,7 @@ def first_mini_batches(
 
     Args:
         plan: the plan.
-        plan_file: file with the mini-batches of the plan, if the plan has the items.
+        stage: the stage, which has the mini-batches of the plan if the plan has the items.
         rows: the pinned rows, or None if the plan has the items.
         limit: size of a mini-batch.
 
@@ -117,7 +112,7 @@ def first_mini_batches(
         SourceError: Spark could not read the input.
     """
     if rows is None:
-        return [*islice(read_planned_mini_batches(str(plan_file), range(plan.unit_count or 0)), _TO_PROBE)]
+        return [*islice(stage.planned(range(plan.unit_count or 0)), _TO_PROBE)]
     limit = MiniBatchLimit(items=_SAMPLE_ROWS) if limit.is_file else limit
     try:
         with pinned_settings(rows.sparkSession):
@@ -163,12 +158,12 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     return score
 
 
-def _check_function(stage: Path, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
+def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Check this task's share of the files. Runs on the worker."""
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                changed = find_changed(stage, files[number::count], reads_all=reads_all)
+                changed = stage.find_changed(files[number::count], reads_all=reads_all)
                 rows = [{"path": path, "difference": difference} for path, difference in changed]
                 yield pa.RecordBatch.from_pylist(rows, schema=_CHANGED_SCHEMA)
 

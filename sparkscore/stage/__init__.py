@@ -1,11 +1,21 @@
-"""The stage: where the files of a run wait until they are published (driver and worker).
+"""The stage: holds the rows and other files of a run until they are published (driver and worker).
 
-Nothing here needs Spark or the configuration library, because workers write most of it.
+Nothing here needs Spark or pydantic, because most of it runs on workers.
 """
 
 from __future__ import annotations
 
 from sparkscore.stage.report import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports
-from sparkscore.stage.writer import StageSpec
+from sparkscore.stage.run_stage import Decision, RunStage, TaskStage
+from sparkscore.stage.stage_folder import StageFolder
 
-__all__ = ["REPORT_SCHEMA", "MiniBatchReport", "StageSpec", "StagedFile", "read_reports"]
+__all__ = [
+    "REPORT_SCHEMA",
+    "Decision",
+    "MiniBatchReport",
+    "RunStage",
+    "StageFolder",
+    "StagedFile",
+    "TaskStage",
+    "read_reports",
+]

@@ -1,6 +1,6 @@
-"""Checksums of staged files: taken while a file is written, compared before it is published (worker).
+"""Checksums of staged files: computed while a file is written, compared before it is published (driver and worker).
 
-Small files that a later attempt reads back (a chunk's reports, the probe) end with the checksum of what is before it.
+Small files that a later attempt reads again, such as the reports of a chunk, end with a checksum of their content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkError
 from sparkscore.stage.report import StagedFile
-from sparkscore.stage.store import Kind, Store, Writer
+from sparkscore.stage.store import EntryType, Store, Writer
 from sparkscore.stage.surroundings import open_store
 
 _READ_BYTES: Final = 1024 * 1024
@@ -24,10 +24,10 @@ _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 
 
 class HashingFile:
-    """A file for one writer that takes the SHA-256 of what passes; PyArrow writes to it as to any other.
+    """A file that computes the SHA-256 of everything that is written to it. PyArrow writes to it as to any file.
 
     Attributes:
-        size_bytes: bytes written so far.
+        size_bytes: number of bytes that were written so far.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -37,45 +37,45 @@ class HashingFile:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can be written."""
+        """Whether the file is closed."""
         return self._writer.closed
 
     @property
     def sha256(self) -> str:
-        """The checksum of what was written so far."""
+        """The checksum of the bytes that were written so far."""
         return self._digest.hexdigest()
 
     def write(self, content: Any) -> int:
-        """Write bytes, all of them."""
+        """Write all of the bytes, and return their number."""
         self._digest.update(content)
         self._writer.write(content)
         self.size_bytes += len(content)
         return len(content)
 
     def flush(self) -> None:
-        """Hand what is buffered to the store."""
+        """Write the buffered bytes to the store."""
         self._writer.flush()
 
     def tell(self) -> int:
-        """Return the place at which the next bytes go."""
+        """Return the position of the next byte."""
         return self.size_bytes
 
     def close(self) -> None:
-        """Close the file, and show it to those who know its name."""
+        """Close the file and make it visible under its name."""
         self._writer.close()
 
     def abandon(self) -> None:
-        """Forget what was written."""
+        """Drop everything that was written, unless the file was closed."""
         self._writer.abandon()
 
 
 def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-    """Name the staged files that are not as they were written, each with what is wrong.
+    """Return the paths of the staged files that were changed since they were written, each with the difference.
 
     Args:
         stage: the run's stage.
         files: the files, as their writers reported them.
-        reads_all: whether to read each file and compare its checksum; otherwise its size and its footer.
+        reads_all: whether to read each file and compare its checksum. Otherwise its size and its footer are compared.
     """
     store = open_store(stage)
     found = ((file.path, _difference(store, file, reads_all=reads_all)) for file in files)
@@ -83,11 +83,11 @@ def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -
 
 
 def _difference(store: Store, file: StagedFile, *, reads_all: bool) -> str:
-    """Say how a file differs from what its writer reported; nothing where it does not."""
+    """Return how a file differs from what its writer reported, or an empty text if it does not differ."""
     try:
         found = store.find(file.path)
-        if found is None or found.kind is not Kind.FILE:
-            return "nothing there" if found is None else f"a {found.kind}"
+        if found is None or found.type is not EntryType.FILE:
+            return "nothing there" if found is None else f"a {found.type}"
         if found.size_bytes != file.size_bytes:
             return f"{found.size_bytes} bytes instead of {file.size_bytes}"
         with store.open(file.path) as opened:
@@ -107,7 +107,7 @@ def _other_count(opened: BinaryIO, rows: int) -> str:
 
 def _other_sum(opened: BinaryIO, sha256: str) -> str:
     if not sha256:
-        return "no checksum: a version of sparkscore that took none has staged it"
+        return "no checksum, because an earlier version of sparkscore wrote it"
     digest = hashlib.sha256()
     while content := opened.read(_READ_BYTES):
         digest.update(content)
@@ -115,15 +115,15 @@ def _other_sum(opened: BinaryIO, sha256: str) -> str:
 
 
 def sealed(content: bytes) -> bytes:
-    """Give the content of a small file with its checksum behind it."""
+    """Return the content of a small file, followed by its checksum."""
     return content + hashlib.sha256(content).digest()
 
 
 def read_sealed(store: Store, name: str) -> bytes:
-    """Read back what `sealed` has closed.
+    """Read a small file, compare its checksum, and return the content that `sealed` got.
 
     Raises:
-        SinkError: the file is not as it was written.
+        SinkError: the file was changed since it was written.
     """
     whole = store.read(name)
     content = whole[:-_DIGEST_BYTES]
@@ -133,7 +133,7 @@ def read_sealed(store: Store, name: str) -> bytes:
 
 
 def changed_note(path: str) -> SinkError:
-    """Make the error for a file with which a run goes on, and which was changed or cut off meanwhile."""
+    """Return the error for a file of an earlier attempt that the run needs, and that was changed or truncated since."""
     return SinkError(
         code=ErrorCode.STAGE_CHANGED,
         what=f"the file '{path}' of the stage",

@@ -1,7 +1,8 @@
-"""Chunks: what a task has scored and says so durably, so that nobody scores it again.
+"""Chunks: mini-batches whose rows and reports are kept in the stage, so that they are not scored again.
 
-A chunk is some consecutive mini-batches of a work unit. When they are staged, the worker writes their reports as one
-file into the stage. Whoever tries the unit again, another attempt at the task or the next driver, takes them up.
+A chunk is a sequence of mini-batches of one work unit. After their rows are staged, the worker writes their reports
+into the stage as one file. A later attempt at the same work unit, in this run or after a crash of the driver, reads
+that file instead of scoring the mini-batches (driver and worker).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sparkscore.errors import SinkError
 from sparkscore.stage import layout
 from sparkscore.stage.checksums import read_sealed, sealed
 from sparkscore.stage.report import REPORT_SCHEMA, MiniBatchReport, StagedFile, read_reports, write_reports
-from sparkscore.stage.store import Kind, Store
+from sparkscore.stage.store import EntryType, Store
 from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
@@ -30,11 +31,11 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """When a chunk ends before its work unit does: what is scored after that costs a crash no more.
+    """When a chunk ends, if its work unit does not end before. A crash never loses more than the chunk at work.
 
     Attributes:
-        seconds: since its first mini-batch began.
-        items: in its mini-batches; None for any number.
+        seconds: time since the chunk's first mini-batch began.
+        items: number of items in the chunk's mini-batches; None for any number.
     """
 
     seconds: float = 30.0
@@ -42,13 +43,13 @@ class ChunkLimit:
 
 
 def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-    """Keep the reports of a chunk; of two attempts at once the first one counts (worker).
+    """Write the reports of a chunk into the stage, unless another attempt at the chunk did so first (worker).
 
     Args:
-        stage_folder: the run's stage.
+        stage_folder: path of the run's stage.
         unit: the work unit.
-        first: number of the chunk's first mini-batch in its unit.
-        reports: its mini-batches, in order; the last one names the chunk's files.
+        first: number of the chunk's first mini-batch within its unit.
+        reports: the reports of its mini-batches, in order. The last one names the chunk's files.
     """
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, REPORT_SCHEMA) as writer:
@@ -57,10 +58,12 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
 
 
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
-    """Give the reports of the chunk that begins there, as long as its files are; nothing where there is none.
+    """Return the reports of the chunk that begins with this mini-batch, or an empty list if it is not done.
+
+    A chunk of which a file is missing or has another size is removed, so that it is scored again.
 
     Raises:
-        SinkError: the reports are not as they were written; the chunk is forgotten, so that it is scored again.
+        SinkError: the reports were changed since they were written. The chunk is removed, so that it is scored again.
     """
     store, name = open_store(stage_folder), layout.chunk(unit, first)
     if store.find(name) is None:
@@ -82,13 +85,13 @@ def _read(store: Store, name: str) -> list[MiniBatchReport]:
 
 
 def _names(store: Store) -> dict[str, re.Match[str]]:
-    """Return the chunks that are there, each with the numbers in its name."""
+    """Return the names of the chunks in a stage, each with the match that has its numbers."""
     found = ((entry.name, _NAME.fullmatch(entry.name)) for entry in store.entries(layout.CHUNKS))
     return {name: numbers for name, numbers in found if numbers is not None}
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Forget the chunks that name one of these staged files: their mini-batches are scored again (driver)."""
+    """Remove the chunks that name one of these staged files, so that their mini-batches are scored again (driver)."""
     store = open_store(stage_folder)
     for name in _names(store):
         with suppress(SinkError):
@@ -99,21 +102,21 @@ def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
-    """Remove a chunk that does not belong to the rows that came: they are scored when the task is tried again."""
+    """Remove a chunk, so that its mini-batches are scored again. Does nothing if there is no such chunk."""
     open_store(stage_folder).delete(layout.chunk(unit, first))
 
 
 def count_chunks(stage_folder: Path) -> int:
-    """Tell how many chunks are done (driver)."""
+    """Return how many chunks are in a stage (driver)."""
     return len(_names(open_store(stage_folder)))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-    """Give the reports of the units whose mini-batches are all done (driver).
+    """Return the reports of the work units of which all mini-batches are in chunks (driver).
 
     Args:
-        stage_folder: the run's stage.
-        planned: number of mini-batches by unit.
+        stage_folder: path of the run's stage.
+        planned: number of mini-batches by work unit.
     """
     begun = {int(numbers[1]) for numbers in _names(open_store(stage_folder)).values()}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}
@@ -132,4 +135,4 @@ def _from_its_start(stage_folder: Path, unit: int) -> list[MiniBatchReport]:
 
 def _is_whole(store: Store, file: StagedFile) -> bool:
     found = store.find(file.path)
-    return found is not None and found.kind is Kind.FILE and found.size_bytes == file.size_bytes
+    return found is not None and found.type is EntryType.FILE and found.size_bytes == file.size_bytes

@@ -1,4 +1,4 @@
-"""Copies of models and environments in a stage, where every worker reaches them (driver)."""
+"""Copy models and environments into a stage, where every worker can read them (driver)."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_store
 
 
-def copy_once(source: Path, stage: Path, folder: str) -> Path:
-    """Copy a file or folder of the user's into a folder of a stage, unless it is there.
+def copy_once(original: Path, stage: Path, folder: str) -> Path:
+    """Copy a file or folder of the user's into a folder of a stage, unless the copy exists.
 
-    A copy that is there is whole, whoever was killed before: it gets its name when it is complete.
+    A copy gets its name only when it is complete, so a copy that exists is complete, even after a crash.
 
     Args:
-        source: what is copied; what links lead to is copied in their place.
-        stage: the stage.
-        folder: a folder of it.
+        original: the file or folder. Links in it are followed: the copy has the files that they lead to.
+        stage: path of the stage.
+        folder: name of a folder in the stage.
 
     Returns:
-        the copy.
+        the path of the copy.
     """
-    store, name = open_store(stage), f"{folder}/{source.name}"
+    store, name = open_store(stage), f"{folder}/{original.name}"
     if store.find(name) is None:
-        # A process that was killed here may have left some of it.
+        # A process that was killed here may have left a part of the copy.
         clear(store, _begun_in(copied_files(store, folder)), folder)
-        files = [file.relative_to(source).as_posix() for file in files_of_model(source)] if source.is_dir() else [""]
-        list_copied(store, folder, (f"{source.name}/{file}".rstrip("/") for file in files))
-        if source.is_dir():
+        files = [""]
+        if original.is_dir():
+            files = [file.relative_to(original).as_posix() for file in files_of_model(original)]
+        list_copied(store, folder, (f"{original.name}/{file}".rstrip("/") for file in files))
+        if original.is_dir():
             store.make(f"{folder}/{UNFINISHED}")
         for file in files:
             copy = f"{folder}/{UNFINISHED}/{file}".rstrip("/")
-            with (source / file).open("rb") as content, writing(store, copy) as target:
+            with (original / file).open("rb") as content, writing(store, copy) as target:
                 shutil.copyfileobj(content, target, 1024 * 1024)
         store.rename(f"{folder}/{UNFINISHED}", name)
     return Path(store.locate(name))
 
 
 def _begun_in(copied: Collection[str]) -> Callable[[str], bool]:
-    """Return the test of what belongs to a copy that was not finished."""
+    """Return a function that tells whether a name belongs to a copy that was not finished."""
     begun = {file for file in copied if file.split("/")[0] == UNFINISHED}
     return lambda name: name.startswith(f"{UNFINISHED}/") if name.endswith("/") else (finished(name) or name) in begun

@@ -1,6 +1,7 @@
-"""Every file and folder of a run's stage, named once: the end of a run tells them from the user's (driver and worker).
+"""The names of all files and folders in a run's stage (driver and worker).
 
-The tables are printed in ``docs/result.md``.
+Only files with these names are removed when a run ends: all others are the user's. The tables are printed in
+``docs/result.md``.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ STAGE_FOLDER: Final = "_sparkscore"
 LOCK_ENDING: Final = ".lock"
 #: Lock of an output, for the moment in which a run shows its rows; no run has this id, since ids begin with a letter.
 TARGET_LOCK: Final = f"_target{LOCK_ENDING}"
-#: File of a stage that sparkscore made; a folder without it is somebody else's.
+#: File in each stage that sparkscore made. A folder without it belongs to somebody else.
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"
-#: Place of the run's folder, whose record says whether the run is held.
+#: File with the path of the run's folder, whose record tells whether the run is held.
 RUN: Final = "run"
 #: Mark of a held run in a stage that an earlier version of sparkscore made.
 HELD: Final = "held"
-#: Beginning of the note that a run makes a table where nothing was.
+#: Beginning of the name of a note: the run makes a table that did not exist.
 FIRST_COMMIT: Final = "first-commit-"
 PLAN: Final = "plan.parquet"
 PROBE: Final = "probe"
-#: Which columns have a NULL.
+#: File that tells which columns have a NULL.
 NULLS: Final = "nulls"
 STOP: Final = "stop"
 CHUNKS: Final = "done"
@@ -40,19 +41,22 @@ ATTEMPTS: Final = "attempts"
 QUARANTINE: Final = "quarantine"
 MODELS: Final = "models"
 ARCHIVES: Final = "python"
-#: Beginning of the folders that scripts are unpacked into; their names are random.
+#: Beginning of the names of folders that scripts are unpacked into. The names are random.
 SCRIPTS: Final = "sparkscore-script-"
-#: Beginning of the folder in which a part of the result is gathered before it is shown.
+#: Beginning of the name of a folder in which a part of the result is gathered before it is published.
 PUBLISHED: Final = "published-"
-#: List of the files that sparkscore wrote into the folder of a run that is about to be shown.
+#: List of the files that sparkscore wrote into the folder of a run that is about to be published.
 FILES: Final = "_sparkscore.json"
-#: List of the files that were copied into a folder, because their names are the user's.
+#: List of the files that were copied into a folder. It is needed because their names are the user's.
 COPIED: Final = ".copied-files"
-#: A copy that is being made.
+#: Name of a copy that is not complete yet.
 UNFINISHED: Final = ".unfinished"
 
+#: File of a result without rows, so that readers find its columns.
+EMPTY_PART: Final = "part-00000-empty.parquet"
+
 _HEX = "[0-9a-f]{32}"
-_PART = rf"part-[0-9]{{5,}}-({_HEX}-[0-9]{{4,}}|empty)\.parquet"
+_PART = rf"(part-[0-9]{{5,}}-{_HEX}-[0-9]{{4,}}\.parquet|{re.escape(EMPTY_PART)})"
 _RESULT = re.compile(_PART)
 _PARTITIONS = "([^/]+=[^/]*/)*"
 _ATTEMPT = rf"[0-9]{{5,}}-{_HEX}"
@@ -61,13 +65,13 @@ _DIGEST = "[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Named:
-    """A kind of file or folder.
+    """One row of the tables of files and folders.
 
     Attributes:
-        shown: its name as the docs print it; one that ends in ``/`` is a folder's.
-        pattern: regular expression of its name, relative to the stage.
-        meaning: what it is.
-        written_by: who writes it.
+        shown: the name as the docs print it. The name of a folder ends in ``/``.
+        pattern: regular expression for the name, relative to the stage.
+        meaning: what the file is, for the docs.
+        written_by: who writes it, for the docs.
     """
 
     shown: str
@@ -76,7 +80,7 @@ class Named:
     written_by: str
 
 
-#: What lies in a stage.
+#: The files and folders in a stage.
 STAGE: Final = (
     Named(MARKER, re.escape(MARKER), "the mark of a stage that sparkscore made; goes last", "driver"),
     Named(IDENTITY, IDENTITY, "digests of the request; another request does not take the stage up", "driver"),
@@ -124,13 +128,13 @@ STAGE: Final = (
     ),
     Named(f"{SCRIPTS}…/", rf"{SCRIPTS}[^/]+/", "an unpacked script, removed as a whole", "worker"),
 )
-#: What lies beside the stages.
+#: The files beside the stages.
 BESIDE: Final = (
     Named(f"RUN_ID{LOCK_ENDING}", rf"[^/]+{re.escape(LOCK_ENDING)}", "the lock of a run's stage", "driver"),
     Named(TARGET_LOCK, re.escape(TARGET_LOCK), "the lock of the output while a run shows its rows (Parquet)", "driver"),
 )
 
-# Of versions before each unfinished file had the one form of a name.
+# Earlier versions named their unfinished files in several ways.
 _OF_EARLIER_VERSIONS = (
     rf"\.({IDENTITY}|{RUN})\.[0-9]+|\.{FIRST_COMMIT}[a-z]+\.[0-9]+|plan\.unfinished|(probe|nulls)\.unfinished"
 )
@@ -150,7 +154,7 @@ _UNFINISHED = re.compile(rf"(?P<folder>(.*/)?)\.(?P<name>[^/]+)\.{_HEX}")
 
 
 def unfinished(name: str, token: str) -> str:
-    """Return the name of a file while it is written, beside its place. Such a file counts for nothing.
+    """Return the temporary name of a file while it is written. Readers ignore files with such a name.
 
     >>> unfinished("identity", "0" * 32)
     '.identity.00000000000000000000000000000000'
@@ -159,7 +163,7 @@ def unfinished(name: str, token: str) -> str:
 
 
 def finished(name: str) -> str | None:
-    """Return the name of the file that an unfinished one was to become; None for other names.
+    """Return the final name of a file from its temporary name, or None if the name is not a temporary one.
 
     >>> finished("done/.3-0." + "0" * 32), finished("done/3-0")
     ('done/3-0', None)
@@ -169,33 +173,50 @@ def finished(name: str) -> str | None:
 
 
 def chunk(unit: int, first: int) -> str:
-    """Return the name of a chunk."""
+    """Return the name of a chunk's file.
+
+    Args:
+        unit: the work unit.
+        first: number of the chunk's first mini-batch within its unit.
+    """
     return f"{CHUNKS}/{unit}-{first}"
 
 
 def progress(unit: int) -> str:
-    """Return the name of a work unit's progress."""
+    """Return the name of a work unit's progress file."""
     return f"{PROGRESS}/{unit}"
 
 
-def attempt(kind: str, unit: int, token: str) -> str:
-    """Return the folder of one task attempt, for rows of the result or of the quarantine."""
-    return f"{kind}/{unit:05d}-{token}"
+def attempt(rows_folder: str, unit: int, token: str) -> str:
+    """Return the name of the folder for the rows of one task attempt.
+
+    Args:
+        rows_folder: `ATTEMPTS` for rows of the result, or `QUARANTINE`.
+        unit: the task's work unit.
+        token: random text that no other task attempt has.
+    """
+    return f"{rows_folder}/{unit:05d}-{token}"
 
 
 def part(attempt: str, partitions: str, number: int) -> str:
-    """Return the name of a file of rows."""
+    """Return the name of a file of rows.
+
+    Args:
+        attempt: the folder of the task attempt.
+        partitions: the folders of the file's partition, joined by ``/``; empty for a table without partitions.
+        number: the number of the file within the task attempt.
+    """
     name = f"part-{attempt.rpartition('/')[2]}-{number:04d}.parquet"
     return "/".join(each for each in (attempt, partitions, name) if each)
 
 
 def within_attempt(file: str) -> str:
-    """Return the part of a file's name that its attempt's folder does not tell: the partitions and the name."""
+    """Return the name of a file of rows without the folder of its task attempt: partition folders and file name."""
     return file.split("/", 2)[2]
 
 
 def attempt_of(file: str) -> str:
-    """Return the folder of the attempt that a file of rows belongs to."""
+    """Return the folder of the task attempt that wrote a file of rows."""
     return "/".join(file.split("/", 2)[:2])
 
 
@@ -205,14 +226,15 @@ def lock_of(run_id: str) -> str:
 
 
 def is_result_file(name: str) -> bool:
-    """Whether a file is called as those that hold a result, which keep their names when they are published."""
+    """Whether a file has the name of a file of rows. Such files keep their names when they are published."""
     return _RESULT.fullmatch(name) is not None
 
 
 def known_in(stage: Store) -> Callable[[str], bool]:
-    """Return the test of what sparkscore has put into a stage, for `sparkscore.stage.clearing.clear`.
+    """Return a function that tells whether sparkscore made an entry of a stage, for `sparkscore.stage.clearing.clear`.
 
-    Unpacked scripts are known as folders only; their own mark says whether they may go.
+    Folders of unpacked scripts are known, the files in them are not: such a folder has a mark of sparkscore's, and is
+    removed as a whole.
     """
     folders = [ARCHIVES, *(entry.name for entry in stage.entries(MODELS))]
     copied = {f"{folder}/{name}" for folder in folders for name in copied_files(stage, folder)}
@@ -228,11 +250,11 @@ def known_in(stage: Store) -> Callable[[str], bool]:
 
 
 def _slashes(name: str) -> Iterable[int]:
-    return (place for place, character in enumerate(name) if character == "/")
+    return (position for position, character in enumerate(name) if character == "/")
 
 
 def copied_files(store: Store, folder: str) -> list[str]:
-    """Return the files that were copied into a folder, by its list; those of a copy that was not finished as well."""
+    """Return the names of the files that were copied into a folder, from its list, finished or not."""
     try:
         listed = json.loads(store.read(f"{folder}/{COPIED}"))
     except (OSError, ValueError):
@@ -242,6 +264,6 @@ def copied_files(store: Store, folder: str) -> list[str]:
 
 
 def list_copied(store: Store, folder: str, files: Iterable[str]) -> None:
-    """Add to the list of files that are copied into a folder, before they are."""
+    """Add files to the list of those that are copied into a folder. Called before they are copied."""
     before = {name for name in copied_files(store, folder) if not name.startswith(UNFINISHED)}
     store.put(f"{folder}/{COPIED}", json.dumps(sorted(before | set(files))).encode())

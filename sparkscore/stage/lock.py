@@ -1,4 +1,4 @@
-"""A lock with a heartbeat: one driver works on a run at a time, and a dead driver's lock is taken over (driver)."""
+"""A lock file with a heartbeat: one driver at a time works on a run, and a dead driver's lock is replaced (driver)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkConflictError
 from sparkscore.stage import layout
-from sparkscore.stage.store import Entry, Kind, Mark, Store
+from sparkscore.stage.store import Entry, EntryType, Mark, Store
 from sparkscore.stage.surroundings import here, open_store
 
 #: Seconds between two heartbeats.
@@ -24,21 +24,25 @@ BEAT_S: Final = 2.0
 DEAD_AFTER_S: Final = 30.0
 
 
-# What a driver of an earlier version that took a lock put beside it for a moment.
+# Ending of the temporary files that drivers of earlier versions made beside a lock.
 _EARLIER_LITTER: Final = re.compile(r"\.(clock-)?[0-9a-f]{32}")
 _BEGIN: Final = b'{"token": "'
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+# The locks that this process holds, by their tokens. Module state, because a process holds a lock, as a lock file says
+# by naming a process: only this set tells the lock of a run that is at work in this process from the lock of a run that
+# ended in it and could not remove its file.
 _held_here: set[str] = set()
 
 
 class RunLock:
-    """A lock file that its holder touches again and again; times are those of the store, not of any host.
+    """A lock file that its holder touches every two seconds. Ages are measured by the store's clock, not by a host's.
 
-    Put where nothing is, so of two drivers at once one wins; a dead driver's is replaced if it is still the same. A
-    holder whose process this one can see (the same host, boot and pid namespace) is alive as long as its process is;
-    any other, as in another container, as long as its heartbeat is not older than `DEAD_AFTER_S`. A heartbeat in the
-    future, of a clock that was set back since, is watched: what changes is alive. Where a disk is full, an empty file
-    holds the lock, and only its heartbeat tells.
+    The file is made only if it does not exist, so of two drivers at the same time one gets the lock. The lock of a dead
+    driver is replaced if nobody else has replaced it first. If this process can see the holder's process (same host,
+    boot and pid namespace), the holder is alive as long as its process is. Any other holder, for example in another
+    container, is alive if its heartbeat is at most `DEAD_AFTER_S` old. A heartbeat in the future means that a clock was
+    set back: the file is then watched, and a holder whose file changes is alive. On a full disk an empty file is the
+    lock, and only its heartbeat tells whether the holder is alive.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -51,7 +55,7 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Take the lock, also from a dead driver.
+        """Take the lock. Replace that of a dead driver.
 
         Raises:
             ConfigError: code ``RUN_ID_RUNNING``: another driver works on the run.
@@ -82,7 +86,7 @@ class RunLock:
         if self._thread is not None:
             self._thread.join()
         _held_here.discard(self._token)
-        # A lock that stays is that of a dead process: it stops nobody.
+        # A lock file that cannot be removed does not matter: it is then the lock of a dead process.
         with suppress(OSError):
             if self.is_ours():
                 self._store.delete(self._name)
@@ -92,10 +96,10 @@ class RunLock:
             self._mark = None
 
     def check(self) -> None:
-        """Make sure that the lock is still held: a driver that slept too long may have been taken for dead.
+        """Raise an error if another driver has replaced the lock, because this one did not touch it for too long.
 
         Raises:
-            SinkConflictError: another driver has taken it.
+            SinkConflictError: another driver has replaced the lock.
         """
         if not self.is_ours():
             raise SinkConflictError(
@@ -115,16 +119,16 @@ class RunLock:
         try:
             return self._store.put_new(self._name, self._content())
         except FileNotFoundError:
-            # Another run may just have removed a folder for stages that was empty.
+            # Another run may just have removed the empty folder of the stages.
             return False
         except OSError as error:
-            if not self._may_stay_empty(error):
+            if not self._may_be_empty(error):
                 raise
             self._mark = self._store.put_mark(self._name)
             return self._mark is not None
 
     def _take_from_the_dead(self) -> bool:
-        """Replace the lock of a dead driver; return whether this driver did. Refuse that of a living one."""
+        """Replace the lock of a dead driver, and return whether it was replaced; raise an error if the driver lives."""
         found = _Found.at(self._store, self._name)
         if not found.is_lock_or_beginning:
             raise _not_a_lock(self._path, self._run_id)
@@ -145,15 +149,15 @@ class RunLock:
         try:
             return self._store.put_if_match(self._name, self._content(), found.entry.version)
         except FileNotFoundError:
-            return False  # a driver that gave its lock back has just removed what lay beside it
+            return False  # another driver released its lock, and removed the temporary files beside it
         except OSError as error:
-            if not self._may_stay_empty(error):
+            if not self._may_be_empty(error):
                 raise
-            return False  # the dead one's lock is gone, and an empty one can be made
+            return False  # the dead driver's lock was removed, and an empty one can be made
 
-    def _may_stay_empty(self, error: OSError) -> bool:
-        """Whether the lock cannot be written because the disk is full, and lies where an empty file is known as one."""
-        return error.errno in _FULL and _is_own_place(self._path)
+    def _may_be_empty(self, error: OSError) -> bool:
+        """Whether a full disk prevents writing the lock, in a folder in which an empty file may serve as a lock."""
+        return error.errno in _FULL and _is_in_own_folder(self._path)
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
@@ -170,12 +174,12 @@ class RunLock:
 
 @dataclass(frozen=True)
 class _Found:
-    """What lies at the place of a lock.
+    """What was found under the name of a lock.
 
     Attributes:
-        entry: None where nothing is.
-        start: the first bytes; None of what is no file.
-        holder: who holds the lock; nothing where that cannot be read.
+        entry: the file, or something else; None if there is nothing.
+        start: the first bytes of the file; None if it is not a file.
+        holder: the process that holds the lock; empty if the file does not tell.
     """
 
     entry: Entry | None
@@ -187,8 +191,8 @@ class _Found:
         entry = store.find(name)
         if entry is None:
             return cls(None, b"", {})
-        # Another user's pipe would keep a reader waiting for ever.
-        if entry.kind is not Kind.FILE:
+        # Reading another user's pipe would never return.
+        if entry.type is not EntryType.FILE:
             return cls(entry, None, {})
         try:
             content = store.read(name)
@@ -210,28 +214,28 @@ def _holder_in(content: bytes) -> dict[str, Any]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living driver holds a lock; for those who only look."""
+    """Whether a living driver holds a lock. Takes no lock."""
     store, name = open_store(path.parent), path.name
     found, age = _Found.at(store, name), store.age(name)
     return age is not None and _is_alive(store, name, found, age)
 
 
 def is_lock(path: Path) -> bool:
-    """Whether a file is a lock, or the beginning of one whose writer died; where nothing is, one may be made.
+    """Whether a file is a lock, or a part of a lock whose writer died. True as well if there is no such file.
 
-    In a folder that may be the user's, an empty file is not taken for a beginning.
+    An empty file, or a part, counts only in a folder of sparkscore's own. In other folders it may be the user's.
     """
     found = _Found.at(open_store(path.parent), path.name)
-    return found.entry is None or found.start == _BEGIN or (_is_own_place(path) and found.is_lock_or_beginning)
+    return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
 
 
-def _is_own_place(path: Path) -> bool:
-    """Whether a lock lies where nothing but sparkscore's files are: among an output's stages, or in a run's folder."""
+def _is_in_own_folder(path: Path) -> bool:
+    """Whether a lock is in a folder of sparkscore's own: the folder of an output's stages, or the folder of a run."""
     return path.parent.name == layout.STAGE_FOLDER or path.name == "lock"
 
 
 def remove_lock(path: Path) -> None:
-    """Remove the lock of a dead driver; any other file stays."""
+    """Remove the lock of a dead driver. A file that is not a lock stays."""
     if is_lock(path):
         open_store(path.parent).delete(path.name)
 
@@ -247,7 +251,12 @@ def _not_a_lock(path: Path, run_id: str) -> ConfigError:
 
 
 def run_of_litter(name: str, ending: str) -> str | None:
-    """Return the run's part of a file's name that a driver which looked at its lock has left; None for other names."""
+    """Return the run id in the name of a temporary file that was made beside a lock, or None for other names.
+
+    Args:
+        name: the name of the file.
+        ending: the ending of locks.
+    """
     lock = layout.finished(name) or _lock_of_earlier_litter(name)
     return lock.removesuffix(ending) if lock is not None and lock.endswith(ending) else None
 
@@ -258,9 +267,9 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove what drivers that died while they looked at a lock have left beside it; the caller holds the lock.
+    """Remove the temporary files beside a lock that drivers left when they died. The caller holds the lock.
 
-    What a living one has put there for a moment goes as well: that one then looks again.
+    A temporary file of a living driver may be removed as well; that driver then tries again.
     """
     store = open_store(path.parent)
     for entry in store.entries():
@@ -272,17 +281,17 @@ def _is_alive(store: Store, name: str, found: _Found, age: float) -> bool:
     holder = found.holder
     if _is_visible(holder):
         if holder["pid"] == here().process().pid and holder.get("token") not in _held_here:
-            # A run of this process that ended and could not remove its lock.
+            # A run in this process ended and could not remove its lock.
             return False
         return here().began(int(holder["pid"])) == str(holder["began"])
     return age <= DEAD_AFTER_S if age >= -BEAT_S else _beats(store, name, found)
 
 
 def _is_visible(holder: dict[str, Any]) -> bool:
-    """Whether this process would see the holder's process; a number means nothing in another pid namespace.
+    """Whether this process would see the holder's process, so that its number tells whether it is alive.
 
-    Containers may have the same host name and the same boot, and each its own processes. Without /proc, as on macOS,
-    only the heartbeat tells.
+    A number means nothing in another pid namespace: containers can share a host name and a boot, and have processes of
+    their own. Without /proc, as on macOS, only the heartbeat tells.
     """
     me = here().process()
     is_complete = isinstance(holder.get("pid"), int) and isinstance(holder.get("began"), str)
@@ -291,11 +300,11 @@ def _is_visible(holder: dict[str, Any]) -> bool:
 
 
 def _beats(store: Store, name: str, found: _Found) -> bool:
-    """Whether a heartbeat in the future changes; its age says nothing, since a clock was set back."""
+    """Whether a heartbeat in the future changes while it is watched. Its age means nothing: a clock was set back."""
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < end:
         time.sleep(BEAT_S / 4)
-        # Reading the file makes a network file system ask for its times again.
+        # Reading the file makes a network file system fetch its times again.
         now = _Found.at(store, name)
         if now.holder.get("token") != found.holder.get("token") or (now.entry and now.entry.version) != first:
             return True

@@ -1,6 +1,6 @@
-"""Tell the driver how far a task has come, by a small file in the stage (written by workers, read by the driver).
+"""Progress files: tasks write how many items they have done, and the driver reads it (driver and worker).
 
-Files, not Spark's status, because they count items rather than tasks, and are there on Spark Connect too.
+Spark's own status is not used, because it counts tasks instead of items and Spark Connect does not have it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ _SECONDS_BETWEEN_WRITES = 0.5
 
 @dataclass(frozen=True)
 class ItemsDone:
-    """Items that tasks have finished so far.
+    """How many items the tasks have done so far.
 
-    They are shown to people, and tell the run that it cannot succeed any more; its verdict rests on the reports.
+    These numbers are shown to people, and let the run stop early if too many items failed. Whether a run succeeded is
+    decided by the reports.
 
     Attributes:
-        items, failed: items that are done, and of these the ones that failed.
-        failed_mini_batches: mini-batches with failed items.
+        items, failed: number of items that are done, and how many of them failed.
+        failed_mini_batches: number of mini-batches with failed items.
     """
 
     items: int
@@ -35,10 +36,10 @@ class ItemsDone:
 
 
 class ProgressFile:
-    """One task's progress file, written at most twice a second and never torn.
+    """The progress file of one task. It is written atomically, and at most twice a second.
 
     Attributes:
-        is_stopped: whether the driver has asked all tasks to stop, as far as was seen at the last write.
+        is_stopped: whether the driver had asked all tasks to stop when the file was written last.
     """
 
     def __init__(self, stage_folder: str, unit: int) -> None:
@@ -51,7 +52,7 @@ class ProgressFile:
         self._next_write = 0.0
 
     def add(self, items: int, failed: int) -> None:
-        """Count a finished mini-batch."""
+        """Count a mini-batch that is done."""
         self._items += items
         self._failed += failed
         self._failed_mini_batches += failed > 0
@@ -64,7 +65,7 @@ class ProgressFile:
             self._write()
 
     def _write(self) -> None:
-        # Progress is a courtesy: a full disk here must not fail a mini-batch that was scored.
+        # A mini-batch that was scored must not fail because its progress cannot be written.
         with suppress(OSError):
             done = [self._items, self._failed, self._failed_mini_batches]
             self._store.put(self._name, json.dumps(done).encode(), is_durable=False)
@@ -73,13 +74,18 @@ class ProgressFile:
 
 
 def ask_to_stop(stage_folder: str) -> None:
-    """Let the tasks make no more calls, since the run cannot succeed any more. Runs on the driver."""
-    with suppress(OSError):  # each task still stops by its own failures
+    """Ask all tasks to make no more calls, because the run cannot succeed any more. Runs on the driver."""
+    with suppress(OSError):  # each task also stops by its own failures
         open_store(stage_folder).touch(layout.STOP)
 
 
 def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
-    """Remove what an earlier attempt has said, but of the units that it has done. Runs on the driver."""
+    """Remove the progress files of an earlier attempt, except for some work units. Runs on the driver.
+
+    Args:
+        stage_folder: path of the run's stage.
+        kept: the work units that are done.
+    """
     store = open_store(stage_folder)
     store.delete(layout.STOP)
     for name, unit in _units(store):
@@ -88,19 +94,19 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 
 
 def read_progress(stage_folder: str) -> ItemsDone:
-    """Add up the progress of all tasks. Runs on the driver, while the tasks write."""
+    """Add up the progress of all tasks. Runs on the driver, while the tasks are writing."""
     items = failed = failed_mini_batches = 0
     store = open_store(stage_folder)
     for name, _ in _units(store):
         with suppress(OSError, ValueError):
             done = json.loads(store.read(name))
-            # Earlier versions did not count mini-batches.
+            # Earlier versions did not count failed mini-batches.
             failed_mini_batches += done[2] if len(done) > 2 else 0  # noqa: PLR2004 - the third of three numbers
             items, failed = items + done[0], failed + done[1]
     return ItemsDone(items, failed, failed_mini_batches)
 
 
 def _units(store: Store) -> list[tuple[str, int]]:
-    """Return the names of the progress files, each with its work unit."""
+    """Return the names of the progress files in a stage, each with its work unit."""
     found = ((entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(layout.PROGRESS))
     return [(name, int(unit)) for name, unit in found if unit.isdecimal()]

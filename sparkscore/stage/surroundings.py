@@ -1,7 +1,7 @@
-"""What a run takes from its surroundings: stores, names that nobody else has, and who it is (driver and worker).
+"""Where a run gets its stores, its random names and the identity of its process (driver and worker).
 
-Nothing else in the package opens a store or makes up a name for a file of a run. A test can put other surroundings in
-their place, for a block of code; the threads that this code starts keep the usual ones.
+Only this module opens stores and makes random names for files of a run. A test can replace these functions for a block
+of code; threads that the block starts use the usual ones.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sparkscore.stage.store import Store
 
 @dataclass(frozen=True)
 class Process:
-    """Who works on a run.
+    """The process that works on a run.
 
     Attributes:
         pid: number of the process.
         host: name of its host.
-        namespace: the boot and the namespace in which the number means something; None where that is not known.
-        began: when the process began, which tells it from a later one with its number.
+        namespace: the boot and the pid namespace in which the number is valid; None if that is not known.
+        began: when the process began. Tells it from a later process with the same number.
     """
 
     pid: int
@@ -42,7 +42,7 @@ def _this_process() -> Process:
 
 
 def _namespace() -> str | None:
-    """Return the boot and the pid namespace of this process; None where /proc does not show them."""
+    """Return the boot and the pid namespace of this process, or None if /proc does not show them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
@@ -53,7 +53,7 @@ def _namespace() -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """Return when a process began; None where it is gone."""
+    """Return when a process began, or None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -67,13 +67,13 @@ def _token() -> str:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a run takes from outside.
+    """The functions that a test can replace.
 
     Attributes:
-        open_store: opens the store of a place.
-        token: returns 32 hexadecimal digits that nobody else has.
-        process: returns who this process is.
-        began: returns when another process of this host began; None where it is gone.
+        open_store: opens the store of a folder.
+        token: returns 32 random hexadecimal digits.
+        process: describes this process.
+        began: returns when another process of this host began, or None if it has ended.
     """
 
     open_store: Callable[[Path], Store] = LocalStore
@@ -86,13 +86,13 @@ _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surrounding
 
 
 def here() -> Surroundings:
-    """Return the surroundings of the code that asks."""
+    """Return the functions that apply to the calling code."""
     return _here.get()
 
 
 @contextmanager
 def put_into(surroundings: Surroundings) -> Iterator[None]:
-    """Put other surroundings in the place of the usual ones."""
+    """Use other functions than the usual ones while the block runs."""
     token = _here.set(surroundings)
     try:
         yield
@@ -100,12 +100,23 @@ def put_into(surroundings: Surroundings) -> Iterator[None]:
         _here.reset(token)
 
 
-def open_store(place: str | Path) -> Store:
-    """Open the store of a place: a folder of a disk that all processes of the run see under this name."""
-    return here().open_store(Path(place))
+def open_store(folder: str | Path) -> Store:
+    """Open the store whose root is a folder, which all processes of the run see under this path."""
+    return here().open_store(Path(folder))
 
 
-def open_common(*places: Path) -> tuple[Store, list[str]]:
-    """Open one store that holds several places, to rename from one to another; return the places' names in it."""
-    root = Path(os.path.commonpath([place.absolute() for place in places]))
-    return open_store(root), [place.absolute().relative_to(root).as_posix() for place in places]
+def open_common(*paths: Path) -> tuple[Store, list[str]]:
+    """Open the store that holds several paths, to rename from one to another; return it and their names in it."""
+    root = Path(os.path.commonpath([path.absolute() for path in paths]))
+    return open_store(root), [path.absolute().relative_to(root).as_posix() for path in paths]
+
+
+def is_one_file_system(folder: Path, other: Path) -> bool:
+    """Whether a rename can move files from a folder to another path, which may not exist yet, in one step."""
+    nearest = next(each for each in (other, *other.parents) if each.exists())
+    return folder.stat().st_dev == nearest.stat().st_dev
+
+
+def missing_of(*folders: Path) -> list[Path]:
+    """Return those of these folders that do not exist."""
+    return [folder for folder in folders if not folder.exists()]

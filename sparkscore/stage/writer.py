@@ -1,11 +1,10 @@
-"""Write result rows to Parquet files of one task attempt, which nobody sees before they are published (worker)."""
+"""Write the rows of one task attempt to Parquet files, which readers do not see before they are published (worker)."""
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Self
 
@@ -21,7 +20,7 @@ from sparkscore.stage.report import StagedFile
 from sparkscore.stage.store import Store
 from sparkscore.stage.surroundings import here, open_store
 
-#: What Spark's writers put for a NULL in the path of a partition.
+#: The value that Spark's writers use for NULL in the path of a partition.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 # Source: Spark's ExternalCatalogUtils.escapePathName, which all Hive-style readers undo.
 _ESCAPED = {chr(code) for code in (*range(0x01, 0x20), 0x7F)} | set("\"#%'*/:=?\\{[]^")
@@ -31,40 +30,34 @@ _OPEN_FILES = 64
 _LONGEST_NAME = 255
 
 
-@dataclass(frozen=True)
-class StageSpec:
-    """Where and how a run stages its result.
-
-    Attributes:
-        folder: the run's stage, reached by all workers and the driver under this path.
-        partition_by: columns laid out as folders ``name=value``; empty when the publisher lays them out.
-        left_out: columns that are not stored, because the place of the files tells them.
-        kind: folder of the stage that the files go to.
-    """
-
-    folder: str
-    partition_by: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    kind: str = layout.ATTEMPTS
-
-    def for_quarantine(self) -> StageSpec:
-        """Give the place of the quarantined rows; where folders tell the run of a result, they do so there too."""
-        return replace(self, kind=layout.QUARANTINE, partition_by=(), left_out=("run_id",) if self.left_out else ())
-
-
 class StageWriter:
-    """Writes the rows of one task attempt into a folder that no other attempt uses.
+    """Writes the rows of one chunk into a folder that no other task attempt uses.
 
-    A task that is retried, or runs twice at once, therefore never touches another's files; the driver names the ones
-    that count. Rows are gathered until they are 128 Ki or 64 MiB; then each folder's part of them becomes a row group.
-    So memory does not grow with the task.
+    So a task that is retried, or that runs twice at the same time, never touches the files of another attempt. Only the
+    files that a report names count. Rows are buffered up to 128 Ki rows or 64 MiB, and then written as one row group
+    for each partition, so memory does not grow with the number of rows.
+
+    Args:
+        stage: path of the run's stage.
+        unit: the task's work unit.
+        rows_folder: the folder of the stage that the files go to.
+        partition_by: columns laid out as folders ``name=value``.
+        left_out: columns that are not stored.
     """
 
-    def __init__(self, spec: StageSpec, unit: int) -> None:
-        self._store = open_store(spec.folder)
-        self._partition_by = list(spec.partition_by)
-        self._left_out = list(spec.left_out)
-        self._attempt = layout.attempt(spec.kind, unit, here().token())
+    def __init__(
+        self,
+        stage: str,
+        unit: int,
+        rows_folder: str = layout.ATTEMPTS,
+        *,
+        partition_by: Sequence[str] = (),
+        left_out: Sequence[str] = (),
+    ) -> None:
+        self._store = open_store(stage)
+        self._partition_by = list(partition_by)
+        self._left_out = list(left_out)
+        self._attempt = layout.attempt(rows_folder, unit, here().token())
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
@@ -75,13 +68,13 @@ class StageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Forget the files that `finish` has not closed: none of them counts."""
+        """Drop the files that `finish` has not closed. None of them counts."""
         for file in self._open.values():
             file.abandon()
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows; they reach the disk when enough have come together."""
+        """Buffer rows, and write them if the buffer is full."""
         kept = rows.drop_columns(self._left_out)
         self._pending.append(kept)
         self._pending_rows += kept.num_rows
@@ -90,7 +83,7 @@ class StageWriter:
             self._flush()
 
     def finish(self) -> tuple[StagedFile, ...]:
-        """Write what is left, close all files and name them."""
+        """Write the buffered rows, close all files and return them."""
         self._flush()
         while self._open:
             self._close_oldest()
@@ -121,7 +114,7 @@ class StageWriter:
 
 
 class _OpenFile:
-    """One Parquet file that is being written."""
+    """A Parquet file that is open for writing."""
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self._path = path
@@ -149,12 +142,12 @@ class _OpenFile:
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:
-    """Refuse values that a partitioned table cannot tell from NULL, or that no folder can be called.
+    """Raise an error for partition values that readers cannot tell from NULL, or that cannot be the name of a folder.
 
-    Source: Spark and Delta read the empty string, and Hive's name for NULL, back as NULL.
+    Source: Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
 
     Raises:
-        OutputContractError: a partition column holds such a value.
+        OutputContractError: a partition column has such a value.
     """
     for name in partition_by:
         column = rows.column(name)

@@ -13,14 +13,12 @@ import pyarrow as pa
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError, SinkError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit, split_into_mini_batches
-from sparkscore.stage.chunks import ChunkLimit, forget_chunk, read_chunk, write_chunk
-from sparkscore.stage.progress import ProgressFile
+from sparkscore.stage.chunks import ChunkLimit
 from sparkscore.stage.report import MiniBatchReport, ScoredMiniBatch, make_report, write_reports
-from sparkscore.stage.writer import StageSpec, StageWriter
+from sparkscore.stage.run_stage import ChunkWriter, TaskStage
 from sparkscore.worker.calls import Calls
 from sparkscore.worker.engine import EngineSpec
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
-from sparkscore.worker.planned import read_planned_mini_batches
 from sparkscore.worker.quarantine import quarantined_rows
 from sparkscore.worker.result import ResultSpec
 from sparkscore.worker.rules import FailureRules
@@ -33,9 +31,9 @@ class WorkerSpec:
     Attributes:
         engine: which scorer to load, and in which process.
         limit: the size of a mini-batch of rows.
-        plan_file: Parquet file with the planned mini-batches of files, or None if Spark reads the input as rows.
+        is_planned: whether the mini-batches are of files and in the plan; otherwise Spark reads the input as rows.
         result: how the rows of the result are made.
-        stage: where the rows of the result are written.
+        stage: where the plan is, and where the rows of the result are written.
         rules: how items that fail are handled.
         units: the work unit of each task, by the number of the task; None if task N scores unit N.
         chunk: when a chunk is full: after a number of items or of seconds.
@@ -43,9 +41,9 @@ class WorkerSpec:
 
     engine: EngineSpec
     limit: MiniBatchLimit
-    plan_file: str | None
+    is_planned: bool
     result: ResultSpec
-    stage: StageSpec
+    stage: TaskStage
     rules: FailureRules = field(default_factory=FailureRules)
     units: tuple[int, ...] | None = None
     chunk: ChunkLimit = field(default_factory=ChunkLimit)
@@ -81,8 +79,8 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
     """Return the planned mini-batches of the unit, or those that the task's rows are cut into."""
-    if spec.plan_file is not None:
-        return read_planned_mini_batches(spec.plan_file, [unit] * sum(batch.num_rows for batch in batches))
+    if spec.is_planned:
+        return spec.stage.planned([unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)
 
 
@@ -98,7 +96,7 @@ class _Task:
         self._spec = spec
         self._unit = unit
         self._done = self._failed = self._failed_mini_batches = 0
-        self._progress = ProgressFile(spec.stage.folder, unit)
+        self._progress = spec.stage.progress_of(unit)
         self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
@@ -116,9 +114,9 @@ class _Task:
             ScoringError: the other mini-batches of the chunk differ from the next ones. The chunk is removed, so the
                 next attempt of Spark at this task scores them.
         """
-        folder = self._spec.stage.folder
+        stage = self._spec.stage
         try:
-            reports = read_chunk(folder, self._unit, self._done)
+            reports = stage.done_chunk(self._unit, self._done)
         except SinkError as error:
             self._warnings = (f"{error.sentence}; its mini-batches were scored again",)
             return []
@@ -127,7 +125,7 @@ class _Task:
         for report in reports[1:]:
             found = next(rest, None)
             if found is None or found.input_position != report.place:
-                forget_chunk(folder, self._unit, self._done)
+                stage.forget_chunk(self._unit, self._done)
                 raise _other_order(self._unit)
         for report in reports:
             self._count(report)
@@ -138,31 +136,30 @@ class _Task:
         spec, start = self._spec, self._done
         began, items = time.monotonic(), 0
         reports: list[MiniBatchReport] = []
-        of_quarantine = StageWriter(spec.stage.for_quarantine(), self._unit)
-        with StageWriter(spec.stage, self._unit) as writer, of_quarantine as quarantine:
+        with spec.stage.open_chunk(self._unit) as chunk:
             for mini_batch in chain([first], rest):
-                reports.append(self._score_one(mini_batch, writer, quarantine))
+                reports.append(self._score_one(mini_batch, chunk))
                 items += mini_batch.item_count
                 is_full = time.monotonic() - began >= spec.chunk.seconds or items >= (spec.chunk.items or items + 1)
                 if is_full or self.is_hopeless:
                     break
             warnings, self._warnings = (*reports[-1].warnings, *self._warnings), ()
-            files = writer.finish(), quarantine.finish()
-            reports[-1] = replace(reports[-1], staged=files[0], quarantined=files[1], warnings=warnings)
+            staged, quarantined = chunk.finish()
+            reports[-1] = replace(reports[-1], staged=staged, quarantined=quarantined, warnings=warnings)
         if not self.is_hopeless and first.input_position is not None:
-            write_chunk(spec.stage.folder, self._unit, start, reports)
+            spec.stage.keep_chunk(self._unit, start, reports)
         return reports
 
-    def _score_one(self, mini_batch: MiniBatch, writer: StageWriter, quarantine: StageWriter) -> MiniBatchReport:
+    def _score_one(self, mini_batch: MiniBatch, chunk: ChunkWriter) -> MiniBatchReport:
         """Score one mini-batch, write its rows and its failed items to the stage, and return its report."""
         scored, loaded = _score(mini_batch, self._spec)
         outcome = scored.outcome
         if outcome.table is not None:
-            writer.write(outcome.table)
+            chunk.write(outcome.table)
         lineage = self._spec.result.lineage
         rows = quarantined_rows(mini_batch, outcome, lineage, scored.tries, scored.scored_at)
         if rows is not None:
-            quarantine.write(rows)
+            chunk.quarantine(rows)
         report = make_report(self._unit, mini_batch, scored, loaded.describe())
         self._count(report)
         # No exception is raised here, since Spark would try the task again although it cannot succeed.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -12,9 +11,7 @@ import pyarrow as pa
 from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure
-from sparkscore.stage.checksums import read_sealed, sealed
 from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
-from sparkscore.stage.surroundings import open_store
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
@@ -215,19 +212,15 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     return Probed(failure=failure), False
 
 
-def write_probe_report(path: Path, report: ProbeReport) -> None:
-    """Store a probe's report in the stage (driver), so that a resumed run has the same columns."""
+def packed_report(report: ProbeReport) -> bytes:
+    """Return a probe's report as bytes, which the stage keeps so that a resumed run has the same columns (driver)."""
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
         writer.write_batch(_row_of(report))
-    open_store(path.parent).put(path.name, sealed(buffer.getvalue().to_pybytes()))
+    return bytes(buffer.getvalue().to_pybytes())
 
 
-def read_kept_probe(path: Path) -> ProbeReport:
-    """Return the report that `write_probe_report` stored (driver).
-
-    Raises:
-        SinkError: the file was changed after it had been written.
-    """
-    with pa.ipc.open_file(read_sealed(open_store(path.parent), path.name)) as reader:
+def unpacked_report(content: bytes) -> ProbeReport:
+    """Return the probe's report that `packed_report` turned into bytes (driver)."""
+    with pa.ipc.open_file(content) as reader:
         return read_probe_report(reader.read_all())

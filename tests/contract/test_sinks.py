@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import deltalake
 import pyarrow as pa
@@ -18,7 +19,6 @@ from pyspark.sql.types import StructField, StructType
 from sparkscore.config import Output
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink, staged_in
-from sparkscore.stage import StageSpec
 from sparkscore.stage.writer import StageWriter
 
 ROWS = pa.table(
@@ -62,12 +62,13 @@ def publish(spark: SparkSession, tmp_path: Path, kind: str) -> Publish:
         with staged_in(sink.target, None, "identity", is_moved=sink.lays_out_partitions) as opened:
             stage = opened.path
             sink.check_schema(schema)
-            layout = (sink.target.partition_by, ("run_id",)) if sink.lays_out_partitions else ()
-            lost, winner = (StageWriter(StageSpec(str(stage), *layout), unit=0) for _ in range(2))
+            laid_out: dict[str, Any] = {"partition_by": sink.target.partition_by, "left_out": ("run_id",)}
+            layout = laid_out if sink.lays_out_partitions else {}
+            lost, winner = (StageWriter(str(stage), 0, **layout) for _ in range(2))
             lost.write(rows)
             lost.finish()
             winner.write(rows)
-            staged = StagedResult(stage, winner.finish(), schema, {"model_name": "m"})
+            staged = StagedResult(opened, winner.finish(), schema, {"model_name": "m"})
             before_publish(stage)
             return sink, sink.publish(staged)
 

@@ -18,7 +18,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from sparkscore.record.runs_folder import RunFolder
-from sparkscore.worker.planned import count_mini_batches
+from sparkscore.stage.plan_file import count_mini_batches
 
 RUN_ID: Final = "storm"
 ROWS_OF_A_CALL: Final = 25

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers import ScriptSpec
+from sparkscore.stage.stage_folder import TaskFolder
+from sparkscore.worker import WorkerSpec
 
 Score = Callable[[MiniBatch], object]
 
@@ -43,3 +46,9 @@ class Loads:
         if isinstance(made, BaseException):
             raise made
         return made
+
+
+def folder_of(spec: WorkerSpec) -> Path:
+    """Return the folder of the stage that a task writes to."""
+    assert isinstance(spec.stage, TaskFolder)
+    return Path(spec.stage.folder)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sparkscore.errors import ConfigError
 from sparkscore.plan import InputFile, Plan, Snapshot, digest_of_files, plan_run
-from sparkscore.worker.planned import PLAN_SCHEMA
+from sparkscore.stage.plan_file import PLAN_SCHEMA
 
 # Up to 64 mini-batches have a work unit each; beyond that they share.
 SIZES = st.lists(st.integers(0, 1000), max_size=20) | st.lists(st.integers(0, 1000), min_size=65, max_size=150)

@@ -5,6 +5,7 @@ import json
 import sys
 import time
 import types
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_the_display_starts_shows_the_last_counts_and_ends(tmp_path: Path) -> None:
     display = RecordingDisplay()
 
-    with follow(display, str(tmp_path), 30, "files"):
+    with follow(display, partial(read_progress, str(tmp_path)), 30, "files"):
         write_progress(tmp_path, 0, 10, 1)
         write_progress(tmp_path, 1, 20, 0)
 
@@ -91,7 +92,7 @@ def test_the_display_is_updated_while_the_body_runs(tmp_path: Path) -> None:
     display = RecordingDisplay()
     write_progress(tmp_path, 0, 5, 0)
 
-    with follow(display, str(tmp_path), None, "rows"):
+    with follow(display, partial(read_progress, str(tmp_path)), None, "rows"):
         until = time.monotonic() + 10
         while ("update", 5, 0) not in display.calls and time.monotonic() < until:
             time.sleep(0.05)
@@ -108,7 +109,7 @@ def test_the_end_of_the_body_is_not_waited_for_long(tmp_path: Path) -> None:
 
     display = HangingDisplay()
 
-    with follow(display, str(tmp_path), 1, "files"):
+    with follow(display, partial(read_progress, str(tmp_path)), 1, "files"):
         while not any(call[0] == "update" for call in display.calls):
             time.sleep(0.01)
         start = time.monotonic()
@@ -121,7 +122,7 @@ def test_a_display_that_fails_is_left_alone_and_the_body_goes_on(tmp_path: Path,
     display = BrokenDisplay(broken)
     is_done = False
 
-    with follow(display, str(tmp_path), 1, "files"):
+    with follow(display, partial(read_progress, str(tmp_path)), 1, "files"):
         time.sleep(0.6)
         is_done = True
 
@@ -133,7 +134,7 @@ def test_a_display_that_fails_is_left_alone_and_the_body_goes_on(tmp_path: Path,
 def test_the_error_of_the_body_passes_and_the_display_ends(tmp_path: Path) -> None:
     display = RecordingDisplay()
 
-    with pytest.raises(KeyboardInterrupt), follow(display, str(tmp_path), 1, "files"):
+    with pytest.raises(KeyboardInterrupt), follow(display, partial(read_progress, str(tmp_path)), 1, "files"):
         raise KeyboardInterrupt
 
     assert display.calls[-1] == ("finish",)
@@ -298,7 +299,7 @@ def test_tasks_that_fail_too_much_together_are_asked_to_stop(
         if Tolerance(tolerated).is_passed(done.failed, done.failed_mini_batches):
             ask_to_stop(str(tmp_path))
 
-    with follow(RecordingDisplay(), str(tmp_path), 1000, "rows", stop):
+    with follow(RecordingDisplay(), partial(read_progress, str(tmp_path)), 1000, "rows", stop):
         time.sleep(0.6)
 
     later = ProgressFile(str(tmp_path), 7)

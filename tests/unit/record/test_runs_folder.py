@@ -24,7 +24,7 @@ from sparkscore.record.run_ids import check_run_id, make_run_id
 from sparkscore.record.run_record import RunRecord, new_record
 from sparkscore.record.runs_folder import RunFolder, list_records, read_record, runs_folder
 from sparkscore.stage import StagedFile
-from sparkscore.worker.planned import PLAN_SCHEMA
+from sparkscore.stage.plan_file import PLAN_SCHEMA
 
 
 def record_of(run_id: str, **more: Any) -> RunRecord:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.config import Deployment
@@ -20,7 +22,8 @@ from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks.cleaning import Removed, clean_stages
 from sparkscore.sinks.stage import remove_stage, staged_in
 from sparkscore.sinks.target import Target
-from sparkscore.stage.layout import MARKER
+from sparkscore.stage.layout import MARKER, PLAN
+from sparkscore.stage.plan_file import PLAN_SCHEMA, is_plan_of
 
 COLUMNS = {"prediction": "double"}
 NO_SPARK: Any = SimpleNamespace()
@@ -96,6 +99,23 @@ def test_a_stage_of_another_format_is_not_taken_up_nor_removed(
 
     assert files_below(stage) == before
     assert "it has format 2, and this version of sparkscore reads format 1" in caplog.text
+
+
+def test_a_plan_of_another_format_stays_though_nothing_is_scored_yet(tmp_path: Path, target: Target) -> None:
+    rows = pa.Table.from_pylist([{"unit": 0, "mini_batch": "0", "path": "/in/a"}], schema=PLAN_SCHEMA)
+    with staged_in(target, None, "id", is_moved=False) as opened:
+        opened.is_kept = True
+        plan = opened.path / PLAN
+        pq.write_table(rows.replace_schema_metadata({"sparkscore.format": "2"}), plan)
+    before = files_below(tmp_path)
+
+    with (
+        pytest.raises(LineageError, match=r"\[OTHER_FORMAT\] the plan '.*' of run 'night'.*nothing was removed"),
+        staged_in(target, None, "id", is_moved=False),
+    ):
+        is_plan_of(str(plan), rows)
+
+    assert files_below(tmp_path) == before
 
 
 def test_a_stage_without_a_number_is_of_the_first_format(stage: Path, target: Target) -> None:

@@ -19,6 +19,7 @@ from sparkscore.run.nulls import decide_nulls, dtypes_of
 from sparkscore.run.prepare import PreparedRun
 from sparkscore.signature.model_signature import Feed, ModelSignature
 from sparkscore.sources import FailedItems
+from sparkscore.stage import StageFolder
 from sparkscore.stage.layout import NULLS, known_in
 from sparkscore.stage.local_store import LocalStore
 
@@ -100,7 +101,7 @@ def test_a_script_gets_integers_and_booleans_that_are_counted_as_far_as_possible
 ) -> None:
     source = Input({"a": 0, "b": 2, "d": 9})
 
-    found = decide_nulls(make(), source, None, tmp_path)  # type: ignore[arg-type]  # as much of a source as is asked
+    found = decide_nulls(make(), source, None, StageFolder(tmp_path))  # type: ignore[arg-type]  # as much of a source as is asked
 
     assert found == {"a": False, "b": True, "c": True}
     assert source.asks == [["a", "b", "c"]]
@@ -113,9 +114,9 @@ def test_nothing_is_read_where_metadata_tells_it_all_or_nothing_matters(
     told: Any = Input({"a": 0, "b": 2, "c": 0})
     prepared = make()
 
-    assert decide_nulls(prepared, told, None, tmp_path) == {"a": False, "b": True, "c": False}
+    assert decide_nulls(prepared, told, None, StageFolder(tmp_path)) == {"a": False, "b": True, "c": False}
     for others in (Input({}, rows=None), Input({}, rows=Rows.of("d double, e string"))):
-        assert decide_nulls(prepared, others, None, tmp_path / "x") == {}  # type: ignore[arg-type]
+        assert decide_nulls(prepared, others, None, StageFolder(tmp_path / "x")) == {}  # type: ignore[arg-type]
     assert read == []
 
 
@@ -136,7 +137,7 @@ def test_only_columns_that_a_model_gets_as_they_come_are_counted(
     make: Make, read: list[list[str]], tmp_path: Path, case: tuple[Any, Any, Any], columns: list[str]
 ) -> None:
     kind, feeds, config = case
-    found = decide_nulls(make(kind, **config), Input({}), feeds, tmp_path)  # type: ignore[arg-type]
+    found = decide_nulls(make(kind, **config), Input({}), feeds, StageFolder(tmp_path))  # type: ignore[arg-type]
 
     assert list(found) == columns
     assert read == ([columns] if columns else [])
@@ -146,16 +147,16 @@ def test_an_attempt_that_takes_the_run_up_goes_by_what_the_first_decided(
     make: Make, read: list[list[str]], tmp_path: Path
 ) -> None:
     prepared = make()
-    first = decide_nulls(prepared, Input({"a": 0, "b": 0}), None, tmp_path)  # type: ignore[arg-type]
+    first = decide_nulls(prepared, Input({"a": 0, "b": 0}), None, StageFolder(tmp_path))  # type: ignore[arg-type]
     again: Any = Input({"a": 7, "b": 7, "c": 7})
 
-    assert decide_nulls(prepared, again, None, tmp_path) == first == {"a": False, "b": False, "c": True}
+    assert decide_nulls(prepared, again, None, StageFolder(tmp_path)) == first == {"a": False, "b": False, "c": True}
     assert again.asks == []
     assert read == [["c"]]
     assert known_in(LocalStore(tmp_path))(NULLS)
     (tmp_path / NULLS).write_bytes(b'{"a": true}' + bytes(32))
     with pytest.raises(SinkError, match="STAGE_CHANGED"):
-        decide_nulls(prepared, again, None, tmp_path)
+        decide_nulls(prepared, again, None, StageFolder(tmp_path))
 
 
 def test_failed_items_go_by_what_the_run_in_which_they_failed_has_decided(
@@ -163,7 +164,7 @@ def test_failed_items_go_by_what_the_run_in_which_they_failed_has_decided(
 ) -> None:
     failed: Any = Input({"a": 0, "b": 1, "c": 0})
 
-    found = decide_nulls(make(failed={"a": True, "b": False, "gone": True}), failed, None, tmp_path)
+    found = decide_nulls(make(failed={"a": True, "b": False, "gone": True}), failed, None, StageFolder(tmp_path))
 
     assert found == {"a": True, "b": False, "c": False}
     assert failed.asks == [["c"]]
@@ -190,7 +191,7 @@ def test_workers_are_told_what_was_decided_and_the_log_says_it(
     prepared = make(nulls="nan")
 
     with caplog.at_level(logging.INFO, "sparkscore"):
-        found = decide_nulls(prepared, Input({"a": 0, "b": 1}), None, tmp_path)  # type: ignore[arg-type]
+        found = decide_nulls(prepared, Input({"a": 0, "b": 1}), None, StageFolder(tmp_path))  # type: ignore[arg-type]
     dtypes = dtypes_of(prepared, found)
 
     assert dtypes.with_null == {"b", "c"}

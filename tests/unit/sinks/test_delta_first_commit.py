@@ -35,13 +35,13 @@ def test_files_that_look_like_sparks_are_refused_where_this_run_has_begun_no_com
 
     with staged_in(sink_of(tmp_path / "other").target, str(tmp_path / "scratch"), "id", is_moved=False) as stage:
         begun = sink_of(tmp_path / "other")
-        begun._check_first_commit(stage.path)
-        assert first_commit_began(stage.path, begun.target)
-        is_retried = first_commit_began(stage.path, sink.target)
+        begun._check_first_commit(stage)
+        assert first_commit_began(stage, begun.target)
+        is_retried = first_commit_began(stage, sink.target)
         with pytest.raises(SinkConflictError, match="OUTPUT_NOT_A_TABLE"):
             sink.check_target(is_retried=is_retried)
         with pytest.raises(SinkConflictError, match="OUTPUT_NOT_A_TABLE"):
-            sink_of(came.parent).publish(StagedResult(stage.path, (), None, {}))  # type: ignore[arg-type]
+            sink_of(came.parent).publish(StagedResult(stage, (), None, {}))  # type: ignore[arg-type]
 
     assert all(file.exists() for file in [*files, came])
 
@@ -50,10 +50,10 @@ def test_what_a_failed_first_commit_left_stays_and_does_not_stop_the_next_attemp
     sink = sink_of(tmp_path / "out")
 
     with staged_in(sink.target, str(tmp_path / "scratch"), "id", is_moved=False) as stage:
-        sink._check_first_commit(stage.path)
+        sink._check_first_commit(stage)
         files = like_sparks(tmp_path / "out")
-        sink.check_target(is_retried=first_commit_began(stage.path, sink.target))
-        sink._check_first_commit(stage.path)
+        sink.check_target(is_retried=first_commit_began(stage, sink.target))
+        sink._check_first_commit(stage)
 
     assert all(file.exists() for file in files)
     assert not (tmp_path / "scratch").exists()
@@ -69,4 +69,4 @@ def test_a_full_disk_before_the_first_commit_is_a_failure_to_publish(
     with staged_in(sink.target, str(tmp_path / "scratch"), "id", is_moved=False) as stage:
         monkeypatch.setattr("sparkscore.sinks.delta.note_first_commit", full)
         with pytest.raises(SinkError, match=r"\[PUBLISH_FAILED\].*No space left.*as it was before the run"):
-            sink._check_first_commit(stage.path)
+            sink._check_first_commit(stage)

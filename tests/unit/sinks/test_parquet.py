@@ -16,7 +16,6 @@ from sparkscore.sinks import StagedResult, Target, staged_in
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.target import check_writable
 from sparkscore.spark.schema import to_arrow
-from sparkscore.stage import StageSpec
 from sparkscore.stage.writer import StageWriter
 
 
@@ -31,9 +30,9 @@ def sink_of(place: Path, run_id: str) -> ParquetSink:
 def publish(sink: ParquetSink, day: Any, kind: DataType) -> None:
     schema = schema_of(kind)
     with staged_in(sink.target, None, "id", is_moved=True) as stage:
-        writer = StageWriter(StageSpec(str(stage.path), ("day",), ("run_id",)), 0)
+        writer = StageWriter(str(stage.path), 0, partition_by=("day",), left_out=("run_id",))
         writer.write(pa.table({"x": [1], "day": [day], "run_id": ["r"]}, schema=to_arrow(schema)))
-        sink.publish(StagedResult(stage.path, writer.finish(), schema, {}))
+        sink.publish(StagedResult(stage, writer.finish(), schema, {}))
 
 
 def test_a_partition_column_of_another_type_is_refused_and_of_the_same_is_appended(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sparkscore.sinks import StagedResult, Target
 from sparkscore.sinks.parquet import ParquetSink
 from sparkscore.sinks.replacing import recover
 from sparkscore.sinks.stage import staged_in
-from sparkscore.stage import StagedFile, StageSpec
+from sparkscore.stage import StagedFile
 from sparkscore.stage.local_store import LocalStore
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.writer import StageWriter
@@ -36,9 +36,9 @@ def sink_of(target: Path, run_id: str, *, mode: str = "overwrite", consents: boo
 def publish(sink: ParquetSink, values: list[int], place: Path | None = None) -> Any:
     sink.check_target()
     with staged_in(sink.target, None if place is None else str(place), "id", is_moved=True) as stage:
-        writer = StageWriter(StageSpec(str(stage.path), (), ("run_id",)), 0)
+        writer = StageWriter(str(stage.path), 0, left_out=("run_id",))
         writer.write(pa.table({"x": values, "run_id": pa.nulls(len(values), pa.int64())}))
-        return sink.publish(StagedResult(stage.path, writer.finish(), SCHEMA, {}))
+        return sink.publish(StagedResult(stage, writer.finish(), SCHEMA, {}))
 
 
 def rows(target: Path) -> list[int]:

@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.errors import SinkError
-from sparkscore.stage import StagedFile, StageSpec
+from sparkscore.stage import StagedFile
 from sparkscore.stage.checksums import find_changed, read_sealed, sealed
 from sparkscore.stage.local_store import LocalStore
+from sparkscore.stage.plan_file import PLAN_SCHEMA, is_plan_of, read_planned_mini_batches, write_plan
 from sparkscore.stage.writer import StageWriter
-from sparkscore.worker.planned import PLAN_SCHEMA, is_plan_of, read_planned_mini_batches, write_plan
 
 ROWS = pa.table({"id": range(1000), "name": [f"row {number}" for number in range(1000)]})
 
 
 def stage(folder: Path, partition_by: tuple[str, ...] = ()) -> tuple[StagedFile, ...]:
-    with StageWriter(StageSpec(str(folder), partition_by), 3) as writer:
+    with StageWriter(str(folder), 3, partition_by=partition_by) as writer:
         writer.write(ROWS)
         writer.write(ROWS.slice(0, 10))
         return writer.finish()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sparkscore.error_codes import ErrorCode
 from sparkscore.minibatch import MiniBatch
 from sparkscore.outcome import Failure, Outcome, failed_outcome
+from sparkscore.stage.plan_file import PLAN_SCHEMA, read_planned_mini_batches, write_plan
 from sparkscore.stage.progress import ItemsDone, ProgressFile, read_progress
 from sparkscore.stage.report import (
     REPORT_SCHEMA,
@@ -26,7 +27,6 @@ from sparkscore.stage.report import (
     read_reports,
     write_reports,
 )
-from sparkscore.worker.planned import PLAN_SCHEMA, read_planned_mini_batches, write_plan
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

@@ -21,7 +21,7 @@ from sparkscore.stage import writer as stage
 from sparkscore.stage.chunks import write_chunk
 from sparkscore.stage.progress import ProgressFile
 from sparkscore.stage.report import StagedFile
-from sparkscore.stage.writer import NULL_PARTITION, StageSpec, StageWriter, check_partition_values, escape_path
+from sparkscore.stage.writer import NULL_PARTITION, StageWriter, check_partition_values, escape_path
 
 # Spark 4.2, ExternalCatalogUtils.charToEscape.
 SPARK_ESCAPES = {*map(chr, range(1, 32)), *"\"#%'*/:=?\\\x7f{[]^"}
@@ -39,7 +39,7 @@ KEYS = {
 def written(
     folder: Path, tables: list[pa.Table], *partition_by: str, left_out: tuple[str, ...] = ()
 ) -> tuple[StagedFile, ...]:
-    with StageWriter(StageSpec(str(folder), partition_by, left_out), unit=3) as writer:
+    with StageWriter(str(folder), 3, partition_by=partition_by, left_out=left_out) as writer:
         for table in tables:
             writer.write(table)
         return writer.finish()
@@ -180,7 +180,7 @@ def test_memory_does_not_grow_with_the_task(tmp_path: Path, monkeypatch: pytest.
 
     gc.collect()
     before, most = pa.total_allocated_bytes(), 0
-    with StageWriter(StageSpec(str(tmp_path)), unit=0) as writer:
+    with StageWriter(str(tmp_path), 0) as writer:
         for table in tables():
             writer.write(table)
             del table
@@ -234,7 +234,7 @@ def test_an_attempt_that_ends_early_closes_its_files_and_names_none(
 ) -> None:
     monkeypatch.setattr(stage, "_BUFFER_ROWS", 1)
 
-    with pytest.raises(OSError, match="disk"), StageWriter(StageSpec(str(tmp_path), ("key",)), unit=0) as writer:  # noqa: PT012 - the scene
+    with pytest.raises(OSError, match="disk"), StageWriter(str(tmp_path), 0, partition_by=("key",)) as writer:  # noqa: PT012 - the scene
         writer.write(pa.table({"key": ["a", "b"], "n": [1, 2]}))
         opened = [file.writer for file in writer._open.values()]
         raise OSError("disk")
@@ -275,7 +275,7 @@ def test_a_value_of_another_column_may_be_anything() -> None:
 def test_a_task_that_outlives_its_run_makes_no_stage_again(tmp_path: Path) -> None:
     gone = tmp_path / "stage"
 
-    writer = StageWriter(StageSpec(str(gone)), 0)
+    writer = StageWriter(str(gone), 0)
     writer.write(pa.table({"x": [1]}))
     with pytest.raises(FileNotFoundError):
         writer.finish()

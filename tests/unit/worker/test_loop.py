@@ -21,6 +21,7 @@ from sparkscore.scorers.failed import ScorerFailedError
 from sparkscore.signature import parse_ddl
 from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, read_reports
 from sparkscore.stage.chunks import ChunkLimit
+from sparkscore.stage.plan_file import PLAN_SCHEMA, write_plan
 from sparkscore.stage.progress import ItemsDone, read_progress
 from sparkscore.tolerance import Tolerance
 from sparkscore.worker import (
@@ -34,8 +35,7 @@ from sparkscore.worker import (
     score_task,
 )
 from sparkscore.worker.loaded import KeptEngines
-from sparkscore.worker.planned import PLAN_SCHEMA, write_plan
-from tests.support.scorers import Loads, RecordingScorer
+from tests.support.scorers import Loads, RecordingScorer, folder_of
 
 
 def rows(count: int) -> list[pa.RecordBatch]:
@@ -52,14 +52,14 @@ def reports_of(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int = 
 
 
 def staged_rows(reports: list[MiniBatchReport], spec: WorkerSpec) -> int:
-    return sum(pq.read_metadata(Path(spec.stage.folder) / file.path).num_rows for file in reports[-1].staged)
+    return sum(pq.read_metadata(folder_of(spec) / file.path).num_rows for file in reports[-1].staged)
 
 
 @pytest.mark.parametrize("batches", [[], rows(0), rows(0) * 3])
 def test_nothing_is_loaded_for_an_empty_input(batches: list[pa.RecordBatch], loads: Loads, spec: WorkerSpec) -> None:
     assert reports_of(batches, spec) == []
     assert loads.done == 0
-    assert list(Path(spec.stage.folder).iterdir()) == []
+    assert list(folder_of(spec).iterdir()) == []
 
 
 def test_every_mini_batch_is_scored_once_staged_and_reported(loads: Loads, spec: WorkerSpec) -> None:
@@ -73,7 +73,7 @@ def test_every_mini_batch_is_scored_once_staged_and_reported(loads: Loads, spec:
     ]  # fmt: skip
     assert [batch.item_count for batch in scorer.called] == [10, 10, 5]
     assert staged_rows(reports, spec) == sum(report.rows for report in reports) == 25
-    assert read_progress(spec.stage.folder) == ItemsDone(25, 0)
+    assert read_progress(str(folder_of(spec))) == ItemsDone(25, 0)
     assert all(report.seconds >= 0 and report.scored_at.tzinfo for report in reports)
 
 
@@ -98,7 +98,7 @@ def test_planned_files_are_scored_in_the_plans_order(loads: Loads, spec: WorkerS
     loads.coming = [scorer]
     plan = [{"unit": 0, "mini_batch": name, "path": path} for name, path in (("0", "/a"), ("0", "/b"), ("5", "/c"))]
     write_plan(str(tmp_path / "plan.parquet"), pa.Table.from_pylist(plan, schema=PLAN_SCHEMA))
-    planned = dataclasses.replace(spec, plan_file=str(tmp_path / "plan.parquet"))
+    planned = dataclasses.replace(spec, is_planned=True)
 
     reports = reports_of([pa.RecordBatch.from_pydict({"id": [0]})], planned, unit=0)
 
@@ -154,7 +154,7 @@ def test_the_first_failure_stops_the_task(loads: Loads, spec: WorkerSpec) -> Non
     assert [report.failed for report in reports] == [0, 10]
     assert reports[-1].failure == Failure(ErrorCode.SCRIPT_RUN, "ValueError", "x", "score.py, line 3", "tb", "")
     assert [batch.item_count for batch in scorer.called] == [10, 10, 5, 5, 2, 3, 2, 3, 1]
-    assert read_progress(spec.stage.folder) == ItemsDone(20, 10, 1)
+    assert read_progress(str(folder_of(spec))) == ItemsDone(20, 10, 1)
 
 
 def test_what_is_tolerated_does_not_stop_the_task_and_is_quarantined(loads: Loads, spec: WorkerSpec) -> None:
@@ -175,7 +175,7 @@ def test_what_is_tolerated_does_not_stop_the_task_and_is_quarantined(loads: Load
     ]
     assert staged_rows(reports, spec) == 49
     (file,) = reports[-1].quarantined
-    (row,) = pq.read_table(Path(spec.stage.folder) / file.path).to_pylist()
+    (row,) = pq.read_table(folder_of(spec) / file.path).to_pylist()
     assert (row["mini_batch"], row["position"], row["row"], row["tries"]) == ("3-1", 3, '{"x": 13}', 2)
 
 
@@ -230,8 +230,8 @@ def test_an_interrupt_ends_the_task_and_leaves_no_open_file(
         reports_of(interrupted(), spec)
 
     opened = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    assert not any(path.startswith(spec.stage.folder) for path in opened)
-    assert not [path for path in Path(spec.stage.folder).rglob("*") if "part-" in path.name]
+    assert not any(path.startswith(str(folder_of(spec))) for path in opened)
+    assert not [path for path in folder_of(spec).rglob("*") if "part-" in path.name]
 
 
 def test_each_chunk_travels_in_a_batch_whose_last_report_names_its_files(loads: Loads, spec: WorkerSpec) -> None:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from sparkscore.errors import ScoringError
 from sparkscore.minibatch import BLOCK_COLUMNS, SOURCE_FILE_COLUMN, MiniBatch, MiniBatchLimit
-from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, StageSpec, read_reports
+from sparkscore.stage import REPORT_SCHEMA, MiniBatchReport, read_reports
 from sparkscore.stage.chunks import ChunkLimit, read_chunk
+from sparkscore.stage.stage_folder import TaskFolder
 from sparkscore.worker import WorkerSpec, loaded, score_task
 from sparkscore.worker.loaded import KeptEngines
-from tests.support.scorers import Loads, RecordingScorer
+from tests.support.scorers import Loads, RecordingScorer, folder_of
 
 
 def blocks(*sizes: tuple[str, int]) -> list[pa.RecordBatch]:
@@ -42,9 +43,7 @@ def scored_values(batches: list[pa.RecordBatch], spec: WorkerSpec) -> list[int]:
     """Give what is in the files that the reports name."""
     reports = read_reports(pa.Table.from_batches(batches, schema=REPORT_SCHEMA))
     files = [file.path for report in reports for file in report.staged]
-    return sorted(
-        value for path in files for value in pq.read_table(f"{spec.stage.folder}/{path}")["prediction"].to_pylist()
-    )
+    return sorted(value for path in files for value in pq.read_table(folder_of(spec) / path)["prediction"].to_pylist())
 
 
 @given(
@@ -59,7 +58,7 @@ def test_whenever_a_task_dies_its_next_attempts_score_what_is_not_in_a_chunk_onc
     folder = tmp_path / uuid.uuid4().hex
     folder.mkdir()
     own = dataclasses.replace(
-        spec, stage=StageSpec(str(folder)), limit=MiniBatchLimit(items=5), chunk=ChunkLimit(items=chunk)
+        spec, stage=TaskFolder(str(folder)), limit=MiniBatchLimit(items=5), chunk=ChunkLimit(items=chunk)
     )
     total = sum(size for _, size in sizes)
     calls = 0

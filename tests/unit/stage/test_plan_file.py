@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.errors import LineageError
-from sparkscore.worker.planned import PLAN_SCHEMA, is_plan_of, write_plan
+from sparkscore.stage.plan_file import PLAN_SCHEMA, is_plan_of, write_plan
 
 ROWS = pa.Table.from_pylist([{"unit": 0, "mini_batch": "0", "path": "/in/a"}], schema=PLAN_SCHEMA)
 KEY = b"sparkscore.format"
