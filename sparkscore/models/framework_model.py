@@ -64,7 +64,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     """Return the names and types of an XGBoost model's features, or None if XGBoost is not installed."""
     if find_spec("xgboost") is None:
         return None
-    import xgboost  # noqa: PLC0415 - only where it is installed
+    import xgboost
 
     try:
         booster = xgboost.Booster(model_file=file_or_bytes(model.path))

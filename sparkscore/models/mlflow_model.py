@@ -90,7 +90,7 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
 def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
     return SignatureMismatchError(
         code=ErrorCode.MODEL_PARAMS,
-        what="'model.params' against the parameters in the model's signature",
+        what="'model.params' and the parameters in the model's signature",
         got=got,
         expected=expected,
         next_step="Correct 'model.params', or log the model with infer_signature(..., params={...}).",

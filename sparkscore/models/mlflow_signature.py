@@ -44,7 +44,7 @@ def read_signature(signature: dict[str, Any]) -> ModelSignature:
     Raises:
         Exception: MLflow cannot read the signature; the class of the exception depends on what is wrong.
     """
-    from mlflow.models import ModelSignature as MlflowSignature  # noqa: PLC0415 - takes three seconds
+    from mlflow.models import ModelSignature as MlflowSignature
 
     read = MlflowSignature.from_dict(signature)
     return ModelSignature(

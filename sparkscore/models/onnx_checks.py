@@ -65,7 +65,7 @@ def _check_version(code: ErrorCode, what: str, version: int, make_graph: Callabl
 
 
 def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
-    from onnx import TensorProto, helper  # noqa: PLC0415 - an extra
+    from onnx import TensorProto, helper
 
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "tiny", values[:1], values[1:])
@@ -86,7 +86,7 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
     Raises:
         ModelLoadError: code ``ONNX_EXTERNAL_DATA``.
     """
-    from onnx import TensorProto  # noqa: PLC0415 - an extra
+    from onnx import TensorProto
 
     for tensor in _tensors(proto):
         if tensor.data_location != TensorProto.EXTERNAL:
@@ -128,7 +128,7 @@ def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
 
 def _size_bytes(tensor: TensorProto) -> int:
     """Return the size of the tensor's values in bytes, or 0 for other types, such as those smaller than a byte."""
-    from onnx import TensorProto  # noqa: PLC0415 - an extra
+    from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}
     return int(prod(tensor.dims)) * item_bytes.get(tensor.data_type, 0)

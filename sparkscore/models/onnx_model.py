@@ -122,8 +122,8 @@ def graph_file(path: Path) -> str:
 
 def _read(file: Path) -> ModelProto:
     try:
-        import onnx  # noqa: PLC0415 - an extra
-        from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with it
+        import onnx
+        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise MissingDependencyError(
             code=ErrorCode.MISSING_PACKAGE,
@@ -278,7 +278,7 @@ def _scalar_type(element: int, output: str) -> pa.DataType:
 
 
 def _element_name(element: int) -> str:
-    from onnx import TensorProto  # noqa: PLC0415 - an extra
+    from onnx import TensorProto
 
     known = TensorProto.DataType.values()
     return TensorProto.DataType.Name(element) if element in known else f"number {element}"

@@ -77,7 +77,7 @@ def _registry_of(reference: str) -> Registry:
     if not registry.can_exist():
         raise ModelError(
             code=ErrorCode.MODEL_REGISTRY,
-            what=f"model '{reference}' is to come from MLflow's registry '{redact(registry.uri)}'",
+            what=f"model '{reference}' in MLflow's registry '{redact(registry.uri)}'",
             got="no such database",
             next_step="Set MLFLOW_TRACKING_URI, or MLFLOW_REGISTRY_URI, to the address where the model was logged.",
         )

@@ -115,7 +115,7 @@ class Registry:
         Raises:
             NotRegisteredError: there is no such model or path.
         """
-        import mlflow  # noqa: PLC0415 - takes three seconds
+        import mlflow
 
         registry_uri = self.uri if uri.startswith("models:/") else None
         with _missing_reported():
@@ -129,7 +129,7 @@ class Registry:
         These are the versions and aliases of the model, or the names of the registered models if it has no versions.
         The text is empty if the registry does not allow listing.
         """
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes three seconds
+        from mlflow.exceptions import MlflowException
 
         client = self._client()
         try:
@@ -169,14 +169,14 @@ class Registry:
             ) from error
 
     def _client(self) -> MlflowClient:
-        from mlflow import MlflowClient  # noqa: PLC0415 - takes three seconds
+        from mlflow import MlflowClient
 
         return MlflowClient(registry_uri=self.uri)
 
 
 def configured_registry() -> Registry:
     """Return the registry that MLflow's settings name (driver and worker)."""
-    import mlflow  # noqa: PLC0415 - takes three seconds
+    import mlflow
 
     return Registry(str(mlflow.get_registry_uri()))
 
@@ -195,7 +195,7 @@ def registry_of_name(name: str) -> Registry:
 
 def tracking_store() -> Registry:
     """Return the tracking store that MLflow's settings name, for models of runs (driver)."""
-    import mlflow  # noqa: PLC0415 - takes three seconds
+    import mlflow
 
     return Registry(str(mlflow.get_tracking_uri()))
 
@@ -212,7 +212,7 @@ def _versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 @contextmanager
 def _missing_reported() -> Iterator[None]:
     """Raise `NotRegisteredError` if MLflow's error says that something does not exist."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes three seconds
+    from mlflow.exceptions import MlflowException
 
     try:
         yield

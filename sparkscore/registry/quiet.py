@@ -42,7 +42,7 @@ def quiet_mlflow() -> Iterator[None]:
             # Only MLflow's own warnings: a library's warning about a model of another version is for the user.
             warnings.filterwarnings("ignore", module="(mlflow|alembic|sqlalchemy)")
             # Imported before its loggers are silenced, because the import sets their levels.
-            import mlflow  # noqa: F401, PLC0415 - takes three seconds
+            import mlflow  # noqa: F401 - for what the import does
 
             with _silent_loggers():
                 yield

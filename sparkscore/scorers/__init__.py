@@ -60,14 +60,14 @@ def _make_scorer(spec: ScorerSpec) -> Scorer:
         case RowsSpec():
             return RowsScorer(spec)
         case OnnxSpec():
-            from sparkscore.scorers.onnx import OnnxScorer  # noqa: PLC0415
+            from sparkscore.scorers.onnx import OnnxScorer
 
             return OnnxScorer(spec)
         case MlflowSpec():
-            from sparkscore.scorers.mlflow import MlflowScorer  # noqa: PLC0415
+            from sparkscore.scorers.mlflow import MlflowScorer
 
             return MlflowScorer(spec)
         case FrameworkSpec():
-            from sparkscore.scorers.framework import FrameworkScorer  # noqa: PLC0415
+            from sparkscore.scorers.framework import FrameworkScorer
 
             return FrameworkScorer(spec)

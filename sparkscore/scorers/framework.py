@@ -130,7 +130,7 @@ def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
     if path.suffix.lower() in PICKLES:
         return _unpickle(path)
     if framework == "lightgbm":
-        import lightgbm  # noqa: PLC0415 - only workers that score such models need it
+        import lightgbm
 
         return lightgbm.Booster(model_file=str(path))
     return _load_xgboost(path, wanted)
@@ -141,13 +141,13 @@ def _unpickle(path: Path) -> Any:
     if find_spec("joblib") is None:
         with path.open("rb") as file:
             return pickle.load(file)  # noqa: S301 - trusted, see above
-    import joblib  # noqa: PLC0415 - scikit-learn brings it
+    import joblib
 
     return joblib.load(path)
 
 
 def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
-    import xgboost  # noqa: PLC0415 - only workers that score such models need it
+    import xgboost
 
     booster = xgboost.Booster(model_file=file_or_bytes(path))
     if all(hasattr(booster, name) for name in wanted):
@@ -208,7 +208,7 @@ def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker |
     if class_name == "lightgbm.Booster":
         return lambda frame, **params: method(frame, **{"num_threads": 1, **params})
     if class_name == "xgboost.Booster":
-        import xgboost  # noqa: PLC0415 - only workers that score such models need it
+        import xgboost
 
         return lambda frame, missing=float("nan"), **params: method(
             # XGBoost refuses pandas' categories if the model was trained without any.

@@ -72,7 +72,7 @@ def _read(file: str) -> bytes | Failure:
 
 def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
     try:
-        from PIL import Image  # noqa: PLC0415 - only models of images need it
+        from PIL import Image
     except ImportError:
         raise MissingDependencyError(
             code=ErrorCode.MISSING_PACKAGE,

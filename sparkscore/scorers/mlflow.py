@@ -73,7 +73,7 @@ class MlflowScorer:
         self._folder = fetch_model(self._spec.files)
         self.verified = (self._spec.files.sha256,)
         with quiet_mlflow(), self._path.entered(), reporting(ErrorCode.MODEL_LOAD):
-            from mlflow import pyfunc  # noqa: PLC0415 - only workers that score MLflow models need it
+            from mlflow import pyfunc
 
             # The workers' packages are compared with the model's requirements elsewhere, once for a run.
             self._model = pyfunc.load_model(str(self._folder), suppress_warnings=True)
@@ -127,7 +127,7 @@ class MlflowScorer:
         return {name: own.get(name, self._model.predict) for name in self._spec.predict_fn}
 
     def _wrapped_model(self) -> Any:
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see load()
+        from mlflow.exceptions import MlflowException
 
         try:
             return self._model.unwrap_python_model()

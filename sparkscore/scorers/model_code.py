@@ -78,7 +78,7 @@ def refuse_unknown_params(
         if unknown and taken and (also or not is_open):
             raise SignatureMismatchError(
                 code=ErrorCode.MODEL_PARAMS,
-                what=f"'model.params' against the parameters of the model's {name}()",
+                what=f"'model.params' and the parameters of the model's {name}()",
                 got=names(unknown),
                 expected=names([*known, *also]),
                 next_step="Correct 'model.params'.",

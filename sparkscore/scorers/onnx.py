@@ -142,7 +142,7 @@ def accepts_graph(graph: bytes) -> bool:
 
 def _find_runtime() -> Any | None:
     try:
-        import onnxruntime  # noqa: PLC0415 - an extra
+        import onnxruntime
     except ImportError:
         return None
     return onnxruntime
