@@ -18,7 +18,7 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """The methods that every scorer has; the tests in ``tests/contract`` run against each implementation."""
+    """The interface of all scorers; the tests in ``tests/contract`` run against each implementation."""
 
     def load(self) -> None:
         """Load the model. Runs on the worker, once per worker process, before the first mini-batch."""

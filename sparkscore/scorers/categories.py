@@ -31,10 +31,10 @@ _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_fu
 
 
 class CategoryMaker:
-    """A function that prepares DataFrames for one tree model.
+    """Converts the columns of a DataFrame to the categories of one tree model.
 
     Attributes:
-        has_categories: whether the model is XGBoost's and has categories, which ``DMatrix`` must be told.
+        has_categories: whether XGBoost's ``DMatrix`` must be told that the model has categories.
     """
 
     has_categories = False
@@ -100,7 +100,7 @@ class _OfXgboost(CategoryMaker):
 
 
 class _OfLightgbm(CategoryMaker):
-    """A LightGBM model: which columns its lists belong to may not be known before the first rows arrive."""
+    """The form for LightGBM, whose category columns may become known only when the first rows arrive."""
 
     def __init__(self, booster: Any, unseen: dict[str, int]) -> None:
         super().__init__("lightgbm", unseen)

@@ -1,4 +1,4 @@
-"""Adapt to scikit-learn's estimators: those that take texts, learned NaN, or return a list of outputs (worker)."""
+"""Handle what is special about scikit-learn's estimators: inputs of texts, missing texts, several outputs (worker)."""
 
 from __future__ import annotations
 
