@@ -9,7 +9,6 @@ from typing import Final
 # which no encoding of a terminal has. Marks of writing direction can make a text look like another one.
 # Source: https://trojansource.codes/
 _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
@@ -22,6 +21,4 @@ def printable(text: str) -> str:
 
 
 def _escape(found: re.Match[str]) -> str:
-    character = found.group()
-    code = ord(character)
-    return _SHORT.get(character) or (f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}")  # noqa: PLR2004 - one byte
+    return found.group().encode("unicode_escape").decode()

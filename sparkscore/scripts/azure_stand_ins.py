@@ -67,6 +67,7 @@ class EntryScript(metaclass=_HasOnly):
     """
 
     _folders: ClassVar[ScriptFolders]
+    _loggers: ClassVar[list[logging.Logger]]
     _one: ClassVar[Any] = None
     _logger: logging.Logger | None = None
 
@@ -90,6 +91,7 @@ class EntryScript(metaclass=_HasOnly):
             handler = rotating_handler(Path(self.log_dir) / f"{self.agent_name}.txt", delay=True)
             handler.setFormatter(RedactingFormatter("%(asctime)s|%(name)s|%(levelname)s|%(message)s"))
             self._logger.addHandler(handler)
+            self._loggers.append(self._logger)
         return self._logger
 
     @property
@@ -119,7 +121,8 @@ class AzureModules(MetaPathFinder, Loader):
 
     def __init__(self, find_model: FindModel, folders: ScriptFolders) -> None:
         self._model = _model_class(find_model)
-        self._entry_script = _entry_script_class(folders)
+        self._loggers: list[logging.Logger] = []
+        self._entry_script = _entry_script_class(folders, self._loggers)
         self._modules: dict[str, ModuleType] = {}
 
     @contextmanager
@@ -139,10 +142,8 @@ class AzureModules(MetaPathFinder, Loader):
     def close(self) -> None:
         """Remove the modules and close the script's log file."""
         self._modules.clear()
-        entry_script = self._entry_script._one  # noqa: SLF001 - of this module
-        if entry_script is not None and entry_script._logger is not None:  # noqa: SLF001 - as above
-            for handler in entry_script._logger.handlers:  # noqa: SLF001 - as above
-                handler.close()
+        for handler in [handler for logger in self._loggers for handler in logger.handlers]:
+            handler.close()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -224,11 +225,12 @@ def _model_class(find: FindModel) -> type:
     return Model
 
 
-def _entry_script_class(folders: ScriptFolders) -> type[EntryScript]:
-    """Return a class ``EntryScript`` with the folders of one script."""
+def _entry_script_class(folders: ScriptFolders, loggers: list[logging.Logger]) -> type[EntryScript]:
+    """Return a class ``EntryScript`` with the folders of one script, which adds its logger to a list."""
 
     class Own(EntryScript):
         _folders = folders
+        _loggers = loggers
 
     Own.__name__ = Own.__qualname__ = EntryScript.__name__
     return Own

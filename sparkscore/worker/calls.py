@@ -77,11 +77,14 @@ class Calls:
         self._loaded.is_proven |= self._spec.is_proven or is_proof(outcome, self._spec.columns)
         return replace(outcome, is_final=True) if self._loaded.failure is not None else outcome
 
-    def _call_part(self, mini_batch: MiniBatch, is_kept: bool) -> Outcome:  # noqa: FBT001 - `Halving` calls it by position
-        """Call the scorer with a part of the mini-batch, and count its items as scored if its rows are kept."""
-        outcome = self._call(mini_batch, is_part=True)
-        if not is_kept:
-            self._drop_rows_of_last_call()
+    def _call_part(self, mini_batch: MiniBatch) -> Outcome:
+        """Call the scorer with a part of the mini-batch."""
+        return self._call(mini_batch, is_part=True)
+
+    def _test_part(self, mini_batch: MiniBatch) -> Outcome:
+        """Call the scorer with a part of the mini-batch only to see whether it fails; its rows are dropped."""
+        outcome = self._call_part(mini_batch)
+        self._drop_rows_of_last_call()
         return outcome
 
     def _drop_rows_of_last_call(self) -> None:
@@ -94,7 +97,7 @@ class Calls:
         Raises:
             BrokenContractError: the scorer fails for another reason than single items.
         """
-        halving = Halving(self._call_part, self._rules, {self._spec.columns, whole.outcome.columns})
+        halving = Halving(self._call_part, self._test_part, self._rules, {self._spec.columns, whole.outcome.columns})
         parts = halving.score(whole)
         joined = _joined(parts, whole.mini_batch.item_count)
         if not joined.failed:
@@ -119,7 +122,7 @@ class Calls:
         if is_clear or not self._spec.carried:
             return outcome
         half, _ = mini_batch.halves()
-        tried = self._call_part(half, is_kept=False)
+        tried = self._test_part(half)
         if tried.failure is None:
             self._loaded.is_proven = True
             return outcome

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final
 
 from sparkscore.error_codes import ErrorCode
@@ -24,6 +25,8 @@ PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
 _OF_THE_WHOLE: Final = frozenset({ErrorCode.OUTPUT_ORDER})
 # Halves, quarters and eighths: if all of them fail, single items are hardly the reason.
 _LEVELS: Final = 3
+
+Call = Callable[[MiniBatch], Outcome]
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,18 @@ class BrokenContractError(Exception):
 class Halving:
     """Calls the scorer with parts of one mini-batch, and checks that the results of the parts can be trusted."""
 
-    def __init__(
-        self, call: Callable[[MiniBatch, bool], Outcome], rules: FailureRules, columns: Collection[int]
-    ) -> None:
+    def __init__(self, call: Call, test: Call, rules: FailureRules, columns: Collection[int]) -> None:
         """Prepare to call the scorer.
 
         Args:
-            call: calls the scorer with a part; its second argument is whether the returned rows are kept.
+            call: calls the scorer with a part whose rows are kept.
+            test: calls the scorer with a part only to see whether it fails; its rows are dropped.
             rules: how many items may fail; once more have failed, no more calls are made.
             columns: how many columns the input has and how many the scorer gets; a result with that many elements may
                 have one for each column instead of one for each row.
         """
         self._call = call
+        self._test = test
         self._rules = rules
         self._columns = columns
         self._failed = 0
@@ -85,14 +88,14 @@ class Halving:
         """
         good = [part for part in parts if part.outcome.failure is None]
         positions = [part.before + item for part in good for item in range(part.outcome.items)]
-        count = self._telling_count
-        if len(positions) < count:  # with two items and two columns, a call with one item is still a test
-            count = 1 if any(part.outcome.items > 1 for part in good) else 0
-        if self._is_given_up or not count:
+        number = self._telling_count
+        if len(positions) < number:  # with two items and two columns, a call with one item is still a test
+            number = 1 if any(part.outcome.items > 1 for part in good) else 0
+        if self._is_given_up or not number:
             return
-        outcome = self._call(whole.only(positions[:count]), False)
+        outcome = self._test(whole.only(positions[:number]))
         if failed_whole(outcome) and not _is_gone(outcome):
-            raise BrokenContractError(f"items that are scored with others fail when {count} of them come alone")
+            raise BrokenContractError(f"items that are scored with others fail when {number} of them come alone")
 
     @property
     def _is_given_up(self) -> bool:
@@ -105,7 +108,7 @@ class Halving:
 
         As many elements for that many items are neither one element in all nor one for each column.
         """
-        return 3 if 2 in self._columns else 2  # noqa: PLR2004 - the first numbers above 1
+        return next(number for number in count(2) if number not in self._columns)
 
     def _split(self, part: Part) -> list[Part]:
         """Return the two scored halves of a part that failed as a whole, or the part itself if it did not."""
@@ -132,7 +135,7 @@ class Halving:
         """Return the outcome of a part, or the failure of the larger part before it if the run is given up."""
         if self._is_given_up:
             return Outcome(part.item_count, 0, failure=before.failure)
-        outcome = self._call(part, True)
+        outcome = self._call(part)
         if not can_be_halved(part, outcome):
             self._failed += outcome.failed
         return outcome
@@ -146,16 +149,16 @@ class Halving:
         Raises:
             BrokenContractError: these few items fail together in each part.
         """
-        count = self._telling_count
+        number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
             return  # each item was scored alone and has a reason of its own
         for part in parts:
-            if part.mini_batch.item_count <= count:
+            if part.mini_batch.item_count <= number:
                 continue
             # Items from all over the part, since failing items may be next to each other.
             last = part.mini_batch.item_count - 1
-            positions = [last * number // (count - 1) for number in range(count)]
-            outcome = self._call(part.mini_batch.only(positions), False)
+            positions = [last * step // (number - 1) for step in range(number)]
+            outcome = self._test(part.mini_batch.only(positions))
             if _is_gone(outcome) or not failed_whole(outcome):
                 return
         raise BrokenContractError("every half, quarter and eighth of the mini-batch failed too")
@@ -206,9 +209,9 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
         return
     if any(map(_is_gone, halves)):
         return
-    counts = [half.elements for half in halves]
-    if None in counts or sum(count or 0 for count in counts) != whole.elements:
-        told = " and ".join("a failure" if count is None else str(count) for count in counts)
+    found = [half.elements for half in halves]
+    if None in found or sum(elements or 0 for elements in found) != whole.elements:
+        told = " and ".join("a failure" if elements is None else str(elements) for elements in found)
         raise BrokenContractError(f"its halves gave {told}, which does not add up")
 
 

@@ -238,7 +238,7 @@ def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]
         return (_addresses(pair.objects), _addresses(now)) if is_object else (None, None)
     if isinstance(now, (DatetimeArray, TimedeltaArray)):  # the times in UTC, whatever the zone
         code = "M8" if isinstance(now, DatetimeArray) else "m8"
-        return _array_of(pair.was), getattr(now, "asi8").view(f"{code}[{now.unit}]")  # noqa: B009 - the stubs lack it
+        return _array_of(pair.was), pair.now.asi8.view(f"{code}[{now.unit}]")
     return (_array_of(pair.was), now) if isinstance(now, np.ndarray) and now.dtype.kind in "iufb" else (None, None)
 
 
