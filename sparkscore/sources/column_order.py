@@ -39,12 +39,12 @@ def order_of_json(
     firsts = list(read_each(lambda path: _names_of_first_record(path, encoding), [file.path for file in files]))
     present = list(columns)
     if firsts[0] is None:
-        return present, f"the first record of '{files[0].path}' cannot be read for their order"
+        return present, f"the first record of '{files[0].path}' cannot be read to find their order"
     leading = [name for name in firsts[0] if name in set(present)]
     rest = [name for name in present if name not in set(leading)]
     for file, found in zip(files, firsts, strict=True):
         if found is None:
-            return leading + rest, f"the first record of '{file.path}' cannot be read for their order"
+            return leading + rest, f"the first record of '{file.path}' cannot be read to find their order"
         if not _agree(leading, found):
             return leading + rest, _different_columns(files[0], file)
     doubt = f"the first record of '{files[0].path}' lacks {_some(rest)}" if rest else ""

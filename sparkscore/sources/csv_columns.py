@@ -60,7 +60,7 @@ def find_columns(
         raise SourceSchemaError(
             code=ErrorCode.INPUT_HEADERS,
             what="the header of the CSV files",
-            got=f"'{header[0]}', which tells a spreadsheet how values are separated",
+            got=f"'{header[0]}', which tells a spreadsheet program the separator",
             expected="names of columns",
             next_step="Remove that line, for example with 'tail -n +2 OLD > NEW', and set 'input.options.sep' if the "
             "separator is not a comma.",

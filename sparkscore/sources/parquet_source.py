@@ -122,6 +122,6 @@ def _refuse_truncated_times(
                 what=f"column '{name}' of the Parquet file '{path}'",
                 got="a time with parts of a microsecond, in the old form INT96",
                 expected="times that Spark holds exactly",
-                next_step="Write the column in microseconds, in pandas by .dt.floor('us'), or leave it out with "
+                next_step="Write the column in microseconds, in pandas with .dt.floor('us'), or leave it out with "
                 "'input.columns'.",
             )
