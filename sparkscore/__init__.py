@@ -1,6 +1,6 @@
-"""Batch scoring on Apache Spark: a scoring script over files or tables, one exact table out.
+"""Batch scoring on Apache Spark: score files and tables with a model or a scoring script, into one table.
 
-The names below are loaded when they are first used, so that workers can import `sparkscore.worker` without PySpark.
+The public names are imported when they are first used, so that workers can import `sparkscore.worker` without PySpark.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its module."""
+    """Return the public name from the module that defines it, which is imported now."""
     if name == "__version__":
-        # Not above: a child of a worker may have this package without its metadata.
+        # Read on demand: a worker's child process may have this package without its metadata.
         return version("sparkscore")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'sparkscore' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""Run the command line as ``python -m sparkscore`` (driver)."""
+"""Run the command line with ``python -m sparkscore`` (driver)."""
 
 from sparkscore.cli import main
 

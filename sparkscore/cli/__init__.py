@@ -1,4 +1,4 @@
-"""The command line: `main` is what `sparkscore` runs (driver)."""
+"""The command line of sparkscore; `main` is the entry point of the command `sparkscore` (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sparkscore.location import check_working_directory
 
 __all__ = ["main", "run_command_line"]
 
-# The base of typer's errors of usage; its module has changed its name between versions.
+# The base class of typer's usage errors. The module that defines it has another name in some versions.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command line of this process and exit with its code."""
+    """Run the command line of this process, and exit with its exit code."""
     stdout = guard_streams()
     code = run_command_line(sys.argv[1:])
     stdout.flush()
@@ -36,10 +36,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: what stands behind the program's name.
+        arguments: the arguments after the name of the program.
 
     Returns:
-        the exit code: 0 done, 1 failed, 2 wrong request, 128 + the signal's number when interrupted.
+        the exit code: 0 done, 1 failed, 2 wrong request, 128 + the number of the signal if interrupted.
     """
     as_json = "--json" in arguments
     is_run = list(arguments[:1]) in (["run"], ["resume"])
@@ -51,7 +51,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
             return _reply_failure(_as_request(error), is_run=is_run, as_json=as_json)
         except (SparkscoreError, InterruptedRunError) as error:
             return _reply_failure(error, is_run=is_run, as_json=as_json)
-        except Exception as error:  # noqa: BLE001 - a bug: one line for the user, the rest for the log
+        except Exception as error:  # noqa: BLE001 - a bug: the user gets one line, the log the traceback
             if isinstance(known := named(error), SparkscoreError):
                 return _reply_failure(known, is_run=is_run, as_json=as_json)
             print_bug(error, _runs_folder())
@@ -59,7 +59,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _as_request(error: Exception) -> ConfigError:
-    """Give an error of typer's the form of ours."""
+    """Return a usage error of typer as a `ConfigError`."""
     context = getattr(error, "ctx", None)
     return ConfigError(
         code=ErrorCode.USAGE,
@@ -81,6 +81,6 @@ def _reply_json(error: BaseException, exit_code: int, *, is_run: bool, as_json: 
 
 
 def _runs_folder() -> Path:
-    from sparkscore.record.runs_folder import runs_folder  # noqa: PLC0415 - it takes PyArrow with it; --help is to be there at once
+    from sparkscore.record.runs_folder import runs_folder  # noqa: PLC0415 - it imports PyArrow, which --help need not wait for
 
     return runs_folder()

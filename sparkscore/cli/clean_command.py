@@ -1,4 +1,4 @@
-"""`sparkscore clean`: remove what dead runs have left (driver)."""
+"""`sparkscore clean`: remove the staged files of dead runs (driver)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sparkscore.record.runs_folder import runs_folder
 from sparkscore.run.clean import Cleaned, clean_up
 
 
-def clean(outputs: Sequence[Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
-    """Remove the stages of dead runs, and mark those runs as ended; a living run is left alone.
+def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
+    """Remove the stages of dead runs, mark those runs as ended, and print what was done.
 
     Args:
-        outputs: locations of results; those of all recorded runs when empty.
-        runs: folder of the run records.
-        as_json: whether the answer is one JSON object.
-        is_dry: only say what would be removed.
+        outputs: locations of results; the outputs of all recorded runs if empty.
+        runs: folder of the run records; the default folder if None.
+        as_json: whether to print one JSON object.
+        is_dry: only print what would be removed.
 
     Returns:
         the exit code.
@@ -43,7 +43,7 @@ def _lines(cleaned: Cleaned) -> list[str]:
         ),
         *(f"{'would end' if is_dry else 'ended  '} {run_id}: its driver is dead" for run_id in cleaned.ended),
         *(
-            f"left    {run_id}: its driver died while it published; 'sparkscore resume {run_id}' tells how that ended"
+            f"left    {run_id}: its driver died while it published; 'sparkscore resume {run_id}' finds out how it ended"
             for run_id in cleaned.undecided
         ),
     ]

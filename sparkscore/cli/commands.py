@@ -1,15 +1,18 @@
-"""The commands and their options; what a command does is imported when it is called (driver)."""
+"""The commands of the command line and their options (driver).
+
+A command imports its implementation when it is called, so that ``--help`` answers without importing PySpark or pandas.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from sparkscore.cli.manual import ENVIRONMENT, EXIT_CODES, ManualCommand, ManualGroup
+from sparkscore.cli.options import Assignments, Json, Master, RunId, Runs, SparkConf
 from sparkscore.cli.reply import OK, print_json, to_stdout
-from sparkscore.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from sparkscore.run import RunOptions
@@ -30,50 +33,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog="""
 Start here:
-  sparkscore new first          writes a deployment, a script and some input
-  sparkscore run first/deployment.yml
+  sparkscore new first                 write an example: a deployment, a script and some input
+  sparkscore run first/deployment.yml  score it
 
-'sparkscore COMMAND --help' is the manual of a command. Results go to stdout, all else to stderr.
+'sparkscore COMMAND --help' shows the manual of a command. Results go to stdout, messages to stderr.
 """,
 )
 runs_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
-app.add_typer(runs_app, name="runs", help="List the runs, or show one.")
+app.add_typer(runs_app, name="runs", help="List runs, or show the record of one run.")
 models_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
-app.add_typer(models_app, name="models", help="Show what a model is, what it takes and what it gives.")
+app.add_typer(models_app, name="models", help="Show a model's type, inputs, outputs and requirements.")
 
 env_app = typer.Typer(cls=ManualGroup, rich_markup_mode=None)
-app.add_typer(env_app, name="env", help="Build the Python environment that workers score in.")
-
-Json: TypeAlias = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel="Answer", help="Print exactly one JSON object on stdout, also on failure."),
-]
-Runs: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--runs",
-        metavar="DIR",
-        rich_help_panel="Run",
-        help="Folder of the run records and logs (SPARKSCORE_RUNS, or ./sparkscore-runs).",
-    ),
-]
-Assignments: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        rich_help_panel="Run",
-        help="Any setting of the deployment by its dotted name; the value is YAML. Repeatable.",
-    ),
-]
-Master: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--master", metavar="URL", rich_help_panel="Spark", help="Spark's master (local[*,4])."),
-]
-SparkConf: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option("--spark-conf", metavar="KEY=VALUE", rich_help_panel="Spark", help="A Spark setting. Repeatable."),
-]
+app.add_typer(env_app, name="env", help="Build a packed Python environment for the workers.")
 
 
 @app.callback(invoke_without_command=True)
@@ -82,10 +54,11 @@ def sparkscore(
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> int:
-    """Score files and tables with your model on Spark, into one exact Delta or Parquet table.
+    """Score files and tables with your model on Apache Spark, into one Delta or Parquet table.
 
     A deployment file names a model and a scoring script with init() and run(mini_batch). sparkscore cuts the input
-    into mini-batches, runs the script over them on Spark's workers, and commits one result, or nothing.
+    into mini-batches, scores them on Spark's workers, and commits the whole result at once. If a run fails, nothing is
+    published.
     """
     if version:
         from sparkscore import __version__  # noqa: PLC0415 - reading it takes time that other commands need not spend
@@ -101,7 +74,9 @@ def run(  # noqa: PLR0913 - an option each
     deployment: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DEPLOYMENT.yml]", show_default=False, help="The deployment file; --model may do instead."
+            metavar="[DEPLOYMENT.yml]",
+            show_default=False,
+            help="The deployment file; not needed if --model or --only-failed is given.",
         ),
     ] = None,
     *,
@@ -110,10 +85,10 @@ def run(  # noqa: PLR0913 - an option each
         typer.Option(
             metavar="REFERENCE",
             rich_help_panel="Input",
-            help="The model: a file or folder, or MLflow's models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH.",
+            help="A model file or folder, or an MLflow URI: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH.",
         ),
     ] = None,
-    source: Annotated[
+    inputs: Annotated[
         list[str] | None,
         typer.Option(
             "--input", metavar="LOCATION", rich_help_panel="Input", help="Folder, glob, file or URI. Repeatable."
@@ -121,37 +96,39 @@ def run(  # noqa: PLR0913 - an option each
     ] = None,
     input_format: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT", rich_help_panel="Input", help="files, parquet, csv, json or delta."),
+        typer.Option(metavar="FORMAT", rich_help_panel="Input", help="Format: files, parquet, csv, json or delta."),
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(metavar="LOCATION", rich_help_panel="Output", help="Path or URI of the table to write."),
     ] = None,
     output_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", rich_help_panel="Output", help="delta or parquet.")
+        str | None, typer.Option(metavar="FORMAT", rich_help_panel="Output", help="Format: delta or parquet.")
     ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
             metavar="MODE",
             rich_help_panel="Output",
-            help="What to do when the table exists: append, overwrite, or error (refuse the run).",
+            help="What to do if the table exists: append, overwrite, or error (refuse the run).",
         ),
     ] = None,
     partition_by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", rich_help_panel="Output", help="Partition column. Repeatable."),
+        typer.Option(
+            metavar="COLUMN", rich_help_panel="Output", help="Column by which the table is partitioned. Repeatable."
+        ),
     ] = None,
     run_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", rich_help_panel="Run", help="Id of the run; made from the time when absent."),
+        typer.Option(metavar="ID", rich_help_panel="Run", help="Id of the run (default: made from the current time)."),
     ] = None,
     only_failed: Annotated[
         str | None,
         typer.Option(
-            metavar=ErrorCode.RUN_ID,
+            metavar="RUN_ID",
             rich_help_panel="Input",
-            help="Score only what failed in that run; without a deployment, by that run's request. Appends.",
+            help="Score only the items that failed in that run, and add them to its result.",
         ),
     ] = None,
     runs: Runs = None,
@@ -162,18 +139,19 @@ def run(  # noqa: PLR0913 - an option each
 ) -> int:
     """Score an input with a deployment or a model, and commit one result.
 
-    Everything that can be checked is checked before Spark starts. Then the input is pinned, cut into mini-batches and
-    scored on Spark's workers; when every item was scored, the result is committed at once. What an option leaves out,
-    the deployment file says; paths in options are relative to the working directory, those in the file to the file.
-    The run's record and logs are kept below --runs.
+    The request is checked before Spark starts. Then the input is pinned, cut into mini-batches and scored on Spark's
+    workers. When all items are scored, the result is committed at once. Options override the deployment file. Paths in
+    options are relative to the working directory, paths in the file are relative to the file. The run's record and
+    logs are written to the folder --runs. With --only-failed and without a deployment or model, the request of that
+    run is used again.
     """
     if deployment is None and model is None and only_failed is None:
-        raise typer.BadParameter("DEPLOYMENT.yml or --model REFERENCE is needed")
-    from sparkscore.cli.run_command import RunRequest, asking_for, run_deployment  # noqa: PLC0415 - see the docstring
+        raise typer.BadParameter("DEPLOYMENT.yml, --model REFERENCE or --only-failed RUN_ID is needed")
+    from sparkscore.cli.run_command import RunRequest, deferred_prepare, run_deployment  # noqa: PLC0415 - see the docstring
 
     options: RunOptions = {
         "model": model,
-        "input": source or None,
+        "input": inputs or None,
         "output": output,
         "input_format": input_format,
         "output_format": output_format,
@@ -183,46 +161,49 @@ def run(  # noqa: PLR0913 - an option each
         "runs": runs,
         "only_failed": only_failed,
     }
-    asked = asking_for(deployment, options, assignments or ())
+    asked = deferred_prepare(deployment, options, assignments or ())
     return run_deployment(RunRequest(asked, run_id, runs, master, spark_conf or (), as_json))
 
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
 def resume(
-    run_id: Annotated[str, typer.Argument(metavar=ErrorCode.RUN_ID, help="The run's id, as 'runs list' prints it.")],
+    run_id: RunId,
     *,
     runs: Runs = None,
     master: Master = None,
     spark_conf: SparkConf = None,
     as_json: Json = False,
 ) -> int:
-    """Take up a run that was interrupted, killed or could not be published, where it stopped.
+    """Resume a run that was interrupted or killed, or that could not be published.
 
-    Its request is done again under its id: with the same input, script, model and configuration only what is not done
-    yet is scored, and what is published is not published again. With others it is refused. Give --master and
-    --spark-conf as you gave them to 'sparkscore run'.
+    The request of the run is repeated under its id. Items that are scored are not scored again, and rows that are
+    published are not published again. If the input, script, model or configuration has changed since, the run is
+    refused. Give the same --master and --spark-conf as to 'sparkscore run'.
     """
-    from sparkscore.cli.run_command import RunRequest, asking_again, run_deployment  # noqa: PLC0415 - see the docstring
+    from sparkscore.cli.run_command import RunRequest, deferred_prepare_again, run_deployment  # noqa: PLC0415 - see the docstring
 
-    return run_deployment(RunRequest(asking_again(run_id, runs), run_id, runs, master, spark_conf or (), as_json))
+    return run_deployment(
+        RunRequest(deferred_prepare_again(run_id, runs), run_id, runs, master, spark_conf or (), as_json)
+    )
 
 
 @app.command(cls=ManualCommand, epilog=EXIT_CODES + ENVIRONMENT)
 def publish(
-    run_id: Annotated[str, typer.Argument(metavar=ErrorCode.RUN_ID, help="The run's id, as 'runs list' prints it.")],
+    run_id: RunId,
     *,
     is_discarded: Annotated[
-        bool, typer.Option("--discard", rich_help_panel="Run", help="Drop what was scored instead of publishing it.")
+        bool,
+        typer.Option("--discard", rich_help_panel="Run", help="Remove the staged rows instead of publishing them."),
     ] = False,
     runs: Runs = None,
     master: Master = None,
     spark_conf: SparkConf = None,
     as_json: Json = False,
 ) -> int:
-    """Publish a run that is held, as 'publish: audit' asks for, or whose publishing failed; nothing is scored.
+    """Publish a run that is held ('publish: audit'), or whose publishing failed. Nothing is scored.
 
-    A held run has been scored and counted. Look at it first: its record names the stage, and the quarantine comes with
-    it. Neither the input nor the model is needed any more.
+    The input and the model are not needed any more. To check the staged rows before, see the record of the run: it
+    names the folder in which they are held. The quarantine is published with them.
     """
     from sparkscore.cli.publish_command import discard_run, publish_run  # noqa: PLC0415 - see the module's docstring
 
@@ -234,21 +215,21 @@ def publish(
 @app.command(cls=ManualCommand)
 def clean(
     outputs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="[OUTPUT]...",
             show_default=False,
-            help="Locations of results; those of all recorded runs when absent.",
+            help="Locations of results (default: the outputs of all recorded runs).",
         ),
     ] = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
-    """Remove what dead runs have left in the folders of their outputs; living and held runs are left alone.
+    """Remove the staged files of dead runs from their output folders. Running and held runs are not touched.
 
-    A run that is cleaned starts from the beginning when it is resumed. What sparkscore has not made is left.
+    A run that was cleaned starts from the beginning when it is resumed. Files that sparkscore did not write are kept.
     """
     from sparkscore.cli.clean_command import clean as clean_up  # noqa: PLC0415 - see the module's docstring
 
@@ -257,7 +238,7 @@ def clean(
 
 @runs_app.command("list", cls=ManualCommand)
 def runs_list(*, runs: Runs = None, as_json: Json = False) -> int:
-    """List the runs of a folder, the newest first."""
+    """List the runs in a folder, newest first."""
     from sparkscore.cli.runs_command import list_runs  # noqa: PLC0415 - see the module's docstring
 
     return list_runs(runs, as_json=as_json)
@@ -265,12 +246,12 @@ def runs_list(*, runs: Runs = None, as_json: Json = False) -> int:
 
 @runs_app.command("show", cls=ManualCommand)
 def runs_show(
-    run_id: Annotated[str, typer.Argument(metavar=ErrorCode.RUN_ID, help="The run's id, as 'runs list' prints it.")],
+    run_id: RunId,
     *,
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
-    """Show the record of a run: what was scored with what, into what, and how it ended. All of it with --json."""
+    """Show the record of a run: its input, model, output, counts and final state. --json prints the whole record."""
     from sparkscore.cli.runs_command import show_run  # noqa: PLC0415 - see the module's docstring
 
     return show_run(run_id, runs, as_json=as_json)
@@ -281,16 +262,17 @@ def models_show(
     reference: Annotated[
         str,
         typer.Argument(
-            metavar="REFERENCE", help="A file or folder, or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/…"
+            metavar="REFERENCE", help="A file or folder, or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH."
         ),
     ],
     *,
     framework: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What made a plain file: sklearn, xgboost or lightgbm.")
+        str | None,
+        typer.Option(metavar="NAME", help="Library that saved a plain model file: sklearn, xgboost or lightgbm."),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Show a model's files, digest, signature and requirements, without running anything of it."""
+    """Show a model's files, digest, signature and requirements. No code of the model is run."""
     from sparkscore.cli.models_command import show_model  # noqa: PLC0415 - see the module's docstring
 
     return show_model(reference, framework, as_json=as_json)
@@ -303,7 +285,7 @@ def env_build(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", show_default=False, help="Where archives are kept, each named by a digest; beside the runs."
+            metavar="DIR", show_default=False, help="Folder for the archives (default: next to the run records)."
         ),
     ] = None,
     wheels: Annotated[
@@ -312,10 +294,11 @@ def env_build(
     assignments: Assignments = None,
     as_json: Json = False,
 ) -> int:
-    """Build the environment that the deployment's requirements ask for, once, as an archive for 'python.archive'.
+    """Build the Python environment of a deployment as an archive, for the setting 'python.archive'.
 
-    The requirements are those of 'python.requirements', else of Azure's 'environment.conda_file', else those that the
-    MLflow model recorded. Run this with the version of Python that the workers have.
+    The requirements come from 'python.requirements', else from Azure's 'environment.conda_file', else from the MLflow
+    model. An archive that was built before with the same requirements is used again. Run this command with the version
+    of Python that the workers have.
     """
     from sparkscore.cli.env_command import build_env  # noqa: PLC0415 - see the module's docstring
 
@@ -324,11 +307,11 @@ def env_build(
 
 @app.command(cls=ManualCommand)
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; an empty one may be there.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create; it may exist if it is empty.")],
     *,
     as_json: Json = False,
 ) -> int:
-    """Write a commented deployment, a scoring script, a small model and some input, which run at once."""
+    """Write an example that runs: a commented deployment, a scoring script, a small model and some input."""
     from sparkscore.cli.new_command import write_example  # noqa: PLC0415 - see the module's docstring
 
     return write_example(folder, as_json=as_json)
@@ -338,27 +321,28 @@ def new(
     cls=ManualCommand,
     epilog="""
 Exit codes:
-  0  all is well
-  1  a check failed; its line says what to do
+  0  all checks passed
+  1  a check failed; its next step says what to do
 """
     + ENVIRONMENT,
 )
 def doctor(
     *,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", rich_help_panel="Checks", help="Also check that this can be written.")
+        Path | None,
+        typer.Option(metavar="DIR", rich_help_panel="Checks", help="Also check that this folder can be written."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", rich_help_panel="Checks", help="Do not start Spark to ask its workers.")
+        bool, typer.Option("--quick", rich_help_panel="Checks", help="Do not start Spark to check its workers.")
     ] = False,
     runs: Runs = None,
     master: Master = None,
     spark_conf: SparkConf = None,
     as_json: Json = False,
 ) -> int:
-    """Check what a run needs: Java, Spark, the Delta jar, the workers' Python, places that can be written.
+    """Check what a run needs: Java, Spark, the Delta jar, the workers' Python, and folders that can be written.
 
-    Starts Spark for one row, which also fetches the Delta jar if it is not there yet.
+    Starts Spark for a job of one row. This also downloads the Delta jar if it is missing.
     """
     from sparkscore.cli.doctor import DoctorRequest, examine  # noqa: PLC0415 - see the module's docstring
 
@@ -366,11 +350,11 @@ def doctor(
 
 
 @app.command(cls=ManualCommand)
-def schema(*, as_json: Json = False) -> int:  # noqa: ARG001 - the answer is one JSON object either way
+def schema(*, as_json: Json = False) -> int:  # noqa: ARG001 - the output is JSON with or without it
     """Print the JSON schema of the deployment file, for editors.
 
-    For VS Code and others with the YAML language server: save it, and let the first line of the deployment file be
-    '# yaml-language-server: $schema=PATH'.
+    With VS Code, or another editor with the YAML language server: save the schema to a file, and begin the deployment
+    file with the line '# yaml-language-server: $schema=PATH'.
     """
     from sparkscore.config import deployment_json_schema  # noqa: PLC0415 - see the module's docstring
 
@@ -382,15 +366,16 @@ def schema(*, as_json: Json = False) -> int:  # noqa: ARG001 - the answer is one
 def demo(
     *,
     folder: Annotated[
-        Path, typer.Option(metavar="DIR", rich_help_panel="Demo", help="Where its input, models and results go.")
+        Path, typer.Option(metavar="DIR", rich_help_panel="Demo", help="Folder for its input, models and results.")
     ] = Path("sparkscore-demo"),
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
     """Score two real data sets on this machine: handwritten digits (files) and diabetes patients (a table).
 
-    Makes the input from what ships inside scikit-learn, trains two small models, scores both and shows the results.
-    Run again, it uses what is there and replaces the results. Needs the checkout of sparkscore (its conf/ folder).
+    Writes the input from data sets of scikit-learn, trains two small models, scores both and shows the results. If it
+    is run again, it uses the same input and models and replaces the results. Needs a copy of the repository of
+    sparkscore (its folder conf/).
     """
     from sparkscore.cli.demo import run_demo  # noqa: PLC0415 - see the module's docstring
 

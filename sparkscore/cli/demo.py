@@ -1,4 +1,4 @@
-"""`sparkscore demo`: score two real data sets on this machine, one of them with a registered model too (driver)."""
+"""`sparkscore demo`: score two real data sets on this machine, one of them also with a registered model (driver)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sparkscore")
 
 _DEPLOYMENTS = Path(__file__).parents[2] / "conf" / "deployments"
-_REGISTERED_TITLE = f"the same patients without a script, by {REGISTERED} of MLflow's registry"
+_REGISTERED_TITLE = f"the same patients without a script, with {REGISTERED} from MLflow's registry"
 _FOLDER_IN_DEPLOYMENTS = Path(__file__).parents[2] / "sparkscore-demo"
 
 
@@ -47,11 +47,11 @@ class _Part:
     """One part of the demo.
 
     Attributes:
-        name: name of the deployment.
-        title: what is scored.
+        name: name of the part, in the JSON answer.
+        title: heading of the part on the terminal.
         data: input and model.
         run: the prepared run.
-        measure: says how good the predictions are.
+        measure: returns a text that says how good the predictions are.
     """
 
     name: str
@@ -62,7 +62,12 @@ class _Part:
 
 
 def run_demo(folder: Path, runs: Path | None, *, as_json: bool) -> int:
-    """Make what is missing, score both data sets in one Spark session, print the results.
+    """Create the input and the models if they are missing, score them in one Spark session, and print the results.
+
+    Args:
+        folder: folder for input, models and results.
+        runs: folder of the run records; the default folder if None.
+        as_json: whether to print one JSON object.
 
     Returns:
         the exit code.
@@ -104,18 +109,18 @@ def _prepare(folder: Path, runs: Path | None) -> list[_Part]:
     if not _DEPLOYMENTS.is_dir():
         raise ConfigError(
             code=ErrorCode.DEMO_CHECKOUT,
-            what="the demo's deployments are not here",
+            what="the deployments of the demo are missing",
             got=f"no folder '{_DEPLOYMENTS}'",
-            next_step="Run the demo in a checkout of sparkscore; 'sparkscore new DIR' writes an example anywhere.",
+            next_step="Run the demo in a copy of the repository; 'sparkscore new DIR' writes an example anywhere.",
         )
     start = time.perf_counter()
     digits = make_digits(folder.absolute() / "digits")
     diabetes = make_diabetes(folder.absolute() / "diabetes")
     if digits.is_new or diabetes.is_new:
         seconds = time.perf_counter() - start
-        logger.info("made the input and trained two models in %.1f s, in %s", seconds, shown_path(folder.absolute()))
+        logger.info("wrote the input and trained two models in %.1f s, in %s", seconds, shown_path(folder.absolute()))
     else:
-        logger.info("input and models are there, in %s", shown_path(folder.absolute()))
+        logger.info("using the input and models in %s", shown_path(folder.absolute()))
     os.environ["MLFLOW_TRACKING_URI"] = register_diabetes(folder.absolute() / "registry", diabetes)
     return [
         _Part("digits", "1,797 handwritten digits", digits, _prepared(digits, "digits", runs), _measure_digits),
@@ -140,22 +145,22 @@ def _prepared_registered(data: DemoData, runs: Path | None) -> PreparedRun:
 
 
 def _measure_digits(predictions: DataFrame) -> str:
-    """Compare with the digit in the path, on the images that the model was not trained on."""
+    """Return the share of correct digits among the images that the model was not trained on."""
     unseen = right = 0
     for row in predictions.select("source_file", "digit").collect():
         path = Path(row.source_file)
         if int(path.stem) >= DIGITS_FOR_TRAINING:
             unseen += 1
             right += int(path.parent.name) == row.digit
-    return f"{right / unseen:.1%} of the {unseen} images that the model had not seen are named right"
+    return f"{right / unseen:.1%} correct, on {unseen} images that the model was not trained on"
 
 
 def _measure_diabetes(predictions: DataFrame) -> str:
-    """Compare with the true progression, for the patients that the model was not trained on."""
+    """Return the mean absolute error for the patients that the model was not trained on."""
     rows = predictions.select("patient", "prediction", "progression").collect()
     errors = [abs(row.prediction - row.progression) for row in rows if row.patient >= PATIENTS_FOR_TRAINING]
     mean = sum(errors) / len(errors)
-    return f"mean absolute error {mean:.1f} (progression is 25 to 346) on {len(errors)} patients that it had not seen"
+    return f"mean absolute error {mean:.1f} (values are 25 to 346), on {len(errors)} patients not used for training"
 
 
 def _print_part(part: _Part, run: Run, quality: str, console: Console) -> None:
@@ -169,15 +174,15 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
     program = _program()
     at_runs = "" if runs is None else f" --runs {shlex.quote(str(runs))}"
     sevens = shlex.quote(str(folder / "digits" / "images" / "7"))
-    # The deployment file names the model of a demo in the checkout itself.
+    # The deployment file has the path of the model of a demo in the repository itself.
     is_named = folder.absolute() == _FOLDER_IN_DEPLOYMENTS
     model = "" if is_named else f" --set model.path={shlex.quote(shown_path(digits.data.model))}"
     output = shlex.quote(str(folder / "sevens"))
     deployment = shlex.quote(shown_path(_DEPLOYMENTS / "digits.yml"))
     commands = (
-        ("what was run, and how it ended", f"{program} runs show {digits.run.run_id}{at_runs}"),
-        ("score the sevens alone", f"{program} run {deployment} --input {sevens} --output {output}{model}{at_runs}"),
-        ("begin with a script of your own", f"{program} new first && {program} run first/deployment.yml"),
+        ("show the record of the first run", f"{program} runs show {digits.run.run_id}{at_runs}"),
+        ("score only the sevens", f"{program} run {deployment} --input {sevens} --output {output}{model}{at_runs}"),
+        ("start with your own script", f"{program} new first && {program} run first/deployment.yml"),
     )
     console.print()
     console.print("[bold]── next ──[/bold]")
@@ -187,7 +192,7 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
 
 
 def _program() -> str:
-    """Name this program as it can be typed here."""
+    """Return the command with which a user can start this program here."""
     ours = Path(sys.executable).with_name("sparkscore")
     on_path = shutil.which("sparkscore")
     if on_path is not None and Path(on_path).absolute() == ours:

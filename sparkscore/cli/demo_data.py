@@ -1,4 +1,4 @@
-"""Make the demo's input and models from the data sets inside scikit-learn; what is there is used again (driver)."""
+"""Create the demo's input and models from data sets of scikit-learn, unless they exist already (driver)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sparkscore.removal import remove_file
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.surroundings import open_store
 
-# The first part trains, the rest shows how well the model does on what it has not seen. The digits of the second half
-# are from other writers than those of the first.
+# The first part of each data set is for training, the rest shows how well the model does on new data. The digits of the
+# second half were written by other people than those of the first half.
 DIGITS_FOR_TRAINING: Final = 899
 PATIENTS_FOR_TRAINING: Final = 300
 REGISTERED: Final = "models:/diabetes@champion"
 _BRIGHTEST: Final = 16
-# Names that the demo gives to images and their folders.
+# Names of the images that the demo writes, and of their folders.
 _IMAGE: Final = re.compile(r"[0-9]/([0-9]{4}\.png)?")
 _WHITE: Final = 255
 
@@ -32,10 +32,10 @@ class DemoData:
     """Input and model of one part of the demo.
 
     Attributes:
-        folder: the folder of this part; its results go there, too.
-        input: what is scored.
-        model: the model.
-        is_new: whether it was made now.
+        folder: folder of this part, also for its results.
+        input: the input: a folder of images, or a Parquet file.
+        model: file of the model.
+        is_new: whether input and model were created now.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class DemoData:
 
 
 def make_digits(folder: Path) -> DemoData:
-    """Make the 1,797 handwritten digits as `images/<digit>/<number>.png`, and a model trained on the first half.
+    """Write the 1,797 handwritten digits as `images/<digit>/<number>.png`, and train a model on the first half.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
@@ -55,7 +55,7 @@ def make_digits(folder: Path) -> DemoData:
 
 
 def make_diabetes(folder: Path) -> DemoData:
-    """Make the 442 patients as a Parquet file, and a model trained on the first 300.
+    """Write the 442 patients as a Parquet file, and train a model on the first 300.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.
@@ -65,7 +65,7 @@ def make_diabetes(folder: Path) -> DemoData:
 
 
 def register_diabetes(folder: Path, diabetes: DemoData) -> str:
-    """Register the patients' model with MLflow, in a store of its own: one SQLite file, and a folder for the models.
+    """Register the patients' model in an MLflow store for the demo: an SQLite file, and a folder for the models.
 
     Returns:
         the URI of the store.
@@ -75,7 +75,7 @@ def register_diabetes(folder: Path, diabetes: DemoData) -> str:
     """
     store = f"sqlite:///{folder / 'mlflow.db'}"
     if diabetes.is_new or not (folder / "mlflow.db").exists():
-        remove_file(folder / "mlflow.db")  # models that an older one tells of stay, and nobody finds them
+        remove_file(folder / "mlflow.db")  # the model files of an older store stay in the folder, unused
         folder.mkdir(parents=True, exist_ok=True)
         with quiet_mlflow():
             _register(store, folder / "models", diabetes)
@@ -83,7 +83,7 @@ def register_diabetes(folder: Path, diabetes: DemoData) -> str:
 
 
 def _register(store: str, models: Path, diabetes: DemoData) -> None:
-    import joblib  # noqa: PLC0415 - the demo alone needs these packages
+    import joblib  # noqa: PLC0415 - only the demo needs these packages
     import mlflow  # noqa: PLC0415 - see above
     import pandas as pd  # noqa: PLC0415 - see above
 
@@ -104,7 +104,7 @@ def _register(store: str, models: Path, diabetes: DemoData) -> None:
 
 
 def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
-    """Make the data unless it was made to the end by this version of scikit-learn, whose models only it can load."""
+    """Create the data, unless it is complete and its model was saved by the installed version of scikit-learn."""
     marker = data.folder / "made_with.json"
     made_with = {"scikit-learn": _sklearn_version()}
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:
@@ -117,7 +117,7 @@ def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
 
 def _sklearn_version() -> str:
     try:
-        import PIL  # noqa: F401, PLC0415 - the demo alone needs these packages
+        import PIL  # noqa: F401, PLC0415 - only the demo needs these packages
         import sklearn  # noqa: PLC0415 - see above
     except ImportError as error:
         raise MissingDependencyError(
@@ -129,7 +129,7 @@ def _sklearn_version() -> str:
 
 
 def _write_digits(data: DemoData) -> None:
-    import joblib  # noqa: PLC0415 - the demo alone needs these packages
+    import joblib  # noqa: PLC0415 - only the demo needs these packages
     import numpy as np  # noqa: PLC0415 - see above
     from PIL import Image  # noqa: PLC0415 - see above
     from sklearn.datasets import load_digits  # noqa: PLC0415 - see above
@@ -150,7 +150,7 @@ def _remove_images(folder: Path) -> None:
     """Remove the images of an earlier demo.
 
     Raises:
-        ConfigError: the folder has something that the demo did not make, and that it would score.
+        ConfigError: the folder has a file that the demo did not write; the demo would score it.
     """
     left = clear(open_store(folder), lambda name: _IMAGE.fullmatch(name) is not None).left
     if left:
@@ -159,12 +159,12 @@ def _remove_images(folder: Path) -> None:
             what=f"folder '{folder}'",
             got=f"'{left[0].name}', which the demo did not make",
             expected="the demo's own images only",
-            next_step="Move it away, or name another --folder.",
+            next_step="Move it to another folder, or name another --folder.",
         )
 
 
 def _write_diabetes(data: DemoData) -> None:
-    import joblib  # noqa: PLC0415 - the demo alone needs these packages
+    import joblib  # noqa: PLC0415 - only the demo needs these packages
     from sklearn.datasets import load_diabetes  # noqa: PLC0415 - see above
     from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - see above
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - see above

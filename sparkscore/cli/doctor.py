@@ -1,4 +1,4 @@
-"""`sparkscore doctor`: check what a run needs, a line and a next step each (driver; one question goes to a worker)."""
+"""`sparkscore doctor`: check what a run needs, and print a line for each check (driver, and one worker)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _GREEN, _RED = "\033[32m", "\033[1;31m"
 
 @dataclass(frozen=True)
 class DoctorRequest:
-    """What the command line asks for.
+    """The options of `sparkscore doctor`.
 
     Attributes:
-        output: a place that must be writable, too.
-        runs: the folder of the runs.
-        master: Spark's master.
+        output: another folder that must be writable; None to skip this check.
+        runs: folder of the run records; the default folder if None.
+        master: Spark's master; the default if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
-        is_quick: whether Spark is not started.
+        is_quick: whether to skip the check that starts Spark.
     """
 
     output: Path | None
@@ -51,10 +51,10 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: what was checked.
-        ok: whether it is as it must be.
-        found: what was found.
-        next_step: what to do, where it is not.
+        name: name of the check.
+        ok: whether the check passed.
+        found: what was found, such as a version or a path.
+        next_step: what to do if the check failed.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Check:
 
 
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
-    """Run all checks and print each as soon as it is done.
+    """Run all checks, and print the result of each as soon as it is known.
 
     Returns:
         the exit code.
@@ -134,13 +134,13 @@ def _check_delta(*, is_quick: bool) -> Check:
     cached = _cached_jar(coordinate)
     if cached is not None:
         return Check("Delta jar", ok=True, found=str(cached))
-    # Starting Spark, the last check, fetches it; what hinders that is said there.
-    when = "a start of Spark fetches it: try without --quick" if is_quick else "it is fetched now"
+    # The last check starts Spark, which downloads the jar. If that fails, the last check says why.
+    when = "Spark downloads it at its start: run doctor without --quick" if is_quick else "Spark downloads it now"
     return Check("Delta jar", ok=True, found=f"{coordinate} is not here yet; {when}")
 
 
 def _cached_jar(coordinate: str) -> Path | None:
-    """Find the jar where Ivy and Maven keep what they have fetched."""
+    """Return the path of the jar in the caches of Ivy and Maven, or None if it is in neither."""
     group, artifact, version = coordinate.split(":")
     jar = f"{artifact}-{version}.jar"
     maven = Path(".m2", "repository", *group.split("."), artifact, version, jar)
@@ -149,12 +149,12 @@ def _cached_jar(coordinate: str) -> Path | None:
 
 
 def _check_folder(name: str, folder: Path) -> Check:
-    """Write a file where the folder is, or will be: in the nearest folder that exists."""
-    place = folder.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    """Check that a file can be written in the folder, or in its nearest parent that exists."""
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
     try:
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=existing):
             return Check(name, ok=True, found=f"{folder.absolute()} can be written")
     except OSError as error:
         option = "--output" if name == "output" else "--runs or SPARKSCORE_RUNS"
@@ -162,7 +162,7 @@ def _check_folder(name: str, folder: Path) -> Check:
             name,
             ok=False,
             found=f"{folder.absolute()} cannot be written ({error.strerror})",
-            next_step=f"Make '{place}' writable, or name another place with {option}.",
+            next_step=f"Make '{existing}' writable, or name another folder with {option}.",
         )
 
 
@@ -170,45 +170,49 @@ def _check_workers(request: DoctorRequest) -> Check:
     log_file = runs_folder(request.runs) / "doctor.log"
     conf = parse_spark_conf(request.spark_conf)
     with interruptible() as interrupts, spark_session(request.master, conf, log_file, interrupts) as session:
-        theirs = _ask_worker(session)
-    ours = _describe_python()
-    differing = [name for name, value in ours.items() if theirs.get(name) != value]
-    found = ", ".join(f"{name} {theirs.get(name)}" for name in ours)
-    expected = ", ".join(f"{name} {ours[name]}" for name in differing)
+        on_worker = _versions_of_worker(session)
+    on_driver = _versions()
+    differing = [name for name, version in on_driver.items() if on_worker.get(name) != version]
+    found = ", ".join(f"{name} {on_worker.get(name)}" for name in on_driver)
+    expected = ", ".join(f"{name} {on_driver[name]}" for name in differing)
     return Check(
         "workers",
         ok=not differing,
-        found=found + (f"; the driver has {expected}" if differing else ", as here"),
+        found=found + (f"; the driver has {expected}" if differing else ", as on the driver"),
         next_step="Give the workers the driver's environment: set PYSPARK_PYTHON to the same Python on every machine.",
     )
 
 
-def _ask_worker(session: SparkSession) -> dict[str, str]:
-    """Ask a worker process for its versions, with one row."""
-    from pyspark.errors import PySparkException  # noqa: PLC0415 - checked before, with a message of its own
+def _versions_of_worker(session: SparkSession) -> dict[str, str]:
+    """Return the versions of Python and packages in a worker process, from a Spark job of one row.
+
+    Raises:
+        SparkscoreError: the worker's Python cannot start, or lacks a package.
+    """
+    from pyspark.errors import PySparkException  # noqa: PLC0415 - an earlier check tells the user if PySpark is missing
     from pyspark.sql.functions import udf  # noqa: PLC0415 - see above
 
-    describe = udf(lambda _: json.dumps(_describe_python()), "string")
+    versions = udf(lambda _: json.dumps(_versions()), "string")
     try:
-        row = session.range(1).select(describe("id")).first()
+        row = session.range(1).select(versions("id")).first()
     except PySparkException as error:
         reason = str(error).strip().splitlines()[-1][:200]
         raise _WorkerError(
             code=ErrorCode.WORKERS,
-            what="no worker could answer",
+            what="the Python of the workers does not work",
             got=f"'{reason}'",
             state="",
-            next_step="Install sparkscore and its packages for the workers' Python (PYSPARK_PYTHON names it).",
+            next_step="Install sparkscore and its packages for the workers' Python, which PYSPARK_PYTHON names.",
         ) from error
     return dict(json.loads(row[0])) if row else {}
 
 
 class _WorkerError(SparkscoreError):
-    """A worker's Python does not work."""
+    """The Python of the workers does not start, or lacks a package."""
 
 
-def _describe_python() -> dict[str, str]:
-    """Name the versions that must agree. Runs on the driver and on a worker."""
+def _versions() -> dict[str, str]:
+    """Return the versions that must be the same on driver and workers. Runs on both."""
     packages = ("sparkscore", "pandas", "pyarrow", "numpy")
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),

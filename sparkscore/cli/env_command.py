@@ -1,4 +1,4 @@
-"""`sparkscore env build`: make the environment that a deployment asks for (driver)."""
+"""`sparkscore env build`: build the Python environment of a deployment (driver)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sparkscore.models.deployment_env import build_deployment_env as build
 def build_env(
     deployment: Path, output: Path | None, wheels: Path | None, assignments: Sequence[str] = (), *, as_json: bool
 ) -> int:
-    """Build the environment, or find the one that was built before, and print the line that uses it.
+    """Build the environment, or find one that was built before, and print the option that uses it.
 
     Args:
         deployment: the deployment file.
-        output: where archives are kept; beside the runs when None.
-        wheels: folder of wheels to install from.
+        output: folder for the archives; next to the run records if None.
+        wheels: folder of wheels to install from; None to install from the package index.
         assignments: the `key=value` pairs of `--set`.
-        as_json: whether the answer is JSON.
+        as_json: whether to print one JSON object.
 
     Returns:
         the exit code.
@@ -33,7 +33,7 @@ def build_env(
     if as_json:
         print_json(built.as_dict())
     else:
-        place, size = shown_path(built.archive), built.archive.stat().st_size
-        to_stdout(f"{place}  {size / 1e6:.1f} MB, the packages of {built.source}")
-        to_stdout(f"use it with: --set python.archive={place}")
+        archive, size = shown_path(built.archive), built.archive.stat().st_size
+        to_stdout(f"{archive}  {size / 1e6:.1f} MB, with the packages of {built.source}")
+        to_stdout(f"use it with: --set python.archive={archive}")
     return OK

@@ -1,7 +1,7 @@
-"""Let Ctrl-C and SIGTERM end a run in good order: the record says ABORT, Spark stops, the exit code tells why (driver).
+"""Handle Ctrl-C and SIGTERM: record the run as ABORT, stop Spark, and exit with the code of the signal (driver).
 
-A terminal sends Ctrl-C to every process of its foreground group. Spark's JVM is started with SIGINT ignored, so it
-lives until this process stops it; its Python workers are in a group of their own.
+A terminal sends Ctrl-C to all processes of its foreground process group. Spark's JVM is started with SIGINT ignored, so
+it runs until this process stops it. Its Python workers are in another process group.
 """
 
 from __future__ import annotations
@@ -27,17 +27,23 @@ _SECONDS_TO_STOP: Final = 10.0
 
 
 class InterruptedRunError(SystemExit):
-    """A signal asked this process to end; a SystemExit, so that no handler of errors takes it for one."""
+    """Raised if a signal asks this process to end. A SystemExit, so that ``except Exception`` does not catch it."""
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
-        # What became of the data is noted by who knows it: see `sparkscore.run.recording.recorded`.
+        # `sparkscore.run.recording.recorded` adds a note that says what happened to the data.
         super().__init__(f"interrupted by {'Ctrl-C' if name == 'SIGINT' else name}.")
         self.code = self.exit_code = _EXIT_CODE_OF_SIGNALS + number
 
 
 class Interrupts:
-    """Turns the first signal into an exception in the main thread, and keeps later ones from cutting the end short."""
+    """Signal handlers that turn the first signal into an exception in the main thread.
+
+    Later signals do not interrupt the clean-up, unless it takes longer than a few seconds: then the process exits.
+
+    Attributes:
+        received: the exception for the first signal; None if there was no signal yet.
+    """
 
     def __init__(self) -> None:
         self.received: InterruptedRunError | None = None
@@ -46,27 +52,27 @@ class Interrupts:
         self._former: dict[int, object] = {}
 
     def install(self) -> None:
-        """Take the signals. A signal that the parent wants ignored (`nohup`, a shell's `&`) stays ignored."""
+        """Install the handlers. A signal that the parent process ignores (`nohup`, a shell's `&`) stays ignored."""
         for number in _SIGNALS:
             former = self._former.setdefault(number, signal.getsignal(number))
             signal.signal(number, signal.SIG_IGN if former == signal.SIG_IGN else self._handle)
 
     def remove(self) -> None:
-        """Give the signals back."""
+        """Restore the former signal handlers."""
         for number, former in self._former.items():
-            signal.signal(number, former)  # type: ignore[arg-type] # what getsignal() gave
+            signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
-        """Cancel this session's jobs on a signal.
+        """Cancel the jobs of this session if a signal comes.
 
-        Spark has put its own handler in the place of ours. That one calls the JVM on the main thread's connection,
-        which may be in the middle of another call.
+        Spark has replaced the handlers with its own, which calls the JVM through the connection of the main thread.
+        That connection may be in the middle of another call, so the handlers are installed again.
         """
         self._cancel = session.interruptAll
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the interrupt, if one was received: what fails after it, fails because of it."""
+        """Return the interrupt if a signal came before the error, and so caused it; else return the error."""
         if self.received is None:
             return error
         if isinstance(error, SparkscoreError) and error.state:
@@ -87,7 +93,7 @@ class Interrupts:
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Handle signals while the body runs; does nothing outside the main thread, where Python cannot."""
+    """Handle signals while the body runs. Does nothing in other threads than the main thread, as Python requires."""
     interrupts = Interrupts()
     is_main = threading.current_thread() is threading.main_thread()
     if is_main:
@@ -100,9 +106,10 @@ def interruptible() -> Iterator[Interrupts]:
 
 
 def stop_session(session: SparkSession) -> None:
-    """Stop Spark, and do not wait for long: the process that ends takes the JVM with it.
+    """Stop Spark, and wait some seconds for it. If it does not stop, the JVM ends together with this process.
 
-    In a thread, whose connection to the JVM is a new one: an interrupt may have left the main thread's in mid-call.
+    Runs in a thread, which gets its own connection to the JVM: an interrupt may have stopped the main thread in the
+    middle of a call.
     """
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
 
@@ -114,5 +121,5 @@ def _in_thread(call: Callable[[], object]) -> threading.Thread:
 
 
 def _quietly(call: Callable[[], object]) -> None:
-    with suppress(Exception):  # the JVM may be gone, which is what this asks for
+    with suppress(Exception):  # The JVM may have ended already.
         call()

@@ -1,4 +1,4 @@
-"""Show sparkscore's log on stderr, short: information as it is, warnings marked (driver)."""
+"""Print sparkscore's log messages on stderr, and mark warnings (driver)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sparkscore.redaction import redact
 
 
 class _TerminalHandler(logging.Handler):
-    """Writes each record as a line."""
+    """A logging handler that prints each message as a line, without time and logger name."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             mark = f"{warning_label()} " if record.levelno >= logging.WARNING else ""
             to_stderr(redact(record.getMessage()), label=mark)
-        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+        except Exception:  # noqa: BLE001 - like the handlers of the standard library
             self.handleError(record)
 
 
 @contextmanager
 def log_on_stderr() -> Iterator[None]:
-    """Show the log of the `sparkscore` logger while the body runs."""
+    """Print the messages of the logger `sparkscore` on stderr while the body runs."""
     logger = logging.getLogger("sparkscore")
     handler = _TerminalHandler(logging.INFO)
     level, propagates = logger.level, logger.propagate

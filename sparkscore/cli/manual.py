@@ -1,6 +1,6 @@
-"""Write `--help` like a manual page: plain text, options in groups, examples and exit codes as they are typed (driver).
+"""Format `--help` like a manual page: plain text, options in groups, then examples and exit codes (driver).
 
-Plain text, not boxes, because it is searched, piped and narrow; and it is there before rich is imported.
+Typer's own help has boxes drawn with rich. Plain text is easier to search and to pipe, and needs no import of rich.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typer.core import TyperCommand, TyperGroup
 
 EXIT_CODES = """
 Exit codes:
-  0    the run is complete; also when the same run was complete before
-  1    the run failed; the message says what became of the data
-  2    the request is wrong, nothing was written
-  130  interrupted by Ctrl-C, 143 by SIGTERM; the message says what became of the data
+  0    the run is complete; also if it was complete before
+  1    the run failed; the message says what happened to the data
+  2    the request is wrong; nothing was written
+  130  interrupted by Ctrl-C, 143 by SIGTERM; the message says what happened to the data
 """
 
 ENVIRONMENT = """
@@ -29,15 +29,15 @@ class ManualCommand(TyperCommand):
     """A command whose help is a manual page."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Name the arguments as they stand in the text below."""
+        """Return the words of the usage line, with the arguments spelled as in the list of arguments."""
         return _usage_pieces(self, ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, then options by group, in the order of the function's parameters."""
+        """Write the arguments and options by group, in the order of the function's parameters."""
         _write_parameters(self, ctx, formatter)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface
-        """Write the text below the options as it stands."""
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
+        """Write the text below the options without wrapping its lines."""
         formatter.write(_unwrapped(self.epilog))
 
 
@@ -45,15 +45,15 @@ class ManualGroup(TyperGroup):
     """A group of commands whose help is a manual page."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, then the options."""
+        """Write the list of commands, then the options."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, command.get_short_help_str(200)) for name, command in commands if command is not None]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
         _write_parameters(self, ctx, formatter)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface
-        """Write the text below the options as it stands."""
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
+        """Write the text below the options without wrapping its lines."""
         formatter.write(_unwrapped(self.epilog))
 
 

@@ -1,4 +1,4 @@
-"""`sparkscore models show`: print what a model is (driver)."""
+"""`sparkscore models show`: print the description of a model (driver)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from sparkscore.models.show import show_model as describe
 
 
 def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
-    """Print what a model is: files, digest, signature, requirements. Nothing of the model is run.
+    """Print a model's files, digest, signature and requirements. No code of the model is run.
+
+    Args:
+        reference: path or MLflow URI of the model.
+        framework: library that saved a plain model file; None to find out.
+        as_json: whether to print one JSON object.
 
     Returns:
         the exit code.
 
     Raises:
-        ModelError: the reference leads nowhere, or to no model.
+        ModelError: the reference does not exist, or is not a model.
     """
     with stdout_for_results():
         answer = describe(reference, framework=framework)
@@ -31,12 +36,12 @@ def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
 def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"{answer['name']} {answer['version']}"
     yield from _block("reference", [answer["uri"] or shown_path(answer["path"])])
-    yield from _block("kind", [", ".join(dict.fromkeys([answer["kind"], *answer["flavors"]]))])
+    yield from _block("type", [", ".join(dict.fromkeys([answer["kind"], *answer["flavors"]]))])
     yield from _block("sha256", [answer["sha256"]])
     yield from _block("inputs", _signature_lines(answer["inputs"], answer["signature_advice"]))
     yield from _block("outputs", _signature_lines(answer["outputs"], None))
     yield from _block("params", [f"{name} = {value!r}" for name, value in (answer["params"] or {}).items()])
-    yield from _block("runs code", ["yes: outside a registry it needs 'trust: code'" if answer["runs_code"] else "no"])
+    yield from _block("runs code", ["yes: outside a registry, set 'trust: code'" if answer["runs_code"] else "no"])
     yield from _block("python", [answer["python"]] if answer["python"] else [])
     yield from _block("requirements", answer["requirements"])
     yield from _block("files", [f"{name}  {size:,} bytes" for name, size in answer["files"].items()])

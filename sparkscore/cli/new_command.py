@@ -1,4 +1,4 @@
-"""`sparkscore new`: write an example that runs, to be changed into one's own (driver)."""
+"""`sparkscore new`: write an example that runs, as a start for a deployment (driver)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sparkscore.cli.reply import OK, print_json, shown_path, to_stdout
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
-# Average flower of each species, and flowers to name: R. A. Fisher, The use of multiple measurements in taxonomic
-# problems (1936). The columns are sepal length and width, petal length and width, in cm.
+# Average measurements of each species, and flowers to classify: R. A. Fisher, The use of multiple measurements in
+# taxonomic problems (1936). The columns are sepal length and width, petal length and width, in cm.
 _AVERAGES: Final = {
     "setosa": (5.006, 3.428, 1.462, 0.246),
     "versicolor": (5.936, 2.770, 4.260, 1.326),
@@ -36,7 +36,7 @@ _HEADER: Final = "flower,sepal_length,sepal_width,petal_length,petal_width"
 
 
 def write_example(folder: Path, *, as_json: bool) -> int:
-    """Write the example's files and say what to do with them.
+    """Write the files of the example, and print the command that scores it.
 
     Returns:
         the exit code.
@@ -88,11 +88,11 @@ def _contents() -> dict[str, str]:
 
 
 def _next_steps(folder: Path) -> str:
-    place = shown_path(folder)
-    return f"""{place}/
-  deployment.yml  what is scored, with what, into what
+    shown = shown_path(folder)
+    return f"""{shown}/
+  deployment.yml  the deployment: input, model, script, output
   score.py        the scoring script: init() and run(mini_batch)
   model.json      a small model
   flowers.csv     twelve rows of input
 
-Next: sparkscore run {place}/deployment.yml"""
+Next: sparkscore run {shown}/deployment.yml"""

@@ -1,4 +1,4 @@
-"""`sparkscore publish`: publish a run that is held, or drop it (driver)."""
+"""`sparkscore publish`: publish or discard a run that was scored and not published (driver)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sparkscore.run import discard, publish
 
 
 def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
-    """Publish a run that was scored.
+    """Publish a run that was scored, and print its record and first rows.
 
     Args:
-        run_id: the run.
-        runs: folder of the run records.
-        session: Spark's master, and its settings as ``key=value``.
-        as_json: whether the answer is one JSON object.
+        run_id: id of the run.
+        runs: folder of the run records; the default folder if None.
+        session: Spark's master, and Spark properties as ``key=value``.
+        as_json: whether to print one JSON object.
 
     Returns:
         the exit code.
@@ -34,7 +34,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
         SparkscoreError: there is no such run, it cannot be published, or publishing failed.
     """
     folder = open_run(runs_folder(runs), run_id)
-    read_record(runs_folder(runs), run_id)  # before Spark starts
+    read_record(runs_folder(runs), run_id)  # A wrong id is refused before Spark starts.
     with _spark_for(run_id, runs, session) as spark:
         with stdout_for_results():
             run = publish(spark, run_id, runs=runs)
@@ -43,9 +43,10 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 
 def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
-    """Drop a run that was scored and not published; arguments, result and errors are those of `publish_run`.
+    """Discard a run that was scored and not published, and print its record.
 
-    Spark is started only where the table must be asked whether the run's rows are there.
+    Arguments, exit code and errors are those of `publish_run`. Spark is started only if publishing began, to check
+    whether the table has rows of the run.
     """
     try:
         answer = discard(run_id, runs=runs)
@@ -64,7 +65,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 @contextmanager
 def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
-    """Start Spark with the log in the run's folder."""
+    """Start Spark for the body, with its log in the run's folder."""
     log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
     with (
         interruptible() as interrupts,

@@ -1,4 +1,4 @@
-"""Answer: results to stdout, everything else to stderr, one JSON object where it was asked for (driver)."""
+"""Print results to stdout, as one JSON object with `--json`, and everything else to stderr (driver)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,24 @@ _RED, _YELLOW, _PLAIN = "\033[1;31m", "\033[33m", "\033[0m"
 
 
 def to_stdout(*lines: str, label: str = "") -> None:
-    """Write lines of a result; what would act on the terminal is escaped, but for a label of our own."""
+    """Print lines of a result to stdout, with control characters escaped.
+
+    Args:
+        *lines: the lines.
+        label: text before the first line, which may have colours; it is not escaped.
+    """
     _write(sys.stdout, label, lines)
 
 
 def to_stderr(*lines: str, label: str = "") -> None:
-    """Write what is not a result. A progress bar stands in for `sys.stderr` meanwhile, and stays below the text."""
+    """Print lines that are not a result to stderr, with control characters escaped.
+
+    A progress bar that is shown replaces `sys.stderr`, so that these lines appear above it.
+
+    Args:
+        *lines: the lines.
+        label: text before the first line, which may have colours; it is not escaped.
+    """
     _write(sys.stderr, label, lines)
 
 
@@ -40,19 +52,19 @@ def _write(stream: TextIO, label: str, lines: Sequence[str]) -> None:
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """Write the one JSON object of a command to stdout."""
+    """Print the answer of a command to stdout as a JSON object."""
     to_stdout(*json.dumps(answer, indent=2, default=str).split("\n"))
 
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
-    """Write one message about a failure to stderr, with the log that holds the rest."""
+    """Print the message of an error to stderr, and the path of the log if it exists."""
     to_stderr(redact(message), label=f"{coloured('error', _RED, sys.stderr)} ")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
 
 
 def print_bug(error: BaseException, runs: Path) -> None:
-    """Say in one line that sparkscore itself failed, and keep the traceback."""
+    """Print one line about a bug of sparkscore, and write the traceback to a log file in the folder of runs."""
     message = (
         f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
     )
@@ -60,27 +72,27 @@ def print_bug(error: BaseException, runs: Path) -> None:
 
 
 def warning_label() -> str:
-    """Give the word that marks a warning on stderr."""
+    """Return the word that marks a warning on stderr, in colour if stderr is a terminal."""
     return coloured("warning", _YELLOW, sys.stderr)
 
 
 def coloured(word: str, colour: str, stream: TextIO) -> str:
-    """Colour a word where the stream is a terminal."""
+    """Return the word in a colour if the stream is a terminal, else the plain word."""
     return f"{colour}{word}{_PLAIN}" if stream.isatty() else word
 
 
 def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
-    """Describe a failure for `--json`.
+    """Return the dictionary that `--json` prints for an error.
 
     Args:
-        error: what failed.
-        **more: what stands before the error.
+        error: the error.
+        **more: entries that come before the entry ``error``.
     """
     return {**more, "error": {"code": code_of(error), "message": redact(message_of(error))}}
 
 
 def _write_traceback(error: BaseException, runs: Path) -> Path:
-    """Keep the traceback of a bug of ours in a file, in the folder of the runs if that can be written."""
+    """Append a traceback to a log in the folder of runs, or to a temporary file, and return the path of the file."""
     text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{''.join(traceback.format_exception(error))}\n"
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -96,20 +108,20 @@ def _write_traceback(error: BaseException, runs: Path) -> Path:
             return Path(log.name)
 
 
-def shown_path(place: Path | str) -> str:
-    """Write a path as a person would type it here: relative if it is below the working directory; a URI as it is."""
+def shown_path(path: Path | str) -> str:
+    """Return a path or URI for the terminal: relative if it is below the working directory, else unchanged."""
     folder = f"{Path.cwd()}/"
-    return printable(str(place).removeprefix(folder)) or "."
+    return printable(str(path).removeprefix(folder)) or "."
 
 
 def is_submitted() -> bool:
-    """Tell whether `spark-submit` started this process, with the JVM that it uses."""
+    """Whether `spark-submit` started this process. Then the JVM runs already."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Keep the JSON object alone on stdout where stderr goes to the same place.
+    """Discard what the body writes to stderr if stderr is redirected to stdout, which has the JSON object only.
 
     Source: `spark-submit` starts Python with `redirectErrorStream(true)`, so its stderr comes out on stdout.
     """
@@ -122,6 +134,6 @@ def one_object_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def stdout_for_results() -> Iterator[None]:
-    """Send to stderr what any library prints while the body runs: stdout has results only."""
+    """Redirect what libraries print on stdout to stderr while the body runs, so that stdout has results only."""
     with redirect_stdout(sys.stderr):
         yield

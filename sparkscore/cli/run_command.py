@@ -1,4 +1,4 @@
-"""`sparkscore run` and `sparkscore resume`: check the request, start Spark, score, and say how it ended (driver)."""
+"""`sparkscore run` and `sparkscore resume`: check the request, start Spark, score, and print the result (driver)."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ logger = logging.getLogger("sparkscore")
 
 @dataclass
 class RunRequest:
-    """What the command line asks for.
+    """The options of `sparkscore run` or `sparkscore resume`.
 
     Attributes:
-        prepare: checks the request; it imports PySpark, and --help and a mistyped option are to be answered at once.
-        run_id: the run's id, where one is given.
-        runs: folder of the run records, where one is given.
-        master: Spark's master; that of `local_session` when absent.
+        prepare: a function that checks the request. Calling it imports PySpark, so a mistyped option is reported first.
+        run_id: id of the run; None if it gets one later.
+        runs: folder of the run records; the default folder if None.
+        master: Spark's master; the default of `local_session` if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
-        as_json: whether the answer is one JSON object.
-        prepared: the checked request, as soon as there is one.
+        as_json: whether to print one JSON object.
+        prepared: the checked request; None until it is checked.
     """
 
     prepare: Callable[[], PreparedRun]
@@ -58,12 +58,14 @@ class RunRequest:
     prepared: PreparedRun | None = field(default=None, init=False)
 
 
-def asking_for(deployment: Path | None, options: RunOptions, assignments: Sequence[str]) -> Callable[[], PreparedRun]:
-    """Return what checks a request of `sparkscore run`.
+def deferred_prepare(
+    deployment: Path | None, options: RunOptions, assignments: Sequence[str]
+) -> Callable[[], PreparedRun]:
+    """Return a function that checks the request of `sparkscore run`.
 
     Args:
-        deployment: the deployment file; None where the options say everything.
-        options: the options that `sparkscore.run.prepare` knows, by its names.
+        deployment: the deployment file; None if the options say everything.
+        options: the options of `sparkscore.run.prepare`, by name.
         assignments: the `key=value` pairs of `--set`.
     """
 
@@ -77,8 +79,8 @@ def asking_for(deployment: Path | None, options: RunOptions, assignments: Sequen
     return prepared
 
 
-def asking_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
-    """Return what checks the request of an earlier run again."""
+def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
+    """Return a function that checks the stored request of an earlier run."""
 
     def prepared() -> PreparedRun:
         from sparkscore.run.resume import prepare_again  # noqa: PLC0415 - see RunRequest
@@ -89,7 +91,7 @@ def asking_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
 
 
 def run_deployment(request: RunRequest) -> int:
-    """Do what `sparkscore run` or `sparkscore resume` asks for and reply.
+    """Execute `sparkscore run` or `sparkscore resume`, and print the result or the error.
 
     Returns:
         the exit code.
@@ -99,7 +101,7 @@ def run_deployment(request: RunRequest) -> int:
             _score(request, interrupts)
         except (InterruptedRunError, SparkscoreError) as error:
             return _reply_failure(request, interrupts.behind(error))
-        except Exception as error:  # noqa: BLE001 - a bug: one line for the user, the rest for the log
+        except Exception as error:  # noqa: BLE001 - a bug: the user gets one line, the log the traceback
             return _reply_failure(request, interrupts.behind(error))
     return OK
 
@@ -107,7 +109,7 @@ def run_deployment(request: RunRequest) -> int:
 def _score(request: RunRequest, interrupts: Interrupts) -> None:
     with stdout_for_results():
         prepared = request.prepared = request.prepare()
-    # Before Spark's log is written there.
+    # Spark's log goes into this folder.
     prepared.folder.create()
     conf = parse_spark_conf(request.spark_conf)
     with spark_session(request.master, conf, prepared.folder.spark_log_file, interrupts) as session:
@@ -127,7 +129,7 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
 def spark_session(
     master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
 ) -> Iterator[SparkSession]:
-    """Start Spark, and stop it at the end; a session that is there already is used and left alone.
+    """Start Spark for the body, and stop it afterwards. A session that exists already is used, and not stopped.
 
     Raises:
         SparkscoreError: Spark does not start.
@@ -139,9 +141,9 @@ def spark_session(
 
     is_ours = SparkSession.getActiveSession() is None
     if is_ours:
-        # The JVM of spark-submit is there already, and logs where spark-submit was told to.
+        # With spark-submit the JVM runs already, with the logging that spark-submit has set up.
         logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
-    # A file in the working directory called json.py or typing.py must not be the workers' module.
+    # Workers must not import a file of the working directory, such as json.py, in place of a standard module.
     conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **conf}
     with stdout_for_results():
         session = local_session(conf=conf, log_file=log_file, **({} if master is None else {"master": master}))
@@ -154,10 +156,10 @@ def spark_session(
 
 
 def parse_spark_conf(pairs: Sequence[str]) -> dict[str, str]:
-    """Read the `key=value` pairs of `--spark-conf`.
+    """Return the `key=value` pairs of `--spark-conf` as a dictionary.
 
     Raises:
-        ConfigError: a pair is none.
+        ConfigError: an option has no key or no ``=``.
     """
     conf = {}
     for pair in pairs:
@@ -190,19 +192,19 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 
 
 def _finished(folder: RunStore | None) -> RunRecord | None:
-    """Return the record of a run whose result was there before the interrupt came."""
+    """Return the record of a run that was complete or held before the interrupt came, else None."""
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None
 
 
 def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
-    """Give the record that the run left; without one, the little that is known."""
+    """Return the record of the failed run for `--json`; if there is none, only its id, its state and the error."""
     if isinstance(error, SparkscoreError) and error.record is not None:
         return error.record
     state = "ABORT" if isinstance(error, InterruptedRunError) else "FAIL"
     folder = None if request.prepared is None else request.prepared.folder
     record = None if folder is None or isinstance(error, SparkscoreError) else folder.read_record()
-    # The record in the folder may be that of an earlier run of this id: then its state is another.
+    # The folder may still have the record of an earlier execution under this id, with another state.
     if record is not None and record.state == state:
         return record.as_dict()
     run_id = request.run_id if folder is None else folder.run_id

@@ -1,4 +1,4 @@
-"""`sparkscore runs`: what was run, from the records that the runs left (driver)."""
+"""`sparkscore runs`: print the records of runs (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:
-    """Print the runs of a folder, the newest first.
+    """Print a table of the runs in a folder, newest first.
+
+    Args:
+        runs: folder of the run records; the default folder if None.
+        as_json: whether to print one JSON object with all records.
 
     Returns:
         the exit code.
@@ -30,18 +34,23 @@ def list_runs(runs: Path | None, *, as_json: bool) -> int:
 def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     """Print the record of one run.
 
+    Args:
+        run_id: id of the run.
+        runs: folder of the run records; the default folder if None.
+        as_json: whether to print the whole record as JSON.
+
     Returns:
         the exit code.
 
     Raises:
-        LineageError: there is no such run.
+        RunNotFoundError: there is no such run.
     """
     folder = runs_folder(runs)
     record = read_record(folder, run_id)
     if as_json:
         print_json(record.as_dict())
         return OK
-    # Imported here: a JSON answer does not need it.
+    # Imported here because JSON output does not need rich.
     from sparkscore.cli.summary import print_record, result_console  # noqa: PLC0415
 
     print_record(record, folder / run_id, result_console())

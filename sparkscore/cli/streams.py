@@ -1,4 +1,4 @@
-"""Go on where stdout or stderr is full or closed: a run that is published has not failed (driver)."""
+"""Ignore errors of writing to stdout or stderr, so that a run that was published does not fail (driver)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-#: Commands whose exit code says what became of the data; a scheduler that tries them again would do it twice.
+#: Commands that change data. Their exit code must not depend on stdout, or a scheduler would run them again.
 _CHANGE_DATA: Final = ("run", "resume", "publish")
 
 
 class CarefulStream:
-    """A stream that swallows what cannot be written, and remembers why.
+    """A text stream that discards what it cannot write, and remembers the reason.
 
     Attributes:
-        lost: why something was not written; empty where all was.
+        lost: why text was discarded; empty if everything was written.
     """
 
     def __init__(self, stream: TextIO | None, number: int) -> None:
@@ -24,7 +24,7 @@ class CarefulStream:
         self._stream = stream or _nowhere(number)
 
     def write(self, text: str) -> int:
-        """Write, or remember that it did not work."""
+        """Write the text, or remember the reason if that fails."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:
@@ -32,7 +32,7 @@ class CarefulStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or remember that it did not work."""
+        """Flush the stream, or remember the reason if that fails."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ class CarefulStream:
 
     def _lose(self, error: Exception) -> None:
         self.lost = getattr(error, "strerror", None) or str(error)
-        # What is still buffered goes nowhere: Python would fail over it once more when it ends.
+        # Text that is still buffered goes to the null device. Else Python fails when it flushes the stream at its exit.
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._number)
@@ -51,7 +51,10 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Occupy the number of a stream that is closed, before a file of ours gets it."""
+    """Return a stream to the null device under the file descriptor of a closed stream.
+
+    Otherwise the next file that is opened gets this descriptor, and libraries would print into it.
+    """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
         with suppress(OSError):
@@ -63,15 +66,18 @@ def _nowhere(number: int) -> TextIO:
 
 
 def guard_streams() -> CarefulStream:
-    """Put careful streams in the place of stdout and stderr; gives that of stdout."""
-    # Source: Python sets the stream of a closed number to None.
+    """Replace stdout and stderr with careful streams, and return that of stdout."""
+    # Source: sys.stdout is None if the descriptor is closed when Python starts.
     found = CarefulStream(sys.stdout, 1)
     sys.stdout, sys.stderr = found, CarefulStream(sys.stderr, 2)
     return found
 
 
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
-    """Give the exit code of a command whose answer may have been lost, and say so."""
+    """Return the exit code of a command, and print a warning if its answer could not be written to stdout.
+
+    A command that changes no data then fails.
+    """
     if not stdout.lost:
         return code
     sys.stderr.write(f"warning the answer was not written to stdout: {stdout.lost}\n")

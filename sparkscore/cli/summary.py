@@ -1,4 +1,4 @@
-"""Show a person what a run did: a few lines and the first rows of the result (driver)."""
+"""Print the summary of a run: lines from its record, and the first rows of the result (driver)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FIRST_ROWS: Final = 5
 _MOST_COLUMNS: Final = 7
 _WIDEST_VALUE: Final = 36
 _WIDTH_WITHOUT_A_TERMINAL: Final = 1000
-# The same in every row of a run, and said above the rows.
+# Not shown: these columns have the same value in every row of a run, and the summary has them already.
 _SAME_IN_EVERY_ROW: Final = frozenset({"run_id", "model_name", "model_version", "scored_at"})
 _STYLES: Final = {
     "COMPLETE": "bold green",
@@ -43,18 +43,23 @@ _STYLES: Final = {
 
 
 def result_console() -> Console:
-    """Give the console for results: stdout, and no line is broken where it is no terminal."""
+    """Return a console that prints to stdout, and wraps lines only if stdout is a terminal."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_A_TERMINAL)
 
 
 def state_style(state: str) -> str:
-    """Give the style in which a state is shown."""
+    """Return the colour and weight in which the state of a run is printed."""
     return _STYLES.get(state, "bold")
 
 
 def print_summary(run: Run, folder: Path) -> None:
-    """Print what a complete run did, where its table is, and the table's first rows."""
+    """Print the record and the first rows of a run.
+
+    Args:
+        run: the run.
+        folder: the run's folder.
+    """
     console = result_console()
     print_record(run.recorded, folder, console)
     print_first_rows(run, console)
@@ -63,13 +68,13 @@ def print_summary(run: Run, folder: Path) -> None:
 def print_record(
     record: RunRecord, folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Print the record as lines of a name and a value.
+    """Print the record as lines with a name and a value.
 
     Args:
         record: the record.
-        folder: the folder of the run.
-        console: where to print.
-        more: lines to add.
+        folder: the run's folder.
+        console: the console to print on.
+        more: further lines, by name.
     """
     lines = {**_lines(record), **more, "run record": shown_path(folder / "record.json")}
     state = Text(printable(record.state), state_style(record.state))
@@ -80,7 +85,7 @@ def print_record(
 
 
 def print_first_rows(run: Run, console: Console) -> None:
-    """Print the first rows of the result, wide values cut."""
+    """Print the first rows of the result, with long values truncated."""
     rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]
     if not rows:
         return
@@ -101,7 +106,7 @@ def print_first_rows(run: Run, console: Console) -> None:
 
 
 def _columns_to_show(names: Sequence[str]) -> list[str]:
-    """Choose the first columns, and the last ones: carried columns stand first, predictions behind them."""
+    """Return the first and the last column names: carried columns come first, and predictions come last."""
     if len(names) <= _MOST_COLUMNS:
         return list(names)
     first = _MOST_COLUMNS // 2
@@ -118,7 +123,7 @@ def _lines(record: RunRecord) -> dict[str, str]:
         "seconds": _seconds(record),
         "table": _table(record.output),
         "held in": shown_path(record.stage) if record.stage else "",
-        "next": f"sparkscore publish {record.run_id}, or with --discard" if record.stage else "",
+        "next": f"sparkscore publish {record.run_id}, or --discard to drop it" if record.stage else "",
         "quarantine": _quarantine(record.quarantine),
         "error": _error(record.error),
     }
@@ -130,27 +135,29 @@ def _quarantine(quarantine: RecordedQuarantine) -> str:
     return f"{shown_path(quarantine.location)} ({quarantine.rows:,} {'row' if quarantine.rows == 1 else 'rows'})"
 
 
-def _input(source: RecordedInput) -> str:
-    places = source.location if isinstance(source.location, list) else [source.location or ""]
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    skipped = sum((source.skipped or {}).values())
+def _input(recorded: RecordedInput) -> str:
+    locations = recorded.location if isinstance(recorded.location, list) else [recorded.location or ""]
+    more = f" and {len(locations) - 1} more" if len(locations) > 1 else ""
+    skipped = sum((recorded.skipped or {}).values())
     left_out = f", {skipped:,} files left out" if skipped else ""
-    return f"{shown_path(places[0])}{more} ({source.format}{left_out})" if any(places) else ""
+    return f"{shown_path(locations[0])}{more} ({recorded.format}{left_out})" if any(locations) else ""
 
 
 def _items(record: RunRecord) -> str:
-    counts, over = record.counts, record.only_failed
-    if over and not counts.items and record.state == "COMPLETE":
-        return f"nothing to do: later runs have scored all that failed in {over.run_id}"
-    kind = "files" if record.input.format == "files" else "rows"
-    told = f" ({counts.scored_in_parts:,} in parts of their mini-batches)" if counts.scored_in_parts else ""
-    return f"{counts.items:,} {kind}: {counts.scored:,} scored{told}, {counts.failed:,} failed" if counts.items else ""
+    counts, only_failed = record.counts, record.only_failed
+    if only_failed and not counts.items and record.state == "COMPLETE":
+        return f"nothing to do: later runs have scored all items that failed in {only_failed.run_id}"
+    if not counts.items:
+        return ""
+    noun = "files" if record.input.format == "files" else "rows"
+    in_parts = f" ({counts.scored_in_parts:,} in parts of their mini-batches)" if counts.scored_in_parts else ""
+    return f"{counts.items:,} {noun}: {counts.scored:,} scored{in_parts}, {counts.failed:,} failed"
 
 
 def _mini_batches(counts: Counts) -> str:
     broken = counts.broken_contracts
-    told = f", {broken:,} of them with a broken contract" if broken else ""
-    return f"{counts.mini_batches:,}{told}" if counts.mini_batches else ""
+    with_broken = f", {broken:,} of them with a broken contract" if broken else ""
+    return f"{counts.mini_batches:,}{with_broken}" if counts.mini_batches else ""
 
 
 def _model(record: RunRecord) -> str:
@@ -177,10 +184,10 @@ def _seconds(record: RunRecord) -> str:
 def _table(output: RecordedOutput) -> str:
     if output.rows is None or output.version is None or output.location is None:
         return ""
-    place = shown_path(output.location)
-    if isinstance(output.version, str):  # a version of a folder of Parquet files is the folder in it
-        return f"{place}/{output.version} ({output.format}, {output.rows:,} rows)"
-    return f"{place} ({output.format}, version {output.version}, {output.rows:,} rows)"
+    table = shown_path(output.location)
+    if isinstance(output.version, str):  # In a folder of Parquet files, the version is the run's subfolder.
+        return f"{table}/{output.version} ({output.format}, {output.rows:,} rows)"
+    return f"{table} ({output.format}, version {output.version}, {output.rows:,} rows)"
 
 
 def _error(error: RecordedError | None) -> str:

@@ -93,6 +93,11 @@ class RecordedOutput(Part):
     version: int | str | None = Field(default=None, description="version that this run committed, or the run's folder")
     rows: int | None = Field(default=None, description="rows of this run, read back from what was committed")
     columns: dict[str, str] | None = Field(default=None, description="name and type of each column")
+    publishing_began: bool | None = Field(
+        default=None,
+        description="whether readers may see rows, because publishing began; the name is there only from the moment in "
+        "which the run is held, or begins to publish, until it is published",
+    )
 
 
 class RecordedQuarantine(Part):
@@ -257,6 +262,17 @@ class RunRecord(Part):
         """Whether the run was held and is neither published nor discarded. Only the field ``stage`` tells."""
         return bool(self.stage) and self.state != COMPLETE
 
+    @property
+    def may_show_rows(self) -> bool:
+        """Whether readers may see rows of this run, predictions or quarantined items, because publishing began.
+
+        Records of earlier versions do not say whether publishing began. They name the result's columns from that
+        moment on, or from the moment in which the run was held.
+        """
+        if self.output.publishing_began is None:
+            return bool(self.output.columns) and self.state != HELD
+        return self.output.publishing_began
+
     def noting(self, **parts: object) -> RunRecord:
         """Return a copy of the record in which these fields have other values.
 
@@ -294,7 +310,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
         config=dict(config),
         identity=None,
         input=blank(RecordedInput),
-        output=blank(RecordedOutput, "moved_to"),
+        output=blank(RecordedOutput, "moved_to", "publishing_began"),
         quarantine=blank(RecordedQuarantine),
         stage=None,
         only_failed=None,

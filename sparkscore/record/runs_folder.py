@@ -185,8 +185,8 @@ class RunFolder:
         Raises:
             LineageError: the record cannot be written.
         """
-        # The record has the columns of the output from the moment on at which the run begins to publish.
-        state = "The result may be published: the same run id tells." if record.output.columns else ""
+        resume = f"'sparkscore resume {record.run_id}'"
+        state = f"Its rows may be published: {resume} finds out." if record.may_show_rows else ""
         text = json.dumps(record.as_dict(), indent=2, ensure_ascii=False)
         with self._writing(state):
             self._put("record.json", text + "\n", check)

@@ -1,6 +1,6 @@
-"""All that can be done about a run: score, resume, publish, discard, clean up, look up (driver).
+"""Score, resume, publish, discard, clean up and look up runs (driver).
 
-`sparkscore.run.pipeline.execute` is the table of contents: a statement for each step of the data's path.
+`sparkscore.run.pipeline.execute` is the place to start reading: its body has one statement for each step of a run.
 """
 
 from __future__ import annotations

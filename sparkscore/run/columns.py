@@ -40,14 +40,19 @@ _SIMPLE_TYPES = (
 
 @dataclass(frozen=True)
 class ResultColumns:
-    """The result's columns: how workers make them, and their Spark schema."""
+    """The columns of the result.
+
+    Attributes:
+        spec: how workers build the columns.
+        schema: the columns as a Spark schema.
+    """
 
     spec: ResultSpec
     schema: StructType
 
     @property
     def origins(self) -> Origins:
-        """Where they come from."""
+        """For each column of the result, the input, model or lineage column from which it comes."""
         spec = self.spec
         carried = {spec.name_of_carried(name): name for name in spec.carried}
         added = {spec.name_of_added(name): name for name in (*spec.predictions.names, *LINEAGE_SCHEMA.names)}
@@ -55,15 +60,15 @@ class ResultColumns:
 
 
 def run_id_column(deployment: Deployment) -> str:
-    """Give the name of the result's column that holds the run id."""
+    """Return the name of the result's column that holds the run id."""
     return deployment.columns.get(RUN_ID, RUN_ID)
 
 
 def check_input_types(rows: StructType) -> None:
-    """Refuse input columns whose types do not survive the way to the worker and into the result.
+    """Raise an error if an input column has a type that Arrow or Parquet cannot hold exactly.
 
     Raises:
-        SourceSchemaError: with the columns and the line that leaves them out.
+        SourceSchemaError: names the columns, and the ``input.columns`` line that leaves them out.
     """
     refused = [field for field in rows if not _is_carriable(field.dataType)]
     if refused:
@@ -78,10 +83,15 @@ def check_input_types(rows: StructType) -> None:
 
 
 def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame: bool) -> tuple[str, ...]:
-    """Choose the input columns that stand beside the predictions.
+    """Return the names of the input columns that the result has beside the predictions.
+
+    Args:
+        deployment: the deployment; its ``output.carry`` names the columns.
+        rows: the input's columns; None if the items are files.
+        is_frame: whether the scoring script returns DataFrames. Then no columns are carried by default.
 
     Raises:
-        ConfigError: the deployment names a column that the input does not have.
+        ConfigError: ``output.carry`` names a column that the input does not have.
     """
     present = [] if rows is None else rows.names
     wanted = deployment.output.carry
@@ -105,10 +115,18 @@ def decide_columns(
     rows: StructType | None,
     lineage: LineageValues,
 ) -> ResultColumns:
-    """Put the result's columns together and refuse what cannot stand in one table.
+    """Return the columns of the result: carried columns, predictions and lineage columns, in this order.
+
+    Args:
+        deployment: the deployment, with its renamed columns and partition columns.
+        predictions: the columns that the scorer returns.
+        carried: names of the input columns that the result has.
+        rows: the input's columns; None if the items are files.
+        lineage: the values of the lineage columns.
 
     Raises:
-        ConfigError: two columns would have one name, or a name under 'columns' or 'partition_by' is none of theirs.
+        ConfigError: two columns would have the same name, or ``columns`` or ``output.partition_by`` names a column
+            that the result does not have.
     """
     _check_renames(deployment, predictions, carried, () if rows is None else rows.names)
     spec = ResultSpec(
@@ -127,12 +145,18 @@ def decide_columns(
 
 
 def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None:
-    """Refuse predictions that may be NULL where the table says NOT NULL: its commit would fail as a whole.
+    """Raise an error if a prediction that may be NULL goes into a column that the table declares NOT NULL.
 
-    What the input brings is left to the commit: whether it holds a NULL is known to nobody before it is read.
+    Such a commit would fail as a whole, after everything was scored. Carried columns are not checked here: whether
+    they contain a NULL is known only after the input was read.
+
+    Args:
+        table: names of the table's columns that are declared NOT NULL.
+        result: the columns of the result.
 
     Raises:
-        SinkSchemaError: with the columns and the line that makes an item without a value fail alone.
+        SinkSchemaError: names the columns, and the ``output.schema`` line with which only the items without a value
+            fail.
     """
     wrong = [
         field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table
@@ -150,14 +174,14 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
         )
 
 
-def _is_carriable(kind: DataType) -> bool:
-    if isinstance(kind, ArrayType):
-        return _is_carriable(kind.elementType)
-    if isinstance(kind, MapType):
-        return _is_carriable(kind.keyType) and _is_carriable(kind.valueType)
-    if isinstance(kind, StructType):
-        return bool(kind.fields) and all(_is_carriable(field.dataType) for field in kind)
-    return isinstance(kind, _SIMPLE_TYPES)
+def _is_carriable(data_type: DataType) -> bool:
+    if isinstance(data_type, ArrayType):
+        return _is_carriable(data_type.elementType)
+    if isinstance(data_type, MapType):
+        return _is_carriable(data_type.keyType) and _is_carriable(data_type.valueType)
+    if isinstance(data_type, StructType):
+        return bool(data_type.fields) and all(_is_carriable(field.dataType) for field in data_type)
+    return isinstance(data_type, _SIMPLE_TYPES)
 
 
 def _check_renames(
@@ -178,23 +202,23 @@ def _check_renames(
 
 
 def _check_clashes(result: list[str], spec: ResultSpec) -> None:
-    """Refuse names that Spark may take for one."""
+    """Raise an error if Spark may take two names of the result for the same name."""
     if not (doubled := doubled_names(result)):
         return
     before = [*spec.carried, *spec.predictions.names, *LINEAGE_SCHEMA.names]
-    mended, final = dict(spec.renamed), list(result)
-    # What 'columns' has renamed is renamed otherwise, then what is added; the input's own names stay.
+    renamed, final = dict(spec.renamed), list(result)
+    # Suggest new names for columns that the deployment renames, then for added columns; input columns keep their names.
     for can_be_renamed in (
         [new != old for old, new in zip(before, result, strict=True)],
         [position >= len(spec.carried) for position in range(len(before))],
     ):
         for position, name in enumerate(final):
             if can_be_renamed[position] and name in doubled_names(final):
-                mended[before[position]] = final[position] = _free_name(name, final)
+                renamed[before[position]] = final[position] = _free_name(name, final)
     raise ConfigError(
         code=ErrorCode.COLUMN_CLASH,
         what=f"the result would have two columns {names(set(doubled))}",
-        next_step=f"Set '{renaming_line(mended)}' in the deployment, or leave columns out with 'output.carry'.",
+        next_step=f"Set '{renaming_line(renamed)}' in the deployment, or leave columns out with 'output.carry'.",
     )
 
 

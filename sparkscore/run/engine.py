@@ -1,4 +1,4 @@
-"""Decide where the scorer runs: in Spark's worker, or in a child process of it (driver)."""
+"""Decide whether the scorer runs in the Spark worker itself or in a child process of it (driver)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.stage import RunStage
 from sparkscore.worker import ChildSpec, EngineSpec
 
-# A model may be large, and come over a network.
+# Loading gets more time than scoring: a model may be large, and read over a network.
 _LOAD_FACTOR: Final = 10
 _LOAD_SECONDS: Final = 600
 
@@ -24,19 +24,19 @@ _LOAD_SECONDS: Final = 600
 def engine_spec(
     prepared: PreparedRun, key: str, scorer: ScorerSpec, stage: RunStage, not_null: tuple[str, ...] = ()
 ) -> EngineSpec:
-    """Tell workers what scores, and where.
+    """Return the specification from which workers start the scorer.
 
     Args:
-        prepared: the request.
-        key: names the attempt at the run.
-        scorer: what scores.
-        stage: the run's stage.
+        prepared: the checked request.
+        key: a key that is unique for this execution of the run; workers keep a loaded scorer under it.
+        scorer: specification of the scorer.
+        stage: the run's stage, into which a packed Python environment is copied.
         not_null: columns of the input that are declared NOT NULL.
 
     Raises:
-        ConfigError: the deployment names an environment that is not there.
+        ConfigError: the deployment names a packed environment that does not exist.
     """
-    if isinstance(scorer, RowsSpec):  # Spark has scored already
+    if isinstance(scorer, RowsSpec):  # the rows were scored by Spark itself
         return EngineSpec(key, scorer, not_null=not_null)
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
     secrets = tuple(prepared.deployment.secrets())
@@ -60,14 +60,14 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> C
 
 
 def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
-    """Copy a packed environment to where workers reach it."""
+    """Copy a packed Python environment into the stage, which workers can read."""
     if not archive.is_file():
         raise ConfigError(
             code=ErrorCode.PYTHON_ARCHIVE,
             what=f"'python.archive': '{archive}'",
             got="no such file",
-            next_step="Correct the path; 'sparkscore env build' makes such an archive.",
+            next_step="Correct the path. 'sparkscore env build' makes such an archive.",
         )
     sha256 = digest_of_path(archive)
-    place = stage.keep_archive(archive)
-    return ModelFiles(archive.stem, "", str(place), sha256)
+    copied = stage.keep_archive(archive)
+    return ModelFiles(archive.stem, "", str(copied), sha256)

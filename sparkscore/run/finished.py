@@ -1,4 +1,4 @@
-"""Recognise a run that ended well before this driver looked, whatever its record says (driver)."""
+"""Find out whether a run has already been published or held, even if its record does not say so (driver)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ logger = logging.getLogger("sparkscore")
 def finished_before(
     spark: SparkSession, prepared: PreparedRun, state: RunState, identity: Callable[[], str]
 ) -> Run | None:
-    """Give the run of this id if its result is there, or held, and was the same request; it is not made again.
+    """Return the run with this id if its result is published or held, or None if it must be scored.
 
-    Its record may say otherwise: a driver that died just after it had published could not write it.
+    The output table is asked as well as the record: a driver that died just after its commit could not record it.
 
     Args:
         spark: the session.
-        prepared: the request.
-        state: how far the run is.
-        identity: finds the request's identity; the input is pinned for it.
+        prepared: the checked request.
+        state: the state of the run.
+        identity: returns the identity of the request. It pins the input, so it is called only if needed.
 
     Raises:
         ConfigError: the id belongs to a finished run of another request, or the finished run's rows are gone.
@@ -71,16 +71,18 @@ def finished_before(
 
 
 def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
-    """Refuse to forget where the rows wait that a run of this id has scored: another output has another stage.
+    """Raise an error if this run id has staged rows for another output or in another stage.
+
+    If the run went on with the new output, nothing would refer to those rows any more.
 
     Raises:
-        ConfigError: rows of the run wait elsewhere.
+        ConfigError: names the stage with the rows, and the two outputs.
     """
-    place = prepared.deployment.output.stage
+    stage_setting = prepared.deployment.output.stage
     if not record.output.location:
         return
     target = replace(sink.target, path=local_path(record.output.location))
-    stage, ours = stage_of(target, record.stage_location), stage_of(sink.target, place)
+    stage, ours = stage_of(target, record.stage_location), stage_of(sink.target, stage_setting)
     is_other = stage.location != ours.location or target.path != sink.target.path
     if record.state != COMPLETE and stage.is_there() and is_other:
         raise ConfigError(
@@ -96,7 +98,7 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
 def _staged(
     record: RunRecord, manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
 ) -> Callable[[], DataFrame] | None:
-    """Return what reads the rows of a held run; None where they are gone."""
+    """Return a function that reads the staged rows of a held run, or None if the stage does not exist any more."""
     stage = stage_of(sink.target, prepared.deployment.output.stage)
     if not stage.is_there():
         return None
@@ -107,7 +109,7 @@ def _staged(
 
 
 def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> RunRecord:
-    """Complete the record of a driver that died after its result had landed."""
+    """Complete the record of a run whose driver died after the commit, and return it."""
     rows = sum(file.rows for file in manifest.quarantined)
     location = quarantine_location(prepared.deployment) if rows else None
     quarantine = RecordedQuarantine(location=location, rows=rows)
@@ -115,5 +117,5 @@ def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: Pr
     record = end_record(found, COMPLETE)
     prepared.folder.write_record(record)
     remove_stage(sink.target, prepared.deployment.output.stage)
-    logger.info("run '%s' was published by a driver that died then; its record is complete now", prepared.run_id)
+    logger.info("run '%s' was published before its driver died; its record is complete now", prepared.run_id)
     return record

@@ -1,4 +1,4 @@
-"""Publish, or discard, a run that was scored and not published: it is held, or publishing failed (driver)."""
+"""Publish or discard a run that was scored but not published: a held run, or one whose publishing failed (driver)."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 
 
 def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
-    """Publish a run that is held (``publish: audit``), or whose publishing failed; nothing is scored.
+    """Publish a run that is held (``publish: audit``), or whose publishing failed. Nothing is scored.
 
-    Runs on the driver. Neither the input, the model nor the deployment file is needed. A run that is published already
-    is not published again.
+    Runs on the driver. The input, the model and the deployment file are not needed. If the run is already published,
+    it is returned as it is.
 
     Args:
         spark: the session that publishes.
-        run_id: the run.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent.
+        run_id: id of the run.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has nothing that could be published, or another driver works on it.
-        SinkError: it did not work; the error says what readers see.
+        ConfigError: the run has no staged rows to publish, or another driver works on it.
+        SinkError: publishing failed; the error says what readers see.
     """
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
@@ -55,14 +55,14 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 
 
 def _names_result(record: RunRecord) -> bool:
-    """Whether a record names rows that were published, or is of a run over failed items of which none was left."""
+    """Whether the record of a complete run has a published version, or had no failed items to score."""
     return record.output.version is not None or record.only_failed is not None
 
 
 def _published(spark: SparkSession, record: RunRecord, folder: RunStore) -> Run:
-    """Return a run that is complete."""
+    """Return the run of a record that is complete."""
     output, schema = record.output, schema_of(record.output.columns or {})
-    if output.version is None:  # a run over failed items of which none was left
+    if output.version is None:  # a run over failed items that had none to score
         return Run(record, partial(spark.createDataFrame, [], schema), spark, folder)
     sink = _sink(spark, deployment_of(record), record.run_id)
     read = partial(sink.read, Published(output.version, output.rows, schema))
@@ -70,7 +70,7 @@ def _published(spark: SparkSession, record: RunRecord, folder: RunStore) -> Run:
 
 
 def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
-    folder, record, place = held.folder, held.record, held.deployment.output.stage
+    folder, record, stage_setting = held.folder, held.record, held.deployment.output.stage
     manifest = folder.read_manifest()
     if manifest is None:
         raise nothing_waits(state, "nothing that waits to be published")
@@ -79,11 +79,11 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
     with (
         recorded(folder, state.lock, record, held.deployment.settings.logging_level) as recording,
         staged_in(
-            sink.target, place, held.identity, is_moved=sink.lays_out_partitions, run_folder=folder.path
+            sink.target, stage_setting, held.identity, is_moved=sink.lays_out_partitions, run_folder=folder.path
         ) as stage,
         recording.timed("publish"),
     ):
-        # Nothing is scored here: whatever goes wrong, what is staged is as good as before.
+        # If publishing fails, the staged rows are kept: they are still complete.
         stage.is_kept = True
         landed = sink.landed(schema, manifest.files)
         if landed is None:
@@ -97,23 +97,22 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
 
 
 def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:
-    """Drop what a run has staged and not published; its record says ABORT then. Runs on the driver.
+    """Remove the staged rows of a run that is not published, and end its record as ABORT. Runs on the driver.
 
-    A held run needs no Spark. Where publishing has begun and did not end, the table is asked first whether its rows
-    are there: what readers see is not discarded.
+    A run that did not begin to publish needs no Spark. If publishing began and its end is not known, the result and the
+    quarantine are read first: a run of which readers see rows is not discarded.
 
     Args:
-        run_id: the run.
-        spark: the session that asks the table, if it must be asked.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` when absent.
+        run_id: id of the run.
+        spark: the session that reads the two tables; needed only if publishing began.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent.
 
     Returns:
-        the record.
+        the run record.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has nothing that could be discarded, its rows are published or may be, or another driver
-            works on it.
+        ConfigError: the run has no staged rows, its rows are published or may be, or another driver works on it.
     """
     with locked_run(runs_folder(runs), run_id) as state:
         held = state.waiting()
@@ -127,14 +126,14 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
 
 
 def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting) -> None:
-    """Refuse to discard a run of which readers see rows, be it predictions or the quarantine."""
+    """Raise an error if readers see rows of a run, predictions or quarantined items, or if no session can check it."""
     run_id = held.folder.run_id
     if spark is None:
         raise ConfigError(
             code=ErrorCode.RUN_MAY_BE_PUBLISHED,
             what=f"run '{run_id}'",
-            got="a driver that began to publish it and did not say that it had",
-            expected="a session that asks the table whether its rows are there",
+            got="a driver that began to publish it and did not record the end",
+            expected="a session that checks whether the table has its rows",
             state="Nothing was discarded.",
             next_step=f"Call discard('{run_id}', spark=spark), or publish the run with 'sparkscore publish {run_id}'.",
         )

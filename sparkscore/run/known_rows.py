@@ -1,4 +1,4 @@
-"""Compare what is known of the result's rows before scoring with the rules of the output's table (driver)."""
+"""Check the values that are known before scoring against the constraints of the output table (driver)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ logger = logging.getLogger("sparkscore")
 def check_known_rows(
     spark: SparkSession, sink: Sink, source: Source, result: ResultColumns, error_threshold: int
 ) -> None:
-    """Refuse carried columns, or a model's name, that the table would not take; starts a job where it has rules.
+    """Raise an error if the table would refuse a row because of a carried column or a lineage column.
 
-    Where failed items are tolerated the item may fail, and then it is not in the result: that is a warning.
+    Starts a Spark job if the table has constraints. If failed items are tolerated, this is a warning instead: an item
+    that fails is not in the result.
 
     Args:
         spark: the session.
         sink: the output.
         source: the input.
-        result: the result's columns.
+        result: the columns of the result.
         error_threshold: how many failed items the run tolerates.
 
     Raises:
-        SinkSchemaError: no item may fail, and one's row would be refused.
+        SinkSchemaError: the table would refuse a row, and no failed item is tolerated.
     """
     try:
         sink.check_rows(partial(_known_columns, spark, source.frame(), result), result.schema)
@@ -43,7 +44,7 @@ def check_known_rows(
 
 
 def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
-    """Give the columns whose values do not come from scoring."""
+    """Return the result's rows with only the columns whose values are known before scoring."""
     spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}
     carried = [column(name).alias(spec.name_of_carried(name)) for name in spec.carried]

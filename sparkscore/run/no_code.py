@@ -1,4 +1,4 @@
-"""Score a model without a scoring script: check it, match it with the input, tell workers about it (driver)."""
+"""Prepare a model that is scored without a scoring script: check it, match it with the input, stage it (driver)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ _NOT_ONNX: Final = ("predict_fn", "params")
 
 
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
-    """Say what the model is, and refuse what can be refused without its input. Needs no Spark.
+    """Return the description of the model, after all checks that need neither the input nor Spark.
 
     Raises:
-        ModelError: the files are no model that can be scored, or a broken one.
-        ConfigError: the model runs code and is not trusted, or the deployment sets what it does not have.
+        ModelError: the files are not a model that can be scored, or the model is broken.
+        ConfigError: the model runs code and is not trusted, or the deployment has a setting that this type of model
+            does not have.
     """
     section = section_of(deployment)
     description = describe_model(model, section)
@@ -48,7 +49,7 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
     if useless:
         raise ConfigError(
             code=ErrorCode.MODEL_SETTING,
-            what=f"setting 'model.{useless[0]}' means nothing for a model of format '{description.model_format}'",
+            what=f"setting 'model.{useless[0]}' has no meaning for a model of format '{description.model_format}'",
             next_step="Remove the line.",
         )
     check_params(description, section.params, has_predict_fn=bool(section.predict_fn))
@@ -60,10 +61,10 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
 
 
 def section_of(deployment: Deployment) -> Model:
-    """Give the deployment's words about its model.
+    """Return the section ``model`` of the deployment.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: the deployment has no such section.
     """
     if deployment.model is None:
         raise ConfigError(
@@ -81,20 +82,20 @@ def match_model(
     rows: StructType | None,
     order_doubt: str = "",
 ) -> tuple[Feed, ...] | None:
-    """Decide which input columns the model gets, and refuse an input that it cannot take; no job is started.
+    """Match the inputs of the model with the columns of the input. Starts no Spark job.
 
     Args:
-        description: what the model is.
-        section: the deployment's words about it.
-        model: the model.
-        rows: the input's columns; None where the items are files.
-        order_doubt: why the order of the columns is not known; empty where it is.
+        description: format and signature of the model.
+        section: the section ``model`` of the deployment.
+        model: the resolved model.
+        rows: the input's columns; None if the items are files.
+        order_doubt: why the order of the columns is not known; empty if it is known.
 
     Returns:
-        the model's inputs; None where it does not say what it takes, and gets all columns.
+        for each input of the model, the columns that it gets; None if the model has no signature and gets all columns.
 
     Raises:
-        SignatureMismatchError: with the whole mapping.
+        SignatureMismatchError: names every column that does not fit.
     """
     inputs = description.signature.inputs
     if inputs is None and rows is None:
@@ -112,20 +113,27 @@ def match_model(
         chosen = _as_lightgbm_writes(inputs, columns.names, chosen)
     feeds = match_inputs(inputs, columns, chosen, rounds=section.round_inputs, order_doubt=order_doubt)
     for line in describe_feeds(feeds):
-        logger.info("model '%s' gets %s", model.name, line)
+        logger.info("model '%s': %s", model.name, line)
     return feeds
 
 
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Add to the chosen columns those whose names LightGBM's file writes otherwise: an underscore for a blank.
+    """Return the chosen columns, and those whose names differ from the model's by blanks only.
+
+    A model file of LightGBM has an underscore for each blank in a feature name.
+
+    Args:
+        inputs: the inputs of the model.
+        columns: names of the input's columns.
+        chosen: columns by name of the model's input, as the deployment chooses them.
 
     Raises:
-        SignatureMismatchError: two columns of the input may be one of the model's.
+        SignatureMismatchError: two columns of the input may be the same feature.
     """
     features = [one.name or f"Column_{position}" for position, one in enumerate(inputs)]
-    if all(one.name is None for one in inputs):  # the library's own names count where the input has them all
+    if all(one.name is None for one in inputs):  # LightGBM names such features Column_0, Column_1, …
         return {"input": features, **chosen} if set(features) <= set(columns) else chosen
     found = dict(zip(features, find_columns(features, columns, has_blanks=True), strict=True))
     doubled = [name for name in features if found[name] is None and name in columns and name not in chosen]
@@ -142,9 +150,9 @@ def _as_lightgbm_writes(
 
 
 def stage_model(model: ResolvedModel, stage: RunStage) -> ModelFiles:
-    """Copy a model to where workers reach it; a path of the driver's may mean nothing on their hosts."""
-    place = stage.keep_model(model.path, model.sha256)
-    return ModelFiles(model.name, model.version, str(place), model.sha256)
+    """Copy a model into the stage: workers can read the stage, but perhaps not the driver's path to the model."""
+    copied = stage.keep_model(model.path, model.sha256)
+    return ModelFiles(model.name, model.version, str(copied), model.sha256)
 
 
 def no_code_spec(
@@ -155,7 +163,16 @@ def no_code_spec(
     threads: int,
     order_doubt: str = "",
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
-    """Tell workers how to score the model."""
+    """Return the specification from which workers load and score the model.
+
+    Args:
+        description: format and signature of the model.
+        section: the section ``model`` of the deployment.
+        files: the model's files in the stage.
+        feeds: the columns that the model gets; None if it gets all.
+        threads: number of threads that a task may use.
+        order_doubt: why the order of the columns is not known; empty if it is known.
+    """
     params = tuple(section.params.items())
     if description.model_format == "onnx":
         return OnnxSpec(
@@ -173,21 +190,24 @@ def no_code_spec(
 
 
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:
-    """Give the result's columns that the model promises; methods other than its own ``predict`` promise nothing."""
+    """Return the prediction columns that the model's signature declares, or None if they are not known.
+
+    A signature describes ``predict`` only, not the other methods that ``model.predict_fn`` may name.
+    """
     return None if section.predict_fn else description.signature.outputs
 
 
 def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
-    """Let Spark score the rows with a ``pyspark.ml`` pipeline; workers only stage what it gives.
+    """Return the rows scored by Spark with a ``pyspark.ml`` pipeline, and a scorer that passes the predictions on.
 
     Args:
         rows: the pinned rows.
-        files: the model, in the stage.
-        chosen: the columns that the deployment declares; all that the pipeline adds when empty.
+        files: the model's files in the stage.
+        chosen: the prediction columns that the deployment declares; if empty, all columns that the pipeline adds.
     """
     from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
 
-    # A pipeline may filter and shuffle: where a row stands in a block of its file is not known any more.
+    # A pipeline may filter and shuffle rows: the position of a row in its file block is then not known any more.
     rows = rows.drop(*BLOCK_COLUMNS)
     scored = transform(rows, Path(files.source))
     added = tuple(name for name in scored.columns if name not in rows.columns)
@@ -195,12 +215,12 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
 
 def arrow_columns(rows: StructType) -> pa.Schema:
-    """Give the input's columns in Arrow's types, as workers get them."""
+    """Return the input's columns with their Arrow types, as workers get them."""
     return to_arrow(rows)
 
 
 def task_cores(spark: SparkSession) -> int:
-    """Tell how many cores one task has."""
+    """Return how many cores a Spark task may use (``spark.task.cpus``)."""
     return int(spark.conf.get("spark.task.cpus", "1") or 1)
 
 

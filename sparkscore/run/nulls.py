@@ -1,4 +1,4 @@
-"""Decide before scoring which columns have NULLs, so that each has one dtype in all mini-batches of a run (driver)."""
+"""Find out before scoring which columns have NULLs, so that each column has one dtype in all mini-batches (driver)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,24 @@ logger = logging.getLogger("sparkscore")
 def decide_nulls(
     prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: RunStage
 ) -> dict[str, bool]:
-    """Find out which integer and boolean columns that the scorer gets as pandas columns have a NULL in this input.
+    """Return which integer and boolean columns of the input have a NULL, and store the answer in the stage.
 
-    An earlier attempt at the run, and the run in which items failed that are scored again, have decided it. Then the
-    input's own statistics tell it, or a declaration; one Spark job counts what is left.
+    Only columns that the scorer gets in a pandas DataFrame are looked at. The answer comes from, in this order: the
+    stage, if the run is resumed; the run in which the items failed, if failed items are scored again; statistics of
+    the files, or columns declared NOT NULL; a Spark job that counts the NULLs of the remaining columns.
+
+    Args:
+        prepared: the checked request.
+        source: the pinned input.
+        feeds: the columns that the model gets; None if the scorer gets all.
+        stage: the run's stage.
 
     Returns:
-        whether there is one, by column; empty where it does not matter.
+        for each such column, whether it has a NULL; empty if no column's dtype depends on it.
 
     Raises:
         SourceError: the input cannot be read.
-        SinkError: what an earlier attempt has kept is not as it was written.
+        SinkError: the stored answer was changed.
     """
     rows = source.frame()
     wanted = [] if rows is None else _columns_that_matter(prepared, feeds, input_schema(rows))
@@ -44,26 +51,31 @@ def decide_nulls(
     kept = stage.kept(Decision.NULLS)
     found = _decided(rows, source, wanted, dict(json.loads(kept)) if kept else former)
     stage.keep(Decision.NULLS, json.dumps(found).encode())
-    _tell(found)
+    _log(found)
     return found
 
 
 def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
-    """Tell workers what was decided."""
+    """Return the dtypes that the columns of a mini-batch have on the workers.
+
+    Args:
+        prepared: the checked request.
+        nulls: for each integer and boolean column, whether it has a NULL; from `decide_nulls`.
+    """
     config = prepared.deployment.input
     are_arrow = config.dtypes == "arrow" and prepared.script is not None
     return Dtypes(are_arrow, frozenset(name for name, has_null in nulls.items() if has_null), config.nulls == "nan")
 
 
 def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
-    """Name the columns of the input that are declared NOT NULL."""
+    """Return the names of the input columns that ``input.schema`` declares NOT NULL."""
     ddl = prepared.deployment.input.schema_ddl
     declared = StructType(StructType.fromDDL(ddl).fields) if ddl else StructType([])  # type: ignore[attr-defined]
     return tuple(field.name for field in declared if not field.nullable)
 
 
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
-    """Name the columns whose NumPy dtype depends on whether a NULL is in them."""
+    """Return the names of the columns whose NumPy dtype depends on whether they have a NULL."""
     model_format = None if prepared.description is None else prepared.description.model_format
     takes_arrow = prepared.script is not None and prepared.deployment.input.dtypes == "arrow"
     if model_format in {"onnx", "spark"} or takes_arrow:
@@ -77,7 +89,7 @@ def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, 
 
 
 def _has_open_dtype(feed: Feed) -> bool:
-    """Whether the model takes the column as it comes; one of another type, or a tensor, has that type's dtype."""
+    """Whether the model gets the column in the input's own type; a column that is converted has a fixed dtype."""
     return feed.shape is None and (feed.type is None or feed.takes_null)
 
 
@@ -94,9 +106,9 @@ def _without(wanted: Sequence[str], found: Collection[str]) -> list[str]:
     return [name for name in wanted if name not in found]
 
 
-def _tell(found: Mapping[str, bool]) -> None:
+def _log(found: Mapping[str, bool]) -> None:
     with_null = [name for name, has_null in found.items() if has_null]
     if with_null:
-        logger.info("columns with NULL: %s: float64 or object in every mini-batch", names(with_null))
-    if len(with_null) < len(found):
-        logger.info("integer and boolean columns without NULL: %d", len(found) - len(with_null))
+        logger.info("integers are float64 and booleans object in columns with a NULL: %s", names(with_null))
+    if without_null := _without(list(found), with_null):
+        logger.info("integer and boolean columns without a NULL keep their type: %s", names(without_null))

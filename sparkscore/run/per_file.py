@@ -1,4 +1,4 @@
-"""Azure's deployments without a script: a model gets the input file by file, each file in one call (driver).
+"""Score file by file with a model of an Azure deployment that has no scoring script (driver).
 
 Source: "Batch deployments will call the predict function of the MLflow model once per file",
 https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#how-work-is-distributed-on-workers
@@ -22,31 +22,33 @@ _SHOWN: Final = 5
 
 
 def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
-    """Whether each file of rows is one mini-batch; a size in bytes asks for parts of files."""
+    """Whether each file of rows is one mini-batch, as Azure does it unless the deployment gives a size in bytes."""
     size = deployment.settings.mini_batch_size
     return deployment.is_no_code and snapshot.format in _TABLES and (size is None or size.items is not None)
 
 
-def sized_in(deployment: Deployment, snapshot: Snapshot) -> ItemType:
-    """Tell what a number in ``mini_batch_size`` counts: files also where each is read as rows."""
+def counted_items(deployment: Deployment, snapshot: Snapshot) -> ItemType:
+    """Return whether a number in ``mini_batch_size`` counts files or rows; files of rows count as files here."""
     return "files" if are_files_whole(deployment, snapshot) else snapshot.item_type
 
 
 def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLimit:
-    """Return how much one mini-batch of this input holds, for files and for rows."""
+    """Return the size of a mini-batch of this input; no limits if each file of rows is one mini-batch."""
     if are_files_whole(deployment, snapshot):
         return MiniBatchLimit()
     size = deployment.mini_batch_size_for(snapshot.item_type)
     if snapshot.item_type == "files" and size.items and deployment.is_no_code:
-        return MiniBatchLimit(items=1)  # the model gets the files of one mini-batch in one call
+        return MiniBatchLimit(items=1)  # Azure calls the model once for each file
     return MiniBatchLimit(size.items, size.size_bytes)
 
 
 def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Refuse what a model can get only file by file, where there are no files: other parts may give other values.
+    """Raise an error if mini-batches are counted in files and the input has no files.
+
+    A model may return other values for other mini-batches, so rows are not counted instead.
 
     Raises:
-        ConfigError: code ``MINI_BATCH_SIZE``, or ``ONLY_FAILED`` for rows of files that failed as a whole.
+        ConfigError: code ``MINI_BATCH_SIZE``; or ``ONLY_FAILED`` if the items are rows of files that failed.
     """
     if not deployment.is_no_code or snapshot.item_type == "files" or are_files_whole(deployment, snapshot):
         return
@@ -55,8 +57,8 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
         raise ConfigError(
             code=ErrorCode.ONLY_FAILED,
             what="the failed rows of a deployment with Azure's $schema and without a scoring script",
-            got="rows whose model gets whole files",
-            expected="the files that they are from",
+            got="rows, and a model that gets whole files",
+            expected="the files from which the rows were read",
             next_step="Score those files again with --input; 'source_file' in the quarantine names them.",
         )
     if size is not None and size.items is not None and not size.is_text:
@@ -70,10 +72,12 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
 
 
 def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Refuse files that Azure's deployments do not take for images: there, one of them fails the job.
+    """Raise an error if the input of an image model has files that Azure does not read as images.
+
+    In Azure ML, one such file fails the job.
 
     Raises:
-        ConfigError: code ``INPUT_ENDINGS``, with the files.
+        ConfigError: code ``INPUT_ENDINGS``; names the files.
     """
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:
@@ -83,5 +87,5 @@ def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
             got=names(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""),
             expected=f"files that end in {names(ENDINGS)}",
             next_step="Leave the others out with a pattern, such as --input 'FOLDER/*.png', or set 'input.format: "
-            "files' to have each decoded by what is in it.",
+            "files' to decode each file by its content.",
         )

@@ -1,4 +1,4 @@
-"""Score: the whole path of the data, the steps of the README's picture in their order (driver)."""
+"""Run the steps of the README's picture, in their order, from the request to the published result (driver)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from sparkscore.run.result import Run
 from sparkscore.run.scored_again import family_locked, has_nothing_left, leave_out_scored
 from sparkscore.run.state import RunState
 from sparkscore.run.steps import (
-    Attempt,
+    ActiveRun,
     begin,
     check_input,
     count_scores,
     decide_work,
     hold_result,
     keep_manifest,
-    new_attempts_record,
     nothing_to_do,
     open_input,
     open_outputs,
@@ -33,41 +32,42 @@ from sparkscore.run.steps import (
     publish_result,
     score_on_workers,
     stage_for,
+    start_record,
 )
 from sparkscore.run.verdict import decide
 
 
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
-    """Score an input with a deployment and commit one result, or hold it where the deployment says ``publish: audit``.
+    """Score an input and commit one result, or hold it if the deployment says ``publish: audit``.
 
     Runs on the driver; the model runs on Spark's workers. Blocks until the result is committed.
 
     Args:
         spark: the session to use; `sparkscore.local_session` makes one.
-        deployment: path of the deployment file; None where ``model`` names the model, or where ``only_failed`` names a
-            run whose request is made again.
+        deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
+            whose request is used again.
         **options: the same as on the command line, see `sparkscore.run.RunOptions`: ``input``, ``output``,
             ``input_format``, ``output_format``, ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``,
             ``model``, ``only_failed``.
 
     Raises:
-        SparkscoreError: the run failed. The error says what became of the data, and its ``record`` what happened.
+        SparkscoreError: the run failed. The message says what happened to the data; ``record`` is the run record.
     """
     return execute(spark, prepare(deployment, **options))
 
 
 def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDisplay | None = None) -> Run:
-    """Do a prepared run: plan, stage, decide, publish.
+    """Execute a prepared run: plan, score, decide, publish.
 
-    Runs on the driver. A run id whose run is complete and asked for the same is not run again.
+    Runs on the driver. If the run with this id is complete, and was the same request, nothing is scored again.
 
     Args:
         spark: the session to use.
-        prepared: the request, from `prepare`.
-        progress: where progress is shown; chosen for the terminal or notebook when absent.
+        prepared: the checked request, from `prepare`.
+        progress: the progress display; if absent, one that fits the terminal or notebook.
 
     Raises:
-        SparkscoreError: the run failed. The error says what became of the data, and its ``record`` what happened.
+        SparkscoreError: the run failed. The message says what happened to the data; ``record`` is the run record.
     """
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()
@@ -77,35 +77,35 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
         prepared = leave_out_scored(spark, prepared)
         if (done := _done_before(spark, prepared, state)) is not None:
             return done
-        record = new_attempts_record(prepared, state)
+        record = start_record(prepared, state)
         with recorded(folder, lock, record, deployment.settings.logging_level) as recording:
-            attempt = Attempt(spark, prepared, state, recording)
-            begin(attempt)
+            active = ActiveRun(spark, prepared, state, recording)
+            begin(active)
             with recording.timed("plan"):
                 source = open_input(spark, prepared)
                 plan = plan_input(spark, prepared, source)
-                outputs = open_outputs(attempt)
-                feeds = check_input(attempt, source, plan, outputs)
-            with stage_for(attempt, outputs) as stage:
+                outputs = open_outputs(active)
+                feeds = check_input(active, source, plan, outputs)
+            with stage_for(active, outputs) as stage:
                 with recording.timed("plan"):
-                    work = decide_work(attempt, source, plan, feeds, outputs, stage)
+                    work = decide_work(active, source, plan, feeds, outputs, stage)
                 with recording.timed("score"):
                     reports = score_on_workers(spark, stage, plan, work, progress or choose_display())
-                count_scores(attempt, stage, plan, work, reports)
+                count_scores(active, stage, plan, work, reports)
                 decide(reports, plan.snapshot.items, prepared.scorer_name, work.spec.rules.tolerance)
                 source.check_unchanged()
-                manifest = keep_manifest(attempt, stage, work, reports)
+                manifest = keep_manifest(active, stage, work, reports)
                 if deployment.publish == "audit":
-                    rows = hold_result(attempt, outputs, stage, manifest)
+                    rows = hold_result(active, outputs, stage, manifest)
                     recording.ends_as(HELD)
                 else:
                     with recording.timed("publish"):
-                        rows = publish_result(attempt, outputs, stage, manifest)
+                        rows = publish_result(active, outputs, stage, manifest)
     return Run(recording.content, rows, spark, folder)
 
 
 def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:
-    """Return the run of this id that needs no further attempt: its result is there or held, or nothing is to score."""
+    """Return the run if nothing is left to score: it is published or held, or all failed items were scored since."""
 
     def identity() -> str:
         return identity_of_run(prepared, plan_input(spark, prepared, open_input(spark, prepared)))

@@ -1,4 +1,4 @@
-"""Check everything about a run that needs no Spark: deployment, script, model, run id (driver)."""
+"""Check the request of a run before Spark starts: deployment, script, model, run id (driver)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final, Unpack
 
-from sparkscore.config import Deployment, load_deployment, load_valid_sections, refuse_secrets_in_locations
+from sparkscore.config import Deployment, ItemType, load_deployment, load_valid_sections, refuse_secrets_in_locations
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults
 from sparkscore.location import is_remote, local_path
@@ -26,7 +26,7 @@ from sparkscore.record.run_store import RunStore
 from sparkscore.record.runs_folder import open_run, read_record
 from sparkscore.record.versions import git_commit_of
 from sparkscore.redaction import remember_secrets, remember_values
-from sparkscore.run.asked import Asked, RunOptions, asked_now
+from sparkscore.run.asked import RunOptions, UncheckedRequest, new_request
 from sparkscore.run.no_code import check_model
 from sparkscore.scripts.checking import check_script
 from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
@@ -40,24 +40,24 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run whose request is valid and that has not begun.
+    """A run whose request was checked and that has not started.
 
     Attributes:
         deployment: the deployment with all options applied.
-        source_name: the deployment file, as the record names it.
-        script: the scoring script, packed; None where the model is scored without one.
-        model: the model, if there is one.
+        deployment_name: the deployment file as the caller spelled it; None if there is none.
+        script: the packed scoring script; None if the model is scored without a script.
+        model: the resolved model; None if the script needs none.
         models: further models, which the script looks up by name.
-        description: what the model is, where there is no script.
-        folder: the run's folder; not made yet.
-        git_commit: commit of the scoring script's folder.
-        failed: the failed items of an earlier run, where only these are scored.
-        request: what was asked for, as it is kept with the run.
-        stores: MLflow's tracking store and registry, for scripts; empty where unknown.
+        description: format and signature of the model; None if there is a script.
+        folder: the run's folder, which does not exist yet.
+        git_commit: commit of the scoring script's folder; None outside a git repository.
+        request: the request as it is stored with the run; empty if it may hold a secret.
+        failed: the failed items of an earlier run, if only these are scored.
+        stores: URIs of MLflow's tracking store and registry for scripts; empty strings if not known.
     """
 
     deployment: Deployment
-    source_name: str | None
+    deployment_name: str | None
     script: PackedScript | None
     model: ResolvedModel | None
     models: tuple[ResolvedModel, ...]
@@ -70,38 +70,38 @@ class PreparedRun:
 
     @property
     def run_id(self) -> str:
-        """The run's id."""
+        """The id of the run."""
         return self.folder.run_id
 
     @property
     def scorer_name(self) -> str:
-        """What scores, in words."""
+        """Name of the scoring script or the model, for messages."""
         if self.script is not None:
             return f"scoring script '{self.script.name}'"
         return f"model '{self.lineage_model[0]}'"
 
     @property
     def lineage_model(self) -> tuple[str | None, str | None]:
-        """Name and version that stand beside every prediction; several models are joined by a comma."""
+        """Name and version in the lineage columns of the result; those of several models are joined by commas."""
         models = [self.model] if self.model is not None else self.models
         if not models:
             return None, None
         return ",".join(model.name for model in models), ",".join(model.version for model in models)
 
     def describe_models(self) -> dict[str, Part | list[RecordedModel]]:
-        """Describe model, further models and script for the run record."""
+        """Return the run record's entries about the model, further models and the script."""
         model = blank(RecordedModel) if self.model is None else RecordedModel.model_validate(self.model.describe())
-        kind = None if self.description is None else self.description.model_format
+        model_format = None if self.description is None else self.description.model_format
         flavors = [] if self.description is None else list(self.description.flavors)
         script = blank(RecordedScript) if self.script is None else RecordedScript.model_validate(self.script.describe())
         return {
-            "model": model.model_copy(update={"kind": kind, "flavors": flavors}),
+            "model": model.model_copy(update={"kind": model_format, "flavors": flavors}),
             "models": [RecordedModel.model_validate(each.describe()) for each in self.models],
             "script": script,
         }
 
     def digests(self) -> dict[str, object]:
-        """Give the digests that are part of the run's identity."""
+        """Return the digests of the script and the models, which are part of the run's identity."""
         return {
             "script": self.script.sha256 if self.script else None,
             "model": self.model.sha256 if self.model else None,
@@ -110,31 +110,31 @@ class PreparedRun:
 
     @property
     def run_folder(self) -> Path:
-        """The run's folder."""
+        """Path of the run's folder."""
         return self.folder.path
 
 
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
-    """Read and check a request. Runs on the driver, before Spark is needed; writes nothing.
+    """Read and check a request. Runs on the driver, needs no Spark, and writes nothing.
 
     Args:
-        deployment: path of the deployment file; None where the options say everything.
-        **options: see `sparkscore.run.RunOptions`.
+        deployment: path of the deployment file; None if the options say everything.
+        **options: the options of the run, see `sparkscore.run.RunOptions`.
 
     Raises:
         ConfigError: the deployment or an option is wrong.
-        ModelError: the model is not there, or cannot be used.
-        ScoringScriptError: the script is not there, or cannot work.
+        ModelError: the model does not exist, or cannot be used.
+        ScoringScriptError: the script does not exist, or cannot work.
     """
-    return prepare_asked(asked_now(deployment, options), options.get("run_id"))
+    return prepare_request(new_request(deployment, options), options.get("run_id"))
 
 
-def prepare_asked(asked: Asked, run_id: str | None) -> PreparedRun:
-    """Check a request; errors are those of `prepare`.
+def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
+    """Check a request; raises the errors of `prepare`.
 
     Args:
         asked: the request.
-        run_id: id of the run; made from the time when None.
+        run_id: id of the run; made from the current time if None.
     """
     runs = asked.runs
     failed = _failed_items(runs, asked.options.get("only_failed"), run_id)
@@ -152,29 +152,31 @@ def prepare_asked(asked: Asked, run_id: str | None) -> PreparedRun:
     description = None
     if loaded.code_configuration is None and model is not None:
         description = faults.take(partial(check_model, loaded, model))
-    if faults.is_any:  # alone it is said by the run, whose record then tells of it
+    if faults.is_any:  # A missing input alone is an error of the run itself, which then has a record.
         faults.take(lambda: check_locations(loaded.input.location))
     faults.raise_all()
     return PreparedRun(
         deployment=loaded,
-        source_name=asked.deployment,
+        deployment_name=asked.deployment,
         script=script,
         model=model,
         models=models or (),
         description=description,
         folder=folder,
         git_commit=None if script is None else git_commit_of(script.path.parent),
-        request=asked.to_keep(folder.run_id),
+        request=asked.to_store(folder.run_id),
         failed=failed,
         stores=asked.stores,
     )
 
 
-def _load(asked: Asked) -> Deployment:
-    """Load the deployment; where it is wrong, look for the files that it names all the same.
+def _load(asked: UncheckedRequest) -> Deployment:
+    """Return the deployment with the options applied.
+
+    If it is wrong, the files that it names are checked as well, so that the user gets all errors at once.
 
     Raises:
-        ConfigError: with every fault that was found.
+        ConfigError: names every error that was found.
     """
     file, overrides = asked.file, asked.overrides()
     try:
@@ -197,11 +199,16 @@ def _own_folder(runs: Path, run_id: str | None) -> RunStore:
 
 
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
-    """Find where the failed items of a run are.
+    """Return the failed items of the run that ``only_failed`` names, or None if it names none.
+
+    Args:
+        runs: folder of the run records.
+        run_id: id of the run in which the items failed.
+        own_id: id of the run that is being prepared; None if it gets one later.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: it has no published quarantine, or is this run itself.
+        ConfigError: that run has no published quarantine, or it is the run that is being prepared.
     """
     if run_id is None:
         return None
@@ -210,18 +217,18 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
             code=ErrorCode.RUN_ID_USED,
             what=f"run id '{run_id}'",
             got="the run whose failed items are to be scored",
-            expected="an id of its own",
+            expected="a new id",
             next_step="Choose another --run-id, or leave it out.",
         )
     return failed_items(runs, run_id)
 
 
 def failed_items(runs: Path, run_id: str) -> FailedItems:
-    """Return the failed items of a run.
+    """Return the location and the origin of the failed items of a run.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: it has no published quarantine.
+        ConfigError: the run has no published quarantine.
     """
     record = read_record(runs, run_id)
     failed = FailedItems.of(record)
@@ -231,25 +238,24 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
             what=f"run '{run_id}'",
             got=f"state {record.state} and no quarantine",
             expected="a run whose failed items were tolerated and quarantined",
-            next_step="Look at it with 'sparkscore runs show'; a run that failed is run again as a whole.",
+            next_step="See its record with 'sparkscore runs show'. If the run failed, run it again as a whole.",
         )
     return failed
 
 
 def _refuse_overlap(deployment: Deployment) -> None:
-    """Refuse an output inside the input, which the next run would score, and an input that the run would replace.
+    """Raise an error if the output or the quarantine contains the input, or lies in it.
 
-    The quarantine is an output as well.
+    The next run would read an output inside the input, and a run that overwrites would remove an input inside it.
     """
     output = deployment.output.location
-    places = (output, quarantine_place(output)) if output and not is_remote(output) else ()
-    for location, place in product(deployment.input.location, places):
-        if not is_remote(location) and _overlap(location, local_path(place)):
-            kind = "output" if place == output else "quarantine"
+    written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()
+    for location, table in product(deployment.input.location, written):
+        if not is_remote(location) and _overlap(location, local_path(table)):
             raise ConfigError(
                 code=ErrorCode.INPUT_OUTPUT_OVERLAP,
-                what=f"input '{location}' and {kind} '{place}' lie in each other",
-                expected="places apart from each other",
+                what=f"input '{location}' and {'output' if table == output else 'quarantine'} '{table}' overlap",
+                expected="separate folders",
                 next_step="Name another --output.",
             )
 
@@ -258,27 +264,27 @@ def _refuse_nan_in_arrow(deployment: Deployment) -> None:
     if deployment.input.nulls == "nan" and deployment.input.dtypes == "arrow":
         raise ConfigError(
             code=ErrorCode.INPUT_NULLS,
-            what="'input.nulls: nan' beside 'input.dtypes: arrow'",
-            got="columns that hold NULL itself, and the wish for NaN in its place",
+            what="'input.nulls: nan' together with 'input.dtypes: arrow'",
+            got="Arrow columns, which hold NULL itself, and NaN for NULL",
             next_step="Remove one of the two lines.",
         )
 
 
-def quarantine_place(output: str) -> str:
-    """Name the quarantine's place: beside the output."""
+def quarantine_beside(output: str) -> str:
+    """Return the location of the quarantine of an output: the output's, with the suffix ``_quarantine``."""
     return f"{output.rstrip('/')}_quarantine"
 
 
 def _overlap(location: str, output: Path) -> bool:
-    place, output = local_path(location), _resolved(output)
-    if glob.has_magic(location) and not place.exists():
-        return any(fnmatch(str(path), str(place)) for path in (output, *output.parents))
-    return output.is_relative_to(_resolved(place)) or _resolved(place).is_relative_to(output)
+    path, output = local_path(location), _resolved(output)
+    if glob.has_magic(location) and not path.exists():
+        return any(fnmatch(str(folder), str(path)) for folder in (output, *output.parents))
+    return output.is_relative_to(_resolved(path)) or _resolved(path).is_relative_to(output)
 
 
-def _resolved(place: Path) -> Path:
-    """Follow links; one that leads in a circle stays, for whoever opens it."""
-    return Path(os.path.realpath(place))
+def _resolved(path: Path) -> Path:
+    """Return the path with symbolic links resolved. A circular link raises no error here, but when it is opened."""
+    return Path(os.path.realpath(path))
 
 
 def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
@@ -294,21 +300,21 @@ def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
         return None
     before = folder.read_code()
     logs = [name for name, why in before["left_out"].items() if why == LOG]
-    packed = pack_script(Path(code.code), code.scoring_script, _data_places(deployment, folder), logs)
+    packed = pack_script(Path(code.code), code.scoring_script, _data_folders(deployment, folder), logs)
     check_script(packed.path)
-    _tell_code(packed, before["files"], folder.run_id)
+    _log_code(packed, before["files"], folder.run_id)
     return packed
 
 
-def _tell_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
-    """Say what of the code folder does not travel, and what in it is another than when the run began."""
+def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
+    """Log which files of the code folder are not sent to workers, and which differ from when the run started."""
     if packed.left_out:
-        told = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])
-        logger.warning("code folder: left out: %s%s", told, _more(packed.left_out))
+        listed = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])
+        logger.warning("code folder: left out: %s%s", listed, _more(packed.left_out))
     if before and (changed := different_files(packed.files, before)):
         logger.warning(
-            "code folder: %s%s not as when run '%s' began. What changes while a run goes on, such as a log, belongs "
-            "elsewhere or under a name that begins with a dot",
+            "code folder: %s%s not as when run '%s' began. Keep files that change during a run, such as logs, in "
+            "another folder, or give them names that begin with a dot",
             ", ".join(f"'{name}'" for name in changed[:_SHOWN]),
             _more(changed),
             run_id,
@@ -319,17 +325,28 @@ def _more(names: Collection[str]) -> str:
     return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
 
 
-def _data_places(deployment: Deployment, folder: RunStore) -> list[Path]:
-    """Name where data comes from and goes to; with them the code's digest would differ from run to run."""
-    places = [*deployment.input.location, deployment.output.location, deployment.output.stage]
-    return [folder.runs, *(local_path(place) for place in places if place and not is_remote(place))]
+def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
+    """Return the folders of input, output, stage and run records.
+
+    They are not code, even if they lie in the code folder: with them, its digest would be another in each run.
+    """
+    locations = [*deployment.input.location, deployment.output.location, deployment.output.stage]
+    return [folder.runs, *(local_path(location) for location in locations if location and not is_remote(location))]
 
 
-def log_choices(deployment: Deployment, kind: str) -> None:
-    """Say which values sparkscore chose, which keys have no meaning here, and which settings are not applied."""
-    if chosen := deployment.chosen_defaults("files" if kind == "files" else "rows"):
-        logger.info("defaults: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
+def log_choices(deployment: Deployment, counted: ItemType) -> None:
+    """Log the default settings that are used, keys that only Azure ML uses, and settings that are not applied yet.
+
+    Args:
+        deployment: the deployment.
+        counted: what mini-batches are counted in, on which the default size of a mini-batch depends.
+    """
+    if chosen := deployment.chosen_defaults(counted):
+        logger.info("default settings: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
     if ignored := deployment.ignored_keys():
-        logger.info("recorded, without a meaning outside Azure: %s", ", ".join(ignored))
+        logger.info("keys that only Azure ML uses, recorded and not applied: %s", ", ".join(ignored))
     if unapplied := deployment.unapplied_settings():
-        logger.warning("not applied yet: %s", ", ".join(f"{key}={value}" for key, value in unapplied.items()))
+        logger.warning(
+            "settings that are recorded, but not applied yet: %s",
+            ", ".join(f"{key}={value}" for key, value in unapplied.items()),
+        )

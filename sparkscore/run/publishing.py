@@ -1,4 +1,4 @@
-"""Publish what was staged and counts: the quarantine, then the predictions, then the record (driver)."""
+"""Publish the staged files of a run: first the quarantine, then the predictions (driver)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from sparkscore.worker import LineageValues
 def manifest_of(
     reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: RunRecord
 ) -> Manifest:
-    """Name the staged files that count: those of the task attempts whose reports came back."""
+    """Return the manifest of a run: the staged files of the task attempts whose reports the driver got.
+
+    Args:
+        reports: a report for each mini-batch.
+        schema: the columns of the result.
+        lineage: the values of the lineage columns; the model's go into the commit's metadata.
+        record: the run record so far.
+    """
     return Manifest(
         files=tuple(file for report in reports for file in report.staged),
         quarantined=tuple(file for report in reports for file in report.quarantined if file.rows),
@@ -38,42 +45,52 @@ def publish_manifest(
     recording: Recording,
     former: Manifest | None,
 ) -> Published:
-    """Publish a run: who sees its quarantine, finds its predictions; a commit that landed before is not made again.
+    """Publish a run: commit the quarantined items, then the predictions.
+
+    Quarantined items that this run published before it was stopped are not committed again.
 
     Args:
-        manifest: what counts.
-        schema: the result's columns.
-        sinks: those of the predictions and of the quarantine.
-        stage: where the files are.
+        manifest: the staged files to publish.
+        schema: the columns of the result.
+        sinks: the sink of the predictions and the sink of the quarantine.
+        stage: the run's stage.
         recording: the run's record.
-        former: what an earlier attempt was about to publish.
+        former: the manifest of an earlier driver of this run, which may have published it; None if there was none.
 
     Raises:
-        SinkError: it did not work; the error says what readers see.
+        SinkError: publishing failed; the error says what readers see.
     """
     predictions, quarantine = sinks
     stage.check_still_ours()
-    # Here for the sake of the quarantine, which comes first; the sink asks again when it commits.
+    # Check the result's table before the quarantine is committed. The sink checks again when it commits.
     predictions.check_again(schema)
     staged = staged_result(manifest, stage, schema)
     predictions.check_rows(partial(predictions.read_staged, staged), schema)
-    # From now on rows may be visible, of the quarantine first: the record says so before they are.
-    recording.note(output=describe_output(predictions, Published(None, None, schema)))
+    # Record that publishing began before the first row, of the quarantine, can become visible.
+    recording.note(output=describe_output(predictions, Published(None, None, schema), publishing_began=True))
     recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage, former))
     return predictions.publish(staged)
 
 
 def staged_result(manifest: Manifest, stage: StageFolder, schema: StructType) -> StagedResult:
-    """Give what a sink needs to know of the staged predictions."""
+    """Return the staged predictions in the form in which a sink reads and publishes them."""
     return StagedResult(stage, manifest.files, schema, manifest.commit_info)
 
 
-def describe_output(sink: Sink, published: Published | None) -> RecordedOutput:
-    """Describe the output for the record: as it is planned, on its way, or published."""
+def describe_output(sink: Sink, published: Published | None, *, publishing_began: bool | None = None) -> RecordedOutput:
+    """Return the run record's entry about the output.
+
+    Args:
+        sink: the output.
+        published: the published result. With None, the entry has the planned location and mode only.
+        publishing_began: whether readers may see rows of a run that is not published; None if it is, or is not scored.
+    """
     target = sink.target
     planned = RecordedOutput(
         format=sink.format, location=str(target.path), mode=target.mode, version=None, rows=None, columns=None
     )
+    if publishing_began is not None:
+        planned = planned.model_copy(update={"publishing_began": publishing_began})
     if published is None:
         return planned
     found = {"version": published.version, "rows": published.rows, "columns": columns_of(published.schema)}

@@ -1,4 +1,4 @@
-"""Publish the quarantine: the items that were tolerated and not scored, beside the result (driver)."""
+"""Publish and read the quarantine: the table of the failed items that were tolerated (driver)."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from sparkscore.errors import SinkConflictError
 from sparkscore.location import local_path, spark_path
 from sparkscore.record.manifest import Manifest
 from sparkscore.record.run_record import RecordedQuarantine, RunRecord
-from sparkscore.run.prepare import quarantine_place
+from sparkscore.run.prepare import quarantine_beside
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.spark.schema import column, from_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.stage import StagedFile, StageFolder
 from sparkscore.worker import QUARANTINE_SCHEMA
 
-# What tells a failed item from others; position counts within its mini-batch.
+# The columns that identify a failed item; `position` is its position in the mini-batch.
 _IDENTITY = ("mini_batch", "position", "source_file", "row")
 
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
-    """Give the sink of the quarantine: a table of the output's format, named after it, to which runs append."""
+    """Return the sink of the quarantine: a table in the output's format, next to it, to which runs append."""
     changed = {"location": quarantine_location(deployment), "mode": "append", "partition_by": ()}
     config = deployment.output.model_copy(update=changed)
     return open_sink(spark, config, run_id, "run_id", part="quarantine")
 
 
 def quarantine_location(deployment: Deployment) -> str:
-    """Name the quarantine's place."""
-    return str(local_path(quarantine_place(str(deployment.output.location))))
+    """Return the path of the quarantine of a deployment."""
+    return str(local_path(quarantine_beside(str(deployment.output.location))))
 
 
 def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
-    """Return the rows of a run in its quarantine as it is now; none where the run has published none."""
+    """Return the rows that a run has in the quarantine now; an empty frame if it published none."""
     schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
     if location is None:
         return spark.createDataFrame([], schema)
@@ -46,10 +46,10 @@ def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
 
 
 def check_quarantine(sink: Sink) -> None:
-    """Refuse before scoring what is at the quarantine's place and could not be appended to.
+    """Raise an error before scoring if quarantined items could not be published.
 
     Raises:
-        SinkError: something else is there, or it cannot be written.
+        SinkError: the quarantine's location has something else, or cannot be written.
     """
     sink.check_target()
     sink.check_schema(from_arrow(QUARANTINE_SCHEMA))
@@ -58,19 +58,20 @@ def check_quarantine(sink: Sink) -> None:
 def publish_quarantine(
     sink: Sink, files: tuple[StagedFile, ...], stage: StageFolder, former: Manifest | None
 ) -> RecordedQuarantine:
-    """Publish the quarantined items, before the predictions: who sees these, finds the others.
+    """Publish the quarantined items. This comes first, so that a reader of the predictions finds them as well.
 
     Args:
-        sink: that of the quarantine.
-        files: the staged files that count.
-        stage: where they are.
-        former: what an earlier attempt was about to publish, whose quarantine may be there.
+        sink: the sink of the quarantine.
+        files: the staged files to publish.
+        stage: path of the run's stage.
+        former: the manifest of an earlier driver of this run, which may have published the items; None if there was
+            none.
 
     Returns:
-        what the record says of it.
+        the run record's entry about the quarantine.
 
     Raises:
-        SinkError: it did not work; nothing of the run is visible.
+        SinkError: publishing failed; no row of the run is visible.
     """
     staged = StagedResult(stage, files, from_arrow(QUARANTINE_SCHEMA), {})
     published = sink.landed(staged.schema) if former is not None else None
@@ -87,13 +88,13 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Refuse to go on where the quarantine that is there names other items than this attempt would publish."""
+    """Raise an error if the items that this run published before it was stopped are not those that failed now."""
     if sink.has_same_rows(published, staged, _IDENTITY):
         return
     raise SinkConflictError(
         code=ErrorCode.QUARANTINE_DIFFERS,
-        what=f"the quarantine '{sink.target.path}' holds rows of an earlier attempt at run '{sink.target.run_id}'",
+        what=f"quarantine '{sink.target.path}' has rows that run '{sink.target.run_id}' published before it stopped",
         got=f"{published.rows} rows",
-        expected=f"{staged.row_count}, of the items that failed in this attempt",
+        expected=f"{staged.row_count}, of the items that failed now",
         next_step="Remove those rows, or choose another --run-id.",
     )

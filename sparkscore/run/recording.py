@@ -1,4 +1,4 @@
-"""Keep the run's record and log from its first to its last moment, however it ends (driver)."""
+"""Write the record and the log of a run from its start to its end, also if it fails (driver)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ logger = logging.getLogger("sparkscore")
 
 
 def _make_printable(record: logging.LogRecord) -> bool:
-    """Escape what would act on a terminal: without a handler, Python writes warnings to stderr as they are."""
+    """Mask secrets and escape control characters in a log record; return True, as a logging filter does.
+
+    Without a handler, Python would write warnings to stderr unchanged.
+    """
     record.msg, record.args = printable(redact(record.getMessage())), None
     return True
 
@@ -32,7 +35,12 @@ logger.addFilter(_make_printable)
 
 
 class Recording:
-    """The record of a run in progress."""
+    """The record of a run in progress.
+
+    Attributes:
+        folder: the run's folder.
+        content: the record so far.
+    """
 
     def __init__(self, folder: RunStore, lock: Claim, content: RunRecord) -> None:
         self.folder = folder
@@ -41,10 +49,10 @@ class Recording:
         self.content = content
 
     def note(self, **parts: object) -> None:
-        """Add to the record and write it.
+        """Set fields of the record, and write it.
 
         Raises:
-            SinkConflictError: another driver took this one for dead, and the record is its own.
+            SinkConflictError: this driver lost the run's lock: another driver took it for dead and resumed the run.
             LineageError: the record cannot be written.
         """
         self.content = self.content.noting(**parts)
@@ -52,7 +60,7 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Add to the seconds of a step, also when it fails."""
+        """Add the time that the body takes to the seconds of a step, also if the body fails."""
         start = time.perf_counter()
         try:
             yield
@@ -62,40 +70,53 @@ class Recording:
             self.content = self.content.noting(seconds=so_far.model_copy(update={step: total}))
 
     def ends_as(self, state: str) -> None:
-        """Say how a run ends that ends without an error, if not as COMPLETE."""
+        """Set the final state that the run gets if no error occurs. The default is COMPLETE."""
         self._final_state = state
 
     def end(self, state: str | None = None, error: BaseException | None = None) -> None:
-        """Write the final state.
+        """Write the record with its final state.
+
+        Args:
+            state: the state; if absent, the one that `ends_as` has set.
+            error: why the run failed.
 
         Raises:
-            SinkConflictError: another driver took this one for dead, and the record is its own.
+            SinkConflictError: this driver lost the run's lock: another driver took it for dead and resumed the run.
             LineageError: the record cannot be written.
         """
         self.content = end_record(self.content, state or self._final_state, error)
         self.folder.write_record(self.content, self._lock.check)
 
     def end_interrupted(self, interrupt: BaseException) -> None:
-        """Note at an interrupt what became of the data, and write that the run was interrupted; errors as `end`."""
-        # Its columns are in the record from the moment on in which the run begins to publish.
-        may_be_there = bool(self.content.output.columns)
-        told = "Its rows may be published: the same run id tells." if may_be_there else "Nothing was published."
-        interrupt.add_note(f"{told} 'sparkscore resume {self.content.run_id}' goes on where the run stopped.")
+        """Write the record as ABORT, and add a note to the interrupt that says what happened to the data.
+
+        Raises:
+            SinkConflictError: this driver lost the run's lock.
+            LineageError: the record cannot be written.
+        """
+        resume = f"'sparkscore resume {self.content.run_id}'"
+        interrupt.add_note(
+            f"Its rows may be published: {resume} finds out, and continues where the run stopped."
+            if self.content.may_show_rows
+            else f"Nothing was published. {resume} continues where the run stopped."
+        )
         self.end(ABORT, interrupt)
 
 
 @contextmanager
 def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
-    """Record a run: RUNNING at its start, then COMPLETE, FAIL or ABORT, and give the error its record.
+    """Record a run while the body executes it: RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT.
+
+    An error of the body gets the record as its attribute ``record``.
 
     Args:
         folder: the run's folder.
-        lock: the run's lock, which is held.
-        record: its record so far.
-        logging_level: the deployment's.
+        lock: the run's lock, which this driver holds.
+        record: the record so far.
+        logging_level: the level of the run's log, from the deployment.
 
     Raises:
-        SparkscoreError: what failed; an error of Spark's comes as one of ours.
+        SparkscoreError: the run failed. An error of Spark is raised as a `SparkscoreError` with an explanation.
     """
     handled_before = sys.exception()
     with _logging_to(folder, logging_level):
@@ -106,7 +127,7 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
         except (KeyboardInterrupt, SystemExit) as error:
             recording.end_interrupted(error)
             raise
-        # Every way to fail ends up in the record.
+        # Broad: whatever fails must be in the record.
         except Exception as error:
             details.debug("the run failed", exc_info=True)
             if (interrupt := interrupt_behind(error, handled_before)) is not None:
@@ -128,25 +149,25 @@ def _unexpected(error: Exception) -> SparkscoreError:
         code=ErrorCode.UNEXPECTED,
         what="the run failed for a reason that sparkscore does not know",
         got=type(error).__name__,
-        state="Nothing was published, unless the log says so.",
+        state="Nothing was published, unless the log says otherwise.",
         next_step="Please report it with the traceback in the log.",
     )
 
 
 def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
-    with suppress(SparkscoreError):  # what made the run fail comes before a record that cannot be written
+    with suppress(SparkscoreError):  # The error of the run is more important than a record that cannot be written.
         recording.end(FAIL, error)
     return recording.content.as_dict()
 
 
 def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bool = False) -> None:
-    """Refuse a run id that belongs to a complete run with another input, script, model or configuration.
+    """Raise an error if a run id belongs to a finished run with another input, script, model or configuration.
 
     Args:
-        record: the record of that run.
+        record: the record of the finished run.
         identity: the identity of this request.
-        run_id: the id.
-        waits: whether its rows are scored and wait to be published.
+        run_id: the id of both.
+        waits: whether the finished run is held, so that its rows wait to be published.
 
     Raises:
         ConfigError: the identities differ.
@@ -167,7 +188,10 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 
 @contextmanager
 def _logging_to(folder: RunStore, logging_level: str) -> Iterator[None]:
-    """Write the run's messages, and the details that only its log gets, to the run's log."""
+    """Write log messages to the run's log while the body runs.
+
+    The log also gets the details of failures, which may contain row values and are shown nowhere else.
+    """
     handler = folder.log_handler()
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level

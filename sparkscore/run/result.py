@@ -1,4 +1,4 @@
-"""A run that has ended well, and how to read what it made (driver)."""
+"""The result of a run: its record, and data frames with its rows (driver)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 class Run:
     """A run that is complete, or held until it is published.
 
-    The frames are read when Spark needs their rows, so they show what is there then.
+    The data frames are lazy: they show the rows that exist when Spark reads them.
 
     Attributes:
-        recorded: the run record, typed.
+        recorded: the run record as a typed object.
     """
 
     recorded: RunRecord
@@ -36,32 +36,32 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The run record as ``record.json`` holds it and ``--json`` prints it, in a new dict for each call."""
+        """The run record as a new dictionary, with the content of ``record.json``, which ``--json`` prints as well."""
         return self.recorded.as_dict()
 
     def predictions(self) -> DataFrame:
-        """Return this run's rows of the result, and no others, as they were committed; of a held run the staged ones.
+        """Return the rows that this run committed to the result, and no others; or the staged rows of a held run.
 
         Runs on the driver.
         """
         return self._read()
 
     def quarantine(self) -> DataFrame:
-        """Return the items of this run that failed and were tolerated; of a held run the staged ones.
+        """Return the items of this run that failed and were tolerated; or the staged ones of a held run.
 
-        Runs on the driver. The frame has the quarantine's columns, and no rows where nothing failed.
+        Runs on the driver. The frame has the columns of the quarantine, and no rows if no item failed.
 
         Raises:
-            LineageError: the run is held, and another version of sparkscore wrote what it has staged.
+            LineageError: the run is held, and its staged files have a format of another version of sparkscore.
         """
         if self.recorded.waits_for_publishing:
             return self._staged_quarantine(StageFolder(Path(str(self.recorded.stage))))
         return read_quarantine(self._spark, self.recorded)
 
     def attempts(self) -> DataFrame:
-        """Return this run's rows of the run table: one for each call of the model that counts.
+        """Return a row for each call of the script or model, with its items, seconds, worker and error, if any.
 
-        Runs on the driver, which sends the rows to Spark: the folder of runs need not be visible to the workers.
+        Runs on the driver, which reads the rows and sends them to Spark. Workers need no access to the folder of runs.
         """
         table = self._folder.read_attempts()
         return self._spark.createDataFrame(table, from_arrow(table.schema))

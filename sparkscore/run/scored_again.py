@@ -1,8 +1,8 @@
-"""Know which failed items of a run later runs have scored: `--only-failed` scores an item once for an output (driver).
+"""Find the failed items of a run that later runs have scored, so that `--only-failed` scores each once (driver).
 
-All runs over items that failed in one run, directly or in a run over its failed items, are a family. A note in the
-folder of the first of them names those that were about to publish. Whether they did, their tables tell. The lock of the
-first run lets one of the family work at a time.
+A run, the runs over its failed items, the runs over what failed in those, and so on, are called a family. A file in the
+folder of the first run lists the runs of the family that began to publish. Whether their rows are visible is read from
+their output tables. The runs of a family work one at a time: each takes the lock of the first run.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _OVERWRITE = "overwrite"
 
 @contextmanager
 def family_locked(runs: Path, first: str | None) -> Iterator[None]:
-    """Let one run over failed items of a run work at a time.
+    """Hold the lock of a family of runs while the body runs.
 
     Args:
-        runs: folder of the runs.
-        first: the run in which the items failed at first; None where the run at work is over no failed items.
+        runs: folder of the run records.
+        first: id of the first run of the family; None for a run that scores a whole input, which needs no lock.
 
     Raises:
-        ConfigError: another one works.
-        RunNotFoundError: the first run's record is gone, and with it the note of what was scored since.
+        ConfigError: another run of the family is working.
+        RunNotFoundError: the first run's record does not exist any more, nor the list of the items scored since.
     """
     if first is None:
         yield
@@ -57,8 +57,8 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
             code=ErrorCode.ONLY_FAILED_RUNNING,
             what=f"failed items of run '{first}'",
             got=f"another run that works on them, or on run '{first}' itself: {error.got}",
-            expected="one at a time, so that no item is scored twice",
-            next_step="Wait for that run; then ask again, and what it has scored is left out.",
+            expected="one run at a time, so that no item is scored twice",
+            next_step="Wait for that run to end and run again: the items that it has scored are then left out.",
         ) from error
     try:
         yield
@@ -67,10 +67,12 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 
 
 def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
-    """Leave out of a run over failed items what later runs have published in its output; the family's lock is held.
+    """Return the prepared run without the failed items that later runs have published in its output.
+
+    A run that scores a whole input is returned unchanged. The caller holds the lock of the family.
 
     Raises:
-        LineageError: the quarantines do not say what was scored.
+        LineageError: the quarantines do not show which items were scored.
         SourceError: a quarantine cannot be read.
     """
     failed, output = prepared.failed, prepared.deployment.output
@@ -81,7 +83,7 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     since = [] if output.mode == _OVERWRITE else _published(spark, first, str(target.path.resolve()))
     names = [entry.run_id for entry in since]
     if prepared.run_id in names:
-        # This run is published: what came later does not change what it was over.
+        # This run is published itself: runs that published later do not change which items it had.
         since = since[: names.index(prepared.run_id)]
     if not since:
         return prepared
@@ -90,28 +92,35 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
 
 
 def has_nothing_left(prepared: PreparedRun) -> bool:
-    """Whether later runs have scored all of the failed items."""
+    """Whether a run over failed items has no item left, because later runs have scored them all."""
     return prepared.failed is not None and prepared.failed.left is not None and not prepared.failed.left.total()
 
 
-def describe_failed(failed: FailedItems | None, items: int | None) -> OnlyFailed | None:
-    """Describe for the record which failed items a run is over; None where it is over none."""
+def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFailed | None:
+    """Return the run record's entry about the failed items that a run scores, or None if it scores a whole input.
+
+    Args:
+        failed: the failed items; None if the run scores a whole input.
+        items: how many of them the run scores.
+    """
     if failed is None:
         return None
     return OnlyFailed(run_id=failed.run_id, first=failed.first, without=list(failed.since), items=items)
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Note, before it publishes, that a run is over failed items of another; the family's lock is held.
+    """Add a run over failed items to its family's list of runs that began to publish.
+
+    Does nothing for a run that scores a whole input. The caller holds the lock of the family.
 
     Args:
-        runs: folder of the runs.
+        runs: folder of the run records.
         record: the run's record.
         deployment: the run's deployment.
-        manifest: what it is about to publish.
+        manifest: the files that the run publishes.
 
     Raises:
-        LineageError: the note cannot be read or written.
+        LineageError: the list cannot be read or written.
     """
     part = record.only_failed
     if part is None:
@@ -132,10 +141,12 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 
 
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
-    """Refuse to publish a held run whose items another run has scored meanwhile; the family's lock is held.
+    """Raise an error if another run has published items of a held run since it was scored.
+
+    Does nothing for a run that scored a whole input. The caller holds the lock of the family.
 
     Raises:
-        ConfigError: one has.
+        ConfigError: another run has published such items, or has removed its rows again.
     """
     part = record.only_failed
     if part is None or record.output.mode == _OVERWRITE:
@@ -145,8 +156,10 @@ def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None
     if names != part.without:
         raise ConfigError(
             code=ErrorCode.ONLY_FAILED_OUTDATED,
-            what=f"run '{record.run_id}' over what failed in run '{part.run_id}'",
-            got=f"items that '{names[-1] if names else 'no run'}' has published since, or that are gone again",
+            what=f"run '{record.run_id}', which scored the items that failed in run '{part.run_id}'",
+            got=f"items that run '{names[-1]}' has published since"
+            if names
+            else "items that an earlier run had published, and that are no longer in the table",
             expected="the same items as when it was scored",
             next_step=f"Drop it with 'sparkscore publish {record.run_id} --discard', and score what is left with "
             f"'sparkscore run --only-failed {part.run_id}'.",
@@ -158,7 +171,7 @@ def _output_of(record: RunRecord) -> str:
 
 
 def _published(spark: SparkSession, first: RunStore, output: str) -> list[ScoredAgain]:
-    """Give the runs of a family whose rows are in an output now, in their order; the table is asked."""
+    """Return the runs of a family whose rows are in an output table now, in the order in which they published."""
     noted = [entry for entry in first.read_scored_again() if entry.output == output]
     return [entry for entry in noted if _shows_rows(spark, entry)]
 
@@ -171,9 +184,22 @@ def _shows_rows(spark: SparkSession, entry: ScoredAgain) -> bool:
 def _left(
     spark: SparkSession, first: RunStore, failed: FailedItems, since: Sequence[ScoredAgain]
 ) -> Counter[str | None]:
-    """Count the items that are still to be scored: what each run took is gone, what failed in it is back."""
-    places = {first.run_id: failed_items(first.runs, first.run_id), failed.run_id: failed}
-    places |= {
+    """Return how often each failed item is still to be scored.
+
+    The count starts with the items that failed in the first run. Each later run takes away the items that it scored,
+    and adds those that failed in it again.
+
+    Args:
+        spark: the session.
+        first: the first run of the family.
+        failed: the failed items that are asked for.
+        since: the runs of the family that have published, in their order.
+
+    Raises:
+        LineageError: a quarantine does not have the items that a run's entry counts.
+    """
+    quarantines = {first.run_id: failed_items(first.runs, first.run_id), failed.run_id: failed}
+    quarantines |= {
         entry.run_id: replace(failed, run_id=entry.run_id, location=entry.quarantine, table_format=entry.format)
         for entry in since
     }
@@ -181,19 +207,19 @@ def _left(
 
     @cache
     def failed_in(run_id: str) -> Counter[str | None]:
-        return items_of(spark, places[run_id]) if counts.get(run_id, 1) else Counter()
+        return items_of(spark, quarantines[run_id]) if counts.get(run_id, 1) else Counter()
 
     left = failed_in(first.run_id)
     for entry in since:
-        places.setdefault(entry.origin, failed_items(first.runs, entry.origin))
+        quarantines.setdefault(entry.origin, failed_items(first.runs, entry.origin))
         taken = left & failed_in(entry.origin)
         again = failed_in(entry.run_id)
         if taken.total() != entry.items or again.total() != entry.quarantined:
             raise LineageError(
                 code=ErrorCode.ONLY_FAILED_UNKNOWN,
-                what=f"what run '{entry.run_id}' has scored of the failed items of run '{first.run_id}'",
-                got=f"{taken.total()} items and {again.total()} that failed again, by the quarantines",
-                expected=f"{entry.items} and {entry.quarantined}, as that run noted",
+                what=f"the failed items of run '{first.run_id}' that run '{entry.run_id}' has scored",
+                got=f"{taken.total()} items and {again.total()} that failed again, in the quarantines",
+                expected=f"{entry.items} and {entry.quarantined}, as that run recorded",
                 next_step="A quarantine was changed since, or a script returned fewer elements than files. Score the "
                 "whole input again, into another --output.",
             )

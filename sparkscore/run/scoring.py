@@ -1,4 +1,4 @@
-"""Turn the request and the plan into what the workers are told, after a probe where types are not declared (driver)."""
+"""Build the work for Spark's workers from the request and the plan, with a probe if types are not known (driver)."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ logger = logging.getLogger("sparkscore")
 
 @dataclass(frozen=True)
 class Request:
-    """What is known when the input is pinned.
+    """A checked request with its pinned input.
 
     Attributes:
         spark: the session.
         prepared: the checked request.
-        plan: the plan.
-        rows: the pinned rows; None where the items are files.
-        feeds: what the model gets of the input; None where a script scores, or the model does not say.
-        dtypes: those of the DataFrames that the scorer gets.
+        plan: the mini-batches and work units.
+        rows: the pinned rows; None if the items are files.
+        feeds: the columns that the model gets; None if a script scores, or if the model has no signature.
+        dtypes: the dtypes of the pandas DataFrames that the scorer gets.
     """
 
     spark: SparkSession
@@ -77,20 +77,20 @@ class Request:
 
     @property
     def columns(self) -> StructType | None:
-        """The input's columns; None where the items are files."""
+        """The input's columns; None if the items are files."""
         return None if self.rows is None else input_schema(self.rows)
 
 
 @dataclass(frozen=True)
 class Work:
-    """Everything that is decided before scoring.
+    """The work for the tasks, as it is decided before scoring.
 
     Attributes:
-        spec: what every task is told.
-        rows: what the tasks get; None where they read the planned files.
-        result: the result's columns.
-        probe: what the probe reported; None when there was no need for one.
-        done: the reports of what an earlier attempt has scored.
+        spec: the specification that every task gets.
+        rows: the rows that the tasks get; None if the tasks read the planned files.
+        result: the columns of the result.
+        probe: the report of the probe; None if no probe was needed.
+        done: the reports of mini-batches in work units that were finished before the run stopped.
     """
 
     spec: WorkerSpec
@@ -101,12 +101,15 @@ class Work:
 
 
 def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | None:
-    """Match a model that has no scoring script with the input's columns; starts no job.
+    """Check the input's columns, and match them with the model if there is no scoring script. Starts no Spark job.
+
+    Returns:
+        for each input of the model, the columns that it gets; None if a script scores, or the model has no signature.
 
     Raises:
-        SignatureMismatchError: the model cannot take the input, or has no way to take a NULL that is known to be there
-            while no failed row is tolerated.
-        SourceSchemaError: a column's type does not survive the way to the worker.
+        SignatureMismatchError: the model cannot take the input; or no failed row is tolerated, and a column is known
+            to have a NULL for which the model has no value.
+        SourceSchemaError: Arrow or Parquet cannot hold the type of a column exactly.
     """
     rows = source.frame()
     columns = None if rows is None else input_schema(rows)
@@ -129,17 +132,22 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 
 
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
-    """Decide what the workers do and what the result looks like.
+    """Return the work for the tasks and the columns of the result.
 
-    Runs one small Spark job, the probe, unless the result's types and its carried columns are known without it. What
-    an earlier attempt at the run has left in the stage is taken up: plan, probe and finished work units.
+    Runs one small Spark job, the probe, unless the types of the predictions and the carried columns are known without
+    it. If the run is resumed, the plan, the probe's report and the finished work units in its stage are used again.
+
+    Args:
+        request: the checked request with its pinned input.
+        sink: the output.
+        stage: the run's stage.
 
     Raises:
         SparkscoreError: the probe failed, or the columns do not fit together.
     """
     prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
     rows, scorer = _scorer(request, stage)
-    # Not the run's id alone: a run may be tried again under it, with another script, in the same worker processes.
+    # A worker process keeps scorers by this key. The run id is not enough: it may be used again with another script.
     engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
     limit = mini_batch_limit(prepared.deployment, plan.snapshot)
     planned = None if plan.mini_batches is None else stage.keep_plan(plan.mini_batches)
@@ -152,7 +160,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
             probe = _probe(request, engine, first(), predictions)
             stage.keep(Decision.PROBE, packed_report(probe))
         predictions = predictions or probe.predictions
-    # A model without a script gives a row for each row, also where it gives them as a DataFrame.
+    # A model without a script returns a row for each row, even if it returns a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
     carried = choose_carried(prepared.deployment, request.columns, is_frame=is_frame)
     lineage = LineageValues(prepared.run_id, *prepared.lineage_model)
@@ -160,9 +168,9 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     rules = _result_spec(request, result.spec, probe)
     done = {} if planned is None else stage.done_units(planned)
     if planned is not None and done:
-        logger.info("%d of %d work units were scored by an earlier attempt", len(done), len(planned))
+        logger.info("%d of %d work units were scored before the run stopped", len(done), len(planned))
     elif chunks := stage.count_chunks():
-        logger.info("%d chunks were scored by an earlier attempt; the tasks take them up", chunks)
+        logger.info("%d chunks were scored before the run stopped; they are not scored again", chunks)
     stage.forget_progress(done)
     units = None if planned is None else tuple(unit for unit in sorted(planned) if unit not in done)
     chunk = ChunkLimit(items=prepared.deployment.chunk_size)
@@ -172,7 +180,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Say whose result it is, and how far it is known that there is an element for each row."""
+    """Return the result's specification, completed with whether the scorer is known to return a value for each row."""
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows of a pyspark.ml model.
     is_known = prepared.description is not None and prepared.description.model_format in {"onnx", "spark"}
@@ -187,7 +195,12 @@ def _failure_rules(deployment: Deployment, limit: MiniBatchLimit) -> FailureRule
 
 
 def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Tolerance:
-    """Return how much of a run may fail."""
+    """Return how many items and mini-batches of a run may fail.
+
+    Args:
+        deployment: the deployment with the thresholds.
+        counts_files: whether a failed mini-batch counts as one failed item, because it is one file.
+    """
     settings = deployment.settings
     return Tolerance(
         settings.error_threshold, settings.mini_batch_error_threshold, settings.allowed_failed_percent, counts_files
@@ -195,7 +208,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 
 
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
-    """Give what the tasks get, and what they do with it."""
+    """Return the rows that the tasks get, None for planned files, and the specification of the scorer."""
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
         return rows, _script_spec(request, prepared.script, stage)
@@ -232,7 +245,10 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> Scr
 
 
 def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
-    """Give the predictions' columns where they are known before the first call: declared, promised, or Spark's."""
+    """Return the prediction columns if they are known before the first call, else None.
+
+    They are declared in ``output.schema``, or in the model's signature, or Spark has computed them already.
+    """
     declared = prepared.deployment.output.schema_ddl
     if declared:
         return parse_ddl(declared)
@@ -249,15 +265,24 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _kept_probe(stage: RunStage) -> ProbeReport | None:
-    """Return the report of an earlier attempt's probe, so that the columns stay the same; None if there was none."""
+    """Return the probe's report of a run that is resumed, or None. It is kept so that the columns stay the same."""
     kept = stage.kept(Decision.PROBE)
     return None if kept is None else unpacked_report(kept)
 
 
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
-    """Learn the result's columns from the first mini-batch that something comes back for.
+    """Score mini-batches on a worker until one returns rows, and return the report with the types of its columns.
 
-    A script may return nothing for some items where these are tolerated as failed; that says nothing of the columns.
+    If failed items are tolerated, a script may return nothing for a mini-batch. Then the next one is scored.
+
+    Args:
+        request: the checked request with its pinned input.
+        engine: the specification of the scorer.
+        first: the first mini-batches of the input.
+        declared: the prediction columns if they are declared, else None.
+
+    Raises:
+        SparkscoreError: the scorer failed, or returned nothing.
     """
     if not first:
         raise nothing_to_score()
@@ -267,15 +292,15 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
     for mini_batch in tried:
         report = run_probe(request.spark, _probe_spec(request, engine, mini_batch, declared))
         if report.failure is not None:
-            for warning in report.warnings:  # another version of a library may be the reason
+            for warning in report.warnings:  # A warning, such as a version mismatch, may explain the failure.
                 logger.warning("%s", redact(warning))
             raise failure_error(report.failure, prepared.scorer_name, "the first mini-batch", "Nothing was written.")
         if report.predictions:
             return report
     raise OutputContractError(
         code=ErrorCode.OUTPUT_UNKNOWN,
-        what=f"{prepared.scorer_name} gave nothing for the first {len(tried)} mini-batches: the result's columns are "
-        "not known",
+        what=f"{prepared.scorer_name} returned nothing for the first {len(tried)} mini-batches, so the columns of the "
+        "result are not known",
         got=f"0 elements for {sum(each.item_count for each in tried)} items",
         next_step="Declare 'output.schema', for example 'prediction double'"
         + ("." if is_tolerant else ", or return an element for each item; fewer count as failed items."),
@@ -285,7 +310,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
 def _probe_spec(request: Request, engine: EngineSpec, first: MiniBatch, declared: pa.Schema | None) -> ProbeSpec:
     prepared = request.prepared
     output, settings = prepared.deployment.output, prepared.deployment.settings
-    # Without a script each row gets its element, also in a DataFrame.
+    # A model without a script returns a row for each row, even if it returns a DataFrame.
     is_joined = bool(output.carry) if output.carry is not None else None if prepared.script else True
     return ProbeSpec(
         engine,

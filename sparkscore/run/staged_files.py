@@ -1,4 +1,4 @@
-"""Compare the staged files with what their writers reported, before any of them is published (driver)."""
+"""Check before publishing that the staged files are as the workers wrote them (driver)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sparkscore.spark.jobs import find_changed_files
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
-    """Refuse to publish files that were changed, cut off or replaced since a worker wrote them.
+    """Raise an error if a staged file was changed, truncated or replaced since a worker wrote it.
 
-    In one unbroken run sizes and footers are compared. Where files have waited, in a held run or for another attempt,
-    the workers read them all and compare their checksums.
+    Sizes and Parquet footers are compared. In a run that was held or resumed, workers also read the files and compare
+    their checksums.
 
     Args:
         spark: the session.
-        manifest: the files that count.
-        stage: where they are.
+        manifest: the files to check.
+        stage: the run's stage.
 
     Raises:
-        SinkError: a file differs. The chunks that name it are forgotten: the next attempt scores them again.
+        SinkError: a file differs. The chunks to which it belongs are removed, so that a resumed run scores them again.
     """
     files = (*manifest.files, *manifest.quarantined)
     changed = find_changed_files(spark, stage.for_tasks(), files, reads_all=stage.is_taken_up)
@@ -37,6 +37,6 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         got=difference,
         expected="the file as its worker wrote it",
         state="Nothing was published.",
-        next_step=f"Run the same run id again, as 'sparkscore resume {manifest.record.run_id}' does: what was in that "
-        "file is scored again, and the rest is taken up.",
+        next_step=f"Run 'sparkscore resume {manifest.record.run_id}': the items in that file are scored again, and the "
+        "other staged files are kept.",
     )

@@ -1,4 +1,4 @@
-"""Find out how far a run is: only here, and only while its lock is held (driver)."""
+"""Find out the state of a run, under its lock (driver)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sparkscore.stage import StageFolder
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is. No other driver works on it: this one holds its lock.
+    """The state of a run whose lock this driver holds, so that no other driver changes it.
 
     Attributes:
         folder: the run's folder.
         lock: the run's lock.
-        record: the run's record; None where it has none yet.
+        record: the run's record; None if it has none yet.
     """
 
     folder: RunStore
@@ -35,41 +35,40 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run is published and its record says so."""
+        """Whether the run's record says that it is published."""
         return self._state == COMPLETE
 
     @property
     def is_held(self) -> bool:
-        """Whether the run is scored and waits until somebody publishes or discards it."""
+        """Whether the run is held: it is scored, and waits until somebody publishes or discards it."""
         return self._state == HELD
 
     @property
     def is_dead(self) -> bool:
-        """Whether the run's driver died: its record says that it runs, and nobody has the lock."""
+        """Whether the run's driver died: its record says RUNNING, and no other driver has the lock."""
         return self._state == RUNNING
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether the run was held and is not published yet: its stage stays, whatever publishing it ended with."""
+        """Whether the run was held and is not published yet. Its stage is kept, even if publishing fails."""
         return self.record is not None and self.record.waits_for_publishing
 
     @property
     def may_be_published(self) -> bool:
-        """Whether a driver began to publish and did not live to say that it had: only the table tells."""
-        has_columns = self.record is not None and bool(self.record.output.columns)
-        has_begun = has_columns and self.folder.has_manifest()
-        return has_begun and not (self.is_complete or self.is_held)
+        """Whether publishing began and did not end: whether rows are visible is then known to the tables only."""
+        may_show_rows = self.record is not None and self.record.may_show_rows
+        return may_show_rows and not self.is_complete and self.folder.has_manifest()
 
     @property
     def _state(self) -> str:
         return "" if self.record is None else self.record.state
 
     def waiting(self) -> Waiting:
-        """Return what is scored and waits to be published.
+        """Return the staged result that can be published or discarded.
 
         Raises:
-            ConfigError: nothing does.
-            LineageError: another version of sparkscore scored it, in a form that this one does not read.
+            ConfigError: the run has none.
+            LineageError: another version of sparkscore staged it, in a format that this version does not read.
         """
         record = self.record
         if record is not None and record.identity and not self.is_complete and self.folder.has_manifest():
@@ -84,15 +83,15 @@ class RunState:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A run that is scored and can be published.
+    """A run whose staged rows can be published or discarded.
 
     Attributes:
         folder: the run's folder.
-        record: its record.
-        identity: digest of all that decides its result.
-        deployment: its deployment.
-        target: where its rows go.
-        stage: where they are.
+        record: the run's record.
+        identity: the digests of its input, script, model and configuration.
+        deployment: the run's deployment.
+        target: the output to which the rows go.
+        stage: path of the stage.
     """
 
     folder: RunStore
@@ -105,17 +104,17 @@ class Waiting:
 
 @contextmanager
 def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
-    """Lock a run that is there, and say how far it is.
+    """Hold the lock of an existing run while the body runs, and yield the run's state.
 
     Args:
-        runs: folder of the runs.
-        run_id: the run.
+        runs: folder of the run records.
+        run_id: id of the run.
 
     Raises:
         RunNotFoundError: there is no such run.
         ConfigError: another driver works on it.
     """
-    # A run that is not there gets no folder for its lock.
+    # Before the lock is taken, which would make a folder for a run that does not exist.
     read_record(runs, run_id)
     folder = open_run(runs, run_id)
     with folder.claim() as lock:
@@ -130,5 +129,5 @@ def nothing_waits(state: RunState, found: str) -> ConfigError:
         what=f"run '{run_id}'",
         got=f"state {'' if state.record is None else state.record.state}, and {found}",
         expected="a run that is held, or whose publishing failed",
-        next_step=f"See 'sparkscore runs show {run_id}', or take it up with 'sparkscore resume {run_id}'.",
+        next_step=f"See its record with 'sparkscore runs show {run_id}', or run 'sparkscore resume {run_id}'.",
     )

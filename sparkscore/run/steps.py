@@ -1,4 +1,4 @@
-"""The steps of a run, in the order in which `sparkscore.run.pipeline.execute` takes them (driver)."""
+"""The steps of a run, in the order in which `sparkscore.run.pipeline.execute` calls them (driver)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from sparkscore.run.columns import refuse_missing_not_null, run_id_column
 from sparkscore.run.identity import identity_of_run
 from sparkscore.run.known_rows import check_known_rows
 from sparkscore.run.nulls import decide_nulls, dtypes_of
-from sparkscore.run.per_file import mini_batch_limit, refuse_count_of_files, sized_in
+from sparkscore.run.per_file import counted_items, mini_batch_limit, refuse_count_of_files
 from sparkscore.run.prepare import PreparedRun, log_choices
 from sparkscore.run.publishing import describe_output, manifest_of, publish_manifest, staged_result
 from sparkscore.run.quarantine import check_quarantine, open_quarantine
 from sparkscore.run.recording import Recording, recorded
 from sparkscore.run.result import Run
-from sparkscore.run.scored_again import describe_failed, note_publishing
+from sparkscore.run.scored_again import note_publishing, only_failed_entry
 from sparkscore.run.scoring import Request, Work, match_input, prepare_work
 from sparkscore.run.staged_files import check_staged_files
 from sparkscore.run.state import RunState
@@ -56,14 +56,14 @@ ReadRows = Callable[[], DataFrame]
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """An attempt at a run.
+class ActiveRun:
+    """A run that this driver executes.
 
     Attributes:
         spark: the session.
-        prepared: the request.
-        state: how far the run was when the attempt began.
-        recording: its record.
+        prepared: the checked request.
+        state: the state of the run before this driver started, or resumed, it.
+        recording: the run's record.
     """
 
     spark: SparkSession
@@ -73,18 +73,18 @@ class Attempt:
 
     @property
     def deployment(self) -> Deployment:
-        """What was asked for."""
+        """The deployment of the run."""
         return self.prepared.deployment
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the result goes.
+    """The tables that a run writes.
 
     Attributes:
-        predictions: the table of the predictions.
-        quarantine: the table of the failed items.
-        former: what an earlier attempt was about to publish.
+        predictions: the sink of the predictions.
+        quarantine: the sink of the failed items.
+        former: the manifest of an earlier driver of this run, which may have published it; None if there was none.
     """
 
     predictions: Sink
@@ -92,24 +92,29 @@ class Outputs:
     former: Manifest | None
 
 
-def new_attempts_record(prepared: PreparedRun, state: RunState) -> RunRecord:
-    """Start the record of an attempt; a run that was held stays so until its rows are published."""
-    record = new_record(prepared.run_id, prepared.source_name, prepared.deployment.effective())
+def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
+    """Return the record with which this driver starts, or resumes, a run.
+
+    A held run keeps the path of its stage, and a run that began to publish keeps that note.
+    """
+    record = new_record(prepared.run_id, prepared.deployment_name, prepared.deployment.effective())
+    if state.may_be_published:  # its quarantine may be visible, however this driver ends
+        record = record.noting(output=record.output.model_copy(update={"publishing_began": True}))
     return record.noting(stage=state.record.stage) if state.keeps_rows and state.record else record
 
 
-def begin(attempt: Attempt) -> None:
-    """Keep what was asked for, and refuse places that Spark could not read."""
-    prepared, output = attempt.prepared, attempt.deployment.output
+def begin(active: ActiveRun) -> None:
+    """Store the request and the model in the run's folder, and check that Spark can read the output's path."""
+    prepared, output = active.prepared, active.deployment.output
     prepared.folder.write_request(prepared.request)
-    attempt.recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
-    places = [place for place in (output.location, output.stage) if place]
-    refuse_unreadable_names(attempt.spark, places)
-    refuse_colons_in_patterns(places)
+    active.recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
+    locations = [location for location in (output.location, output.stage) if location]
+    refuse_unreadable_names(active.spark, locations)
+    refuse_colons_in_patterns(locations)
 
 
 def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
-    """Pin the input: a list of files, a version of a table, or the failed items of an earlier run."""
+    """Return the pinned input: a list of files, a version of a table, or the failed items of an earlier run."""
     deployment = prepared.deployment
     if prepared.failed is not None:
         return open_failed(spark, prepared.failed, deployment.input.columns)
@@ -118,17 +123,17 @@ def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
 
 
 def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Plan:
-    """Cut the input into mini-batches and work units."""
+    """Return the plan: the mini-batches and work units of the input."""
     deployment = prepared.deployment
     refuse_count_of_files(deployment, source.snapshot)
     limit = mini_batch_limit(deployment, source.snapshot)
     return plan_run(source.snapshot, limit.items, task_slots(spark))
 
 
-def open_outputs(attempt: Attempt) -> Outputs:
-    """Open the tables that the run writes, and refuse before scoring what could not be published there."""
-    spark, deployment, run_id = attempt.spark, attempt.deployment, attempt.prepared.run_id
-    former = attempt.prepared.folder.read_manifest()
+def open_outputs(active: ActiveRun) -> Outputs:
+    """Return the tables that the run writes, and check before scoring that the run can publish to them."""
+    spark, deployment, run_id = active.spark, active.deployment, active.prepared.run_id
+    former = active.prepared.folder.read_manifest()
     sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
     sink.check_target(is_retried=first_commit_began(stage_of(sink.target, deployment.output.stage), sink.target))
     outputs = Outputs(sink, open_quarantine(spark, deployment, run_id), former)
@@ -137,75 +142,75 @@ def open_outputs(attempt: Attempt) -> Outputs:
     return outputs
 
 
-def check_input(attempt: Attempt, source: Source, plan: Plan, outputs: Outputs) -> tuple[Feed, ...] | None:
-    """Record what is scored, and match the model with it; return what the model gets of the input."""
-    _note_plan(attempt, source, plan, outputs.predictions)
-    feeds = match_input(attempt.prepared, source)
+def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs) -> tuple[Feed, ...] | None:
+    """Record the input and the plan, check the input, and return the columns that each input of the model gets."""
+    _note_plan(active, source, plan, outputs.predictions)
+    feeds = match_input(active.prepared, source)
     source.check_contents()
     return feeds
 
 
 @contextmanager
-def stage_for(attempt: Attempt, outputs: Outputs) -> Iterator[Stage]:
-    """Open the run's stage; that of a held run stays, however the attempt ends."""
-    prepared, sink = attempt.prepared, outputs.predictions
-    place, identity = attempt.deployment.output.stage, str(attempt.recording.content.identity)
+def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
+    """Open the run's stage for the body. The stage of a held run is kept even if the body fails."""
+    prepared, sink = active.prepared, outputs.predictions
+    stage_setting, identity = active.deployment.output.stage, str(active.recording.content.identity)
     moved = sink.lays_out_partitions
-    with staged_in(sink.target, place, identity, is_moved=moved, run_folder=prepared.folder.path) as stage:
-        stage.is_kept = attempt.state.keeps_rows
+    with staged_in(sink.target, stage_setting, identity, is_moved=moved, run_folder=prepared.folder.path) as stage:
+        stage.is_kept = active.state.keeps_rows
         if prepared.script is not None:
             prepared.folder.write_code(prepared.script.files, prepared.script.left_out)
         yield stage
 
 
 def decide_work(
-    attempt: Attempt, source: Source, plan: Plan, feeds: tuple[Feed, ...] | None, outputs: Outputs, stage: Stage
+    active: ActiveRun, source: Source, plan: Plan, feeds: tuple[Feed, ...] | None, outputs: Outputs, stage: Stage
 ) -> Work:
-    """Decide what the workers do, and refuse a result that its table would not take."""
-    prepared, sink = attempt.prepared, outputs.predictions
-    dtypes = _decide_dtypes(attempt, source, feeds, stage)
-    work = prepare_work(Request(attempt.spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
+    """Return the work for the workers, and check before scoring that the table accepts the columns of the result."""
+    prepared, sink = active.prepared, outputs.predictions
+    dtypes = _decide_dtypes(active, source, feeds, stage)
+    work = prepare_work(Request(active.spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
     sink.check_schema(work.result.schema, work.result.origins)
     refuse_missing_not_null(sink.columns_without_null(), work.result)
-    check_known_rows(attempt.spark, sink, source, work.result, attempt.deployment.settings.error_threshold)
+    check_known_rows(active.spark, sink, source, work.result, active.deployment.settings.error_threshold)
     return work
 
 
 def score_on_workers(
     spark: SparkSession, stage: RunStage, plan: Plan, work: Work, display: ProgressDisplay
 ) -> list[MiniBatchReport]:
-    """Let the workers score all mini-batches and stage what comes back; return a report for each mini-batch."""
+    """Score all mini-batches on the workers, which stage the rows, and return a report for each mini-batch."""
     snapshot = plan.snapshot
 
-    def stop_if_in_vain(done: ItemsDone) -> None:
+    def stop_if_too_many_failed(done: ItemsDone) -> None:
         if work.spec.rules.tolerance.is_passed(done.failed, done.failed_mini_batches):
             stage.ask_to_stop()
 
-    with follow(display, stage.read_progress, snapshot.items, snapshot.item_type, stop_if_in_vain):
+    with follow(display, stage.read_progress, snapshot.items, snapshot.item_type, stop_if_too_many_failed):
         return [*work.done, *score_plan(spark, work.rows, work.spec)]
 
 
-def count_scores(attempt: Attempt, stage: Stage, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
-    """Record what the workers reported."""
-    # A driver that slept meanwhile may have lost the run: what the other one wrote stays.
+def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
+    """Write the reports of the workers to the run table, and their counts to the run record."""
+    # If this driver was suspended, another one may have resumed the run, and its files must not be overwritten.
     stage.check_still_ours()
-    attempt.prepared.folder.write_attempts(reports)
-    _note_scores(attempt.recording, plan, work, reports)
+    active.prepared.folder.write_attempts(reports)
+    _note_scores(active.recording, plan, work, reports)
 
 
-def keep_manifest(attempt: Attempt, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
-    """Say which staged files count; from now on the run can be published without its input and model."""
-    manifest = manifest_of(reports, work.result.schema, work.spec.result.lineage, attempt.recording.content)
+def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
+    """Write the manifest of the staged files. From now on the run can be published without its input and model."""
+    manifest = manifest_of(reports, work.result.schema, work.spec.result.lineage, active.recording.content)
     stage.check_still_ours()
-    attempt.prepared.folder.write_manifest(manifest)
+    active.prepared.folder.write_manifest(manifest)
     return manifest
 
 
-def publish_result(attempt: Attempt, outputs: Outputs, stage: Stage, manifest: Manifest) -> ReadRows:
-    """Make the rows visible in one step; return what reads them."""
-    recording, sink = attempt.recording, outputs.predictions
-    check_staged_files(attempt.spark, manifest, stage)
-    note_publishing(attempt.prepared.folder.runs, recording.content, attempt.deployment, manifest)
+def publish_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Manifest) -> ReadRows:
+    """Publish the staged rows in one commit, and return a function that reads them."""
+    recording, sink = active.recording, outputs.predictions
+    check_staged_files(active.spark, manifest, stage)
+    note_publishing(active.prepared.folder.runs, recording.content, active.deployment, manifest)
     sinks = (sink, outputs.quarantine)
     published = publish_manifest(manifest, schema_of(manifest.columns), sinks, stage, recording, outputs.former)
     recording.note(output=describe_output(sink, published), stage=None)
@@ -213,69 +218,71 @@ def publish_result(attempt: Attempt, outputs: Outputs, stage: Stage, manifest: M
     return partial(sink.read, published)
 
 
-def hold_result(attempt: Attempt, outputs: Outputs, stage: Stage, manifest: Manifest) -> ReadRows:
-    """Leave the staged rows where they are until somebody publishes or discards the run; return what reads them."""
-    recording, sink, schema = attempt.recording, outputs.predictions, schema_of(manifest.columns)
+def hold_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Manifest) -> ReadRows:
+    """Keep the staged rows until the run is published or discarded, and return a function that reads them."""
+    recording, sink, schema = active.recording, outputs.predictions, schema_of(manifest.columns)
     stage.is_kept = True
-    recording.note(output=describe_output(sink, Published(None, None, schema)), stage=stage.location)
-    run_id = attempt.prepared.run_id
-    logger.info("run '%s' is held: 'sparkscore publish %s' publishes it, with --discard it is dropped", run_id, run_id)
+    began = bool(recording.content.output.publishing_began)
+    output = describe_output(sink, Published(None, None, schema), publishing_began=began)
+    recording.note(output=output, stage=stage.location)
+    run_id = active.prepared.run_id
+    logger.info("run '%s' is held: 'sparkscore publish %s' publishes it, and --discard drops it", run_id, run_id)
     return partial(sink.read_staged, staged_result(manifest, stage, schema))
 
 
 def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run:
-    """Record a run over failed items of which none is left."""
+    """Record and return a run over failed items that has none to score, because later runs have scored them all."""
     failed, folder, deployment = prepared.failed, prepared.folder, prepared.deployment
-    record = new_record(prepared.run_id, prepared.source_name, deployment.effective())
+    record = new_record(prepared.run_id, prepared.deployment_name, deployment.effective())
     with recorded(folder, state.lock, record, deployment.settings.logging_level) as recording:
         sink = open_sink(spark, deployment.output, prepared.run_id, run_id_column(deployment))
-        place = {"format": "quarantine", "location": failed and failed.location, "version": failed and failed.version}
+        table = {"format": "quarantine", "location": failed and failed.location, "version": failed and failed.version}
         recording.note(
-            input=record.input.model_copy(update={**place, "items": 0}),
+            input=record.input.model_copy(update={**table, "items": 0}),
             output=describe_output(sink, None).model_copy(update={"rows": 0, "columns": {}}),
-            only_failed=describe_failed(failed, 0),
+            only_failed=only_failed_entry(failed, 0),
         )
-        logger.info("nothing to do: later runs have scored all that failed in run '%s'", failed and failed.run_id)
+        logger.info("nothing to do: later runs have scored all items that failed in run '%s'", failed and failed.run_id)
     read = partial(spark.createDataFrame, [], StructType([]))
     return Run(recording.content, read, spark, folder)
 
 
-def _decide_dtypes(attempt: Attempt, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage) -> Dtypes:
-    recording = attempt.recording
-    nulls = decide_nulls(attempt.prepared, source, feeds, stage)
+def _decide_dtypes(active: ActiveRun, source: Source, feeds: tuple[Feed, ...] | None, stage: Stage) -> Dtypes:
+    recording = active.recording
+    nulls = decide_nulls(active.prepared, source, feeds, stage)
     recording.note(input=recording.content.input.model_copy(update={"nulls": nulls}))
-    return dtypes_of(attempt.prepared, nulls)
+    return dtypes_of(active.prepared, nulls)
 
 
 def _columns_of(source: Source) -> dict[str, str] | None:
-    """Name the columns of an input of rows, with Spark's names of their types."""
+    """Return the columns of an input of rows, with their Spark types; None if the items are files."""
     rows = source.frame()
     return None if rows is None else columns_of(input_schema(rows))
 
 
-def _note_plan(attempt: Attempt, source: Source, plan: Plan, sink: Sink) -> None:
-    prepared, snapshot = attempt.prepared, plan.snapshot
-    kind = sized_in(prepared.deployment, snapshot)
-    log_choices(prepared.deployment, kind)
+def _note_plan(active: ActiveRun, source: Source, plan: Plan, sink: Sink) -> None:
+    prepared, snapshot = active.prepared, plan.snapshot
+    counted = counted_items(prepared.deployment, snapshot)
+    log_choices(prepared.deployment, counted)
     for reason, count in snapshot.skipped.items():
         logger.warning("input: %d left out (%s)", count, reason)
     if snapshot.order_doubt:
-        logger.warning("input: columns go by name only: %s", snapshot.order_doubt)
+        logger.warning("input: columns are matched by name only: %s", snapshot.order_doubt)
     if plan.mini_batches is not None:
         prepared.folder.write_plan(plan.mini_batches)
-    attempt.recording.note(
+    active.recording.note(
         identity=identity_of_run(prepared, plan),
-        only_failed=describe_failed(prepared.failed, snapshot.items),
+        only_failed=only_failed_entry(prepared.failed, snapshot.items),
         input=describe_plan(plan, _columns_of(source)),
-        output=describe_output(sink, None),
-        config=prepared.deployment.effective(kind),
+        output=describe_output(sink, None, publishing_began=active.recording.content.output.publishing_began),
+        config=prepared.deployment.effective(counted),
     )
 
 
 def _note_scores(recording: Recording, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
     counts = counts_of(reports, work.probe, plan.snapshot.items)
-    told = [*warnings_of(reports, work.probe), *where_scripts_logged(recording.folder.script_logs)]
-    warnings = [redact(warning) for warning in told]
+    found = [*warnings_of(reports, work.probe), *where_scripts_logged(recording.folder.script_logs)]
+    warnings = [redact(warning) for warning in found]
     for warning in warnings:
         logger.warning("%s", warning)
     verified = verified_models_of(reports)

@@ -1,4 +1,4 @@
-"""Decide whether a run may publish, from what was staged; once, before anything is published (driver)."""
+"""Decide from the reports of the workers whether a run may publish (driver)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sparkscore.redaction import redact
 from sparkscore.stage import MiniBatchReport
 from sparkscore.tolerance import Tolerance
 
-#: What only the run's log gets: tracebacks and whole messages of the user's code, which may hold row contents.
+#: A logger whose messages go only to the run's log: tracebacks and messages of user code, which may show row values.
 details = logging.getLogger("sparkscore.details")
 details.propagate = False
 details.setLevel(logging.DEBUG)
@@ -35,7 +35,7 @@ _PHASES = {
 }
 
 _CORRECT_SCRIPT = "Correct the script; the whole traceback is in the log."
-# A model that raises need not be wrong: its rows or its library may be.
+# If a model raises, the cause may also be in the rows or in the installed version of its library.
 _ADVICE = {
     ErrorCode.MODEL_LOAD: "If the workers have another version of its library than the one that saved it, give them "
     "that one ('sparkscore env build'); else save it again. The whole traceback is in the log.",
@@ -46,22 +46,22 @@ _ADVICE = {
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
-    """Let a run pass only if no more failed than it tolerates, and something was scored.
+    """Raise an error unless the run may publish: something was scored, and no more failed than is tolerated.
 
     Args:
         reports: the reports of the successful task attempts.
-        planned_items: number of items, where the plan knows it.
-        scorer: the scoring script or model, in words.
-        tolerance: how much of the run may fail.
+        planned_items: number of items; None if the plan does not know it.
+        scorer: name of the scoring script or model, for messages.
+        tolerance: how many items and mini-batches may fail.
 
     Raises:
         ScoringError: more failed than is tolerated, nothing was scored, or the counts do not add up.
-        SourceNotFoundError: there was nothing to score.
+        SourceNotFoundError: the input has no items.
     """
     if not reports:
         raise nothing_to_score()
     scored = sum(report.scored for report in reports)
-    # Where the scorer did not load, the rest of a task was not even tried: no threshold tolerates that.
+    # If the scorer did not load, the rest of the task was not tried. No threshold tolerates that.
     not_loaded = [report for report in reports if not report.is_loaded]
     failed = not_loaded or [report for report in reports if report.failure is not None]
     passed = "" if not_loaded else _passed(reports, tolerance)
@@ -69,7 +69,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
         total = "" if planned_items is None else f" of {planned_items}"
         state = f"{scored}{total} items were scored before the run stopped. Nothing was published."
         if not (scored or passed or not_loaded):
-            state = f"No item was scored, and a run of which nothing was scored fails whatever it tolerates. {state}"
+            state = f"No item was scored; then a run fails, whatever it tolerates. {state}"
         first = failure_error(failed[0].failure, scorer, f"mini-batch '{failed[0].mini_batch}'", state)
         raise first if tolerance.is_none or not passed else _too_many(passed, first, state)
     done = scored + sum(report.failed for report in reports)
@@ -80,12 +80,12 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
             got=f"{done} items",
             expected=f"{planned_items}, as planned",
             state="Nothing was published.",
-            next_step="Run again; if it stays so, please report it with the run's folder.",
+            next_step="Run again. If it fails again, please report it with the run's folder.",
         )
 
 
 def _passed(reports: Sequence[MiniBatchReport], tolerance: Tolerance) -> str:
-    """Return in words what was passed; nothing if all is within bounds."""
+    """Return a text that says which threshold was exceeded, or an empty string if none was."""
     items = sum(report.failed for report in reports)
     return tolerance.passed(items, sum(report.failed > 0 for report in reports), len(reports))
 
@@ -101,7 +101,7 @@ def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThreshold
 
 
 def nothing_to_score() -> SourceNotFoundError:
-    """Make the error for an input whose rows, once read, are none."""
+    """Return the error for an input that turned out to have no rows."""
     return SourceNotFoundError(
         code=ErrorCode.INPUT_EMPTY,
         what="the input has nothing to score",
@@ -110,23 +110,22 @@ def nothing_to_score() -> SourceNotFoundError:
     )
 
 
-def failure_error(failure: Failure | None, scorer: str, place: str, state: str) -> SparkscoreError:
-    """Make the error for a failed mini-batch; the user's whole message and traceback go to the log.
+def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: str) -> SparkscoreError:
+    """Return the error for a failed mini-batch, and write the whole message and traceback to the run's log.
 
     Args:
-        failure: what failed.
-        scorer: the scoring script or model, in words.
-        place: the mini-batch, in words.
+        failure: the failure that a worker reported; None if it did not say why.
+        scorer: name of the scoring script or model, for the message.
+        mini_batch: name of the mini-batch, for the message.
         state: what happened to the data.
     """
     failure = failure or Failure(ErrorCode.SCRIPT_RUN, "unknown", "")
-    told = redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}")
-    details.debug("%s: %s", place, told)
+    details.debug("%s: %s", mini_batch, redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}"))
     if failure.code in _PHASES:
-        kind = ModelError if failure.code.startswith("MODEL") else ScoringScriptError
-        return kind(
+        error_class = ModelError if failure.code.startswith("MODEL") else ScoringScriptError
+        return error_class(
             code=failure.code,
-            what=f"{scorer} raised {failure.error_class} {_PHASES[failure.code]} for {place}"
+            what=f"{scorer} raised {failure.error_class} {_PHASES[failure.code]} for {mini_batch}"
             + (f" ({failure.place})" if failure.place else ""),
             got=_shown(failure.message),
             state=state,
@@ -134,14 +133,14 @@ def failure_error(failure: Failure | None, scorer: str, place: str, state: str) 
         )
     return error_class_of(failure.code)(
         code=failure.code,
-        what=f"{failure.message.rstrip('.')} ({place})",
+        what=f"{failure.message.rstrip('.')} ({mini_batch})",
         state=state,
         next_step=failure.next_step or "The whole message is in the log.",
     )
 
 
 def _shown(message: str) -> str:
-    """Give the user's own text as the terminal and the record may show it: one line, cut, without secrets."""
+    """Return a message of user code in quotes, on one line, truncated, and with secrets masked."""
     line = " ".join(redact(message).split())
     if len(line) > _SHOWN_CHARACTERS:
         return f"'{line[:_SHOWN_CHARACTERS]}…'"

@@ -87,8 +87,9 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
         if feed.shape is None and feed.columns == (feed.name,):
             by_type.setdefault(_type_text(feed.type), []).append(str(feed.name))
         else:
-            lines.append(f"{_input_text(feed)} <- {_columns_text(feed.columns)}")
-    return [*(f"{type_text} {_columns_text(found)}, by name" for type_text, found in by_type.items()), *lines]
+            name = "unnamed input" if feed.name is None else f"input {feed.name}"
+            lines.append(f"{name} ({_shaped_type(feed)}) gets {_columns_text(feed.columns)}")
+    return [*(_same_names(found, type_text) for type_text, found in by_type.items()), *lines]
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
@@ -290,12 +291,26 @@ def _type_text(type_: pa.DataType | None) -> str:
 
 
 def _input_text(feed: Feed) -> str:
+    return f"{feed.name or 'input'} {_shaped_type(feed)}"
+
+
+def _shaped_type(feed: Feed) -> str:
     shape = "" if feed.shape is None else f"[{','.join(map(str, feed.shape))}]"
-    return f"{feed.name or 'input'} {_type_text(feed.type)}{shape}"
+    return f"{_type_text(feed.type)}{shape}"
+
+
+def _same_names(found: Sequence[str], type_text: str) -> str:
+    if len(found) == 1:
+        return f"input {found[0]} ({type_text}) gets the column of the same name"
+    return f"inputs {_first_names(found)} ({type_text}) get the columns of the same name"
 
 
 def _columns_text(columns: Sequence[str]) -> str:
     if not columns:
         return "each file"
+    return f"column {columns[0]}" if len(columns) == 1 else f"columns {_first_names(columns)}"
+
+
+def _first_names(columns: Sequence[str]) -> str:
     hidden = len(columns) - _SHOWN_NAMES
     return ", ".join(columns[:_SHOWN_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")

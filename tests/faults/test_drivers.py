@@ -142,7 +142,7 @@ def test_1_a_driver_killed_while_scoring_costs_the_units_in_flight(
     record, _ = rig.finish()
 
     rig.check(record)
-    told = re.search(r"(\d+) of 20 work units were scored by an earlier attempt", rig.record.log_file.read_text())
+    told = re.search(r"(\d+) of 20 work units were scored before the run stopped", rig.record.log_file.read_text())
     # Workers may end the two units that were in flight although their driver is dead.
     assert told is not None
     assert kept <= int(told[1]) <= kept + 2
@@ -163,7 +163,7 @@ def test_1_a_driver_killed_while_it_scores_rows_costs_the_chunks_in_flight(
     record, _ = rig.finish()
 
     rig.check(record)
-    told = re.findall(r"(\d+) chunks were scored by an earlier attempt", rig.record.log_file.read_text())
+    told = re.findall(r"(\d+) chunks were scored before the run stopped", rig.record.log_file.read_text())
     # Two workers may have ended what they had in hand after their driver was killed.
     assert kept <= int(told[-1]) <= kept + 2
     # The probe's call, and three times two chunks of two calls that were in flight.

@@ -50,7 +50,7 @@ def interrupted(folder: RunFolder, error: BaseException, **noted: Any) -> RunRec
 def test_before_it_publishes_nothing_is_published(folder: RunFolder, error: BaseException, begin: str) -> None:
     record = interrupted(folder, error)
 
-    expected = f"{begin} Nothing was published. 'sparkscore resume night' goes on where the run stopped."
+    expected = f"{begin} Nothing was published. 'sparkscore resume night' continues where the run stopped."
     assert record.error is not None
     assert (record.state, record.error.code, record.error.message) == ("ABORT", "INTERRUPTED", expected)
     assert message_of(error) == expected

@@ -29,7 +29,7 @@ def test_a_model_is_shown_with_what_it_takes_and_gives(sparkscore: Callable[...,
 
     assert (answer.exit_code, answer.err) == (0, "")
     lines = [line.split() for line in answer.out.splitlines()]
-    assert ["kind", "onnx"] in lines
+    assert ["type", "onnx"] in lines
     assert ["sha256", digest_of_path(graph)] in lines
     assert ["inputs", "x", "float", "[-1,", "3]"] in lines
     assert any(line[:2] == ["files", "heart.onnx"] for line in lines)

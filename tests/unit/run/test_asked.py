@@ -62,7 +62,7 @@ def test_a_run_is_taken_up_from_another_folder_by_the_paths_of_its_own(
     again = prepare_again("night")
 
     assert again.deployment == asked.deployment
-    assert (again.request, again.source_name, again.run_id) == (asked.request, "deployment.yml", "night")
+    assert (again.request, again.deployment_name, again.run_id) == (asked.request, "deployment.yml", "night")
     assert again.model == asked.model
     assert Path.cwd() == elsewhere
 
@@ -102,7 +102,7 @@ def test_failed_items_are_scored_by_the_request_of_their_run_from_python_too(
     assert again.deployment.output.location == asked.deployment.output.location
     assert again.deployment.output.mode == "append"
     assert again.deployment.settings.mini_batch_size == asked.deployment.settings.mini_batch_size
-    assert again.source_name == "deployment.yml"
+    assert again.deployment_name == "deployment.yml"
     assert Path.cwd() == elsewhere
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,11 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.config import Deployment
-from sparkscore.errors import ConfigError
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError, SinkError
 from sparkscore.record.manifest import Manifest
-from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, HELD, RUNNING, RecordedOutput, new_record
+from sparkscore.record.run_record import ABORT, COMPLETE, FAIL, HELD, RUNNING, RecordedOutput, RunRecord, new_record
 from sparkscore.record.runs_folder import RunFolder, read_record
 from sparkscore.run import discard, publish
+from sparkscore.run.state import RunState
+from sparkscore.run.steps import ActiveRun, Outputs, hold_result, start_record
 from sparkscore.sinks.stage import staged_in
 from sparkscore.sinks.target import Target
 from sparkscore.stage.lock import RunLock
@@ -47,6 +51,9 @@ class Written:
         self.record = self.record.noting(**parts)
         self.folder.write_record(self.record)
 
+    def note_publishing(self, *, began: bool) -> None:
+        self.write(output=self.record.output.model_copy(update={"publishing_began": began}))
+
     def show_rows(self) -> Path:
         """Put rows of this run where readers see them, as a driver that died before it could say so."""
         shown = self.output / "run_id=night"
@@ -57,6 +64,35 @@ class Written:
     @property
     def state(self) -> str:
         return read_record(self.runs, "night").state
+
+
+class FakeRecording:
+    """A record that is kept in memory."""
+
+    content: RunRecord
+
+    def note(self, **parts: object) -> None:
+        self.content = self.content.noting(**parts)
+
+
+class FakeSink(SimpleNamespace):
+    """The output of a held run, of which no rows are read."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__(
+            format="parquet", target=Target(output, "append", (), "night", "run_id"), read_staged=lambda *_: None
+        )
+
+
+class FakeStage(SimpleNamespace):
+    """The stage of a run at work."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(location=str(path), is_kept=False)
+
+
+def manifest_of(run: Written) -> Manifest:
+    return Manifest((), (), COLUMNS, {}, run.record)
 
 
 @pytest.fixture
@@ -138,6 +174,94 @@ def test_of_a_run_that_may_be_published_the_table_says_whether_it_is(
 
     shutil.rmtree(shown)
     assert discard("night", spark=spark)["state"] == ABORT
+
+
+def refuse(*_: object) -> None:
+    raise SinkError(code=ErrorCode.PUBLISH_FAILED, what="the table", next_step="Correct the cause.")
+
+
+def test_a_held_run_whose_publishing_was_refused_before_it_began_is_discarded_without_spark(
+    write_run: Callable[[str], Written], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(HELD)
+    run.note_publishing(began=False)
+    spark: Any = object()  # a folder of Parquet files needs none to be asked
+    monkeypatch.setattr("sparkscore.run.held.check_staged_files", refuse)
+    with pytest.raises(SinkError):
+        publish(spark, "night")
+    assert run.state == FAIL
+
+    assert discard("night")["state"] == ABORT
+
+    assert list(run.output.iterdir()) == []
+
+
+def test_once_publishing_began_the_table_is_asked_before_a_run_is_discarded(
+    write_run: Callable[[str], Written], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(HELD)
+    run.note_publishing(began=False)
+    spark: Any = object()
+    monkeypatch.setattr("sparkscore.run.publishing.publish_quarantine", refuse)
+    with pytest.raises(SinkError):
+        publish(spark, "night")
+
+    with pytest.raises(ConfigError, match=r"\[RUN_MAY_BE_PUBLISHED\]"):
+        discard("night")
+
+    assert (run.state, run.stage.is_dir()) == (FAIL, True)
+    assert discard("night", spark=spark)["state"] == ABORT
+
+
+@pytest.mark.parametrize("state", [RUNNING, FAIL, ABORT, HELD])
+@pytest.mark.parametrize("began", [True, False])
+def test_the_record_says_in_each_state_whether_publishing_began(
+    write_run: Callable[[str], Written], state: str, *, began: bool
+) -> None:
+    run = write_run(state)
+    run.note_publishing(began=began)
+
+    with pytest.raises(ConfigError, match=r"\[RUN_MAY_BE_PUBLISHED\]") if began else nullcontext():
+        discard("night")
+
+    assert run.stage.is_dir() == began
+
+
+def test_a_further_attempt_and_a_held_run_keep_that_publishing_began(write_run: Callable[[str], Written]) -> None:
+    run = write_run(FAIL)
+    run.note_publishing(began=True)
+    prepared: Any = SimpleNamespace(
+        run_id="night", deployment_name="d.yml", deployment=Deployment.model_validate(run.record.config)
+    )
+    recording, outputs = FakeRecording(), Outputs(FakeSink(run.output), FakeSink(run.output), None)
+
+    with RunLock(run.folder.lock_file, "night") as lock:
+        state = RunState(run.folder, lock, read_record(run.runs, "night"))
+        recording.content = start_record(prepared, state)
+        assert recording.content.output.publishing_began
+
+        hold_result(ActiveRun(None, prepared, state, recording), outputs, FakeStage(run.stage), manifest_of(run))  # type: ignore[arg-type]
+
+    assert recording.content.output.publishing_began
+
+
+@pytest.mark.parametrize("state", [COMPLETE, HELD, FAIL])
+def test_a_held_run_has_not_begun_to_publish(write_run: Callable[[str], Written], state: str) -> None:
+    run = write_run(state)
+    run.note_publishing(began=False)
+    prepared: Any = SimpleNamespace(
+        run_id="night", deployment_name="d.yml", deployment=Deployment.model_validate(run.record.config)
+    )
+    recording, outputs = FakeRecording(), Outputs(FakeSink(run.output), FakeSink(run.output), None)
+
+    with RunLock(run.folder.lock_file, "night") as lock:
+        before = RunState(run.folder, lock, read_record(run.runs, "night"))
+        recording.content = start_record(prepared, before)
+        assert recording.content.output.publishing_began is None
+
+        hold_result(ActiveRun(None, prepared, before, recording), outputs, FakeStage(run.stage), manifest_of(run))  # type: ignore[arg-type]
+
+    assert recording.content.output.publishing_began is False
 
 
 def test_what_is_not_there_gets_no_folder(tmp_path: Path) -> None:

@@ -196,8 +196,8 @@ def test_workers_are_told_what_was_decided_and_the_log_says_it(
 
     assert dtypes.with_null == {"b", "c"}
     assert (dtypes.are_arrow, dtypes.nan) == (False, True)
-    assert "columns with NULL: 'b', 'c': float64 or object in every mini-batch" in caplog.text
-    assert "integer and boolean columns without NULL: 1" in caplog.text
+    assert "integers are float64 and booleans object in columns with a NULL: 'b', 'c'" in caplog.text
+    assert "integer and boolean columns without a NULL keep their type: 'a'" in caplog.text
 
 
 def test_nan_is_refused_where_columns_hold_null_itself(make: Make) -> None:

@@ -13,10 +13,10 @@ from sparkscore.outcome import Failure, Outcome
 from sparkscore.plan import InputFile, Snapshot
 from sparkscore.run.per_file import (
     are_files_whole,
+    counted_items,
     mini_batch_limit,
     refuse_count_of_files,
     refuse_other_endings,
-    sized_in,
 )
 from sparkscore.run.verdict import decide
 from sparkscore.stage.report import MiniBatchReport, ScoredMiniBatch, WorkerState, make_report
@@ -38,7 +38,7 @@ def snapshot(kind: str, *files: str) -> Snapshot:
 @pytest.mark.parametrize("size", [None, 2, "2", 100])
 def test_a_model_of_azures_gets_each_file_whole(kind: str, size: int | str | None) -> None:
     assert are_files_whole(deployment(size), snapshot(kind))
-    assert sized_in(deployment(size), snapshot(kind)) == "files"
+    assert counted_items(deployment(size), snapshot(kind)) == "files"
     assert mini_batch_limit(deployment(size), snapshot(kind)).is_file
     assert deployment(size).effective("files")["settings"]["mini_batch_size"] == (size or 10)  # type: ignore[index]
     refuse_count_of_files(deployment(size), snapshot(kind))

@@ -423,19 +423,31 @@ def test_a_type_that_spark_lacks_keeps_its_name() -> None:
     ("feeds", "lines"),
     [
         ([], []),
-        ([Feed("a", ("a",), DOUBLE), Feed("b", ("b",), DOUBLE)], ["double a, b, by name"]),
-        ([Feed(name, (name,), DOUBLE) for name in "abcde"], ["double a, b, c and 2 more, by name"]),
+        (
+            [Feed("a", ("a",), DOUBLE), Feed("b", ("b",), DOUBLE)],
+            ["inputs a, b (double) get the columns of the same name"],
+        ),
+        (
+            [Feed(name, (name,), DOUBLE) for name in "abcde"],
+            ["inputs a, b, c and 2 more (double) get the columns of the same name"],
+        ),
         (
             [Feed("a", ("a",), DOUBLE), Feed("s", ("s",), pa.string()), Feed("b", ("b",), DOUBLE)],
-            ["double a, b, by name", "string s, by name"],
+            [
+                "inputs a, b (double) get the columns of the same name",
+                "input s (string) gets the column of the same name",
+            ],
         ),
-        ([Feed("x", ("a",), DOUBLE), Feed("b", ("b",), DOUBLE)], ["double b, by name", "x double <- a"]),
-        ([Feed("a", ("a",), None)], ["any type a, by name"]),
-        ([Feed(None, ("a",), FLOAT)], ["input float <- a"]),
-        ([Feed("x", ("x",), pa.uint8(), (-1, 3))], ["x uint8[-1,3] <- x"]),
-        ([Feed(None, tuple("abcd"), FLOAT, (-1, 4))], ["input float[-1,4] <- a, b, c and 1 more"]),
-        ([Feed("x", (), pa.uint8(), (-1, 3, 8, 8))], ["x uint8[-1,3,8,8] <- each file"]),
-        ([Feed("x", (), pa.binary())], ["x binary <- each file"]),
+        (
+            [Feed("x", ("a",), DOUBLE), Feed("b", ("b",), DOUBLE)],
+            ["input b (double) gets the column of the same name", "input x (double) gets column a"],
+        ),
+        ([Feed("a", ("a",), None)], ["input a (any type) gets the column of the same name"]),
+        ([Feed(None, ("a",), FLOAT)], ["unnamed input (float) gets column a"]),
+        ([Feed("x", ("x",), pa.uint8(), (-1, 3))], ["input x (uint8[-1,3]) gets column x"]),
+        ([Feed(None, tuple("abcd"), FLOAT, (-1, 4))], ["unnamed input (float[-1,4]) gets columns a, b, c and 1 more"]),
+        ([Feed("x", (), pa.uint8(), (-1, 3, 8, 8))], ["input x (uint8[-1,3,8,8]) gets each file"]),
+        ([Feed("x", (), pa.binary())], ["input x (binary) gets each file"]),
     ],
 )
 def test_feeds_are_described(feeds: list[Feed], lines: list[str]) -> None:
