@@ -172,7 +172,7 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
             raise Refusal(
                 f"a dict {keys_difference(item, wanted)}",
                 expected=f"the keys {names(wanted)}",
-                advice="Return every field of the struct, with None where there is no value, and no other.",
+                advice="Return exactly the fields of the struct, with None for a missing value.",
                 position=index,
             )
     hidden = [is_missing(item) for item in items]

@@ -152,7 +152,7 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
             "the model's outputs",
             got=f"{min(counts)} to {max(counts)} values",
             expected="the same number of values in each, one per item",
-            next_step="Correct the model; each output has a value for every item.",
+            next_step="Correct the model, so that each output has one value per item.",
         )
     if schema is None:
         return Columns(found, forms, counts[0])

@@ -189,7 +189,7 @@ class _Matcher:
         if groups and model_input.type is None:
             self._problems.append(f"column '{column}': got {_type_text(given)}, expected {' or '.join(groups)}")
             if groups == ("text",):
-                self._advice = f"Correct the input, or read texts: 'input.schema' with '{column} string' in it."
+                self._advice = f"Correct the input, or declare '{column} string' in 'input.schema' to read it as text."
         else:
             self._check_type(column, given, model_input.type)
         type_ = None if model_input.type is None else without_absent(given, model_input.type)
@@ -263,7 +263,7 @@ def _feed_of_files(inputs: Sequence[ModelInput]) -> Feed:
     taken = ", ".join(_input_text(Feed(each.name, (), each.type, getattr(each, "shape", None))) for each in inputs)
     raise _mismatch(
         [f"the input is files, the model takes {taken}"],
-        "Say how the files are read with 'input.format', or give the deployment a scoring script.",
+        "Set 'input.format' to read rows from the files, or add a scoring script to the deployment.",
     )
 
 
