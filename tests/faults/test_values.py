@@ -50,6 +50,9 @@ class Odd(list):
     def __len__(self):
         raise RuntimeError("no length")
 
+    def __iter__(self):
+        raise RuntimeError("no elements")
+
 def throw(error):
     raise error
 
