@@ -138,7 +138,8 @@ def _missing_module(error: BaseException) -> str:
     """
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
-    # An exception that was raised while an import error was handled has that reason only if it is an import error too.
+    # An exception that was raised while an import error was handled may have another reason, unless it is an import
+    # error too.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")

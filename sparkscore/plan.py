@@ -14,8 +14,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
-# A crash loses at most the work units that were being scored, so there are ten for each task slot. There are not many
-# more, since each Python task costs Spark about 50 ms, but a large input gets more of them.
+# If a task fails, its work unit is scored again, so each task slot gets ten small units, and more for a large input.
+# They are not even smaller, because each task costs Spark about 50 ms.
 _UNITS_PER_SLOT: Final = 10
 _MINI_BATCHES_PER_UNIT: Final = 32
 _MOST_UNITS: Final = 2000

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 # Control characters with ESC and line breaks, Unicode's marks of writing direction and line separators, and surrogates,
-# which no encoding of a terminal has. Marks of writing direction can make a text look like another one.
+# which no encoding of a terminal has. Marks of direction can make a text look like another one.
 # Source: https://trojansource.codes/
 _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

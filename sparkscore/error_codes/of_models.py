@@ -110,7 +110,7 @@ SECTIONS: Final = (
             ),
             ErrorCode.MODEL_VERSION: Explanation(
                 "The scoring script asks for another version of a model than the deployment has.",
-                "Ask for no version in the script, or correct `path` and `version` in the deployment.",
+                "Do not ask for a version in the script, or correct `path` and `version` in the deployment.",
             ),
             ErrorCode.ONNX_BROKEN: Explanation(
                 "The file is not a valid ONNX model.",

@@ -81,7 +81,7 @@ def _check_imported_files(tree: ast.Module, path: Path) -> None:
                 raise ScoringScriptError(
                     code=ErrorCode.SCRIPT_NAME,
                     what=f"scoring script '{path.name}' imports '{name}'",
-                    got=f"a file '{name}.py' beside the script, and the module of that name that Python needs",
+                    got=f"a file '{name}.py' in its folder, and the module of that name that Python needs",
                     next_step=f"Give '{name}.py' another name, so that Python does not import the other module.",
                 )
 

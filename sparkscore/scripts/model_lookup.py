@@ -60,7 +60,7 @@ class ModelLookup:
                 what=f"model '{name}' that the scoring script asks for",
                 got=f"version {deployed.version} in the deployment",
                 expected=f"version {asked}",
-                next_step="Ask for no version, or set the model's 'path' and 'version' in the deployment.",
+                next_step="Do not ask for a version, or set the model's 'path' and 'version' in the deployment.",
             )
         return deployed.path
 

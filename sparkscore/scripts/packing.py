@@ -180,5 +180,5 @@ def _too_large(folder: Path, total: int) -> ConfigError:
         what=f"code folder '{folder}'",
         got=f"{total / 1024**2:,.0f} MiB",
         expected=f"at most {_MOST_BYTES // 1024**2} MiB, since every worker gets a copy",
-        next_step="Put the scoring script into a folder of its own and name it in 'code_configuration.code'.",
+        next_step="Put the scoring script into a separate folder, and set 'code_configuration.code' to that folder.",
     )

@@ -69,7 +69,7 @@ class Surroundings:
 def _lost_folder(folder: str) -> ScoringScriptError:
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_FOLDER,
-        what="the working directory that the scoring script was last in is gone",
+        what="the working directory of the scoring script does not exist any more",
         got=folder or "a folder that was removed",
         next_step="Change the script so that it does not remove its working directory.",
     )

@@ -245,8 +245,8 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
             code=ErrorCode.INPUT_NULL,
             what=f"input columns {names(wrong)}",
             got="a NULL",
-            expected="none: 'input.schema' declares them NOT NULL",
-            next_step="Take NOT NULL out of 'input.schema', or tolerate such rows with 'settings.error_threshold'.",
+            expected="no NULL, since 'input.schema' declares them NOT NULL",
+            next_step="Remove NOT NULL from 'input.schema', or tolerate such rows with 'settings.error_threshold'.",
         )
 
 

@@ -19,7 +19,7 @@ from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS
-# The halves would probably end the process too, and each time cost a timeout or another load of the model.
+# The halves would probably end the process too. Each time costs a timeout, or loading the model again.
 PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
 # Parts may hide these failures: a part with one row is in the right order whatever the script does.
 _OF_THE_WHOLE: Final = frozenset({ErrorCode.OUTPUT_ORDER})
@@ -212,7 +212,7 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
     found = [half.elements for half in halves]
     if None in found or sum(elements or 0 for elements in found) != whole.elements:
         told = " and ".join("a failure" if elements is None else str(elements) for elements in found)
-        raise BrokenContractError(f"its halves gave {told}, which does not add up")
+        raise BrokenContractError(f"its halves returned {told}, which does not add up")
 
 
 def _all_failed(parts: Sequence[Part]) -> bool:

@@ -15,8 +15,8 @@ from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
 
-# If the process is killed while it loads, loading is tried again after these waits: the reason, such as other processes
-# that need the host's memory, may have gone by then.
+# If the process is killed while it loads, loading is tried again after these waits. The reason may have passed by then:
+# other processes may have needed the host's memory, for example.
 _WAITS_S: Final = (0.0, 1.0, 3.0)
 
 
@@ -114,7 +114,7 @@ def _new_engine(spec: EngineSpec) -> LoadedEngine:
 
 
 # Spark reuses worker processes for many tasks (`spark.python.worker.reuse`), but passes no object from one task to the
-# next. A module variable is what both tasks can see.
+# next. Only a variable of a module is visible to both.
 _engines = KeptEngines()
 
 

@@ -189,7 +189,7 @@ def _other_order(unit: int) -> ScoringError:
     return ScoringError(
         code=ErrorCode.CHUNK_DIFFERS,
         what=f"the rows of work unit {unit} are in another order than when an earlier chunk was scored",
-        expected="the same files in the same order, as from the same settings of Spark",
+        expected="the same files in the same order, for which Spark needs the same settings as before",
         state="Nothing was published; what was scored before is scored again.",
         next_step="Run the same run id again.",
     )

@@ -20,9 +20,10 @@ from sparkscore.scorers.frames import HandedOver
 Codes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
-# These many rows are compared first: if two of them are equal, the other rows need not be compared.
+# This many rows are compared first: if two of them are equal, the other rows need not be compared.
 _SAMPLES: Final = (64, 1024)
-# A multiplier that spreads the bits of the columns so far. Two equal numbers by coincidence only cost more comparisons.
+# A multiplier that mixes the bits of several columns. If two rows get the same number by coincidence, more columns are
+# compared, which only takes longer.
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF: Final = np.uint64(32)
 _TWO: Final = 2

@@ -15,7 +15,7 @@ from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
-# How many parts of the first mini-batch are tried until one of them is scored.
+# The largest number of calls with parts of the mini-batch until one of them is scored.
 _MOST_CALLS: Final = 20
 
 PROBE_SCHEMA = pa.schema(

@@ -175,7 +175,7 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
 def _unreadable(error: Exception) -> OutputContractError:
     return OutputContractError(
         code=ErrorCode.OUTPUT_UNREADABLE,
-        what="what run() returned cannot be read",
+        what="the value that run() returned cannot be read",
         got=type(error).__name__,
         next_step="Return plain numbers, texts and arrays; the whole traceback is in the log.",
     )

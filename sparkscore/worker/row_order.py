@@ -51,7 +51,7 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
             got=how,
             expected=_EXPECTED,
             next_step="Sort or filter a copy (without inplace=True) and return the results in the order of the "
-            "mini-batch, or set 'output.carry: []' and return a DataFrame with a key of its own.",
+            "mini-batch, or set 'output.carry: []' and return a DataFrame with a key column.",
         )
 
 
@@ -162,5 +162,5 @@ def _unrelated(caller: str) -> OutputContractError:
         got="labels that are neither those of the mini-batch nor those of one of its columns without repeated values",
         expected=_EXPECTED,
         next_step="Return result.reset_index(drop=True) if the order is right, or set 'output.carry: []' and return a "
-        "DataFrame with a key of its own.",
+        "DataFrame with a key column.",
     )

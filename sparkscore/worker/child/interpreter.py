@@ -77,7 +77,7 @@ def _use_interpreter_of_this_host(target: Path) -> None:
 def _no_environment(got: str) -> EnvironmentMismatchError:
     return EnvironmentMismatchError(
         code=ErrorCode.PYTHON_ARCHIVE,
-        what="'python.archive' is no environment for this worker",
+        what="'python.archive' is not an environment for this worker",
         got=got,
         expected="a .tar.gz of 'sparkscore env build' for the workers' version of Python, or of conda-pack",
         next_step="Build it with the Python version of the workers.",

@@ -24,7 +24,7 @@ _HEADER: Final = struct.Struct("!16sQQQ")
 _SIZE: Final = struct.Struct("!Q")
 # A socket does not send or receive more than this at once, so larger pieces would cost memory and save no time.
 _PIECE: Final = 1 << 20
-# A process that the other process forked may keep the socket open, so the other process is checked as often as this.
+# A process that the other one forked may keep the socket open, so this often it is checked that the other one is alive.
 _LOOK_SECONDS: Final = 0.25
 TOKEN_BYTES: Final = 16
 
@@ -140,7 +140,7 @@ class Connection:
                 self._socket.settimeout(left)
                 return move(piece)
             except TimeoutError:
-                # Only now, so that a message which the process wrote before it ended is still read.
+                # Checked only after the timeout, so that a message is read that the process wrote before it ended.
                 if not is_alive:
                     raise ConnectionLostError from None
             except OSError as error:

@@ -100,7 +100,7 @@ class Child:
         except ConnectionLostError:
             raise self._end() from None
         except ForeignMessageError:
-            raise self._end(broken="something else than its answer came from it") from None
+            raise self._end(broken="it sent something else than its answer") from None
         if status == "broken":
             raise self._end(broken=f"it could not answer ({answer.strip().splitlines()[-1][:500]})", trace=answer)
         return answer
@@ -278,7 +278,7 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
     """Return the failure for code that damaged the child process or its connection to the worker."""
     return Failure(
         BROKEN,
-        message=f"the code broke the process that scores, during {what}: {ended.broken}",
+        message=f"the code damaged the process that scores, during {what}: {ended.broken}",
         traceback_text=ended.trace,
         next_step="Change the code so that it does not close or write to file descriptors that it did not open "
         "(os.close, os.closerange, os.write), nor change the modules, built-in functions and limits of its process.",
@@ -318,7 +318,7 @@ def _too_old(ended: ChildEndedError) -> Failure:
 def _no_python(spec: ChildSpec, ended: ChildEndedError) -> Failure:
     return Failure(
         ErrorCode.PYTHON_NOT_FOUND,
-        message=f"'{spec.python or 'bin/python of python.archive'}' is no Python that can start on host "
+        message=f"'{spec.python or 'bin/python of python.archive'}' cannot be started as a Python interpreter on host "
         f"'{socket.gethostname()}': it {_how_ended(ended.code)} before it began",
         traceback_text=ended.trace,
         next_step=f"Name an interpreter of Python {'.'.join(map(str, PYTHON_NEEDED))} or later in 'python.path'; it is "

@@ -43,5 +43,5 @@ def test_a_program_that_is_no_python_is_named(program: str) -> None:
 
     assert failure is not None
     assert failure.code == "PYTHON_NOT_FOUND"
-    assert f"'{program}' is no Python that can start" in failure.message
+    assert f"'{program}' cannot be started as a Python interpreter" in failure.message
     assert "3.11 or later in 'python.path'" in failure.next_step
