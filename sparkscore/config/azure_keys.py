@@ -1,7 +1,7 @@
-"""Every key, default and spelling that comes from Azure ML's YAML files (driver).
+"""Define the keys, defaults and spellings of Azure ML's YAML files (driver).
 
-The other modules of this package ask here, so that a change of Azure's schemas is a change of this module. Fields that
-are only recorded are declared in `sections` and `deployment`, with all other fields.
+The other modules of this package use these definitions, so that a change of Azure's schemas only changes this module.
+Fields that are only recorded are declared in `sections` and `deployment`, with all other fields.
 
 Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-deployment-batch for batch deployments, and
 https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json for its JSON schema.
@@ -33,14 +33,14 @@ FLAT_SETTINGS: Final = (
     "logging_level",
     "max_concurrency_per_instance",
 )
-#: Where sparkscore has a key that a file may also have elsewhere: Azure's newer schema has two keys in `settings`.
+#: The positions of keys in sparkscore, by other positions that files use. Azure's newer schema has two in `settings`.
 MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{(key,): ("settings", key) for key in FLAT_SETTINGS},
     ("settings", "environment_variables"): ("environment_variables",),
     ("settings", "instance_count"): ("resources", "instance_count"),
 }
 
-#: Keys that mean something to Azure's service only. A key stands for everything below it.
+#: Keys that only Azure's service uses. A key includes all keys below it.
 WITHOUT_MEANING: Final = (
     "compute",
     "creation_context",

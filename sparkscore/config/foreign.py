@@ -1,4 +1,4 @@
-"""Recognise Azure's YAML files that are not batch deployments, and say what they are (driver)."""
+"""Detect YAML files of Azure that are not batch deployments, such as jobs and online deployments (driver)."""
 
 from __future__ import annotations
 

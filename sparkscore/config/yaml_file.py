@@ -65,14 +65,14 @@ class _StrictLoader(yaml.SafeLoader):
         """Return the next node; raise an error if it uses a feature that is not allowed."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
         if isinstance(event, yaml.AliasEvent):
-            raise _YamlProblem(f"alias '*{event.anchor}'", "the value itself", event.start_mark)
+            raise _YamlError(f"alias '*{event.anchor}'", "the value itself", event.start_mark)
         if getattr(event, "anchor", None) is not None:
-            raise _YamlProblem(f"anchor '&{event.anchor}'", "no anchors", event.start_mark)
+            raise _YamlError(f"anchor '&{event.anchor}'", "no anchors", event.start_mark)
         if getattr(event, "tag", None) is not None:
-            raise _YamlProblem(f"tag '{event.tag}'", "a value without a tag; put a text in quotes", event.start_mark)
+            raise _YamlError(f"tag '{event.tag}'", "a value without a tag; put a text in quotes", event.start_mark)
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _YamlProblem(f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH}", event.start_mark)
+            raise _YamlError(f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH}", event.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -84,7 +84,7 @@ _StrictLoader.add_implicit_resolver(_INT, _INTEGER, list("-+0123456789"))
 _StrictLoader.add_implicit_resolver(_FLOAT, _DECIMAL, list("-+.0123456789"))
 
 
-class _YamlProblem(Exception):  # noqa: N818 - never leaves this module
+class _YamlError(Exception):
     def __init__(self, got: str, expected: str, mark: Any) -> None:
         super().__init__(got)
         self.got = got
@@ -102,7 +102,7 @@ def read_document(path: Path) -> Document:
     text = _read_text(path)
     try:
         return _document(_compose(text))
-    except _YamlProblem as problem:
+    except _YamlError as problem:
         raise _yaml_error(path, problem) from problem.__cause__
 
 
@@ -121,7 +121,7 @@ def parse_value(text: str, key: KeyPath) -> object:
     try:
         node = _compose(text)
         return None if node is None else _value(node, key, {})
-    except _YamlProblem as problem:
+    except _YamlError as problem:
         raise ValueError(problem.got) from problem
 
 
@@ -129,7 +129,7 @@ def _document(node: yaml.Node | None) -> Document:
     if node is None or node.tag == _NULL:
         return Document()
     if not isinstance(node, yaml.MappingNode):
-        raise _YamlProblem(_type_of(node), "keys with values (name: heart) at the top level", node.start_mark)
+        raise _YamlError(_type_of(node), "keys with values (name: heart) at the top level", node.start_mark)
     positions: dict[KeyPath, tuple[int, int]] = {}
     return Document(dict(_entries(node, (), positions)), positions)
 
@@ -160,12 +160,12 @@ def _compose(text: str) -> yaml.Node | None:
         return _StrictLoader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _YamlProblem(f"invalid YAML ({error.problem or error.context})", "valid YAML", mark) from error
+        raise _YamlError(f"invalid YAML ({error.problem or error.context})", "valid YAML", mark) from error
     except yaml.YAMLError as error:  # a character that is not allowed in YAML: PyYAML's reader gives no line
-        raise _YamlProblem(f"invalid YAML ({str(error).splitlines()[0]})", "valid YAML", None) from error
+        raise _YamlError(f"invalid YAML ({str(error).splitlines()[0]})", "valid YAML", None) from error
 
 
-def _yaml_error(path: Path, problem: _YamlProblem) -> ConfigError:
+def _yaml_error(path: Path, problem: _YamlError) -> ConfigError:
     position = "" if problem.mark is None else f", line {problem.mark.line + 1}, column {problem.mark.column + 1}"
     return ConfigError(
         code=ErrorCode.CONFIG_YAML,
@@ -196,10 +196,10 @@ def _entries(
     seen: set[str] = set()
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise _YamlProblem(f"{_type_of(key_node)} as a key", "a plain text as key", key_node.start_mark)
+            raise _YamlError(f"{_type_of(key_node)} as a key", "a plain text as key", key_node.start_mark)
         key = _text(key_node)
         if key in seen:
-            raise _YamlProblem(f"key '{key}' a second time", "every key once", key_node.start_mark)
+            raise _YamlError(f"key '{key}' a second time", "every key once", key_node.start_mark)
         seen.add(key)
         positions[*path, key] = _position(key_node)
         yield key, _value(value_node, (*path, key), positions)
@@ -215,7 +215,7 @@ def _text(node: yaml.Node) -> str:
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError as error:
-        raise _YamlProblem("half of a surrogate pair", "whole characters", node.start_mark) from error
+        raise _YamlError("half of a surrogate pair", "whole characters", node.start_mark) from error
 
 
 def _scalar(node: yaml.Node, path: KeyPath) -> object:

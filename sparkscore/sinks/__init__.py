@@ -103,9 +103,9 @@ class Sink(Protocol):
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the rows that this run published before it was interrupted, or None if it published none.
+        """Return the version and row count that this run has published, or None if it has published nothing.
 
-        The answer comes from the output, not from the run record.
+        They are read from the output, not from the run record.
 
         Args:
             schema: the published columns.
@@ -119,7 +119,7 @@ class Sink(Protocol):
         """Whether the output has rows of this run now, even if it was changed after publishing."""
 
     def holds(self, published: Published) -> bool:
-        """Whether the output still has what this run published."""
+        """Whether the output still has the version that this run published."""
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
         """Whether the published rows equal the staged rows in these columns."""

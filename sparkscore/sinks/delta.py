@@ -143,7 +143,7 @@ class DeltaSink:
                     self._writer(staged, is_first=is_first).save(str(self._target.path))
                 break
             except SPARK_ERRORS as error:
-                # The commit may have succeeded although the answer was lost. The table's history tells.
+                # The commit may have succeeded although its answer was lost, so the table's history is checked.
                 if self.landed(staged.schema) is not None:
                     break
                 if not tries_left or not self._is_cured_by_a_retry(error, is_first=is_first):
@@ -195,7 +195,7 @@ class DeltaSink:
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return what this run committed, from the table's history, or None if it has no commit there."""
+        """Return the version and row count of this run's commit, or None if the table's history has none."""
         del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
         if not commits:

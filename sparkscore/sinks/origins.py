@@ -9,6 +9,7 @@ from itertools import count
 from typing import Final
 
 from sparkscore.signature.same_name import keys_of
+from sparkscore.spark.schema import quoted
 from sparkscore.yaml_lines import yaml_text
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -71,7 +72,7 @@ def renaming_line(names: Mapping[str, str]) -> str:
 
 
 def _ddl_name(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
+    return name if _PLAIN.fullmatch(name) else quoted(name)
 
 
 def _free(name: str, taken: Collection[str]) -> str:

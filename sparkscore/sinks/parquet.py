@@ -72,8 +72,9 @@ class ParquetSink:
         """The location and the settings of the output."""
         return self._target
 
-    def check_target(self, *, is_retried: bool = False) -> None:  # noqa: ARG002 - one rename leaves no half
+    def check_target(self, *, is_retried: bool = False) -> None:
         """Check that the mode allows the existing files: none in ``error``, only those of runs in ``append``."""
+        del is_retried  # one rename leaves nothing that could be taken for rows of others
         self._recover()
         if self._run_folder.exists() and self._target.mode != "error":
             raise run_exists(self._target)
@@ -142,7 +143,10 @@ class ParquetSink:
         return name.startswith(f"{self._target.run_id_column}=") and is_of_a_run(self._target.path / name)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return what this run published, or None if its folder does not exist; a folder always has all rows."""
+        """Return the name and row count of this run's folder, or None if it does not exist.
+
+        A folder always has all rows of its run, because one rename created it.
+        """
         self._recover()
         if not self._run_folder.is_dir():
             return None
@@ -234,8 +238,9 @@ class ParquetSink:
                 ) from error
         return self._proof(staged)
 
-    def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:  # noqa: ARG002
+    def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
         """Compare the rows of the published and the staged files."""
+        del published  # the run has one folder
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
         return there == _count_rows((staged.stage.path / file.path for file in staged.files), columns)
 
@@ -285,7 +290,7 @@ class ParquetSink:
             ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Return what was published, after comparing the number of rows in the files' footers.
+        """Return the name and row count of the published folder, after comparing the row count with the staged rows.
 
         Raises:
             SinkError: code ``PUBLISH_UNPROVEN``.

@@ -89,8 +89,8 @@ _LOOPBACK: Final = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "loca
 def _escaped(text: str) -> str:
     """Return a text as Java reads it in a properties file, with any character escaped that is not a letter or digit."""
     units = text.encode("utf-16-be", errors="surrogatepass")
-    codes = (int.from_bytes(units[start : start + 2], "big") for start in range(0, len(units), 2))
-    return "".join(chr(code) if chr(code).isalnum() and code < 128 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004 - ASCII
+    chars = (chr(int.from_bytes(units[start : start + 2], "big")) for start in range(0, len(units), 2))
+    return "".join(char if char.isascii() and char.isalnum() else f"\\u{ord(char):04x}" for char in chars)
 
 
 def _is_secret(key: str, value: str) -> bool:

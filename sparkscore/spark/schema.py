@@ -81,7 +81,7 @@ def schema_of(columns: Mapping[str, str]) -> StructType:
     Spark's own parser is used only for types that Arrow does not have, because for ``timestamp`` it depends on the
     session's ``spark.sql.timestampType``.
     """
-    ddl = ", ".join(f"`{name.replace('`', '``')}` {type_name}" for name, type_name in columns.items())
+    ddl = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
     try:
         return from_arrow(parse_ddl(ddl))
     except ConfigError:
