@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkscore.errors import ConfigError
+from sparkscore.run import PreparedRun
+from sparkscore.run.engine import engine_spec
+from sparkscore.scorers import ScriptSpec
+from sparkscore.scorers.model_files import ModelFiles
+from sparkscore.scorers.specs import OnnxSpec, RowsSpec
+
+Ask = Callable[..., PreparedRun]
+SCRIPT = ScriptSpec(b"", "score.py")
+ONNX = OnnxSpec(ModelFiles("m", "1", "/m.onnx", "0"), "m.onnx", (), ())
+
+
+def with_settings(prepared: PreparedRun, **changed: Any) -> PreparedRun:
+    return replace(prepared, deployment=prepared.deployment.model_copy(update=changed))
+
+
+def test_rows_that_spark_has_scored_need_no_environment(ask: Ask, tmp_path: Path) -> None:
+    found = engine_spec(ask(), "k", RowsSpec(("a",)), tmp_path, ("a",))
+
+    assert (found.key, found.child, found.environment, found.not_null) == ("k", None, None, ("a",))
+
+
+@pytest.mark.parametrize(("isolation", "has_child"), [(None, True), ("process", True), ("none", False)])
+def test_a_script_runs_in_a_child_process_unless_the_deployment_says_none(
+    ask: Ask, tmp_path: Path, isolation: str | None, *, has_child: bool
+) -> None:
+    found = engine_spec(with_settings(ask(), isolation=isolation), "k", SCRIPT, tmp_path)
+
+    assert (found.child is not None) == has_child
+
+
+@pytest.mark.parametrize(("isolation", "has_child"), [(None, False), ("process", True), ("none", False)])
+def test_an_onnx_graph_runs_in_the_worker_unless_the_deployment_says_process(
+    ask: Ask, tmp_path: Path, isolation: str | None, *, has_child: bool
+) -> None:
+    found = engine_spec(with_settings(ask(), isolation=isolation), "k", ONNX, tmp_path)
+
+    assert (found.child is not None) == has_child
+
+
+def test_another_interpreter_needs_a_child_process(ask: Ask, tmp_path: Path) -> None:
+    found = engine_spec(ask(python__path="/opt/python"), "k", SCRIPT, tmp_path)
+
+    assert found.child is not None
+    assert (found.child.python, found.child.archive) == ("/opt/python", None)
+
+
+@pytest.mark.parametrize(("timeout", "load_timeout"), [(5, 600), (120, 1200)])
+def test_a_load_may_take_longer_than_a_mini_batch(ask: Ask, tmp_path: Path, timeout: int, load_timeout: int) -> None:
+    prepared = ask(settings__retry_settings__timeout=timeout, isolation="process")
+
+    child = engine_spec(prepared, "k", SCRIPT, tmp_path).child
+
+    assert child is not None
+    assert (child.timeout, child.load_timeout) == (timeout, load_timeout)
+
+
+def test_the_environment_variables_of_a_script_travel_with_the_script_alone(ask: Ask, tmp_path: Path) -> None:
+    prepared = ask(environment_variables={"DB_PASSWORD": "hunter2-and-more"})
+
+    assert engine_spec(prepared, "k", SCRIPT, tmp_path).variables == ()
+    found = engine_spec(prepared, "k", ONNX, tmp_path)
+    assert found.variables == (("DB_PASSWORD", "hunter2-and-more"),)
+    assert found.secrets == ("hunter2-and-more",)
+
+
+def test_a_packed_environment_travels_in_the_stage(ask: Ask, tmp_path: Path) -> None:
+    archive = tmp_path / "env.tar.gz"
+    with tarfile.open(archive, "w:gz"):
+        pass
+    (tmp_path / "stage").mkdir()
+
+    child = engine_spec(ask(python__archive=str(archive)), "k", SCRIPT, tmp_path / "stage").child
+
+    assert child is not None
+    assert child.archive is not None
+    assert Path(child.archive.source).read_bytes() == archive.read_bytes()
+    assert (tmp_path / "stage") in Path(child.archive.source).parents
+
+
+def test_a_packed_environment_that_is_not_there_is_refused(ask: Ask, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[PYTHON_ARCHIVE\].*no such file"):
+        engine_spec(ask(python__archive=str(tmp_path / "none.tar.gz")), "k", SCRIPT, tmp_path)

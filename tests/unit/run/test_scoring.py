@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sparkscore.config import Deployment, Model
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ScoringScriptError, SourceNotFoundError
+from sparkscore.minibatch import MiniBatch, MiniBatchLimit
+from sparkscore.models.kinds import ModelDescription
+from sparkscore.outcome import Failure
+from sparkscore.plan import Plan, Snapshot
+from sparkscore.run import PreparedRun
+from sparkscore.run import scoring as subject
+from sparkscore.run.scoring import Request, match_input, mini_batch_limit, tolerance_of
+from sparkscore.scorers import ScriptSpec
+from sparkscore.signature.model_signature import ModelSignature
+from sparkscore.sinks import Target
+from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
+
+Ask = Callable[..., PreparedRun]
+SPARK: Any = None
+ENGINE = EngineSpec("k", ScriptSpec(b"", "score.py"))
+FILES = Plan(Snapshot("files", "in", 3, 3, 30))
+
+
+def request_of(prepared: PreparedRun, plan: Plan = FILES) -> Request:
+    return Request(SPARK, prepared, plan, None, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "failed", "is_passed"),
+    [
+        ({}, 1, True),
+        ({"error_threshold": -1}, 1000, False),
+        ({"error_threshold": 2}, 2, False),
+        ({"error_threshold": 2}, 3, True),
+        ({"error_threshold": -1, "mini_batch_error_threshold": 2}, 3, True),
+    ],
+)
+def test_a_run_tolerates_what_its_deployment_says(settings: dict[str, int], failed: int, *, is_passed: bool) -> None:
+    tolerance = tolerance_of(Deployment.model_validate({"settings": settings}))
+
+    assert tolerance.is_passed(failed, failed) == is_passed
+
+
+@pytest.mark.parametrize(("size", "limit"), [(7, MiniBatchLimit(items=7)), ("1KB", MiniBatchLimit(size_bytes=1024))])
+def test_a_mini_batch_has_the_size_of_its_deployment(ask: Ask, size: object, limit: MiniBatchLimit) -> None:
+    assert mini_batch_limit(ask(settings__mini_batch_size=size), FILES) == limit
+
+
+def test_a_run_over_files_with_a_script_needs_no_matching(ask: Ask) -> None:
+    source: Any = SimpleNamespace(frame=lambda: None, snapshot=FILES.snapshot)
+
+    assert match_input(ask(), source) is None
+
+
+def test_columns_are_known_before_the_first_call_where_they_are_declared(ask: Ask) -> None:
+    declared = subject._known_predictions(ask(), None, ENGINE.scorer)
+
+    assert declared == pa.schema([("size", pa.int64())])
+
+
+def without_schema(prepared: PreparedRun, **changed: Any) -> PreparedRun:
+    output = prepared.deployment.output.model_copy(update={"schema_ddl": None, "carry": changed.pop("carry", [])})
+    return replace(prepared, deployment=prepared.deployment.model_copy(update={"output": output, **changed}))
+
+
+def test_columns_of_a_script_that_declares_none_are_learned_from_a_probe(ask: Ask) -> None:
+    assert subject._known_predictions(without_schema(ask()), None, ENGINE.scorer) is None
+
+
+def test_columns_that_a_model_promises_are_known(ask: Ask) -> None:
+    promised = pa.schema([("y", pa.float64())])
+    description = ModelDescription("onnx", (), ModelSignature(outputs=promised))
+    prepared = replace(without_schema(ask(), model=Model(path="m.onnx")), description=description)
+
+    assert subject._known_predictions(prepared, None, ENGINE.scorer) == promised
+
+
+@pytest.mark.parametrize("lays_out", [True, False])
+def test_workers_lay_out_partitions_where_the_output_needs_it(tmp_path: Path, *, lays_out: bool) -> None:
+    target = Target(tmp_path, "append", ("day",), "night", "batch")
+    sink: Any = SimpleNamespace(lays_out_partitions=lays_out, target=target)
+
+    found = subject._stage_spec(sink, tmp_path)
+
+    assert (found.folder, bool(found.partition_by)) == (str(tmp_path), lays_out)
+
+
+def test_an_input_that_turns_out_to_be_empty_has_nothing_to_probe(ask: Ask) -> None:
+    with pytest.raises(SourceNotFoundError, match=r"\[INPUT_EMPTY\]"):
+        subject._probe(request_of(ask()), ENGINE, [], None)
+
+
+def test_a_probe_that_fails_says_what_failed_and_what_was_warned_of(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure = Failure(ErrorCode.SCRIPT_RUN, "ValueError", "a bad file")
+    report = ProbeReport(None, False, "w", 1, 1, ("another version of numpy",), failure)
+    monkeypatch.setattr(subject, "run_probe", lambda *_: report)
+
+    with pytest.raises(ScoringScriptError, match=r"\[SCRIPT_RUN\].*first mini-batch.*Nothing was written"):
+        subject._probe(request_of(ask()), ENGINE, [MiniBatch("0", ("/in/a",))], None)
+
+    assert "another version of numpy" in caplog.text
+
+
+@pytest.mark.parametrize(("carry", "is_joined"), [([], False), (["x"], True), (None, None)])
+def test_a_probe_is_told_how_the_result_is_joined_with_its_rows(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, carry: list[str] | None, *, is_joined: bool | None
+) -> None:
+    asked: list[ProbeSpec] = []
+
+    def probe(_: object, spec: ProbeSpec) -> ProbeReport:
+        asked.append(spec)
+        return ProbeReport(pa.schema([("p", pa.int64())]), False, "w", 1, 1, (), None)
+
+    monkeypatch.setattr(subject, "run_probe", probe)
+    prepared = ask(settings__error_threshold=-1, settings__retry_settings__max_retries=2)
+    prepared = without_schema(prepared, carry=carry)
+
+    subject._probe(request_of(prepared), ENGINE, [MiniBatch("0", (), pa.table({"x": [1]}))], None)
+
+    (spec,) = asked
+    assert (spec.is_joined, spec.is_tolerant, spec.tries) == (is_joined, True, 3)
+    assert spec.rows is not None

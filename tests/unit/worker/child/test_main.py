@@ -1,0 +1,167 @@
+"""The template and its children, as a worker sees them: through their sockets, exit codes and answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from sparkscore.scorers import ScriptSpec
+from sparkscore.scripts.packing import pack_script
+from sparkscore.signature import parse_ddl
+from sparkscore.worker import EngineSpec, LineageValues, ResultSpec
+from sparkscore.worker.child.main import CONNECTION_BROKEN
+from sparkscore.worker.child.messages import Connection, ConnectionLostError
+
+CODE = "import json, sys; from sparkscore.worker.child.main import main; main(*json.loads(sys.argv[1]))"
+TEMPLATE_TOKEN, CHILD_TOKEN = b"t" * 16, b"c" * 16
+PREDICTIONS = parse_ddl("prediction bigint")
+RESULT = ResultSpec(PREDICTIONS, (), (), LineageValues("night", None, None))
+
+
+class Started:
+    """A template that was started by hand, and the children that it is asked for."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        self.end, theirs = socket.socketpair()
+        self._number = 0
+        self._ends: list[socket.socket] = []
+        arguments = f'[{theirs.fileno()}, {worker or os.getpid()}, "{TEMPLATE_TOKEN.hex()}"]'
+        command = [sys.executable, "-c", CODE, arguments]
+        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.connection = Connection(self.end, TEMPLATE_TOKEN)
+
+    def start_child(self, trace: IO[bytes]) -> tuple[int, Connection, socket.socket]:
+        end, theirs = socket.socketpair()
+        self._ends.append(end)
+        self._number += 1
+        self.connection.send(CHILD_TOKEN, self._number)
+        socket.send_fds(self.end, [b"."], [theirs.fileno(), trace.fileno()])
+        theirs.close()
+        pid: int = self.connection.receive(self._number, self.process.pid, 60)
+        return pid, Connection(end, CHILD_TOKEN), end
+
+    def end_of_child(self) -> int:
+        code: int = self.connection.receive(self._number, self.process.pid, 60)
+        self._number += 1
+        self.connection.send("forget", self._number)
+        return code
+
+    def stop(self) -> int:
+        for end in (self.end, *self._ends):
+            end.close()
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def template() -> Iterator[Started]:
+    started = Started()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def trace() -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile() as file:
+        yield file
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Callable[[str], EngineSpec]:
+    def make(script: str) -> EngineSpec:
+        code = tmp_path / "code"
+        code.mkdir()
+        (code / "score.py").write_text(script)
+        packed = pack_script(code, "score.py").code
+        return EngineSpec("k", ScriptSpec(packed, "score.py", work_folder=str(tmp_path)))
+
+    return make
+
+
+def ask(connection: Connection, pid: int, number: int, *request: Any) -> Any:
+    connection.send(request, number)
+    return connection.receive(number, pid, 60)
+
+
+def test_a_child_loads_scores_and_ends_with_the_workers_end_of_its_connection(
+    template: Started, trace: IO[bytes], engine: Callable[[str], EngineSpec]
+) -> None:
+    from sparkscore.minibatch import MiniBatch  # noqa: PLC0415 - beside what it is for
+
+    spec = engine("def run(files): return [len(file) for file in files]")
+    pid, child, _ = template.start_child(trace)
+
+    kind, loaded = ask(child, pid, 1, "load", spec, ["/more/code"])
+    assert (kind, loaded.failure) == ("answer", None)
+    kind, probed = ask(child, pid, 2, "probe", MiniBatch("0", ("/in/a",)), None)
+    assert (kind, probed.failure, probed.predictions.names) == ("answer", None, ["prediction"])
+
+    child.close()
+    assert template.end_of_child() == 0
+    assert template.stop() == 0
+
+
+def test_a_template_makes_one_child_after_the_other(template: Started, trace: IO[bytes]) -> None:
+    pids = []
+    for _ in range(3):
+        pid, child, _ = template.start_child(trace)
+        child.close()
+        assert template.end_of_child() == 0
+        pids.append(pid)
+
+    assert len(set(pids)) == 3
+    assert template.stop() == 0
+
+
+def test_the_end_of_a_child_by_a_signal_is_a_negative_number(template: Started, trace: IO[bytes]) -> None:
+    pid, _, _ = template.start_child(trace)
+
+    os.kill(pid, signal.SIGKILL)
+
+    assert template.end_of_child() == -signal.SIGKILL
+
+
+def test_what_cannot_be_answered_is_said_in_plain_text(
+    template: Started, trace: IO[bytes], engine: Callable[[str], EngineSpec]
+) -> None:
+    pid, child, _ = template.start_child(trace)
+    ask(child, pid, 1, "load", engine("def run(b): return b"), [])
+
+    kind, told = ask(child, pid, 2, "probe")
+
+    assert kind == "broken"
+    assert "TypeError" in told
+    child.close()
+    assert template.end_of_child() == 0
+
+
+def test_a_message_that_is_not_the_workers_ends_the_child_with_a_code_of_its_own(
+    template: Started, trace: IO[bytes]
+) -> None:
+    _, _, end = template.start_child(trace)
+
+    end.sendall(b"written by other code, longer than a header")
+
+    assert template.end_of_child() == CONNECTION_BROKEN
+
+
+def test_a_template_whose_worker_is_gone_already_ends() -> None:
+    started = Started(worker=1)
+
+    assert started.process.wait(60) == 1
+    with pytest.raises(ConnectionLostError):
+        started.connection.receive(1, started.process.pid, 5)
+    started.stop()
