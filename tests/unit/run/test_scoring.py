@@ -13,12 +13,13 @@ from sparkscore.config import Deployment, Model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError, SourceNotFoundError
 from sparkscore.minibatch import MiniBatch, MiniBatchLimit
-from sparkscore.models.kinds import ModelDescription
+from sparkscore.models.model_description import ModelDescription
 from sparkscore.outcome import Failure
 from sparkscore.plan import Plan, Snapshot
 from sparkscore.run import PreparedRun
 from sparkscore.run import scoring as subject
-from sparkscore.run.scoring import Request, match_input, mini_batch_limit, tolerance_of
+from sparkscore.run.per_file import mini_batch_limit
+from sparkscore.run.scoring import Request, match_input, tolerance_of
 from sparkscore.scorers import ScriptSpec
 from sparkscore.signature.model_signature import ModelSignature
 from sparkscore.sinks import Target
@@ -52,7 +53,7 @@ def test_a_run_tolerates_what_its_deployment_says(settings: dict[str, int], fail
 
 @pytest.mark.parametrize(("size", "limit"), [(7, MiniBatchLimit(items=7)), ("1KB", MiniBatchLimit(size_bytes=1024))])
 def test_a_mini_batch_has_the_size_of_its_deployment(ask: Ask, size: object, limit: MiniBatchLimit) -> None:
-    assert mini_batch_limit(ask(settings__mini_batch_size=size), FILES) == limit
+    assert mini_batch_limit(ask(settings__mini_batch_size=size).deployment, FILES.snapshot) == limit
 
 
 def test_a_run_over_files_with_a_script_needs_no_matching(ask: Ask) -> None:

@@ -75,7 +75,7 @@ def test_tasks_are_asked_to_stop_once_more_failed_than_is_tolerated(
     monkeypatch.setattr(subject, "score_plan", lambda *_: ["new"])
     spec = SimpleNamespace(stage=SimpleNamespace(folder=str(tmp_path)), rules=SimpleNamespace(tolerance=Tolerance(1)))
     work: Any = SimpleNamespace(spec=spec, rows=None, done=("before",))
-    plan: Any = SimpleNamespace(snapshot=SimpleNamespace(items=9, kind="files"))
+    plan: Any = SimpleNamespace(snapshot=SimpleNamespace(items=9, item_type="files"))
     spark: Any = None
     display: Any = None
 
