@@ -46,13 +46,13 @@ class Table:
     def read_staged(self, *_: object) -> None: ...
 
     def publish(self, staged: Any) -> Published:
-        assert (staged.stage, staged.files) == (Path("/stage"), (GOOD,))
+        assert (staged.stage.location, staged.files) == ("/stage", (GOOD,))
         self._ask("publish")
         return Published("v", 2, SCHEMA)
 
 
 class Stage:
-    path = Path("/stage")
+    location = "/stage"
 
     def __init__(self, *, is_ours: bool = True) -> None:
         self._is_ours = is_ours

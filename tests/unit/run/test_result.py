@@ -71,7 +71,7 @@ def test_the_quarantine_of_a_held_run_is_read_from_its_stage(
 
     staged: Any = run.quarantine()
 
-    assert (staged.stage, staged.files) == (Path("/stage"), ())
+    assert (staged.stage.location, staged.files) == ("/stage", ())
     assert staged.schema.names == QUARANTINE_SCHEMA.names
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +21,6 @@ from sparkscore.run.per_file import mini_batch_limit
 from sparkscore.run.scoring import Request, match_input, tolerance_of
 from sparkscore.scorers import ScriptSpec
 from sparkscore.signature.model_signature import ModelSignature
-from sparkscore.sinks import Target
 from sparkscore.worker import EngineSpec, ProbeReport, ProbeSpec
 
 Ask = Callable[..., PreparedRun]
@@ -83,16 +81,6 @@ def test_columns_that_a_model_promises_are_known(ask: Ask) -> None:
     prepared = replace(without_schema(ask(), model=Model(path="m.onnx")), description=description)
 
     assert subject._known_predictions(prepared, None, ENGINE.scorer) == promised
-
-
-@pytest.mark.parametrize("lays_out", [True, False])
-def test_workers_lay_out_partitions_where_the_output_needs_it(tmp_path: Path, *, lays_out: bool) -> None:
-    target = Target(tmp_path, "append", ("day",), "night", "batch")
-    sink: Any = SimpleNamespace(lays_out_partitions=lays_out, target=target)
-
-    found = subject._stage_spec(sink, tmp_path)
-
-    assert (found.folder, bool(found.partition_by)) == (str(tmp_path), lays_out)
 
 
 def test_an_input_that_turns_out_to_be_empty_has_nothing_to_probe(ask: Ask) -> None:

@@ -55,7 +55,7 @@ def test_what_is_scored_waits_in_its_stage(tmp_path: Path, state: str) -> None:
 
     waiting = found.waiting()
 
-    assert (waiting.stage, waiting.identity) == (stage.path, "id")
+    assert (waiting.stage.location, waiting.identity) == (stage.location, "id")
     assert waiting.target.path == tmp_path / "out"
     assert waiting.deployment.output.format == "parquet"
 

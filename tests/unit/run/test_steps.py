@@ -17,7 +17,6 @@ from sparkscore.run import steps as subject
 from sparkscore.run.state import RunState
 from sparkscore.run.steps import new_attempts_record, nothing_to_do, open_input, plan_input, score_on_workers
 from sparkscore.sources import FailedItems
-from sparkscore.stage.lock import RunLock
 from sparkscore.stage.progress import ItemsDone
 from sparkscore.tolerance import Tolerance
 
@@ -27,7 +26,7 @@ Ask = Callable[..., PreparedRun]
 def state_of(prepared: PreparedRun, state: str | None, stage: str | None = None) -> RunState:
     prepared.folder.create()
     record = None if state is None else new_record(prepared.run_id, None, {}).noting(state=state, stage=stage)
-    return RunState(prepared.folder, RunLock(prepared.folder.lock_file, prepared.run_id), record)
+    return RunState(prepared.folder, prepared.folder.claim(), record)
 
 
 def test_the_record_of_an_attempt_says_where_the_rows_of_a_held_run_wait(ask: Ask) -> None:
@@ -61,7 +60,7 @@ def test_failed_items_are_opened_in_the_quarantine(session: Any, ask: Ask, monke
 
 @pytest.mark.parametrize(("failed", "stops"), [(0, False), (1, False), (2, True)])
 def test_tasks_are_asked_to_stop_once_more_failed_than_is_tolerated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: int, *, stops: bool
+    monkeypatch: pytest.MonkeyPatch, failed: int, *, stops: bool
 ) -> None:
     asked: list[str] = []
 
@@ -71,18 +70,18 @@ def test_tasks_are_asked_to_stop_once_more_failed_than_is_tolerated(
         yield
 
     monkeypatch.setattr(subject, "follow", follow)
-    monkeypatch.setattr(subject, "ask_to_stop", asked.append)
     monkeypatch.setattr(subject, "score_plan", lambda *_: ["new"])
-    spec = SimpleNamespace(stage=SimpleNamespace(folder=str(tmp_path)), rules=SimpleNamespace(tolerance=Tolerance(1)))
+    stage: Any = SimpleNamespace(ask_to_stop=lambda: asked.append("stop"), read_progress=None)
+    spec = SimpleNamespace(rules=SimpleNamespace(tolerance=Tolerance(1)))
     work: Any = SimpleNamespace(spec=spec, rows=None, done=("before",))
     plan: Any = SimpleNamespace(snapshot=SimpleNamespace(items=9, item_type="files"))
     spark: Any = None
     display: Any = None
 
-    reports: Any = score_on_workers(spark, plan, work, display)
+    reports: Any = score_on_workers(spark, stage, plan, work, display)
 
     assert reports == ["before", "new"]
-    assert asked == ([str(tmp_path)] if stops else [])
+    assert asked == (["stop"] if stops else [])
 
 
 def test_a_run_over_failed_items_of_which_none_is_left_is_complete_without_rows(
