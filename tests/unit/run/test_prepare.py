@@ -14,7 +14,7 @@ from sparkscore.errors import ConfigError, RunNotFoundError, SparkscoreError
 from sparkscore.record.run_record import FAIL, RecordedOutput, RecordedQuarantine, new_record
 from sparkscore.record.runs_folder import RunFolder
 from sparkscore.run import prepare
-from sparkscore.run.prepare import failed_items, log_choices, quarantine_place
+from sparkscore.run.prepare import failed_items, log_choices, quarantine_beside
 
 MakeDeployment = Callable[..., Path]
 SCRIPT = "def run(b): return b"
@@ -30,7 +30,7 @@ def test_a_request_that_is_valid_writes_nothing(deployment: Path, tmp_path: Path
 
     assert prepared.run_id == "night"
     assert prepared.run_folder == tmp_path / "runs" / "night"
-    assert prepared.source_name == str(deployment)
+    assert prepared.deployment_name == str(deployment)
     assert prepared.scorer_name == "scoring script 'score.py'"
     assert not (tmp_path / "runs").exists()
 
@@ -91,7 +91,7 @@ def test_nan_in_the_place_of_null_means_nothing_for_arrow_columns(make_deploymen
 
 
 def test_the_quarantine_lies_beside_its_output() -> None:
-    assert quarantine_place("/data/out/") == quarantine_place("/data/out") == "/data/out_quarantine"
+    assert quarantine_beside("/data/out/") == quarantine_beside("/data/out") == "/data/out_quarantine"
 
 
 # -------------------------------------------------------------------------------------------------------- failed items
@@ -218,8 +218,8 @@ def test_choices_are_logged_by_what_they_are(make_deployment: MakeDeployment, ca
     with caplog.at_level(logging.INFO, "sparkscore"):
         log_choices(loaded, "files")
 
-    assert "defaults: " in caplog.text
-    assert "recorded, without a meaning outside Azure: " in caplog.text
+    assert "default settings: " in caplog.text
+    assert "recorded and not applied: compute" in caplog.text
 
 
 def test_all_faults_of_a_request_are_said_at_once(make_deployment: MakeDeployment, tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ from sparkscore.run import PreparedRun
 from sparkscore.run import scored_again as subject
 from sparkscore.run.scored_again import (
     check_still_left,
-    describe_failed,
     family_locked,
     has_nothing_left,
     leave_out_scored,
     note_publishing,
+    only_failed_entry,
 )
 from sparkscore.sources import FailedItems
 from sparkscore.stage import StagedFile
@@ -106,7 +106,7 @@ def test_a_run_over_a_whole_input_leaves_nothing_out(ask: Ask) -> None:
 
     assert leave_out_scored(SPARK, prepared) is prepared
     assert not has_nothing_left(prepared)
-    assert describe_failed(None, 3) is None
+    assert only_failed_entry(None, 3) is None
 
 
 def test_where_nothing_was_scored_since_all_failed_items_are_left(over_failed: Callable[..., PreparedRun]) -> None:
@@ -124,7 +124,7 @@ def test_what_a_later_run_has_published_is_left_out_and_what_failed_again_is_bac
     prepared = leave_out_scored(SPARK, over_failed())
 
     assert left_of(prepared) == ["c"]
-    described = describe_failed(prepared.failed, 1)
+    described = only_failed_entry(prepared.failed, 1)
     assert described is not None
     assert (described.run_id, described.first, described.without, described.items) == ("first", "first", ["second"], 1)
     assert not has_nothing_left(prepared)

@@ -15,7 +15,7 @@ from sparkscore.record.runs_folder import read_record
 from sparkscore.run import PreparedRun
 from sparkscore.run import steps as subject
 from sparkscore.run.state import RunState
-from sparkscore.run.steps import new_attempts_record, nothing_to_do, open_input, plan_input, score_on_workers
+from sparkscore.run.steps import nothing_to_do, open_input, plan_input, score_on_workers, start_record
 from sparkscore.sources import FailedItems
 from sparkscore.stage.progress import ItemsDone
 from sparkscore.tolerance import Tolerance
@@ -32,9 +32,9 @@ def state_of(prepared: PreparedRun, state: str | None, stage: str | None = None)
 def test_the_record_of_an_attempt_says_where_the_rows_of_a_held_run_wait(ask: Ask) -> None:
     prepared = ask()
 
-    assert new_attempts_record(prepared, state_of(prepared, None)).stage is None
-    assert new_attempts_record(prepared, state_of(prepared, "FAIL")).stage is None
-    held = new_attempts_record(prepared, state_of(prepared, HELD, "/out/_sparkscore/night"))
+    assert start_record(prepared, state_of(prepared, None)).stage is None
+    assert start_record(prepared, state_of(prepared, "FAIL")).stage is None
+    held = start_record(prepared, state_of(prepared, HELD, "/out/_sparkscore/night"))
     assert (held.run_id, held.stage) == ("night", "/out/_sparkscore/night")
 
 
