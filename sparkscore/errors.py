@@ -87,7 +87,7 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message with unescaped names, for run records and for functions that mask secrets."""
+        """The whole message with control characters as they are, for run records and for masking secrets."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:
@@ -161,7 +161,7 @@ class Faults:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the text of an error with unescaped names, or the text and the notes of an interrupt."""
+    """Return the message of an error, with control characters as they are; for an interrupt, with its notes."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return " ".join([str(error) or "The run was interrupted.", *getattr(error, "__notes__", ())])
     return error.text if isinstance(error, SparkscoreError) else str(error)

@@ -178,7 +178,7 @@ class Deployment(Section):
 
 
 def is_below(key: str, prefix: str) -> bool:
-    """Whether a dotted key equals a prefix or is below it.
+    """Whether a dotted key equals another key or is below it.
 
     >>> is_below("tags.team", "tags"), is_below("tagsoup", "tags")
     (True, False)

@@ -36,7 +36,10 @@ class Section(BaseModel):
 
 
 def _as_text(value: object) -> object:
-    """Return numbers and booleans from Python as YAML writes them; those from a file are texts already."""
+    """Return a number or boolean as YAML writes it, and any other value unchanged.
+
+    Values from a file are texts already; numbers and booleans come from Python.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value

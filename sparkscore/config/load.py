@@ -57,10 +57,10 @@ def load_deployment(
 def load_valid_sections(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
-    """Return the model and the scoring script of an invalid deployment, each or None if it is itself invalid.
+    """Return the sections ``model`` and ``code_configuration`` of an invalid deployment.
 
-    The caller can then report missing files together with the invalid settings. References that only Azure can resolve
-    count as invalid. Never raises an error.
+    The caller can then report missing files together with the invalid settings. A section that is missing or invalid
+    itself is None, and so is a model with a reference that only Azure can resolve. Never raises an error.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)

@@ -190,7 +190,7 @@ def _shown(path: KeyPath, value: object) -> str:
 
 
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """Return the ways to write a key, then those to write its parents, each with the part of the key below it."""
+    """Return the possible spellings of a key and then of its parent keys, each with the rest of the key."""
     for length in range(len(path), 0, -1):
         start, rest = path[:length], path[length:]
         yield start, rest

@@ -31,11 +31,11 @@ class Origins:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
-        """Return the line of a deployment that renames columns to valid names.
+        """Return a ``columns`` line for the deployment file that replaces invalid column names.
 
         Args:
-            wrong: columns with characters that the output cannot store.
-            taken: names of all columns; the new names differ from them.
+            wrong: the invalid names, which have characters that the output cannot store.
+            taken: the names of all columns; the new names differ from them.
         """
         before, names = {**self.added, **self.carried}, list(taken)
         lines = dict(self.renamed)

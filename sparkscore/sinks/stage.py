@@ -36,7 +36,7 @@ logger = logging.getLogger("sparkscore")
 
 
 class Stage(StageFolder):
-    """The stage of a run that is at work: this driver holds the lock of the stage.
+    """The stage of a running run; this driver holds the lock of the stage.
 
     Attributes:
         is_kept: whether the stage stays when the run ends.
@@ -148,7 +148,7 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Mark a stage as sparkscore's if tasks of this driver created it again after another driver had removed it."""
+    """Write the marker file into a stage that tasks of this driver created again after another driver removed it."""
     store = open_store(stage)
     is_there = store.find() is not None and not is_stage(stage)
     if is_there and not clear(store, known_in(store), is_dry=True).left:
