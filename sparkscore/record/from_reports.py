@@ -92,8 +92,8 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
     items = sum(report.items for report in parts)
     told = (
         f"{len(parts):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole and were scored in "
-        "parts: no item of them is bad, but a script that looks at its whole mini-batch (a mean, a rank) gives other "
-        "values in parts; with a smaller 'mini_batch_size' they may be scored whole"
+        "parts: none of their items is bad, but a script that looks at its whole mini-batch (a mean, a rank) gives "
+        "other values in parts; with a smaller 'mini_batch_size' they may be scored whole"
     )
     return [told]
 
@@ -108,7 +108,7 @@ def _of_categories(reports: list[MiniBatchReport]) -> list[str]:
     if not found:
         return []
     told = ", ".join(f"'{column}' {count:,}" for column, count in found.items())
-    return [f"values that are none of the model's categories, which LightGBM takes for missing, by column: {told}"]
+    return [f"values that are not among the model's categories, which LightGBM treats as missing, by column: {told}"]
 
 
 def _of_broken_contracts(reports: list[MiniBatchReport]) -> list[str]:
@@ -117,8 +117,9 @@ def _of_broken_contracts(reports: list[MiniBatchReport]) -> list[str]:
         return []
     items = sum(report.items for report in broken)
     told = (
-        f"{len(broken):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole by a broken contract: "
-        f"what came back is no value for each item, and no single item is to blame; first: '{broken[0].mini_batch}'"
+        f"{len(broken):,} of {len(reports):,} mini-batches ({items:,} items) failed as a whole by a broken "
+        "contract: the scorer did not return a value for each item, so no single item is to blame; first: "
+        f"'{broken[0].mini_batch}'"
     )
     return [told]
 

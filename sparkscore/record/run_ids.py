@@ -26,7 +26,7 @@ def make_run_id(now: datetime | None = None) -> str:
 
 
 def check_run_id(run_id: str) -> str:
-    """Return the run id if it is valid: it is the name of a folder, and the value of a partition.
+    """Return the run id if it can be the name of a folder and the value of a partition.
 
     Raises:
         ConfigError: the id does not start with a letter; or it has other characters than letters, digits, ``_ . -``; or

@@ -53,8 +53,8 @@ OrNull = BeforeValidator(_nothing_for_null)
 class RecordedInput(Part):
     """The record's entry about the pinned input."""
 
-    format: str | None = Field(default=None, description="how it was read")
-    location: str | list[str] | None = Field(default=None, description="where, or a list of places")
+    format: str | None = Field(default=None, description="format of the input")
+    location: str | list[str] | None = Field(default=None, description="location, or a list of locations")
     version: int | str | None = Field(
         default=None,
         description="version of the Delta table, or a digest of the files' paths, sizes, times of modification, and "
@@ -66,7 +66,7 @@ class RecordedInput(Part):
     skipped: dict[str, int] | None = Field(default=None, description="number of files left out, by reason")
     order_doubt: str | None = Field(
         default=None,
-        description="why the order of the columns is not known, so that no model may take them by position; null where "
+        description="why the order of the columns is not known, so that no model may take them by position; null if "
         "it is known",
     )
     columns: dict[str, str] | None = Field(
@@ -74,7 +74,7 @@ class RecordedInput(Part):
     )
     nulls: dict[str, bool] | None = Field(
         default=None,
-        description="for each integer and boolean column that the scorer gets in a DataFrame: whether a NULL is in it, "
+        description="for each integer and boolean column that the scorer gets in a DataFrame: whether it has a NULL, "
         "so that it is [float64 or object](scoring-scripts.md#nulls-and-dtypes) in every mini-batch",
     )
 
@@ -83,12 +83,12 @@ class RecordedOutput(Part):
     """The record's entry about the output: planned, being published, or published."""
 
     format: str | None = Field(default=None, description="`delta` or `parquet`")
-    location: str | None = Field(default=None, description="where")
+    location: str | None = Field(default=None, description="location")
     mode: str | None = Field(default=None, description="`append`, `overwrite` or `error`")
     moved_to: str | None = Field(
         default=None,
-        description="folder of what others had written and this run moved there, with `output.replace: foreign`; the "
-        "name is there only then",
+        description="folder into which this run moved files of others, with `output.replace: foreign`; otherwise there "
+        "is no such key",
     )
     version: int | str | None = Field(default=None, description="version that this run committed, or the run's folder")
     rows: int | None = Field(default=None, description="rows of this run, read back from what was committed")
@@ -104,7 +104,7 @@ class RecordedQuarantine(Part):
     """The record's entry about the quarantine."""
 
     location: str | None = Field(
-        default=None, description="the table of the items that failed and were tolerated; null where none did"
+        default=None, description="the table of the items that failed and were tolerated; null if none did"
     )
     rows: int = Field(default=0, description="rows of this run in it")
 
@@ -112,16 +112,16 @@ class RecordedQuarantine(Part):
 class RecordedModel(Part):
     """The record's entry about a model. Kind and flavors are recorded for the first model only."""
 
-    name: str | None = Field(default=None, description="as beside every row")
-    version: str | None = Field(default=None, description="as beside every row")
+    name: str | None = Field(default=None, description="the model's name, as in each row of the result")
+    version: str | None = Field(default=None, description="the model's version, as in each row of the result")
     sha256: str | None = Field(default=None, description="digest of the model's file or folder")
-    path: str | None = Field(default=None, description="where it was; null for a model of a registry")
+    path: str | None = Field(default=None, description="path of the model; null for a model of a registry")
     uri: str | None = Field(
         default=None, description="the registry's reference of exactly this version; null for a file or folder"
     )
     kind: str | None = Field(
         default=None,
-        description="`mlflow`, `onnx`, `sklearn`, `xgboost`, `lightgbm` or `spark` where the model is scored without a "
+        description="`mlflow`, `onnx`, `sklearn`, `xgboost`, `lightgbm` or `spark` if the model is scored without a "
         "script, else null",
     )
     flavors: list[str] = Field(
@@ -149,7 +149,7 @@ class Counts(Part):
     mini_batches: int = Field(default=0, description="mini-batches that were tried")
     broken_contracts: int = Field(
         default=0,
-        description="of these, those that failed as a whole because what came back was no value for each item",
+        description="of these, those that failed as a whole because the scorer did not return a value for each item",
     )
     attempts: int = Field(default=0, description="calls of `run()` that count")
     probe_calls: int = Field(default=0, description="calls before the run, discarded")
@@ -184,12 +184,12 @@ class OnlyFailed(Part):
 class RecordedError(Part):
     """The record's entry about the error with which a run failed."""
 
-    code: str | None = Field(default=None, description="what kind of failure; `error` is null in a COMPLETE run")
+    code: str | None = Field(default=None, description="code of the error; `error` is null in a COMPLETE run")
     message: str | None = Field(default=None, description="the message, secrets masked")
 
 
 class RunRecord(Part):
-    """The record of a run."""
+    """The run record: what was scored, with what, into what, and how the run ended."""
 
     run_id: str = Field(description="the run's id")
     state: str = Field(
@@ -198,24 +198,25 @@ class RunRecord(Part):
     )
     started_at: Time = Field(description="UTC")
     ended_at: Time | None = Field(default=None, description="UTC; null while it runs")
-    deployment: str | None = Field(default=None, description="the deployment file as it was named")
+    deployment: str | None = Field(default=None, description="the deployment file, as it was given")
     config: dict[str, Any] = Field(description="the whole deployment with options and defaults, secrets masked")
     identity: str | None = Field(
         default=None,
-        description="a digest of the input's version, of the script, of the model and of the configuration each: what "
-        "decides the result",
+        description="digests of the input's version, the script, the model and the configuration, which decide the "
+        "result",
     )
     input: RecordedInput
     output: RecordedOutput
     quarantine: Annotated[RecordedQuarantine, OrNull] = RecordedQuarantine()
     stage: str | None = Field(
         default=None,
-        description="where the rows are of a run that was held and is neither published nor discarded; null for others",
+        description="location of the staged rows of a held run until it is published or discarded; null otherwise",
     )
     only_failed: OnlyFailed | None = Field(
         default=None,
-        description="of a run over failed items: in which run they failed (`run_id`) and at `first`, what was left out "
-        "because later runs had scored it (`without`), and how many `items` it took; null for others",
+        description="for a run that scores failed items again: the run in which they failed (`run_id`) and the one in "
+        "which they failed `first`, the later runs whose items were left out (`without`), and the number of `items`; "
+        "null otherwise",
     )
     model: Annotated[RecordedModel, OrNull] = RecordedModel()
     models: list[RecordedModel] = Field(
@@ -231,14 +232,14 @@ class RunRecord(Part):
     model_loads: int = Field(default=0, description="how often the model was loaded")
     verified_models: dict[str, int] = Field(
         default_factory=dict,
-        description="number of worker processes that found a model's files to have its digest, by the digest",
+        description="number of worker processes that verified a model's files, by the digest of the model",
     )
     worker_processes: int = Field(
         default=0, description="processes that loaded it; the same number, unless one had to load twice"
     )
     unseen_categories: dict[str, int] = Field(
         default_factory=dict,
-        description="number of values, by column, that are none of a LightGBM model's categories, which it takes for "
+        description="number of values, by column, that are not among a LightGBM model's categories, which it treats as "
         "missing",
     )
     warnings: list[str] = Field(
@@ -285,7 +286,10 @@ class RunRecord(Part):
 
 
 def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
-    """Return the record in a JSON object of any version, or None if it is not a record of this run."""
+    """Return the run record in a JSON object, or None if the object is not a record of this run.
+
+    The record may be from another version of sparkscore.
+    """
     try:
         record = RunRecord.model_validate(content)
     except ValidationError:

@@ -1,8 +1,9 @@
-"""What is kept of a run beside its stage, in the run's own terms: claim, record, manifest, requests, calls (driver).
+"""The protocol of the store that keeps everything of a run but its stage: record, manifest, request and more (driver).
 
-`sparkscore.record.runs_folder.RunFolder` is the form in files. `sparkscore.stage.run_stage` has the other part: what is
-scored and not yet published. Each method says what it promises after a crash of the driver, and after a *lost answer*:
-an `OSError` for a call that took effect. A method that cannot write raises a `LineageError`.
+`sparkscore.record.runs_folder.RunFolder` implements it with files. `sparkscore.stage.run_stage` has the protocols of
+the stage, with the rows that are scored and not published. Each method says what it promises after a crash of the
+driver, and after a *lost answer*: an `OSError` for a call that took effect. A method that cannot write raises a
+`LineageError`.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from sparkscore.stage import MiniBatchReport
 
 
 class Claim(Protocol):
-    """The right of one driver to work on a run. A dead driver's claim does not stop anybody for long."""
+    """The exclusive right of one driver to work on a run. Another driver can take it over after the driver died."""
 
     def __enter__(self) -> Self:
         """Claim the run.
 
-        After a crash the claim is that of a dead driver, and another driver can take it over. After a lost answer this
-        call finds out whether the claim is its own.
+        After a crash of this driver another one can take the claim over. After a lost answer this call finds out
+        whether it has the claim.
 
         Raises:
-            ConfigError: code ``RUN_ID_RUNNING``: another driver has the claim, and it is alive.
+            ConfigError: code ``RUN_ID_RUNNING``: another driver, which is alive, has the claim.
             LineageError: the claim cannot be written.
         """
 
@@ -38,7 +39,7 @@ class Claim(Protocol):
         """Give the claim back, unless another driver took it over. Never raises."""
 
     def is_ours(self) -> bool:
-        """Whether this driver still has the claim. It may lose it while its process stands still."""
+        """Whether this driver still has the claim. It can lose the claim while its process is suspended."""
 
     def check(self) -> None:
         """Check that this driver still has the claim.
@@ -49,20 +50,19 @@ class Claim(Protocol):
 
 
 class RunStore(Protocol):
-    """What is kept of one run.
+    """Keeps everything of one run that is not in its stage.
 
-    Only the driver that has the claim writes; anybody may read at any time and finds each part as a whole, old or new.
-    After a crash or a lost answer of a ``write_…`` the old content is there, or the new one, never a mixture; writing
-    it again is safe.
+    Only the driver that has the claim writes. Any process may read at any time, and gets the old or the new content.
+    After a crash or a lost answer of a method ``write_…`` the old content is there, or the new content. Calling such
+    a method again is safe.
 
     Attributes:
         run_id: the run.
-        runs: where this run and the others are kept.
-        path: where this run is kept, for people.
-        log_file: this driver's log of the run; shown to people.
+        path: location of the run, to show to users.
+        log_file: the log of the run, to show to users.
         spark_log_file: the output of the JVM that this driver starts.
-        script_output: folder that workers see, into which scripts may write files.
-        script_logs: folder that workers see, into which Azure's stand-ins write logs of scripts.
+        script_output: folder into which scripts on the workers may write files.
+        script_logs: folder into which Azure's ``EntryScript`` writes the logs of scripts on the workers.
     """
 
     run_id: str
@@ -74,51 +74,51 @@ class RunStore(Protocol):
 
     @property
     def runs(self) -> Path:
-        """Where this run and the others are kept."""
+        """The location of this run and all others, from which `open_run` opens them."""
 
     def refuse_foreign(self) -> None:
-        """Raise a `ConfigError` if something that sparkscore did not make is in the way. Only reads."""
+        """Raise a `ConfigError` if there are files at the location of the run that sparkscore did not write."""
 
     def create(self) -> None:
-        """Make room for the run, unless an earlier attempt did. Calling this again is safe.
+        """Prepare the store for this run, unless an earlier attempt did. Calling this again is safe.
 
         Raises:
-            ConfigError: something that sparkscore did not make is in the way.
+            ConfigError: there are files at the location of the run that sparkscore did not write.
         """
 
     def claim(self) -> Claim:
-        """Return the claim on the run, to be entered."""
+        """Return a context manager that claims the run."""
 
     def is_claimed(self) -> bool:
-        """Whether a living driver has the claim. Only reads; it may change at any time."""
+        """Whether a living driver has the claim. The answer may be out of date at once."""
 
     def key(self) -> bytes:
-        """Return the key of this run for the digests of secrets. Made once, readable by its owner only.
+        """Return the key for the digests of this run's secrets. It is made once, and only its owner can read it.
 
-        After a crash or a lost answer there is one key, or none yet.
+        After a crash or a lost answer there is one key, or none.
         """
 
     def log_handler(self) -> logging.Handler:
         """Return a handler that appends to the run's log."""
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Keep what was asked for, so that the run can be resumed by its id.
+        """Write the request, so that the run can be resumed by its id.
 
         Args:
-            request: what was asked for. Empty if it may hold a secret; then an older request is forgotten too.
+            request: the request. Empty if it may contain a secret; then an older request is removed as well.
         """
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return what was asked for, or None if it was not kept."""
+        """Return the request, or None if it was not written."""
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
-        """Keep the digests of the code folder's files, and which files were left out, with the reason."""
+        """Write the digests of the code folder's files, and the files that were left out with the reasons."""
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Return what `write_code` kept, or two empty parts."""
+        """Return the parts ``files`` and ``left_out`` that `write_code` wrote; both are empty if it was not called."""
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Keep the planned mini-batches for people. The plan that tasks follow is in the stage."""
+        """Write the planned mini-batches, for users to look at. The plan that tasks read is in the stage."""
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
         """Replace the record.
@@ -132,7 +132,7 @@ class RunStore(Protocol):
         """Return the record, or None if there is none."""
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Keep which staged files count. From then on the run can be published without its input and model."""
+        """Write the manifest. From then on the run can be published without its input and model."""
 
     def has_manifest(self) -> bool:
         """Whether there is a manifest, of this version or another."""
@@ -141,25 +141,25 @@ class RunStore(Protocol):
         """Return the manifest, or None if there is none.
 
         Raises:
-            LineageError: it was changed since it was written, or it has another format.
+            LineageError: the manifest was changed since it was written, or it has another format.
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Keep the list of the runs that score failed items of this run again, in the order in which they published."""
+        """Write the list of the runs that scored failed items of this run again, in the order of publishing."""
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return what `write_scored_again` kept, or an empty list.
+        """Return the list of runs that `write_scored_again` wrote, or an empty list.
 
         Raises:
-            LineageError: it was changed since it was written.
+            LineageError: the list was changed since it was written.
         """
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Keep each call of the model as a row of the run table, for SQL over all runs."""
+        """Write the run table of this run, with one row for each call of the model, for SQL over all runs."""
 
     def read_attempts(self) -> pa.Table:
-        """Return the rows that `write_attempts` kept, or a table without rows.
+        """Return the rows that `write_attempts` wrote, or a table without rows.
 
         Raises:
-            LineageError: they cannot be read.
+            LineageError: the rows cannot be read.
         """

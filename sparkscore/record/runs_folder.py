@@ -47,7 +47,7 @@ def runs_folder(explicit: str | Path | None = None) -> Path:
 
 
 class RunFolder:
-    """The folder of one run: `sparkscore.record.run_store.RunStore` in files."""
+    """Keeps a run as files in a folder: implements `sparkscore.record.run_store.RunStore`."""
 
     def __init__(self, runs: Path, run_id: str) -> None:
         self.run_id = check_run_id(run_id)
@@ -71,7 +71,7 @@ class RunFolder:
             got="a file, or a folder with files that sparkscore has not made",
             expected="nothing there, or what an earlier attempt at the run has left",
             state="Nothing was written.",
-            next_step=f"Choose another --run-id than '{self.run_id}', or name another place with --runs.",
+            next_step=f"Choose another --run-id than '{self.run_id}', or name another folder with --runs.",
         )
 
     def create(self) -> None:
@@ -100,11 +100,11 @@ class RunFolder:
 
     @property
     def runs(self) -> Path:
-        """The folder of the runs."""
+        """The folder that contains this run's folder and those of all other runs."""
         return self.path.parent
 
     def claim(self) -> RunLock:
-        """Return the run's lock, to be entered."""
+        """Return the run's lock, which is a context manager."""
         return RunLock(self.lock_file, self.run_id)
 
     def is_claimed(self) -> bool:
@@ -142,7 +142,7 @@ class RunFolder:
                 got=error.strerror or type(error).__name__,
                 expected="a folder that can be written",
                 state=state or "Nothing was published.",
-                next_step="Correct the cause, or name another place with --runs or SPARKSCORE_RUNS, and run again.",
+                next_step="Correct the cause, or name another folder with --runs or SPARKSCORE_RUNS, and run again.",
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:
@@ -249,7 +249,7 @@ class RunFolder:
                 what=f"the run table '{file}' of run '{self.run_id}'",
                 got=type(error).__name__,
                 expected="the file as the run wrote it",
-                next_step="Bring the file back; the result does not depend on it.",
+                next_step="Restore the file. The result does not depend on it.",
             ) from error
 
     def write_plan(self, mini_batches: pa.Table) -> None:
@@ -263,14 +263,14 @@ class RunFolder:
 
 
 def open_run(runs: Path, run_id: str) -> RunStore:
-    """Return what is kept of a run, which need not exist yet.
+    """Return the store of a run, which need not exist yet.
 
     Args:
         runs: the folder of the runs.
         run_id: the run.
 
     Raises:
-        ConfigError: the id cannot be the id of a run.
+        ConfigError: the run id is not valid.
     """
     return RunFolder(runs, run_id)
 
@@ -284,7 +284,7 @@ def list_records(runs: Path) -> list[RunRecord]:
         if record is not None:
             records.append(record)
         else:
-            logger.warning("'%s' is not the record of a run; it is passed over", path)
+            logger.warning("'%s' is not the record of a run; it is skipped", path)
     return sorted(records, key=lambda record: record.started_at, reverse=True)
 
 
@@ -307,13 +307,9 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 
 
 def waits_for_publishing(folder: Path) -> bool | None:
-    """Return whether the rows of a run wait until somebody publishes or discards them; its record tells.
+    """Return whether the run in a folder is held, according to its record, or None if that is not known.
 
-    Args:
-        folder: the run's folder.
-
-    Returns:
-        None if the folder of runs does not exist, as on another host: then it is not known.
+    It is not known if the folder of runs does not exist, for example on another host.
     """
     if not folder.parent.is_dir():
         return None

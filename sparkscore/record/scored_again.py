@@ -58,6 +58,6 @@ def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredA
             code=ErrorCode.ONLY_FAILED_UNKNOWN,
             what=f"the note '{path}' of the runs over failed items of run '{run_id}'",
             got="other contents than sparkscore wrote",
-            next_step="Bring the file back, or score the whole input again, into another --output.",
+            next_step="Restore the file, or score the whole input again into another --output.",
         )
     return [ScoredAgain(**run) for run in content["runs"]]

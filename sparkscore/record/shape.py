@@ -50,7 +50,7 @@ def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:
 
     Args:
         path: the file.
-        longest: size in bytes from which on a file is not read.
+        longest: size in bytes; a larger file is not read.
     """
     try:
         if not path.is_file() or path.stat().st_size > longest:

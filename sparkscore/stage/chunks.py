@@ -31,11 +31,11 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """When a chunk ends, if its work unit does not end before. A crash never loses more than the chunk at work.
+    """How large a chunk gets. After a crash at most the chunk that a task was scoring is scored again.
 
     Attributes:
-        seconds: time since the chunk's first mini-batch began.
-        items: number of items in the chunk's mini-batches; None for any number.
+        seconds: time after which a chunk ends, counted from the beginning of its first mini-batch.
+        items: number of items after which a chunk ends; None if only the time counts.
     """
 
     seconds: float = 30.0

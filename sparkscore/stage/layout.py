@@ -65,7 +65,7 @@ _DIGEST = "[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Named:
-    """One row of the tables of files and folders.
+    """A file or folder, as it is listed in the tables of ``docs/result.md``.
 
     Attributes:
         shown: the name as the docs print it. The name of a folder ends in ``/``.
@@ -82,15 +82,15 @@ class Named:
 
 #: The files and folders in a stage.
 STAGE: Final = (
-    Named(MARKER, re.escape(MARKER), "the mark of a stage that sparkscore made; goes last", "driver"),
-    Named(IDENTITY, IDENTITY, "digests of the request; another request does not take the stage up", "driver"),
-    Named(RUN, RUN, "the place of the run's folder, whose record says whether the run is held", "driver"),
-    Named(HELD, HELD, "the run is held; of an earlier version", "driver"),
-    Named(f"{FIRST_COMMIT}PART", rf"{FIRST_COMMIT}[a-z]+", "the run makes a table where nothing was", "driver"),
+    Named(MARKER, re.escape(MARKER), "marks a stage that sparkscore made; removed last", "driver"),
+    Named(IDENTITY, IDENTITY, "digests of the request; no other request uses this stage", "driver"),
+    Named(RUN, RUN, "path of the run's folder, whose record says whether the run is held", "driver"),
+    Named(HELD, HELD, "the run is held; written by earlier versions only", "driver"),
+    Named(f"{FIRST_COMMIT}PART", rf"{FIRST_COMMIT}[a-z]+", "the run creates a table that did not exist", "driver"),
     Named(PLAN, re.escape(PLAN), "the planned files, a row group for each work unit", "driver"),
-    Named(PROBE, PROBE, "what the first mini-batch said of the result's columns", "driver"),
+    Named(PROBE, PROBE, "the result's columns, as the first mini-batch showed them", "driver"),
     Named(NULLS, NULLS, "which columns have a NULL", "driver"),
-    Named(STOP, STOP, "the tasks shall make no more calls", "driver"),
+    Named(STOP, STOP, "asks the tasks to make no more calls", "driver"),
     Named(
         f"{CHUNKS}/UNIT-FIRST", rf"{CHUNKS}/[0-9]+-[0-9]+", "a chunk is done: the reports of its mini-batches", "task"
     ),
@@ -98,7 +98,7 @@ STAGE: Final = (
     Named(
         f"{ATTEMPTS}/UNIT-ATTEMPT/…/part-….parquet",
         rf"{ATTEMPTS}/{_ATTEMPT}/{_PARTITIONS}{_PART}",
-        "rows of the result, in the folders of their partitions; those count that a chunk or a report names",
+        "rows of the result, in the folders of their partitions; a file counts if a chunk or a report names it",
         "task",
     ),
     Named(
@@ -110,20 +110,20 @@ STAGE: Final = (
     Named(
         f"{PUBLISHED}PART/…/part-….parquet",
         rf"{PUBLISHED}[a-z]+/{_PARTITIONS}{_PART}",
-        "links to the rows that count, which one rename shows (Parquet)",
+        "links to the files that count, which one rename publishes (Parquet)",
         "driver",
     ),
     Named(f"{PUBLISHED}PART/{FILES}", rf"{PUBLISHED}[a-z]+/{re.escape(FILES)}", "the list of those files", "driver"),
     Named(
         f"{MODELS}/SHA256/{COPIED}",
         rf"{MODELS}/{_DIGEST}/{re.escape(COPIED)}",
-        "the list of a model's files, which lie beside it under their own names",
+        "the list of a model's files, which are beside it under their own names",
         "driver",
     ),
     Named(
         f"{ARCHIVES}/{COPIED}",
         rf"{ARCHIVES}/{re.escape(COPIED)}",
-        "the list of the files of `python.archive`, which lie beside it",
+        "the list of the files of `python.archive`, which are beside it",
         "driver",
     ),
     Named(f"{SCRIPTS}…/", rf"{SCRIPTS}[^/]+/", "an unpacked script, removed as a whole", "worker"),
@@ -131,7 +131,7 @@ STAGE: Final = (
 #: The files beside the stages.
 BESIDE: Final = (
     Named(f"RUN_ID{LOCK_ENDING}", rf"[^/]+{re.escape(LOCK_ENDING)}", "the lock of a run's stage", "driver"),
-    Named(TARGET_LOCK, re.escape(TARGET_LOCK), "the lock of the output while a run shows its rows (Parquet)", "driver"),
+    Named(TARGET_LOCK, re.escape(TARGET_LOCK), "the lock of the output while a run publishes (Parquet)", "driver"),
 )
 
 # Earlier versions named their unfinished files in several ways.

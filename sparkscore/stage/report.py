@@ -53,7 +53,7 @@ class CallReport:
 
 @dataclass(frozen=True)
 class MiniBatchReport:
-    """What the driver learns about one mini-batch.
+    """A report about one mini-batch, which a worker sends to the driver.
 
     Attributes:
         unit: number of the work unit (the Spark task's).
@@ -236,7 +236,7 @@ def _without_secrets(failure: Failure) -> Failure:
 
 
 def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
-    """Make the record batch that travels to the driver."""
+    """Return reports as a record batch of `REPORT_SCHEMA`, which a task sends to the driver."""
     rows = [{**asdict(report), "failure": failure_row(report.failure)} for report in reports]
     return pa.RecordBatch.from_pylist(rows, schema=REPORT_SCHEMA)
 

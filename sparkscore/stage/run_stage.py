@@ -1,8 +1,8 @@
-"""What a run asks of its stage, in the run's own terms: one protocol for the tasks, one for the driver.
+"""The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver (driver and worker).
 
 `sparkscore.stage.stage_folder` implements both with files. No code outside of `sparkscore.stage` and `sparkscore.sinks`
 needs the path of a stage. Each method says what it promises after a crash of its process, and after a *lost answer*: an
-`OSError` for a call that took effect (driver and worker).
+`OSError` for a call that took effect.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """A decision that the first attempt at a run makes and that all later attempts follow."""
+    """The names of the decisions that the first attempt at a run makes and that all later attempts follow."""
 
     PROBE = PROBE
     NULLS = NULLS
 
 
 class ChunkWriter(Protocol):
-    """Writes the rows of one chunk. No row counts before a report names its file.
+    """Writes the rows of one chunk. Rows count only if a report names their file.
 
-    After a crash or a lost answer, rows may be left in the stage. No report names them, so they do not count.
+    After a crash or a lost answer, rows may be left in the stage that no report names. They do not count.
     """
 
     def write(self, rows: pa.Table) -> None:
@@ -45,7 +45,7 @@ class ChunkWriter(Protocol):
 
 
 class TaskProgress(Protocol):
-    """Tells the driver how many items a task has done. Never raises: progress decides nothing.
+    """Tells the driver how many items a task has done. The methods never raise, because no result depends on them.
 
     Attributes:
         is_stopped: whether the driver asked all tasks to stop, as far as this task knows.
@@ -61,32 +61,36 @@ class TaskProgress(Protocol):
 
 
 class TaskStage(Protocol):
-    """The part of a stage that tasks use. A plain value that can be pickled: it travels to the workers.
+    """The part of a stage that tasks use. It can be pickled, because Spark sends it to the workers.
 
     Several attempts at one task may use it at the same time.
     """
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
-        """Return the planned mini-batches of work units, in the order of the plan. Only reads."""
+        """Return the planned mini-batches of these work units, in the order of the plan."""
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Return the reports of the chunk that begins with this mini-batch, or nothing if it is not done.
+        """Return the reports of the chunk that begins with this mini-batch, or an empty list if it is not done.
 
-        A chunk counts as done only if all its files still have the size that was reported. A chunk that is not whole is
-        forgotten. Calling this again after a crash or a lost answer is safe.
+        A chunk is done only if all its files have the sizes that were reported. Otherwise the chunk is removed. Calling
+        this again after a crash or a lost answer is safe.
+
+        Args:
+            unit: the work unit.
+            first: number of the mini-batch within its unit.
 
         Raises:
-            SinkError: the reports were changed since they were written; the chunk is forgotten.
+            SinkError: the reports were changed since they were written. The chunk is removed.
         """
 
     def open_chunk(self, unit: int) -> AbstractContextManager[ChunkWriter]:
         """Return a writer for the rows of one chunk, which no other task attempt shares."""
 
     def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-        """Note that a chunk is done. If several attempts do, the first one counts.
+        """Note that a chunk is done. If several attempts at a task do so, the first note stays.
 
-        After a crash or a lost answer the chunk is done or it is not; it is never done in part. An attempt whose chunk
-        does not count may report its own files to the driver all the same: those are the rows that it publishes.
+        After a crash or a lost answer the whole chunk is done, or nothing of it. The driver publishes the files that
+        are named by the reports which Spark returns; these may be the files of another attempt than the noted one.
 
         Args:
             unit: the work unit.
@@ -95,10 +99,10 @@ class TaskStage(Protocol):
         """
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Make a chunk count as not done, so that its mini-batches are scored again. Calling this again is safe."""
+        """Remove the note that a chunk is done, so that it is scored again. Calling this again is safe."""
 
     def progress_of(self, unit: int) -> TaskProgress:
-        """Return the counter of the items that this task has done."""
+        """Return an object that counts the items which this task has done."""
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
         """Return the paths of the files that differ from what their writer reported, each with the difference.
@@ -110,17 +114,17 @@ class TaskStage(Protocol):
 
 
 class RunStage(Protocol):
-    """The part of a stage that the driver uses. One driver at a time does, because it holds the stage's lock.
+    """The part of a stage that the driver uses. One driver at a time uses it: the one that holds the stage's lock.
 
-    What was kept here survives a crash of the driver: the next attempt at the run finds it, and goes on from there.
+    Everything in a stage survives a crash of the driver, so that the next attempt at the run can continue from there.
     """
 
     @property
     def location(self) -> str:
-        """Where the stage is, for messages and for the run record."""
+        """The location of the stage, for messages and for the run record."""
 
     def is_there(self) -> bool:
-        """Whether there is a stage here."""
+        """Whether the stage exists."""
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskStage:
         """Return the part of the stage that the tasks use.
@@ -131,32 +135,35 @@ class RunStage(Protocol):
         """
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
-        """Keep the planned mini-batches, or check that the plan of an earlier attempt has the same mini-batches.
+        """Write the planned mini-batches, or check that the plan of an earlier attempt has the same mini-batches.
 
-        After a crash or a lost answer the plan is kept as a whole, or not at all.
+        After a crash or a lost answer the stage has the whole plan, or none.
 
         Returns:
-            the number of planned mini-batches by work unit. The units are those of the first attempt.
+            the number of planned mini-batches by work unit. The work units are those of the first attempt.
 
         Raises:
-            SinkError: the kept plan was changed, or it has other mini-batches.
-            LineageError: another version of sparkscore wrote the kept plan in another format.
+            SinkError: the plan in the stage was changed, or it has other mini-batches.
+            LineageError: another version of sparkscore wrote the plan in the stage in another format.
         """
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return what an earlier attempt decided, or None if none did.
+        """Return the content of a decision that an earlier attempt made, or None if none did.
 
         Raises:
-            SinkError: it was changed since it was written.
+            SinkError: the content was changed since it was written.
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Keep what was decided. After a crash or a lost answer the old content is there, or the new content."""
+        """Write a decision, for later attempts at the run.
+
+        After a crash or a lost answer the old content is there, or the new content.
+        """
 
     def keep_model(self, files: Path, sha256: str) -> Path:
-        """Copy a model into the stage, unless it is there, and return where workers find it.
+        """Copy a model into the stage, unless the copy exists, and return the path of the copy for the workers.
 
-        After a crash or a lost answer the copy is there as a whole, or not at all under this name.
+        After a crash or a lost answer the whole copy exists, or nothing under its name.
 
         Args:
             files: the model's file or folder.
@@ -164,7 +171,7 @@ class RunStage(Protocol):
         """
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed environment into the stage, unless it is there; the same promises as `keep_model`."""
+        """Copy a packed environment into the stage as `keep_model` does, and return the path of the copy."""
 
     @property
     def work_folder(self) -> str:
@@ -181,13 +188,13 @@ class RunStage(Protocol):
         """Return how many chunks are done."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Make the chunks count as not done that name one of these files. Calling this again is safe."""
+        """Remove the chunks that name one of these files, so that they are scored again. Calling this again is safe."""
 
     def read_progress(self) -> ItemsDone:
-        """Return how many items all tasks have done so far. It may lag behind, and decides nothing."""
+        """Return how many items all tasks have done so far. The numbers may be a little out of date."""
 
     def forget_progress(self, kept: Collection[int]) -> None:
-        """Forget the progress of an earlier attempt, except for the work units that are done, and its request to stop.
+        """Remove the progress of an earlier attempt, except for work units that are done, and its request to stop.
 
         Args:
             kept: the work units that are done.

@@ -1,4 +1,4 @@
-"""A stage as files in a folder that the driver and all workers see: `RunStage` and `TaskStage` (driver and worker)."""
+"""A run's stage as a folder of files, which the driver and all workers can read and write (driver and worker)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sparkscore.stage.writer import StageWriter
 
 
 class StageFolder:
-    """The driver's part: `sparkscore.stage.run_stage.RunStage` in files.
+    """The part of a stage that the driver uses, as files: implements `sparkscore.stage.run_stage.RunStage`.
 
     Attributes:
         path: the folder.
@@ -34,15 +34,15 @@ class StageFolder:
 
     @property
     def location(self) -> str:
-        """The path of the folder."""
+        """The path of the stage's folder."""
         return str(self.path)
 
     def is_there(self) -> bool:
-        """Whether the folder exists."""
+        """Whether the folder of the stage exists."""
         return self.path.is_dir()
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskFolder:
-        """Return the folder as tasks use it."""
+        """Return the part of this stage that tasks use."""
         return TaskFolder(str(self.path), partition_by, left_out)
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
@@ -55,33 +55,33 @@ class StageFolder:
         return count_mini_batches(file)
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Read the file of a decision, which ends with its checksum."""
+        """Return the content of a decision's file without the checksum at its end, or None if there is no such file."""
         store = open_store(self.path)
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Write the file of a decision."""
+        """Write the file of a decision, with a checksum at its end."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
-        """Copy a model into a folder that is named by its digest."""
+        """Copy a model into a folder of the stage that is named by the model's digest."""
         return copy_once(files, self.path, f"{layout.MODELS}/{sha256}")
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed environment into its folder."""
+        """Copy a packed environment into the stage's folder for environments."""
         return copy_once(archive, self.path, layout.ARCHIVES)
 
     @property
     def work_folder(self) -> str:
-        """The path of the folder itself."""
+        """The path of the stage's folder, in which workers unpack scripts."""
         return str(self.path)
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Read the chunks of the work units that are done."""
+        """Return the reports of the work units that are done, from the files of their chunks."""
         return chunks.read_done_units(self.path, planned)
 
     def count_chunks(self) -> int:
-        """Count the files of chunks."""
+        """Return the number of files of chunks."""
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
@@ -93,20 +93,20 @@ class StageFolder:
         return read_progress(str(self.path))
 
     def forget_progress(self, kept: Collection[int]) -> None:
-        """Remove progress files and the request to stop."""
+        """Remove the progress files and the file that asks tasks to stop."""
         forget_progress(str(self.path), kept)
 
     def ask_to_stop(self) -> None:
-        """Make the file that asks tasks to stop."""
+        """Write the file that asks tasks to stop."""
         ask_to_stop(str(self.path))
 
 
 @dataclass(frozen=True)
 class TaskFolder:
-    """The tasks' part: `sparkscore.stage.run_stage.TaskStage` in files.
+    """The part of a stage that tasks use, as files: implements `sparkscore.stage.run_stage.TaskStage`.
 
     Attributes:
-        folder: the run's stage, under the path by which all workers and the driver reach it.
+        folder: path of the run's stage, the same on the driver and on all workers.
         partition_by: columns laid out as folders ``name=value``; empty if the publisher lays them out.
         left_out: columns that are not stored, because the location of the published files tells their values.
     """
@@ -116,11 +116,11 @@ class TaskFolder:
     left_out: tuple[str, ...] = ()
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
-        """Read the row groups of work units from the plan file."""
+        """Return the mini-batches of these work units from the plan file."""
         return read_planned_mini_batches(str(Path(self.folder) / layout.PLAN), units)
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Read the file of a chunk, and check the sizes of the files that it names."""
+        """Return the reports in the file of a chunk, after checking the sizes of the files that they name."""
         return chunks.read_chunk(self.folder, unit, first)
 
     @contextmanager
@@ -134,7 +134,7 @@ class TaskFolder:
             yield FolderChunk(result, quarantine)
 
     def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-        """Write the file of a chunk, unless it exists."""
+        """Write the reports of a chunk into its file, unless the file exists."""
         chunks.write_chunk(self.folder, unit, first, reports)
 
     def forget_chunk(self, unit: int, first: int) -> None:
@@ -142,11 +142,11 @@ class TaskFolder:
         chunks.forget_chunk(self.folder, unit, first)
 
     def progress_of(self, unit: int) -> ProgressFile:
-        """Return the task's progress file."""
+        """Return the progress file of this task."""
         return ProgressFile(self.folder, unit)
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-        """Compare staged files with what their writers reported."""
+        """Return the paths of the staged files that differ from what was reported, each with the difference."""
         return find_changed(Path(self.folder), files, reads_all=reads_all)
 
 
@@ -171,13 +171,13 @@ class FolderChunk:
 
 
 def note_run_folder(stage: Path, run_folder: Path | None) -> None:
-    """Note in a stage where the run's record is, if that is known: `clean` may look in another folder of runs."""
+    """Write the path of the run's folder into a stage, because `clean` may be called for another folder of runs."""
     if run_folder is not None and noted_run_folder(stage) != run_folder:
         open_store(stage).put(layout.RUN, os.fsencode(run_folder))
 
 
 def noted_run_folder(stage: Path) -> Path | None:
-    """Return the path that `note_run_folder` noted, or None if there is no note."""
+    """Return the path of the run's folder that is written in a stage, or None if there is none."""
     try:
         return Path(os.fsdecode(open_store(stage).read(layout.RUN)))
     except OSError:
