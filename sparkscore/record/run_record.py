@@ -95,7 +95,7 @@ class RecordedOutput(Part):
     columns: dict[str, str] | None = Field(default=None, description="name and type of each column")
     publishing_began: bool | None = Field(
         default=None,
-        description="whether readers may see rows, because publishing began; the name is there only from the moment in "
+        description="whether readers may see rows, because publishing began; there is such a key only from the moment at "
         "which the run is held, or begins to publish, until it is published",
     )
 
