@@ -95,8 +95,8 @@ class RecordedOutput(Part):
     columns: dict[str, str] | None = Field(default=None, description="name and type of each column")
     publishing_began: bool | None = Field(
         default=None,
-        description="whether readers may see rows, because publishing began; there is such a key only from the moment at "
-        "which the run is held, or begins to publish, until it is published",
+        description="whether readers may see rows, because publishing began; there is such a key only from the moment "
+        "at which the run is held, or begins to publish, until it is published",
     )
 
 
