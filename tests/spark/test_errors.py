@@ -300,7 +300,7 @@ def test_a_setting_that_is_not_applied_is_said_so(
     sparkscore.score(spark, deployment, input=rows, output=tmp_path / "out")
 
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "not applied yet: settings.max_concurrency_per_instance=2" in warnings
+    assert "settings that are recorded, but not applied yet: settings.max_concurrency_per_instance=2" in warnings
 
 
 @pytest.mark.parametrize("inside", ["output in input", "input in output"])
