@@ -13,7 +13,7 @@ from sparkscore.run.quarantine import publish_quarantine
 from sparkscore.run.recording import Recording
 from sparkscore.sinks import Published, Sink, Stage, StagedResult
 from sparkscore.spark.schema import columns_of
-from sparkscore.stage import MiniBatchReport, StageFolder
+from sparkscore.stage import MiniBatchReport, RunStage
 from sparkscore.worker import LineageValues
 
 
@@ -72,7 +72,7 @@ def publish_manifest(
     return predictions.publish(staged)
 
 
-def staged_result(manifest: Manifest, stage: StageFolder, schema: StructType) -> StagedResult:
+def staged_result(manifest: Manifest, stage: RunStage, schema: StructType) -> StagedResult:
     """Return the staged predictions in the form in which a sink reads and publishes them."""
     return StagedResult(stage, manifest.files, schema, manifest.commit_info)
 

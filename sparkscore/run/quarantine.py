@@ -16,7 +16,7 @@ from sparkscore.run.prepare import quarantine_beside
 from sparkscore.sinks import Published, Sink, StagedResult, open_sink
 from sparkscore.spark.schema import column, from_arrow
 from sparkscore.spark.settings import read_from
-from sparkscore.stage import StagedFile, StageFolder
+from sparkscore.stage import RunStage, StagedFile
 from sparkscore.worker import QUARANTINE_SCHEMA
 
 # The columns that identify a failed item; `position` is its position in the mini-batch.
@@ -56,7 +56,7 @@ def check_quarantine(sink: Sink) -> None:
 
 
 def publish_quarantine(
-    sink: Sink, files: tuple[StagedFile, ...], stage: StageFolder, former: Manifest | None
+    sink: Sink, files: tuple[StagedFile, ...], stage: RunStage, former: Manifest | None
 ) -> RecordedQuarantine:
     """Publish the quarantined items. This comes first, so that a reader of the predictions finds them as well.
 

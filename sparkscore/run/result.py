@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,9 +12,9 @@ from sparkscore.record.run_record import RunRecord
 from sparkscore.record.run_store import RunStore
 from sparkscore.run.quarantine import open_quarantine, read_quarantine
 from sparkscore.run.recorded_deployment import deployment_of
-from sparkscore.sinks import StagedResult
+from sparkscore.sinks import StagedResult, stage_at
 from sparkscore.spark.schema import from_arrow
-from sparkscore.stage import StageFolder
+from sparkscore.stage import RunStage
 from sparkscore.worker import QUARANTINE_SCHEMA
 
 
@@ -55,7 +54,7 @@ class Run:
             LineageError: the run is held, and its staged files have a format of another version of sparkscore.
         """
         if self.recorded.waits_for_publishing:
-            return self._staged_quarantine(StageFolder(Path(str(self.recorded.stage))))
+            return self._staged_quarantine(stage_at(str(self.recorded.stage)))
         return read_quarantine(self._spark, self.recorded)
 
     def attempts(self) -> DataFrame:
@@ -66,7 +65,7 @@ class Run:
         table = self._folder.read_attempts()
         return self._spark.createDataFrame(table, from_arrow(table.schema))
 
-    def _staged_quarantine(self, stage: StageFolder) -> DataFrame:
+    def _staged_quarantine(self, stage: RunStage) -> DataFrame:
         manifest = self._folder.read_manifest()
         files = () if manifest is None else manifest.quarantined
         sink = open_quarantine(self._spark, deployment_of(self.recorded), self.recorded.run_id)

@@ -16,7 +16,7 @@ from sparkscore.record.runs_folder import open_run, read_record
 from sparkscore.run.columns import run_id_column
 from sparkscore.run.recorded_deployment import deployment_of
 from sparkscore.sinks import Target, check_waiting, stage_of, target_of
-from sparkscore.stage import StageFolder
+from sparkscore.stage import RunStage
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Waiting:
     identity: str
     deployment: Deployment
     target: Target
-    stage: StageFolder
+    stage: RunStage
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from sparkscore.location import local_path
 from sparkscore.sinks.delta import DeltaSink
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.parquet import ParquetSink
-from sparkscore.sinks.stage import Stage, check_waiting, first_commit_began, remove_stage, stage_of, staged_in
+from sparkscore.sinks.stage import Stage, check_waiting, first_commit_began, remove_stage, stage_at, stage_of, staged_in
 from sparkscore.sinks.target import Published, StagedResult, Target
 from sparkscore.stage import StagedFile
 
@@ -32,6 +32,7 @@ __all__ = [
     "first_commit_began",
     "open_sink",
     "remove_stage",
+    "stage_at",
     "stage_of",
     "staged_in",
     "target_of",

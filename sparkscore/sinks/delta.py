@@ -33,7 +33,7 @@ from sparkscore.spark.delta_statements import describe
 from sparkscore.spark.errors import SPARK_ERRORS, condition_of, file_behind
 from sparkscore.spark.schema import column, columns_of
 from sparkscore.spark.settings import pinned_settings, read_from, write_to_delta
-from sparkscore.stage import StagedFile, StageFolder
+from sparkscore.stage import RunStage, StagedFile
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
@@ -179,7 +179,7 @@ class DeltaSink:
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Return the rows of the staged files."""
-        files = [spark_path(staged.stage.path / file.path) for file in staged.files if file.rows]
+        files = [spark_path(staged.folder / file.path) for file in staged.files if file.rows]
         if not files:
             return self._spark.createDataFrame([], staged.schema)
         return read_from(self._spark, "parquet").schema(staged.schema).load(files)
@@ -260,7 +260,7 @@ class DeltaSink:
         """Whether there is a table. A first commit that failed leaves a log folder without commits."""
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
-    def _check_first_commit(self, stage: StageFolder) -> None:
+    def _check_first_commit(self, stage: RunStage) -> None:
         """Check before the first commit that the output has no other files, and note that in the stage.
 
         If the first commit fails, it leaves files that no log contains. They stay, because Delta ignores them.

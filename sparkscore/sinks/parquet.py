@@ -208,7 +208,7 @@ class ParquetSink:
 
     def publish(self, staged: StagedResult) -> Published:
         """Link the staged files into one folder, and rename that folder to the run's folder."""
-        folder = staged.stage.path
+        folder = staged.folder
         stage, gathered = open_store(folder), folder / f"{PUBLISHED}{self._target.part}"
         try:
             known = known_in(stage)
@@ -242,7 +242,7 @@ class ParquetSink:
         """Compare the rows of the published and the staged files."""
         del published  # the run has one folder
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
-        return there == _count_rows((staged.stage.path / file.path for file in staged.files), columns)
+        return there == _count_rows((staged.folder / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
         """Return the rows of the staged files, with the partition values from the folders of each task attempt."""
@@ -250,8 +250,8 @@ class ParquetSink:
         rows = self._spark.createDataFrame([], stored)
         by_task_attempt = groupby(staged.files, key=lambda file: attempt_of(file.path))
         for task_attempt, files in by_task_attempt:
-            base = {"basePath": spark_path(staged.stage.path / task_attempt)}
-            paths = [spark_path(staged.stage.path / file.path) for file in files]
+            base = {"basePath": spark_path(staged.folder / task_attempt)}
+            paths = [spark_path(staged.folder / file.path) for file in files]
             rows = rows.unionByName(read_from(self._spark, "parquet", base).schema(stored).load(paths))
         return rows.withColumn(self._target.run_id_column, lit(self._target.run_id)).select(
             *map(column, staged.schema.names)

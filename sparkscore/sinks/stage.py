@@ -28,6 +28,7 @@ from sparkscore.stage.layout import (
     lock_of,
 )
 from sparkscore.stage.lock import RunLock, remove_lock
+from sparkscore.stage.run_stage import RunStage
 from sparkscore.stage.stage_folder import StageFolder, note_run_folder, noted_run_folder
 from sparkscore.stage.store import EntryType
 from sparkscore.stage.surroundings import is_one_file_system, missing_of, open_store
@@ -106,21 +107,26 @@ def staged_in(
         remove_holders(holder, *made_by_us)
 
 
-def stage_of(target: Target, parent: str | None) -> StageFolder:
+def stage_of(target: Target, parent: str | None) -> RunStage:
     """Return the stage of a run, which may not exist."""
     return StageFolder(_holder(target, parent) / target.run_id)
 
 
-def note_first_commit(stage: StageFolder, target: Target) -> None:
+def stage_at(location: str) -> RunStage:
+    """Return the stage at a location that a run record names."""
+    return StageFolder(Path(location))
+
+
+def note_first_commit(stage: RunStage, target: Target) -> None:
     """Note that this run is about to create a new table, so that files of a failed commit are known as its own."""
-    open_store(stage.path).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
+    open_store(stage.location).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
-def first_commit_began(stage: StageFolder, target: Target) -> bool:
+def first_commit_began(stage: RunStage, target: Target) -> bool:
     """Whether this run has begun to create a new table, according to its stage."""
     try:
         name = f"{FIRST_COMMIT}{target.part}"
-        return is_stage(stage.path) and open_store(stage.path).read(name) == _named(target.path)
+        return is_stage(Path(stage.location)) and open_store(stage.location).read(name) == _named(target.path)
     except OSError:
         return False
 
@@ -268,14 +274,15 @@ def is_stage(folder: Path) -> bool:
     return entry is not None and entry.type is EntryType.FOLDER and marker is not None and marker.type is EntryType.FILE
 
 
-def check_waiting(stage: StageFolder) -> None:
+def check_waiting(stage: RunStage) -> None:
     """Check that this version of sparkscore can read a stage with held rows.
 
     Raises:
         LineageError: the stage has another format, or no format.
     """
-    found = _format_of(stage.path) if is_stage(stage.path) else f"unknown, without '{MARKER}'"
-    refuse_other_format(found, "stage", stage.path, stage.path.name)
+    folder = Path(stage.location)
+    found = _format_of(folder) if is_stage(folder) else f"unknown, without '{MARKER}'"
+    refuse_other_format(found, "stage", folder, folder.name)
 
 
 def _format_of(stage: Path) -> str:

@@ -13,7 +13,7 @@ from pyspark.sql.types import BinaryType, StructType
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, names
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
-from sparkscore.stage import StagedFile, StageFolder
+from sparkscore.stage import RunStage, StagedFile
 from sparkscore.stage.layout import STAGE_FOLDER
 from sparkscore.worker.result import LINEAGE_SCHEMA
 
@@ -62,10 +62,15 @@ class StagedResult:
         commit_info: values for the ``userMetadata`` of a Delta commit.
     """
 
-    stage: StageFolder
+    stage: RunStage
     files: tuple[StagedFile, ...]
     schema: StructType
     commit_info: Mapping[str, object]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the stage: the sinks here publish files."""
+        return Path(self.stage.location)
 
     @property
     def row_count(self) -> int:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from sparkscore.errors import ConfigError, LineageError, SinkError
@@ -19,6 +18,7 @@ from sparkscore.record.run_store import RunStore
 from sparkscore.record.runs_folder import open_run
 from sparkscore.stage import Decision, MiniBatchReport, RunStage, StagedFile, StageFolder, TaskStage
 from sparkscore.stage.plan_file import PLAN_SCHEMA
+from sparkscore.stage.report import CallReport
 from sparkscore.stage.surroundings import Surroundings, put_into
 from tests.support.simulation.store import Crash, Fault, FaultyStores, Process
 
@@ -330,7 +330,12 @@ def test_what_was_not_kept_is_nothing(run: RunStore) -> None:
 
 
 def test_the_rows_of_the_run_table_come_back(run: RunStore, task: TaskStage) -> None:
-    run.write_attempts(score(task, 0, 0))
+    (report,) = score(task, 0, 0)
+    call = CallReport(items=2, scored=2, is_part=False, seconds=0.1, error_code="", error_class="")
 
-    assert run.read_attempts().num_rows == 0, "no call was reported"
-    assert pq.read_schema(run.path / "attempts.parquet").names == run.read_attempts().schema.names
+    run.write_attempts([replace(report, attempts=(call, call))])
+
+    assert (
+        run.read_attempts().select(["run_id", "mini_batch", "items"]).to_pylist()
+        == [{"run_id": "night", "mini_batch": "0", "items": 2}] * 2
+    )
