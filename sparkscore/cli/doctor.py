@@ -19,7 +19,7 @@ from sparkscore.cli.run_command import parse_spark_conf, spark_session
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 from sparkscore.record.runs_folder import runs_folder
-from sparkscore.spark.session import check_java, check_pyspark, delta_coordinate, java_version
+from sparkscore.spark.prerequisites import check_java, check_pyspark, delta_coordinate, java_version
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,7 +13,7 @@ import deltalake
 import pyarrow.parquet as pq
 import pytest
 
-from sparkscore.spark.session import delta_coordinate
+from sparkscore.spark.prerequisites import delta_coordinate
 
 PROGRAM = Path(sys.executable).with_name("sparkscore")
 SPARK_SUBMIT = Path(sys.executable).with_name("spark-submit")

@@ -13,7 +13,8 @@ import pytest
 from chispa import assert_df_equality
 
 from sparkscore.errors import ConfigError, MissingDependencyError
-from sparkscore.spark.session import delta_coordinate, java_version, local_session
+from sparkscore.spark.prerequisites import delta_coordinate, java_version
+from sparkscore.spark.session import local_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sparkscore.spark.session import delta_coordinate
+from sparkscore.spark.prerequisites import delta_coordinate
 
 
 @pytest.fixture

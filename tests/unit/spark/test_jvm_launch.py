@@ -9,7 +9,8 @@ import pytest
 
 from sparkscore.errors import ConfigError, MissingDependencyError
 from sparkscore.spark.jvm_launch import _escaped, launching
-from sparkscore.spark.session import _start_error, check_java
+from sparkscore.spark.jvm_session import _start_error
+from sparkscore.spark.prerequisites import check_java
 
 _SETTINGS = {"spark.master": "local[2]", "spark.hadoop.a.password": "tr0ub4dor=ü\n", "spark.app.name": "a b"}
 

@@ -1,0 +1,173 @@
+"""Start the JVM of a session, and create the session in it (driver).
+
+This module needs PySpark. `sparkscore.spark.session` checks that it is installed before it imports this module.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JError
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError
+from sparkscore.redaction import remember_secrets, tell_secrets
+from sparkscore.rotating_log import PipedLog
+from sparkscore.spark.jvm_launch import launching
+from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate
+
+_SUBMIT_PORT = "PYSPARK_GATEWAY_PORT"  # set by spark-submit for the Python process that it starts
+_MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file"
+
+
+def active_session() -> SparkSession | None:
+    """Return the active session of this process, or None if there is none."""
+    context = SparkContext._active_spark_context  # noqa: SLF001 - Spark's only way to ask without starting one
+    if context is None:
+        return None
+    return SparkSession.getActiveSession() or SparkSession(context)
+
+
+def running_gateway() -> JavaGateway | None:
+    """Return the py4j gateway of an earlier session or of ``spark-submit``, or None if this process has no JVM."""
+    if SparkContext._gateway is None and _SUBMIT_PORT in os.environ:  # noqa: SLF001 - the only place that knows
+        return launch_gateway()  # type: ignore[no-untyped-call]
+    return SparkContext._gateway  # noqa: SLF001 - the only place that knows
+
+
+def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
+    """Return the settings of ``spark-submit``, or no settings if it did not start this process."""
+    if gateway is None or _SUBMIT_PORT not in os.environ:
+        return {}
+    return dict(SparkConf(_jvm=gateway.jvm).getAll())
+
+
+def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
+    """Start the JVM, with its standard output and error appended to the log file, and return its py4j gateway.
+
+    Raises:
+        ConfigError: the log file cannot be written, or an option of Java contains a secret.
+        MissingDependencyError: Java or the Delta jar is missing, or the JVM does not start.
+    """
+    check_java()
+    if settings["spark.master"].startswith("local"):
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # a python3 from the PATH may lack packages
+    is_local = settings["spark.master"].startswith("local")
+    start = _length_of(log_file)
+    try:
+        log = PipedLog(log_file)
+    except OSError as error:
+        raise _start_error(log_file, error.strerror or type(error).__name__) from error
+    # The log gets what scripts print, and settings that Spark does not recognise as secrets. The redactor also keeps
+    # the log alive: its process runs as long as the JVM, and nobody waits for it.
+    remember_secrets(settings)
+    tell_secrets(log.mask)
+    try:
+        with launching(settings, is_local=is_local) as shown:
+            conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))
+            return launch_gateway(conf, {"stdout": log.pipe, "stderr": subprocess.STDOUT})  # type: ignore[no-untyped-call]
+    except OSError as error:
+        log.drain()
+        path = error.filename or tempfile.gettempdir()
+        raise _start_error(log_file, f"{error.strerror or type(error).__name__}: {path}") from error
+    except RuntimeError as error:
+        log.drain()
+        raise _launch_error(log_file, start, settings["spark.jars.packages"]) from error
+    finally:
+        log.close()
+
+
+def _length_of(log_file: Path) -> int:
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab") as log:
+            return log.tell()
+    except OSError as error:
+        raise ConfigError(
+            code=ErrorCode.LOG_FILE,
+            what=f"Spark's log file '{log_file}' cannot be written ({error.strerror})",
+            next_step="Set a writable folder with --runs DIR or SPARKSCORE_RUNS, or log_file in Python.",
+        ) from error
+
+
+def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: Path) -> SparkSession:
+    """Create a session with these settings in a running JVM.
+
+    Args:
+        settings: Spark's settings.
+        gateway: py4j gateway of the JVM.
+        log_file: path of the JVM's log, for messages.
+
+    Raises:
+        MissingDependencyError: Spark does not start, or the JVM does not have the Delta jar.
+    """
+    try:
+        # Includes the JVM's properties, which have the jars of the downloaded packages.
+        spark_conf = SparkConf(_jvm=gateway.jvm).setAll(list(settings.items()))
+        session = SparkSession(SparkContext(conf=spark_conf, gateway=gateway))
+    except Py4JError as error:
+        java = getattr(error, "java_exception", None)
+        raise _start_error(log_file, str(java.getMessage()) if java else str(error)) from error
+    _check_delta(session, gateway)
+    return session
+
+
+def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
+    """Check that the session's JVM has Delta. A JVM of ``spark-submit`` has only the jars that were passed to it."""
+    try:
+        gateway.jvm.org.apache.spark.util.Utils.classForName(DELTA_EXTENSION, True, False)
+    except Py4JError as error:
+        session.stop()
+        raise MissingDependencyError(
+            code=ErrorCode.DELTA_JAR,
+            what=f"Delta's jar '{delta_coordinate()}' is not among the jars of the JVM that runs already",
+            next_step=f"Run: spark-submit --packages {delta_coordinate()} ...",
+        ) from error
+
+
+def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependencyError:
+    with log_file.open("rb") as log:
+        # From the beginning if the log was rotated meanwhile.
+        log.seek(start if start <= log_file.stat().st_size else 0)
+        lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+    unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
+    if unfetched:
+        return MissingDependencyError(
+            code=ErrorCode.DELTA_JAR,
+            what=f"Delta's jar '{packages}' is neither in the Ivy cache nor available from Maven Central",
+            next_step=f"Run 'sparkscore doctor' with a network once; {_MIRROR}. Details: '{log_file}'.",
+        )
+    return _start_error(log_file, _cause_in(lines))
+
+
+def _cause_in(lines: list[str]) -> str:
+    """Return why a JVM ended: the last exception in its log, or the first two lines if there is no exception."""
+    causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
+    if causes:
+        return re.sub(r'^(Exception in thread "\w+" |Caused by: )', "", causes[-1])
+    shown = [line for line in lines if line and not line.startswith(("WARNING:", "NOTE:", "Picked up"))]
+    return ". ".join(line.rstrip(".") for line in shown[:2]) or "without a message"
+
+
+def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
+    step = "Check the master and the Spark settings"
+    if any(text in cause for text in NO_SPACE):
+        step = f"Make room in '{tempfile.gettempdir()}'"
+    elif "/.ivy2" in cause:
+        # Ivy's folder is in the home directory from /etc/passwd, not in that of HOME.
+        step = "Set a writable folder for Ivy's files with --spark-conf spark.jars.ivy=DIR"
+    return MissingDependencyError(
+        code=ErrorCode.SPARK_START,
+        what=f"Spark did not start ({cause.rstrip('.')})",
+        next_step=f"{step}. Details: '{log_file}'.",
+    )

@@ -1,0 +1,136 @@
+"""Check what Spark needs on this machine: PySpark, Java and Delta's package (driver).
+
+This module works without PySpark, so that a missing PySpark is an error with advice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from sparkscore.error_codes import ErrorCode
+from sparkscore.errors import ConfigError, MissingDependencyError, names
+
+#: Class of Delta's SQL extension.
+DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+JAVA_COMMAND = "apt-get update && apt-get install -y openjdk-17-jre-headless"
+_OLDEST_JAVA = 17
+_SPARK_MINORS = ("4.0", "4.1", "4.2")
+_SPARK_TABLE = """
+                                      Spark 4.0 | 4.1    | 4.2
+    Databricks Runtime                17.3 LTS  | 18 LTS | 19
+    local, standalone, local-cluster  yes       | yes    | yes
+    Spark Connect                     not yet   | not yet| not yet"""
+_LOCAL_INSTALL = "pip install 'sparkscore[local]'"
+
+
+def java_version() -> int | None:
+    """Return the major version of the Java that Spark would start, or None if there is none or it does not start."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")
+    return int(found[1]) if found else None
+
+
+def check_java() -> None:
+    """Check that Java is installed and new enough.
+
+    Raises:
+        MissingDependencyError: it is not; the message has the command that installs it.
+    """
+    version = java_version()
+    if version is not None and version >= _OLDEST_JAVA:
+        return
+    home = os.environ.get("JAVA_HOME")
+    location = f"in JAVA_HOME '{home}'" if home else "on the PATH"
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if version is None and java and (answer := _answer_of(java)):
+        shown = [
+            line.strip().rstrip(".") for line in answer.splitlines() if not line.startswith(("Picked up", "NOTE:", "["))
+        ]
+        raise MissingDependencyError(
+            code=ErrorCode.JAVA_FAILED,
+            what=f"Java '{java}' does not start",
+            got=". ".join(shown[:2]),
+            next_step="If memory is short, raise the limit ('ulimit -v', the container's memory).",
+        )
+    raise MissingDependencyError(
+        code=ErrorCode.JAVA_MISSING if version is None else ErrorCode.JAVA_VERSION,
+        what="Spark needs Java",
+        got=f"no Java {location}" if version is None else f"Java {version} {location}",
+        expected=f"Java {_OLDEST_JAVA} or later",
+        next_step=f"As root on Debian or Ubuntu: {JAVA_COMMAND}. Or set JAVA_HOME to a folder whose bin/java is one.",
+    )
+
+
+def _answer_of(java: str) -> str:
+    """Return the output of ``java -version``, or the reason why Java does not start, or an empty text without Java."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - the program that Spark itself would start
+            [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=False
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return answer.stderr + answer.stdout or f"exit code {answer.returncode}"
+
+
+def delta_coordinate() -> str:
+    """Return the Maven coordinates of the Delta jar for the installed PySpark and delta-spark.
+
+    Raises:
+        MissingDependencyError: one of the two is not installed.
+    """
+    try:
+        delta = metadata.version("delta-spark")
+    except metadata.PackageNotFoundError as error:
+        raise MissingDependencyError(
+            code=ErrorCode.DELTA_MISSING,
+            what="the package delta-spark is not installed",
+            next_step=f"Run: {_LOCAL_INSTALL}.",
+        ) from error
+    return f"io.delta:delta-spark_{_spark_minor()}_2.13:{delta}"
+
+
+def check_pyspark() -> None:
+    """Check that PySpark is installed in a supported version, and that the process does not use Spark Connect.
+
+    Raises:
+        MissingDependencyError: PySpark is missing, or has another version; the message lists the supported ones.
+        ConfigError: the process uses Spark Connect.
+    """
+    minor = _spark_minor()
+    if minor not in _SPARK_MINORS:
+        raise MissingDependencyError(
+            code=ErrorCode.SPARK_VERSION,
+            what="this version of Spark does not work with sparkscore",
+            got=f"PySpark {minor}",
+            expected=f"one of {names(_SPARK_MINORS)}",
+            next_step=f"Run: {_LOCAL_INSTALL}, or use a runtime from this table:{_SPARK_TABLE}",
+        )
+    from pyspark.sql import is_remote  # noqa: PLC0415 - this module works without it
+
+    if is_remote():
+        raise ConfigError(
+            code=ErrorCode.CONNECT_SESSION,
+            what="a local session cannot start in this process, which uses Spark Connect",
+            next_step="sparkscore does not support Spark Connect yet. "
+            "Unset SPARK_REMOTE and SPARK_CONNECT_MODE_ENABLED and start a new Python process.",
+        )
+
+
+def _spark_minor() -> str:
+    try:
+        import pyspark  # noqa: PLC0415 - the core of sparkscore is installed without it
+    except ImportError as error:
+        raise MissingDependencyError(
+            code=ErrorCode.PYSPARK_MISSING,
+            what="the package pyspark is not installed",
+            next_step=f"Run: {_LOCAL_INSTALL}; on a cluster, use its Python.",
+        ) from error
+    return ".".join(pyspark.__version__.split(".")[:2])
