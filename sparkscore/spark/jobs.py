@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final
 
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
@@ -142,9 +143,6 @@ def input_schema(rows: DataFrame) -> StructType:
 
 def partition_id() -> int:
     """Return the partition number of the task that calls this function, or 0 outside of a task."""
-    # Imported here, because only tasks need it.
-    from pyspark import TaskContext  # noqa: PLC0415
-
     context = TaskContext.get()
     return context.partitionId() if context else 0
 
