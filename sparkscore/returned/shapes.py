@@ -190,7 +190,7 @@ def _columns_of_dicts(items: list[dict[Any, Any] | None]) -> Columns:
                 f"element {index + 1}",
                 got=f"a dict {keys_difference(item, {key for key in first if isinstance(key, str)})}",
                 expected=f"the keys of element {start + 1}: {names(first)}",
-                next_step="Return the same keys for every element, with None where there is no value, or declare a "
+                next_step="Return the same keys for every element, with None for a missing value, or declare a "
                 "map: 'output.schema: prediction map<string,double>'.",
             )
     column_names = list(first)

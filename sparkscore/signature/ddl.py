@@ -204,8 +204,8 @@ class _Parser:
             self.next_index += 1
         return token
 
-    def _accept(self, sign: str) -> bool:
-        found = self._peek().type == "sign" and self._peek().text == sign
+    def _accept(self, character: str) -> bool:
+        found = self._peek().type == "punctuation" and self._peek().text == character
         self.next_index += found
         return found
 
@@ -214,9 +214,9 @@ class _Parser:
         self.next_index += found
         return found
 
-    def _expect(self, sign: str) -> None:
-        if not self._accept(sign):
-            self._fail(self._peek().shown, f"'{sign}'")
+    def _expect(self, character: str) -> None:
+        if not self._accept(character):
+            self._fail(self._peek().shown, f"'{character}'")
 
     def _fail_type(self, name: str, token: Token) -> NoReturn:
         if name in _REFUSED:

@@ -16,7 +16,7 @@ _TOKEN: Final = re.compile(
         (?P<word>[A-Za-z0-9_]+)
       | (?P<quoted>`(?:[^`]|``)*`)
       | (?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
-      | (?P<sign>[<>(),:])
+      | (?P<punctuation>[<>(),:])
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -33,7 +33,7 @@ class Token:
     """One token of a DDL text.
 
     Attributes:
-        type: ``word``, ``quoted`` (a name in backticks), ``text`` (a string literal), ``sign`` or END.
+        type: ``word``, ``quoted`` (a name in backticks), ``text`` (a string literal), ``punctuation`` or END.
         text: the characters of the token, with their quotes.
         start: the index of its first character.
     """

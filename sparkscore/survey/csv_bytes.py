@@ -63,7 +63,7 @@ class Dialect:
     @property
     def is_plain(self) -> bool:
         """Whether separator, quote and escape are one ASCII character each."""
-        return all(len(sign) == 1 and sign.isascii() for sign in (self.sep, self.quote, self.escape))
+        return all(len(character) == 1 and character.isascii() for character in (self.sep, self.quote, self.escape))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
     except (OSError, EOFError, zlib.error) as error:
         # Errors of decompression have no errno, unlike those of the operating system.
         is_system_error = isinstance(error, OSError) and error.errno is not None
-        return None if is_system_error else FileFault("unreadable", "bytes that cannot be unpacked")
+        return None if is_system_error else FileFault("unreadable", "compressed data that cannot be unpacked")
 
 
 def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
@@ -117,10 +117,10 @@ def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
         data = held + (dialect.sep.encode() if block is None else block.encode())
         held = data[-2:]
         if dialect.quote.encode() in data:
-            signs = np.frombuffer(data, dtype=np.uint8)
-            quotes = np.flatnonzero(signs[1:-1] == quote) + 1
+            codes = np.frombuffer(data, dtype=np.uint8)
+            quotes = np.flatnonzero(codes[1:-1] == quote) + 1
             opening, closing = quotes[int(is_inside) :: 2], quotes[int(not is_inside) :: 2]
-            if not (around[signs[opening - 1]].all() and around[signs[closing + 1]].all()):
+            if not (around[codes[opening - 1]].all() and around[codes[closing + 1]].all()):
                 return False
             if _has_end_inside(data, quotes, dialect, is_inside=is_inside):
                 return False
@@ -151,9 +151,9 @@ def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect,
     # The first byte and the last are checked with the neighboring blocks.
     if not (b"\r" in data[1:-1] or (dialect.reads_lines and b"\n" in data[1:-1])):
         return False
-    signs = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero((signs == ord("\r")) | ((signs == ord("\n")) & dialect.reads_lines))
-    ends = ends[(ends > 0) & (ends < len(signs) - 1)]
+    codes = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero((codes == ord("\r")) | ((codes == ord("\n")) & dialect.reads_lines))
+    ends = ends[(ends > 0) & (ends < len(codes) - 1)]
     return bool(((np.searchsorted(quotes, ends) + is_inside) % 2).any())
 
 
@@ -175,9 +175,9 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 
     A token is a line end, a separator, quote or escape, or the text between two of these.
     """
-    signs = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
-    either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *signs)))
-    others = re.escape("".join(sorted({sign[0] for sign in signs} | {"\r", "\n"})))
+    characters = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
+    either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *characters)))
+    others = re.escape("".join(sorted({each[0] for each in characters} | {"\r", "\n"})))
     return re.compile(f"{either}|[^{others}]+|.", re.DOTALL)
 
 
@@ -281,7 +281,7 @@ class Walk:
                 return None
             return self._fault("doubled quote", f"a doubled quote in line {self._line:,}")
         # The parser ignores blanks after a quoted value.
-        if token != self._dialect.quote and all(sign <= " " for sign in token):
+        if token != self._dialect.quote and all(character <= " " for character in token):
             return None
         return self._fault("quote inside", f"a quote inside a quoted value in line {self._line:,}")
 

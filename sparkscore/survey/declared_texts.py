@@ -38,7 +38,7 @@ _INSTANT: Final = re.compile(
 )
 _SPECIAL: Final = re.compile(r"nan|[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS: Final = " \t"
-# Numbers that match fit, and need no other check: they have few digits before the point and a small exponent.
+# Numbers that match fit, without another check: they have few digits before the point and a small exponent.
 _SAFE_NUMBERS: Final = {
     "double": r"^[+-]?[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?$",
     "float": r"^[+-]?[0-9]{1,7}(?:\.[0-9]{0,20})?$",

@@ -39,7 +39,7 @@ class Seen(IntFlag):
 
 _INTEGER: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
 _DECIMAL: Final = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)$|^-0$"
-# Decimals that certainly fit into a double: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
+# Decimals that match fit into a double: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
 _SAFE_DECIMAL: Final = "^-?(?:{})$".format(
     "|".join(
         (
