@@ -16,7 +16,7 @@ from sparkscore.survey.text_bytes import open_bytes
 
 Names = tuple[str, ...]
 
-# So many bytes are read until they contain the whole first record. A record longer than the last size is not read.
+# The start of a file is read up to these sizes in turn, until it contains the whole first record.
 _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 
 

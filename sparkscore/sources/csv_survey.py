@@ -22,10 +22,10 @@ from sparkscore.survey.csv_rows import find_uneven_row
 from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, join_columns, survey
 from sparkscore.survey.text_bytes import NOT_READ_HERE
 
-# Files of so many bytes in total are read on the driver, which takes no longer than starting a Spark job.
+# Files with at most this many bytes in total are read on the driver. Starting a Spark job would take longer.
 _LEAST_BYTES: Final = 8 * 1024 * 1024
 _MOST_FILES: Final = 500
-# So many bytes are searched for a row that Spark could not read. This takes a few seconds.
+# At most this many bytes are searched for a row that Spark could not read, which takes a few seconds.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
     "Correct the file. Or, if quotes do not enclose values but are part of them, set 'input.options: {quote: \"\"}'."

@@ -11,7 +11,7 @@ from sparkscore.errors import ConfigError
 from sparkscore.location import is_remote, local_path
 from sparkscore.sources.listing import list_files
 
-# Whole file names are compared, so that a compressed CSV file is a CSV file.
+# The ends of file names are compared, so that '.csv.gz' is CSV.
 _FORMAT_OF_ENDING = {
     ".parquet": "parquet",
     ".pqt": "parquet",

@@ -29,7 +29,7 @@ from sparkscore.survey.text_bytes import FIXES, NOT_READ_HERE, is_compressed
 
 logger = logging.getLogger("sparkscore")
 
-# Files of so many bytes in total are read on the driver, without a Spark job.
+# Files with at most this many bytes in total are read on the driver, without a Spark job.
 _FEW_BYTES: Final = 4 << 20
 # With these options Spark accepts texts that are not JSON. No other parser reads all of them in the same way.
 _OTHER_GRAMMARS: Final = (

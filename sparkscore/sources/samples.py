@@ -62,7 +62,7 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
 
 
 def _share(count: int) -> int:
-    """Return the number of bytes in the sample of each of so many files."""
+    """Return the size in bytes of each file's sample, given the number of files."""
     return max(_LEAST_BYTES, _ALL_BYTES // max(1, count))
 
 

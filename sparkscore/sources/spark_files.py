@@ -34,7 +34,7 @@ from sparkscore.spark.jvm_names import refuse_unreadable_names
 from sparkscore.spark.settings import read_from
 from sparkscore.survey.declared_texts import UTC
 
-#: Returns the given columns in the order that the files have them, and why that order is in doubt (or an empty text).
+#: Takes the columns of the files. Returns them in the files' order, and why that order is in doubt, or an empty text.
 FindOrder = Callable[[list[str]], tuple[list[str], str]]
 
 
