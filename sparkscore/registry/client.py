@@ -60,14 +60,14 @@ class Registry:
             return str(self._client().get_model_version(name, version).version)
 
     def find_latest_version(self, name: str, stage: str | None = None) -> str | None:
-        """Return the highest version of a registered model, or None if it has none (driver and worker).
+        """Return the highest version of a registered model, or None if no version is found (driver and worker).
 
         Args:
             name: name of the registered model.
             stage: consider only versions in this stage of MLflow's, for example ``production``.
 
         Raises:
-            NotRegisteredError: there is no such model.
+            NotRegisteredError: the registry says that there is no such model; most registries return no versions.
         """
         with _missing_reported():
             versions = _versions_of(self._client(), name)
