@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Run one command.
+    """Run one command of the command line, and print its result or error.
 
     Args:
         arguments: the arguments after the name of the program.

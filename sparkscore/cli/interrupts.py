@@ -93,7 +93,10 @@ class Interrupts:
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Handle signals while the body runs. Does nothing in other threads than the main thread, as Python requires."""
+    """Handle signals while the ``with`` block runs. Does nothing outside the main thread.
+
+    Python allows signal handlers in the main thread only.
+    """
     interrupts = Interrupts()
     is_main = threading.current_thread() is threading.main_thread()
     if is_main:

@@ -65,7 +65,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 @contextmanager
 def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
-    """Start Spark for the body, with its log in the run's folder."""
+    """Start Spark for the ``with`` block, with its log in the run's folder."""
     log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
     with (
         interruptible() as interrupts,

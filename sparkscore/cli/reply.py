@@ -121,7 +121,7 @@ def is_submitted() -> bool:
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Discard what the body writes to stderr if stderr is redirected to stdout, which has the JSON object only.
+    """Discard what the ``with`` block writes to stderr if stderr goes to stdout, which has the JSON object only.
 
     Source: `spark-submit` starts Python with `redirectErrorStream(true)`, so its stderr comes out on stdout.
     """
@@ -134,6 +134,6 @@ def one_object_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def stdout_for_results() -> Iterator[None]:
-    """Redirect what libraries print on stdout to stderr while the body runs, so that stdout has results only."""
+    """Redirect stdout to stderr in the ``with`` block, so that libraries do not print between the results."""
     with redirect_stdout(sys.stderr):
         yield

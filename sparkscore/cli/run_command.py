@@ -129,7 +129,7 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
 def spark_session(
     master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
 ) -> Iterator[SparkSession]:
-    """Start Spark for the body, and stop it afterwards. A session that exists already is used, and not stopped.
+    """Start Spark for the ``with`` block, and stop it afterwards. An existing session is used, and not stopped.
 
     Raises:
         SparkscoreError: Spark does not start.

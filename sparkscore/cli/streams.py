@@ -66,7 +66,7 @@ def _nowhere(number: int) -> TextIO:
 
 
 def guard_streams() -> CarefulStream:
-    """Replace stdout and stderr with careful streams, and return that of stdout."""
+    """Wrap stdout and stderr in `CarefulStream` objects, and return the one for stdout."""
     # Source: sys.stdout is None if the descriptor is closed when Python starts.
     found = CarefulStream(sys.stdout, 1)
     sys.stdout, sys.stderr = found, CarefulStream(sys.stderr, 2)

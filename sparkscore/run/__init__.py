@@ -1,6 +1,6 @@
 """Score, resume, publish, discard, clean up and look up runs (driver).
 
-`sparkscore.run.pipeline.execute` is the place to start reading: its body has one statement for each step of a run.
+Start reading at `sparkscore.run.pipeline.execute`: its body has one statement for each step of a run.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Raise an error if the items that this run published before it was stopped are not those that failed now."""
+    """Raise an error if the items that this run quarantined before it stopped are not those that failed now."""
     if sink.has_same_rows(published, staged, _IDENTITY):
         return
     raise SinkConflictError(

@@ -60,7 +60,7 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Add the time that the body takes to the seconds of a step, also if the body fails."""
+        """Add the time that the ``with`` block takes to the seconds of a step, also if the ``with`` block fails."""
         start = time.perf_counter()
         try:
             yield
@@ -105,9 +105,9 @@ class Recording:
 
 @contextmanager
 def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
-    """Record a run while the body executes it: RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT.
+    """Record a run while the ``with`` block executes it: RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT.
 
-    An error of the body gets the record as its attribute ``record``.
+    An error of the ``with`` block gets the record as its attribute ``record``.
 
     Args:
         folder: the run's folder.
@@ -188,7 +188,7 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 
 @contextmanager
 def _logging_to(folder: RunStore, logging_level: str) -> Iterator[None]:
-    """Write log messages to the run's log while the body runs.
+    """Write log messages to the run's log while the ``with`` block runs.
 
     The log also gets the details of failures, which may contain row values and are shown nowhere else.
     """

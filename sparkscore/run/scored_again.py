@@ -35,7 +35,7 @@ _OVERWRITE = "overwrite"
 
 @contextmanager
 def family_locked(runs: Path, first: str | None) -> Iterator[None]:
-    """Hold the lock of a family of runs while the body runs.
+    """Hold the lock of a family of runs while the ``with`` block runs.
 
     Args:
         runs: folder of the run records.

@@ -208,7 +208,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 
 
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
-    """Return the rows that the tasks get, None for planned files, and the specification of the scorer."""
+    """Return the rows for the tasks (None if they read planned files) and the specification of the scorer."""
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
         return rows, _script_spec(request, prepared.script, stage)

@@ -104,7 +104,7 @@ class Waiting:
 
 @contextmanager
 def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
-    """Hold the lock of an existing run while the body runs, and yield the run's state.
+    """Hold the lock of an existing run while the ``with`` block runs, and yield the run's state.
 
     Args:
         runs: folder of the run records.

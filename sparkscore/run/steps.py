@@ -152,7 +152,7 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
 
 @contextmanager
 def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
-    """Open the run's stage for the body. The stage of a held run is kept even if the body fails."""
+    """Open the run's stage for the ``with`` block. The stage of a held run is kept even if the ``with`` block fails."""
     prepared, sink = active.prepared, outputs.predictions
     stage_setting, identity = active.deployment.output.stage, str(active.recording.content.identity)
     moved = sink.lays_out_partitions
