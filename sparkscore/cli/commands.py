@@ -76,7 +76,7 @@ def run(  # noqa: PLR0913 - an option each
         typer.Argument(
             metavar="[DEPLOYMENT.yml]",
             show_default=False,
-            help="The deployment file; not needed if --model or --only-failed is given.",
+            help="Deployment file; optional with --model or --only-failed.",
         ),
     ] = None,
     *,

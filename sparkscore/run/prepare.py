@@ -313,7 +313,7 @@ def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> N
         logger.warning("code folder: left out: %s%s", listed, _more(packed.left_out))
     if before and (changed := different_files(packed.files, before)):
         logger.warning(
-            "code folder: %s%s not as when run '%s' began. Keep files that change during a run, such as logs, in "
+            "code folder: %s%s changed since run '%s' began. Keep files that change during a run, such as logs, in "
             "another folder, or give them names that begin with a dot",
             ", ".join(f"'{name}'" for name in changed[:_SHOWN]),
             _more(changed),

@@ -209,7 +209,7 @@ def test_what_changed_beside_the_script_since_the_run_began_is_told(
     with caplog.at_level(logging.WARNING, "sparkscore"):
         prepare(deployment, run_id="night")
 
-    assert "'labels.txt' not as when run 'night' began" in caplog.text
+    assert "'labels.txt' changed since run 'night' began" in caplog.text
 
 
 def test_choices_are_logged_by_what_they_are(make_deployment: MakeDeployment, caplog: pytest.LogCaptureFixture) -> None:

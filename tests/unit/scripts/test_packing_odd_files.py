@@ -211,4 +211,4 @@ def test_what_changed_since_the_run_began_is_named(
     assert again.script is not None
     assert again.script.sha256 != first.script.sha256
     assert different_files(again.script.files, first.script.files) == [name]
-    assert f"code folder: '{name}' not as when run 'r' began" in caplog.text
+    assert f"code folder: '{name}' changed since run 'r' began" in caplog.text
