@@ -104,9 +104,9 @@ class Halving:
 
     @property
     def _telling_count(self) -> int:
-        """The smallest number of items above 1 that differs from the numbers of columns.
+        """The smallest number of items with which one call shows whether there is one element for each item.
 
-        As many elements for that many items are neither one element in all nor one for each column.
+        It is neither 1 nor a number of columns: as many elements could be one in all, or one for each column.
         """
         return next(number for number in count(2) if number not in self._columns)
 

@@ -127,7 +127,7 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Add a column, and return whether all rows differ. Most calls skip that check, which takes time."""
+        """Add a column, and return whether all rows are known to differ. Most calls skip that check, which is slow."""
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
             return len(column) <= 1  # a column of equal values does not help to tell rows apart
@@ -260,7 +260,7 @@ class _References:
 
 
 def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a number for each object; equal numbers are the same object."""
+    """Return a number for each object in an array; equal numbers mean the same object."""
     return np.asarray(_References(objects))
 
 
@@ -316,7 +316,7 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
-    """Whether the changed columns have their old values in another order, and all columns fit to one order of rows."""
+    """Whether one new order of the rows explains all columns, apart from those that got new values."""
     moved = [codes for pair in changed if (codes := _codes(pair)) is not None and codes.are_same_values]
     certain = [codes for codes in moved if not codes.is_recoded]
     if not certain:

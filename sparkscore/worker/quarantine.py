@@ -83,7 +83,7 @@ _NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS)
 
 
 class _Texts:
-    """Masks secrets in texts and truncates them; each text once, since failures of a mini-batch often have the same."""
+    """Masks secrets in texts and truncates them. Each text is handled once: many failures have the same text."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}

@@ -81,7 +81,7 @@ class ResultSpec:
     def name_of_carried(self, name: str) -> str:
         """Return the name that an input column has in the result.
 
-        A new name for a column that is an input column and also a prediction or lineage column is meant for the latter.
+        If a prediction or lineage column has the same name, a new name is meant for that one, not for the input column.
         """
         is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
         return name if is_shared else dict(self.renamed).get(name, name)
@@ -131,7 +131,7 @@ def make_outcome(
 
 
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-    """Return the outcome of a mini-batch of which the scorer itself refused some items, such as unreadable images."""
+    """Return the outcome of a mini-batch in which the scorer itself refused some items, such as unreadable images."""
     rest = mini_batch.without({item.position for item in part.failures})
     if not rest.item_count:
         return Outcome(mini_batch.item_count, 0, failure=part.failures[0].failure, failures=part.failures)

@@ -143,3 +143,23 @@ def test_items_are_scored_or_failed() -> None:
     assert Outcome(items=5, scored=3).failed == 2
     assert failed_outcome(5, failure) == Outcome(items=5, scored=0, failure=failure)
     assert failed_outcome(5, failure).failed == 5
+
+
+def test_an_import_error_names_the_missing_module() -> None:
+    error = ModuleNotFoundError("No module named 'openpyxl'")
+
+    assert describe_failure(error).missing_module == "openpyxl"
+    assert describe_failure(ModuleNotFoundError("not here")).missing_module == ""
+    assert describe_failure(KeyError("No module named 'openpyxl'")).missing_module == ""
+
+
+def test_exceptions_that_are_each_others_cause_end_the_search_for_a_missing_module() -> None:
+    error, other = RuntimeError("x"), ValueError("y")
+    error.__cause__, other.__cause__ = other, error
+
+    assert describe_failure(error).missing_module == ""
+
+
+def test_a_failure_has_the_class_of_the_exception_or_of_its_code() -> None:
+    assert Failure(ErrorCode.SCRIPT_RUN, "KeyError").error_class == "KeyError"
+    assert Failure(ErrorCode.OUTPUT_ROWS).error_class == "OutputContractError"

@@ -113,7 +113,7 @@ class Child:
         self._close()
 
     def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
-        """Kill the child, and return the error that says why and where its threads were."""
+        """Kill the child, and return an error with the reason and the tracebacks of its threads."""
         if broken:
             self._kill()
         if is_timeout:
@@ -286,7 +286,7 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return the failure for an interpreter of the deployment that does not work, or None for another reason."""
+    """Return the failure if the interpreter does not work, or None if the child ended for another reason."""
     if spec.is_own_python:
         return None
     if ended.code == IMPORT_FAILED:
