@@ -69,7 +69,7 @@ class RunFolder:
             code=ErrorCode.RUN_FOLDER_NOT_OURS,
             what=f"run folder '{self.path}'",
             got="a file, or a folder with files that sparkscore has not made",
-            expected="nothing there, or what an earlier attempt at the run has left",
+            expected="no such folder, or the folder of an earlier attempt at the run",
             state="Nothing was written.",
             next_step=f"Choose another --run-id than '{self.run_id}', or name another folder with --runs.",
         )

@@ -56,7 +56,7 @@ def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredA
     if not is_whole(content):
         raise LineageError(
             code=ErrorCode.ONLY_FAILED_UNKNOWN,
-            what=f"the note '{path}' of the runs over failed items of run '{run_id}'",
+            what=f"the list '{path}' of the runs that scored failed items of run '{run_id}' again",
             got="other contents than sparkscore wrote",
             next_step="Restore the file, or score the whole input again into another --output.",
         )

@@ -12,7 +12,7 @@ class Ending(StrEnum):
     INTERRUPTED = "Ctrl-C, a signal, or the end of the process"
     NOT_WRITTEN = "result, stage or record could not be written"
     MACHINES = "processes or hosts failed, not the items"
-    OVERTAKEN = "another run or driver was in the way"
+    OVERTAKEN = "another run changed the output, or another driver took the run over"
     OTHER_FORMAT = "another version of sparkscore wrote the stage in a format that this version does not read"
     REFUSED = "the request, the scorer or the items are wrong, or too many items failed"
 

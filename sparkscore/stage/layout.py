@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 #: Folder of an output that holds stages and their locks.
 STAGE_FOLDER: Final = "_sparkscore"
-#: End of the name of a stage's lock, which lies beside it.
+#: End of the name of a stage's lock, which is a file beside the stage.
 LOCK_ENDING: Final = ".lock"
-#: Lock of an output, for the moment in which a run shows its rows; no run has this id, since ids begin with a letter.
+#: Lock of an output while a run publishes its rows. It is no run's lock, because run ids begin with a letter.
 TARGET_LOCK: Final = f"_target{LOCK_ENDING}"
 #: File in each stage that sparkscore made. A folder without it belongs to somebody else.
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"
 #: File with the path of the run's folder, whose record tells whether the run is held.
 RUN: Final = "run"
-#: Mark of a held run in a stage that an earlier version of sparkscore made.
+#: File in the stage of a held run; written by earlier versions of sparkscore only.
 HELD: Final = "held"
 #: Beginning of the name of a note: the run makes a table that did not exist.
 FIRST_COMMIT: Final = "first-commit-"

@@ -145,7 +145,7 @@ class LocalStore:
         try:
             self._do_link(written, path)
         except OSError as error:
-            # A network file system may have lost the answer to a link that it made; the two are one file then.
+            # A network file system may lose the answer to a successful link. Both names have the same file then.
             with suppress(OSError):
                 if os.path.samestat(written.lstat(), path.lstat()):
                     return True
@@ -355,7 +355,7 @@ class UnfinishedFile:
         with suppress(OSError):
             self._leave(is_durable=False)
         if os.path.lexists(self._unfinished):
-            with suppress(OSError):  # the reason why it is abandoned comes first
+            with suppress(OSError):  # the error that led here is more important
                 self._store._do_remove(self._unfinished)  # noqa: SLF001
 
 

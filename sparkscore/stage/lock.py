@@ -28,9 +28,9 @@ DEAD_AFTER_S: Final = 30.0
 _EARLIER_LITTER: Final = re.compile(r"\.(clock-)?[0-9a-f]{32}")
 _BEGIN: Final = b'{"token": "'
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-# The locks that this process holds, by their tokens. Module state, because a process holds a lock, as a lock file says
-# by naming a process: only this set tells the lock of a run that is at work in this process from the lock of a run that
-# ended in it and could not remove its file.
+# Tokens of the locks that this process holds. This is module state because a lock file names a process as its holder.
+# Only this set tells the lock of a run that is at work in this process from a lock that an ended run of this process
+# could not remove.
 _held_here: set[str] = set()
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, ClassVar, Final, Protocol
 
 
 class EntryType(StrEnum):
-    """The type of an entry in a store."""
+    """Whether an entry in a store is a file, a folder or something else."""
 
     FILE = "file"
     FOLDER = "folder"
