@@ -23,12 +23,12 @@ __all__ = [
     "MASK",
     "RedactingFormatter",
     "is_secret_key",
+    "on_new_secrets",
     "redact",
     "redact_mapping",
     "remember_secrets",
     "remember_values",
     "secrets_among",
-    "tell_secrets",
 ]
 
 MASK: Final = "***"
@@ -265,7 +265,7 @@ def remember_values(values: Iterable[str]) -> None:
     _known.add(values)
 
 
-def tell_secrets(listener: Callable[[Iterable[str]], None]) -> None:
+def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
     """Call a function with all values that `redact` masks, now and each time that there are more."""
     _known.listen(listener)
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from sparkscore.config.azure_keys import DESCRIPTIONS, FLAGS, FLAGS_WITHOUT_A_KEY, PARTITION_KEYS
-from sparkscore.config.canonical import is_open
+from sparkscore.config.canonical import has_user_keys
 from sparkscore.config.yaml_file import KeyPath
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, Faults, names
@@ -33,7 +33,7 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
     for path, value in _leaves(tree):
         found = path[: path.index(PARTITION_KEYS) + 1] if PARTITION_KEYS in path and value is not None else ()
         # Below some keys the names are the user's own.
-        if found and not any(is_open(found[:length]) for length in range(1, len(found))):
+        if found and not any(has_user_keys(found[:length]) for length in range(1, len(found))):
             raise _no_partitions(".".join(map(str, found)))
 
 

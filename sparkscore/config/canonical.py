@@ -79,13 +79,13 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
     return {**tree, "code_configuration": {**script, "code": str(folder)}}
 
 
-def is_open(path: tuple[str | int, ...]) -> bool:
+def has_user_keys(path: tuple[str | int, ...]) -> bool:
     """Whether the names below a key are chosen by the user, such as names of environment variables."""
     keys = tuple(part for part in path if isinstance(part, str))
-    return keys in _OPEN
+    return keys in _WITH_USER_KEYS
 
 
-_OPEN: Final = frozenset(
+_WITH_USER_KEYS: Final = frozenset(
     {
         ("environment_variables",),
         ("settings", "environment_variables"),
@@ -104,7 +104,7 @@ def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
     for key, value in tree.items():
         below = (*path, key)
         if isinstance(value, Mapping):
-            result[key] = dict(value) if is_open(below) else _without_nulls(value, below)
+            result[key] = dict(value) if has_user_keys(below) else _without_nulls(value, below)
         elif value is not None:
             result[key] = str(value) if isinstance(value, Path) else value
     return result

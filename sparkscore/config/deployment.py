@@ -11,7 +11,7 @@ from sparkscore.config.azure_keys import WITHOUT_MEANING, is_azure_schema
 from sparkscore.config.field_types import Recorded, Section, Text, VariableName, Written
 from sparkscore.config.mini_batch_size import MAX_INT, ItemType, MiniBatchSize, default_mini_batch_size
 from sparkscore.config.not_yet import UNAPPLIED, unapplied
-from sparkscore.config.recorded import open_part, without_secrets
+from sparkscore.config.recorded import maskable_part, without_secrets
 from sparkscore.config.sections import (
     CodeConfiguration,
     Environment,
@@ -164,7 +164,7 @@ class Deployment(Section):
 
     def secrets(self) -> list[str]:
         """Return the values that no message or log may show, such as passwords in environment variables."""
-        return secrets_among(open_part(self.whole()))
+        return secrets_among(maskable_part(self.whole()))
 
     def _value(self, key: str) -> object:
         value: object = self

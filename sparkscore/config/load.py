@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sparkscore.config.azure_keys import RETRY_DEFAULTS, SETTINGS_DEFAULTS, is_azure_reference
 from sparkscore.config.azure_only import refuse_azure_only, refuse_partition_keys
-from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, is_open, merge, with_code_folder
+from sparkscore.config.canonical import PATH_KEYS, Tree, canonical, has_user_keys, merge, with_code_folder
 from sparkscore.config.deployment import Deployment
 from sparkscore.config.field_types import Section
 from sparkscore.config.foreign import refuse_other_files
@@ -148,7 +148,7 @@ def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
 def _dotted(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, object]]:
     for key, value in tree.items():
         below = (*path, key)
-        if isinstance(value, Mapping) and not is_open(below) and below != ("models",):
+        if isinstance(value, Mapping) and not has_user_keys(below) and below != ("models",):
             yield from _dotted(value, below)
         else:
             yield ".".join(below), value
@@ -168,7 +168,7 @@ def split_key(key: str) -> tuple[str, ...]:
     """
     parts = key.split(".")
     for length in range(1, len(parts)):
-        if is_open(tuple(parts[:length])):
+        if has_user_keys(tuple(parts[:length])):
             return (*parts[:length], ".".join(parts[length:]))
     return tuple(parts)
 

@@ -32,14 +32,14 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a deployment's dictionary for the run record, with its secrets masked."""
-    masked: Any = redact_mapping(open_part(tree))
+    masked: Any = redact_mapping(maskable_part(tree))
     return {key: _with_exact(value, masked.get(key), (key,)) for key, value in tree.items()}
 
 
-def open_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
+def maskable_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a copy of a deployment's dictionary without the values that stay exact: the part that may have secrets."""
     return {
-        key: open_part(value, _below(path, key)) if isinstance(value, Mapping) else value
+        key: maskable_part(value, _below(path, key)) if isinstance(value, Mapping) else value
         for key, value in tree.items()
         if _below(path, key) not in _EXACT
     }

@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import NO_SPACE, ConfigError, MissingDependencyError
-from sparkscore.redaction import remember_secrets, tell_secrets
+from sparkscore.redaction import on_new_secrets, remember_secrets
 from sparkscore.rotating_log import PipedLog
 from sparkscore.spark.jvm_launch import launching
 from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_java, delta_coordinate
@@ -71,7 +71,7 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     # The log gets what scripts print, and settings that Spark does not recognise as secrets. The redactor also keeps
     # the log alive: its process runs as long as the JVM, and nobody waits for it.
     remember_secrets(settings)
-    tell_secrets(log.mask)
+    on_new_secrets(log.mask)
     try:
         with launching(settings, is_local=is_local) as shown:
             conf = SparkConf(loadDefaults=False).setAll(list(shown.items()))

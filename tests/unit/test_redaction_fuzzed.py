@@ -201,5 +201,5 @@ def test_a_value_is_known_in_all_its_forms(name: str, value: str, secret: str) -
     for form in (value, repr(value), json.dumps(value), repr({"x": value}), repr(KeyError(value)), *value.split("\n")):
         assert secret not in redact(f"printed {form} here")
     known: list[str] = []
-    redaction.tell_secrets(known.extend)
+    redaction.on_new_secrets(known.extend)
     assert any(secret in each for each in known)
