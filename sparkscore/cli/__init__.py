@@ -81,6 +81,6 @@ def _reply_json(error: BaseException, exit_code: int, *, is_run: bool, as_json: 
 
 
 def _runs_folder() -> Path:
-    from sparkscore.record.runs_folder import runs_folder  # noqa: PLC0415 - it imports PyArrow, which --help need not wait for
+    from sparkscore.record.runs_folder import runs_folder
 
     return runs_folder()

@@ -61,7 +61,7 @@ def sparkscore(
     published.
     """
     if version:
-        from sparkscore import __version__  # noqa: PLC0415 - reading it takes time that other commands need not spend
+        from sparkscore import __version__
 
         to_stdout(__version__)
     elif context.invoked_subcommand is None:
@@ -147,7 +147,7 @@ def run(  # noqa: PLR0913 - an option each
     """
     if deployment is None and model is None and only_failed is None:
         raise typer.BadParameter("DEPLOYMENT.yml, --model REFERENCE or --only-failed RUN_ID is needed")
-    from sparkscore.cli.run_command import RunRequest, deferred_prepare, run_deployment  # noqa: PLC0415 - see the docstring
+    from sparkscore.cli.run_command import RunRequest, deferred_prepare, run_deployment
 
     options: RunOptions = {
         "model": model,
@@ -180,7 +180,7 @@ def resume(
     published are not published again. If the input, script, model or configuration has changed since, the run is
     refused. Give the same --master and --spark-conf as to 'sparkscore run'.
     """
-    from sparkscore.cli.run_command import RunRequest, deferred_prepare_again, run_deployment  # noqa: PLC0415 - see the docstring
+    from sparkscore.cli.run_command import RunRequest, deferred_prepare_again, run_deployment
 
     return run_deployment(
         RunRequest(deferred_prepare_again(run_id, runs), run_id, runs, master, spark_conf or (), as_json)
@@ -205,7 +205,7 @@ def publish(
     The input and the model are not needed any more. To check the staged rows before, see the record of the run: it
     names the folder in which they are held. The quarantine is published with them.
     """
-    from sparkscore.cli.publish_command import discard_run, publish_run  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.publish_command import discard_run, publish_run
 
     if is_discarded:
         return discard_run(run_id, runs, (master, spark_conf or ()), as_json=as_json)
@@ -231,7 +231,7 @@ def clean(
 
     A run that was cleaned starts from the beginning when it is resumed. Files that sparkscore did not write are kept.
     """
-    from sparkscore.cli.clean_command import clean as clean_up  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.clean_command import clean as clean_up
 
     return clean_up(outputs or (), runs, as_json=as_json, is_dry=dry_run)
 
@@ -239,7 +239,7 @@ def clean(
 @runs_app.command("list", cls=ManualCommand)
 def runs_list(*, runs: Runs = None, as_json: Json = False) -> int:
     """List the runs in a folder, newest first."""
-    from sparkscore.cli.runs_command import list_runs  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.runs_command import list_runs
 
     return list_runs(runs, as_json=as_json)
 
@@ -252,7 +252,7 @@ def runs_show(
     as_json: Json = False,
 ) -> int:
     """Show the record of a run: its input, model, output, counts and final state. --json prints the whole record."""
-    from sparkscore.cli.runs_command import show_run  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.runs_command import show_run
 
     return show_run(run_id, runs, as_json=as_json)
 
@@ -273,7 +273,7 @@ def models_show(
     as_json: Json = False,
 ) -> int:
     """Show a model's files, digest, signature and requirements. No code of the model is run."""
-    from sparkscore.cli.models_command import show_model  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.models_command import show_model
 
     return show_model(reference, framework, as_json=as_json)
 
@@ -300,7 +300,7 @@ def env_build(
     model. An archive that was built before with the same requirements is used again. Run this command with the version
     of Python that the workers have.
     """
-    from sparkscore.cli.env_command import build_env  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.env_command import build_env
 
     return build_env(deployment, output, wheels, assignments or (), as_json=as_json)
 
@@ -312,7 +312,7 @@ def new(
     as_json: Json = False,
 ) -> int:
     """Write an example that runs: a commented deployment, a scoring script, a small model and some input."""
-    from sparkscore.cli.new_command import write_example  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.new_command import write_example
 
     return write_example(folder, as_json=as_json)
 
@@ -344,7 +344,7 @@ def doctor(
 
     Starts Spark for a job of one row. This also downloads the Delta jar if it is missing.
     """
-    from sparkscore.cli.doctor import DoctorRequest, examine  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.doctor import DoctorRequest, examine
 
     return examine(DoctorRequest(output, runs, master, spark_conf or (), is_quick=quick), as_json=as_json)
 
@@ -356,7 +356,7 @@ def schema(*, as_json: Json = False) -> int:  # noqa: ARG001 - the output is JSO
     With VS Code, or another editor with the YAML language server: save the schema to a file, and begin the deployment
     file with the line '# yaml-language-server: $schema=PATH'.
     """
-    from sparkscore.config import deployment_json_schema  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.config import deployment_json_schema
 
     print_json(deployment_json_schema())
     return OK
@@ -377,6 +377,6 @@ def demo(
     is run again, it uses the same input and models and replaces the results. Needs a copy of the repository of
     sparkscore (its folder conf/).
     """
-    from sparkscore.cli.demo import run_demo  # noqa: PLC0415 - see the module's docstring
+    from sparkscore.cli.demo import run_demo
 
     return run_demo(folder, runs, as_json=as_json)

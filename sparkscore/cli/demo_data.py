@@ -83,9 +83,9 @@ def register_diabetes(folder: Path, diabetes: DemoData) -> str:
 
 
 def _register(store: str, models: Path, diabetes: DemoData) -> None:
-    import joblib  # noqa: PLC0415 - only the demo needs these packages
-    import mlflow  # noqa: PLC0415 - see above
-    import pandas as pd  # noqa: PLC0415 - see above
+    import joblib
+    import mlflow
+    import pandas as pd
 
     model = joblib.load(diabetes.model)
     patients = pd.read_parquet(diabetes.input)[list(model.feature_names_in_)]
@@ -117,8 +117,8 @@ def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
 
 def _sklearn_version() -> str:
     try:
-        import PIL  # noqa: F401, PLC0415 - only the demo needs these packages
-        import sklearn  # noqa: PLC0415 - see above
+        import PIL  # noqa: F401 - only whether it is installed matters
+        import sklearn
     except ImportError as error:
         raise MissingDependencyError(
             code=ErrorCode.DEMO_PACKAGES,
@@ -129,11 +129,11 @@ def _sklearn_version() -> str:
 
 
 def _write_digits(data: DemoData) -> None:
-    import joblib  # noqa: PLC0415 - only the demo needs these packages
-    import numpy as np  # noqa: PLC0415 - see above
-    from PIL import Image  # noqa: PLC0415 - see above
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - see above
-    from sklearn.svm import SVC  # noqa: PLC0415 - see above
+    import joblib
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+    from sklearn.svm import SVC
 
     _remove_images(data.input)
     digits: Any = load_digits()
@@ -164,11 +164,11 @@ def _remove_images(folder: Path) -> None:
 
 
 def _write_diabetes(data: DemoData) -> None:
-    import joblib  # noqa: PLC0415 - only the demo needs these packages
-    from sklearn.datasets import load_diabetes  # noqa: PLC0415 - see above
-    from sklearn.linear_model import RidgeCV  # noqa: PLC0415 - see above
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - see above
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - see above
+    import joblib
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     patients: Any = load_diabetes(as_frame=True, scaled=False).frame
     measurements, progression = patients.drop(columns="target"), patients["target"]

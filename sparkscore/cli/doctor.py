@@ -189,8 +189,8 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
     Raises:
         SparkscoreError: the worker's Python cannot start, or lacks a package.
     """
-    from pyspark.errors import PySparkException  # noqa: PLC0415 - an earlier check tells the user if PySpark is missing
-    from pyspark.sql.functions import udf  # noqa: PLC0415 - see above
+    from pyspark.errors import PySparkException
+    from pyspark.sql.functions import udf
 
     versions = udf(lambda _: json.dumps(_versions()), "string")
     try:

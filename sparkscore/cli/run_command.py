@@ -70,8 +70,8 @@ def deferred_prepare(
     """
 
     def prepared() -> PreparedRun:
-        from sparkscore.config import parse_assignment  # noqa: PLC0415 - see RunRequest
-        from sparkscore.run import prepare  # noqa: PLC0415 - see RunRequest
+        from sparkscore.config import parse_assignment
+        from sparkscore.run import prepare
 
         options["settings"] = dict(parse_assignment(assignment) for assignment in assignments)
         return prepare(deployment, **options)
@@ -83,7 +83,7 @@ def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], Prepa
     """Return a function that checks the stored request of an earlier run."""
 
     def prepared() -> PreparedRun:
-        from sparkscore.run.resume import prepare_again  # noqa: PLC0415 - see RunRequest
+        from sparkscore.run.resume import prepare_again
 
         return prepare_again(run_id, runs=runs)
 
@@ -114,13 +114,13 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
     conf = parse_spark_conf(request.spark_conf)
     with spark_session(request.master, conf, prepared.folder.spark_log_file, interrupts) as session:
         with stdout_for_results():
-            from sparkscore.run import execute  # noqa: PLC0415 - see RunRequest
+            from sparkscore.run import execute
 
             run = execute(session, prepared)
         if request.as_json:
             print_json(run.record)
         else:
-            from sparkscore.cli.summary import print_summary  # noqa: PLC0415 - see RunRequest
+            from sparkscore.cli.summary import print_summary
 
             print_summary(run, prepared.folder.path)
 
@@ -134,10 +134,10 @@ def spark_session(
     Raises:
         SparkscoreError: Spark does not start.
     """
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - see RunRequest
+    from pyspark.sql import SparkSession
 
-    from sparkscore.scorers.script import SAFE_PATH  # noqa: PLC0415 - see RunRequest
-    from sparkscore.spark.session import local_session  # noqa: PLC0415 - see RunRequest
+    from sparkscore.scorers.script import SAFE_PATH
+    from sparkscore.spark.session import local_session
 
     is_ours = SparkSession.getActiveSession() is None
     if is_ours:

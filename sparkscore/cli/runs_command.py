@@ -51,18 +51,18 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
         print_json(record.as_dict())
         return OK
     # Imported here because JSON output does not need rich.
-    from sparkscore.cli.summary import print_record, result_console  # noqa: PLC0415
+    from sparkscore.cli.summary import print_record, result_console
 
     print_record(record, folder / run_id, result_console())
     return OK
 
 
 def _print_table(records: list[RunRecord]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - see show_run
-    from rich.table import Table  # noqa: PLC0415 - see show_run
-    from rich.text import Text  # noqa: PLC0415 - see show_run
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
 
-    from sparkscore.cli.summary import result_console, state_style  # noqa: PLC0415 - see show_run
+    from sparkscore.cli.summary import result_console, state_style
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("run", "state", "started (UTC)"):
