@@ -1,6 +1,6 @@
 """The class of the error that the driver raises for a worker's failure, by the failure's code (driver and worker).
 
-An exception of a worker does not reach the driver as an object, so its class is found again by its code.
+A worker reports a failure as a code and texts, not as an exception, so the driver finds the class by the code.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _CODES: Final[Mapping[type[SparkscoreError], Iterable[ErrorCode]]] = {
         ErrorCode.MODEL_CHANGED,
         ErrorCode.MODEL_FETCH,
         ErrorCode.MODEL_NAME,
+        ErrorCode.MODEL_PREDICT,
         ErrorCode.MODEL_REGISTRY,
         ErrorCode.MODEL_VERSION,
     ),

@@ -9,9 +9,7 @@ from sparkscore.error_classes import error_class_of
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import (
     ErrorThresholdExceededError,
-    ModelError,
     ScoringError,
-    ScoringScriptError,
     SourceNotFoundError,
     SparkscoreError,
 )
@@ -122,8 +120,7 @@ def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: 
     failure = failure or Failure(ErrorCode.SCRIPT_RUN, "unknown", "")
     details.debug("%s: %s", mini_batch, redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}"))
     if failure.code in _PHASES:
-        error_class = ModelError if failure.code.startswith("MODEL") else ScoringScriptError
-        return error_class(
+        return error_class_of(failure.code)(
             code=failure.code,
             what=f"{scorer} raised {failure.error_class} {_PHASES[failure.code]} for {mini_batch}"
             + (f" ({failure.place})" if failure.place else ""),

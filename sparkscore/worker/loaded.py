@@ -1,4 +1,4 @@
-"""Keep loaded engines in a worker process, so that its next tasks need not load them again (worker)."""
+"""Keep loaded engines in a worker process, so that its next tasks do not load them again (worker)."""
 
 from __future__ import annotations
 

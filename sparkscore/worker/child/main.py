@@ -128,7 +128,7 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
-    """Send the result of a call, or the traceback if the user's code damaged the interpreter so that there is none."""
+    """Send the result of a call, or the traceback if the user's code damaged the interpreter so that the call fails."""
     try:
         connection.send(("answer", method(*arguments)), number)
     except ConnectionLostError:
