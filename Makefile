@@ -12,8 +12,10 @@ ARCHIVE := $(LOGS)/spark.jsa
 # --no-deps: the lock is complete. --no-build-isolation: what builds pyspark (it comes as source) is in the lock, too.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --no-deps --no-build-isolation
 BUILD_TOOLS := packaging|pip|setuptools|wheel
-# Tests that do not share the Spark session of the others, so that both cores are busy.
-APART := tests/unit tests/jobs tests/notebooks
+# Tests that do not share the Spark session of the others run beside them, so that both cores are busy. The tests of
+# MEASURED also show how much of the code they run; pyproject.toml has the floor.
+MEASURED := tests/unit tests/azure $(addprefix tests/contract/test_,engines.py scorers.py stores.py)
+APART := tests/jobs tests/notebooks
 STORM_ARGS = $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 TORCH_NEEDS := 'mlflow-skinny==2.22.0' 'numpy<2' 'packaging' 'pandas<3' 'pyarrow<20'
 
@@ -32,11 +34,13 @@ demo: preflight java env  ## score two real data sets on this machine and show t
 	@$(BIN)/sparkscore demo
 
 test: preflight java gomp env $(ARCHIVE)  ## run the tests; those that take longer have targets of their own
-	@set -m; $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' $(APART) >$(LOGS)/apart.log 2>&1 & apart=$$!; set +m; \
-	trap 'kill $$apart 2>/dev/null || true' EXIT; \
-	failed=; $(BIN)/python -m pytest -m 'not faults' $(addprefix --ignore=,$(APART) tests/simulation tests/hostile) || failed=yes; \
-	echo "$(APART), meanwhile (log: $(LOGS)/apart.log):"; wait $$apart || failed=yes; \
-	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; grep '^=.* in [0-9.]*s' $(LOGS)/apart.log || tail -n 5 $(LOGS)/apart.log; test -z "$$failed"
+	@set -m; { ended=0; $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' --cov --cov-report= $(MEASURED) || ended=1; \
+	  $(BIN)/python -m pytest -p no:cacheprovider -m 'not faults' $(APART) && exit $$ended; } >$(LOGS)/apart.log 2>&1 & apart=$$!; set +m; \
+	trap 'kill -- -$$apart 2>/dev/null || true' EXIT; \
+	failed=; $(BIN)/python -m pytest -m 'not faults' $(addprefix --ignore=,$(MEASURED) $(APART) tests/simulation tests/hostile) || failed=yes; \
+	echo "$(MEASURED) $(APART), meanwhile (log: $(LOGS)/apart.log):"; wait $$apart || failed=yes; \
+	sed -n '/^==* \(FAILURES\|ERRORS\) /,$$p' $(LOGS)/apart.log; \
+	grep -E '^(=.* in [0-9.]+s|.*Required test coverage)' $(LOGS)/apart.log || tail -n 5 $(LOGS)/apart.log; test -z "$$failed"
 
 test-faults: preflight java gomp env $(ARCHIVE)  ## kill, hang and break everything, by the catalogue of docs/reliability.md
 	@$(BIN)/python -m pytest tests/faults

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from sparkscore import rotating_log
-from sparkscore.rotating_log import PipedLog, make_room, rotating_handler
+from sparkscore.rotating_log import PipedLog, copy_to_log, make_room, rotating_handler
 
 
 @pytest.fixture
@@ -93,3 +96,65 @@ def test_a_full_log_is_moved_aside_before_more_is_appended(tmp_path: Path, small
     make_room(log)
 
     assert (log.stat().st_size, log.with_name("sparkscore.log.before").stat().st_size) == (0, small + 1)
+
+
+class Copied:
+    """What `copy_to_log` makes of a stream, in this process; its own has no packages, and nothing to measure it."""
+
+    def __init__(self, log: Path, most_bytes: int = 1000) -> None:
+        self._log = log
+        output, self.output = os.pipe()
+        secrets, self.secrets = os.pipe()
+        self._ends = output, secrets
+        self._thread = threading.Thread(target=copy_to_log, args=(output, secrets, str(log), most_bytes))
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        os.write(self.output, text.encode())
+        time.sleep(0.05)  # so that each text is read alone
+
+    def end(self) -> str:
+        os.close(self.output)
+        self._thread.join(30)
+        for end in (*self._ends, self.secrets):
+            os.close(end)
+        return self._log.read_text()
+
+
+def test_pieces_of_a_stream_are_appended_without_secrets(tmp_path: Path) -> None:
+    copied = Copied(tmp_path / "log")
+    for secret in ("correct-horse", "short", "\udcff", "\ud800"):
+        os.write(copied.secrets, json.dumps(secret).encode() + b"\n")
+    time.sleep(0.1)
+
+    for piece in ("a corr", "ect-horse and sho", "rt, shorts ", "correct-", "hors"):
+        copied.write(piece)
+
+    assert copied.end() == "a *** and ***, shorts correct-hors"
+
+
+def test_without_secrets_a_stream_is_copied_as_it_is(tmp_path: Path) -> None:
+    copied = Copied(tmp_path / "log")
+    copied.write("one ")
+    copied.write("two")
+
+    assert copied.end() == "one two"
+
+
+def test_a_full_log_is_copied_aside(tmp_path: Path) -> None:
+    copied = Copied(tmp_path / "log", most_bytes=10)
+    copied.write("12345678")
+    copied.write("abcdefgh")
+
+    assert copied.end() == "abcdefgh"
+    assert (tmp_path / "log.before").read_text() == "12345678"
+
+
+def test_a_log_that_cannot_be_copied_aside_loses_its_lines_and_the_stream_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "log.before").mkdir()
+    copied = Copied(tmp_path / "log", most_bytes=10)
+    copied.write("12345678")
+    copied.write("abcdefgh")
+    copied.write("x")
+
+    assert copied.end() == "x"

@@ -65,7 +65,9 @@ def as_nobody() -> Callable[..., str]:
 
     def run(*arguments: object) -> str:
         command = [sys.executable, "-c", AS_NOBODY, *map(str, arguments)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        # That user could not write what coverage.py has measured.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
         assert not ended.stderr
         return ended.stdout
 
