@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path, monkeypatch: py
     lock_in(tmp_path).parent.mkdir(parents=True)
     first = RunLock(lock_in(tmp_path), "other")
     first.__enter__()
-    monkeypatch.setattr(turns.time, "sleep", lambda _: first.__exit__())
+    monkeypatch.setattr(time, "sleep", lambda _: first.__exit__())
 
     with turn_at(target_in(tmp_path)) as check:
         check()
