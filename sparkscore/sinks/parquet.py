@@ -42,7 +42,15 @@ from sparkscore.spark.schema import column, columns_of, from_arrow, to_arrow
 from sparkscore.spark.settings import read_from
 from sparkscore.stage import StagedFile
 from sparkscore.stage.clearing import clear
-from sparkscore.stage.layout import EMPTY_PART, PUBLISHED, attempt_of, is_result_file, known_in, lock_of, within_attempt
+from sparkscore.stage.layout import (
+    EMPTY_PART,
+    PUBLISHED,
+    is_result_file,
+    known_in,
+    lock_of,
+    task_attempt_of,
+    within_task_attempt,
+)
 from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
@@ -216,7 +224,7 @@ class ParquetSink:
             stage.drop(gathered.name)
             stage.make(gathered.name)
             for file in staged.files:
-                stage.link(file.path, f"{gathered.name}/{within_attempt(file.path)}")
+                stage.link(file.path, f"{gathered.name}/{within_task_attempt(file.path)}")
             if not staged.row_count and not self._target.partition_by:
                 self._write_empty(gathered, staged.schema)
             list_files(
@@ -248,7 +256,7 @@ class ParquetSink:
         """Return the rows of the staged files, with the partition values from the folders of each task attempt."""
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)
-        by_task_attempt = groupby(staged.files, key=lambda file: attempt_of(file.path))
+        by_task_attempt = groupby(staged.files, key=lambda file: task_attempt_of(file.path))
         for task_attempt, files in by_task_attempt:
             base = {"basePath": spark_path(staged.folder / task_attempt)}
             paths = [spark_path(staged.folder / file.path) for file in files]

@@ -187,7 +187,7 @@ def progress(unit: int) -> str:
     return f"{PROGRESS}/{unit}"
 
 
-def attempt(rows_folder: str, unit: int, token: str) -> str:
+def task_attempt(rows_folder: str, unit: int, token: str) -> str:
     """Return the name of the folder for the rows of one task attempt.
 
     Args:
@@ -198,24 +198,24 @@ def attempt(rows_folder: str, unit: int, token: str) -> str:
     return f"{rows_folder}/{unit:05d}-{token}"
 
 
-def part(attempt: str, partitions: str, number: int) -> str:
+def part(task_attempt: str, partitions: str, number: int) -> str:
     """Return the name of a file of rows.
 
     Args:
-        attempt: the folder of the task attempt.
+        task_attempt: the folder of the task attempt.
         partitions: the folders of the file's partition, joined by ``/``; empty for a table without partitions.
         number: the number of the file within the task attempt.
     """
-    name = f"part-{attempt.rpartition('/')[2]}-{number:04d}.parquet"
-    return "/".join(each for each in (attempt, partitions, name) if each)
+    name = f"part-{task_attempt.rpartition('/')[2]}-{number:04d}.parquet"
+    return "/".join(each for each in (task_attempt, partitions, name) if each)
 
 
-def within_attempt(file: str) -> str:
+def within_task_attempt(file: str) -> str:
     """Return the name of a file of rows without the folder of its task attempt: partition folders and file name."""
     return file.split("/", 2)[2]
 
 
-def attempt_of(file: str) -> str:
+def task_attempt_of(file: str) -> str:
     """Return the folder of the task attempt that wrote a file of rows."""
     return "/".join(file.split("/", 2)[:2])
 

@@ -57,7 +57,7 @@ class StageWriter:
         self._store = open_store(stage)
         self._partition_by = list(partition_by)
         self._left_out = list(left_out)
-        self._attempt = layout.attempt(rows_folder, unit, here().token())
+        self._task_attempt = layout.task_attempt(rows_folder, unit, here().token())
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
@@ -104,7 +104,7 @@ class StageWriter:
         while len(self._open) >= _OPEN_FILES:
             self._close_oldest()
         self._files_made += 1
-        path = layout.part(self._attempt, folder, self._files_made)
+        path = layout.part(self._task_attempt, folder, self._files_made)
         self._open[folder] = _OpenFile(self._store, path, schema)
         return self._open[folder]
 
