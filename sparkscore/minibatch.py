@@ -119,7 +119,7 @@ class _Pending:
         self._position = 0
 
     def begin(self, block: _Block | None) -> None:
-        """Begin the next block; no rows of the block before it may be left."""
+        """Begin the next block, after all rows of the block before it were yielded."""
         if self._limit.is_file and block is not None and block.start:
             what = f"Spark split the file '{block.file}', which the model must get as a whole"
             raise file_split(what, f"a part that begins at byte {block.start}")
@@ -192,7 +192,7 @@ def file_split(what: str, got: str) -> ScoringError:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    """Yield the rows in pieces of one block each, without the added columns; None if the rows come from no file."""
+    """Yield pieces of rows, each with the block of a file that it comes from, or with None if it comes from no file."""
     for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]
         if not hidden:

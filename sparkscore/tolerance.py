@@ -52,7 +52,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return which of the two numbers is exceeded, or an empty text if none is."""
+        """Return which allowed number is exceeded, that of items or of mini-batches, or an empty text if neither is."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

@@ -114,7 +114,10 @@ class Probed:
 
 
 class Engine(Protocol):
-    """A scorer in some process. Every implementation passes the tests in ``tests/contract/test_engines.py``."""
+    """Loads a scorer and scores mini-batches with it, in this process or in a child process.
+
+    Every implementation passes the tests in ``tests/contract/test_engines.py``.
+    """
 
     def load(self) -> Loaded:
         """Load the scorer, the first time or again after its process has ended."""

@@ -167,7 +167,7 @@ class Halving:
 def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
     """Whether a mini-batch failed as a whole, for a reason that one of its halves may not have.
 
-    A mini-batch for which ``run()`` returned an empty result is not halved: empty results of the halves would add up.
+    A mini-batch for which ``run()`` returned no element is not halved: it may return none for the halves either.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -216,7 +216,7 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 
 
 def _all_failed(parts: Sequence[Part]) -> bool:
-    """Whether all eighths of a mini-batch failed as a whole, without ending their process."""
+    """Whether a mini-batch was split into eighths, and each of them failed as a whole without ending its process."""
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)
 
