@@ -61,10 +61,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
 def _as_request(error: Exception) -> ConfigError:
     """Return a usage error of typer as a `ConfigError`."""
     context = getattr(error, "ctx", None)
+    problem, did_you_mean, suggestion = str(getattr(error, "format_message", error.__str__)()).partition("Did you mean")
+    manual = f"See '{context.command_path if context else 'sparkscore'} --help'."
     return ConfigError(
         code=ErrorCode.USAGE,
-        what=str(getattr(error, "format_message", error.__str__)()),
-        next_step=f"See '{context.command_path if context else 'sparkscore'} --help'.",
+        what=problem.strip().rstrip("."),
+        next_step=f"{did_you_mean}{suggestion} {manual}" if suggestion else manual,
     )
 
 

@@ -79,3 +79,10 @@ def test_the_version_is_the_packages(sparkscore: Callable[..., Any]) -> None:
     answer = sparkscore("--version")
 
     assert (answer.exit_code, answer.out) == (0, f"{version('sparkscore')}\n")
+
+
+def test_a_mistyped_command_has_a_suggestion(sparkscore: Callable[..., Any]) -> None:
+    answer = sparkscore("rnu")
+
+    assert answer.exit_code == 2
+    assert "No such command 'rnu'. Nothing was written. Did you mean 'run'? See 'sparkscore --help'." in answer.err
