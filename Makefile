@@ -14,8 +14,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 BUILD_TOOLS := packaging|pip|setuptools|wheel
 # Tests that do not share the Spark session of the others run beside them, so that both cores are busy. The tests of
 # MEASURED also show how much of the code they run; pyproject.toml has the floor.
-MEASURED := tests/unit tests/azure $(addprefix tests/contract/test_,engines.py scorers.py stores.py)
-APART := tests/jobs tests/notebooks
+MEASURED := tests/unit tests/azure tests/storm $(addprefix tests/contract/test_,engines.py run_stores.py scorers.py stores.py)
+APART := tests/jobs tests/notebooks tests/faults/test_drivers.py
 STORM_ARGS = $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 TORCH_NEEDS := 'mlflow-skinny==2.22.0' 'numpy<2' 'packaging' 'pandas<3' 'pyarrow<20'
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 Ended = subprocess.CompletedProcess[str]
+type_of_run = Callable[..., Ended]
 PROGRAM = str(Path(sys.executable).with_name("sparkscore"))
 
 
@@ -46,5 +47,27 @@ def sparkscore(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., End
         process = start(PROGRAM, *arguments)
         out, err = process.communicate(timeout=240)
         return subprocess.CompletedProcess([str(part) for part in arguments], process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> type_of_run:
+    """Return a function that runs Python code in a new process, in an empty folder."""
+
+    def run(
+        code: str, *arguments: str, env: dict[str, str] | None = None, start: tuple[str, ...] = (sys.executable,)
+    ) -> subprocess.CompletedProcess[str]:
+        script = tmp_path / "script.py"
+        script.write_text(code, encoding="utf-8")
+        return subprocess.run(
+            [*start, str(script), *arguments],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | (env or {}),
+            text=True,
+            timeout=120,
+        )
 
     return run

@@ -1,0 +1,148 @@
+"""How a session starts, or says why it does not, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import deltalake
+import pytest
+
+from sparkscore.spark.prerequisites import delta_coordinate
+
+type_of_run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+FAILING_START = """
+import ast, sys
+from sparkscore.errors import SparkscoreError
+from sparkscore.spark.session import local_session
+try:
+    local_session(log_file="log/spark.log", **ast.literal_eval(sys.argv[1]))
+except SparkscoreError as error:
+    print(type(error).__name__, error)
+"""
+NO_MAVEN = """<ivysettings>
+  <settings defaultResolver="empty"/>
+  <resolvers>
+    <filesystem name="empty" m2compatible="true"><artifact pattern="{folder}/[artifact]-[revision].[ext]"/></filesystem>
+  </resolvers>
+</ivysettings>"""
+
+
+def only_line(ended: subprocess.CompletedProcess[str]) -> str:
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count("\n") == 1
+    return ended.stdout
+
+
+def test_nothing_that_spark_or_a_worker_prints_reaches_the_terminal(run_python: type_of_run, tmp_path: Path) -> None:
+    code = """
+from sparkscore.spark.session import local_session
+
+def noisy(batches):
+    import sys
+    print("worker says hello on stdout")
+    print("worker says hello on stderr", file=sys.stderr, flush=True)
+    yield from batches
+
+spark = local_session(master="local[1]")
+assert spark.range(3).mapInArrow(noisy, "id bigint").count() == 3
+spark.stop()
+again = local_session(master="local[2]", app_name="again")
+again.range(7).write.format("delta").save("table")
+assert (again.sparkContext.master, again.sparkContext.appName) == ("local[2]", "again")
+"""
+
+    ended = run_python(code)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    log = (tmp_path / "runs" / "spark.log").read_text(encoding="utf-8")
+    assert "Ivy Default Cache" in log
+    assert "worker says hello on stdout" in log
+    assert "worker says hello on stderr" in log
+    assert deltalake.DeltaTable(tmp_path / "table").to_pyarrow_table().num_rows == 7
+
+
+@pytest.mark.parametrize(
+    "java", [{"PATH": "/nowhere", "JAVA_HOME": ""}, {"JAVA_HOME": "/nowhere"}], ids=["PATH", "HOME"]
+)
+def test_no_java_says_how_to_get_it(run_python: type_of_run, tmp_path: Path, java: dict[str, str]) -> None:
+    line = only_line(run_python(FAILING_START, "{}", env=java))
+
+    assert line.startswith("MissingDependencyError [JAVA_MISSING] Spark needs Java: got no Java ")
+    assert "apt-get install -y openjdk-17-jre-headless" in line
+    assert "JAVA_HOME" in line
+    assert not (tmp_path / "log").exists()
+
+
+def test_an_old_java_is_refused_with_its_version(run_python: type_of_run, tmp_path: Path) -> None:
+    java = tmp_path / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n", encoding="utf-8")
+    java.chmod(0o755)
+
+    line = only_line(run_python(FAILING_START, "{}", env={"JAVA_HOME": str(tmp_path / "jdk")}))
+
+    assert "[JAVA_VERSION] Spark needs Java: got Java 11 in JAVA_HOME" in line
+    assert "expected Java 17 or later" in line
+
+
+def test_a_wrong_master_names_the_cause_and_the_log_file(run_python: type_of_run, tmp_path: Path) -> None:
+    line = only_line(run_python(FAILING_START, "{'master': 'nonsense'}"))
+
+    assert "[SPARK_START] Spark did not start (org.apache.spark.SparkException: Master must either be" in line
+    assert "'log/spark.log'" in line
+    assert "\tat org.apache.spark" in (tmp_path / "log" / "spark.log").read_text(encoding="utf-8")
+
+
+def test_a_setting_that_java_refuses_names_the_cause(run_python: type_of_run) -> None:
+    line = only_line(run_python(FAILING_START, "{'conf': {'spark.driver.memory': 'lots'}}"))
+
+    assert "[SPARK_START] Spark did not start (Invalid maximum heap size: -Xmxlots" in line
+
+
+def test_a_missing_delta_jar_names_coordinate_and_log_file(run_python: type_of_run, tmp_path: Path) -> None:
+    settings = tmp_path / "ivysettings.xml"
+    settings.write_text(NO_MAVEN.format(folder=tmp_path / "empty"), encoding="utf-8")
+    conf = {"spark.jars.ivy": str(tmp_path / "ivy"), "spark.jars.ivySettings": str(settings)}
+
+    line = only_line(run_python(FAILING_START, str({"conf": conf})))
+
+    assert f"[DELTA_JAR] Delta's jar '{delta_coordinate()}' is neither in the Ivy cache nor" in line
+    assert "sparkscore doctor" in line
+    assert "'log/spark.log'" in line
+    assert "unresolved dependency: io.delta#" in (tmp_path / "log" / "spark.log").read_text(encoding="utf-8")
+
+
+def test_spark_submit_keeps_its_master_and_must_bring_delta(run_python: type_of_run) -> None:
+    submit = (sys.executable, "-m", "pyspark.find_spark_home")
+    home = subprocess.run(submit, capture_output=True, text=True, check=True).stdout.strip()
+    code = FAILING_START.replace("    local_session", "    session = local_session") + (
+        "else:\n    print('master', session.sparkContext.master, session.conf.get('spark.sql.session.timeZone'))\n"
+    )
+    command = (f"{home}/bin/spark-submit", "--master", "local[1]")
+    env = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+
+    without = run_python(code, "{}", env=env, start=command)
+    with_delta = run_python(code, "{}", env=env, start=(*command, "--packages", delta_coordinate()))
+
+    assert "[DELTA_JAR]" in without.stdout
+    assert f"spark-submit --packages {delta_coordinate()}" in without.stdout
+    assert with_delta.stdout == "master local[1] UTC\n"
+
+
+def test_without_pyspark_the_module_imports_and_says_what_to_install(run_python: type_of_run) -> None:
+    line = only_line(run_python("import sys\nsys.modules['pyspark'] = None" + FAILING_START, "{}"))
+
+    assert "[PYSPARK_MISSING]" in line
+    assert "pip install 'sparkscore[local]'" in line
+
+
+def test_a_log_file_that_cannot_be_written_is_refused(run_python: type_of_run, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a file where the folder should be", encoding="utf-8")
+
+    line = only_line(run_python(FAILING_START, "{}"))
+
+    assert line.startswith("ConfigError [LOG_FILE] Spark's log file 'log/spark.log' cannot be written")
