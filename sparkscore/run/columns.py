@@ -83,7 +83,7 @@ def check_input_types(rows: StructType) -> None:
 
 
 def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame: bool) -> tuple[str, ...]:
-    """Return the names of the input columns that the result has beside the predictions.
+    """Return the names of the input columns that the result has in addition to the predictions.
 
     Args:
         deployment: the deployment; its ``output.carry`` names the columns.
