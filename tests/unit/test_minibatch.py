@@ -181,3 +181,14 @@ def test_a_file_that_spark_split_is_no_whole_file() -> None:
         list(split_into_mini_batches([rows], MiniBatchLimit(), 0))
 
     assert caught.value.code == "FILE_SPLIT"
+
+
+def test_some_items_of_a_mini_batch_keep_its_name() -> None:
+    files = MiniBatch("3-1", ("/in/a", "/in/b", "/in/c"))
+    rows = MiniBatch("3-1", (), pa.table({"x": [10, 20, 30]}))
+
+    assert files.only([2, 0]) == MiniBatch("3-1", ("/in/c", "/in/a"))
+    assert files.without({1}).files == ("/in/a", "/in/c")
+    left = rows.without({0}).rows
+    assert left is not None
+    assert left["x"].to_pylist() == [20, 30]

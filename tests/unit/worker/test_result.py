@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import OutputContractError
 from sparkscore.minibatch import MiniBatch
-from sparkscore.outcome import Outcome
+from sparkscore.outcome import Failure, ItemFailure, Outcome
+from sparkscore.scorers.failed import PartlyScored
 from sparkscore.signature import parse_ddl
 from sparkscore.worker.result import LINEAGE_SCHEMA, LineageValues, ResultSpec, make_outcome
 
@@ -207,3 +209,36 @@ def test_rows_that_the_script_sorted_are_not_joined_by_position(*, is_frame: boo
         make_outcome(returned, mini_batch, spec, AT)
     with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*reset_index"):
         make_outcome(pd.Series([1.0, 2.0, 3.0], index=[7, 5, 9]), mini_batch, spec, AT)
+
+
+IMAGES = MiniBatch("0", ("/in/a", "/in/b", "/in/c"))
+UNREADABLE = Failure(ErrorCode.SCRIPT_RUN, "OSError", "no image")
+
+
+def part(returned: object, *positions: int) -> PartlyScored:
+    return PartlyScored(returned, tuple(ItemFailure(position, UNREADABLE) for position in positions))
+
+
+def test_items_that_the_scorer_refuses_fail_alone() -> None:
+    made = make_outcome(part([7, 9], 1), IMAGES, spec(), AT)
+
+    assert (made.items, made.scored, made.failure) == (3, 2, UNREADABLE)
+    assert [failed.position for failed in made.failures] == [1]
+    assert made.table is not None
+    assert made.table["prediction"].to_pylist() == [7, 9]
+    assert made.table["source_file"].to_pylist() == ["/in/a", "/in/c"]
+
+
+def test_a_mini_batch_of_which_the_scorer_refuses_all_items_has_no_rows() -> None:
+    made = make_outcome(part([], 0, 1, 2), IMAGES, spec(), AT)
+
+    assert (made.items, made.scored, made.table, made.failure) == (3, 0, None, UNREADABLE)
+
+
+def test_a_generator_that_raises_is_a_failure_of_the_output() -> None:
+    def values() -> Any:
+        yield 1
+        raise ValueError("no second value")
+
+    with pytest.raises(OutputContractError, match="ValueError"):
+        make_outcome(values(), IMAGES, spec(), AT)
