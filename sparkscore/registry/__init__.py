@@ -1,8 +1,8 @@
-"""MLflow's client: look up registered models, download them, and keep MLflow quiet (driver and worker).
+"""Find and download models in MLflow's registry, and suppress MLflow's own output (driver and worker).
 
 The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up the models
-that a scoring script asks for by name (`sparkscore.scorers.registered_models`). Both import MLflow only inside
-`quiet_mlflow`, so that sparkscore works without it.
+that a scoring script asks for by name (`sparkscore.scorers.registered_models`). Driver and worker import MLflow only
+inside `quiet_mlflow`, so that sparkscore works without MLflow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Look up models in MLflow's registry and tracking store, and download their files (driver and worker).
 
-Call everything here inside `quiet_mlflow`, which raises an error if MLflow is not installed.
+The functions and methods of this module must be called inside `quiet_mlflow`, which raises an error if MLflow is not
+installed.
 """
 
 from __future__ import annotations
@@ -21,37 +22,41 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# The error codes of MLflow's stores for something that does not exist; a missing alias is an invalid parameter.
+# MLflow's error codes for something that does not exist. For a missing alias, MLflow reports an invalid parameter.
 _NOT_FOUND: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"})
 _LEVELS_OF_UNITY_CATALOG: Final = 3
 _SQLITE: Final = "sqlite:///"
-# MLflow writes this file beside a registered model that it downloads; it is no part of the model.
+# MLflow writes this file into the folder of a registered model that it downloads. It is not part of the model.
 _DOWNLOAD_NOTE: Final = "registered_model_meta"
 
 
 class NotRegisteredError(Exception):
-    """MLflow has no such model, version, alias, run or file; the callers add which ones exist, or what to do."""
+    """MLflow's registry or tracking store has no such model, version, alias, run or file.
+
+    The functions that catch this error raise a `ModelNotFoundError`, whose message has the next step for the user.
+    """
 
 
 @dataclass(frozen=True)
 class Registry:
-    """MLflow's model registry at one address; for models of runs, MLflow's tracking store.
+    """A model registry of MLflow, or the tracking store of MLflow, which has the models of runs.
 
     Attributes:
-        uri: the address, as MLflow writes it.
+        uri: the URI of the registry or tracking store, as MLflow writes it.
     """
 
     uri: str
 
     def can_exist(self) -> bool:
-        """Whether there can be a registry at this address (driver and worker).
+        """Return whether there can be a registry at this URI (driver and worker).
 
-        False for an SQLite file that does not exist: MLflow would create an empty database and find no model in it.
+        Return False for an SQLite file that does not exist. Otherwise MLflow would create an empty database, and would
+        find no model in it.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
     def find_version(self, name: str, version: str) -> str:
-        """Return a version of a registered model as the registry writes it (driver and worker).
+        """Check that a registered model has a version, and return it as the registry writes it (driver and worker).
 
         Raises:
             NotRegisteredError: there is no such model or version.
@@ -64,10 +69,11 @@ class Registry:
 
         Args:
             name: name of the registered model.
-            stage: consider only versions in this stage of MLflow's, for example ``production``.
+            stage: the stage in MLflow, for example ``production``, that the version must have, or None for any stage.
 
         Raises:
-            NotRegisteredError: the registry says that there is no such model; most registries return no versions.
+            NotRegisteredError: the registry reports that there is no such model. Most registries do not: they return
+                an empty list of versions, so that this method returns None.
         """
         with _missing_reported():
             versions = _versions_of(self._client(), name)
@@ -76,7 +82,7 @@ class Registry:
         return max((str(version.version) for version in versions), key=int, default=None)
 
     def find_version_of_alias(self, name: str, alias: str) -> str:
-        """Return the version of a registered model that an alias points to (driver).
+        """Return the version that an alias of a registered model points to (driver).
 
         Raises:
             NotRegisteredError: there is no such model or alias.
@@ -85,7 +91,7 @@ class Registry:
             return str(self._client().get_model_version_by_alias(name, alias).version)
 
     def find_logged_model(self, model_id: str) -> tuple[str, str]:
-        """Return the name and the id of a logged model (driver).
+        """Return the name and the id of the logged model with this id (driver).
 
         Raises:
             NotRegisteredError: there is no such logged model.
@@ -104,13 +110,14 @@ class Registry:
             self._client().get_run(run_id)
 
     def download(self, uri: str, folder: Path) -> Path:
-        """Download a model into a folder and return the path of its files (driver and worker).
+        """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        A local store's files are copied too, because MLflow writes into the folder that it returns.
+        The files of a local store are copied too, because MLflow may write an additional file into the folder that it
+        returns.
 
         Args:
-            uri: reference of one version, without an alias.
-            folder: where the files go; MLflow creates it.
+            uri: reference of one version of the model, without an alias.
+            folder: the folder for the files, which MLflow creates.
 
         Raises:
             NotRegisteredError: there is no such model or path.
@@ -124,10 +131,14 @@ class Registry:
         return Path(path)
 
     def describe_known(self, name: str) -> str:
-        """Return what exists, for the message about a model that was not found (driver).
+        """Return a phrase that lists what the registry has, for the error about a model that was not found (driver).
 
-        These are the versions and aliases of the model, or the names of the registered models if it has no versions.
-        The text is empty if the registry does not allow listing.
+        The phrase lists the versions and aliases of the model. If the model has no versions, the phrase lists the names
+        of the registered models instead. It is an empty string if MLflow raises an error, for example because the user
+        may not list models.
+
+        Args:
+            name: name of the model that was not found.
         """
         from mlflow.exceptions import MlflowException
 
@@ -146,14 +157,15 @@ class Registry:
 
     @contextmanager
     def reporting(self, model: str, next_step: str) -> Iterator[None]:
-        """Raise a `ModelError` for whatever MLflow raises in the ``with`` block (driver and worker).
+        """Replace any exception that MLflow raises in the ``with`` block with a `ModelError` (driver and worker).
 
         Args:
             model: name or reference of the model, for the message.
-            next_step: what the user can do, for the message.
+            next_step: advice to the user, for the message.
 
         Raises:
-            ModelError: the registry does not answer, or the download failed.
+            ModelError: the ``with`` block raised an exception, for example because the registry does not answer or a
+                download failed.
         """
         try:
             yield
@@ -175,14 +187,17 @@ class Registry:
 
 
 def configured_registry() -> Registry:
-    """Return the registry that MLflow's settings name (driver and worker)."""
+    """Return the model registry that MLflow is configured to use (driver and worker)."""
     import mlflow
 
     return Registry(str(mlflow.get_registry_uri()))
 
 
 def registry_of_name(name: str) -> Registry:
-    """Return the registry of a registered model: on Databricks, a name of three levels is in Unity Catalog (driver).
+    """Return the registry that a registered model with this name belongs to (driver).
+
+    That is the configured registry, with one exception: on Databricks, a name with three parts
+    (``catalog.schema.model``) belongs to Unity Catalog.
 
     Source: https://mlflow.org/docs/latest/ml/model-registry/ (registry URI ``databricks-uc``).
     """
@@ -194,7 +209,7 @@ def registry_of_name(name: str) -> Registry:
 
 
 def tracking_store() -> Registry:
-    """Return the tracking store that MLflow's settings name, for models of runs (driver)."""
+    """Return the tracking store that MLflow is configured to use, which has the models of runs (driver)."""
     import mlflow
 
     return Registry(str(mlflow.get_tracking_uri()))
@@ -211,7 +226,10 @@ def _versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 @contextmanager
 def _missing_reported() -> Iterator[None]:
-    """Raise `NotRegisteredError` if MLflow's error says that something does not exist."""
+    """Replace an MLflow error in the ``with`` block with a `NotRegisteredError` if its code says "not found".
+
+    Other errors pass through.
+    """
     from mlflow.exceptions import MlflowException
 
     try:

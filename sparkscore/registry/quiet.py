@@ -1,4 +1,4 @@
-"""Import MLflow without its logs, warnings, progress bars and telemetry (driver and worker)."""
+"""Use MLflow without its logs, warnings, progress bars and telemetry (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import MissingDependencyError
 
-# Set only where the user has set nothing. Three retries instead of MLflow's seven, which take four minutes.
+# Environment variables for MLflow. A variable that the user has set is not changed. MLflow itself would try a failed
+# request seven more times, which takes four minutes.
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -24,7 +25,7 @@ _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Import MLflow and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
+    """Import MLflow, and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
 
     Raises:
         MissingDependencyError: MLflow is not installed.
@@ -39,7 +40,8 @@ def quiet_mlflow() -> Iterator[None]:
     os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
     try:
         with warnings.catch_warnings():
-            # Only MLflow's own warnings: a library's warning about a model of another version is for the user.
+            # Only the warnings of MLflow and its database packages. The user must see other warnings, such as that of
+            # scikit-learn about a model that was saved with a different version.
             warnings.filterwarnings("ignore", module="(mlflow|alembic|sqlalchemy)")
             # Imported before its loggers are silenced, because the import sets their levels.
             import mlflow  # noqa: F401 - for what the import does

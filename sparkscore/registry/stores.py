@@ -1,4 +1,4 @@
-"""Read the addresses of MLflow's stores without importing MLflow (driver)."""
+"""Find the URIs of MLflow's tracking store and registry without importing MLflow (driver)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 def stores_for_workers() -> tuple[str, str]:
-    """Return the addresses of MLflow's tracking store and registry for the workers; an empty text if unknown.
+    """Return the URIs of MLflow's tracking store and of its registry, for the workers.
 
-    Paths relative to the driver's working directory become absolute. If the driver's own code has imported MLflow,
-    MLflow is asked, because that code may have set the addresses. Otherwise the environment variables are read.
+    If the driver process has imported MLflow, the URIs come from MLflow, because the user's code may have set them
+    there. Otherwise they come from environment variables, and a URI is an empty string if its variable is not set.
+    Paths relative to the driver's working directory become absolute.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is not None:
@@ -23,12 +24,15 @@ def stores_for_workers() -> tuple[str, str]:
 
 
 def is_local_store(uri: str) -> bool:
-    """Whether an address is that of a store on this machine's disks: an SQLite file or a folder."""
+    """Return whether the URI of an MLflow store points to this machine: to an SQLite file or a local folder."""
     return uri.startswith(("sqlite:", "file:", "/"))
 
 
 def is_absolute_store(uri: str) -> bool:
-    """Whether an address means the same store in every working directory; False if it is empty."""
+    """Return whether the URI of an MLflow store means the same store in every working directory.
+
+    Return False if the URI is an empty string.
+    """
     return bool(uri) and _absolute(uri) == uri
 
 

@@ -1,6 +1,7 @@
-"""Scorers: objects that load a model once and score mini-batches (worker).
+"""Scorers: objects that load a scoring script or a model, and score mini-batches with it (worker).
 
-A scorer is built from a picklable spec. It loads on the worker and is kept there for the rest of the run.
+A scorer is built from a spec, which the driver pickles and sends to the workers. A process loads its scorer once, and
+scores all its mini-batches with it.
 """
 
 from __future__ import annotations
@@ -18,29 +19,31 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """The interface of all scorers; the tests in ``tests/contract`` run against each implementation."""
+    """The methods that each scorer has. The tests in ``tests/contract`` check them for all scorers."""
 
     def load(self) -> None:
-        """Load the model. Runs on the worker, once per worker process, before the first mini-batch."""
+        """Load the script or model. Runs on the worker, once in each process, before the first mini-batch."""
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Score one mini-batch and return anything that `sparkscore.returned.tabulate` accepts.
+        """Score one mini-batch, and return the scores in any form that `sparkscore.returned.tabulate` accepts.
 
-        Runs on the worker, once for each call: a mini-batch that failed may be scored again, whole or in halves.
+        If only some of the items could be scored, a scorer may return a `PartlyScored`. Runs on the worker. After a
+        failure, the mini-batch may be scored again, as a whole or in halves.
         """
 
     def close(self) -> None:
-        """Release the model and its files; the scorer is not used afterwards."""
+        """Release the script or model and its files. The scorer must not be used afterwards."""
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
-    """Build the scorer that a spec describes, and load its model.
+    """Build the scorer that a spec describes, and load its script or model.
 
-    Runs on the worker, once per worker process.
+    Runs on the worker, once in each process. If loading fails, the scorer is closed.
 
     Raises:
-        ScorerFailedError: the user's code or model raised while it was loaded.
-        SparkscoreError: the script has no ``run()``, or the model's files are not those that the driver resolved.
+        ScorerFailedError: the user's code or model raised an exception while it was loaded.
+        SparkscoreError: the script has no ``run()``, a package is missing, or the model's files differ from those that
+            the driver found.
     """
     scorer = _make_scorer(spec)
     try:

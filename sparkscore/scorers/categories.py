@@ -1,7 +1,8 @@
-"""Convert columns to the categories that a tree model was trained with, not those of the mini-batch (worker).
+"""Convert columns to the categories that a LightGBM or XGBoost model was trained with (worker).
 
-pandas numbers categories by the values that a DataFrame holds. A mini-batch rarely holds all of them, so its numbers
-would differ from those of the training data.
+Both libraries get a category as a number, which is its position in a list. By default, pandas makes this list from the
+values in the DataFrame. A mini-batch rarely has all values of the training data, so its numbers would differ from those
+that the model was trained with.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_fu
 
 
 class CategoryMaker:
-    """Converts the columns of a DataFrame to the categories of one tree model.
+    """A function that converts the columns of a DataFrame to the categories of one LightGBM or XGBoost model.
 
     Attributes:
-        has_categories: whether XGBoost's ``DMatrix`` must be told that the model has categories.
+        has_categories: whether an XGBoost model has categories, so that its ``DMatrix`` needs ``enable_categorical``.
+            False for each LightGBM model, which needs no such option.
     """
 
     has_categories = False
@@ -44,12 +46,15 @@ class CategoryMaker:
         self._unseen = unseen
 
     def __call__(self, frame: Any) -> Any:
-        """Return a DataFrame whose columns have the model's categories; return any other object unchanged.
+        """Return a shallow copy of a DataFrame in which the category columns have the categories of the model.
+
+        Columns of dtype object that hold only booleans and NULLs become float64. An object that is not a DataFrame is
+        returned unchanged.
 
         Raises:
-            SignatureMismatchError: a column has another type than the model's categories, or holds a value that
-                XGBoost does not know.
-            ModelLoadError: the model does not say which columns are categories.
+            SignatureMismatchError: the values of a column have a different type than the categories of the model, or
+                the model is one of XGBoost and has no category for a value.
+            ModelLoadError: the model is one of LightGBM, and the columns of its categories cannot be determined.
         """
         if not isinstance(frame, pd.DataFrame):
             return frame
@@ -59,7 +64,7 @@ class CategoryMaker:
             if at in lists:
                 made.isetitem(at, self._column(frame.iloc[:, at], lists[at]))
             elif dtype.kind == "O" and value_type_of_column(frame.iloc[:, at]) in {BOOLEAN, NOTHING}:
-                # Booleans and NULLs. The library takes doubles, which hold both exactly.
+                # Booleans and NULLs, or only NULLs. The library accepts doubles, which hold these values exactly.
                 made.isetitem(at, frame.iloc[:, at].to_numpy(dtype="float64", na_value=np.nan))
         return made
 
@@ -83,7 +88,7 @@ class CategoryMaker:
                 "values that XGBoost was trained with: it raises an error for others",
             )
         if unseen:
-            # The same rows may go to several models, or to several methods of one.
+            # The same rows may be passed to several models, or to several methods of a model: count each value once.
             self._unseen[str(column.name)] = max(unseen, self._unseen.get(str(column.name), 0))
         return made
 
@@ -100,7 +105,10 @@ class _OfXgboost(CategoryMaker):
 
 
 class _OfLightgbm(CategoryMaker):
-    """The form for LightGBM, whose category columns may become known only when the first rows arrive."""
+    """The `CategoryMaker` for LightGBM. It may find the category columns only when the first rows arrive.
+
+    LightGBM stores the lists of categories, but not the columns that they belong to.
+    """
 
     def __init__(self, booster: Any, unseen: dict[str, int]) -> None:
         super().__init__("lightgbm", unseen)
@@ -118,10 +126,11 @@ class _OfLightgbm(CategoryMaker):
     def _find_positions(self, frame: pd.DataFrame) -> Sequence[int]:
         columns = [frame.iloc[:, at] for at in range(frame.shape[1])]
         made = [at for at, column in enumerate(columns) if isinstance(column.dtype, pd.CategoricalDtype)]
-        if len(made) == len(self._stored):  # LightGBM assigns the lists to these columns, too
+        if len(made) == len(self._stored):  # LightGBM itself also assigns the lists to the categorical columns
             return made
         types = [value_type_of_column(column) for column in columns]
-        # Without the types if no column has a list's type: then `_column` refuses the list's column by its name.
+        # If no assignment fits the types of the columns, one that ignores the types is used. Then `_column` raises an
+        # error that names the column whose type is wrong.
         positions = find_positions(self._infos, self._stored, types) or find_positions(self._infos, self._stored)
         if positions is None:
             raise no_lists(
@@ -134,26 +143,36 @@ class _OfLightgbm(CategoryMaker):
 
 
 def value_type_of_column(column: pd.Series[Any]) -> str:
-    """Return the type of a column's values as `value_type_of` names it; for categories, the type of the categories."""
+    """Return the type of a column's values, as `value_type_of` names it.
+
+    For a categorical column, return the type of its categories.
+    """
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
     return value_type_of(values)
 
 
 def infos_of_lightgbm(text: str) -> list[str]:
-    """Return the entries of ``feature_infos`` in a LightGBM model's text: one for each feature, with its values."""
+    """Return the entries of ``feature_infos`` in the text of a LightGBM model, one for each feature.
+
+    An entry describes the feature's values in the training data; `find_positions` has examples. The result is an empty
+    list if the text has no ``feature_infos``.
+    """
     head = text.split("\nTree=", maxsplit=1)[0].splitlines()
     return next((line.partition("=")[2].split() for line in head if line.startswith("feature_infos=")), [])
 
 
 def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
-    """Return the function that prepares DataFrames for a tree model, or None if the model is not of such a library.
+    """Return a function that converts DataFrames to the categories of a model.
 
     Args:
-        model: a Booster of LightGBM or XGBoost, or a fitted estimator that holds one.
-        unseen: dictionary in which the function counts values that LightGBM does not know, by column.
+        model: a Booster of LightGBM or XGBoost, a fitted estimator of these libraries, or any other object.
+        unseen: dictionary in which the function counts the values that a LightGBM model has no category for, by column.
+
+    Returns:
+        the function, or None if the model is not a Booster or fitted estimator of LightGBM or XGBoost.
 
     Raises:
-        ModelLoadError: the model has categories, but does not store their values.
+        ModelLoadError: an XGBoost model has categories, but does not store their values completely.
     """
     library, booster = _booster_of(model)
     if library == "lightgbm" and booster is not None:
@@ -162,16 +181,17 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 
 
 def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
-    """Wrap the methods of each tree model inside a model, so that it prepares the DataFrame that it gets.
+    """Make each LightGBM and XGBoost model inside a model convert DataFrames to its own categories before it predicts.
 
-    Changes the loaded model. Boosters of XGBoost are not changed: they take no DataFrame, so their caller prepares it.
+    The methods of the loaded models are replaced with wrappers. A Booster of XGBoost is not changed, because it takes a
+    ``DMatrix`` instead of a DataFrame; the code that makes the ``DMatrix`` must convert the DataFrame.
 
     Args:
-        model: any loaded model; tree models are found inside pipelines, searches and the like.
-        unseen: dictionary in which values that LightGBM does not know are counted, by column.
+        model: any loaded model. The models inside pipelines, grid searches and other estimators are found, too.
+        unseen: dictionary in which the values that a LightGBM model has no category for are counted, by column.
 
     Raises:
-        ModelLoadError: a tree model has categories, but does not store their values.
+        ModelLoadError: an XGBoost model has categories, but does not store their values completely.
     """
     for part in [model, *parts_of(model, set())]:
         if _is_booster(part, "xgboost"):

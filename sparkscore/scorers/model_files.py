@@ -26,12 +26,12 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of a model in the stage, for the workers; picklable.
+    """The files of a model in the stage, from which workers copy them. It can be pickled.
 
     Attributes:
         name: name of the model.
-        version: its version, as it is written into the result.
-        source: path of the file or folder in the stage, which every worker can read.
+        version: version of the model, as it is written into the result.
+        source: path of the model's file or folder in the stage, which every worker can read.
         sha256: the digest that the files must have.
     """
 
@@ -42,13 +42,14 @@ class ModelFiles:
 
 
 def fetch_model(files: ModelFiles) -> Path:
-    """Return the path of this host's copy of a model; the first worker process that asks makes the copy.
+    """Return the path of this host's copy of a model. The first process that calls this function makes the copy.
 
-    Runs on the worker, once per worker process. The digest of the copy is checked each time, so that the model that is
-    loaded is the one that the driver resolved.
+    Runs on the worker, once in each process. The digest of the copy is checked each time, so that each process loads
+    the model that the driver found. A copy with a wrong digest is made again.
 
     Raises:
-        ModelError: the files cannot be read, or have another digest than the driver found.
+        ModelError: the files cannot be read or copied, or the digest of a new copy is not the one that the driver
+            found.
     """
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
@@ -63,12 +64,14 @@ def fetch_model(files: ModelFiles) -> Path:
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the path of this host's copy of files without a known digest; the first process that asks makes it.
+    """Return the path of this host's copy of some files. The first process that calls this function makes the copy.
+
+    The digest of the files is not known in advance, so it is not checked.
 
     Args:
-        key: text that identifies the files, for example their address and version.
-        name: name of the copy.
-        make: function that writes the files to the path that it gets.
+        key: string that identifies the files, for example the registry, the name and the version of a model.
+        name: name of the copied file or folder.
+        make: function that writes the files to the path that it gets as its argument.
     """
     with _entry(hashlib.sha256(key.encode()).hexdigest()) as folder:
         copy = folder / name
@@ -78,7 +81,10 @@ def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy a model's file or folder; links are replaced by the files that they point to."""
+    """Copy the file of a model, or the files of its folder that its digest covers.
+
+    Links are replaced with copies of the files that they point to.
+    """
     if not source.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -91,18 +97,19 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def make_folder_for_links() -> Path:
-    """Make a folder on the same file system as the copies of models, so that files can be linked into it.
+    """Create a folder on the file system of this host's copies of models, so that their files can be linked into it.
 
-    Remove it with `remove_made`. If the process is killed before, another process removes it after a week.
+    The caller must remove the folder with `remove_made`. If the process is killed before that, another process removes
+    the folder after a week.
     """
     return make_folder(SCRIPTS, _cache_folder())
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Link a copy's file, or the files of its folder, under another path, with hard links that take no space.
+    """Create hard links to a file, or to all files of a folder, under a different path.
 
-    Symbolic links would not do: MLflow 3.8 resolves them and refuses files outside of the model's folder. If the file
-    system has no hard links, the files are copied.
+    Hard links take no space. Symbolic links cannot be used, because MLflow 3.8 resolves them and raises an error for
+    files outside of the model's folder. If the file system does not support hard links, the files are copied.
     """
     if source.is_dir():
         target.mkdir()
@@ -117,9 +124,13 @@ def link_files(source: Path, target: Path) -> None:
 
 @contextmanager
 def _entry(name: str) -> Iterator[Path]:
-    """Lock a folder of the cache for this process in the ``with`` block, and set its time to now.
+    """Lock a folder of the cache in the ``with`` block, so that no other process can use it, and yield its path.
 
-    The time says when the copy was last used; see `_remove_old`.
+    The folder is created if it does not exist. Its modification time is set to now, because `_remove_old` reads from it
+    when the folder was last used.
+
+    Args:
+        name: name of the folder, a digest.
     """
     cache = _cache_folder()
     folder = cache / name
@@ -132,7 +143,12 @@ def _entry(name: str) -> Iterator[Path]:
 
 
 def _replace(copy: Path, make: Callable[[Path], object]) -> None:
-    """Make a copy, or replace it; other processes see it only when it is complete."""
+    """Write a copy under a temporary name, and rename it when it is complete. An existing copy is replaced.
+
+    Args:
+        copy: path of the copy.
+        make: function that writes the copy to the path that it gets as its argument.
+    """
     folder, unfinished = copy.parent, copy.with_name(UNFINISHED)
     try:
         # A process that was killed here may have left an unfinished copy.
@@ -145,13 +161,14 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Return this user's folder for copies of models on this host, in which other users must not be able to write.
+    """Create this user's folder for copies of models on this host, if it does not exist, and return its path.
 
-    It is in the folder for local data that Spark makes for the application and removes with it. If Spark names no such
-    folder, it is in the system's folder for temporary files.
+    The folder is below the local directory that Spark creates for the application and removes at its end. If Spark
+    names no such directory, the folder is below the system's folder for temporary files. Only this user may read or
+    change the copies.
 
     Raises:
-        ModelError: another user owns the folder or can write in it.
+        ModelError: the path is a link or a file, another user owns the folder, or other users have permissions for it.
     """
     folder = Path(_folder_of_application() or tempfile.gettempdir()) / f"sparkscore-models-{os.getuid()}"
     with suppress(FileExistsError):
@@ -169,7 +186,7 @@ def _cache_folder() -> Path:
 
 
 def _folder_of_application() -> str | None:
-    """Return the first writable folder for local data that Spark names to its Python workers, or None."""
+    """Return the first writable folder in Spark's variable ``SPARK_LOCAL_DIRS``, or None if there is none."""
     folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
     return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), None)
 
@@ -182,10 +199,10 @@ def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[
 
 
 def _remove_old(cache: Path) -> None:
-    """Remove the copies that no process has used for a week."""
+    """Remove the copies in the cache that no process has used for a week."""
     limit = time.time() - _KEPT_SECONDS
     for entry in cache.iterdir():
-        # A copy that is being made is locked now, and recent afterwards.
+        # While a process makes a copy, it holds the lock. Afterwards the modification time is recent.
         with suppress(OSError):
             if _is_older(entry, limit):
                 with _locked(cache, entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB):

@@ -1,4 +1,4 @@
-"""Convert what a model's library returned to the types that `sparkscore.returned.tabulate` reads (worker)."""
+"""Convert the return value of a model to a type that `sparkscore.returned.tabulate` reads (worker)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from sparkscore.scorers.estimators import outputs_of_estimator
 
 
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
-    """Convert the return value of a model's method to values, arrays, lists or named columns.
+    """Convert the return value of a model's method to named columns, or to one array, Series or list of values.
 
-    - The columns of a DataFrame keep their names. Unnamed ones (0, 1 and so on) become ``c0``, ``c1``; a single unnamed
-      column becomes plain values.
-    - A dictionary of arrays becomes a column per key.
-    - A sparse matrix becomes dense, and pydantic objects become dictionaries.
-    - A list of matrices becomes a column per matrix if an estimator returned it; otherwise its elements are rows.
+    - The columns of a DataFrame keep their names. Columns without names, which pandas numbers from 0, become ``c0``,
+      ``c1`` and so on. A single column whose name is a number is returned as a Series.
+    - A dictionary of arrays becomes one column for each key.
+    - A sparse matrix becomes a dense one. Pydantic objects in a list become dictionaries.
+    - A list of matrices becomes one column for each matrix if an estimator returned it. Otherwise each element of a
+      list is a row.
+    - Any other value is returned unchanged.
+
+    Args:
+        returned: the return value.
+        is_of_estimator: whether a scikit-learn estimator returned the value.
     """
     outputs = outputs_of_estimator(returned) if is_of_estimator else None
     if outputs is not None:
@@ -35,7 +41,14 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 
 
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
-    """Return one column for each of several methods; a method that returned several columns gives structs."""
+    """Combine the return values of several methods of a model into named columns, one for each method.
+
+    If a method returned several columns, its column has a dictionary with their values in each row.
+
+    Args:
+        returned: the return value of each method, by the name of the method.
+        is_of_estimator: whether a scikit-learn estimator returned the values.
+    """
     columns = {
         name: _one_column(plain_output(values, is_of_estimator=is_of_estimator)) for name, values in returned.items()
     }
@@ -43,19 +56,22 @@ def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False)
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
-    """Return the first index of the outputs that is not a plain range from 0, or None if there is none."""
+    """Return the first index among the pandas outputs of a model that is not the default RangeIndex.
+
+    Return None if all pandas outputs have the default RangeIndex, or if no output is a pandas object.
+    """
     found = [values.index for values in returned.values() if isinstance(values, (pd.Series, pd.DataFrame))]
     return next((labels for labels in found if not labels.equals(pd.RangeIndex(len(labels)))), None)
 
 
 def _columns_of_frame(frame: pd.DataFrame) -> Any:
     if not frame.columns.is_unique:
-        return frame.reset_index(drop=True)  # `tabulate` refuses it and names the columns
+        return frame.reset_index(drop=True)  # `tabulate` raises an error that names the duplicate columns
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
     names: list[Any] = list(frame.columns)
     if len(columns) == 1 and isinstance(names[0], (int, np.integer)):
         return columns[0]
-    if not are_positions(names):  # other numbers are names, for example those of classes
+    if not are_positions(names):  # numbers other than 0, 1, … are names, for example the labels of classes
         return NamedColumns({str(name): column for name, column in zip(names, columns, strict=True)}, frame.index)
     return NamedColumns({f"c{position}": column for position, column in enumerate(columns)}, frame.index)
 

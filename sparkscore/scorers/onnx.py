@@ -1,6 +1,7 @@
-"""Score with ONNX Runtime: Arrow rows to tensors, one call per mini-batch, outputs to columns (worker).
+"""Score mini-batches with an ONNX model in ONNX Runtime (worker).
 
-This is the only module that imports ONNX Runtime, so the checks that the driver makes with it are here too.
+The rows become tensors, and the outputs of the graph become columns. This is the only module that imports ONNX Runtime,
+so it also has the checks for which the driver needs ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ class OnnxScorer:
         self._session: InferenceSession | None = None
 
     def load(self) -> None:
-        """Fetch the model and make ONNX Runtime's session.
+        """Copy the model to this host, and load it into a session of ONNX Runtime.
 
         Raises:
             MissingDependencyError: ONNX Runtime is not installed on this worker.
-            ConfigError: ONNX Runtime does not have the providers or session options.
+            ConfigError: the installed ONNX Runtime lacks an execution provider or a session option of the deployment.
+            ModelError: the model cannot be copied, or its files have changed.
             ScorerFailedError: ONNX Runtime cannot load the graph.
         """
         spec = self._spec
@@ -72,12 +74,15 @@ class OnnxScorer:
         self._session = session
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Run the graph on all rows at once, or in parts if it takes a fixed number of rows, and return its outputs.
+        """Run the graph on the rows or images of a mini-batch, and return its outputs.
+
+        The graph gets all rows at once. If it takes a fixed number of rows, it gets them in parts. If some images
+        cannot be read, a `PartlyScored` with the outputs for the others is returned.
 
         Raises:
             ScorerFailedError: ONNX Runtime raised an error.
-            SignatureMismatchError: the rows hold values that the graph's inputs cannot take.
-            OutputContractError: an output does not have one value for each row.
+            SignatureMismatchError: a value of the rows cannot be converted exactly to the type of the graph's input.
+            OutputContractError: an output does not have one element for each row.
         """
         if mini_batch.rows is not None:
             feeds = {str(feed.name): feed_tensor(mini_batch.rows, feed) for feed in self._spec.feeds}
@@ -100,7 +105,12 @@ class OnnxScorer:
         return values[PREDICTION] if columns == [PREDICTION] else NamedColumns(values)
 
     def _run(self, feeds: dict[str, Tensor], count: int) -> list[Any]:
-        """Run the graph and return the first `count` rows of each output."""
+        """Run the graph once, and return its outputs.
+
+        Args:
+            feeds: the tensor for each input of the graph, by the name of the input.
+            count: number of rows of each output to return. Further rows of the tensors are copies that fill them up.
+        """
         if self._session is None:
             raise RuntimeError("the scorer is not loaded")
         outputs = [output for output, _ in self._spec.outputs]
@@ -111,13 +121,19 @@ class OnnxScorer:
 
 
 def check_session(providers: Sequence[str], session_options: Mapping[str, object]) -> None:
-    """Refuse execution providers and session options that the installed ONNX Runtime does not have.
+    """Raise an error if the installed ONNX Runtime lacks an execution provider or a session option.
 
-    Runs on the driver and on the worker; checks nothing if ONNX Runtime is not installed. A name with a dot, such as
-    ``session.intra_op.allow_spinning``, is a configuration entry, whose name ONNX Runtime does not check.
+    Runs on the driver and on the worker. If ONNX Runtime is not installed, nothing is checked. An option whose name has
+    a dot, such as ``session.intra_op.allow_spinning``, is a configuration entry of the session. ONNX Runtime does not
+    check the names of these entries.
+
+    Args:
+        providers: names of execution providers.
+        session_options: values of session options, by the name of the option.
 
     Raises:
-        ConfigError: codes ``ONNX_PROVIDER`` and ``ONNX_SESSION_OPTION``; the message lists the available ones.
+        ConfigError: a provider is not available (code ``ONNX_PROVIDER``), or an option is unknown or its value has the
+            wrong type (code ``ONNX_SESSION_OPTION``). The message lists the available names.
     """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
@@ -129,7 +145,13 @@ def check_session(providers: Sequence[str], session_options: Mapping[str, object
 
 
 def accepts_graph(graph: bytes) -> bool:
-    """Whether the installed ONNX Runtime loads a graph; True if it is not installed. Runs on the driver."""
+    """Return whether the installed ONNX Runtime can load a graph, or True if ONNX Runtime is not installed.
+
+    Runs on the driver.
+
+    Args:
+        graph: an ONNX model as the bytes of its file.
+    """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
         return True
@@ -160,7 +182,17 @@ def _require_runtime() -> Any:
 
 
 def _make_options(threads: int, chosen: Mapping[str, object]) -> SessionOptions:
-    """Return session options: as many threads as the task has cores, one operator at a time, and the deployment's."""
+    """Return the options for a session of ONNX Runtime.
+
+    The session runs one operator at a time and logs fatal errors only, unless the deployment's options say otherwise.
+
+    Args:
+        threads: number of threads that compute one operator.
+        chosen: the deployment's session options, by name.
+
+    Raises:
+        ConfigError: an option is unknown, or its value has the wrong type.
+    """
     onnxruntime = _require_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -193,20 +225,22 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
 
 
 def _entry_text(value: object) -> str:
-    """Return a configuration entry's value as ONNX Runtime reads it: booleans are 0 and 1."""
+    """Return the value of a configuration entry as the string that ONNX Runtime expects: "1" for True, for example."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _parts(feeds: dict[str, Tensor], rows: int, size: int) -> Iterator[tuple[dict[str, Tensor], int]]:
-    """Split tensors into parts of the same number of rows; the last part is filled up with copies of the last row.
+    """Split tensors into parts with the same number of rows.
+
+    If the last part has too few rows, it is filled up with copies of the last row.
 
     Args:
-        feeds: the tensors by the name of the graph's input.
+        feeds: the tensor for each input of the graph, by the name of the input.
         rows: number of rows of each tensor.
         size: number of rows of each part.
 
     Yields:
-        the tensors of each part, and how many of its rows are not copies.
+        the tensors of a part, and the number of its rows without the copies.
     """
     for start in range(0, rows, size):
         count = min(size, rows - start)
@@ -219,15 +253,16 @@ def _fill(tensor: Tensor, size: int) -> Tensor:
 
 
 def _rows_of(value: Any, rows: int, output: str) -> Any:
-    """Check that an output has one element for each row, and return its elements.
+    """Check that an output of the graph has one element for each row, and return its elements.
 
     Args:
-        value: a tensor, a list of maps or tensors, or None for an optional output without a value.
+        value: the output: a tensor, a list of dictionaries or tensors, or None if an optional output has no value. For
+            None, a list with None for each row is returned.
         rows: number of rows that the graph got.
-        output: name of the output.
+        output: name of the output, for the message.
 
     Raises:
-        OutputContractError: the output has another number of elements.
+        OutputContractError: the number of elements is not the number of rows.
     """
     if value is None:  # an optional output without a value
         return [None] * rows
@@ -242,7 +277,7 @@ def _rows_of(value: Any, rows: int, output: str) -> Any:
             state="No row of this mini-batch was written.",
             next_step="Export the model with outputs whose first dimension is that of the rows.",
         )
-    # A tensor without dimensions is a NumPy array that holds one value.
+    # A zero-dimensional array becomes the scalar that it holds; item[()] returns any other array unchanged.
     return [item[()] if isinstance(item, np.ndarray) else item for item in value] if is_list else value
 
 
@@ -256,7 +291,11 @@ def _join(parts: Sequence[Any]) -> Any:
 
 @contextmanager
 def _reporting(code: ErrorCode) -> Iterator[None]:
-    """Raise a `ScorerFailedError` for any error of ONNX Runtime in the ``with`` block."""
+    """Replace any exception that ONNX Runtime raises in the ``with`` block with a `ScorerFailedError`.
+
+    Args:
+        code: the code of the failure, which says whether the model was loading or predicting.
+    """
     try:
         yield
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common class

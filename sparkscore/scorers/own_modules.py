@@ -7,14 +7,20 @@ from pathlib import Path
 
 
 def forget_modules(folder: Path) -> None:
-    """Remove from ``sys.modules`` what was imported from a folder, because other code may use the same names."""
+    """Remove the modules that were imported from a folder from ``sys.modules``.
+
+    Otherwise other code that imports a module with the same name would get the module of this folder.
+    """
     for name, module in list(sys.modules.items()):
         if any(Path(path).is_relative_to(folder) for path in _paths_of(module)):
             del sys.modules[name]
 
 
 def _paths_of(module: object) -> list[str]:
-    """Return the paths of a module's file and folders; a folder without ``__init__.py`` has no file."""
-    # Not getattr(), which would make a lazy module load itself.
+    """Return the path of a module's file, if it has one, and the paths of the folders of a package.
+
+    A package without ``__init__.py`` has folders, but no file.
+    """
+    # The attributes are not read with getattr(), which would load a module that loads itself at the first access.
     known = getattr(module, "__dict__", {})
     return [path for path in (known.get("__file__"), *known.get("__path__", ())) if isinstance(path, str)]
