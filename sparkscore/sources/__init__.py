@@ -1,7 +1,7 @@
-"""Sources read an input: they list its files or find its version once, before anything is scored (driver).
+"""Open the input of a run: list its files or find its version, before anything is scored (driver).
 
-`open_source` finds the format of an input and returns its source. All sources pass the same tests, in
-``tests/contract/test_sources.py``.
+`open_source` detects the format of the input and returns the `Source` that reads this format. The tests in
+``tests/contract/test_sources.py`` run with every source.
 """
 
 from __future__ import annotations
@@ -28,37 +28,43 @@ __all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
 
 
 class Source(Protocol):
-    """An input whose files or version are fixed when it is opened."""
+    """The interface of an input whose list of files or table version is fixed when it is opened."""
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened: its files or its version."""
+        """The description of the input as it was when it was opened, with its list of files or its version."""
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, each with its file and block in `HIDDEN_COLUMNS`, or None if the items are files.
+        """Return the rows of the input, or None if the items are files.
 
-        The frame is lazy. It reads only the files or the version of the snapshot, and has the same rows each time.
+        The frame has the columns of the input. Hidden columns, which `HIDDEN_COLUMNS` names, contain the source file of
+        each row and, if Spark reads the file, the block of the file that has the row. The frame is lazy. Each time that
+        it runs, it reads only the files or the version of the snapshot, and it has the same rows.
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in columns, as far as it is known without a Spark job.
+        """Return the number of NULLs in each of the given columns, if the number is known without a Spark job.
 
-        A column is left out if its NULLs were not counted; 0 means that it has no NULL. A number above 0 may be too
-        low, if the NULLs of some files were not counted.
+        A column is left out if its NULLs were not counted. 0 means that the column has no NULL. A number above 0 may be
+        too low, because the NULLs of some files may not have been counted.
         """
 
     def check_contents(self) -> None:
-        """Refuse contents that Spark would misread without a warning. Called before scoring; may read the input.
+        """Check that Spark does not read the contents of the input incorrectly without an error.
+
+        This method is called before scoring. It may read the whole input.
 
         Raises:
-            SourceError: the input has such contents.
+            SourceError: the input has contents that Spark would misread, or a value that its declared type cannot hold.
         """
 
     def check_unchanged(self) -> None:
-        """Compare the input with its snapshot. Called after scoring, before anything is published.
+        """Check that the input has not changed since it was opened.
+
+        This method is called after scoring, before anything is published.
 
         Raises:
-            SourceError: the input has changed during the run.
+            SourceError: the input has changed.
         """
 
 
@@ -72,18 +78,21 @@ _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
 
 
 def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> Source:
-    """Open the input of a run: find its format, and list its files or find its version.
+    """Open the input of a run: detect its format, and list its files or find its version.
 
     Args:
         spark: the session that will read the input.
-        config: the deployment's input.
-        is_files_by_default: whether the items are files unless the deployment names a format, as for Azure's scripts.
-        is_no_code: whether the deployment is Azure's and has no script. Its files are then read by their extensions.
+        config: the section 'input' of the deployment.
+        is_files_by_default: whether the items are files if the deployment does not name a format, as in Azure ML. A
+            Delta table is still read as rows.
+        is_no_code: whether the deployment is written for Azure ML and has no scoring script. The extensions of the
+            files then decide how they are read.
 
     Raises:
-        SourceNotFoundError: the input does not exist, or it has nothing to score.
+        SourceNotFoundError: the input does not exist, or it has no file or row to score.
         SourceError: the input cannot be read.
-        ConfigError: no location is set, or an option would leave out files or rows.
+        ConfigError: the deployment has no input location, or an option in 'input.options' is not allowed, or Azure ML's
+            rules do not allow the extensions of the files.
     """
     if not config.location:
         raise ConfigError(
@@ -105,5 +114,8 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
 
 
 def _skipped_text(snapshot: Snapshot) -> str:
-    """Return how many files were left out of an input, with the reasons."""
+    """Return a phrase with the number of files that were left out of an input, by reason.
+
+    The phrase is an empty string if no files were left out.
+    """
     return ", ".join(f"{count} files left out ({reason})" for reason, count in snapshot.skipped.items())

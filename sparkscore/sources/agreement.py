@@ -1,4 +1,4 @@
-"""Refuse files that Spark would read together without a warning, but with wrong values (driver)."""
+"""Check the paths and column names of input files, so that Spark does not read wrong data without an error (driver)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from sparkscore.signature.same_name import doubled_names, folded
 
 
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
-    """Return the keys of the partition folders ``key=value`` between a folder and its files.
+    """Return the names of the partition columns, from the folders ``key=value`` between a folder and its files.
 
     Args:
         files: the files.
-        folder: the folder that the input names, or None if the input is not one folder. There are no keys then.
+        folder: the folder that the input names. If it is None, the input is not one folder and has no partition
+            columns.
 
     Raises:
-        SourceSchemaError: the files have different keys, of which Spark reads some only; or a key occurs twice.
+        SourceSchemaError: two files are in folders with different partition columns, some of which Spark would ignore;
+            or a partition column occurs twice in a path. Names that differ only in case are the same.
     """
     if folder is None:
         return ()
@@ -51,10 +53,13 @@ def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str
 
 
 def refuse_delta_table(files: Iterable[InputFile]) -> None:
-    """Refuse the data files of a Delta table. Some of them may be out of date; only the table's log says which.
+    """Raise an error if a file is inside the folder of a Delta table.
+
+    Such a folder may have data files that no longer belong to the table. Only the log of the table shows which files
+    do.
 
     Raises:
-        SourceError: a file is in the folder of a Delta table.
+        SourceError: a folder that contains one of the files has a subfolder ``_delta_log``.
     """
     folders = {parent for file in files for parent in Path(file.path).parents}
     tables = sorted(folder for folder in folders if (folder / "_delta_log").is_dir())
@@ -67,12 +72,13 @@ def refuse_delta_table(files: Iterable[InputFile]) -> None:
 
 
 def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
-    """Refuse paths with characters of a glob pattern, before Spark infers the schema of ``multiLine`` files.
+    """Raise an error if the path of a file has a character of a glob pattern, such as ``*`` or ``[``.
 
-    Spark 4.2 ignores the escapes of such paths in this case, and reads other files or none.
+    This function is called before Spark infers the schema of ``multiLine`` files. In this case, Spark 4.2 ignores the
+    escapes in paths. It would read different files, or none.
 
     Raises:
-        SourceError: with a path.
+        SourceError: a path has such a character. The error names the first of these paths.
     """
     patterns = [file.path for file in files if spark_path(file.path) != file.path]
     if patterns:
@@ -85,14 +91,16 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
 
 
 def check_column_names(found: Iterable[str], what: str) -> None:
-    """Refuse column names that differ in case only, which Spark ignores, or that sparkscore uses itself.
+    """Check that no two column names differ only in case, and that no column has the name of a hidden column.
+
+    Spark ignores the case of column names. `HIDDEN_COLUMNS` are columns that sparkscore adds to the rows.
 
     Args:
-        found: the column names.
-        what: the format of the input, for the error.
+        found: the names of the columns.
+        what: the format of the input, for the error message.
 
     Raises:
-        SourceSchemaError: with the names.
+        SourceSchemaError: some names are not allowed. The error has these names.
     """
     columns = list(found)
     doubled = doubled_names(columns)
@@ -108,17 +116,17 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 
 
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
-    """Compare the keys of folders and the declared columns with the columns of the files.
+    """Check the partition columns and the declared columns against the columns that the files contain.
 
     Args:
-        keys: the keys of the partition folders.
-        declared: the names of the declared columns, or None to check the keys only.
-        found: the columns of the files.
-        what: the format of the input, for the error.
+        keys: the names of the partition columns.
+        declared: the names of the columns in 'input.schema', or None to check only the partition columns.
+        found: the names of the columns in the files.
+        what: the format of the input, for the error message.
 
     Raises:
-        SourceSchemaError: a key is also a column of the files, so that Spark would ignore the column; or no file has a
-            declared column, so that Spark would fill it with NULL.
+        SourceSchemaError: a partition column is also a column in the files, which Spark would ignore; or a declared
+            column is neither in the files nor a partition column, so that Spark would fill it with NULL.
     """
     present = set(found)
     by_folded = {folded(key): key for key in keys}

@@ -1,7 +1,7 @@
-"""Find the order of the columns in JSON and Parquet files, for models that take columns by position (driver).
+"""Find the order of the columns in JSON and Parquet files, for models that use columns by position (driver).
 
-Spark sorts the fields of JSON records by name and merges the schemas of Parquet files. The order of its columns may
-therefore be one that no file has.
+Spark sorts the fields of JSON records by name, and merges the schemas of Parquet files. The columns of its frame may
+therefore have an order that no file has.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from sparkscore.survey.text_bytes import open_bytes
 
 Names = tuple[str, ...]
 
-# The start of a file is read up to these sizes in turn, until it contains the whole first record.
+# The first 16 KiB of a file are read, then 1 MiB, then 16 MiB, until they contain the whole first record.
 _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 
 
 def order_of_json(
     files: Sequence[InputFile], options: Mapping[str, str], columns: Iterable[str]
 ) -> tuple[list[str], str]:
-    """Return the columns of JSON files in the order of the first record, and why that order is in doubt.
+    """Return the column names in the order of the first record of the first file, and why this order is uncertain.
 
-    The first record of each file is read. Columns that the first file's record lacks come last, in Spark's order.
+    The first record of each file is read. The order is uncertain if a first record cannot be read, has the columns in a
+    different order, or, in the first file, lacks a column. Columns that the first file's record lacks come last, in
+    Spark's order.
 
     Args:
-        files: the files.
+        files: the JSON files.
         options: options for Spark's reader.
-        columns: the columns of the files, in Spark's order.
+        columns: the column names, in Spark's order.
 
     Returns:
-        the columns, and the reason of a doubt as a part of a sentence (an empty text if the order is certain).
+        the column names, and the reason for the uncertainty as part of a sentence (an empty string if the order is
+        certain).
     """
     encoding = options.get("encoding", options.get("charset"))
     firsts = list(read_each(lambda path: _names_of_first_record(path, encoding), [file.path for file in files]))
@@ -52,10 +55,12 @@ def order_of_json(
 
 
 def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) -> str:
-    """Return a text that names two Parquet files with different columns or orders, or an empty text if there are none.
+    """Return a phrase that names two Parquet files with different columns or a different column order.
+
+    The phrase is an empty string if all files have the same columns in the same order.
 
     Args:
-        files: the files.
+        files: the Parquet files.
         found: the column names of each file, or None for a file whose footer cannot be read.
     """
     other = next((file for file, order in zip(files, found, strict=True) if order != found[0]), None)
@@ -63,7 +68,7 @@ def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) 
 
 
 def _some(found: Sequence[str]) -> str:
-    """Return a text with the first of some names and the number of the others."""
+    """Return a phrase with the first of some names and the number of other names, such as ``'a' and 2 more``."""
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"'{found[0]}'{more}"
 
@@ -73,13 +78,13 @@ def _different_columns(first: InputFile, other: InputFile) -> str:
 
 
 def _agree(order: Sequence[str], other: Names) -> bool:
-    """Whether the names that two records share are in the same order in both."""
+    """Return whether the names that two records have in common are in the same order in both records."""
     shared = set(order) & set(other)
     return [name for name in order if name in shared] == [name for name in other if name in shared]
 
 
 def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
-    """Return the field names of a file's first record, or None if it cannot be read."""
+    """Return the field names of the first record of a JSON file, or None if the record cannot be read."""
     try:
         with open_bytes(path) as file:
             return _names_in(file, encoding)
@@ -88,7 +93,11 @@ def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
 
 
 def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
-    """Return the field names of the first JSON object in an open file, or None if there is none."""
+    """Return the field names of the first JSON object in an open file, or None if there is no such object.
+
+    The file may start with the object, or with an array whose first element is the object. The object must end within
+    the first 16 MiB.
+    """
     data = b""
     for size in _PREFIXES:
         data += file.read(size - len(data))
@@ -104,7 +113,7 @@ def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The names and values of a JSON object's fields, in their order."""
+    """The names and values of a JSON object's fields, in the order in which the file has them."""
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)

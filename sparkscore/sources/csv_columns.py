@@ -1,4 +1,4 @@
-"""Match the header of CSV files with the declared columns and with the keys of partition folders (driver)."""
+"""Match the header of CSV files with the declared columns and the partition columns (driver)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from sparkscore.survey.declared_texts import is_of_texts
 
 @dataclass(frozen=True)
 class CsvColumn:
-    """A column of the files, or a key of their partition folders.
+    """A column of the CSV files, or a partition column.
 
     Attributes:
-        read_as: the name that Spark's reader gets for the column.
-        name: the name in the declaration, or in the header if the column is not declared.
+        read_as: the name of the column in the schema for Spark's reader.
+        name: the name of the column in the rows: the declared name or, if the column is not declared, the name in the
+            header or of the partition column. If the header has no name for a column, this is ``_c`` and its position.
         declared: the declared name and type, or None if the column is not declared.
         is_named: whether the header has a name for the column that no other column has.
-        is_key: whether the column is a key of partition folders.
+        is_key: whether the column is a partition column.
     """
 
     read_as: str
@@ -35,16 +36,18 @@ class CsvColumn:
 def find_columns(
     header: Sequence[str], declared: Sequence[StructField] | None, keys: Sequence[str], *, has_header: bool
 ) -> list[CsvColumn]:
-    """Return the columns of the files in their order, then the keys of their partition folders.
+    """Return the columns of the CSV files in the order of the files, followed by the partition columns.
 
     Args:
         header: the values of the first record.
         declared: the declared columns, or None if none are declared.
-        keys: the keys of the partition folders.
-        has_header: whether the first record has the names of the columns.
+        keys: the names of the partition columns.
+        has_header: whether the first record contains the names of the columns.
 
     Raises:
-        SourceSchemaError: a name occurs twice, the files lack a declared column, or text cannot be read as its type.
+        SourceSchemaError: a column name occurs twice, a declared column is missing, a declared type cannot be read from
+            a string, or the first line is ``sep=`` and a separator. For files without a header: the number of declared
+            columns is not the number of values.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}
@@ -70,7 +73,7 @@ def find_columns(
 
 
 def _refuse_other_types(declared: Sequence[StructField]) -> None:
-    """Raise an error if a declared type cannot be read from text, such as an array."""
+    """Raise an error if a declared type cannot be read from a string, for example an array type."""
     others = [field for field in declared if not is_of_texts(field.dataType.simpleString())]
     if others:
         raise SourceSchemaError(
@@ -84,7 +87,14 @@ def _refuse_other_types(declared: Sequence[StructField]) -> None:
 
 
 def _by_position(width: int, declared: Sequence[StructField] | None) -> list[CsvColumn]:
-    """Return the columns of files without a header, which get their names and types by position."""
+    """Return the columns of files without a header.
+
+    Each column gets the name and type of the declared column at its position. If no columns are declared, the names are
+    ``_c0``, ``_c1`` and so on.
+
+    Raises:
+        SourceSchemaError: the number of declared columns is not the number of values in the first row.
+    """
     if declared is None:
         return [CsvColumn(f"_c{position}", f"_c{position}") for position in range(width)]
     if len(declared) != width:
@@ -99,7 +109,10 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
 
 
 def _named(header: Sequence[str]) -> list[CsvColumn]:
-    """Return the columns of a header, each with a name for Spark's reader that no other column has."""
+    """Return one column for each value of a header, each with a name for Spark's reader that no other column has.
+
+    That name is ``_c`` and the position of the column if the name in the header is empty or occurs twice.
+    """
     doubled = set(doubled_names(name for name in header if name))
     columns = []
     for position, name in enumerate(header):
@@ -112,14 +125,20 @@ def _named(header: Sequence[str]) -> list[CsvColumn]:
 
 
 def _undeclared(columns: Sequence[CsvColumn]) -> list[CsvColumn]:
-    """Return the columns unchanged, or raise an error if two of their names differ in case only."""
+    """Return the columns unchanged, or raise an error if two of their names are the same or differ only in case."""
     if doubled := doubled_names(each.name for each in columns):
         raise _doubled(doubled)
     return list(columns)
 
 
 def _by_name(columns: Sequence[CsvColumn], declared: Sequence[StructField]) -> list[CsvColumn]:
-    """Return the columns with their declarations, matched by name; upper and lower case are the same, as in Spark."""
+    """Return all columns; those that are declared get the declared name and type.
+
+    Columns are matched by name. The case of names is ignored, as in Spark.
+
+    Raises:
+        SourceSchemaError: the header does not have a declared column, or has it twice.
+    """
     found = list(columns)
     positions: dict[str, list[int]] = {}
     for position, each in enumerate(columns):

@@ -1,4 +1,4 @@
-"""Read 'input.options' for CSV files: the dialect of the files, and the options for Spark's reader (driver)."""
+"""Convert 'input.options' for CSV files to the dialect of the files and the options for Spark's reader (driver)."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ _SPECIAL: Final = ("nanvalue", "positiveinf", "negativeinf")
 
 @dataclass(frozen=True)
 class CsvFormat:
-    """How CSV files are written.
+    """The format of CSV files, as 'input.options' describe it.
 
     Attributes:
-        dialect: the separator, the quotes, the line ends and the encoding.
-        has_header: whether the first record of each file has the names of the columns.
+        dialect: the separator, the quotes, the escapes, the comments, the line ends and the encoding.
+        has_header: whether the first record of each file contains the names of the columns.
         compares_headers: whether all files must have the same header.
-        finds_types: whether undeclared columns get the types that their values have. They are strings otherwise.
-        zone: the time zone of times that are written without one.
-        has_pattern: the types whose values are written in a pattern from the options, such as 'dateFormat'.
-        read_by_spark: the types whose values Spark converts: those with a pattern, and floating point numbers if the
-            options have special texts for some of them.
-        special: the texts from the options that stand for NaN and for infinity.
+        finds_types: whether the types of undeclared columns are inferred from their values. If not, these columns are
+            strings.
+        zone: the time zone of times that are written without a time zone.
+        has_pattern: the names of the types for which the options set a pattern, for example ``date`` if 'dateFormat' is
+            set.
+        read_by_spark: the names of the types whose values are converted by Spark's reader and not by sparkscore: the
+            types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
+        special: the strings that stand for NaN and infinity, from the options.
         options: options for Spark's reader.
     """
 
@@ -60,11 +62,14 @@ class CsvFormat:
 
 
 def csv_format(given: Mapping[str, str]) -> CsvFormat:
-    """Return how CSV files are written, according to 'input.options'. As in Spark, the names are case-insensitive.
+    """Return the format of CSV files that 'input.options' describe.
+
+    As in Spark, the names of options are case-insensitive.
 
     Raises:
-        ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding, or cannot read it line by line.
-        ConfigError: code ``INPUT_OPTIONS``: the separator is not valid.
+        ConfigError: code ``INPUT_ENCODING``: Spark does not know the encoding; or 'multiLine' is false, and a line end
+            has more than one byte in the encoding.
+        ConfigError: code ``INPUT_OPTIONS``: the separator is empty, or has an escape that Spark does not know.
     """
     options = _DEFAULTS | {key.lower(): value for key, value in given.items()}
     quote = options.setdefault("quote", '"')
@@ -95,7 +100,13 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
 
 
 def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) -> Dialect:
-    """Return the dialect that options with names in lower case describe."""
+    """Return the dialect of CSV files, from options whose names are in lower case.
+
+    Args:
+        options: the options, with the defaults for those that the deployment does not set.
+        encoding: Spark's name of the encoding.
+        reads_lines: whether each line end ends a row, even between quotes.
+    """
     sep = options.get("sep", options.get("delimiter", ","))
     return Dialect(
         encoding=codecs.lookup(encoding).name,
@@ -111,7 +122,7 @@ def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) ->
 
 
 def _separator(written: str) -> str:
-    r"""Return a separator without its escapes, such as ``\t`` for a tab.
+    r"""Return the value of the option 'sep' with its escapes replaced, for example ``\t`` with a tab.
 
     Raises:
         ConfigError: the separator is empty, or has an escape that Spark does not know.

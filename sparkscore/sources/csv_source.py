@@ -1,6 +1,7 @@
-"""The source whose items are the rows of CSV files (driver).
+"""Read the rows of CSV files, which are the items of a run (driver).
 
-Spark splits the rows into strings. sparkscore finds or checks their types by the grammar in docs/inputs.md.
+Spark splits the rows into strings. sparkscore infers the types of the columns or checks the declared types, by the
+rules in ``docs/inputs.md``. It then converts the strings to these types.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ _HINTS: Final = {
 
 @dataclass(frozen=True)
 class _Layout:
-    """The columns of the input, before the values are read.
+    """The format and the columns of the CSV files, which are known before the values are read.
 
     Attributes:
-        csv: how the files are written.
-        columns: the columns of the files, then the keys of their partition folders.
+        csv: the format of the files.
+        columns: the columns of the files, followed by the partition columns.
         declared: the declared columns, or None if none are declared.
     """
 
@@ -61,7 +62,7 @@ class _Layout:
 
 
 class CsvSource:
-    """The rows of CSV files."""
+    """The source whose items are the rows of CSV files."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
@@ -77,17 +78,18 @@ class CsvSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened."""
+        """The description of the input as it was when it was opened, with its list of files."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, each with its file."""
+        """Return the rows, with the source file of each row in a hidden column, or None if the input has no files."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs by column, if the files were surveyed already.
+        """Return the number of NULLs in each of the given columns, if the files have already been surveyed.
 
-        Columns that are declared NOT NULL have none.
+        A column that is declared NOT NULL has 0 NULLs even before the survey. Other columns are left out before the
+        survey.
         """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
@@ -97,22 +99,27 @@ class CsvSource:
     def check_contents(self) -> None:
         """Read all files and check each value against its declared type.
 
-        If no types are declared, the files were checked when the types were found.
+        Undeclared columns were checked when their types were inferred, and are not checked again.
 
         Raises:
-            SourceError: a file cannot be read as CSV, or a value does not have the declared type.
-            SourceSchemaError: a column that is declared NOT NULL has an empty value.
+            SourceError: a file cannot be read as CSV, or the declared type of a column cannot hold one of its values.
+            SourceSchemaError: a column that is declared NOT NULL has an empty value, or the files have different
+                headers.
         """
         for each, found in zip(self._layout.columns, self._survey(), strict=True):
             if each.declared is not None:
                 _check_values(each.declared, found)
 
     def check_unchanged(self) -> None:
-        """Compare the files with the listing."""
+        """Check that no file has changed since it was listed.
+
+        Raises:
+            SourceError: a file has changed or no longer exists.
+        """
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and why the order of their columns is in doubt."""
+        """Return the rows, and why the order of their columns is uncertain (an empty string if it is certain)."""
         with pinned_reads(self._files.spark, "csv"):
             self._layout = self._find_layout(config)
             fields = self._fields()
@@ -120,7 +127,10 @@ class CsvSource:
             return select_columns(self._values(fields), config.columns, "csv"), self._order_doubt(config)
 
     def _find_layout(self, config: Input) -> _Layout:
-        """Match the header of the files with the declared columns."""
+        """Return the format and the columns of the files, after matching the header with the declared columns.
+
+        Log a warning if there is only one column and its name contains a character that may be the separator.
+        """
         csv = csv_format(config.options)
         keys = self._files.keys
         declared = declared_schema(config.schema_ddl)
@@ -138,10 +148,11 @@ class CsvSource:
         return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
-        """Return the first record of the first file that has one.
+        """Return the values of the first record in the first file that has a record.
 
         Raises:
             SourceNotFoundError: no file has a record.
+            SourceError: no record can be read, and a file cannot be read as CSV.
         """
         files = self._files.files
         found = (first_record(file.path, csv.dialect) for file in files)
@@ -156,7 +167,10 @@ class CsvSource:
         return header
 
     def _survey(self) -> list[ColumnSurvey]:
-        """Check all files and survey the values of each column, the first time that this is called."""
+        """Check all files, and return a summary of the values of each column.
+
+        The first call reads the files. Later calls return the same summaries.
+        """
         if self._surveyed is None:
             layout, files = self._layout, self._files.files
             check_files(self._files.spark, files, layout.csv)
@@ -173,9 +187,10 @@ class CsvSource:
         return self._surveyed
 
     def _required_type(self, each: CsvColumn) -> str:
-        """Return the type that all values of a column must have, or an empty text if the survey is to find it.
+        """Return the type that all values of a column must have, or an empty string if the survey has to infer it.
 
-        Values with a pattern are surveyed as strings, since only Spark can read them.
+        Declared columns whose type has a pattern in the options are surveyed as strings, because only Spark can parse
+        their values.
         """
         csv = self._layout.csv
         if each.declared is not None:
@@ -184,7 +199,10 @@ class CsvSource:
         return "" if self._layout.declared is None and csv.finds_types and not each.is_key else "string"
 
     def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
-        """Return the columns of the input in their order: the name, the column of the files, and the type of each."""
+        """Return the columns of the rows in their order, each as its name, its `CsvColumn` and its type.
+
+        The types are the declared types or, if no columns are declared, the inferred types.
+        """
         layout = self._layout
         if layout.declared is not None:
             by_name = {each.name: each for each in layout.columns if each.declared is not None}
@@ -194,7 +212,11 @@ class CsvSource:
         return self._found_fields(self._survey())
 
     def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
-        """Return the columns with the types of their values, without the columns that have no name and no value."""
+        """Return the columns with their inferred types, in the form that `_fields` returns.
+
+        If types are inferred, a column is left out if it has neither a name nor a value. Otherwise all columns are
+        strings.
+        """
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))
         empty = [each.name for each, found in both if layout.csv.finds_types and not (each.is_named or found.seen)]
@@ -205,7 +227,7 @@ class CsvSource:
         return [(each.name, each, field.dataType) for (each, _), field in zip(kept, types, strict=True)]
 
     def _values(self, fields: list[tuple[str, CsvColumn, DataType]]) -> DataFrame:
-        """Return the rows with values of the given types, each row with its file."""
+        """Return the rows with the given columns, whose values have the given types, and with the hidden columns."""
         rows = with_source_file(self._load_texts(are_texts=False))
         values = [
             (
@@ -218,10 +240,11 @@ class CsvSource:
         return rows.select(*values, *map(column, HIDDEN_COLUMNS))
 
     def _load_texts(self, *, are_texts: bool) -> DataFrame:
-        """Read the rows as strings.
+        """Read the rows with all columns as strings, or with some columns converted by Spark.
 
         Args:
-            are_texts: whether all columns are strings. Otherwise Spark converts the columns that only it can read.
+            are_texts: whether all columns are strings. If not, Spark's reader converts the declared columns that only
+                Spark can parse.
         """
         layout = self._layout
         schema = StructType(
@@ -241,12 +264,19 @@ class CsvSource:
         return replace(self._files, options=options).load(schema)
 
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
-        """Whether Spark converts the values of a column: the options have a pattern or special texts for them."""
+        """Return whether Spark's reader converts the values of a column.
+
+        This is the case if the options have a pattern or special strings for the declared type of the column.
+        """
         declared_type = "" if each.declared is None else each.declared.dataType.simpleString()
         return declared_type in self._layout.csv.read_by_spark and not each.is_key
 
     def _order_doubt(self, config: Input) -> str:
-        """Return why the columns may be in another order in some files, or an empty text if they are not."""
+        """Return why the order of the columns is uncertain, or an empty string if it is certain.
+
+        It is uncertain if the headers of several files are not compared. It is also uncertain if there is an undeclared
+        partition column, unless 'input.columns' sets the order.
+        """
         layout = self._layout
         if layout.declared is None and not layout.csv.compares_headers and len(self._files.files) > 1:
             return "with the option 'enforceSchema' the headers of the files are not compared"
@@ -259,7 +289,11 @@ def _is_undeclared_key(each: CsvColumn) -> bool:
 
 
 def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
-    """Log the types that were found, as an 'input.schema' that declares the same types."""
+    """Log the inferred types as an 'input.schema' that declares the same types.
+
+    Also log the columns that are left out. Log a warning if the options have a pattern, because it is used only for
+    declared columns.
+    """
     if left_out:
         logger.info("columns without a name and without a value are left out: %s", names(left_out))
     if csv.has_pattern:
@@ -272,7 +306,16 @@ def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
 
 
 def _check_values(declared: StructField, found: ColumnSurvey) -> None:
-    """Raise an error if the values of a column do not have its declared type, or if it has a NULL but must not."""
+    """Check that the values of a column have its declared type, and that a NOT NULL column has no NULL.
+
+    Args:
+        declared: the declared name and type of the column.
+        found: the summary of its values.
+
+    Raises:
+        SourceError: the declared type cannot hold a value.
+        SourceSchemaError: the column is declared NOT NULL and has a NULL.
+    """
     declared_type = declared.dataType.simpleString()
     if found.misfits:
         raise SourceError(

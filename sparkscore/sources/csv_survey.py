@@ -1,4 +1,4 @@
-"""Check the bytes, the headers and the values of CSV files before they are scored (driver)."""
+"""Check the bytes, the headers and the values of CSV files before their rows are scored (driver)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sparkscore.survey.text_bytes import NOT_READ_HERE
 # Files with at most this many bytes in total are read on the driver. Starting a Spark job would take longer.
 _LEAST_BYTES: Final = 8 * 1024 * 1024
 _MOST_FILES: Final = 500
-# At most this many bytes are searched for a row that Spark could not read, which takes a few seconds.
+# Files are searched for a row that Spark could not read until their sizes exceed this total. It takes a few seconds.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _FIX_QUOTES: Final = (
     "Correct the file. Or, if quotes do not enclose values but are part of them, set 'input.options: {quote: \"\"}'."
@@ -55,15 +55,16 @@ _WANTED: Final = {
 
 
 def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvFormat) -> None:
-    """Check the bytes of all files, and compare their headers. If the files are large, the workers read them.
+    """Check the bytes of all files, and compare their headers. If the files are large or many, the workers read them.
 
     Args:
         spark: the session.
-        files: the files.
-        found: how the files are written.
+        files: the CSV files.
+        found: the format of the files.
 
     Raises:
-        SourceError: the bytes of a file are not text in its encoding, or its quotes or line ends would be misread.
+        SourceError: a file is not text in its encoding, has quotes or line ends that Spark would misread, or has a
+            compression that sparkscore cannot read.
         SourceSchemaError: the files have different headers.
     """
     refuse_packed(files, NOT_READ_HERE, "no compression, or .gz, .bz2, .zst or .deflate")
@@ -75,13 +76,16 @@ def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvForma
 
 
 def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
-    """Read all values on the workers, to check or find the type of each column and to count its NULLs.
+    """Read all values on the workers, and return a summary of each column.
+
+    The summary has the number of NULLs. It also has the types that the values look like or, if the type of the column
+    is given, the number of values that this type cannot hold.
 
     Args:
         spark: the session.
-        texts: the columns as strings, and the file of each row as the last column.
-        types: the type that each column must have, or an empty text if it is to be found.
-        found: how the files are written.
+        texts: the rows, with the columns as strings, followed by a column with the file of each row.
+        types: the type that each column must have, or an empty string if the type is to be inferred.
+        found: the format of the files.
 
     Raises:
         SourceError: Spark cannot read the files.
@@ -93,16 +97,19 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
 
 
 def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, first_name: str) -> None:
-    """Raise an error for the first row that has more or fewer values than there are columns; large files are skipped.
+    """Raise an error for the first row whose number of values is not the number of columns.
+
+    The files are searched in order until their sizes exceed 64 MiB in total. The function returns if no such row is
+    found.
 
     Args:
-        files: files that Spark could not read.
-        dialect: how they are written.
+        files: the files, which Spark could not read.
+        dialect: the dialect of the files.
         width: the number of columns.
-        first_name: the name of the first column.
+        first_name: the name of the first column. If it is the only column, its name may contain the actual separator.
 
     Raises:
-        SourceError: with the file and the line of the row.
+        SourceError: such a row was found. The error has its file and line.
     """
     size = 0
     for file in files:
@@ -124,12 +131,15 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
 
 
 def other_separator(name: str) -> str:
-    """Return a character in a column's name that may be the separator, or an empty text if there is none."""
+    """Return a character in a column name that may be the separator, or an empty string if there is none.
+
+    The characters are the semicolon, the tab and the vertical bar.
+    """
     return next((character for character in ";\t|" if character in name), "")
 
 
 def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
-    """Read all bytes of the files, on the driver or on the workers."""
+    """Read all bytes of the files, on the driver or on the workers, and return the first fault and the headers."""
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _MOST_FILES:
         return survey_files([file.path for file in files], dialect)
     shares = in_shares(files, lambda file: file.size_bytes)
@@ -139,7 +149,7 @@ def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Diale
 
 
 def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
-    """Raise the error for a file with wrong bytes, quotes or line ends."""
+    """Raise the error for a file that cannot be decoded, or whose quotes or line ends Spark would misread."""
     if fault.reason == "bytes":
         raise wrong_bytes(path, fault.detail, found.options["encoding"])
     if fault.reason == "unreadable":
@@ -154,7 +164,7 @@ def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
 
 
 def _compare_headers(looked: FilesSurvey) -> None:
-    """Raise an error if the files have different headers. Upper and lower case are the same, as in Spark."""
+    """Raise an error if two files have different headers. The case of names is ignored, as in Spark."""
     by_path = sorted(looked.headers.items(), key=lambda item: item[1])
     if not by_path:
         return
@@ -174,7 +184,7 @@ def _compare_headers(looked: FilesSurvey) -> None:
 
 
 def _difference(header: tuple[str, ...], first: tuple[str, ...]) -> str:
-    """Return the names that a header has but the first file's header has not, and the other way round, as a text."""
+    """Return a phrase with the names that are only in `header` and the names that are only in `first`."""
     more, missing = set(header) - set(first), set(first) - set(header)
     parts = [f"also {names(more)}"] if more else []
     parts += [f"no {names(missing)}"] if missing else []

@@ -1,8 +1,8 @@
-"""Convert the texts of CSV files to values, with Spark expressions (driver).
+"""Convert the strings in CSV files to typed values with Spark expressions (driver).
 
-Spark's CSV reader rounds decimals, truncates fractions of seconds, accepts a part of a date as a date, and depends on
-settings of the session. The expressions of this module convert exactly. The survey of the files has checked each text
-before they run; a text that nevertheless does not have the type stops the run.
+Spark's own CSV reader rounds decimals, truncates fractions of seconds, accepts a part of a date as a date, and depends
+on settings of the session. The expressions in this module convert exactly. Each string was checked by the survey of the
+files before the expressions run. If a string does not have the type all the same, the run fails.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _WITHOUT_SECONDS: Final = "([T ][0-9]{1,2}:[0-9]{2})(?![0-9:])"
 
 
 def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
-    """Return an expression that converts a column of texts to a type, and fails the run for a text that does not fit.
+    """Return an expression that converts a column of strings to a type, and fails the run if a string does not fit.
 
     Args:
-        text: the column of texts.
-        name: the column's name, for the error.
+        text: the column of strings.
+        name: the name of the column, for the error message.
         data_type: the type of the values.
-        zone: the time zone of times that are written without one.
+        zone: the time zone of times that are written without a time zone.
     """
     if isinstance(data_type, (StringType, VarcharType)):
         return text
@@ -47,7 +47,7 @@ def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
 
 
 def _converted(text: Column, data_type: DataType, zone: str) -> Column:
-    """Return an expression for the value of a text; NULL if the text does not have the type."""
+    """Return an expression that converts a string to a type, or to NULL if the string does not fit the type."""
     if isinstance(data_type, _INTEGRAL):
         whole = when(text.rlike(_WITH_POINT), substring_index(text, ".", 1).try_cast(data_type))
         return coalesce(text.try_cast(data_type), whole)
@@ -57,9 +57,10 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 
 
 def _with_zone(text: Column, zone: str) -> Column:
-    """Return an expression that adds the seconds and the zone that a time lacks.
+    """Return an expression that adds the seconds and the time zone to strings of times that lack them.
 
-    Spark's cast does not accept a zone after minutes, and takes the session's time zone if there is none.
+    A date without a time becomes midnight. Spark's cast does not accept a time zone directly after minutes, and uses
+    the session's time zone if the string has none.
     """
     time = regexp_replace(text, _WITHOUT_SECONDS, "$1:00")
     whole = when(text.contains(":"), time).otherwise(concat(text, lit(" 00:00:00")))

@@ -1,4 +1,4 @@
-"""Read the columns that 'input.schema' declares (driver)."""
+"""Parse 'input.schema', which declares the columns of an input (driver)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 def declared_schema(ddl: str | None) -> StructType | None:
     """Return the columns that 'input.schema' declares, or None if it is not set.
 
-    Spark's own parser reads them, so Spark's settings must be pinned.
+    The string is parsed by Spark, so the caller must pin Spark's settings before the call.
 
     Raises:
-        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns.
+        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or two names differ only
+            in case.
     """
     if not ddl:
         return None
@@ -34,12 +35,12 @@ def declared_schema(ddl: str | None) -> StructType | None:
 
 
 def not_null_columns(declared: StructType | None) -> frozenset[str]:
-    """Return the names of the columns that are declared NOT NULL."""
+    """Return the names of the columns that are declared NOT NULL, or an empty set if no columns are declared."""
     return frozenset(field.name for field in declared or () if not field.nullable)
 
 
 def _wrong(got: str) -> ConfigError:
-    """Return the error for an 'input.schema' that is not a list of columns."""
+    """Return the error for an 'input.schema' that does not declare a list of columns."""
     return ConfigError(
         code=ErrorCode.INPUT_SCHEMA,
         what="'input.schema'",

@@ -1,4 +1,4 @@
-"""The source whose items are the rows of one version of a Delta table (driver)."""
+"""Read the rows of one version of a Delta table, which are the items of a run (driver)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from sparkscore.spark.settings import read_from
 
 
 class DeltaSource:
-    """The rows of a Delta table, at the version that 'input.version' names or at the newest one when it is opened."""
+    """The source whose items are the rows of a Delta table.
+
+    It reads the version that 'input.version' names, or the newest version at the time when the source is opened.
+    """
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         if len(config.location) != 1:
@@ -48,17 +51,19 @@ class DeltaSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened."""
+        """The description of the table as it was when it was opened, with its version."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, each with its data file."""
+        """Return the rows, with the data file of each row in a hidden column."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the NULLs that the footers of the version's data files count, unless they may be in deleted rows.
+        """Return the number of NULLs in each of the given columns, from the footers of the version's data files.
 
-        The statistics in the Delta log are not used: they may cover the first columns only, or no column.
+        A column is left out if its number of NULLs is not known, for example because its NULLs may be in deleted rows.
+        All columns are left out if the table is remote or its columns may have different names in the data files. The
+        statistics in the Delta log are not used, because they may cover only the first columns or no column.
         """
         if self._has_own_names:
             return {}
@@ -69,16 +74,17 @@ class DeltaSource:
         return count_nulls([plain_path(file) for file in files], columns, self._snapshot.items)
 
     def check_contents(self) -> None:
-        """Do nothing: Delta tables have no contents that Spark misreads."""
+        """Do nothing, since Spark reads the contents of Delta tables correctly."""
 
     def check_unchanged(self) -> None:
-        """Refuse a table that was removed and created again, since its versions have the same numbers as before.
+        """Check that the table was not removed and created again.
 
-        Nothing else needs a check: a version of a table does not change, and Spark fails to read a version whose files
-        were removed by VACUUM.
+        The versions of a new table have the same numbers as those of the old one, but different rows. No other check is
+        needed: a version of a table does not change, and Spark raises an error if VACUUM has removed the files of the
+        version.
 
         Raises:
-            SourceError: the table has another id than when it was opened.
+            SourceError: the table has a different id than when it was opened, or it cannot be read.
         """
         try:
             found, *_ = self._find_detail(self._spark)
@@ -94,10 +100,11 @@ class DeltaSource:
             )
 
     def _find_detail(self, spark: SparkSession) -> tuple[str, list[str], bool]:
-        """Return the table's id, its partition columns, and whether columns have other names in the data files.
+        """Return the table's id, its partition columns, and whether the table uses column mapping.
 
-        Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping. In such a table, the name of a
-        renamed column may be the name of another column in the files.
+        With column mapping, columns may have different names in the data files, and the name of a renamed column may be
+        the name of another column there. Source:
+        https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping.
         """
         found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()
         if found is None:
@@ -105,10 +112,10 @@ class DeltaSource:
         return str(found[0]), list(found[1]), dict(found[2]).get("delta.columnMapping.mode", "none") != "none"
 
     def _find_version(self, spark: SparkSession, wanted: int | None) -> int:
-        """Return the wanted version of the table, or its newest version if none is wanted.
+        """Return the version of the table that the run reads: the wanted version, or the newest if `wanted` is None.
 
         Raises:
-            SourceNotFoundError: there is no Delta table, or it does not have the wanted version.
+            SourceNotFoundError: the location has no Delta table, or the table does not have the wanted version.
         """
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
             raise SourceNotFoundError(
@@ -134,7 +141,10 @@ class DeltaSource:
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:
-    """Return the number of rows, and the bytes of the data files. Spark reads only the footers of the files."""
+    """Return the number of rows and the total size of the data files in bytes.
+
+    Spark reads only the footers of the files.
+    """
     metadata = frame.metadataColumn("_metadata")
     files = frame.select(metadata.getField("file_path").alias("file"), metadata.getField("file_size").alias("size"))
     of_each = files.groupBy("file").agg(functions.count("*").alias("rows"), functions.max("size").alias("size"))

@@ -1,4 +1,4 @@
-"""Find the encoding of CSV and JSON files, and write the errors for files in another encoding (driver)."""
+"""Find the encoding of CSV and JSON files, and create the errors for files that cannot be decoded (driver)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SourceError
 from sparkscore.survey.text_bytes import FIXES
 
-# From Python's names to Spark's.
+# Python's names of encodings, with Spark's name of each.
 # Source: org.apache.spark.sql.catalyst.util.CharsetProvider of Spark 4, which accepts these names and no aliases.
 _OF_SPARK: Final = {
     "ascii": "US-ASCII",
@@ -28,9 +28,9 @@ WIDE: Final = frozenset({"UTF-16", "UTF-16BE", "UTF-16LE", "UTF-32"})
 
 
 def given_encoding(options: Mapping[str, str]) -> str | None:
-    """Return Spark's name of the encoding that 'input.options' sets, or None if they set none.
+    """Return Spark's name of the encoding that 'input.options' set, or None if they do not set an encoding.
 
-    Aliases that Python knows, such as ``latin-1`` and ``utf8``, are accepted.
+    Python's aliases, such as ``latin-1`` and ``utf8``, are accepted.
 
     Raises:
         ConfigError: code ``INPUT_ENCODING``: Spark cannot read the encoding.
@@ -55,7 +55,12 @@ def given_encoding(options: Mapping[str, str]) -> str | None:
 
 
 def with_encoding(options: Mapping[str, str], encoding: str | None) -> dict[str, str]:
-    """Return the options for Spark's reader, in which the encoding has Spark's name."""
+    """Return a copy of the options in which the given encoding replaces the options 'encoding' and 'charset'.
+
+    Args:
+        options: options for Spark's reader.
+        encoding: Spark's name of the encoding, or None for options without an encoding.
+    """
     others = {key: value for key, value in options.items() if key.lower() not in _OPTIONS}
     return others if encoding is None else {**others, "encoding": encoding}
 
@@ -64,9 +69,9 @@ def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
     """Return the error for a file whose bytes are not text in its encoding.
 
     Args:
-        path: the file.
-        what: the message of the `WrongBytesError` that reading the file raised.
-        encoding: the encoding with which it was read.
+        path: the path of the file.
+        what: a phrase that describes the bytes, for example the message of a `WrongBytesError`.
+        encoding: the encoding with which the file was read.
     """
     return SourceError(
         code=ErrorCode.INPUT_ENCODING,
@@ -85,7 +90,7 @@ def unreadable(path: str, what: str) -> SourceError:
     """Return the error for a compressed file that cannot be decompressed.
 
     Args:
-        path: the file.
+        path: the path of the file.
         what: the message of the decompressor.
     """
     return SourceError(
@@ -98,5 +103,5 @@ def unreadable(path: str, what: str) -> SourceError:
 
 
 def _convert(encoding: str) -> str:
-    """Return a command that converts a file to UTF-8."""
+    """Return a shell command that converts a file from an encoding to UTF-8."""
     return f"iconv -f {encoding} -t UTF-8 OLD > NEW"

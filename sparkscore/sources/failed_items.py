@@ -1,4 +1,4 @@
-"""The sources of a run that scores the failed items of an earlier run again: they read its quarantine (driver)."""
+"""Read the failed items of an earlier run from its quarantine, so that a new run can score them again (driver)."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ logger = logging.getLogger("sparkscore")
 
 @dataclass(frozen=True)
 class FailedItems:
-    """The items that failed in a run.
+    """The failed items of an earlier run that a new run scores again.
 
     Attributes:
-        run_id: the id of that run.
+        run_id: the id of the earlier run.
         location: the location of its quarantine table.
-        table_format: the format of the quarantine table.
-        columns: the columns of the input with Spark's names of their types, or None if the items are files.
-        first: the id of the run in which the items failed first. It differs from `run_id` if that run itself scored
-            the failed items of another run.
-        since: the ids of later runs that scored some of the items. These items are left out.
-        left: how many times each remaining item is in the quarantine, or None if no items are left out.
-        order_doubt: why the order of the columns was in doubt in that run, or an empty text.
-        nulls: for integer and boolean columns, whether that run took them for columns with NULLs.
+        table_format: the format of its quarantine table.
+        columns: the columns of its input with the names of their Spark types, or None if the items are files.
+        first: the id of the run in which the items failed for the first time. It differs from `run_id` if the earlier
+            run itself scored the failed items of another run.
+        since: the ids of later runs that have already scored some of the items. These items are left out.
+        left: how many times each item that is not left out is in the quarantine. The key is the path of a file, or a
+            row as JSON. None if no items are left out.
+        order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
+            certain.
+        nulls: for each integer or boolean column, whether the earlier run treated it as a column with NULLs.
     """
 
     run_id: str
@@ -56,7 +58,7 @@ class FailedItems:
 
     @classmethod
     def of(cls, record: RunRecord) -> FailedItems | None:
-        """Return the failed items of the run with this record, or None if it published no quarantine."""
+        """Return the failed items of the run with this record, or None if the run published no quarantine."""
         location, table_format = record.quarantine.location, record.output.format
         if location is None or table_format is None:
             return None
@@ -72,22 +74,28 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """The ids of the run and of later runs that scored some of its items. They identify the remaining items."""
+        """The ids of the earlier run and of the later runs that scored some of its items, as one string.
+
+        The string identifies the set of items that are not left out.
+        """
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
 def open_failed(
     spark: SparkSession, failed: FailedItems, columns: Sequence[str] | None = None
 ) -> FileListSource | FailedRowsSource:
-    """Read the failed items from the quarantine, and return the source that has them.
+    """Read the failed items of an earlier run from its quarantine, and return a source for them.
+
+    Items that cannot be identified are left out, with a warning in the log.
 
     Args:
         spark: the session.
-        failed: the run of the items, and its quarantine.
-        columns: the columns of rows in the order that the user wants, or None.
+        failed: the earlier run and its quarantine.
+        columns: for rows, the order of the columns in the new run. The order of the earlier run is kept if this is None
+            or names different columns.
 
     Raises:
-        SourceNotFoundError: no item can be identified, or a file does not exist any more.
+        SourceNotFoundError: no item can be identified, or a file no longer exists.
         SourceError: the quarantine cannot be read.
     """
     found = _quarantined(spark, failed)
@@ -116,7 +124,10 @@ def open_failed(
 
 
 def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
-    """Return the items with their columns in the given order, or unchanged if the order does not have all columns."""
+    """Return the failed items with their columns in the given order.
+
+    If `columns` are not exactly the columns of the items, the items are returned unchanged.
+    """
     found = failed.columns or {}
     if sorted(columns) != sorted(found):
         return failed
@@ -124,9 +135,9 @@ def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
 
 
 def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
-    """Return how many times each failed item is in the quarantine. Its key is the path of a file, or a row as JSON.
+    """Return how many times each failed item is in the quarantine.
 
-    Items that cannot be identified are left out. A file counts once.
+    The keys are paths of files, or rows as JSON. Items that cannot be identified are left out. A file counts only once.
 
     Raises:
         SourceError: the quarantine cannot be read.
@@ -137,19 +148,25 @@ def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
 
 
 def _identity_column(failed: FailedItems) -> str:
-    """Return the column of the quarantine that identifies an item."""
+    """Return the name of the quarantine column that identifies an item: the path of a file, or a row as JSON."""
     return "source_file" if failed.columns is None else "row"
 
 
 def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
-    """Read the rows of a run's quarantine."""
+    """Return the quarantined items of a run, each with its source file and, if it is a row, its values as JSON."""
     with pinned_reads(spark, "quarantine"):
         table = read_from(spark, failed.table_format).load(failed.location).where(col("run_id") == failed.run_id)
         return table.select("source_file", "row").collect()
 
 
 def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | None) -> list[Row]:
-    """Return the items that no later run has scored. Equal rows are the same item, which may remain several times."""
+    """Return the items that no later run has scored.
+
+    Args:
+        items: rows of the quarantine.
+        identity: the name of the column that identifies an item.
+        left: how many times each item is returned, since equal rows are the same item. None to return all items.
+    """
     if left is None:
         return list(items)
     rest = Counter(left)
@@ -162,7 +179,10 @@ def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | 
 
 
 class FailedRowsSource:
-    """The failed rows of a quarantine, with their types and files. The driver holds them and sends them to Spark."""
+    """The source whose items are the failed rows of an earlier run.
+
+    The rows have the types of the earlier run's input. The driver holds all rows in memory, and sends them to Spark.
+    """
 
     def __init__(self, spark: SparkSession, failed: FailedItems, rows: list[tuple[str, str | None]]) -> None:
         columns = schema_of(failed.columns or {})
@@ -182,19 +202,19 @@ class FailedRowsSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened."""
+        """The description of the quarantined rows as they were when the source was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, each with its file."""
+        """Return the failed rows, with the source file of each row in a hidden column."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in columns of the failed rows."""
+        """Return the number of NULLs in each of the given columns of the failed rows."""
         return {name: self._nulls[name] for name in columns}
 
     def check_contents(self) -> None:
-        """Do nothing: sparkscore wrote these rows, and reads their types as it wrote them."""
+        """Do nothing, since sparkscore wrote these rows itself and reads each value with the type that it wrote."""
 
     def check_unchanged(self) -> None:
-        """Do nothing: the rows are in memory."""
+        """Do nothing, since the driver holds the rows in memory."""

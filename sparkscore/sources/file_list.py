@@ -1,4 +1,4 @@
-"""The source whose items are files: `run()` gets their paths (driver)."""
+"""Use the files of an input as the items of a run, so that `run()` gets their paths (driver)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from sparkscore.sources.samples import check_files_unchanged, with_samples
 
 
 class FileListSource:
-    """Files, listed once. Only the scoring script reads their contents; an empty file is an item as well."""
+    """The source whose items are files.
+
+    The files are listed once. Spark does not read their contents. An empty file is also an item.
+    """
 
     def __init__(
         self, spark: SparkSession, config: Input, listing: Listing | None = None, location: str | None = None
     ) -> None:
-        """List the files.
+        """List the files of the input, or use the given listing.
 
         Args:
             spark: not used, since Spark does not read the files.
-            config: the deployment's input.
-            listing: the files, if they are listed already.
-            location: the location from which that listing was made, for the run record.
+            config: the section 'input' of the deployment.
+            listing: the files, or None to list the files at the location in `config`.
+            location: the location that the run record shows, or None for the location in `config`.
         """
         del spark
         listing = listing or list_files(config.location)
@@ -42,7 +45,7 @@ class FileListSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened."""
+        """The description of the input as it was when it was opened, with its list of files."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
@@ -50,12 +53,16 @@ class FileListSource:
         return None
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source
-        """Return an empty dictionary, since there are no columns."""
+        """Return an empty dictionary, since files as items have no columns."""
         return {}
 
     def check_contents(self) -> None:
-        """Do nothing: the scoring script reads the contents."""
+        """Do nothing, since Spark does not read the contents of the files."""
 
     def check_unchanged(self) -> None:
-        """Compare the files with the listing."""
+        """Check that no file has changed since it was listed.
+
+        Raises:
+            SourceError: a file has changed or no longer exists.
+        """
         check_files_unchanged(self._snapshot.files)
