@@ -1,6 +1,7 @@
-"""Convert the keys of partition folders ``key=value`` to their declared types, or refuse them (driver).
+"""Convert the values of partition columns to their declared types, or raise an error if a value does not fit (driver).
 
-Spark's own conversion reads ``300`` as the tinyint 44, rounds decimals, and reads times in the session's time zone.
+The values are in the names of folders ``key=value``. Spark's own conversion reads ``300`` as the tinyint 44, rounds
+decimals, and reads times in the session's time zone.
 """
 
 from __future__ import annotations
@@ -29,17 +30,18 @@ _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 def check_key_values(
     files: Sequence[InputFile], folder: Path, declared: StructType, keys: Collection[str], zone: str
 ) -> None:
-    """Refuse keys whose declared type does not hold the values in the folder names.
+    """Check that the declared types of the partition columns can hold the values in the names of the folders.
 
     Args:
-        files: the files.
+        files: the files of the input.
         folder: the folder that contains the partition folders.
-        declared: the columns of the input.
-        keys: the keys of the partition folders.
-        zone: the time zone of times that are written without one.
+        declared: the schema of the input.
+        keys: the names of the partition columns.
+        zone: the time zone of times that are written without a time zone.
 
     Raises:
-        SourceSchemaError: with the folder whose value does not fit.
+        SourceSchemaError: the declared type cannot hold the value of a folder, or the value is NULL and the column is
+            declared NOT NULL. The error has the name of the folder.
     """
     for field in declared:
         if field.name not in keys:
@@ -70,7 +72,7 @@ def check_key_values(
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the values of a key, each with the name of the first folder that has it."""
+    """Return the values of a partition column, each with the name of the first folder ``key=value`` that has it."""
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
         for part in path.relative_to(folder).parts:
@@ -81,18 +83,18 @@ def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str,
 
 
 def as_texts(schema: StructType, keys: Collection[str]) -> StructType:
-    """Return a schema in which the keys of partition folders are strings."""
+    """Return a copy of a schema in which the partition columns are strings."""
     return StructType([StructField(field.name, StringType()) if field.name in keys else field for field in schema])
 
 
 def with_key_values(frame: DataFrame, schema: StructType, keys: Collection[str], zone: str) -> DataFrame:
-    """Return rows whose keys have the types of a schema, for rows whose keys are strings.
+    """Return the rows with their partition columns converted from strings to the types in a schema.
 
     Args:
-        frame: the rows.
-        schema: the columns of the input, in which the keys have their declared types.
-        keys: the keys of the partition folders.
-        zone: the time zone of times that are written without one.
+        frame: the rows, whose partition columns are strings.
+        schema: the schema of the input, which has the types of the partition columns.
+        keys: the names of the partition columns.
+        zone: the time zone of times that are written without a time zone.
     """
     types = {field.name: field.dataType for field in schema if field.name in keys}
     if all(isinstance(key_type, StringType) for key_type in types.values()):

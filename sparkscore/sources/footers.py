@@ -1,7 +1,7 @@
-"""Read the footers of Parquet files: the types, the compression and the counted NULLs of their columns (driver).
+"""Read the footers of Parquet files: the types, the compression and the number of NULLs of their columns (driver).
 
-Each footer is read once, and little of it is kept: many files share a few schemas, and their NULLs are added up by
-column.
+Each footer is read once. To save memory, files with equal footers share one `Footer`, and the NULLs of all files are
+added up by column.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from sparkscore.sources.reading import read_each
 
 @dataclass(frozen=True)
 class Footer:
-    """The part of a file's footer that decides how the file is read.
+    """The parts of a Parquet file's footer that decide how the file is read.
 
     Attributes:
-        columns: the types of the columns, in their order.
-        codecs: the compression codecs of the values.
-        old_times: the columns with INT96 times that may have nanoseconds, which Spark truncates to microseconds.
-        is_empty: whether the file has no rows, so that its types do not matter.
+        columns: the type of each column, in the order of the file.
+        codecs: the compression codecs of the first row group.
+        old_times: the columns with times of type INT96 that may have nanoseconds, which Spark truncates to
+            microseconds.
+        is_empty: whether the file has no rows, so that the types of its columns do not matter.
     """
 
     columns: Mapping[str, FileType]
@@ -37,13 +38,13 @@ class Footer:
 
 @dataclass
 class NullCounts:
-    """The NULLs in the columns of files, added up from the statistics in their footers.
+    """The numbers of NULLs in the columns of several files, added up from the statistics in their footers.
 
     Attributes:
-        rows: the rows of the files.
-        files: the number of files that have rows or cannot be read.
-        nulls: the number of NULLs, by column.
-        known: the number of files whose statistics count the NULLs, by column.
+        rows: the number of rows in the files.
+        files: the number of files that have rows or whose footer cannot be read.
+        nulls: for each column, the number of NULLs.
+        known: for each column, the number of files whose statistics contain its number of NULLs.
     """
 
     rows: int = 0
@@ -52,7 +53,11 @@ class NullCounts:
     known: Counter[str] = field(default_factory=Counter)
 
     def add(self, file: _FileNulls | None) -> None:
-        """Add the counts of a file, or None for a file whose footer cannot be read."""
+        """Add the counts of a file.
+
+        Args:
+            file: the counts, or None for a file whose footer cannot be read.
+        """
         if file is None:
             self.files += 1
         elif file.rows:
@@ -62,18 +67,20 @@ class NullCounts:
             self.known.update(file.nulls.keys())
 
     def of(self, columns: Iterable[str], rows: int | None = None) -> dict[str, int]:
-        """Return the number of NULLs of each column for which it is known.
+        """Return the number of NULLs in each of the given columns, without the columns for which it is not known.
 
         Args:
-            columns: names of columns that are not a part of another column.
-            rows: the number of rows that are read, if some rows of the files may be deleted; None if all are read.
+            columns: names of top-level columns.
+            rows: the number of rows that the reader returns. It is lower than `NullCounts.rows` if the files have rows
+                that were deleted from the table. None if all rows are read.
 
         Returns:
-            the count by column. A column is left out if a file lacks it or has no statistics of it, unless another
-            file has a NULL. It is also left out if its NULLs may be in deleted rows.
+            the number of NULLs by column. 0 is returned only if the statistics of all files have the number. A higher
+            number is returned only if all rows are read; it is too low if some files have no statistics. A column with
+            a dot in its name is left out.
         """
         are_all_read = rows is None or rows == self.rows
-        # The path of a part of a column, as in 'a.b', looks like the name of a column with a dot.
+        # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
         totals = {name: self.nulls[name] for name in columns if "." not in name}
         return {
             name: total
@@ -84,11 +91,11 @@ class NullCounts:
 
 @dataclass(frozen=True)
 class Footers:
-    """The footers of an input's files.
+    """The footers of the Parquet files of an input.
 
     Attributes:
-        of_files: the footer of each file, in the order of the files; None for a footer that cannot be read. Spark's
-            own error about such a file says more.
+        of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read. No error
+            is raised for such a file here, because Spark's own error about the file is more precise.
         nulls: the NULLs of all files together.
     """
 
@@ -97,11 +104,11 @@ class Footers:
 
 
 def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = None) -> Footers:
-    """Read the footers of files.
+    """Read the footers of Parquet files.
 
     Args:
         files: the files.
-        columns: the columns whose NULLs are counted; None for all columns.
+        columns: the columns whose NULLs are counted, or None for all columns.
     """
     by_layout: dict[_Layout, Footer] = {}
     of_files: list[Footer | None] = []
@@ -115,15 +122,15 @@ def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = N
 
 
 def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None = None) -> dict[str, int]:
-    """Read the footers of files only to count the NULLs of columns.
+    """Return the number of NULLs in each of the given columns, from the footers of Parquet files.
 
     Args:
-        paths: the files.
-        columns: names of columns that are not a part of another column.
-        rows: the number of rows that are read, if some rows of the files may be deleted; None if all are read.
+        paths: the paths of the files.
+        columns: names of top-level columns.
+        rows: the number of rows that the reader returns, or None if it returns all rows of the files.
 
     Returns:
-        the count by column, without the columns for which it is not known; see `NullCounts.of`.
+        the number of NULLs by column, without the columns for which it is not known; see `NullCounts.of`.
     """
     if not columns or not paths:
         return {}
@@ -140,7 +147,10 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
 
 @dataclass(frozen=True)
 class _FileNulls:
-    """The rows of one file, and the NULLs in each column whose NULLs all of its row groups count."""
+    """The number of rows in a file, and the number of NULLs by column.
+
+    A column is left out if a row group has no number of NULLs for it.
+    """
 
     rows: int
     nulls: Mapping[str, int]
@@ -148,7 +158,10 @@ class _FileNulls:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The parts of a footer from which a `Footer` is made. Many files have equal ones, so they are a dictionary key."""
+    """The parts of a Parquet footer from which a `Footer` is created.
+
+    Many files have equal parts. They are the key of a dictionary, so that these files share one `Footer`.
+    """
 
     schema: bytes
     old_times: frozenset[str]
@@ -209,7 +222,12 @@ def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -
 
 
 def _nulls_in(groups: Iterable[pq.RowGroupMetaData], index: int) -> int | None:
-    """Return the NULLs in a column of a file, or None if a row group does not count them."""
+    """Return the number of NULLs in a column of a file, or None if the statistics of a row group lack it.
+
+    Args:
+        groups: the row groups of the file.
+        index: the position of the column.
+    """
     total = 0
     for group in groups:
         statistics = group.column(index).statistics

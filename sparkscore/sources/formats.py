@@ -1,4 +1,4 @@
-"""Find the format of an input if the deployment does not name it (driver)."""
+"""Detect the format of an input for which the deployment does not name a format (driver)."""
 
 from __future__ import annotations
 
@@ -30,21 +30,25 @@ _TABLES_OF_AZURE: Final = frozenset({"csv", "parquet"})
 
 
 def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> str:
-    """Return the format of an input.
+    """Return the format of an input, for example ``csv``.
 
-    It is the format that the deployment names. Otherwise a folder with a ``_delta_log`` is a Delta table. Otherwise, if
-    the items are not files by default and all files have the extension of one format, it is that format. In all other
-    cases it is ``files``.
+    The first of these rules that applies decides:
+
+    - If the deployment names a format, it is this format.
+    - If the only location is a folder that contains ``_delta_log``, it is ``delta``.
+    - If `is_files_by_default` is true, it is ``files``.
+    - If the extensions of all files belong to one format, it is this format.
+    - Otherwise it is ``files``.
 
     Args:
-        config: the deployment's input.
-        is_files_by_default: whether the items are files unless the deployment names a format.
-        is_no_code: whether Azure's rule for deployments without a script applies: the extension of each file decides,
-            and an unknown extension is an error.
+        config: the section 'input' of the deployment.
+        is_files_by_default: whether the items are files if the deployment does not name a format.
+        is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, files with several
+            formats, or with a format other than CSV, Parquet and ``files``, are an error.
 
     Raises:
-        SourceNotFoundError: a location names nothing.
-        ConfigError: Azure's rule applies, and the files have several formats, or one that Azure does not read.
+        SourceNotFoundError: a location does not exist, or no file matches it.
+        ConfigError: `is_no_code` is true, and the files have several formats or one that Azure ML does not read.
     """
     if config.format:
         return config.format
@@ -59,7 +63,11 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
 
 
 def _not_azures(examples: dict[str, str]) -> ConfigError:
-    """Return the error for files that Azure's deployments without a script cannot read, given a file of each format."""
+    """Return the error for files that Azure ML's deployments without a script cannot read.
+
+    Args:
+        examples: for each format of the files, the path of one file.
+    """
     other = next((name for name in examples if name not in _TABLES_OF_AZURE), next(iter(examples)))
     is_known = other != "files"
     return ConfigError(

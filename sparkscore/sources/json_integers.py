@@ -1,4 +1,7 @@
-"""Read JSON integers that are written as ``5.0`` or ``5e0``, which Spark's reader does not accept (driver)."""
+"""Read JSON integers that are written as ``5.0`` or ``5e0`` (driver).
+
+Spark's reader does not accept such numbers for columns of integers.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,21 @@ from pyspark.sql.types import ArrayType, DataType, DecimalType, IntegralType, Ma
 from sparkscore.minibatch import HIDDEN_COLUMNS
 from sparkscore.spark.schema import column
 
-# This type holds each 64-bit integer. For it, Spark's reader accepts numbers with a point, and rounds fractions. The
-# survey has refused values with a fraction before.
+# This type holds all 64-bit integers. Spark's reader accepts '5.0' for it, but rounds '5.5'. No value is rounded,
+# because the survey of the files raises an error for values with a fraction.
 _EXACT: Final = DecimalType(20, 0)
 
 
 def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, respelled: Collection[str]) -> DataFrame:
-    """Read JSON files in which some columns have integers written as ``5.0``, as decimals that are cast to integers.
+    """Read JSON files in which some columns have integers that are written as ``5.0``.
+
+    These columns are read as decimals, which are then cast to the declared integer types.
 
     Args:
-        load: reads the files with a schema, and adds the hidden columns.
-        schema: the declared types.
-        respelled: the columns with such integers. All their values are integers within the declared type.
+        load: a function that reads the files with a schema and adds the hidden columns.
+        schema: the declared columns.
+        respelled: the names of the columns with such integers. Each of their numbers is an integer that the declared
+            type can hold.
     """
     if not respelled:
         return load(schema)
@@ -37,7 +43,10 @@ def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, r
 
 
 def _exact(data_type: DataType) -> DataType:
-    """Return a type with decimals in place of its integers, also inside arrays, maps and structs."""
+    """Return a copy of a type in which decimals replace the integer types.
+
+    Integer types inside arrays, structs and map values are replaced as well, but not map keys.
+    """
     if isinstance(data_type, IntegralType):
         return _EXACT
     if isinstance(data_type, StructType):

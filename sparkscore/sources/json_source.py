@@ -1,4 +1,4 @@
-"""The source whose items are the rows of JSON files (driver)."""
+"""Read the rows of JSON files, which are the items of a run (driver)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULT_OPTIONS: Final = {"mode": "FAILFAST"}
 
 
 class JsonSource:
-    """The rows of JSON files."""
+    """The source whose items are the rows of JSON files."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         options = json_options(_DEFAULT_OPTIONS | config.options)
@@ -39,29 +39,37 @@ class JsonSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened."""
+        """The description of the input as it was when it was opened, with its list of files."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, each with its file."""
+        """Return the rows, with the source file of each row in a hidden column, or None if the input has no files."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the NULLs that were counted when the types were found; columns declared NOT NULL have none."""
+        """Return the number of NULLs in each of the given columns, as counted when the input was opened.
+
+        A column that is declared NOT NULL has 0 NULLs. Other columns are left out if no record has them, or if Spark
+        may drop or change records because of the option 'mode'.
+        """
         counts = dict.fromkeys(self._not_null.intersection(columns), 0)
         if self._survey is not None and self._survey.are_all_read:
             counts |= self._survey.count_nulls(set(columns) - self._not_null)
         return counts
 
     def check_contents(self) -> None:
-        """Do nothing: the contents were checked when the types were found."""
+        """Do nothing, since the contents were checked when the input was opened."""
 
     def check_unchanged(self) -> None:
-        """Compare the files with the listing."""
+        """Check that no file has changed since it was listed.
+
+        Raises:
+            SourceError: a file has changed or no longer exists.
+        """
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and why the order of their columns is in doubt."""
+        """Return the rows, and why the order of their columns is uncertain (an empty string if it is certain)."""
         files = self._files
         with pinned_reads(files.spark, "json"):
             declared = declared_schema(config.schema_ddl)
@@ -78,7 +86,7 @@ class JsonSource:
             )
 
     def _count_rows(self) -> int | None:
-        """Return the number of rows, or None if Spark may drop some of them."""
+        """Return the number of rows, or None if it is not known because Spark may drop some of them."""
         if self._survey is None:
             return 0
         return self._survey.rows if self._survey.are_all_read else None

@@ -1,4 +1,4 @@
-"""Read JSON files once before Spark does: refuse values that Spark would change, and find the types (driver)."""
+"""Read JSON files before Spark does, to find values that Spark would change and to infer the column types (driver)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ logger = logging.getLogger("sparkscore")
 
 # Files with at most this many bytes in total are read on the driver, without a Spark job.
 _FEW_BYTES: Final = 4 << 20
-# With these options Spark accepts texts that are not JSON. No other parser reads all of them in the same way.
+# With these options Spark accepts text that is not JSON. sparkscore's parser cannot check such text.
 _OTHER_GRAMMARS: Final = (
     "allowBackslashEscapingAnyCharacter",
     "allowComments",
@@ -59,10 +59,11 @@ class JsonFiles:
     Attributes:
         rows: the number of records.
         columns: a summary of the values of each column.
-        schema: the columns with the types that were found. If types are declared, it has the names only. It is None if
-            Spark has to infer the types, because the options control how.
-        are_all_read: whether Spark reads all records. It may drop some if the option 'mode' says so.
-        respelled: the columns declared as integers in which some integers are written as ``5.0``.
+        schema: the columns with their inferred types. If types are declared, it has only the names of the columns in
+            the files, with `NullType`. It is None if Spark has to infer the types.
+        are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
+            some.
+        respelled: the columns that are declared as integers and in which some integers are written as ``5.0``.
     """
 
     rows: int
@@ -72,17 +73,21 @@ class JsonFiles:
     respelled: frozenset[str] = frozenset()
 
     def count_nulls(self, columns: Collection[str]) -> dict[str, int]:
-        """Return the number of records in which a column is NULL or missing, for the columns that any record has."""
+        """Return the number of records in which a column is NULL or missing, for each of the given columns.
+
+        A column that no record has is left out.
+        """
         return {name: self.rows - self.columns[name].count for name in columns if name in self.columns}
 
 
 def json_options(options: Mapping[str, str]) -> dict[str, str]:
-    """Return the options with which Spark reads JSON files, completed from those of the deployment.
+    """Return the options for Spark's JSON reader, from those of the deployment.
 
-    Spark needs a line separator for each encoding other than UTF-8.
+    The encoding gets Spark's name. For files with a record in each line, an encoding other than UTF-8 also gets a line
+    separator, which Spark needs.
 
     Raises:
-        ConfigError: Spark cannot read the encoding, or an option allows texts that cannot be checked.
+        ConfigError: Spark cannot read the encoding, or an option allows text that is not JSON.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if _option(options, name) == _TRUE]:
         raise ConfigError(
@@ -116,18 +121,22 @@ def read_json(
     declared: StructType | None,
     wanted: Collection[str] | None,
 ) -> JsonFiles:
-    """Check each record of the files and find the types. Small files are read on the driver, others on the workers.
+    """Check each record of JSON files, and return the column types and a summary of the values.
+
+    Small files are read on the driver, others on the workers.
 
     Args:
         spark: the session.
         files: the files.
         options: the options that `json_options` returned.
         declared: the declared columns, or None if none are declared.
-        wanted: the columns that are read, or None for all.
+        wanted: the columns that the run uses, or None for all columns.
 
     Raises:
-        SourceError: a file contains something other than a record, or is not text.
-        SourceSchemaError: a column has values that its declared type does not hold, or has no type that holds all.
+        SourceError: a file contains something other than JSON records, is not text in its encoding, or has a
+            compression that sparkscore cannot read.
+        SourceSchemaError: a declared type cannot hold a value, no type can hold all values of an undeclared column, a
+            NOT NULL column has a NULL, or two names differ only in case.
     """
     refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON without compression, or compressed as .gz, .bz2 or .zst")
     survey = _Survey(files, _parts(files, options), options, declared)
@@ -149,7 +158,7 @@ def read_json(
 
 
 class _Survey:
-    """Reads all files once, checks their records, and finds the line numbers for errors."""
+    """A survey of JSON files, which checks all records, summarizes the columns, and finds line numbers for errors."""
 
     def __init__(
         self, files: Sequence[InputFile], parts: Sequence[Part], options: Mapping[str, str], declared: StructType | None
@@ -165,7 +174,7 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read all files, on the driver or on the workers, and return what they contain."""
+        """Read all files, on the driver or on the workers, and return the summary of their contents."""
         types = (
             None
             if self._declared is None
@@ -185,7 +194,11 @@ class _Survey:
         return found
 
     def _count_lines(self, lines: Mapping[int, int]) -> None:
-        """Note for each part how many lines of its file come before it, given the number of lines in each part."""
+        """Store for each part of a file how many lines of the file come before it.
+
+        Args:
+            lines: the number of lines in each part, by the number of the part.
+        """
         before, path = 0, ""
         for part in self._parts:
             before = 0 if part.path != path else before
@@ -193,15 +206,19 @@ class _Survey:
             before += lines.get(part.number, 0)
 
     def position_text(self, position: Sequence[int]) -> str:
-        """Return the file and the line of a position, which is the number of a part and of a line in it."""
+        """Return a phrase with the file and the line of a position.
+
+        Args:
+            position: the number of a part, and the number of a line in that part.
+        """
         part = self._parts[position[0]]
         return f"'{part.path}', line {self._first_lines[part.number] + position[1]:,}"
 
     def refuse_problem(self, found: Found) -> None:
-        """Raise an error if a file contains something that is not a record.
+        """Raise an error if a file contains something that is not a JSON record.
 
         Raises:
-            SourceError: with file and line.
+            SourceError: there is such a problem. The error has the file and, if it is known, the line of the first one.
         """
         if found.problem is None:
             return
@@ -216,10 +233,10 @@ class _Survey:
         raise _no_record(path, line, problem, detail, is_multiline=self._form.is_multiline)
 
     def refuse_misfits(self, found: Found) -> None:
-        """Raise an error if the declared types do not hold all values.
+        """Raise an error if a declared type cannot hold a value of its column.
 
         Raises:
-            SourceSchemaError: with column, file and line.
+            SourceSchemaError: there is such a value. The error has the column, the file and the line of the first one.
         """
         all_misfits = [
             (position, name, misfit)
@@ -241,8 +258,10 @@ class _Survey:
     def refuse_nulls(self, found: Found) -> None:
         """Raise an error if a column that is declared NOT NULL is NULL or missing in a record.
 
+        A column that no record has is not checked here.
+
         Raises:
-            SourceSchemaError: with the column.
+            SourceSchemaError: there is such a column. The error has its name and the number of these records.
         """
         for field in self._declared or ():
             seen = found.columns.get(field.name)
@@ -256,7 +275,15 @@ class _Survey:
 
 
 def _no_record(path: str, line: int, problem: str, detail: str, *, is_multiline: bool) -> SourceError:
-    """Return the error for a line that is not a record."""
+    """Return the error for a line that is not a valid JSON record.
+
+    Args:
+        path: the path of the file.
+        line: the number of the line.
+        problem: the type of the problem; see `RecordError.reason`.
+        detail: a phrase that describes the problem.
+        is_multiline: whether the option 'multiLine' is set, so that the file is one JSON value.
+    """
     got, expected, next_step = {
         "json": (f"no JSON ({detail})", "one JSON object", "Correct the line."),
         "spans": (
@@ -296,7 +323,7 @@ def _no_record(path: str, line: int, problem: str, detail: str, *, is_multiline:
 
 
 def _refuse_names(columns: Mapping[str, FieldSurvey]) -> None:
-    """Raise an error if two columns, or two fields of an object, have names that differ in case only."""
+    """Raise an error if two columns, or two fields of an object, have names that differ only in case."""
     for siblings in names_in(columns):
         if doubled := doubled_names(siblings):
             raise SourceSchemaError(
@@ -309,25 +336,34 @@ def _refuse_names(columns: Mapping[str, FieldSurvey]) -> None:
 
 
 def _is_strict(options: Mapping[str, str]) -> bool:
-    """Whether a record that Spark cannot read stops the run."""
+    """Return whether a record that Spark cannot read stops the run.
+
+    This is the case if the option 'mode' is FAILFAST or is not set.
+    """
     return (_option(options, "mode") or "failfast").lower() == "failfast"
 
 
 def _has_own_types(options: Mapping[str, str]) -> bool:
-    """Whether Spark has to infer the types, because the options control how."""
+    """Return whether Spark has to infer the types.
+
+    This is the case if an option controls type inference, or if the option 'mode' is PERMISSIVE.
+    """
     are_set = any((_option(options, name) or "false") != "false" for name in _OF_TYPES)
     mode = (_option(options, "mode") or "failfast").lower()
     return are_set or mode == "permissive"
 
 
 def _option(options: Mapping[str, str], name: str) -> str | None:
-    """Return an option by its name, whose case is ignored as in Spark; ``true`` and ``false`` are in lower case."""
+    """Return the value of an option, or None if it is not set.
+
+    The case of the name is ignored, as in Spark. The values ``true`` and ``false`` are returned in lower case.
+    """
     found = {key.lower(): value for key, value in options.items()}.get(name.lower())
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found
 
 
 def _form_of(options: Mapping[str, str]) -> JsonForm:
-    """Return how the files are written, according to the options."""
+    """Return how JSON files are written, according to the options."""
     encoding = _option(options, "encoding") or "UTF-8"
     separator = _option(options, "lineSep")
     return JsonForm(
@@ -339,7 +375,11 @@ def _form_of(options: Mapping[str, str]) -> JsonForm:
 
 
 def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]:
-    """Divide large files into parts that tasks can read. Some files cannot be divided, such as compressed ones."""
+    """Divide files into parts that different tasks can read.
+
+    A large file is divided into ranges of 16 MiB. A file is one part if it is compressed, has a wide encoding such as
+    UTF-16, or is read with the option 'multiLine'.
+    """
     encoding = _option(options, "encoding") or "UTF-8"
     is_whole = _option(options, "multiLine") == _TRUE or encoding in WIDE
     ranges = [
@@ -351,5 +391,10 @@ def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]
 
 
 def _size_of(part: Part, sizes: Mapping[str, int]) -> int:
-    """Return the bytes of a part, given the sizes of the files."""
+    """Return the size of a part in bytes.
+
+    Args:
+        part: the part.
+        sizes: the size of each file, by path.
+    """
     return (sizes[part.path] if part.end is None else part.end) - part.start

@@ -1,4 +1,4 @@
-"""Find the types of JSON columns from the types of all their values, or refuse columns that have no type (driver)."""
+"""Infer the types of JSON columns from their values, or report why no type can hold all values of a column (driver)."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from sparkscore.survey.json_fields import (
 
 _NUMBERS: Final = (INTEGER, LONG, ROUND, HUGE, REAL, PRECISE, BEYOND)
 _FAMILIES: Final = ((*_NUMBERS,), (TEXT,), (BOOLEAN,), (OBJECT,), (ARRAY,))
-# Deeper types are refused, since the code that builds schemas from them is recursive.
+# An error is raised for deeper types, because the code that creates schemas from them is recursive.
 _DEEPEST: Final = 100
 _AS_TEXT: Final = "as text, each as it is written"
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """The reason why no type holds all values of a column, for an error.
+    """The reason why no type can hold all values of a column, for an error message.
 
     Attributes:
-        column: the column, or a field inside it as in ``column.field``.
-        got: the values that do not fit together, with their files and lines.
-        expected: the values that would have a type.
+        column: the name of the column, or the path of a field inside it, such as ``column.field``.
+        got: a phrase with the values that do not fit together, and their files and lines.
+        expected: a phrase that describes values for which there is a type.
         type: a type with which the user can declare the column.
-        effect: how the values are read with that type.
+        effect: a phrase that says how values are read with that type.
     """
 
     column: str
@@ -63,19 +63,20 @@ class Doubt:
 
 
 class TypesOfJson:
-    """The types of the columns of JSON files.
+    """The inferred types of the columns of JSON files.
 
     Attributes:
-        left_out: the columns whose values are all objects without fields. Spark leaves them out.
-        schema: the other columns with their types. A column that no type holds is a string here.
+        left_out: the columns whose values are all objects without fields. Spark leaves these columns out.
+        schema: the other columns with their types. A column is a string here if no type can hold all of its values.
     """
 
     def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:
-        """Find the types.
+        """Infer the type of each column.
 
         Args:
             columns: a summary of the values of each column.
-            position_text: returns the file and the line of a position, for errors.
+            position_text: a function that returns a phrase with the file and the line of a position, for error
+                messages.
         """
         self._columns, self._position_text = columns, position_text
         self._doubts: dict[str, Doubt] = {}
@@ -85,10 +86,10 @@ class TypesOfJson:
         self.schema = StructType([StructField(name, found) for name, found in types.items() if found is not None])
 
     def refuse_doubts(self, wanted: Collection[str]) -> None:
-        """Raise an error if no type holds all values of a wanted column.
+        """Raise an error if no type can hold all values of one of the wanted columns.
 
         Raises:
-            SourceSchemaError: with the column and the values that do not fit together.
+            SourceSchemaError: there is such a column. The error has its name and the values that do not fit together.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
         if doubt is None:
@@ -103,7 +104,7 @@ class TypesOfJson:
         )
 
     def _declaration(self, wanted: Collection[str]) -> str:
-        """Return an 'input.schema' with which the wanted columns can be read."""
+        """Return the value of an 'input.schema' that declares the wanted columns, for an error message."""
         types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
@@ -113,7 +114,12 @@ class TypesOfJson:
         return self._type_of(name, self._columns[name])
 
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
-        """Return the type of a column, a field or the elements of an array, or None if there are no fields."""
+        """Return the type of some values, or None if they are all objects without fields, or arrays of such objects.
+
+        Args:
+            path: the path of the values: a column, an object field (``column.field``) or array elements (``column[]``).
+            seen: a summary of the values.
+        """
         types = [json_type for json_type in seen.types if json_type != NULL]
         families = [family for family in _FAMILIES if any(json_type in family for json_type in types)]
         if len(families) > 1:
@@ -129,7 +135,7 @@ class TypesOfJson:
         return BooleanType() if BOOLEAN in seen.types else self._number(path, seen)
 
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
-        """Return the type of objects or arrays, or None if there are no fields in them."""
+        """Return the type of objects or arrays, or None if they contain no fields."""
         if path.count("[]") + path.count(".") > _DEEPEST:
             got = [("objects or arrays inside each other", min(seen.types.values()))]
             return self._doubt(self._column, got, f"up to {_DEEPEST} of them", "string", _AS_TEXT)
@@ -141,7 +147,10 @@ class TypesOfJson:
         return None if element is None else ArrayType(element)
 
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
-        """Return the type of numbers."""
+        """Return the type of values that are all numbers: bigint or double.
+
+        If neither type can hold all of them, the reason is stored, and the type is a string.
+        """
 
         def found(*types: str) -> list[tuple[str, list[int]]]:
             return [(each, seen.types[each]) for each in types if each in seen.types]
@@ -162,7 +171,17 @@ class TypesOfJson:
     def _doubt(
         self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, effect: str
     ) -> DataType:
-        """Note why the column has no type, and return a string type in its place."""
+        """Store the reason why the current column has no type, and return the string type as a replacement.
+
+        Only the first reason for each column is kept.
+
+        Args:
+            path: the path of the values, which is a column or a part of it.
+            found: the types of values that do not fit together, each with the position of the first such value.
+            expected: a phrase that describes values for which there is a type.
+            declared: a type with which the user can declare the column, if the values are not inside objects or arrays.
+            effect: a phrase that says how values are read with that type.
+        """
         got = " and ".join(f"{json_type} ({self._position_text(position)})" for json_type, position in found)
         is_inside = path != self._column
         doubt = Doubt(path, got, expected, "string" if is_inside else declared, _AS_TEXT if is_inside else effect)
@@ -171,14 +190,17 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield the names that must differ: first those of the columns, then those of the fields of each object."""
+    """Yield lists of names that must not differ only in case.
+
+    The first list has the names of the columns. Each other list has the names of the fields of an object in a column.
+    """
     yield list(columns)
     for seen in columns.values():
         yield from _names_inside(seen)
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield the names of the fields of the objects in a column, and of the objects inside them."""
+    """Yield one list with the field names of the objects in a column, and one for each type of object inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -28,7 +28,8 @@ class Listing:
     Attributes:
         files: the files that are read.
         skipped: the number of files that are left out, by reason.
-        folder: the folder, if the location of the input is one folder. Partition folders are below it.
+        folder: the folder that the input names, or None if the input is not one folder. Its partition folders are
+            inside it.
     """
 
     files: tuple[InputFile, ...]
@@ -37,15 +38,18 @@ class Listing:
 
 
 def list_files(locations: Iterable[str]) -> Listing:
-    """List the files of an input whose locations are paths of files, globs, or folders with everything below them.
+    """List the files at the locations of an input.
 
-    A hidden file is listed if a location is its path. In a folder or by a glob it is left out, as Spark's readers do.
-    Symbolic links to folders inside a folder are not followed, so a cycle of links cannot occur.
+    A location is the path of a file, a glob, or a folder with all files in it and its subfolders.
+
+    A hidden file is listed if its path is one of the locations. If it is only found in a folder or by a glob, it is
+    left out, as in Spark's readers. Symbolic links to folders are not followed inside a folder, so a cycle of links
+    cannot occur.
 
     Raises:
-        SourceNotFoundError: nothing exists at a location, or no file matches it.
-        SourceError: a folder cannot be read, a file name is not text, or a location has files that sparkscore wrote for
-            its runs.
+        SourceNotFoundError: a location does not exist, and no file matches it as a glob.
+        SourceError: a folder cannot be read, the name of a file is not UTF-8, or a location is inside files that
+            sparkscore wrote for its runs.
     """
     named = list(locations)
     skipped: Counter[str] = Counter()
@@ -62,11 +66,13 @@ def list_files(locations: Iterable[str]) -> Listing:
 
 
 def check_locations(locations: Iterable[str]) -> None:
-    """Check that something exists at each local location, without reading folders.
+    """Check that each local location exists or has a match as a glob. Remote locations are not checked.
+
+    The files in folders are not listed.
 
     Raises:
-        SourceNotFoundError: nothing exists at a location, or no file matches it.
-        SourceError: a location has files that sparkscore wrote for its runs.
+        SourceNotFoundError: a location does not exist, and no file matches it as a glob.
+        SourceError: a location is inside files that sparkscore wrote for its runs.
     """
     for location in locations:
         if not is_remote(location):
@@ -74,10 +80,10 @@ def check_locations(locations: Iterable[str]) -> None:
 
 
 def files_named(paths: Iterable[str]) -> Listing:
-    """List files by their exact paths, which are not taken for globs.
+    """Return a listing of the files with exactly these paths, which are not treated as globs.
 
     Raises:
-        SourceNotFoundError: a file does not exist any more.
+        SourceNotFoundError: a file no longer exists.
     """
     skipped: Counter[str] = Counter()
     found: list[InputFile] = []
@@ -94,7 +100,7 @@ def files_named(paths: Iterable[str]) -> Listing:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether Spark's readers skip a file or folder with this name.
+    """Return whether Spark's readers skip a file or folder with this name.
 
     Source: Spark's HadoopFSUtils.shouldFilterOutPathName.
     """
@@ -106,7 +112,18 @@ def _absolute(location: str) -> Path:
 
 
 def _matches(location: str, skipped: Counter[str]) -> list[Path]:
-    """Return the file or folder at a location, or those that match it as a glob, and count those that are left out."""
+    """Return the file or folder at a location, or the files and folders that match the location as a glob.
+
+    Matches that are hidden, or that sparkscore wrote for its runs, are left out and counted.
+
+    Args:
+        location: the location.
+        skipped: the number of files that were left out, by reason. This function adds to it.
+
+    Raises:
+        SourceNotFoundError: the location does not exist, and no file matches it as a glob.
+        SourceError: the location is inside files that sparkscore wrote for its runs.
+    """
     path = _absolute(location)
     if path.exists():
         refuse_own(path)
@@ -130,17 +147,17 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether sparkscore wrote a file or folder for its runs."""
+    """Return whether sparkscore wrote a file or folder for its runs."""
     return is_own_folder(path) if path.is_dir() else is_own_file(path)
 
 
 def _nearest_folder(path: Path) -> Path:
-    """Return the deepest folder above a path that exists."""
+    """Return the deepest existing folder that contains a path."""
     return next(parent for parent in path.parents if parent.is_dir())
 
 
 def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
-    """Yield a file, or all files below a folder, and count those that are left out."""
+    """Yield a file, or all files in a folder and its subfolders. Add the files that are left out to `skipped`."""
     if path.is_file():
         yield _input_file(path)
     elif path.is_dir():
@@ -150,10 +167,10 @@ def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
-    """Yield the files below a folder, and count those that are left out.
+    """Yield the files in a folder and its subfolders. Add the files that are left out to `skipped`.
 
     Raises:
-        SourceError: the folder cannot be read.
+        SourceError: a folder cannot be read.
     """
     try:
         entries = list(os.scandir(folder))
@@ -180,10 +197,10 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _input_file(path: Path) -> InputFile:
-    """Return a file with its size and times.
+    """Return a file of the input with its path, size, inode and times.
 
     Raises:
-        SourceError: the name of the file is not UTF-8.
+        SourceError: the path of the file is not UTF-8.
     """
     status = path.stat()
     if str(path) != (readable := str(path).encode(errors="replace").decode()):

@@ -1,6 +1,6 @@
 """Recognize files that sparkscore writes for its runs and that an input folder may contain (driver).
 
-These are runs folders, stages and locks.
+These files are runs folders, stages and locks.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from sparkscore.record.runs_folder import RUNS_MARKER
 from sparkscore.record.shape import RUN_MARKER
 from sparkscore.stage.layout import IDENTITY
 
-#: The reason for which files that sparkscore wrote are left out of an input.
+#: The reason that is shown for files of sparkscore that are left out of an input.
 OWN: Final = "sparkscore's own: a folder of runs, a stage, a lock"
 _DIGESTS: Final = re.compile(r"\w+:[0-9a-f]{16}( \w+:[0-9a-f]{16})*\s*")
 _LONGEST_NOTE: Final = 2000
-# Folders of a run in which the scoring script wrote. They may be an input.
+# Folders in the folder of a run that contain files of the scoring script. They may be an input.
 _OF_SCRIPTS: Final = ("script_output", "script_logs")
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Whether a folder is a runs folder, the folder of one run, or a stage."""
+    """Return whether a folder is a runs folder, the folder of one run, or a stage."""
     return (folder / RUNS_MARKER).exists() or _is_run(folder) or _is_stage(folder)
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether a file is the lock of a run or a stage, or a temporary file of a lock."""
+    """Return whether a file is the lock of a run or a stage, or a temporary file of such a lock."""
     if ".lock" not in path.name:
         return False
     try:
@@ -41,12 +41,13 @@ def is_own_file(path: Path) -> bool:
 
 
 def refuse_own(path: Path) -> None:
-    """Raise an error if the location of an input is a file or folder that sparkscore itself may change or remove.
+    """Raise an error if the location of an input is inside files that sparkscore writes for its runs.
 
-    Files that a script wrote into the folder of its run may be an input.
+    sparkscore may change or remove these files. The files that a scoring script wrote into the folder of its run are
+    allowed.
 
     Raises:
-        SourceError: the path is a runs folder, or is in the folder of a run or in a stage.
+        SourceError: the path is a runs folder, or is the folder of a run or a stage, or is inside such a folder.
     """
     above = [folder for folder in (path, *path.parents) if _is_stage(folder) or _is_run(folder)]
     is_of_script = bool(above) and _is_run(above[0]) and path.relative_to(above[0]).parts[:1] in _FOLDERS_OF_SCRIPTS
@@ -66,20 +67,20 @@ _FOLDERS_OF_SCRIPTS: Final = {(name,) for name in _OF_SCRIPTS}
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder is the folder of a run."""
+    """Return whether a folder is the folder of a run."""
     return (folder / RUN_MARKER).is_file() or (
         (folder / "record.json").is_file() and (folder / _OF_SCRIPTS[0]).is_dir()
     )
 
 
 def _is_stage(folder: Path) -> bool:
-    """Whether a folder is a stage, which has a file with the digests of its run."""
+    """Return whether a folder is a stage, which contains a file with the digests of its run."""
     note = folder / IDENTITY
     return note.is_file() and _DIGESTS.fullmatch(_start_of(note)) is not None
 
 
 def _start_of(path: Path) -> str:
-    """Read the first bytes of a file as text, or return an empty text if it cannot be read."""
+    """Return the first 2,000 bytes of a file as a string, or an empty string if the file cannot be read."""
     try:
         with path.open("rb") as stream:
             return stream.read(_LONGEST_NOTE).decode(errors="replace")

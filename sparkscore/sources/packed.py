@@ -1,4 +1,7 @@
-"""Refuse files whose compression sparkscore cannot read, since it could not check their contents (driver)."""
+"""Raise an error for files with a compression that sparkscore cannot read (driver).
+
+The contents of such files cannot be checked before Spark reads them.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from sparkscore.plan import InputFile
 
 
 def refuse_packed(files: Sequence[InputFile], extensions: tuple[str, ...], expected: str) -> None:
-    """Raise an error if a file has one of these extensions.
+    """Raise an error if the path of a file ends with one of the given extensions.
 
     Args:
-        files: the files.
-        extensions: the extensions of compressions that only Hadoop reads.
-        expected: the compressions that can be read, for the error.
+        files: the files of the input.
+        extensions: the extensions of compressed files that only Hadoop can read.
+        expected: the compressions that are allowed, for the error message.
 
     Raises:
-        SourceError: with the first such file.
+        SourceError: there is such a file. The error has the first one.
     """
     if packed := next((file.path for file in files if file.path.endswith(extensions)), None):
         raise SourceError(

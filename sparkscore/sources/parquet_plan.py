@@ -1,7 +1,7 @@
-"""Plan how Parquet files are read, and refuse types whose values Spark would change (driver).
+"""Plan how Parquet files are read, and raise an error for types whose values Spark would change (driver).
 
-If Spark reads all files together without a change, there is no plan. Otherwise the files are read in groups that have
-the same types, and their values are converted to the types of the input.
+No plan is needed if Spark reads all files together correctly. Otherwise, files whose columns have the same types form a
+group. Each group is read separately, and its values are converted to the types of the input.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NO_CODECS: Final = frozenset({"BROTLI", "LZO"})
 
 @dataclass(frozen=True)
 class Group:
-    """Files that are read with the same schema.
+    """Parquet files that are read with the same schema.
 
     Attributes:
         files: the files.
@@ -55,10 +55,10 @@ class Group:
 
 @dataclass(frozen=True)
 class ParquetPlan:
-    """How to read files whose types differ, or are types that Spark does not read with their meaning.
+    """How to read Parquet files that have different types, or types that Spark would read incorrectly.
 
     Attributes:
-        schema: the columns of the input with their types.
+        schema: the columns of the input, with the types to which the values are converted.
         groups: the files, grouped by the types of their columns.
     """
 
@@ -72,17 +72,18 @@ def plan_parquet(
     declared: StructType | None,
     wanted: Collection[str] | None,
 ) -> ParquetPlan | None:
-    """Return the plan for reading files, or None if Spark reads all of them together without a change.
+    """Return the plan for reading Parquet files, or None if Spark reads all of them together correctly.
 
     Args:
         files: the files.
-        footers: their footers, or None for a file whose footer cannot be read. There is no plan then, since Spark's own
-            error about that file says more.
+        footers: the footer of each file, or None for a footer that cannot be read. No plan is made if there is such a
+            footer, because Spark's own error about the file is more precise.
         declared: the declared columns, or None if none are declared.
-        wanted: the columns that are read, or None for all.
+        wanted: the columns that the run uses, or None for all columns.
 
     Raises:
-        SourceSchemaError: a column has different types in two files, or a type that Spark cannot read or would change.
+        SourceSchemaError: a file has a type or a compression that Spark cannot read; or a column has types that cannot
+            be merged, or that cannot be cast to the declared type.
     """
     if None in footers:
         return None
@@ -90,7 +91,7 @@ def plan_parquet(
 
 
 class _Planner:
-    """Plans how files are read, from the footers of all of them."""
+    """Creates the plan for reading Parquet files from the footers of all files."""
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class _Planner:
         self._is_planned = any(_is_foreign(found) for name in left_out for found in self._found(name))
 
     def plan(self) -> ParquetPlan | None:
-        """Return the plan, or None if Spark reads all files together without a change."""
+        """Return the plan, or None if Spark reads all files together correctly."""
         self._refuse_codecs()
         types = {name: self._type_of(name) for name in self._names}
         if not (self._is_planned or self._have_empty_ones_other_types(types)):
@@ -134,7 +135,10 @@ class _Planner:
         )
 
     def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
-        """Whether files without rows have other types, with which Spark could not merge the other files."""
+        """Return whether a column has a different type in a file without rows than in the input.
+
+        Spark could not merge such a file with the other files.
+        """
         pairs = [
             (types[name], found.spark)
             for footer, _ in self._firsts
@@ -145,7 +149,7 @@ class _Planner:
         return any(of_file is None or not is_same(of_input, of_file) for of_input, of_file in pairs)
 
     def _refuse_codecs(self) -> None:
-        """Raise an error if a file is compressed with a codec that Spark does not have."""
+        """Raise an error if a file is compressed with a codec that Spark does not include."""
         for footer, file in self._firsts:
             if wrong := footer.codecs & _NO_CODECS:
                 raise SourceSchemaError(
@@ -157,7 +161,10 @@ class _Planner:
                 )
 
     def _found(self, name: str) -> dict[FileType, InputFile]:
-        """Return the types of a column, each with the first file that has it. Files without rows count last."""
+        """Return the different types of a column, each with the first file that has the type.
+
+        If the input has rows, the type in a file without rows counts only if no file with rows has the column.
+        """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
             file_type = footer.columns.get(name)
@@ -166,7 +173,12 @@ class _Planner:
         return found
 
     def _type_of(self, name: str) -> DataType:
-        """Return the type of a column: as it is declared, or the one that holds the values of all files."""
+        """Return the type of a column in the input: the declared type, or a type that can hold the values of all files.
+
+        Raises:
+            SourceSchemaError: there is no such type, Spark cannot read the type in a file, or the values of a file
+                cannot be cast to the declared type.
+        """
         found = self._found(name)
         target = self._declared.get(name)
         if target is not None:
@@ -187,7 +199,16 @@ class _Planner:
         return common
 
     def _note_plan(self, name: str, found: Mapping[FileType, InputFile], common: DataType) -> None:
-        """Note that a plan is needed if Spark does not read a column of these types as their common type."""
+        """Store that a plan is needed if Spark cannot read a column directly as its common type.
+
+        Args:
+            name: the name of the column.
+            found: the types of the column, each with the first file that has the type.
+            common: the type that can hold the values of all files.
+
+        Raises:
+            SourceSchemaError: a nested type has parts without a type, and cannot be cast to the common type.
+        """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
             is_nested = is_untyped and not file_type.is_null
@@ -198,10 +219,11 @@ class _Planner:
                 self._is_planned = True
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
-        """Check that a declared type can hold the values of a file, and note if reading them so needs a plan.
+        """Check that a declared type can hold the values of a column in a file, and store whether this needs a plan.
 
         Raises:
-            SourceSchemaError: the values cannot be cast to the declared type.
+            SourceSchemaError: Spark cannot read the type in the file, or its values cannot be cast to the declared
+                type.
         """
         if "char" in target.simpleString() or (file_type.spark is not None and is_same(file_type.spark, target)):
             self._is_planned = self._is_planned or file_type.is_nanos
@@ -221,7 +243,7 @@ class _Planner:
             self._refuse_declared(name, file_type, file, target)
 
     def _refuse_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> NoReturn:
-        """Raise the error for a declared type that does not hold the values of a file."""
+        """Raise the error for a declared type that cannot hold the values of a column in a file."""
         of_files = {_declarable(each) for each in self._found(name)}
         advice = (
             f"Declare it as the files have it, and convert it in the script: "
@@ -239,7 +261,7 @@ class _Planner:
         )
 
     def _refuse_type(self, name: str, file_type: FileType, file: InputFile) -> NoReturn:
-        """Raise the error for a type that Spark cannot read with its meaning."""
+        """Raise the error for a type that Spark cannot read, or whose values it would read with a different meaning."""
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
@@ -250,7 +272,10 @@ class _Planner:
         )
 
     def _refuse_inside(self, name: str, file_type: FileType, file: InputFile, common: DataType) -> NoReturn:
-        """Raise the error for a nested type whose parts without a type do not fit the types in other files."""
+        """Raise the error for a nested column whose structure in a file differs from the other files.
+
+        Parts of the column in that file are always NULL and have no type, while they are nested in other files.
+        """
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
             what=f"column '{name}' of the Parquet file '{file.path}'",
@@ -262,7 +287,14 @@ class _Planner:
     def _refuse_two(
         self, name: str, types: Mapping[FileType, InputFile], file_type: FileType, file: InputFile
     ) -> NoReturn:
-        """Raise the error for a column with a type that cannot be merged with the types in earlier files."""
+        """Raise the error for a column whose type in a file cannot be merged with the types in earlier files.
+
+        Args:
+            name: the name of the column.
+            types: the types in the earlier files, each with one file.
+            file_type: the type that cannot be merged.
+            file: the file with that type.
+        """
         first, first_file = next((each, where) for each, where in types.items() if not each.is_null)
         common = common_type(first.spark, file_type.spark)
         advice = (
@@ -279,21 +311,29 @@ class _Planner:
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        """Return an 'input.schema' of all columns, in which some have another type."""
+        """Return the value of an 'input.schema' that declares all columns, for an error message.
+
+        Args:
+            changed: the columns that get a different type than in the files, with that type.
+        """
         types = {name: _declarable(next(iter(self._found(name)))) for name in self._names}
         declared = {name: data_type.simpleString() for name, data_type in self._declared.items()}
         return schema_line({**types, **declared}, changed)
 
 
 def _is_foreign(file_type: FileType) -> bool:
-    """Whether Spark does not read a type as it is."""
+    """Return whether Spark cannot read a type in a Parquet file directly.
+
+    Either Spark has no type for the values, or it reads them as a different type, or a part of the type is unknown
+    because all its values are NULL.
+    """
     return (
         file_type.spark is None or file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)
     )
 
 
 def _declarable(file_type: FileType) -> str:
-    """Return a type with which the user can declare a column of this type."""
+    """Return the name of a Spark type with which the user can declare a column that has this type in a file."""
     if file_type.is_null:
         return "string"
     found = file_type.spark or file_type.stored
@@ -301,6 +341,9 @@ def _declarable(file_type: FileType) -> str:
 
 
 def _type_text(file_type: FileType) -> str:
-    """Return a type for a message: Spark's name, and Arrow's name if the two differ in their meaning."""
+    """Return the name of a type for an error message: Spark's name, or Arrow's name if Spark has no such type.
+
+    For times in nanoseconds, both names are returned.
+    """
     text = file_type.arrow_type if file_type.spark is None else file_type.spark.simpleString()
     return f"{text} ({file_type.arrow_type})" if file_type.is_nanos else text

@@ -1,6 +1,6 @@
 """Read Parquet files with different types as rows with the same types (driver).
 
-A value that its type does not hold exactly fails the run.
+The run fails if a value cannot be converted exactly.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sparkscore.sources.parquet_types import FileType, has_null_inside, in_order
 from sparkscore.sources.rows import refuse_value, with_source_file
 from sparkscore.spark.schema import column
 
-#: Reads files with a schema.
+#: A function that reads the given files with a schema.
 Load = Callable[[StructType, tuple[InputFile, ...]], DataFrame]
 
 _NANOSECONDS_IN_MICROSECOND: Final = 1000
@@ -41,19 +41,22 @@ _BEHIND_LARGEST_BIGINT: Final = 2.0**63
 
 
 def read_plan(plan: ParquetPlan, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
-    """Return the rows of all files, each with its file.
+    """Return the rows of all files in a plan, with the hidden columns.
 
     Args:
-        plan: how the files are read.
-        schema: the columns of the rows, with the keys of partition folders.
-        keys: the keys of the partition folders.
-        load: reads some of the files with a schema.
+        plan: the plan for reading the files.
+        schema: the columns of the rows, including the partition columns.
+        keys: the names of the partition columns.
+        load: a function that reads the given files with a schema.
     """
     return reduce(DataFrame.union, [_read_group(group, schema, keys, load) for group in plan.groups])
 
 
 def _read_group(group: Group, schema: StructType, keys: Collection[str], load: Load) -> DataFrame:
-    """Read the rows of files with the same types, and convert their values to the types of the input."""
+    """Read the rows of a group of files, and convert their values to the types in `schema`.
+
+    A column that the files do not have is NULL.
+    """
     stored = [
         StructField(name, in_order_of(file_type.read, schema[name].dataType))
         for name, file_type in group.columns.items()
@@ -70,9 +73,15 @@ def _read_group(group: Group, schema: StructType, keys: Collection[str], load: L
 
 
 def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> Column:
-    """Return an expression for a column that has the type `read` and gets the type `target`.
+    """Return an expression that converts a column from the type `read` to the type `target`.
 
-    A value that the target does not hold exactly fails the run.
+    The run fails if the type `target` cannot hold a value exactly.
+
+    Args:
+        name: the name of the column.
+        file_type: the type of the column in the files.
+        read: the type with which Spark reads the column.
+        target: the type of the column in the input.
     """
     stored = column(name)
     if file_type.is_nanos and not isinstance(target, LongType):
@@ -90,9 +99,10 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 
 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Return an expression for whether a number that is cast between bigint and double is below 2**63.
+    """Return an expression that is true if a number is below 2**63 when it is cast between bigint and double.
 
-    The casts turn 2**63 into the largest bigint, and back into 2**63, so that comparing does not find the change.
+    Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63. Comparing the values before and
+    after both casts therefore does not find this change. For all other types, the expression is true.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))
@@ -106,9 +116,9 @@ def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType)
 
 
 def _time_of(nanoseconds: Column, target: DataType) -> Column:
-    """Return an expression for the time that is a number of nanoseconds after 1970.
+    """Return an expression that converts a number of nanoseconds since 1970 to a time of the type `target`.
 
-    It computes with decimals, so that it does not depend on the time zone or another setting of the session.
+    The expression uses decimals, so that the result does not depend on the time zone or other settings of the session.
     """
     seconds = (nanoseconds.cast(DecimalType(19, 0)) * lit(_SECONDS_IN_NANOSECOND)).cast(DecimalType(18, 6))
     if isinstance(target, TimestampType):

@@ -1,4 +1,4 @@
-"""The source whose items are the rows of Parquet files (driver)."""
+"""Read the rows of Parquet files, which are the items of a run (driver)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DEFAULT_OPTIONS: Final = {"mergeSchema": "true"}
 
 
 class ParquetSource:
-    """The rows of Parquet files."""
+    """The source whose items are the rows of Parquet files."""
 
     def __init__(self, spark: SparkSession, config: Input) -> None:
         listing = list_readable_files(spark, config.location)
@@ -46,33 +46,41 @@ class ParquetSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened."""
+        """The description of the input as it was when it was opened, with its list of files."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, each with its file."""
+        """Return the rows, with the source file of each row in a hidden column, or None if the input has no files."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the NULLs that the footers of the files count; columns declared NOT NULL have none."""
+        """Return the number of NULLs in each of the given columns, from the footers of the files.
+
+        A column that is declared NOT NULL has 0 NULLs. Other columns are left out if the footers do not have the
+        number.
+        """
         return self._footers.nulls.of(columns) | dict.fromkeys(self._not_null.intersection(columns), 0)
 
     def check_contents(self) -> None:
-        """Refuse INT96 times with nanoseconds, which Spark truncates to microseconds.
+        """Raise an error if a time of type INT96 has nanoseconds, which Spark would truncate to microseconds.
 
         Raises:
-            SourceError: a column that is read has such a time.
+            SourceError: a column that the run uses has such a time.
         """
         if self._frame is not None:
             files = self._files
             _refuse_truncated_times(files.spark, files.files, self._footers.of_files, self._frame.columns)
 
     def check_unchanged(self) -> None:
-        """Compare the files with the listing."""
+        """Check that no file has changed since it was listed.
+
+        Raises:
+            SourceError: a file has changed or no longer exists.
+        """
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and why the order of their columns is in doubt."""
+        """Return the rows, and why the order of their columns is uncertain (an empty string if it is certain)."""
         files, footers = self._files, self._footers.of_files
         with pinned_reads(files.spark, "parquet"):
             declared = declared_schema(config.schema_ddl)
@@ -94,7 +102,7 @@ class ParquetSource:
             )
 
     def _count_rows(self) -> int:
-        """Count the rows with Spark, which reads only the footers for that."""
+        """Return the number of rows. Spark counts them, and reads only the footers of the files for that."""
         if self._frame is None:
             return 0
         with pinned_reads(self._files.spark, "parquet"):
@@ -104,10 +112,16 @@ class ParquetSource:
 def _refuse_truncated_times(
     spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
 ) -> None:
-    """Refuse INT96 times with nanoseconds. The workers read the columns that may have such times.
+    """Raise an error if a time of type INT96 has nanoseconds. The workers read the columns that may have such times.
+
+    Args:
+        spark: the session.
+        files: the Parquet files.
+        footers: the footer of each file, or None for a footer that cannot be read.
+        columns: the columns that are checked.
 
     Raises:
-        SourceError: with file and column.
+        SourceError: there is such a time. The error has its file and column.
     """
     suspects = [
         (file.path, tuple(sorted(footer.old_times.intersection(columns))))

@@ -1,4 +1,4 @@
-"""Map the types of Parquet files to Spark's types, and refuse types that Spark would misread (driver)."""
+"""Map the types in Parquet files to Spark's types, and recognize types that Spark would misread (driver)."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _RAW: Final = "write it as a type with its meaning, or declare it {declared} to 
 
 @dataclass(frozen=True)
 class FileType:
-    """The type of a column in a file.
+    """The type of a column in a Parquet file.
 
     Attributes:
         arrow_type: Arrow's name of the type.
-        spark: Spark's type for the same values, or None if Spark has none.
-        stored: the type as which Spark reads the stored values, if it differs from `spark`.
-        fix: how the user can write the values with another type, if the type is refused.
-        is_nanos: whether the values are times in nanoseconds, which Spark reads as integers only.
+        spark: Spark's type for the same values, or None if Spark has no such type.
+        stored: the type with which Spark reads the stored values, or None if it is the same as `spark`.
+        fix: advice to the user on writing the values with another type, if Spark has no type for them.
+        is_nanos: whether the values are times in nanoseconds, which Spark can read only as integers.
     """
 
     arrow_type: str
@@ -62,17 +62,21 @@ class FileType:
 
     @property
     def read(self) -> DataType | None:
-        """The type with which Spark reads the column. Parts without a type are read as integers, which are all NULL."""
+        """The type with which Spark reads the column, or None if Spark cannot read it.
+
+        Parts whose values are all NULL have no type in the file. They are read as integers.
+        """
         found = self.spark if self.stored is None else self.stored
         return None if found is None else filled(found, IntegerType())
 
 
 def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
-    """Return the type of a column.
+    """Return the type of a column in a Parquet file.
 
     Args:
         field: the column, as Arrow reads it from the footer of the file.
-        is_int96: whether the times in the column, also nested ones, are stored as INT96. Spark reads them as instants.
+        is_int96: whether the times in the column, including nested times, are stored as INT96. Spark reads such times
+            as instants.
     """
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
@@ -83,7 +87,7 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
 
 
 def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
-    """Return a type with instants in place of its times, also inside lists, maps and structs."""
+    """Return a copy of an Arrow type in which each timestamp is in UTC, also inside lists, maps and structs."""
     if pa.types.is_timestamp(arrow_type):
         return pa.timestamp("us", "UTC")
     if pa.types.is_map(arrow_type):
@@ -94,7 +98,7 @@ def _as_instants(arrow_type: pa.DataType) -> pa.DataType:
 
 
 def _extension_of(field: pa.Field) -> str:
-    """Return the name of a column's Arrow extension type, or an empty text if it has none."""
+    """Return the name of a column's Arrow extension type, or an empty string if it does not have one."""
     if isinstance(field.type, pa.BaseExtensionType):
         return str(field.type.extension_name)
     name: bytes = (field.metadata or {}).get(b"ARROW:extension:name", b"")
@@ -136,12 +140,16 @@ def _refused(fix: str) -> FileType:
 
 
 def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
-    """Return a function that returns the same Spark type for each Arrow type."""
+    """Return a function that returns a `FileType` with this Spark type, whatever its argument."""
     return lambda _: FileType("", spark)
 
 
 def _nested(arrow_type: pa.DataType) -> FileType:
-    """Return the type of lists, maps or structs; it is refused if the type of a part is."""
+    """Return the type of a column of lists, maps or structs.
+
+    The result has no Spark type if Spark has no type for the elements, keys, values or fields, or if these are times in
+    nanoseconds.
+    """
     text = str(arrow_type)
     inner = [file_type(arrow_type.field(number), is_int96=False) for number in range(arrow_type.num_fields)]
     if pa.types.is_map(arrow_type):
@@ -202,7 +210,7 @@ _TYPES: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType],
 
 
 def merged(one: DataType, other: DataType) -> DataType | None:
-    """Return the type as which Spark merges two types without a change to values, or None if it does not merge them.
+    """Return the type to which Spark merges two types without changing values, or None if it cannot merge them.
 
     >>> merged(NullType(), LongType()), merged(DecimalType(4, 2), DecimalType(9, 2)), merged(LongType(), DoubleType())
     (LongType(), DecimalType(9,2), None)
@@ -223,7 +231,7 @@ def merged(one: DataType, other: DataType) -> DataType | None:
 
 
 def _merged_structs(one: StructType, other: StructType) -> StructType | None:
-    """Return the struct with the fields of both, or None if a field has two types that Spark does not merge."""
+    """Return a struct with the fields of both structs, or None if a field has two types that Spark cannot merge."""
     types: dict[str, DataType] = {field.name: field.dataType for field in one}
     for field in other:
         both = merged(types[field.name], field.dataType) if field.name in types else field.dataType
@@ -234,17 +242,17 @@ def _merged_structs(one: StructType, other: StructType) -> StructType | None:
 
 
 def is_same(one: DataType, other: DataType) -> bool:
-    """Whether two types are equal, apart from whether they allow NULL."""
+    """Return whether two types are equal, ignoring whether they allow NULL."""
     return one.simpleString() == other.simpleString()
 
 
 def has_null_inside(data_type: DataType) -> bool:
-    """Whether a nested type has a part without a type."""
+    """Return whether a nested type has a part without a type, because all values of that part are NULL."""
     return not isinstance(data_type, NullType) and not is_same(data_type, filled(data_type, StringType()))
 
 
 def filled(data_type: DataType, leaf: DataType) -> DataType:
-    """Return a type in which the parts without a type have the type `leaf`.
+    """Return a copy of a type in which `leaf` replaces each `NullType`, also inside arrays, maps and structs.
 
     >>> filled(ArrayType(NullType()), LongType())
     ArrayType(LongType(), True)
@@ -261,9 +269,9 @@ def filled(data_type: DataType, leaf: DataType) -> DataType:
 
 
 def is_shape_of(part: DataType, whole: DataType) -> bool:
-    """Whether two types are equal, apart from parts that have no type in the first.
+    """Return whether two types are equal, ignoring the parts of the first type that are `NullType`.
 
-    Such a part must not be an array, a map or a struct in the second.
+    At the position of such a part, the second type must not have an array, a map or a struct.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return is_shape_of(part.elementType, whole.elementType)
@@ -278,10 +286,10 @@ def is_shape_of(part: DataType, whole: DataType) -> bool:
 
 
 def in_order_of(part: DataType, whole: DataType) -> DataType:
-    """Return the first type with the struct fields in the order of the second, and with the fields that it lacks.
+    """Return a copy of the first type, with its struct fields in the order of the second type.
 
-    Spark reads the fields of structs by name but casts them by position. A field that a file lacks is read as NULL,
-    whatever its type.
+    Fields that only the second type has are added, so that they are read as NULL. Spark finds the fields of structs in
+    files by name, but casts structs by position.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return ArrayType(in_order_of(part.elementType, whole.elementType))
@@ -297,10 +305,11 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 
 
 def is_castable(one: DataType, other: DataType) -> bool:
-    """Whether values of the first type can be cast to the second and compared with the result.
+    """Return whether values of the first type can be cast to the second type and compared with the result.
 
-    This holds for numbers, for dates as times at midnight, and for arrays of them. It does not hold between numbers and
-    booleans or strings, nor between times with and without a zone.
+    This is the case for equal types, for two types of numbers, for dates that are cast to timestamp_ntz at midnight,
+    and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for times with and
+    without a time zone.
     """
     if isinstance(one, ArrayType) and isinstance(other, ArrayType):
         return is_castable(one.elementType, other.elementType)
@@ -310,9 +319,9 @@ def is_castable(one: DataType, other: DataType) -> bool:
 
 
 def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of types
-    """Return the name of a type to which the values of both types can be cast, or an empty text if there is none.
+    """Return the name of a type to which the values of both types can be cast, or an empty string if there is none.
 
-    The type need not hold all values of both; each value is checked when it is read.
+    The type may not be able to hold all values, so each value is checked when it is read.
     """
     if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
         return ""

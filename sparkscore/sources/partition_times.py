@@ -1,8 +1,8 @@
-"""Refuse a Delta table that is partitioned by times which the session's time zone would change (driver).
+"""Check that the times in a Delta table's partition columns do not depend on the session's time zone (driver).
 
-Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization. The log has such a time
-either without a zone or in UTC with a ``Z``. Spark reads a time without a zone in the session's time zone. Other
-readers take it for UTC.
+The Delta log has such a time either in UTC with a ``Z``, or without a time zone. Spark reads a time without a time zone
+in the session's time zone. Other readers treat it as UTC. Source:
+https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ _ZONE = "spark.sql.session.timeZone"
 def refuse_times_of_a_session(
     spark: SparkSession, frame: DataFrame, partitions: Sequence[str], path: str, options: Mapping[str, str]
 ) -> None:
-    """Raise an error if the times of a table's partitions differ between the session's time zone and UTC.
+    """Raise an error if Spark may read the times in a table's partition columns with the wrong time zone.
 
-    Delta's reader has no option for their zone. The setting of the session cannot be changed, since the frame is read
-    later.
+    Delta's reader has no option for the time zone. The session's time zone cannot be changed here, because the frame is
+    read later.
 
     Args:
         spark: the session.
         frame: the rows of the table.
         partitions: the names of the partition columns.
-        path: the location of the table, for the error.
-        options: the options of the reader; ``timeZone`` is the zone in which the times were written.
+        path: the location of the table, for the error message.
+        options: the options of the input. ``timeZone`` is the time zone in which the times were written.
 
     Raises:
-        SourceError: code ``INPUT_TIME_ZONE``: the times differ.
+        SourceError: code ``INPUT_TIME_ZONE``: the times differ between the session's time zone and UTC; or the option
+            ``timeZone`` is set and is not the session's time zone.
     """
     times = [name for name in partitions if isinstance(frame.schema[name].dataType, TimestampType)]
     zone, wanted = str(spark.conf.get(_ZONE)), options.get("timeZone", "UTC")
@@ -59,6 +60,6 @@ def refuse_times_of_a_session(
 
 
 def _instants(frame: DataFrame, columns: Sequence[str]) -> set[tuple[int | None, ...]]:
-    """Return the distinct values of columns of times, as microseconds since 1970."""
+    """Return the distinct combinations of the values in some timestamp columns, as microseconds since 1970."""
     found = frame.select(*(functions.unix_micros(column(name)) for name in columns)).distinct().collect()
     return {tuple(row) for row in found}

@@ -1,4 +1,7 @@
-"""Refuse options for Spark's readers that would leave out files or rows, or that the readers would ignore (driver)."""
+"""Check the options for Spark's readers (driver).
+
+An error is raised for an option that would leave out files or rows, or that the readers would ignore.
+"""
 
 from __future__ import annotations
 
@@ -117,14 +120,17 @@ _SET_HERE: Final = ("ignoreCorruptFiles", "ignoreMissingFiles")
 
 
 def check_options(options: Mapping[str, str], file_format: str) -> None:
-    """Refuse options that would leave out files or rows, and unknown ones. As in Spark, the case of names is ignored.
+    """Check that each option is known and valid, and does not make Spark choose other files.
+
+    The case of names is ignored, as in Spark.
 
     Args:
-        options: the deployment's ``input.options``.
-        file_format: the format of the input. Nothing is refused for Delta tables.
+        options: the options in 'input.options'.
+        file_format: the format of the input. Only options for CSV, JSON and Parquet are checked.
 
     Raises:
-        ConfigError: code ``INPUT_OPTIONS``.
+        ConfigError: code ``INPUT_OPTIONS``: an option is unknown, has an invalid value, or would change which files or
+            rows are read.
     """
     if file_format not in _OTHERS:
         return
@@ -147,7 +153,7 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
             )
 
 
-#: The texts of an error: `got`, `expected` and `next_step`; None if the value is right.
+#: The strings `got`, `expected` and `next_step` of an error, or None if the value is valid.
 _Problem = tuple[str, str, str] | None
 
 
@@ -198,14 +204,20 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the texts of the error for an unknown option, with the name of a similar one."""
+    """Return the strings of the error for an unknown option. They suggest a known option with a similar name."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step
 
 
 def _find_problem(name: str, value: str, file_format: str) -> _Problem:
-    """Return the texts of the error for a known option, or None if its value is right."""
+    """Return the strings of the error for an option that is not allowed or has an invalid value, or None.
+
+    Args:
+        name: the name of the option in Spark's spelling, or an empty string for an option that is not checked.
+        value: the value of the option.
+        file_format: the format of the input.
+    """
     if name in _OF_FILES:
         return "an option that chooses files", "none: all files of 'input.location' are read", _USE_GLOBS
     if name in _BOOLEANS[file_format] and value.lower() not in {"true", "false"}:

@@ -1,4 +1,4 @@
-"""Read rows with Spark: pin the settings, add the file of each row, select columns, find NULLs (driver)."""
+"""Read rows with Spark: pin the settings, add the source file of each row, select columns, find NULLs (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from sparkscore.spark.settings import pinned_settings
 
 @contextmanager
 def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
-    """Pin the settings that change what Spark reads, and explain Spark's errors.
+    """Pin Spark's settings in the body of a ``with`` statement, and convert Spark's exceptions to errors of sparkscore.
+
+    The pinned settings are those that can change the rows that Spark reads.
 
     Args:
         spark: the session.
-        what: the format of the input, or its name, for the error.
-        for_writing: whether the settings for writing are pinned as well.
+        what: the format or the name of the input, for the error message.
+        for_writing: whether the settings that affect writing are pinned as well.
 
     Raises:
         SourceError: Spark could not read the input.
@@ -38,9 +40,9 @@ def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
-    """Return the rows with three more columns: the file of each row, and the start and length of its block in the file.
+    """Return the rows with the hidden columns: the source file, and the start and length of the block that has the row.
 
-    They come from Spark's hidden column ``_metadata``.
+    Spark's metadata column ``_metadata`` contains these values.
     """
     metadata = frame.metadataColumn("_metadata")
     start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
@@ -49,12 +51,12 @@ def with_source_file(frame: DataFrame) -> DataFrame:
 
 
 def refuse_value(problem: str, data_type: DataType) -> Column:
-    """Return an expression that fails the run with an error that names the file of the row.
+    """Return an expression that fails the run with an error that names the source file of the row.
 
-    The rows need the columns that `with_source_file` adds.
+    The rows must have the hidden columns that `with_source_file` adds.
 
     Args:
-        problem: the column and the wrong value in it, as ``column 'x': got a …``.
+        problem: a phrase with the column and the wrong value in it, such as ``column 'x': got a …``.
         data_type: the type of the expression.
     """
     file = coalesce(col(SOURCE_FILE_COLUMN), lit("?"))
@@ -63,12 +65,12 @@ def refuse_value(problem: str, data_type: DataType) -> Column:
 
 
 def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) -> DataFrame:
-    """Return the rows with the wanted columns, in that order, and with the hidden columns.
+    """Return the rows with the wanted columns in the given order, followed by the hidden columns.
 
     Args:
         frame: the rows.
-        wanted: the names of the columns, or None for all.
-        what: the format of the input, for the error.
+        wanted: the names of the columns, or None to return the rows unchanged.
+        what: the format of the input, for the error message.
 
     Raises:
         SourceSchemaError: a wanted column is not in the input.
@@ -88,12 +90,12 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
-    """Return for each column whether it has a NULL. One Spark job reads these columns.
+    """Return for each column whether it has a NULL. One Spark job reads all of these columns.
 
     Args:
         frame: the rows.
         columns: the names of the columns.
-        what: the format of the input, for the error.
+        what: the format of the input, for the error message.
 
     Raises:
         SourceError: Spark could not read the columns.

@@ -1,7 +1,7 @@
-"""Find input files that were replaced during a run, even if size and time of modification are the same (driver).
+"""Find input files that were replaced during a run, even if size and modification time are the same (driver).
 
-A sample of the bytes of each file is compared. Inode and time of change alone are not enough: `chmod`, a hard link or a
-remount change them, but no byte of the file.
+Inode and change time are not enough for this: `chmod`, a hard link or a remount changes them, but not the contents of
+the file. Therefore a sample of the bytes of each file is compared as well.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ _ALL_BYTES: Final = 64 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024
 _MOST_BLOCKS: Final = 64
-# A store that is reached over a network answers many requests at the same time.
+# A store on a network can answer many requests at the same time.
 _THREADS: Final = 16
 _FEW: Final = 32
 _SLOW_S: Final = 0.001
 
 
 def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
-    """Return the files, each with the digest of a sample: all its bytes, or blocks from its start to its end."""
+    """Return the files, each with the digest of a sample of its bytes.
+
+    The sample is the whole file if it is small, or else blocks that are spread from its start to its end.
+    """
     share = _share(len(files))
     start = time.perf_counter()
     first = [_with_sample(file, share) for file in files[:_FEW]]
@@ -45,10 +48,13 @@ def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
 
 
 def check_files_unchanged(files: Sequence[InputFile]) -> None:
-    """Compare files with their listing. If only the inode or the time of change differs, compare their samples.
+    """Check that no file has changed since it was listed.
+
+    A file has changed if its size or modification time differs. If only its inode or change time differs, its sample is
+    compared.
 
     Raises:
-        SourceError: a file does not exist any more, or has another size, time of modification or content.
+        SourceError: a file has changed or no longer exists.
     """
     share = _share(len(files))
     changed = [file.path for file in files if _is_changed(file, share)]
@@ -71,7 +77,7 @@ def _with_sample(file: InputFile, share: int) -> InputFile:
 
 
 def _is_changed(file: InputFile, share: int) -> bool:
-    """Whether a file differs from its listing."""
+    """Return whether a file has changed since it was listed, or cannot be found."""
     try:
         status = Path(file.path).stat()
     except OSError:
@@ -84,9 +90,14 @@ def _is_changed(file: InputFile, share: int) -> bool:
 
 
 def _sample(path: str, size: int, share: int) -> str:
-    """Return the digest of a file's sample, or an empty text if the file cannot be read.
+    """Return the digest of a sample of a file's bytes, or an empty string if the file cannot be read.
 
-    Spark's own error about such a file says more.
+    No error is raised here, because Spark's own error about such a file is more precise.
+
+    Args:
+        path: the path of the file.
+        size: the size of the file in bytes.
+        share: the size of the sample in bytes.
     """
     digest = hashlib.sha256()
     try:
@@ -103,7 +114,9 @@ def _sample(path: str, size: int, share: int) -> str:
 
 
 def _blocks(size: int, share: int) -> Iterable[tuple[int, int]]:
-    """Return the start and the length of each block of a sample: the whole file, or blocks from its start to its end.
+    """Return the start and the length of each block of a sample.
+
+    The blocks cover the whole file if its size is at most `share`. Otherwise they are spread from its start to its end.
 
     >>> list(_blocks(100_000, 8192))
     [(0, 4096), (95904, 4096)]

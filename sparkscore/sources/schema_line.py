@@ -1,4 +1,4 @@
-"""Write an 'input.schema' for the message of an error (driver)."""
+"""Write an 'input.schema' that an error message can suggest to the user (driver)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ _LONGEST: Final = 200
 
 
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
-    """Return an 'input.schema' of columns, of which some get another type. A long schema has only the changed columns.
+    """Return the value of an 'input.schema' that declares columns, after some of their types are replaced.
+
+    If the value would have more than 200 characters, it has only the columns whose types are replaced.
 
     Args:
         types: the columns with their types.
-        changed: the columns that get another type, with that type.
+        changed: the columns whose types are replaced, with their new types.
 
     >>> schema_line({"id": "bigint", "a b": "int"}, {"a b": "string"})
     'id bigint, `a b` string'
@@ -27,5 +29,5 @@ def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a column name as Spark's DDL needs it: in backticks, unless it is a plain identifier."""
+    """Return a column name as Spark's DDL needs it: in backticks, unless it is an ASCII identifier."""
     return name if name.isidentifier() and name.isascii() else quoted(name)

@@ -1,4 +1,4 @@
-"""Divide the files of an input into shares for Spark's tasks (driver)."""
+"""Divide the files of an input into shares, each of which one Spark task reads (driver)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MOST_ITEMS: Final = 500
 
 
 def in_shares(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
-    """Divide items into shares of about 16 MiB, and of at most 500 items, in their order.
+    """Divide files, or parts of files, into shares of about 16 MiB and at most 500 elements, in their order.
 
     Args:
-        items: files or parts of files.
-        size_of: returns the bytes of an item.
+        items: the files or the parts of files.
+        size_of: a function that returns the size of an element in bytes.
 
     >>> list(in_shares([1, 16777216, 2, 3], lambda size: size))
     [(1, 16777216), (2, 3)]
@@ -35,7 +35,9 @@ def in_shares(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple
 
 
 def byte_ranges(size_bytes: int) -> list[tuple[int, int | None]]:
-    """Divide a file into ranges of 16 MiB: the start and the end of each. The last one has no end.
+    """Divide a file into ranges of 16 MiB, and return the start and the end of each range.
+
+    The end of the last range is None, which means the end of the file.
 
     >>> byte_ranges(5), byte_ranges(20_000_000)
     ([(0, None)], [(0, 16777216), (16777216, None)])

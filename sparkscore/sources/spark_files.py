@@ -1,7 +1,7 @@
 """List the files of a CSV, JSON or Parquet input, and read their rows with Spark (driver).
 
-The three sources share this module. What is particular to a format is in ``csv_source``, ``json_source`` and
-``parquet_source``.
+This module has the code that the three formats have in common. The code for one format is in ``csv_source``,
+``json_source`` or ``parquet_source``.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ from sparkscore.spark.jvm_names import refuse_unreadable_names
 from sparkscore.spark.settings import read_from
 from sparkscore.survey.declared_texts import UTC
 
-#: Takes the columns of the files. Returns them in the files' order, and why that order is in doubt, or an empty text.
+#: A function that gets the names of columns. It returns them in the order in which the files have them, and why that
+#: order is uncertain (an empty string if it is certain).
 FindOrder = Callable[[list[str]], tuple[list[str], str]]
 
 
 @dataclass(frozen=True)
 class SparkFiles:
-    """The files of an input, with what Spark needs to read them.
+    """The files of an input, with the information that Spark needs to read them.
 
     Attributes:
         spark: the session.
         file_format: Spark's name of the format.
         options: options for Spark's reader.
         files: the files.
-        keys: the keys of the partition folders ``key=value`` that contain the files. Each key is a column.
-        folder: the folder that contains the partition folders, or None if there are none.
+        keys: the names of the partition columns, from the folders ``key=value`` that contain the files.
+        folder: the folder that contains the partition folders, or None if there are no partition columns.
     """
 
     spark: SparkSession
@@ -60,19 +61,23 @@ class SparkFiles:
 
     @property
     def zone(self) -> str:
-        """The time zone of times that are written without one."""
+        """The time zone of times that are written without a time zone."""
         return {key.lower(): value for key, value in self.options.items()}.get("timezone", UTC)
 
     def infer_schema(self) -> StructType:
-        """Return the schema that Spark infers from the files, without the keys of their folders."""
+        """Return the schema that Spark infers from the files, without the partition columns.
+
+        Raises:
+            SourceError: the option 'multiLine' is set, and the path of a file has a character of a glob pattern.
+        """
         if self.options.get("multiLine") == "true":
             refuse_patterns_in_names(self.files)
         return read_from(self.spark, self.file_format, self.options).load(_paths(self.files)).schema
 
     def load(self, schema: StructType, files: Sequence[InputFile] | None = None) -> DataFrame:
-        """Read the files, or only the given ones, with a schema.
+        """Read the files, or only the given files, with a schema.
 
-        The frame also has Spark's column ``_metadata``, from which `with_source_file` takes the file of each row.
+        The returned rows also have Spark's metadata column ``_metadata``, which `with_source_file` uses.
         """
         options = {**self.options, "inferSchema": "false"}
         if self.folder is not None:
@@ -82,15 +87,16 @@ class SparkFiles:
     def read_rows(
         self, declared: StructType | None, of_files: StructType, read: Callable[[StructType], DataFrame]
     ) -> DataFrame:
-        """Read the rows, each with its file and with the keys of its folders.
+        """Return the rows with the partition columns and the hidden columns.
 
         Args:
-            declared: the columns that 'input.schema' declares, or None if it declares none.
-            of_files: the columns of the files. Their types are used if none are declared.
-            read: reads the rows with a schema in which the keys are strings.
+            declared: the columns that 'input.schema' declares, or None if it is not set.
+            of_files: the columns of the files. Their types are used if no columns are declared.
+            read: a function that reads the rows with a schema in which the partition columns are strings.
 
         Raises:
-            SourceSchemaError: the declared columns, the columns of the files and the keys do not fit together.
+            SourceSchemaError: the columns of the files, the partition columns and the declared columns do not match; or
+                the declared type of a partition column cannot hold a value.
         """
         schema = self._with_keys(declared, of_files)
         if declared is not None and self.folder is not None:
@@ -102,16 +108,16 @@ class SparkFiles:
     def select_in_order(
         self, frame: DataFrame, wanted: tuple[str, ...] | None, declared: StructType | None, find_order: FindOrder
     ) -> tuple[DataFrame, str]:
-        """Select the columns of an input in the order that the deployment or the files give them.
+        """Return the columns of the input in the order of 'input.columns', 'input.schema' or the files.
 
         Args:
             frame: the rows.
-            wanted: 'input.columns', or None for all columns.
-            declared: the columns that 'input.schema' declares, or None if it declares none.
-            find_order: finds the order of columns that are not declared.
+            wanted: the columns in 'input.columns', or None for all columns.
+            declared: the columns that 'input.schema' declares, or None if it is not set.
+            find_order: a function that returns column names in the order of the files.
 
         Returns:
-            the rows, and why the order of their columns is in doubt (an empty text if it is certain).
+            the rows, and why the order of their columns is uncertain (an empty string if it is certain).
         """
         if wanted:
             return select_columns(frame, wanted, self.file_format), ""
@@ -126,10 +132,14 @@ class SparkFiles:
         return select_columns(frame, in_order, self.file_format), doubt or doubt_of_keys(last)
 
     def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
-        """Return the schema of the input: the columns of the files, then the keys, which are strings if undeclared.
+        """Return the schema of the input: its columns, followed by the undeclared partition columns, which are strings.
 
-        The rows are read with this schema, so that Spark infers nothing a second time. Spark Connect would infer the
-        types again in each action, and it takes '01', '1' and '1.0' in the names of folders for the same number.
+        The rows are read with this schema, so that Spark does not infer types again. Spark Connect would infer them in
+        each action. It treats '01', '1' and '1.0' in the names of folders as the same number.
+
+        Args:
+            declared: the columns that 'input.schema' declares, or None to use the columns of the files.
+            of_files: the columns of the files.
         """
         check_against_files(self.keys, None if declared is None else declared.names, of_files.names, self.file_format)
         columns = of_files if declared is None else declared
@@ -138,12 +148,16 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return why the position of undeclared key columns is in doubt, or an empty text if there are none."""
+    """Return why the order of the columns is uncertain if some partition columns are not declared.
+
+    Args:
+        keys: the names of these partition columns. The result is an empty string if there are none.
+    """
     return f"{names(keys)} is the key of folders, which has no position among the columns of the files" if keys else ""
 
 
 def open_files(spark: SparkSession, listing: Listing, file_format: str, options: Mapping[str, str]) -> SparkFiles:
-    """Return listed files, ready to be read by Spark.
+    """Return the listed files, with the information that Spark needs to read them.
 
     Args:
         spark: the session.
@@ -152,8 +166,8 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
         options: options for Spark's reader.
 
     Raises:
-        SourceError: the files belong to a Delta table.
-        SourceSchemaError: the folders of the files have different keys.
+        SourceError: a file is in the folder of a Delta table.
+        SourceSchemaError: the files are in folders with different partition columns.
     """
     refuse_delta_table(listing.files)
     keys = partition_keys(listing.files, listing.folder)
@@ -161,13 +175,14 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
 
 
 def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listing:
-    """List the files of an input that Spark's readers can open and do not skip.
+    """List the files of an input that Spark's readers do not skip.
 
-    The list is made once and then handed to Spark, so a file that is added later is not read.
+    The files are listed only once, and Spark gets this list. A file that is added later is not read.
 
     Raises:
-        SourceNotFoundError: a location names nothing.
-        SourceError: Spark cannot open a file because of its name.
+        SourceNotFoundError: a location does not exist, and no file matches it as a glob.
+        SourceError: Spark cannot open a file because of its name, or a folder cannot be read.
+        ConfigError: Spark's JVM cannot open files with non-ASCII names.
     """
     listing = list_files(locations)
     files, skipped = _without_skipped(listing.files, listing.skipped)
@@ -181,11 +196,11 @@ def snapshot_of_files(
     """Return the snapshot of an input of files whose items are rows.
 
     Args:
-        config: the deployment's input.
-        listing: the files.
+        config: the section 'input' of the deployment.
+        listing: the files of the input.
         file_format: the format of the files.
-        items: how many rows there are, or None if that is not known yet.
-        order_doubt: why the order of the columns is in doubt, or an empty text.
+        items: the number of rows, or None if it is not known yet.
+        order_doubt: why the order of the columns is uncertain, or an empty string if it is certain.
     """
     return Snapshot(
         format=file_format,
@@ -206,10 +221,13 @@ def _paths(files: Sequence[InputFile]) -> list[str]:
 def _without_skipped(
     files: tuple[InputFile, ...], skipped: dict[str, int]
 ) -> tuple[tuple[InputFile, ...], dict[str, int]]:
-    """Leave out the files that Spark skips without a warning, and refuse those that it cannot open.
+    """Leave out hidden and empty files, which Spark skips without a warning.
 
     Returns:
-        the other files, and how many were left out, by reason.
+        the other files, and the number of files that are left out, by reason.
+
+    Raises:
+        SourceError: the name of one of the other files has a colon, so that Spark cannot open the file.
     """
     hidden = {file.path for file in files if is_hidden(Path(file.path).name)}
     empty = {file.path for file in files if not file.size_bytes} - hidden
