@@ -1,6 +1,6 @@
-"""Score, resume, publish, discard, clean up and look up runs (driver).
+"""Start, resume, publish, discard and clean up runs, and read the records of earlier runs (driver).
 
-Start reading at `sparkscore.run.pipeline.execute`: its body has one statement for each step of a run.
+Start reading at `sparkscore.run.pipeline.execute`: its body calls the steps of a run in their order.
 """
 
 from __future__ import annotations

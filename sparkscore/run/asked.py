@@ -1,4 +1,4 @@
-"""Build the request for a run: from the caller's options, or from an earlier run's stored request (driver)."""
+"""Build the request for a run, from the caller's options or from the stored request of an earlier run (driver)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from sparkscore.registry import is_absolute_store, is_local_store, stores_for_wo
 
 OneOrMore = str | Path | Sequence[str | Path]
 
-# A run over failed items does not take these settings from the run in which the items failed.
+# A run with `only_failed` does not take these settings from the run in which the items failed.
 _OF_EACH_RUN: Final = (("input", "location"), ("input", "format"), ("output", "mode"))
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of a run. An option that is given overrides the deployment file; the others do not change it."""
+    """The options of a run, by name.
+
+    An option that is given overrides the deployment file. An option that is missing or None changes nothing.
+    """
 
     input: OneOrMore | None
     """One location or several. Each is a folder, a glob, a file or a table."""
@@ -54,11 +57,12 @@ class UncheckedRequest:
     """A request for a run, before it is checked.
 
     Attributes:
-        deployment: the deployment file, spelled as the caller spelled it; None if the options say everything.
-        options: the options given with the deployment file.
-        folder: the folder to which relative paths in the deployment's name and in the options are relative.
+        deployment: path of the deployment file as the caller wrote it, or None if there is no deployment file.
+        options: the options of the run.
+        folder: the folder that relative paths in `deployment` and `options` are relative to.
         runs: the folder that has a folder for each run.
-        stores: URIs of MLflow's tracking store and registry for scoring scripts; empty strings if not known.
+        stores: URIs of MLflow's tracking store and model registry, for scoring scripts. A URI that is not known is an
+            empty string.
     """
 
     deployment: str | None
@@ -69,14 +73,20 @@ class UncheckedRequest:
 
     @property
     def file(self) -> Path | None:
-        """Path of the deployment file, or None; as the caller spelled it if that path is valid in this folder."""
+        """Path of the deployment file, or None if there is no deployment file.
+
+        The path stays as the caller wrote it if `folder` is the working directory. Otherwise it starts with `folder`.
+        """
         if self.deployment is None:
             return None
         is_here = self.folder == Path.cwd()
         return Path(self.deployment) if is_here else self.folder / self.deployment
 
     def overrides(self) -> dict[str, object]:
-        """Return the options as settings of the deployment, by dotted name; None for an option that was not given."""
+        """Return the settings that the options override, by dotted name. An option that was not given has the value None.
+
+        With the option ``only_failed``, the default of ``output.mode`` is ``append``.
+        """
         options = self.options
         output, model = options.get("output"), options.get("model")
         return {
@@ -91,9 +101,9 @@ class UncheckedRequest:
         }
 
     def to_store(self, run_id: str) -> dict[str, Any]:
-        """Return the request as JSON content for the run's folder, so that `resume` can repeat it.
+        """Return the request as a dictionary, which is stored in the run's folder so that `resume` can repeat the request.
 
-        The dictionary is empty if a setting may hold a secret: such a request is not stored.
+        A request whose settings may contain a secret must not be stored. The dictionary is then empty.
         """
         if hold_secrets(self.options.get("settings") or {}):
             return {}
@@ -101,7 +111,7 @@ class UncheckedRequest:
             "working_directory": str(self.folder),
             "deployment": self.deployment,
             "options": {**self.options, "run_id": run_id, "runs": str(self.runs)},
-            # The address of a server may contain a password, and does not depend on the working directory.
+            # The URI of a server may contain a password, and does not depend on the working directory.
             "stores": [store if is_local_store(store) else "" for store in self.stores],
         }
 
@@ -109,9 +119,13 @@ class UncheckedRequest:
 def new_request(deployment: str | Path | None, options: RunOptions) -> UncheckedRequest:
     """Return the request for a new run.
 
+    If ``only_failed`` is given without a deployment and without a model, the stored request of that earlier run is
+    used, and the options given now override it.
+
     Raises:
-        RunNotFoundError: ``only_failed`` names a run whose request was not stored.
-        ConfigError: the working directory of this process or of that run does not exist any more.
+        RunNotFoundError: the stored request of the earlier run is needed, and there is none.
+        ConfigError: the working directory of this process no longer exists, or the folder in which the earlier run was
+            started no longer exists.
     """
     check_working_directory()
     runs = runs_folder(options.get("runs"))
@@ -127,8 +141,8 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
     """Return the stored request of an earlier run.
 
     Raises:
-        RunNotFoundError: there is no such run, or its request was not stored.
-        ConfigError: the working directory of that run does not exist any more.
+        RunNotFoundError: there is no such run, its request was not stored, or the stored request is damaged.
+        ConfigError: the folder in which that run was started no longer exists or cannot be entered.
     """
     kept = open_run(runs, run_id).read_request()
     if kept is None or not _is_request(kept):
@@ -146,7 +160,15 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
 
 
 def _request_for_failed(now: UncheckedRequest, before: UncheckedRequest) -> UncheckedRequest:
-    """Return the request for a run over failed items, completed with the request of the run in which they failed."""
+    """Merge the request for a run with ``only_failed`` with the stored request of the run in which the items failed.
+
+    The options of the new run override the stored ones. The input's location and format and the output's mode are not
+    taken from the stored request.
+
+    Args:
+        now: the request for the new run. It names neither a deployment nor a model.
+        before: the stored request of the run in which the items failed.
+    """
     settings = settings_tree(before.overrides(), before.folder)
     for section, key in _OF_EACH_RUN:
         settings.get(section, {}).pop(key, None)
@@ -157,7 +179,7 @@ def _request_for_failed(now: UncheckedRequest, before: UncheckedRequest) -> Unch
 
 
 def _is_request(content: Mapping[str, Any]) -> bool:
-    """Whether the content of a file has the form that `UncheckedRequest.to_store` writes."""
+    """Return whether a JSON object has the form that `UncheckedRequest.to_store` writes."""
     deployment = content.get("deployment", 0)
     is_whole = isinstance(content.get("working_directory"), str) and isinstance(content.get("options"), dict)
     return is_whole and (deployment is None or isinstance(deployment, str))
@@ -179,12 +201,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def _stores_of(kept: object) -> tuple[str, str]:
-    """Return the MLflow stores for a run that is repeated.
+    """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
 
-    A local store is the one that the earlier run used, unless an environment variable names another one now.
+    If the stored URI is that of a local store, it is used again, unless an environment variable has an absolute URI
+    now. Otherwise, the URI that is configured now is used.
 
     Args:
-        kept: the entry ``stores`` of the stored request; records of other versions may have something else there.
+        kept: the entry ``stores`` of the stored request. Other versions of sparkscore may have written anything there.
     """
     now = stores_for_workers()
     if not (isinstance(kept, list) and [type(store) for store in kept] == [str, str]):

@@ -1,4 +1,4 @@
-"""Remove the staged files of dead runs, and end their records (driver)."""
+"""Remove the stages of runs that stopped, and end the records of runs whose driver died (driver)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sparkscore.stage.layout import STAGE_FOLDER
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The result of `clean_up`: what was removed or ended, or what would be.
+    """The result of `clean_up`. After a dry run it says what would be removed or ended.
 
     Attributes:
-        removed: the stages that were removed.
-        ended: ids of the runs whose record now has the state ABORT.
-        replaced: folders with the previous rows of an output, left by a driver that died while it replaced them. They
-            were moved back, or removed if the new rows were complete.
-        undecided: ids of the runs whose driver died while it published. Whether their rows are visible is known to the
-            table only; resuming such a run reads the table.
+        removed: the stages that were removed, with their sizes.
+        ended: ids of the runs whose driver died, and whose record now has the state ABORT.
+        replaced: folders with the previous rows of an output, left by a driver that died while it replaced these rows.
+            The folder was removed if the new rows are complete. Otherwise the previous rows were moved back.
+        undecided: ids of the runs whose driver died while it published. Only the output table shows whether their rows
+            are visible, and `resume` reads the table.
         is_dry: whether this was a dry run, which changes nothing.
     """
 
@@ -53,18 +53,19 @@ class Cleaned:
 def clean(
     outputs: Sequence[str | Path] = (), *, runs: str | Path | None = None, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Remove the stages of dead runs, and mark those runs as ended. Running and held runs are not touched.
+    """Remove the stages of runs that stopped, and set the state of runs whose driver died to ABORT.
 
-    Runs on the driver and needs no Spark. A run whose stage was removed starts from the beginning when it is resumed.
+    Runs that are running or held are not touched. A run whose stage was removed starts from the beginning when it is
+    resumed. Runs on the driver and needs no Spark.
 
     Args:
         outputs: locations of results; the outputs of all recorded runs if empty.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
         dry_run: only report what would be removed.
 
     Returns:
-        what ``sparkscore clean --json`` prints: the stages that were ``removed``, the ids of the runs that were
-        ``ended``, the folders with previous rows that were put in order after an interrupted overwrite (``replaced``),
+        the dictionary that ``sparkscore clean --json`` prints. It has the stages that were ``removed``, the ids of the
+        runs that were ``ended``, the folders with previous rows that an interrupted overwrite had left (``replaced``),
         and the ids of the runs whose driver died while it published (``undecided``).
 
     Raises:
@@ -74,13 +75,13 @@ def clean(
 
 
 def clean_up(outputs: Sequence[str | Path], runs: Path, *, is_dry: bool) -> Cleaned:
-    """Clean as `clean` does, and return the typed result."""
+    """Do the work of `clean`, and return the result as a `Cleaned` object."""
     records = list_records(runs)
     recorded = [Path(record.output.location) for record in records if record.output.location]
     locations = sorted({local_path(str(output)) for output in outputs} or set(recorded))
     stage_folders = {location / STAGE_FOLDER for location in locations}
     stage_folders |= {Path(folder) for record in records if (folder := record.stage_location)}
-    # First finish an interrupted overwrite, which may need the stage: the new rows are completed or the old moved back.
+    # Complete or undo interrupted overwrites first, while the stages still exist.
     settled = [aside for location in locations for aside in _finish_replacing(location, is_dry=is_dry)]
     removed = [stage for folder in sorted(stage_folders) for stage in clean_stages(folder, is_dry=is_dry)]
     found = [(record.run_id, _end_dead(runs, record, is_dry=is_dry)) for record in records]
@@ -103,15 +104,16 @@ def _finish_replacing(output: Path, *, is_dry: bool) -> list[Path]:
 
 
 def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
-    """End the record of a run whose driver is dead.
+    """Set the state of a run to ABORT if its driver died before it began to publish.
 
     Returns:
-        True if the record was ended, False if the run's rows may be published, None if the run is not dead.
+        True if the record was ended, or would be without `is_dry`; False if the driver died after it began to publish;
+        None if the driver did not die.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():
         return None
-    if is_dry:  # without the lock: a dry run must not get in the way of a driver
+    if is_dry:  # Do not take the lock: a dry run must not block a driver.
         return not RunState(folder, folder.claim(), record).may_be_published
     # Another driver may resume the run at this moment. Then the run is not dead, and that driver writes its record.
     with suppress(ConfigError), locked_run(runs, record.run_id) as state:

@@ -43,7 +43,7 @@ class ResultColumns:
     """The columns of the result.
 
     Attributes:
-        spec: how workers build the columns.
+        spec: the specification from which workers build the columns.
         schema: the columns as a Spark schema.
     """
 
@@ -52,7 +52,7 @@ class ResultColumns:
 
     @property
     def origins(self) -> Origins:
-        """For each column of the result, the input, model or lineage column from which it comes."""
+        """The origin of each column of the result: an input column, a prediction or a lineage column."""
         spec = self.spec
         carried = {spec.name_of_carried(name): name for name in spec.carried}
         added = {spec.name_of_added(name): name for name in (*spec.predictions.names, *LINEAGE_SCHEMA.names)}
@@ -60,15 +60,16 @@ class ResultColumns:
 
 
 def run_id_column(deployment: Deployment) -> str:
-    """Return the name of the result's column that holds the run id."""
+    """Return the name of the result's column with the run id: ``run_id``, unless the deployment renames it."""
     return deployment.columns.get(RUN_ID, RUN_ID)
 
 
 def check_input_types(rows: StructType) -> None:
-    """Raise an error if an input column has a type that Arrow or Parquet cannot hold exactly.
+    """Raise an error if an input column has a type that Arrow or Parquet cannot store exactly.
 
     Raises:
-        SourceSchemaError: names the columns, and the ``input.columns`` line that leaves them out.
+        SourceSchemaError: there are such columns. The message names them, and has an ``input.columns`` line without
+            them.
     """
     refused = [field for field in rows if not _is_carriable(field.dataType)]
     if refused:
@@ -83,11 +84,11 @@ def check_input_types(rows: StructType) -> None:
 
 
 def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame: bool) -> tuple[str, ...]:
-    """Return the names of the input columns that the result has in addition to the predictions.
+    """Return the names of the carried columns: the input columns that are copied into the result.
 
     Args:
-        deployment: the deployment; its ``output.carry`` names the columns.
-        rows: the input's columns; None if the items are files.
+        deployment: the deployment. Its ``output.carry`` names the columns; without it, all input columns are carried.
+        rows: the input's schema, or None if the items are files.
         is_frame: whether the scoring script returns DataFrames. Then no columns are carried by default.
 
     Raises:
@@ -120,13 +121,13 @@ def decide_columns(
     Args:
         deployment: the deployment, with its renamed columns and partition columns.
         predictions: the columns that the scorer returns.
-        carried: names of the input columns that the result has.
-        rows: the input's columns; None if the items are files.
+        carried: names of the input columns that are copied into the result.
+        rows: the input's schema, or None if the items are files.
         lineage: the values of the lineage columns.
 
     Raises:
-        ConfigError: two columns would have the same name, or ``columns`` or ``output.partition_by`` names a column
-            that the result does not have.
+        ConfigError: two columns would have the same name, or ``columns`` or ``output.partition_by`` names a column that
+            the result does not have.
     """
     _check_renames(deployment, predictions, carried, () if rows is None else rows.names)
     spec = ResultSpec(
@@ -145,18 +146,18 @@ def decide_columns(
 
 
 def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None:
-    """Raise an error if a prediction that may be NULL goes into a column that the table declares NOT NULL.
+    """Raise an error if a prediction that may be NULL would be written into a NOT NULL column of the output table.
 
-    Such a commit would fail as a whole, after everything was scored. Carried columns are not checked here: whether
-    they contain a NULL is known only after the input was read.
+    Without this check, the commit would fail after all items were scored. Carried columns are not checked here, because
+    their NULLs are known only after the input was read.
 
     Args:
-        table: names of the table's columns that are declared NOT NULL.
+        table: names of the output table's columns that are declared NOT NULL.
         result: the columns of the result.
 
     Raises:
-        SinkSchemaError: names the columns, and the ``output.schema`` line with which only the items without a value
-            fail.
+        SinkSchemaError: there are such predictions. The message names them, and has an ``output.schema`` line with
+            which only the items without a value fail.
     """
     wrong = [
         field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table
@@ -202,7 +203,7 @@ def _check_renames(
 
 
 def _check_clashes(result: list[str], spec: ResultSpec) -> None:
-    """Raise an error if Spark may take two names of the result for the same name."""
+    """Raise an error if Spark may treat the names of two columns of the result as the same name."""
     if not (doubled := doubled_names(result)):
         return
     before = [*spec.carried, *spec.predictions.names, *LINEAGE_SCHEMA.names]

@@ -1,4 +1,4 @@
-"""Decide whether the scorer runs in the Spark worker itself or in a child process of it (driver)."""
+"""Decide whether the scorer runs in Spark's Python worker or in a child process of the worker (driver)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def engine_spec(
 
     Args:
         prepared: the checked request.
-        key: a key that is unique for this execution of the run; workers keep a loaded scorer under it.
+        key: a string that is unique for this execution of the run. A worker process caches the loaded scorer under this
+            key.
         scorer: specification of the scorer.
-        stage: the run's stage, into which a packed Python environment is copied.
-        not_null: columns of the input that are declared NOT NULL.
+        stage: the run's stage. A packed Python environment is copied into it.
+        not_null: names of the input columns that are declared NOT NULL.
 
     Raises:
         ConfigError: the deployment names a packed environment that does not exist.
@@ -60,7 +61,11 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> C
 
 
 def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
-    """Copy a packed Python environment into the stage, which workers can read."""
+    """Copy a packed Python environment into the stage, and return the copy. Workers can read files in the stage.
+
+    Raises:
+        ConfigError: the archive does not exist.
+    """
     if not archive.is_file():
         raise ConfigError(
             code=ErrorCode.PYTHON_ARCHIVE,

@@ -30,18 +30,21 @@ logger = logging.getLogger("sparkscore")
 def finished_before(
     spark: SparkSession, prepared: PreparedRun, state: RunState, identity: Callable[[], str]
 ) -> Run | None:
-    """Return the run with this id if its result is published or held, or None if it must be scored.
+    """Return the run with this id if its result is already published or held, or None if the run must be scored.
 
-    The output table is asked as well as the record: a driver that died just after its commit could not record it.
+    Reads the output table as well as the run record: an earlier driver may have died after its commit and before it
+    wrote the record.
 
     Args:
         spark: the session.
         prepared: the checked request.
         state: the state of the run.
-        identity: returns the identity of the request. It pins the input, so it is called only if needed.
+        identity: a function that returns the identity of the request. It lists the input, so it is called only if it is
+            needed.
 
     Raises:
-        ConfigError: the id belongs to a finished run of another request, or the finished run's rows are gone.
+        ConfigError: the id belongs to a finished run with another input, script, model, configuration or output; or the
+            rows of the finished run are no longer in the output table.
     """
     record, manifest = state.record, prepared.folder.read_manifest()
     if record is None or manifest is None:
@@ -71,12 +74,12 @@ def finished_before(
 
 
 def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
-    """Raise an error if this run id has staged rows for another output or in another stage.
+    """Raise an error if the run id has staged rows that belong to another output or lie in another stage.
 
-    If the run went on with the new output, nothing would refer to those rows any more.
+    If the run continued with the new output, those staged rows would never be published or removed.
 
     Raises:
-        ConfigError: names the stage with the rows, and the two outputs.
+        ConfigError: there are such rows. The message names their stage and the two outputs.
     """
     stage_setting = prepared.deployment.output.stage
     if not record.output.location:
@@ -98,7 +101,12 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
 def _staged(
     record: RunRecord, manifest: Manifest, sink: Sink, prepared: PreparedRun, identity: Callable[[], str]
 ) -> Callable[[], DataFrame] | None:
-    """Return a function that reads the staged rows of a held run, or None if the stage does not exist any more."""
+    """Return a function that reads the staged rows of a held run, or None if the stage no longer exists.
+
+    Raises:
+        ConfigError: the held run has another input, script, model or configuration than this request.
+        LineageError: another version of sparkscore wrote the stage in a format that this version does not read.
+    """
     stage = stage_of(sink.target, prepared.deployment.output.stage)
     if not stage.is_there():
         return None
@@ -109,7 +117,7 @@ def _staged(
 
 
 def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> RunRecord:
-    """Complete the record of a run whose driver died after the commit, and return it."""
+    """Write the final record of a run whose driver died after the commit, remove its stage, and return the record."""
     rows = sum(file.rows for file in manifest.quarantined)
     location = quarantine_location(prepared.deployment) if rows else None
     quarantine = RecordedQuarantine(location=location, rows=rows)

@@ -31,18 +31,18 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
     """Publish a run that is held (``publish: audit``), or whose publishing failed. Nothing is scored.
 
-    Runs on the driver. The input, the model and the deployment file are not needed. If the run is already published,
-    it is returned as it is.
+    The input, the model and the deployment file are not needed. A run that is already published is returned unchanged.
+    Runs on the driver.
 
     Args:
         spark: the session that publishes.
         run_id: id of the run.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has no staged rows to publish, or another driver works on it.
-        SinkError: publishing failed; the error says what readers see.
+        ConfigError: the run has no staged rows to publish, or another driver is working on it.
+        SinkError: publishing failed. The message says what readers of the table see.
     """
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
@@ -55,12 +55,15 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 
 
 def _names_result(record: RunRecord) -> bool:
-    """Whether the record of a complete run has a published version, or had no failed items to score."""
+    """Return whether a complete run has a published version, or is a run with ``only_failed``, which may have none.
+
+    A run with ``only_failed`` publishes nothing if it has no items to score.
+    """
     return record.output.version is not None or record.only_failed is not None
 
 
 def _published(spark: SparkSession, record: RunRecord, folder: RunStore) -> Run:
-    """Return the run of a record that is complete."""
+    """Return the `Run` object of a complete run, made from its record."""
     output, schema = record.output, schema_of(record.output.columns or {})
     if output.version is None:  # a run over failed items that had none to score
         return Run(record, partial(spark.createDataFrame, [], schema), spark, folder)
@@ -97,22 +100,23 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
 
 
 def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:
-    """Remove the staged rows of a run that is not published, and end its record as ABORT. Runs on the driver.
+    """Remove the staged rows of a run that is not published, and set its state to ABORT. Runs on the driver.
 
-    A run that did not begin to publish needs no Spark. If publishing began and its end is not known, the result and the
-    quarantine are read first: a run of which readers see rows is not discarded.
+    Spark is needed only if publishing began and the record does not say how it ended. Then the result and the
+    quarantine are read first. A run with rows in one of these tables is not discarded.
 
     Args:
         run_id: id of the run.
         spark: the session that reads the two tables; needed only if publishing began.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Returns:
         the run record.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has no staged rows, its rows are published or may be, or another driver works on it.
+        ConfigError: the run has no staged rows; its rows are published; they may be published and there is no session
+            to check it; or another driver is working on the run.
     """
     with locked_run(runs_folder(runs), run_id) as state:
         held = state.waiting()
@@ -126,7 +130,11 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
 
 
 def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting) -> None:
-    """Raise an error if readers see rows of a run, predictions or quarantined items, or if no session can check it."""
+    """Raise an error if the result or the quarantine has rows of a run, or if there is no session to check this.
+
+    Raises:
+        ConfigError: rows of the run are visible, or `spark` is None.
+    """
     run_id = held.folder.run_id
     if spark is None:
         raise ConfigError(

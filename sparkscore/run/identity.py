@@ -1,4 +1,4 @@
-"""Compute the identity of a run: digests of everything that decides its result, secrets included (driver)."""
+"""Compute the identity of a run: digests of everything that decides its result, including secrets (driver)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from sparkscore.run.prepare import PreparedRun
 def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
     """Return the identity of a run: digests of its input, script, model and configuration.
 
-    Secrets in the configuration are part of it, as a digest made with a random key that belongs to the run.
+    Secrets in the configuration are included as a digest. It is computed with a random key, which is stored in the
+    run's folder.
 
     Raises:
         LineageError: the key cannot be read or written.
     """
-    # Many people may read the record. From a digest without a key, they could find a short password by trying all.
+    # Many people may read the record. From a digest without a key, they could guess a short password by trying all.
     snapshot, deployment = plan.snapshot, prepared.deployment
     counted = counted_items(deployment, snapshot)
     shown = deployment.effective(counted)

@@ -20,10 +20,10 @@ logger = logging.getLogger("sparkscore")
 def check_known_rows(
     spark: SparkSession, sink: Sink, source: Source, result: ResultColumns, error_threshold: int
 ) -> None:
-    """Raise an error if the table would refuse a row because of a carried column or a lineage column.
+    """Raise an error if the output table's constraints reject a row because of its carried or lineage columns.
 
-    Starts a Spark job if the table has constraints. If failed items are tolerated, this is a warning instead: an item
-    that fails is not in the result.
+    Starts a Spark job if the table has constraints. If failed items are tolerated, only a warning is logged, because
+    the item of such a row may fail and is then not in the result.
 
     Args:
         spark: the session.
@@ -33,7 +33,7 @@ def check_known_rows(
         error_threshold: how many failed items the run tolerates.
 
     Raises:
-        SinkSchemaError: the table would refuse a row, and no failed item is tolerated.
+        SinkSchemaError: the table would reject a row, and no failed item is tolerated.
     """
     try:
         sink.check_rows(partial(_known_columns, spark, source.frame(), result), result.schema)
@@ -44,7 +44,10 @@ def check_known_rows(
 
 
 def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
-    """Return the result's rows with only the columns whose values are known before scoring."""
+    """Return the columns of the result whose values are known before scoring: carried columns, run id and model.
+
+    The DataFrame has the rows of the input. If the items are files, it has one row.
+    """
     spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}
     carried = [column(name).alias(spec.name_of_carried(name)) for name in spec.carried]
