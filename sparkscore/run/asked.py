@@ -83,9 +83,10 @@ class UncheckedRequest:
         return Path(self.deployment) if is_here else self.folder / self.deployment
 
     def overrides(self) -> dict[str, object]:
-        """Return the settings that the options override, by dotted name. An option that was not given has the value None.
+        """Return the settings that the options override, by dotted name.
 
-        With the option ``only_failed``, the default of ``output.mode`` is ``append``.
+        The value of an option that is not given is None. With ``only_failed``, the default of ``output.mode`` is
+        ``append``.
         """
         options = self.options
         output, model = options.get("output"), options.get("model")
@@ -101,7 +102,7 @@ class UncheckedRequest:
         }
 
     def to_store(self, run_id: str) -> dict[str, Any]:
-        """Return the request as a dictionary, which is stored in the run's folder so that `resume` can repeat the request.
+        """Return the request as a dictionary, to be stored in the run's folder so that `resume` can repeat the request.
 
         A request whose settings may contain a secret must not be stored. The dictionary is then empty.
         """

@@ -16,7 +16,7 @@ from sparkscore.scorers.specs import OnnxSpec, RowsSpec
 from sparkscore.stage import RunStage
 from sparkscore.worker import ChildSpec, EngineSpec
 
-# Loading gets more time than scoring: a model may be large, and read over a network.
+# Loading gets more time than scoring, because a model may be large and read over a network.
 _LOAD_FACTOR: Final = 10
 _LOAD_SECONDS: Final = 600
 

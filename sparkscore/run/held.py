@@ -86,7 +86,7 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
         ) as stage,
         recording.timed("publish"),
     ):
-        # If publishing fails, the staged rows are kept: they are still complete.
+        # If publishing fails, the staged rows are kept, because they are still complete.
         stage.is_kept = True
         landed = sink.landed(schema, manifest.files)
         if landed is None:

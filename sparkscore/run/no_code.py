@@ -1,4 +1,4 @@
-"""Prepare a model that is scored without a scoring script: check it, match it with the input, stage it (driver)."""
+"""Prepare a model that has no scoring script: check it, match it with the input, copy it into the stage (driver)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ _NOT_ONNX: Final = ("predict_fn", "params")
 
 
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
-    """Return the description of the model, after all checks that need neither the input nor Spark.
+    """Check a model that is scored without a scoring script, and return its description.
+
+    Needs neither the input nor Spark. Logs a warning if the model has no signature.
 
     Raises:
-        ModelError: the files are not a model that can be scored, or the model is broken.
-        ConfigError: the model runs code and is not trusted, or the deployment has a setting that this type of model
-            does not have.
+        ModelError: the files are broken, or are not a model that can be scored without a script.
+        ConfigError: the model can run any code and is not trusted, or the deployment has a setting that does not apply
+            to models of this format.
+        SignatureMismatchError: ``model.params`` does not match the parameters in the model's signature.
     """
     section = section_of(deployment)
     description = describe_model(model, section)
@@ -61,7 +64,7 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
 
 
 def section_of(deployment: Deployment) -> Model:
-    """Return the section ``model`` of the deployment.
+    """Return the section ``model`` of a deployment.
 
     Raises:
         ConfigError: the deployment has no such section.
@@ -88,14 +91,16 @@ def match_model(
         description: format and signature of the model.
         section: the section ``model`` of the deployment.
         model: the resolved model.
-        rows: the input's columns; None if the items are files.
-        order_doubt: why the order of the columns is not known; empty if it is known.
+        rows: the input's schema, or None if the items are files.
+        order_doubt: why the order of the columns is not known, or an empty string if it is known.
 
     Returns:
-        for each input of the model, the columns that it gets; None if the model has no signature and gets all columns.
+        for each input of the model, the columns that it gets; or None if the model has no signature and gets all
+        columns.
 
     Raises:
-        SignatureMismatchError: names every column that does not fit.
+        SignatureMismatchError: columns are missing or do not fit, and the message names all of them; or the items are
+            files and the model has no signature.
     """
     inputs = description.signature.inputs
     if inputs is None and rows is None:
@@ -120,17 +125,19 @@ def match_model(
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Return the chosen columns, and those whose names differ from the model's by blanks only.
+    """Return the columns for each input of a LightGBM model whose name differs from the column's name by spaces.
 
-    A model file of LightGBM has an underscore for each blank in a feature name.
+    A LightGBM model file has an underscore for each space in a feature name. So the feature ``body_height`` is matched
+    with a column ``body height``. If the model has no feature names, LightGBM calls its features ``Column_0``,
+    ``Column_1`` and so on, and columns with these names are used.
 
     Args:
         inputs: the inputs of the model.
         columns: names of the input's columns.
-        chosen: columns by name of the model's input, as the deployment chooses them.
+        chosen: columns by name of the model's input, from ``model.inputs``. They are part of the result.
 
     Raises:
-        SignatureMismatchError: two columns of the input may be the same feature.
+        SignatureMismatchError: two columns of the input match the same feature.
     """
     features = [one.name or f"Column_{position}" for position, one in enumerate(inputs)]
     if all(one.name is None for one in inputs):  # LightGBM names such features Column_0, Column_1, …
@@ -150,7 +157,10 @@ def _as_lightgbm_writes(
 
 
 def stage_model(model: ResolvedModel, stage: RunStage) -> ModelFiles:
-    """Copy a model into the stage: workers can read the stage, but perhaps not the driver's path to the model."""
+    """Copy a model into the stage, and return the files of the copy.
+
+    Workers can read the stage, but perhaps not the path from which the driver read the model.
+    """
     copied = stage.keep_model(model.path, model.sha256)
     return ModelFiles(model.name, model.version, str(copied), model.sha256)
 
@@ -163,15 +173,15 @@ def no_code_spec(
     threads: int,
     order_doubt: str = "",
 ) -> MlflowSpec | FrameworkSpec | OnnxSpec:
-    """Return the specification from which workers load and score the model.
+    """Return the specification from which workers load and score a model that has no scoring script.
 
     Args:
         description: format and signature of the model.
         section: the section ``model`` of the deployment.
         files: the model's files in the stage.
-        feeds: the columns that the model gets; None if it gets all.
+        feeds: for each input of the model, the columns that it gets; or None if the model gets all columns.
         threads: number of threads that a task may use.
-        order_doubt: why the order of the columns is not known; empty if it is known.
+        order_doubt: why the order of the columns is not known, or an empty string if it is known.
     """
     params = tuple(section.params.items())
     if description.model_format == "onnx":
@@ -192,22 +202,27 @@ def no_code_spec(
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:
     """Return the prediction columns that the model's signature declares, or None if they are not known.
 
-    A signature describes ``predict`` only, not the other methods that ``model.predict_fn`` may name.
+    A signature describes the method ``predict`` only. The columns are not known if ``model.predict_fn`` names a method.
     """
     return None if section.predict_fn else description.signature.outputs
 
 
 def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
-    """Return the rows scored by Spark with a ``pyspark.ml`` pipeline, and a scorer that passes the predictions on.
+    """Score rows with a ``pyspark.ml`` pipeline in Spark itself, without Python workers.
 
     Args:
-        rows: the pinned rows.
+        rows: the rows of the input.
         files: the model's files in the stage.
-        chosen: the prediction columns that the deployment declares; if empty, all columns that the pipeline adds.
+        chosen: names of the prediction columns that the deployment declares. If empty, all columns that the pipeline
+            adds are predictions.
+
+    Returns:
+        the rows with the columns that the pipeline adds, and the specification of a scorer that returns the predictions
+        among them.
     """
     from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
 
-    # A pipeline may filter and shuffle rows: the position of a row in its file block is then not known any more.
+    # A pipeline may filter and shuffle rows. The position of a row in its file block is then no longer known.
     rows = rows.drop(*BLOCK_COLUMNS)
     scored = transform(rows, Path(files.source))
     added = tuple(name for name in scored.columns if name not in rows.columns)
@@ -215,12 +230,12 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
 
 def arrow_columns(rows: StructType) -> pa.Schema:
-    """Return the input's columns with their Arrow types, as workers get them."""
+    """Return the Arrow schema in which workers get columns of this Spark schema."""
     return to_arrow(rows)
 
 
 def task_cores(spark: SparkSession) -> int:
-    """Return how many cores a Spark task may use (``spark.task.cpus``)."""
+    """Return the number of CPU cores that a Spark task may use (``spark.task.cpus``)."""
     return int(spark.conf.get("spark.task.cpus", "1") or 1)
 
 

@@ -26,22 +26,25 @@ def decide_nulls(
 ) -> dict[str, bool]:
     """Return which integer and boolean columns of the input have a NULL, and store the answer in the stage.
 
-    Only columns that the scorer gets in a pandas DataFrame are looked at. The answer comes from, in this order: the
-    stage, if the run is resumed; the run in which the items failed, if failed items are scored again; statistics of
-    the files, or columns declared NOT NULL; a Spark job that counts the NULLs of the remaining columns.
+    Only columns whose dtype in pandas depends on the answer are examined. The first known answer for a column is used:
+
+    1. the answer in the stage, if the run is resumed;
+    2. with ``only_failed``, the answer of the run in which the items failed, unless the stage has answers;
+    3. statistics of the files, or a declaration as NOT NULL;
+    4. a Spark job that looks for NULLs.
 
     Args:
         prepared: the checked request.
-        source: the pinned input.
-        feeds: the columns that the model gets; None if the scorer gets all.
+        source: the input.
+        feeds: for each input of the model, the columns that it gets; or None if the scorer gets all columns.
         stage: the run's stage.
 
     Returns:
-        for each such column, whether it has a NULL; empty if no column's dtype depends on it.
+        for each examined column, whether it has a NULL. Empty if no column was examined.
 
     Raises:
         SourceError: the input cannot be read.
-        SinkError: the stored answer was changed.
+        SinkError: the answer in the stage was changed.
     """
     rows = source.frame()
     wanted = [] if rows is None else _columns_that_matter(prepared, feeds, input_schema(rows))
@@ -56,7 +59,7 @@ def decide_nulls(
 
 
 def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
-    """Return the dtypes that the columns of a mini-batch have on the workers.
+    """Return the rule by which workers choose the pandas dtypes of the columns of a mini-batch.
 
     Args:
         prepared: the checked request.
@@ -68,14 +71,17 @@ def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
 
 
 def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
-    """Return the names of the input columns that ``input.schema`` declares NOT NULL."""
+    """Return the names of the input columns that the setting ``input.schema`` declares NOT NULL."""
     ddl = prepared.deployment.input.schema_ddl
     declared = StructType(StructType.fromDDL(ddl).fields) if ddl else StructType([])  # type: ignore[attr-defined]
     return tuple(field.name for field in declared if not field.nullable)
 
 
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
-    """Return the names of the columns whose NumPy dtype depends on whether they have a NULL."""
+    """Return the names of the integer and boolean columns whose NumPy dtype depends on whether they have a NULL.
+
+    There are none for ONNX and ``pyspark.ml`` models, and for scripts that get columns with Arrow dtypes.
+    """
     model_format = None if prepared.description is None else prepared.description.model_format
     takes_arrow = prepared.script is not None and prepared.deployment.input.dtypes == "arrow"
     if model_format in {"onnx", "spark"} or takes_arrow:
@@ -89,7 +95,10 @@ def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, 
 
 
 def _has_open_dtype(feed: Feed) -> bool:
-    """Whether the model gets the column in the input's own type; a column that is converted has a fixed dtype."""
+    """Return whether the dtype of a model's input depends on the NULLs of its column.
+
+    The dtype of a tensor is fixed. So is the dtype of a column that is cast to a type, unless the model accepts NULLs.
+    """
     return feed.shape is None and (feed.type is None or feed.takes_null)
 
 

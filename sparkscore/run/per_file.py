@@ -1,4 +1,4 @@
-"""Score file by file with a model of an Azure deployment that has no scoring script (driver).
+"""Give whole files to the model of an Azure deployment that has no scoring script, as Azure ML does (driver).
 
 Source: "Batch deployments will call the predict function of the MLflow model once per file",
 https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#how-work-is-distributed-on-workers
@@ -22,18 +22,28 @@ _SHOWN: Final = 5
 
 
 def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
-    """Whether each file of rows is one mini-batch, as Azure does it unless the deployment gives a size in bytes."""
+    """Return whether each CSV, JSON or Parquet file is one mini-batch.
+
+    This is so in a deployment with Azure's ``$schema`` and without a scoring script, unless ``mini_batch_size`` is a
+    number of bytes.
+    """
     size = deployment.settings.mini_batch_size
     return deployment.is_no_code and snapshot.format in _TABLES and (size is None or size.items is not None)
 
 
 def counted_items(deployment: Deployment, snapshot: Snapshot) -> ItemType:
-    """Return whether a number in ``mini_batch_size`` counts files or rows; files of rows count as files here."""
+    """Return whether a number in ``mini_batch_size`` counts files or rows of this input.
+
+    It counts files if the items are files, or if each CSV, JSON or Parquet file is one mini-batch.
+    """
     return "files" if are_files_whole(deployment, snapshot) else snapshot.item_type
 
 
 def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLimit:
-    """Return the size of a mini-batch of this input; no limits if each file of rows is one mini-batch."""
+    """Return the maximum size of a mini-batch of this input, in items or in bytes.
+
+    There is no maximum if each CSV, JSON or Parquet file is one mini-batch, however many rows it has.
+    """
     if are_files_whole(deployment, snapshot):
         return MiniBatchLimit()
     size = deployment.mini_batch_size_for(snapshot.item_type)
@@ -43,12 +53,14 @@ def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLim
 
 
 def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Raise an error if mini-batches are counted in files and the input has no files.
+    """Raise an error if ``mini_batch_size`` counts files and the input has no files, such as a Delta table.
 
-    A model may return other values for other mini-batches, so rows are not counted instead.
+    This can happen in a deployment with Azure's ``$schema`` and without a scoring script. Rows are not counted instead,
+    because a model may return different values for other mini-batches.
 
     Raises:
-        ConfigError: code ``MINI_BATCH_SIZE``; or ``ONLY_FAILED`` if the items are rows of files that failed.
+        ConfigError: the input is a table and ``mini_batch_size`` is a number of files; or the items are rows that
+            failed in an earlier run, whose model got whole files.
     """
     if not deployment.is_no_code or snapshot.item_type == "files" or are_files_whole(deployment, snapshot):
         return
@@ -72,12 +84,13 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
 
 
 def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Raise an error if the input of an image model has files that Azure does not read as images.
+    """Raise an error if the input of an image model has files whose endings Azure ML does not read as images.
 
-    In Azure ML, one such file fails the job.
+    This applies to a deployment with Azure's ``$schema``, without a scoring script and without ``input.format``. In
+    Azure ML, one such file fails the job.
 
     Raises:
-        ConfigError: code ``INPUT_ENDINGS``; names the files.
+        ConfigError: there are such files. The message names some of them.
     """
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:

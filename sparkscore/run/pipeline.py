@@ -1,4 +1,4 @@
-"""Run the steps of the README's picture, in their order, from the request to the published result (driver)."""
+"""Execute a run from the request to the published result, in the steps of the picture in the README (driver)."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from sparkscore.run.verdict import decide
 
 
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
-    """Score an input and commit one result, or hold it if the deployment says ``publish: audit``.
+    """Score an input and publish the result, or hold the result if the deployment says ``publish: audit``.
 
-    Runs on the driver; the model runs on Spark's workers. Blocks until the result is committed.
+    Runs on the driver; the model runs on Spark's workers. Returns when the result is published or held.
 
     Args:
-        spark: the session to use; `sparkscore.local_session` makes one.
+        spark: the session to use; `sparkscore.local_session` creates one.
         deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
             whose request is used again.
         **options: the same as on the command line, see `sparkscore.run.RunOptions`: ``input``, ``output``,
@@ -51,7 +51,8 @@ def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[
             ``model``, ``only_failed``.
 
     Raises:
-        SparkscoreError: the run failed. The message says what happened to the data; ``record`` is the run record.
+        SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
+            error is the run record.
     """
     return execute(spark, prepare(deployment, **options))
 
@@ -59,15 +60,16 @@ def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[
 def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDisplay | None = None) -> Run:
     """Execute a prepared run: plan, score, decide, publish.
 
-    Runs on the driver. If the run with this id is complete, and was the same request, nothing is scored again.
+    Runs on the driver. Nothing is scored if a run with this id and the same request is already published or held.
 
     Args:
         spark: the session to use.
         prepared: the checked request, from `prepare`.
-        progress: the progress display; if absent, one that fits the terminal or notebook.
+        progress: the progress display; if None, one that fits the terminal or notebook.
 
     Raises:
-        SparkscoreError: the run failed. The message says what happened to the data; ``record`` is the run record.
+        SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
+            error is the run record.
     """
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()
@@ -105,7 +107,11 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 
 
 def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:
-    """Return the run if nothing is left to score: it is published or held, or all failed items were scored since."""
+    """Return the run if there is nothing to score, or None if its items must be scored.
+
+    There is nothing to score if the run is already published or held, or if later runs have scored all its failed
+    items.
+    """
 
     def identity() -> str:
         return identity_of_run(prepared, plan_input(spark, prepared, open_input(spark, prepared)))

@@ -44,16 +44,17 @@ class PreparedRun:
 
     Attributes:
         deployment: the deployment with all options applied.
-        deployment_name: the deployment file as the caller spelled it; None if there is none.
-        script: the packed scoring script; None if the model is scored without a script.
-        model: the resolved model; None if the script needs none.
+        deployment_name: path of the deployment file as the caller wrote it, or None if there is no deployment file.
+        script: the packed scoring script, or None if the model is scored without a script.
+        model: the resolved model, or None if the script needs no model.
         models: further models, which the script looks up by name.
-        description: format and signature of the model; None if there is a script.
-        folder: the run's folder, which does not exist yet.
-        git_commit: commit of the scoring script's folder; None outside a git repository.
-        request: the request as it is stored with the run; empty if it may hold a secret.
-        failed: the failed items of an earlier run, if only these are scored.
-        stores: URIs of MLflow's tracking store and registry for scripts; empty strings if not known.
+        description: format and signature of the model, or None if there is a script.
+        folder: the run's folder. It does not exist yet, unless the run was executed before.
+        git_commit: git commit of the scoring script's folder, or None if there is no script or no git repository.
+        request: the request as it is stored with the run. Empty if it may contain a secret.
+        failed: the failed items of an earlier run if only these are scored, or None.
+        stores: URIs of MLflow's tracking store and model registry, for scripts. A URI that is not known is an empty
+            string.
     """
 
     deployment: Deployment
@@ -75,21 +76,25 @@ class PreparedRun:
 
     @property
     def scorer_name(self) -> str:
-        """Name of the scoring script or the model, for messages."""
+        """The name of the scoring script or of the model, for messages."""
         if self.script is not None:
             return f"scoring script '{self.script.name}'"
         return f"model '{self.lineage_model[0]}'"
 
     @property
     def lineage_model(self) -> tuple[str | None, str | None]:
-        """Name and version in the lineage columns of the result; those of several models are joined by commas."""
+        """Name and version of the model, as they are written into the lineage columns of the result.
+
+        If a script has several models, their names are joined by commas, and so are their versions. Without a model,
+        both values are None.
+        """
         models = [self.model] if self.model is not None else self.models
         if not models:
             return None, None
         return ",".join(model.name for model in models), ",".join(model.version for model in models)
 
     def describe_models(self) -> dict[str, Part | list[RecordedModel]]:
-        """Return the run record's entries about the model, further models and the script."""
+        """Return the entries of the run record about the model, further models and the script."""
         model = blank(RecordedModel) if self.model is None else RecordedModel.model_validate(self.model.describe())
         model_format = None if self.description is None else self.description.model_format
         flavors = [] if self.description is None else list(self.description.flavors)
@@ -115,22 +120,26 @@ class PreparedRun:
 
 
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
-    """Read and check a request. Runs on the driver, needs no Spark, and writes nothing.
+    """Check the request for a run, and return the run, ready to be executed.
+
+    Runs on the driver, needs no Spark, and writes nothing.
 
     Args:
-        deployment: path of the deployment file; None if the options say everything.
+        deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
+            whose request is used again.
         **options: the options of the run, see `sparkscore.run.RunOptions`.
 
     Raises:
         ConfigError: the deployment or an option is wrong.
+        RunNotFoundError: ``only_failed`` names a run that does not exist, or whose request was not stored.
         ModelError: the model does not exist, or cannot be used.
-        ScoringScriptError: the script does not exist, or cannot work.
+        ScoringScriptError: the script does not exist, is not valid Python, or has no function ``run(mini_batch)``.
     """
     return prepare_request(new_request(deployment, options), options.get("run_id"))
 
 
 def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
-    """Check a request; raises the errors of `prepare`.
+    """Check a request, and return the run, ready to be executed. Raises the errors of `prepare`.
 
     Args:
         asked: the request.
@@ -173,10 +182,10 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 def _load(asked: UncheckedRequest) -> Deployment:
     """Return the deployment with the options applied.
 
-    If it is wrong, the files that it names are checked as well, so that the user gets all errors at once.
+    If a setting is wrong, the script and the model are checked as well, so that the user gets all errors at once.
 
     Raises:
-        ConfigError: names every error that was found.
+        ConfigError: the deployment is wrong. The message names every error that was found.
     """
     file, overrides = asked.file, asked.overrides()
     try:
@@ -199,15 +208,15 @@ def _own_folder(runs: Path, run_id: str | None) -> RunStore:
 
 
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
-    """Return the failed items of the run that ``only_failed`` names, or None if it names none.
+    """Return the failed items of the run that ``only_failed`` names, or None if the option was not given.
 
     Args:
         runs: folder of the run records.
-        run_id: id of the run in which the items failed.
-        own_id: id of the run that is being prepared; None if it gets one later.
+        run_id: id of the run in which the items failed, or None if the option was not given.
+        own_id: id of the run that is being prepared, or None if it has no id yet.
 
     Raises:
-        RunNotFoundError: there is no such run.
+        RunNotFoundError: there is no run with the id `run_id`.
         ConfigError: that run has no published quarantine, or it is the run that is being prepared.
     """
     if run_id is None:
@@ -224,7 +233,9 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
 
 
 def failed_items(runs: Path, run_id: str) -> FailedItems:
-    """Return the location and the origin of the failed items of a run.
+    """Return a description of the failed items of a run: their quarantine table, their columns, and the first run.
+
+    The table is not read.
 
     Raises:
         RunNotFoundError: there is no such run.
@@ -244,9 +255,10 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
 
 
 def _refuse_overlap(deployment: Deployment) -> None:
-    """Raise an error if the output or the quarantine contains the input, or lies in it.
+    """Raise an error if an input lies in the output or the quarantine, or the other way round.
 
-    The next run would read an output inside the input, and a run that overwrites would remove an input inside it.
+    The next run would read an output that lies in the input. A run that overwrites would remove an input that lies in
+    the output.
     """
     output = deployment.output.location
     written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()
@@ -271,7 +283,7 @@ def _refuse_nan_in_arrow(deployment: Deployment) -> None:
 
 
 def quarantine_beside(output: str) -> str:
-    """Return the location of the quarantine of an output: the output's, with the suffix ``_quarantine``."""
+    """Return the location of an output's quarantine table: the output's location with the suffix ``_quarantine``."""
     return f"{output.rstrip('/')}_quarantine"
 
 
@@ -283,7 +295,10 @@ def _overlap(location: str, output: Path) -> bool:
 
 
 def _resolved(path: Path) -> Path:
-    """Return the path with symbolic links resolved. A circular link raises no error here, but when it is opened."""
+    """Return the absolute path with symbolic links resolved.
+
+    A circular link raises no error here. The error comes later, when the path is opened.
+    """
     return Path(os.path.realpath(path))
 
 
@@ -307,7 +322,10 @@ def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
 
 
 def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
-    """Log which files of the code folder are not sent to workers, and which differ from when the run started."""
+    """Log the files of the code folder that are not sent to workers, and those that changed since the run started.
+
+    Files that were added or removed count as changed.
+    """
     if packed.left_out:
         listed = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])
         logger.warning("code folder: left out: %s%s", listed, _more(packed.left_out))
@@ -326,9 +344,10 @@ def _more(names: Collection[str]) -> str:
 
 
 def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
-    """Return the folders of input, output, stage and run records.
+    """Return the local folders of the input, the output, the stage and the run records.
 
-    They are not code, even if they lie in the code folder: with them, its digest would be another in each run.
+    Files in these folders are not code, even if the folders lie in the code folder. Otherwise, the digest of the code
+    would change in each run.
     """
     locations = [*deployment.input.location, deployment.output.location, deployment.output.stage]
     return [folder.runs, *(local_path(location) for location in locations if location and not is_remote(location))]
@@ -339,7 +358,7 @@ def log_choices(deployment: Deployment, counted: ItemType) -> None:
 
     Args:
         deployment: the deployment.
-        counted: what mini-batches are counted in, on which the default size of a mini-batch depends.
+        counted: whether mini-batches are counted in files or rows. Their default size depends on it.
     """
     if chosen := deployment.chosen_defaults(counted):
         logger.info("default settings: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))

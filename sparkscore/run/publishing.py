@@ -20,12 +20,13 @@ from sparkscore.worker import LineageValues
 def manifest_of(
     reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: RunRecord
 ) -> Manifest:
-    """Return the manifest of a run: the staged files of the task attempts whose reports the driver got.
+    """Return the manifest of a run: the list of the staged files that the workers' reports name.
 
     Args:
         reports: a report for each mini-batch.
         schema: the columns of the result.
-        lineage: the values of the lineage columns; the model's go into the commit's metadata.
+        lineage: the values of the lineage columns. The model's name and version are also written into the metadata of
+            the commit.
         record: the run record so far.
     """
     return Manifest(
@@ -47,7 +48,7 @@ def publish_manifest(
 ) -> Published:
     """Publish a run: commit the quarantined items, then the predictions.
 
-    Quarantined items that this run published before it was stopped are not committed again.
+    Quarantined items that an earlier execution of the run has already published are not committed again.
 
     Args:
         manifest: the staged files to publish.
@@ -55,10 +56,11 @@ def publish_manifest(
         sinks: the sink of the predictions and the sink of the quarantine.
         stage: the run's stage.
         recording: the run's record.
-        former: the manifest of an earlier driver of this run, which may have published it; None if there was none.
+        former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
+            none.
 
     Raises:
-        SinkError: publishing failed; the error says what readers see.
+        SinkError: publishing failed. The message says what readers of the table see.
     """
     predictions, quarantine = sinks
     stage.check_still_ours()
@@ -66,14 +68,14 @@ def publish_manifest(
     predictions.check_again(schema)
     staged = staged_result(manifest, stage, schema)
     predictions.check_rows(partial(predictions.read_staged, staged), schema)
-    # Record that publishing began before the first row, of the quarantine, can become visible.
+    # Record that publishing began, before the first row (of the quarantine) can become visible.
     recording.note(output=describe_output(predictions, Published(None, None, schema), publishing_began=True))
     recording.note(quarantine=publish_quarantine(quarantine, manifest.quarantined, stage, former))
     return predictions.publish(staged)
 
 
 def staged_result(manifest: Manifest, stage: RunStage, schema: StructType) -> StagedResult:
-    """Return the staged predictions in the form in which a sink reads and publishes them."""
+    """Return the staged predictions of a manifest as the object that a sink reads and publishes."""
     return StagedResult(stage, manifest.files, schema, manifest.commit_info)
 
 
@@ -82,8 +84,9 @@ def describe_output(sink: Sink, published: Published | None, *, publishing_began
 
     Args:
         sink: the output.
-        published: the published result. With None, the entry has the planned location and mode only.
-        publishing_began: whether readers may see rows of a run that is not published; None if it is, or is not scored.
+        published: the published result. If None, the entry has only the format, the location and the mode.
+        publishing_began: whether readers may see rows of the run although it is not yet published. If None, the entry
+            does not contain this field.
     """
     target = sink.target
     planned = RecordedOutput(

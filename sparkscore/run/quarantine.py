@@ -24,19 +24,19 @@ _IDENTITY = ("mini_batch", "position", "source_file", "row")
 
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
-    """Return the sink of the quarantine: a table in the output's format, next to it, to which runs append."""
+    """Return the sink of the quarantine, a table next to the output and in its format. Rows are always appended."""
     changed = {"location": quarantine_location(deployment), "mode": "append", "partition_by": ()}
     config = deployment.output.model_copy(update=changed)
     return open_sink(spark, config, run_id, "run_id", part="quarantine")
 
 
 def quarantine_location(deployment: Deployment) -> str:
-    """Return the path of the quarantine of a deployment."""
+    """Return the local path of a deployment's quarantine table."""
     return str(local_path(quarantine_beside(str(deployment.output.location))))
 
 
 def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
-    """Return the rows that a run has in the quarantine now; an empty frame if it published none."""
+    """Return the rows of a run that are in the quarantine table now. No rows are returned if the run published none."""
     schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
     if location is None:
         return spark.createDataFrame([], schema)
@@ -46,10 +46,10 @@ def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
 
 
 def check_quarantine(sink: Sink) -> None:
-    """Raise an error before scoring if quarantined items could not be published.
+    """Check before scoring that quarantined items can be published later.
 
     Raises:
-        SinkError: the quarantine's location has something else, or cannot be written.
+        SinkError: something else is at the quarantine's location, its columns differ, or it cannot be written.
     """
     sink.check_target()
     sink.check_schema(from_arrow(QUARANTINE_SCHEMA))
@@ -58,20 +58,23 @@ def check_quarantine(sink: Sink) -> None:
 def publish_quarantine(
     sink: Sink, files: tuple[StagedFile, ...], stage: RunStage, former: Manifest | None
 ) -> RecordedQuarantine:
-    """Publish the quarantined items. This comes first, so that a reader of the predictions finds them as well.
+    """Publish the quarantined items of a run, unless an earlier execution of the run has already published them.
+
+    Called before the predictions are published, so that their readers also find the items that failed.
 
     Args:
         sink: the sink of the quarantine.
-        files: the staged files to publish.
-        stage: path of the run's stage.
-        former: the manifest of an earlier driver of this run, which may have published the items; None if there was
+        files: the staged files with the quarantined items.
+        stage: the run's stage.
+        former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
             none.
 
     Returns:
         the run record's entry about the quarantine.
 
     Raises:
-        SinkError: publishing failed; no row of the run is visible.
+        SinkError: publishing failed, and no row of the run is visible; or an earlier execution of the run has published
+            other items.
     """
     staged = StagedResult(stage, files, from_arrow(QUARANTINE_SCHEMA), {})
     published = sink.landed(staged.schema) if former is not None else None
@@ -88,7 +91,11 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Raise an error if the items that this run quarantined before it stopped are not those that failed now."""
+    """Raise an error if the quarantined items that this run published before differ from those that failed now.
+
+    Raises:
+        SinkConflictError: the items differ.
+    """
     if sink.has_same_rows(published, staged, _IDENTITY):
         return
     raise SinkConflictError(

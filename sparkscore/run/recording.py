@@ -1,4 +1,4 @@
-"""Write the record and the log of a run from its start to its end, also if it fails (driver)."""
+"""Write the record and the log of a run from its start to its end, even if the run fails (driver)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ logger = logging.getLogger("sparkscore")
 
 
 def _make_printable(record: logging.LogRecord) -> bool:
-    """Mask secrets and escape control characters in a log record; return True, as a logging filter does.
+    """Mask secrets and escape control characters in the message of a log record, and return True.
 
-    Without a handler, Python would write warnings to stderr unchanged.
+    This is a filter of sparkscore's logger. A filter that returns True drops no message. A handler would not be enough,
+    because Python writes warnings to stderr if there is no handler.
     """
     record.msg, record.args = printable(redact(record.getMessage())), None
     return True
@@ -35,7 +36,7 @@ logger.addFilter(_make_printable)
 
 
 class Recording:
-    """The record of a run in progress.
+    """The record of a run that this driver is executing. Changes are written to the run's folder.
 
     Attributes:
         folder: the run's folder.
@@ -49,10 +50,11 @@ class Recording:
         self.content = content
 
     def note(self, **parts: object) -> None:
-        """Set fields of the record, and write it.
+        """Set fields of the record, and write the record.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock: another driver took it for dead and resumed the run.
+            SinkConflictError: this driver lost the run's lock, because another driver treated it as dead and resumed
+                the run.
             LineageError: the record cannot be written.
         """
         self.content = self.content.noting(**parts)
@@ -60,7 +62,10 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Add the time that the ``with`` block takes to the seconds of a step, also if the ``with`` block fails."""
+        """Measure how long the ``with`` block takes, and add the time to the seconds of a step in the record.
+
+        The time is also added if the block fails. The record is not written here.
+        """
         start = time.perf_counter()
         try:
             yield
@@ -70,28 +75,32 @@ class Recording:
             self.content = self.content.noting(seconds=so_far.model_copy(update={step: total}))
 
     def ends_as(self, state: str) -> None:
-        """Set the final state that the run gets if no error occurs. The default is COMPLETE."""
+        """Set the state that the record gets at the end if no error occurs. The default is COMPLETE."""
         self._final_state = state
 
     def end(self, state: str | None = None, error: BaseException | None = None) -> None:
         """Write the record with its final state.
 
         Args:
-            state: the state; if absent, the one that `ends_as` has set.
-            error: why the run failed.
+            state: the final state; if None, the state that `ends_as` has set.
+            error: the error with which the run failed, or None.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock: another driver took it for dead and resumed the run.
+            SinkConflictError: this driver lost the run's lock, because another driver treated it as dead and resumed
+                the run.
             LineageError: the record cannot be written.
         """
         self.content = end_record(self.content, state or self._final_state, error)
         self.folder.write_record(self.content, self._lock.check)
 
     def end_interrupted(self, interrupt: BaseException) -> None:
-        """Write the record as ABORT, and add a note to the interrupt that says what happened to the data.
+        """Write the record with the state ABORT, and add a note to the exception of the interrupt.
+
+        The note says whether rows may be published, and how to resume the run.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock.
+            SinkConflictError: this driver lost the run's lock, because another driver treated it as dead and resumed
+                the run.
             LineageError: the record cannot be written.
         """
         resume = f"'sparkscore resume {self.content.run_id}'"
@@ -107,7 +116,8 @@ class Recording:
 def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
     """Record a run while the ``with`` block executes it: RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT.
 
-    An error of the ``with`` block gets the record as its attribute ``record``.
+    Messages are written to the run's log. If the ``with`` block fails, the attribute ``record`` of the error is the
+    record.
 
     Args:
         folder: the run's folder.
@@ -116,7 +126,8 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
         logging_level: the level of the run's log, from the deployment.
 
     Raises:
-        SparkscoreError: the run failed. An error of Spark is raised as a `SparkscoreError` with an explanation.
+        SparkscoreError: the ``with`` block failed. Errors of Spark and unexpected errors are converted to a
+            `SparkscoreError`. An interrupt is raised unchanged.
     """
     handled_before = sys.exception()
     with _logging_to(folder, logging_level):
@@ -127,7 +138,7 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
         except (KeyboardInterrupt, SystemExit) as error:
             recording.end_interrupted(error)
             raise
-        # Broad: whatever fails must be in the record.
+        # All exceptions are caught, because every failure must be in the record.
         except Exception as error:
             details.debug("the run failed", exc_info=True)
             if (interrupt := interrupt_behind(error, handled_before)) is not None:
@@ -165,9 +176,9 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 
     Args:
         record: the record of the finished run.
-        identity: the identity of this request.
-        run_id: the id of both.
-        waits: whether the finished run is held, so that its rows wait to be published.
+        identity: the identity of the new request.
+        run_id: the run id that the finished run and the new request share.
+        waits: whether the finished run is held. The message then advises to publish or discard it.
 
     Raises:
         ConfigError: the identities differ.
@@ -188,9 +199,9 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 
 @contextmanager
 def _logging_to(folder: RunStore, logging_level: str) -> Iterator[None]:
-    """Write log messages to the run's log while the ``with`` block runs.
+    """Append log messages to the run's log while the ``with`` block runs.
 
-    The log also gets the details of failures, which may contain row values and are shown nowhere else.
+    The log also gets the details of failures. They may contain row values, so they are shown nowhere else.
     """
     handler = folder.log_handler()
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,4 +1,4 @@
-"""The result of a run: its record, and data frames with its rows (driver)."""
+"""The result of a run: its record, and DataFrames with its rows (driver)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is complete, or held until it is published.
+    """A run that is complete or held.
 
-    The data frames are lazy: they show the rows that exist when Spark reads them.
+    The DataFrames are lazy: they show the rows that exist when Spark reads them.
 
     Attributes:
         recorded: the run record as a typed object.
@@ -35,23 +35,28 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The run record as a new dictionary, with the content of ``record.json``, which ``--json`` prints as well."""
+        """The run record as a new dictionary, with the content of ``record.json``.
+
+        The option ``--json`` of the command line prints the same dictionary.
+        """
         return self.recorded.as_dict()
 
     def predictions(self) -> DataFrame:
-        """Return the rows that this run committed to the result, and no others; or the staged rows of a held run.
+        """Return the rows that this run added to the result table, or the staged rows if the run is held.
 
         Runs on the driver.
         """
         return self._read()
 
     def quarantine(self) -> DataFrame:
-        """Return the items of this run that failed and were tolerated; or the staged ones of a held run.
+        """Return this run's rows of the quarantine table, or the staged rows of the quarantine if the run is held.
 
-        Runs on the driver. The frame has the columns of the quarantine, and no rows if no item failed.
+        The quarantine has the failed items that were tolerated. The DataFrame has no rows if no item failed. Runs on
+        the driver.
 
         Raises:
-            LineageError: the run is held, and its staged files have a format of another version of sparkscore.
+            LineageError: the run is held, and another version of sparkscore wrote its staged files in a format that
+                this version does not read.
         """
         if self.recorded.waits_for_publishing:
             return self._staged_quarantine(stage_at(str(self.recorded.stage)))

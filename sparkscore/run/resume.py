@@ -14,24 +14,29 @@ from sparkscore.run.result import Run
 
 
 def resume(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
-    """Resume a run that was interrupted, killed or could not be published.
+    """Resume a run that was interrupted or killed, or that could not be published.
 
-    The run's request is repeated under its id, and relative paths are those of the folder in which it was started.
-    Chunks that are finished are not scored again, and rows that are published are not published again. Runs on the
-    driver.
+    The stored request of the run is executed again under the same run id. Relative paths in it are relative to the
+    folder in which the run was started. Finished chunks are not scored again, and published rows are not published
+    again. Runs on the driver.
 
     Args:
         spark: the session to use.
         run_id: id of the run.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent.
+        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Raises:
         RunNotFoundError: there is no such run, or its request was not stored.
-        SparkscoreError: the run failed. The message says what happened to the data; ``record`` is the run record.
+        SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
+            error is the run record.
     """
     return execute(spark, prepare_again(run_id, runs=runs))
 
 
 def prepare_again(run_id: str, *, runs: str | Path | None = None) -> PreparedRun:
-    """Read and check the stored request of an earlier run; see `resume` for the arguments, `prepare` for the errors."""
+    """Check the stored request of an earlier run, and return the run, ready to be executed again.
+
+    The arguments are those of `resume`. The errors are those of `prepare`, and `RunNotFoundError` if there is no stored
+    request.
+    """
     return prepare_request(stored_request(runs_folder(runs), run_id), run_id)

@@ -1,8 +1,9 @@
-"""Find the failed items of a run that later runs have scored, so that `--only-failed` scores each once (driver).
+"""Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once (driver).
 
-A run, the runs over its failed items, the runs over what failed in those, and so on, are called a family. A file in the
-folder of the first run lists the runs of the family that began to publish. Whether their rows are visible is read from
-their output tables. The runs of a family work one at a time: each takes the lock of the first run.
+A family of runs is a run together with the runs that scored its failed items again, and with the runs that scored the
+items that failed in those, and so on. A file in the folder of the family's first run lists the runs that began to
+publish. Whether their rows are visible is read from their output tables. Each run of a family holds the lock of the
+first run while it works, so only one of them works at a time.
 """
 
 from __future__ import annotations
@@ -35,15 +36,16 @@ _OVERWRITE = "overwrite"
 
 @contextmanager
 def family_locked(runs: Path, first: str | None) -> Iterator[None]:
-    """Hold the lock of a family of runs while the ``with`` block runs.
+    """Hold the lock of a family of runs while the ``with`` block runs. It is the lock of the family's first run.
 
     Args:
         runs: folder of the run records.
-        first: id of the first run of the family; None for a run that scores a whole input, which needs no lock.
+        first: id of the family's first run; None for a run that scores a whole input, which needs no lock.
 
     Raises:
         ConfigError: another run of the family is working.
-        RunNotFoundError: the first run's record does not exist any more, nor the list of the items scored since.
+        RunNotFoundError: the first run's record no longer exists, so it is not known which items later runs have
+            scored.
     """
     if first is None:
         yield
@@ -67,13 +69,14 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 
 
 def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
-    """Return the prepared run without the failed items that later runs have published in its output.
+    """Return a prepared run without the failed items that later runs have already published into the same output.
 
-    A run that scores a whole input is returned unchanged. The caller holds the lock of the family.
+    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. The caller must hold the
+    lock of the run's family.
 
     Raises:
-        LineageError: the quarantines do not show which items were scored.
-        SourceError: a quarantine cannot be read.
+        LineageError: the quarantine tables do not show which items were scored.
+        SourceError: a quarantine table cannot be read.
     """
     failed, output = prepared.failed, prepared.deployment.output
     if failed is None:
@@ -83,7 +86,7 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     since = [] if output.mode == _OVERWRITE else _published(spark, first, str(target.path.resolve()))
     names = [entry.run_id for entry in since]
     if prepared.run_id in names:
-        # This run is published itself: runs that published later do not change which items it had.
+        # This run is already published itself. Runs that published later do not change which items it scored.
         since = since[: names.index(prepared.run_id)]
     if not since:
         return prepared
@@ -92,7 +95,7 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
 
 
 def has_nothing_left(prepared: PreparedRun) -> bool:
-    """Whether a run over failed items has no item left, because later runs have scored them all."""
+    """Return whether a run with ``only_failed`` has no items to score, because later runs have scored all of them."""
     return prepared.failed is not None and prepared.failed.left is not None and not prepared.failed.left.total()
 
 
@@ -100,8 +103,8 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
     """Return the run record's entry about the failed items that a run scores, or None if it scores a whole input.
 
     Args:
-        failed: the failed items; None if the run scores a whole input.
-        items: how many of them the run scores.
+        failed: the failed items, or None if the run scores a whole input.
+        items: how many of the failed items the run scores, or None if this is not known.
     """
     if failed is None:
         return None
@@ -109,9 +112,9 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Add a run over failed items to its family's list of runs that began to publish.
+    """Add a run with ``only_failed`` to its family's list of runs that began to publish.
 
-    Does nothing for a run that scores a whole input. The caller holds the lock of the family.
+    Does nothing for a run that scores a whole input. The caller must hold the lock of the family.
 
     Args:
         runs: folder of the run records.
@@ -141,12 +144,14 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 
 
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
-    """Raise an error if another run has published items of a held run since it was scored.
+    """Check, before a run with ``only_failed`` is published, that no other run has published its items in the meantime.
 
-    Does nothing for a run that scored a whole input. The caller holds the lock of the family.
+    Does nothing for a run that scored a whole input, or one that overwrites its output. The caller must hold the lock
+    of the run's family.
 
     Raises:
-        ConfigError: another run has published such items, or has removed its rows again.
+        ConfigError: another run has published items since this run was scored, or rows of such a run were removed from
+            the output.
     """
     part = record.only_failed
     if part is None or record.output.mode == _OVERWRITE:
@@ -184,19 +189,19 @@ def _shows_rows(spark: SparkSession, entry: ScoredAgain) -> bool:
 def _left(
     spark: SparkSession, first: RunStore, failed: FailedItems, since: Sequence[ScoredAgain]
 ) -> Counter[str | None]:
-    """Return how often each failed item is still to be scored.
+    """Return how many times each failed item still has to be scored. The keys are paths of files, or rows as JSON.
 
-    The count starts with the items that failed in the first run. Each later run takes away the items that it scored,
-    and adds those that failed in it again.
+    The count starts with the items that failed in the first run. For each later run, the items that it scored are
+    subtracted, and the items that failed in it again are added.
 
     Args:
         spark: the session.
         first: the first run of the family.
-        failed: the failed items that are asked for.
-        since: the runs of the family that have published, in their order.
+        failed: the failed items of the run that ``only_failed`` names. Other items are not returned.
+        since: the runs of the family that have published, in the order of publishing.
 
     Raises:
-        LineageError: a quarantine does not have the items that a run's entry counts.
+        LineageError: a quarantine table has more or fewer items than the family's list says.
     """
     quarantines = {first.run_id: failed_items(first.runs, first.run_id), failed.run_id: failed}
     quarantines |= {

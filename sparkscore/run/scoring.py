@@ -1,4 +1,4 @@
-"""Build the work for Spark's workers from the request and the plan, with a probe if types are not known (driver)."""
+"""Decide before scoring what the Spark tasks do, with a probe if the columns of the result are not known (driver)."""
 
 from __future__ import annotations
 
@@ -57,14 +57,15 @@ logger = logging.getLogger("sparkscore")
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request with its pinned input.
+    """A checked request together with its input, whose files or version are fixed.
 
     Attributes:
         spark: the session.
         prepared: the checked request.
         plan: the mini-batches and work units.
-        rows: the pinned rows; None if the items are files.
-        feeds: the columns that the model gets; None if a script scores, or if the model has no signature.
+        rows: the rows of the input, or None if the items are files.
+        feeds: for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
+            signature.
         dtypes: the dtypes of the pandas DataFrames that the scorer gets.
     """
 
@@ -77,20 +78,20 @@ class Request:
 
     @property
     def columns(self) -> StructType | None:
-        """The input's columns; None if the items are files."""
+        """The input's schema, or None if the items are files."""
         return None if self.rows is None else input_schema(self.rows)
 
 
 @dataclass(frozen=True)
 class Work:
-    """The work for the tasks, as it is decided before scoring.
+    """The work of the Spark tasks of a run, as it is decided before scoring.
 
     Attributes:
         spec: the specification that every task gets.
-        rows: the rows that the tasks get; None if the tasks read the planned files.
+        rows: the rows that the tasks score, or None if the tasks read the files of the plan.
         result: the columns of the result.
-        probe: the report of the probe; None if no probe was needed.
-        done: the reports of mini-batches in work units that were finished before the run stopped.
+        probe: the report of the probe, or None if no probe was needed.
+        done: the reports of the work units that were finished before the run stopped. They are not scored again.
     """
 
     spec: WorkerSpec
@@ -101,15 +102,19 @@ class Work:
 
 
 def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | None:
-    """Check the input's columns, and match them with the model if there is no scoring script. Starts no Spark job.
+    """Check the types of the input's columns, and match the columns with the model if there is no scoring script.
+
+    Starts no Spark job.
 
     Returns:
-        for each input of the model, the columns that it gets; None if a script scores, or the model has no signature.
+        for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
+        signature.
 
     Raises:
-        SignatureMismatchError: the model cannot take the input; or no failed row is tolerated, and a column is known
-            to have a NULL for which the model has no value.
-        SourceSchemaError: Arrow or Parquet cannot hold the type of a column exactly.
+        SignatureMismatchError: the input's columns do not fit the model; or no failed row is tolerated, and a column is
+            known to have a NULL that the model does not accept.
+        SourceSchemaError: Arrow or Parquet cannot store the type of a column exactly.
+        ConfigError: an image model of an Azure deployment gets files that Azure ML does not read as images.
     """
     rows = source.frame()
     columns = None if rows is None else input_schema(rows)
@@ -132,13 +137,13 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 
 
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
-    """Return the work for the tasks and the columns of the result.
+    """Decide the work of the Spark tasks and the columns of the result.
 
     Runs one small Spark job, the probe, unless the types of the predictions and the carried columns are known without
-    it. If the run is resumed, the plan, the probe's report and the finished work units in its stage are used again.
+    it. If the run is resumed, the plan, the probe's report and the finished work units in the stage are used again.
 
     Args:
-        request: the checked request with its pinned input.
+        request: the checked request with its input.
         sink: the output.
         stage: the run's stage.
 
@@ -147,7 +152,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """
     prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
     rows, scorer = _scorer(request, stage)
-    # A worker process keeps scorers by this key. The run id is not enough: it may be used again with another script.
+    # A worker process caches scorers by this key. The run id is not enough: it may be used again with another script.
     engine = engine_spec(prepared, f"{prepared.run_id}/{uuid.uuid4().hex}", scorer, stage, declared_not_null(prepared))
     limit = mini_batch_limit(prepared.deployment, plan.snapshot)
     planned = None if plan.mini_batches is None else stage.keep_plan(plan.mini_batches)
@@ -180,9 +185,13 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Return the result's specification, completed with whether the scorer is known to return a value for each row."""
+    """Return the result's specification, completed with facts about the scorer.
+
+    These are the number of columns that the scorer gets, and whether it is known to return one element for each row.
+    For a model without a script, the name of the model for messages is added.
+    """
     prepared = request.prepared
-    # An ONNX graph computes with whole columns, and Spark keeps the rows of a pyspark.ml model.
+    # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
     is_known = prepared.description is not None and prepared.description.model_format in {"onnx", "spark"}
     is_proven = is_known or (probe is not None and probe.is_proven)
     spec = replace(spec, columns=len(request.columns or ()), is_proven=is_proven)
@@ -199,7 +208,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 
     Args:
         deployment: the deployment with the thresholds.
-        counts_files: whether a failed mini-batch counts as one failed item, because it is one file.
+        counts_files: whether a failed mini-batch counts as one failed item, because each mini-batch is one file.
     """
     settings = deployment.settings
     return Tolerance(
@@ -208,7 +217,11 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 
 
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
-    """Return the rows for the tasks (None if they read planned files) and the specification of the scorer."""
+    """Return the rows that the tasks score, and the specification of the scorer.
+
+    The rows are None if the tasks read the files of the plan. The rows for a ``pyspark.ml`` model already have the
+    predictions, because Spark itself computes them.
+    """
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:
         return rows, _script_spec(request, prepared.script, stage)
@@ -245,9 +258,10 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> Scr
 
 
 def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
-    """Return the prediction columns if they are known before the first call, else None.
+    """Return the prediction columns if they are known before the scorer is called, or None if a probe must find them.
 
-    They are declared in ``output.schema``, or in the model's signature, or Spark has computed them already.
+    They are known if ``output.schema`` or the model's signature declares them, or if Spark itself computes the
+    predictions.
     """
     declared = prepared.deployment.output.schema_ddl
     if declared:
@@ -265,24 +279,27 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _kept_probe(stage: RunStage) -> ProbeReport | None:
-    """Return the probe's report of a run that is resumed, or None. It is kept so that the columns stay the same."""
+    """Return the probe's report that an earlier execution of the run has stored in the stage, or None if there is none.
+
+    A resumed run uses the stored report, so that its result has the same columns as the rows that are already staged.
+    """
     kept = stage.kept(Decision.PROBE)
     return None if kept is None else unpacked_report(kept)
 
 
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
-    """Score mini-batches on a worker until one returns rows, and return the report with the types of its columns.
+    """Run the probe: score one mini-batch on a worker, and return a report with the names and types of its columns.
 
-    If failed items are tolerated, a script may return nothing for a mini-batch. Then the next one is scored.
+    If failed items are tolerated, a script may return nothing for a mini-batch. The next mini-batch is then scored.
 
     Args:
-        request: the checked request with its pinned input.
-        engine: the specification of the scorer.
-        first: the first mini-batches of the input.
-        declared: the prediction columns if they are declared, else None.
+        request: the checked request with its input.
+        engine: the specification from which workers start the scorer.
+        first: some mini-batches from the start of the input.
+        declared: the prediction columns if they are declared, or None.
 
     Raises:
-        SparkscoreError: the scorer failed, or returned nothing.
+        SparkscoreError: the input is empty, the scorer failed, or the scorer returned nothing.
     """
     if not first:
         raise nothing_to_score()

@@ -1,4 +1,4 @@
-"""Check before publishing that the staged files are as the workers wrote them (driver)."""
+"""Check before publishing that the staged files are still as the workers wrote them (driver)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sparkscore.spark.jobs import find_changed_files
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
     """Raise an error if a staged file was changed, truncated or replaced since a worker wrote it.
 
-    Sizes and Parquet footers are compared. In a run that was held or resumed, workers also read the files and compare
-    their checksums.
+    Sizes and Parquet footers are compared. In a run that was held or resumed, the files are also read, and their
+    checksums are compared.
 
     Args:
         spark: the session.
@@ -23,7 +23,8 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         stage: the run's stage.
 
     Raises:
-        SinkError: a file differs. The chunks to which it belongs are removed, so that a resumed run scores them again.
+        SinkError: a file differs. The chunks to which the file belongs are removed, so that a resumed run scores them
+            again.
     """
     files = (*manifest.files, *manifest.quarantined)
     changed = find_changed_files(spark, stage.for_tasks(), files, reads_all=stage.is_taken_up)

@@ -1,4 +1,4 @@
-"""Find out the state of a run, under its lock (driver)."""
+"""Find out whether a run is complete, held or interrupted, while this driver holds its lock (driver)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sparkscore.stage import RunStage
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run whose lock this driver holds, so that no other driver changes it.
+    """The state of a run whose lock this driver holds, so that no other driver changes the state.
 
     Attributes:
         folder: the run's folder.
         lock: the run's lock.
-        record: the run's record; None if it has none yet.
+        record: the run's record, or None if the run has no record yet.
     """
 
     folder: RunStore
@@ -35,27 +35,36 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run's record says that it is published."""
+        """Whether the run's record says that the run is published."""
         return self._state == COMPLETE
 
     @property
     def is_held(self) -> bool:
-        """Whether the run is held: it is scored, and waits until somebody publishes or discards it."""
+        """Whether the run is held: it is scored, and its staged rows wait to be published or discarded."""
         return self._state == HELD
 
     @property
     def is_dead(self) -> bool:
-        """Whether the run's driver died: its record says RUNNING, and no other driver has the lock."""
+        """Whether the driver of an earlier execution of the run died.
+
+        The record then still says RUNNING, although no other driver holds the run's lock.
+        """
         return self._state == RUNNING
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether the run was held and is not published yet. Its stage is kept, even if publishing fails."""
+        """Whether the run was held and is neither published nor discarded.
+
+        The stage of such a run is kept, even if publishing fails.
+        """
         return self.record is not None and self.record.waits_for_publishing
 
     @property
     def may_be_published(self) -> bool:
-        """Whether publishing began and did not end: whether rows are visible is then known to the tables only."""
+        """Whether publishing began, and the record does not say that it was completed.
+
+        Only the result table and the quarantine table then show whether the run's rows are visible.
+        """
         may_show_rows = self.record is not None and self.record.may_show_rows
         return may_show_rows and not self.is_complete and self.folder.has_manifest()
 
@@ -64,11 +73,12 @@ class RunState:
         return "" if self.record is None else self.record.state
 
     def waiting(self) -> Waiting:
-        """Return the staged result that can be published or discarded.
+        """Return the run's staged rows, which can be published or discarded.
 
         Raises:
-            ConfigError: the run has none.
-            LineageError: another version of sparkscore staged it, in a format that this version does not read.
+            ConfigError: the run has no staged rows, or they are published already.
+            LineageError: another version of sparkscore wrote the record or the stage in a form that this version does
+                not read.
         """
         record = self.record
         if record is not None and record.identity and not self.is_complete and self.folder.has_manifest():
@@ -88,10 +98,10 @@ class Waiting:
     Attributes:
         folder: the run's folder.
         record: the run's record.
-        identity: the digests of its input, script, model and configuration.
+        identity: the digests of the run's input, script, model and configuration.
         deployment: the run's deployment.
-        target: the output to which the rows go.
-        stage: path of the stage.
+        target: the output for the rows.
+        stage: the run's stage.
     """
 
     folder: RunStore
@@ -112,9 +122,9 @@ def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: another driver works on it.
+        ConfigError: another driver is working on the run.
     """
-    # Before the lock is taken, which would make a folder for a run that does not exist.
+    # Read the record first, because taking the lock would create a folder for a run that does not exist.
     read_record(runs, run_id)
     folder = open_run(runs, run_id)
     with folder.claim() as lock:
@@ -122,7 +132,12 @@ def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
 
 
 def nothing_waits(state: RunState, found: str) -> ConfigError:
-    """Return the error for a run that cannot be published or discarded."""
+    """Return the error for a run that cannot be published or discarded.
+
+    Args:
+        state: the state of the run.
+        found: what the run has instead of unpublished staged rows, for the message.
+    """
     run_id = state.folder.run_id
     return ConfigError(
         code=ErrorCode.RUN_NOT_HELD,

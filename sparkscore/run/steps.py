@@ -57,13 +57,13 @@ ReadRows = Callable[[], DataFrame]
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """A run that this driver executes.
+    """A run that this driver is executing.
 
     Attributes:
         spark: the session.
         prepared: the checked request.
-        state: the state of the run before this driver started, or resumed, it.
-        recording: the run's record.
+        state: the state of the run before this driver started or resumed the run.
+        recording: the run's record, which the steps complete.
     """
 
     spark: SparkSession
@@ -79,12 +79,13 @@ class ActiveRun:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The tables that a run writes.
+    """The tables into which a run publishes.
 
     Attributes:
         predictions: the sink of the predictions.
         quarantine: the sink of the failed items.
-        former: the manifest of an earlier driver of this run, which may have published it; None if there was none.
+        former: the manifest that an earlier execution of the run wrote and may have published, or None if there is
+            none.
     """
 
     predictions: Sink
@@ -93,9 +94,10 @@ class Outputs:
 
 
 def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
-    """Return the record with which this driver starts, or resumes, a run.
+    """Return the record with which this driver starts or resumes a run.
 
-    A held run keeps the path of its stage, and a run that began to publish keeps that note.
+    Two facts are taken over from the record of an earlier execution: the stage's location if the run was held, and that
+    publishing began.
     """
     record = new_record(prepared.run_id, prepared.deployment_name, prepared.deployment.effective())
     if state.may_be_published:  # its quarantine may be visible, however this driver ends
@@ -104,7 +106,13 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
 
 
 def begin(active: ActiveRun) -> None:
-    """Store the request and the model in the run's folder, and check that Spark can read the output's path."""
+    """Write the request, and the entries about the script and the models, into the run's folder.
+
+    Also checks that Spark can write to the paths of the output and the stage, and read them again.
+
+    Raises:
+        ConfigError: Spark cannot read or write one of the paths.
+    """
     prepared, output = active.prepared, active.deployment.output
     prepared.folder.write_request(prepared.request)
     active.recording.note(**prepared.describe_models(), git_commit=prepared.git_commit)
@@ -114,7 +122,10 @@ def begin(active: ActiveRun) -> None:
 
 
 def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
-    """Return the pinned input: a list of files, a version of a table, or the failed items of an earlier run."""
+    """Open the input and return it with its content fixed: a list of files, a version of a table, or failed items.
+
+    Failed items are read from the quarantine of the run that ``only_failed`` names.
+    """
     deployment = prepared.deployment
     if prepared.failed is not None:
         return open_failed(spark, prepared.failed, deployment.input.columns)
@@ -123,7 +134,10 @@ def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
 
 
 def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Plan:
-    """Return the plan: the mini-batches and work units of the input."""
+    """Return the plan of the run: the mini-batches and work units of an input of files.
+
+    For an input of rows, the plan has no mini-batches, because workers cut the rows into mini-batches.
+    """
     deployment = prepared.deployment
     refuse_count_of_files(deployment, source.snapshot)
     limit = mini_batch_limit(deployment, source.snapshot)
@@ -131,7 +145,7 @@ def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Pl
 
 
 def open_outputs(active: ActiveRun) -> Outputs:
-    """Return the tables that the run writes, and check before scoring that the run can publish to them."""
+    """Open the result table and the quarantine table, and check before scoring that the run can publish to them."""
     spark, deployment, run_id = active.spark, active.deployment, active.prepared.run_id
     former = active.prepared.folder.read_manifest()
     sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
@@ -143,7 +157,12 @@ def open_outputs(active: ActiveRun) -> Outputs:
 
 
 def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs) -> tuple[Feed, ...] | None:
-    """Record the input and the plan, check the input, and return the columns that each input of the model gets."""
+    """Write the input and the plan into the run record, check the input, and match its columns with the model.
+
+    Returns:
+        for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
+        signature.
+    """
     _note_plan(active, source, plan, outputs.predictions)
     feeds = match_input(active.prepared, source)
     source.check_contents()
@@ -152,7 +171,10 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
 
 @contextmanager
 def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
-    """Open the run's stage for the ``with`` block. The stage of a held run is kept even if the ``with`` block fails."""
+    """Open the run's stage for the ``with`` block, and write the digests of the script's files into the run's folder.
+
+    The stage of a held run is kept even if the ``with`` block fails.
+    """
     prepared, sink = active.prepared, outputs.predictions
     stage_setting, identity = active.deployment.output.stage, str(active.recording.content.identity)
     moved = sink.lays_out_partitions
@@ -166,7 +188,7 @@ def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
 def decide_work(
     active: ActiveRun, source: Source, plan: Plan, feeds: tuple[Feed, ...] | None, outputs: Outputs, stage: Stage
 ) -> Work:
-    """Return the work for the workers, and check before scoring that the table accepts the columns of the result."""
+    """Decide what the tasks do, and check before scoring that the output table accepts the columns of the result."""
     prepared, sink = active.prepared, outputs.predictions
     dtypes = _decide_dtypes(active, source, feeds, stage)
     work = prepare_work(Request(active.spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
@@ -179,7 +201,11 @@ def decide_work(
 def score_on_workers(
     spark: SparkSession, stage: RunStage, plan: Plan, work: Work, display: ProgressDisplay
 ) -> list[MiniBatchReport]:
-    """Score all mini-batches on the workers, which stage the rows, and return a report for each mini-batch."""
+    """Score all mini-batches on the workers, and return a report for each mini-batch.
+
+    The workers write the rows into the stage. If more items fail than are tolerated, the workers are asked to stop.
+    Mini-batches of work units that were finished before the run was resumed are not scored again, but have a report.
+    """
     snapshot = plan.snapshot
 
     def stop_if_too_many_failed(done: ItemsDone) -> None:
@@ -191,7 +217,7 @@ def score_on_workers(
 
 
 def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
-    """Write the reports of the workers to the run table, and their counts to the run record."""
+    """Write a row for each call into ``attempts.parquet``, and the counts and warnings into the run record."""
     # If this driver was suspended, another one may have resumed the run, and its files must not be overwritten.
     stage.check_still_ours()
     active.prepared.folder.write_attempts(reports)
@@ -199,7 +225,10 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
 
 
 def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
-    """Write the manifest of the staged files. From now on the run can be published without its input and model."""
+    """Write the manifest of the staged files, and return it.
+
+    From then on, the run can be published without its input and model.
+    """
     manifest = manifest_of(reports, work.result.schema, work.spec.result.lineage, active.recording.content)
     stage.check_still_ours()
     active.prepared.folder.write_manifest(manifest)
@@ -207,7 +236,7 @@ def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[Min
 
 
 def publish_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Manifest) -> ReadRows:
-    """Publish the staged rows in one commit, and return a function that reads them."""
+    """Publish the quarantined items and then the predictions, and return a function that reads the predictions."""
     recording, sink = active.recording, outputs.predictions
     check_staged_files(active.spark, manifest, stage)
     note_publishing(active.prepared.folder.runs, recording.content, active.deployment, manifest)
@@ -231,7 +260,10 @@ def hold_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Man
 
 
 def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run:
-    """Record and return a run over failed items that has none to score, because later runs have scored them all."""
+    """Record and return a run with ``only_failed`` that has no items to score.
+
+    Later runs have already scored all items that failed in the run that ``only_failed`` names.
+    """
     failed, folder, deployment = prepared.failed, prepared.folder, prepared.deployment
     record = new_record(prepared.run_id, prepared.deployment_name, deployment.effective())
     with recorded(folder, state.lock, record, deployment.settings.logging_level) as recording:
@@ -255,7 +287,7 @@ def _decide_dtypes(active: ActiveRun, source: Source, feeds: tuple[Feed, ...] | 
 
 
 def _columns_of(source: Source) -> dict[str, str] | None:
-    """Return the columns of an input of rows, with their Spark types; None if the items are files."""
+    """Return the names and Spark types of the input's columns, or None if the items are files."""
     rows = source.frame()
     return None if rows is None else columns_of(input_schema(rows))
 

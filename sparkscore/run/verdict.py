@@ -1,4 +1,4 @@
-"""Decide from the reports of the workers whether a run may publish (driver)."""
+"""Decide from the reports of the workers whether a run may publish its result (driver)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PHASES = {
 }
 
 _CORRECT_SCRIPT = "Correct the script; the whole traceback is in the log."
-# If a model raises, the cause may also be in the rows or in the installed version of its library.
+# If a model raises an error, the cause may also be in the rows or in the installed version of its library.
 _ADVICE = {
     ErrorCode.MODEL_LOAD: "If the workers have another version of its library than the one that saved it, give them "
     "that one ('sparkscore env build'); else save it again. The whole traceback is in the log.",
@@ -44,22 +44,23 @@ _ADVICE = {
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
-    """Raise an error unless the run may publish: something was scored, and no more failed than is tolerated.
+    """Raise an error unless the run may publish: items were scored, and no more items failed than are tolerated.
 
     Args:
-        reports: the reports of the successful task attempts.
-        planned_items: number of items; None if the plan does not know it.
+        reports: the reports of the successful task attempts, one for each mini-batch.
+        planned_items: number of items in the input, or None if it was not known before scoring.
         scorer: name of the scoring script or model, for messages.
         tolerance: how many items and mini-batches may fail.
 
     Raises:
-        ScoringError: more failed than is tolerated, nothing was scored, or the counts do not add up.
+        ScoringError: more items failed than are tolerated, no item was scored, the scorer could not be loaded, or the
+            reports do not have as many items as the input.
         SourceNotFoundError: the input has no items.
     """
     if not reports:
         raise nothing_to_score()
     scored = sum(report.scored for report in reports)
-    # If the scorer did not load, the rest of the task was not tried. No threshold tolerates that.
+    # If the scorer could not be loaded, the rest of the task was not tried. No threshold tolerates that.
     not_loaded = [report for report in reports if not report.is_loaded]
     failed = not_loaded or [report for report in reports if report.failure is not None]
     passed = "" if not_loaded else _passed(reports, tolerance)
@@ -83,7 +84,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
 
 
 def _passed(reports: Sequence[MiniBatchReport], tolerance: Tolerance) -> str:
-    """Return a text that says which threshold was exceeded, or an empty string if none was."""
+    """Return a sentence that says which threshold was exceeded, or an empty string if none was exceeded."""
     items = sum(report.failed for report in reports)
     return tolerance.passed(items, sum(report.failed > 0 for report in reports), len(reports))
 
@@ -99,7 +100,7 @@ def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThreshold
 
 
 def nothing_to_score() -> SourceNotFoundError:
-    """Return the error for an input that turned out to have no rows."""
+    """Return the error for an input that has no rows."""
     return SourceNotFoundError(
         code=ErrorCode.INPUT_EMPTY,
         what="the input has nothing to score",
@@ -112,10 +113,10 @@ def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: 
     """Return the error for a failed mini-batch, and write the whole message and traceback to the run's log.
 
     Args:
-        failure: the failure that a worker reported; None if it did not say why.
+        failure: the failure that a worker reported, or None if the report has no failure.
         scorer: name of the scoring script or model, for the message.
         mini_batch: name of the mini-batch, for the message.
-        state: what happened to the data.
+        state: a sentence for the message that says what happened to the data.
     """
     failure = failure or Failure(ErrorCode.SCRIPT_RUN, "unknown", "")
     details.debug("%s: %s", mini_batch, redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}"))
@@ -141,5 +142,5 @@ def _shown(message: str) -> str:
     line = " ".join(redact(message).split())
     if len(line) > _SHOWN_CHARACTERS:
         return f"'{line[:_SHOWN_CHARACTERS]}…'"
-    # The text of a KeyError is the key with its quotes.
+    # The message of a KeyError is the key, which has quotes already.
     return line if line.startswith("'") and line.endswith("'") else f"'{line}'"
