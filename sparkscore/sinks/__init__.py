@@ -1,6 +1,6 @@
-"""Publish staged rows into an output: a Delta table or a folder of Parquet files (driver).
+"""Publish staged rows to an output: a Delta table or a folder of Parquet files (driver).
 
-`open_sink` returns the sink of an output. Each implementation passes the contract suite in the tests.
+`open_sink` returns the sink for an output. All sinks pass the same tests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Sink(Protocol):
-    """An output that a run publishes its rows into."""
+    """An output to which a run publishes its rows."""
 
     format: str
     """Name of the format in a deployment."""
@@ -53,104 +53,117 @@ class Sink(Protocol):
         """The location and the settings of the output."""
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows to write to the output as it is. Called before scoring.
+        """Check, before scoring, that the mode allows the run to write to the output in its current state.
 
         Args:
-            is_retried: whether this run was started before and has begun to publish, so that files at the output may
-                be its own.
+            is_retried: whether an earlier execution of this run has begun to publish, so that files at the output may
+                be from this run.
 
         Raises:
-            SinkConflictError: the mode does not allow it, or files of others are in the way.
+            SinkConflictError: the mode does not allow it, the output has rows with this run id, or it has files that
+                sparkscore did not write.
+            SinkError: the user cannot write to the output, or its file system is full.
         """
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that the columns of the result match an existing output. Called before scoring.
+        """Check, before scoring, that the output can store the columns of the result.
+
+        An existing Delta table must have the same columns. An existing folder of Parquet files must have the same
+        columns only in the mode ``append``.
 
         Args:
             schema: the columns of the result.
-            origins: the origin of the columns, as far as it is known, for the advice in errors.
+            origins: the names of the columns before they were renamed, if they are known. Errors use them to give
+                advice.
 
         Raises:
-            SinkSchemaError: columns, types or partition columns differ.
+            SinkSchemaError: the output cannot store a column, or its columns, types or partition columns differ.
+            SinkError: the output does not allow this write for another reason.
         """
 
     def columns_without_null(self) -> list[str]:
-        """Return the columns of an existing output that are NOT NULL."""
+        """Return the names of the NOT NULL columns of the output, or an empty list if there is no output yet."""
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Check that rows follow the rules of an existing output. Called before scoring and before publishing.
+        """Check that rows follow the rules of an existing output, for example NOT NULL.
+
+        Called before scoring and before publishing.
 
         Args:
-            rows: function that returns the rows, with all columns of the result or with those whose values are known
-                already. It is called only if there are rules.
+            rows: function that returns the rows. They have all columns of the result or, before scoring, only the
+                columns whose values are known. The function is called only if the output has rules.
             schema: the columns of the result.
 
         Raises:
-            SinkSchemaError: rows break rules; the message has the rules and the number of rows.
+            SinkSchemaError: some rows break rules. The message has the rules and the number of these rows.
         """
 
     def check_again(self, schema: StructType) -> None:
-        """Repeat the checks of `check_target` and `check_schema` before publishing.
+        """Repeat the checks of `check_target` and `check_schema` directly before publishing.
 
         Raises:
-            SinkError: the output was changed since the first checks.
+            SinkError: the output was changed since the first checks, and the run can no longer publish to it.
         """
 
     def publish(self, staged: StagedResult) -> Published:
-        """Make the staged rows visible in one step, and check the published rows.
+        """Make the staged rows visible in one step, and return the published version after a check of its row count.
 
         Raises:
-            SinkError: it failed; the error says what readers see.
+            SinkError: publishing failed. The error says which rows readers see now.
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and row count that this run has published, or None if it has published nothing.
+        """Return the version and the row count that this run has published, or None if it has published nothing.
 
-        They are read from the output, not from the run record.
+        They are read from the output, because a driver that died may not have written them into the run record.
 
         Args:
-            schema: the published columns.
-            files: the staged files that were published, if they are known.
+            schema: the columns of the result.
+            files: the staged files that the run published, if they are known. They show whether the published files are
+                from this run.
 
         Raises:
-            SinkConflictError: other files are at the location of the run's rows.
+            SinkConflictError: the location of the run's rows has other files.
         """
 
     def shows_rows(self) -> bool:
-        """Whether the output has rows of this run now, even if it was changed after publishing."""
+        """Return whether readers see rows of this run in the output now, even if it was changed after publishing."""
 
     def holds(self, published: Published) -> bool:
-        """Whether the output still has the version that this run published."""
+        """Return whether the output still has the version that this run published."""
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Whether the published rows equal the staged rows in these columns."""
+        """Return whether the published rows equal the staged rows in the given columns. The order does not matter."""
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return the staged rows of this run."""
+        """Return a DataFrame with the staged rows of this run."""
 
     def read(self, published: Published) -> DataFrame:
-        """Return the rows that this run published, without the rows of other runs."""
+        """Return a DataFrame with the rows that this run published, without the rows of other runs."""
 
 
 def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Sink:
-    """Return the sink of an output.
+    """Return the sink for an output: a `DeltaSink` or a `ParquetSink`.
 
     Args:
-        spark: the session that publishes.
-        config: the deployment's output.
+        spark: the session that reads and publishes rows.
+        config: the output in the deployment.
         run_id: id of the run.
-        run_id_column: name of the column with the run id.
-        part: the part of the run's result, ``predictions`` or ``quarantine``.
+        run_id_column: name of the column that contains the run id.
+        part: the part of the run's result that is published, ``predictions`` or ``quarantine``.
 
     Raises:
-        ConfigError: there is no location, or sparkscore cannot write to it.
+        ConfigError: the deployment has no output location, or the location is in a remote store.
     """
     target = target_of(config, run_id, run_id_column, part)
     return DeltaSink(spark, target) if config.format == "delta" else ParquetSink(spark, target)
 
 
 def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
-    """Return the target of an output without Spark; arguments and errors are those of `open_sink`."""
+    """Return the location and the settings of an output, without the need for a Spark session.
+
+    The arguments and errors are those of `open_sink`.
+    """
     if not config.location:
         raise ConfigError(
             code=ErrorCode.OUTPUT_MISSING,

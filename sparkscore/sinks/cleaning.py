@@ -1,4 +1,4 @@
-"""Remove the stages of runs that ended without removing them, for `sparkscore clean` (driver)."""
+"""Remove the stages of runs whose drivers died, for the command ``sparkscore clean`` (driver)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from sparkscore.stage.surroundings import open_store
 
 @dataclass(frozen=True)
 class Removed:
-    """A stage that was removed, with its size."""
+    """A stage that `clean_stages` removed, or would remove, and the size of its files."""
 
     path: Path
     size_bytes: int
 
 
 def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
-    """Remove the stages of dead runs from a folder of stages. Stages of running and of held runs stay.
+    """Remove the stages of runs that are neither running nor held, and return these stages.
 
     Args:
-        holder: the folder; it may also have other files.
-        is_dry: whether to only return the stages that would be removed.
+        holder: the folder that contains the stages. Other files in it stay.
+        is_dry: whether to remove nothing and only return the stages that would be removed.
 
     Raises:
         SinkError: files cannot be listed or removed.
@@ -55,7 +55,8 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
         if is_stage(stage) and not is_held(lock) and not is_held_in(stage):
             yield Removed(stage, remove_stage_folder(stage, is_dry=True).size_bytes)
         return
-    # A running run holds the lock. A run that is resumed at this moment does not wait for the lock, it raises an error.
+    # A running run holds the lock. If a run is resumed at this moment, it raises an error and does not wait for the
+    # lock.
     with suppress(ConfigError), RunLock(lock, name):
         remove_litter(lock)
         if is_stage(stage) and not is_held_in(stage):
@@ -65,14 +66,23 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
 
 
 def _runs_in(holder: Path) -> list[str]:
-    """Return the ids of the runs that have a stage or a lock in a folder, which may also have files of the user."""
+    """Return the ids of the runs that have a stage, a lock, or a temporary file of a lock in a folder.
+
+    The folder may also contain files of the user, which are ignored.
+    """
     entries, is_ours = open_store(holder).entries(), holder.name == STAGE_FOLDER
     found = {_run_of(holder, entry, is_ours=is_ours) for entry in entries}
     return sorted(run for run in found if run is not None)
 
 
 def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
-    """Return the id of the run that an entry of the folder belongs to, or None if it is not sparkscore's."""
+    """Return the id of the run that created an entry of a folder, or None if sparkscore did not create the entry.
+
+    Args:
+        holder: the folder.
+        entry: the file or folder in it.
+        is_ours: whether the folder itself is sparkscore's. Then an empty folder in it counts as a stage.
+    """
     path = holder / entry.name
     if entry.type is EntryType.FOLDER:
         return entry.name if is_stage(path) or (is_ours and is_empty(path)) else None

@@ -1,1 +1,1 @@
-"""Talk to Spark: the session, its settings, jobs with `mapInArrow`, schemas and errors (driver)."""
+"""Start Spark sessions, set their settings, run jobs with `mapInArrow`, and convert schemas and errors (driver)."""

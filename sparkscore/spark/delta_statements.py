@@ -1,4 +1,4 @@
-"""Run Delta's statements for a table by its path, which may contain any characters (driver)."""
+"""Run SQL statements that describe a Delta table, given by its path, which may contain any characters (driver)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 
 def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
-    """Return the result of ``DESCRIBE HISTORY`` or ``DESCRIBE DETAIL`` for a table.
+    """Return the result of ``DESCRIBE HISTORY`` or ``DESCRIBE DETAIL`` for a Delta table.
 
-    Must be called with pinned settings.
+    Call this function inside `pinned_settings`, so that the session's settings cannot change the result.
 
     Args:
         spark: the session.
@@ -19,10 +19,11 @@ def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
 
 
 def sql_text(text: str) -> str:
-    r"""Return a text as a string literal of Spark SQL, with most characters escaped.
+    r"""Return a string as a string literal of Spark SQL, in which most characters are escaped.
 
-    Spark replaces ``${name}`` in a statement by a setting or an environment variable, even inside quotes.
-    Source: https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal, `spark.sql.variable.substitute`.
+    Without the escapes, Spark would replace ``${name}`` in a statement with a setting or an environment variable, even
+    inside quotes. Source: https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal,
+    `spark.sql.variable.substitute`.
 
     >>> sql_text("/data/a-1"), sql_text("/${x}")
     ("'/data/a-1'", "'/\\u0024\\u007Bx\\u007D'")

@@ -1,4 +1,4 @@
-"""Classify how a run ended from the exception that it raised (driver)."""
+"""Find out why a run ended, from the exception that it raised (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from sparkscore.stage.ending import Ending
 
 
 def ending_of(error: BaseException) -> Ending:
-    """Return how a run ended that raised this exception; it decides whether the stage is kept."""
+    """Return the reason why a run ended: the `Ending` that fits the exception that the run raised.
+
+    `sparkscore.stage.ending.keeps_stage` uses this reason to decide whether the run's stage is kept.
+    """
     if interrupt_behind(error) is not None:
         return Ending.INTERRUPTED
     if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:

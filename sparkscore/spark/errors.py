@@ -1,7 +1,7 @@
 """Convert exceptions of Spark to errors of sparkscore (driver).
 
-Spark's messages may contain row values and Java stack traces. They are written to the run's log only, and the error has
-the name of Spark's error condition instead.
+Spark's messages may contain values of rows, and Java stack traces. Therefore they are written only to the run's log.
+The converted error contains the name of Spark's error condition instead, for example ``PATH_NOT_FOUND``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ try:
 except ImportError:  # the package pyspark-client, for Spark Connect, does not have py4j
 
     class Py4JError(Exception):  # type: ignore[no-redef]
-        """Replacement for py4j's exception, which is never raised without py4j."""
+        """Replacement for py4j's exception class if py4j is not installed. It is never raised."""
 
 
 #: Exceptions that a call of Spark may raise: PySpark's own, and those of the JVM that PySpark does not translate.
 SPARK_ERRORS = (PySparkException, Py4JError)
 
-#: Codes of errors that processes and hosts cause, not the items, so that another run may succeed.
+#: Codes of errors that are caused by processes or hosts and not by the items, so that scoring again may succeed.
 OF_PROCESSES = frozenset(
     {ErrorCode.SPARK_JOB, ErrorCode.WORKER_DIED, ErrorCode.CHUNK_DIFFERS, ErrorCode.LOAD_PROCESS_ENDED}
 )
 
 _CANNOT_READ = ("FAILED_READ_FILE", "MALFORMED", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "PATH_NOT_FOUND")
-#: Marks around sparkscore's text in the message of `raise_error` of Spark SQL.
+#: Begin and end of the message that sparkscore passes to Spark SQL's function ``raise_error``, by which the message is
+#: found in Spark's exception.
 REFUSED_VALUE = ("[INPUT_VALUE] ", " [/INPUT_VALUE]")
 _REFUSED_VALUE = re.compile(r"\[INPUT_VALUE\] (.*?): got (.*?) in '(.*?)' \[/INPUT_VALUE\]")
 _REPAIR = (
@@ -54,9 +55,9 @@ _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process term
 
 
 def condition_of(error: Exception) -> str:
-    """Return Spark's error condition, such as ``PATH_NOT_FOUND``, or the class name if there is no condition.
+    """Return Spark's error condition, such as ``PATH_NOT_FOUND``, or the exception's class name if there is none.
 
-    A JVM exception that PySpark does not translate has the condition only in its text.
+    A JVM exception that PySpark does not translate has the condition only in its message.
     """
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     in_text = _CONDITION.search(str(error))
@@ -64,17 +65,19 @@ def condition_of(error: Exception) -> str:
 
 
 def file_behind(error: Exception) -> str:
-    """Return the path of the file that Spark could not read, or an empty text if its message has none."""
+    """Return the path of the file that Spark could not read, or an empty string if Spark's message has no path."""
     path = _READ_FILE.search(str(error))
     return plain_path(path[1]) if path else ""
 
 
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
-    """Return the error for an input that Spark cannot read, with the file if Spark's message has it.
+    """Return the sparkscore error for an input that Spark cannot read.
+
+    The error contains the path of the file, if Spark's message has it.
 
     Args:
-        error: the exception from Spark.
-        what: format of the input for the message, for example ``Delta``; may be empty.
+        error: the exception that Spark raised.
+        what: format of the input for the error's message, for example ``Delta``, or an empty string.
     """
     if condition_of(error) == "COLUMN_ALREADY_EXISTS":
         return _doubled_column(error, what)
@@ -114,7 +117,11 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 
 
 def explain_spark_error(error: Exception) -> SparkscoreError:
-    """Return the error for a Spark job that failed."""
+    """Return the sparkscore error that describes why a Spark job failed.
+
+    The cause is found in Spark's message: an error that a task of sparkscore raised, an input that cannot be read, a
+    worker process that ended, or a full disk. If none of them is found, the error has the code ``SPARK_JOB``.
+    """
     if (found := _error_of_a_task(str(error))) is not None:
         return found
     if condition_of(error).startswith(_CANNOT_READ):
@@ -146,7 +153,13 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
 
 
 def _error_of_a_task(text: str) -> SparkscoreError | None:
-    """Return the sparkscore error that a task raised, rebuilt from Spark's message, or None if there is none in it."""
+    """Return the sparkscore error that a task raised, or None if Spark's message contains no such error.
+
+    The error is created again from the parts of Spark's message.
+
+    Args:
+        text: the message of Spark's exception.
+    """
     if found := _REFUSED_VALUE.search(text):
         return _refused_value(*found.groups())
     if found := _CHUNK_DIFFERS.search(text):
@@ -161,15 +174,16 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
 
 
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
-    """Return the interrupt that caused an exception, or None if there was no interrupt.
+    """Return the interrupt that led to an exception, or None if there was no interrupt.
 
-    Source: PySpark's `toArrow` waits for the job in a ``finally``. When an interrupt cancels the job, the exception of
-    the cancelled job replaces the interrupt and has it as its context.
+    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. Source: PySpark's `toArrow` waits for its job in a
+    ``finally`` block. If an interrupt cancels the job, the exception of the cancelled job replaces the interrupt, which
+    becomes the ``__context__`` of that exception.
 
     Args:
         error: the exception that was caught.
-        handled_before: the exception that the caller was handling when the run began. It is not part of the run, and
-            neither are the exceptions before it.
+        handled_before: an exception that was already being handled when the run began. This exception, and the
+            exceptions that led to it, are unrelated to the run.
     """
     behind: BaseException | None = error
     while behind is not None and behind is not handled_before:

@@ -1,4 +1,4 @@
-"""Start the Spark jobs that score, probe and check files (driver; the inner functions run on workers)."""
+"""Start the Spark jobs that score, probe and check staged files (driver; the inner functions run on workers)."""
 
 from __future__ import annotations
 
@@ -23,47 +23,57 @@ from sparkscore.worker import ProbeReport, ProbeSpec, WorkerSpec, probe, read_pr
 from sparkscore.worker.intake import settle_types
 from sparkscore.worker.probe import PROBE_SCHEMA
 
-# Rows of a sample for mini-batches of a size in bytes: enough for one mini-batch of narrow rows, and not too many.
+# Rows to sample for the probe if mini-batches are limited by bytes or are whole files: enough for one mini-batch of
+# narrow rows, and not too many.
 _SAMPLE_ROWS: Final = 10_000
-# Number of mini-batches that the probe tries until the script returns rows.
+# The probe tries at most this number of mini-batches, until the script returns rows.
 _TO_PROBE: Final = 10
-# Rows of a sample at least, so that small files with one row each do not make up all of it.
+# Smallest number of rows to sample, so that the sample does not only consist of small files with one row each.
 _LEAST_ROWS: Final = 100
 _LOCAL_MASTER: Final = re.compile(r"local(?:\[(\d+|\*)(?:,\d+)?\])?$")
 _SLOTS_OF_A_CLUSTER: Final = 32
 _CHANGED_SCHEMA: Final = pa.schema([("path", pa.string()), ("difference", pa.string())])
-# Reading a footer takes about a third of a millisecond.
+# Number of footers that the driver reads itself. Reading a footer takes about a third of a millisecond.
 _MOST_FOOTERS_HERE: Final = 1000
 _TASKS_OF_A_CHECK: Final = 200
 
 
 def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
-    """Score the input in one Spark action, and return the reports of the successful task attempts.
+    """Score the input in one Spark action, and return the reports about its mini-batches.
+
+    Only the reports of successful task attempts are returned.
 
     Args:
         spark: the session.
-        rows: the pinned rows, or None if the plan has the items.
-        spec: the specification of the tasks, with the work units that are not scored yet.
+        rows: the rows of the input, or None if the items are files, whose mini-batches are in the plan.
+        spec: the settings that all tasks get. If the items are files, it also has the work units that are not scored
+            yet.
 
     Raises:
         SourceError: Spark could not read the input.
-        ScoringError: the Spark job failed for another reason, for example a worker process that died.
+        ScoringError: the Spark job failed for another reason, for example because a worker process died.
+        SinkError: the file system of the stage is full.
     """
-    # One row and one partition for each work unit.
+    # If the items are files, the DataFrame only has numbers: one row and one partition for each work unit.
     if rows is None:
         count = len(spec.units or ())
         if not count:
             return []
         work = spark.range(0, count, 1, count)
         return read_reports(run_in_arrow(spark, work, _score_function(spec, work.columns), REPORT_SCHEMA))
-    # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot, so the function gets the names separately.
+    # NOTE: PySpark's mapInArrow cannot find a column whose name has a dot. The columns are renamed, and the function
+    # gets their names separately.
     numbered = rows.toDF(*(f"c{number}" for number in range(len(rows.columns))))
     function = _score_function(spec, rows.columns)
     return read_reports(run_in_arrow(spark, numbered, function, REPORT_SCHEMA, for_whole_files=spec.limit.is_file))
 
 
 def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
-    """Call the scorer once on a worker, in a Spark job with one task, and return its report.
+    """Run the probe in a Spark job with one task, and return the report of the worker.
+
+    Args:
+        spark: the session.
+        spec: the scorer and one mini-batch, for which the worker calls the scorer.
 
     Raises:
         ScoringError: the Spark job failed, for example because the worker process died.
@@ -74,16 +84,17 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 def find_changed_files(
     spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], *, reads_all: bool
 ) -> list[tuple[str, str]]:
-    """Return the paths of the staged files that changed since they were written, each with the difference.
+    """Return the staged files that changed since they were written: pairs of a path and the difference.
 
-    The driver checks the sizes and footers of a few files itself. For many files, and for whole contents, workers do it
-    in one Spark job.
+    The driver itself checks the sizes and footers of a few files. Workers check many files in one Spark job. They also
+    check all files whose whole contents must be read.
 
     Args:
         spark: the session.
         stage: the run's stage.
-        files: the files to check.
-        reads_all: whether to compare checksums of the whole contents.
+        files: the staged files to check, with the sizes, row counts and checksums that their writers reported.
+        reads_all: whether to read the whole files and compare their checksums. Otherwise only sizes and footers are
+            compared.
 
     Raises:
         ScoringError: the Spark job failed.
@@ -97,20 +108,21 @@ def find_changed_files(
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
-    """Return mini-batches for the probe: the first of the plan, or some of the input's first rows.
+    """Return up to ten mini-batches for the probe: the first of the plan, or mini-batches of the input's first rows.
 
-    There are several, because a script may return nothing for the first. Mini-batches of one row come last, because
-    their result does not show whether the script returns one element for each row. If a mini-batch is a whole file,
-    only the file's first rows are used.
+    One mini-batch may not be enough, because a script may return nothing for it. Mini-batches with one row come last,
+    because their result does not show whether the script returns one element for each row. If a mini-batch must be a
+    whole file, only the first rows of the file are used.
 
     Args:
-        plan: the plan.
-        stage: the stage, which has the mini-batches of the plan if the plan has the items.
-        rows: the pinned rows, or None if the plan has the items.
-        limit: size of a mini-batch.
+        plan: the plan, which has the number of work units.
+        stage: the stage. If the items are files, it contains the mini-batches of the plan.
+        rows: the rows of the input, or None if the items are files.
+        limit: the largest size of a mini-batch.
 
     Raises:
         SourceError: Spark could not read the input.
+        ScoringError: the Spark job failed for another reason.
     """
     if rows is None:
         return [*islice(stage.planned(range(plan.unit_count or 0)), _TO_PROBE)]
@@ -125,9 +137,11 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
 
 
 def task_slots(spark: SparkSession) -> int:
-    """Return how many tasks can run at the same time according to the settings, or an estimate if they do not tell.
+    """Return an estimate of how many tasks Spark can run at the same time, from Spark's settings.
 
-    Only settings are used, because Spark Connect offers nothing else.
+    With a local master, it is the number of Spark's threads. Otherwise it is the number of executors times their cores,
+    or 32 if one of these settings is missing. Only settings are read, because Spark Connect does not offer anything
+    else.
     """
     master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
     if master:
@@ -137,19 +151,19 @@ def task_slots(spark: SparkSession) -> int:
 
 
 def input_schema(rows: DataFrame) -> StructType:
-    """Return the schema of the input's rows without sparkscore's hidden columns."""
+    """Return the schema of the input's rows without the columns that sparkscore adds when it reads files."""
     return StructType([field for field in rows.schema if field.name not in HIDDEN_COLUMNS])
 
 
 def partition_id() -> int:
-    """Return the partition number of the task that calls this function, or 0 outside of a task."""
+    """Return the partition number of the Spark task that calls this function, or 0 if it is not called in a task."""
     context = TaskContext.get()
     return context.partitionId() if context else 0
 
 
 def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score the rows of one task. Runs on the worker, once for each task attempt."""
+        """Score the rows of one task, and yield the reports of its mini-batches. Runs on a worker."""
         named = (settle_types(batch, columns) for batch in batches)
         yield from score_task(named, spec, partition_id())
 
@@ -158,7 +172,7 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
 
 def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Check this task's share of the files. Runs on the worker."""
+        """Check some of the staged files, and yield the files that changed with their differences. Runs on a worker."""
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 changed = stage.find_changed(files[number::count], reads_all=reads_all)
@@ -170,7 +184,7 @@ def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int,
 
 def _probe_function(spec: ProbeSpec) -> ArrowFunction:
     def probe_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the scorer once. Runs on the worker, in one task with one row."""
+        """Run the probe, and yield its report. Runs on a worker, in the only task of a job."""
         for _ in batches:
             yield probe(spec)
 

@@ -1,4 +1,4 @@
-"""Start the JVM of a session without settings on its command line, and with UTF-8 file names (driver)."""
+"""Prepare the environment in which PySpark starts a JVM: settings in a private file, UTF-8 file names (driver)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from sparkscore.removal import remove_file
 
 _SUBMIT_ARGUMENTS: Final = "PYSPARK_SUBMIT_ARGS"
 _PROPERTIES: Final = "--properties-file"
-# Options of Java's command line, which every user of this machine can read.
+# Settings that become options on Java's command line, which every user of this machine can read.
 _JAVA_OPTIONS: Final = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
-#: Names and values that Spark masks in its event log and its web pages. Spark's default has only four words.
+#: Pattern for the names and values of settings that Spark masks in its event log and web pages. Spark's default pattern
+#: has only four words.
 SHOWN_WITHOUT: Final = (
     r"(?i)secret|passw|passphrase|passcode|pwd|pass$|token|credential|key$|[._-]key[._-]|access.?key|api.?key"
     r"|[._-](sas|pat|dsn|jwt|otp)$|cookie|authorization|connection.?string|://[^/\s@]*:[^/\s@]+@|[?&]sig="
@@ -32,18 +33,21 @@ SHOWN_WITHOUT: Final = (
 
 @contextmanager
 def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[str, str]]:
-    """Change the environment so that PySpark starts a JVM with these settings, and restore it afterwards.
+    """Change environment variables so that PySpark starts a JVM with these settings, and restore them afterwards.
+
+    The variables are changed in the body of a ``with`` statement, in which the caller starts the JVM.
 
     Args:
-        settings: Spark's settings. They are passed in a file that only this user can read, and that is removed
+        settings: Spark's settings. PySpark gets them in a file that only this user can read. The file is removed
             afterwards.
-        is_local: whether all of Spark is on this machine.
+        is_local: whether Spark's driver and executors all run on this machine.
 
     Yields:
-        the settings that must be on the command line nevertheless; none of them is a secret.
+        the settings that the caller must pass on the command line of the JVM. Usually there are none. If the user
+        passes a properties file, Spark reads only that file, and these are all settings that are not secret.
 
     Raises:
-        ConfigError: an option of Java contains a secret, or the user of this process has no name.
+        ConfigError: a Java option contains a secret, or the user of this process has no name.
     """
     _refuse_secret_options(settings)
     _refuse_user_without_name()
@@ -51,8 +55,8 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
     handle, name = tempfile.mkstemp(prefix="sparkscore-", suffix=".conf")
     file = Path(name)
     changed = _environment_of_jvm(is_local=is_local)
-    # If the user passes a properties file, Spark ignores this one. Then the settings are on the command line, without
-    # secrets.
+    # If the user passes a properties file, Spark ignores this one. Then the settings are passed on the command line,
+    # except secrets.
     has_own_file = _PROPERTIES in given
     if not has_own_file:
         changed[_SUBMIT_ARGUMENTS] = f"{_PROPERTIES} {shlex.quote(name)} --load-spark-defaults {given}"
@@ -74,11 +78,11 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
 def _environment_of_jvm(*, is_local: bool) -> dict[str, str]:
     changed = {}
     locale = next((found for name in ("LC_ALL", "LC_CTYPE", "LANG") if (found := os.environ.get(name))), "C")
-    # Source: Java takes the encoding of file names from the locale alone; Python reads UTF-8 also under LC_ALL=C.
+    # Source: Java takes the encoding of file names only from the locale. Python uses UTF-8 even with LC_ALL=C.
     if sys.getfilesystemencoding() == "utf-8" and not re.search(r"utf-?8", locale, re.IGNORECASE):
         changed["LC_ALL"] = "C.UTF-8"
     if is_local:
-        # Source: without these, Spark looks up the name of this host, which a container need not have.
+        # Source: without these, Spark looks up the name of this host, and in a container the name may be unknown.
         changed |= {name: value for name, value in _LOOPBACK.items() if name not in os.environ}
     return changed
 
@@ -87,7 +91,7 @@ _LOOPBACK: Final = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "loca
 
 
 def _escaped(text: str) -> str:
-    """Return a text as Java reads it in a properties file, with any character escaped that is not a letter or digit."""
+    """Return a string for a Java properties file, with all characters escaped except ASCII letters and digits."""
     units = text.encode("utf-16-be", errors="surrogatepass")
     chars = (chr(int.from_bytes(units[start : start + 2], "big")) for start in range(0, len(units), 2))
     return "".join(char if char.isascii() and char.isalnum() else f"\\u{ord(char):04x}" for char in chars)

@@ -1,4 +1,4 @@
-"""Check, before anything is scored, that the session's JVM can open files with the given names (driver)."""
+"""Check, before anything is scored, that Spark can open paths with special characters (driver)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from sparkscore.location import local_path, spark_path
 
 
 def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
-    """Raise an error for locations that Spark could write to but not read again.
+    """Raise an error if a path has a colon and a glob character, because Spark could write there but not read.
 
-    Source: tried with Spark 4.2. Its readers treat each path as a glob pattern. If a path has characters of a pattern,
-    Hadoop reads the text before a colon in a folder's name as the scheme of a URI (``URISyntaxException``).
+    Source: tried with Spark 4.2. Spark's readers treat each path as a glob pattern. If a path has glob characters,
+    Hadoop parses the part of a folder's name before a colon as the scheme of a URI, and fails with
+    ``URISyntaxException``.
+
+    Args:
+        locations: local paths or ``file:`` URIs.
 
     Raises:
-        ConfigError: code ``NAME_COLON``.
+        ConfigError: a path has a colon and a glob character.
     """
     for location in locations:
         path = str(local_path(location).absolute())
@@ -33,18 +37,18 @@ def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
 
 
 def refuse_unreadable_names(spark: SparkSession, names: Iterable[str]) -> None:
-    """Raise an error for names with non-ASCII characters if the JVM was started in an ASCII locale.
+    """Raise an error if a name has non-ASCII characters and the JVM does not use UTF-8 for file names.
 
-    Source: Java takes the encoding of file names from the locale in which it was started. `local_session` starts it
-    with UTF-8; ``spark-submit`` under ``LC_ALL=C`` does not. With Spark Connect, the encoding is unknown and nothing is
-    checked.
+    Source: Java takes the encoding of file names from the locale in which the JVM was started. `local_session` starts
+    the JVM with UTF-8, but ``spark-submit`` with ``LC_ALL=C`` does not. With Spark Connect, the encoding is unknown,
+    and no name is checked.
 
     Args:
         spark: the session.
         names: paths or names of files.
 
     Raises:
-        ConfigError: code ``NAME_ENCODING``.
+        ConfigError: the JVM cannot open one of the names.
     """
     jvm = getattr(spark, "_jvm", None)
     encoding = None if jvm is None else jvm.java.lang.System.getProperty("sun.jnu.encoding")

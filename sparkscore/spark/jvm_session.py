@@ -1,6 +1,6 @@
-"""Start the JVM of a session, and create the session in it (driver).
+"""Start a JVM for Spark, and create a session in it (driver).
 
-This module needs PySpark. `sparkscore.spark.session` checks that it is installed before it imports this module.
+This module imports PySpark. `sparkscore.spark.session` checks that PySpark is installed before it imports this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file
 
 
 def active_session() -> SparkSession | None:
-    """Return the active session of this process, or None if there is none."""
+    """Return the Spark session of this process, or None if this process has no Spark context."""
     context = SparkContext._active_spark_context  # noqa: SLF001 - Spark's only way to ask without starting one
     if context is None:
         return None
@@ -39,25 +39,37 @@ def active_session() -> SparkSession | None:
 
 
 def running_gateway() -> JavaGateway | None:
-    """Return the py4j gateway of an earlier session or of ``spark-submit``, or None if this process has no JVM."""
+    """Return the py4j gateway to the JVM of an earlier session or of ``spark-submit``, or None if there is no JVM."""
     if SparkContext._gateway is None and _SUBMIT_PORT in os.environ:  # noqa: SLF001 - the only place that knows
         return launch_gateway()  # type: ignore[no-untyped-call]
     return SparkContext._gateway  # noqa: SLF001 - the only place that knows
 
 
 def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
-    """Return the settings of ``spark-submit``, or no settings if it did not start this process."""
+    """Return the settings of ``spark-submit``, or an empty dictionary if it did not start this process.
+
+    Args:
+        gateway: the py4j gateway to the JVM, or None if this process has no JVM.
+    """
     if gateway is None or _SUBMIT_PORT not in os.environ:
         return {}
     return dict(SparkConf(_jvm=gateway.jvm).getAll())
 
 
 def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
-    """Start the JVM, with its standard output and error appended to the log file, and return its py4j gateway.
+    """Start a JVM with Spark's settings, and return the py4j gateway to this JVM.
+
+    The JVM's standard output and standard error are appended to the log file, with the values of secrets masked. With a
+    local master, ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this process.
+
+    Args:
+        settings: Spark's settings, which must have ``spark.master`` and ``spark.jars.packages``.
+        log_file: path of the log file.
 
     Raises:
-        ConfigError: the log file cannot be written, or an option of Java contains a secret.
-        MissingDependencyError: Java or the Delta jar is missing, or the JVM does not start.
+        ConfigError: the log file cannot be written, a Java option contains a secret, or the user of this process has no
+            name.
+        MissingDependencyError: Java is missing or too old, the Delta jar is missing, or the JVM does not start.
     """
     check_java()
     if settings["spark.master"].startswith("local"):
@@ -68,8 +80,9 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
         log = PipedLog(log_file)
     except OSError as error:
         raise _start_error(log_file, error.strerror or type(error).__name__) from error
-    # The log gets what scripts print, and settings that Spark does not recognise as secrets. The redactor also keeps
-    # the log alive: its process runs as long as the JVM, and nobody waits for it.
+    # Scripts may print secrets, and Spark may log settings that it does not recognise as secrets. The redactor gets a
+    # method of the log, which also keeps the log object alive: its process runs as long as the JVM, and nobody waits
+    # for it.
     remember_secrets(settings)
     on_new_secrets(log.mask)
     try:
@@ -101,18 +114,18 @@ def _length_of(log_file: Path) -> int:
 
 
 def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: Path) -> SparkSession:
-    """Create a session with these settings in a running JVM.
+    """Create a Spark session with these settings in a running JVM, and check that the JVM has Delta.
 
     Args:
         settings: Spark's settings.
-        gateway: py4j gateway of the JVM.
-        log_file: path of the JVM's log, for messages.
+        gateway: the py4j gateway to the JVM.
+        log_file: path of the JVM's log, which the messages of errors contain.
 
     Raises:
         MissingDependencyError: Spark does not start, or the JVM does not have the Delta jar.
     """
     try:
-        # Includes the JVM's properties, which have the jars of the downloaded packages.
+        # This also reads the JVM's properties, which contain the jars of the downloaded packages.
         spark_conf = SparkConf(_jvm=gateway.jvm).setAll(list(settings.items()))
         session = SparkSession(SparkContext(conf=spark_conf, gateway=gateway))
     except Py4JError as error:
@@ -123,7 +136,10 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
 
 
 def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
-    """Check that the session's JVM has Delta. A JVM of ``spark-submit`` has only the jars that were passed to it."""
+    """Check that the JVM has Delta's classes. Otherwise stop the session and raise an error.
+
+    A JVM that ``spark-submit`` started has only the jars that were passed to ``spark-submit``.
+    """
     try:
         gateway.jvm.org.apache.spark.util.Utils.classForName(DELTA_EXTENSION, True, False)
     except Py4JError as error:
@@ -137,7 +153,7 @@ def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
 
 def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependencyError:
     with log_file.open("rb") as log:
-        # From the beginning if the log was rotated meanwhile.
+        # If the log was rotated since the start, read it from its beginning.
         log.seek(start if start <= log_file.stat().st_size else 0)
         lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
     unfetched = [line for line in lines if re.search(r"\[(unresolved dependency|download failed): ", line)]
@@ -151,7 +167,11 @@ def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependenc
 
 
 def _cause_in(lines: list[str]) -> str:
-    """Return why a JVM ended: the last exception in its log, or the first two lines if there is no exception."""
+    """Return the reason why a JVM ended, from the lines of its log.
+
+    The reason is the last exception. If there is none, it is the first two lines that are not warnings or notes. If
+    there are no such lines, it is ``without a message``.
+    """
     causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
     if causes:
         return re.sub(r'^(Exception in thread "\w+" |Caused by: )', "", causes[-1])
@@ -164,7 +184,7 @@ def _start_error(log_file: Path, cause: str) -> MissingDependencyError:
     if any(text in cause for text in NO_SPACE):
         step = f"Make room in '{tempfile.gettempdir()}'"
     elif "/.ivy2" in cause:
-        # Ivy's folder is in the home directory from /etc/passwd, not in that of HOME.
+        # Ivy's folder is in the home directory from /etc/passwd, not in the one from the variable HOME.
         step = "Set a writable folder for Ivy's files with --spark-conf spark.jars.ivy=DIR"
     return MissingDependencyError(
         code=ErrorCode.SPARK_START,

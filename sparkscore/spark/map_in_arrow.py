@@ -1,4 +1,7 @@
-"""Run functions on Spark's workers; only this module calls `mapInArrow` (driver; inner functions run on workers)."""
+"""Run functions on Spark's workers with `mapInArrow` (driver; the inner function runs on workers).
+
+Only this module calls `mapInArrow`.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,20 @@ _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
 def run_in_arrow(
     spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema, *, for_whole_files: bool = False
 ) -> pa.Table:
-    """Apply a function to the rows of a frame on the workers, in one Spark action, and return its rows.
+    """Apply a function to the rows of a DataFrame on the workers, in one Spark action, and return the results.
 
     Args:
         spark: the session.
-        work: the rows.
-        function: the function that runs on the workers.
-        schema: the columns of its result.
+        work: the DataFrame.
+        function: gets the record batches of one partition, and yields record batches.
+        schema: the schema of the record batches that the function yields.
         for_whole_files: whether one task must get all rows of a file.
 
     Raises:
         SourceError: Spark could not read the input.
-        ScoringError: the Spark job failed for another reason, for example a worker process that died.
+        ScoringError: the Spark job failed for another reason, for example because a worker process died.
+        SinkError: the file system of the stage is full.
+        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
     """
     try:
         with pinned_settings(spark, for_whole_files=for_whole_files):
@@ -43,14 +48,15 @@ def run_in_arrow(
 
 
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
-    """Call a function on the workers once for each share of some work, and return the answers in order.
+    """Call a function on the workers once for each share of some work, and return the answers in the shares' order.
 
     All calls are part of one Spark job.
 
     Args:
         spark: the session.
-        function: a function of a module that workers can import. It reports errors in its answer and never raises.
-        shares: the arguments, for example paths and ranges of files.
+        function: gets a share and returns an answer. Workers must be able to import it. It must never raise, so it
+            reports errors in its answer.
+        shares: the arguments, one for each call, for example paths and ranges of files.
 
     Raises:
         ScoringError: the Spark job failed.
@@ -65,7 +71,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 def _mapper(function: Callable[[Share], str], shares: Sequence[Share], count: int) -> ArrowFunction:
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the function for this task's shares. Runs on the worker."""
+        """Call the function for each share of this task, and yield the answers. Runs on a worker."""
         for batch in batches:
             for first in batch.column(0).to_pylist():
                 numbers = list(range(first, len(shares), count))

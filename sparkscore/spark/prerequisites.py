@@ -1,6 +1,6 @@
-"""Check what Spark needs on this machine: PySpark, Java and Delta's package (driver).
+"""Check that this machine has the programs and packages that Spark needs: PySpark, Java and Delta (driver).
 
-This module works without PySpark, so that a missing PySpark is an error with advice.
+This module can be imported without PySpark, so that a missing PySpark leads to an error with advice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
 def java_version() -> int | None:
-    """Return the major version of the Java that Spark would start, or None if there is none or it does not start."""
+    """Return the major version of the Java that Spark would start, or None if Java is missing or does not start."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")
@@ -37,10 +37,10 @@ def java_version() -> int | None:
 
 
 def check_java() -> None:
-    """Check that Java is installed and new enough.
+    """Check that Java is installed, starts, and is new enough for Spark.
 
     Raises:
-        MissingDependencyError: it is not; the message has the command that installs it.
+        MissingDependencyError: Java is missing, too old or does not start. The message has the next step.
     """
     version = java_version()
     if version is not None and version >= _OLDEST_JAVA:
@@ -68,7 +68,14 @@ def check_java() -> None:
 
 
 def _answer_of(java: str) -> str:
-    """Return the output of ``java -version``, or the reason why Java does not start, or an empty text without Java."""
+    """Return the output of ``java -version``, or the reason why there is none, or an empty string without Java.
+
+    If Java cannot be started or does not end, the reason is the error of the operating system. If Java prints nothing,
+    the reason is its exit code.
+
+    Args:
+        java: path of the program ``java``.
+    """
     try:
         answer = subprocess.run(  # noqa: S603 - the program that Spark itself would start
             [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=False
@@ -81,10 +88,10 @@ def _answer_of(java: str) -> str:
 
 
 def delta_coordinate() -> str:
-    """Return the Maven coordinates of the Delta jar for the installed PySpark and delta-spark.
+    """Return the Maven coordinates of the Delta jar that fits the installed PySpark and delta-spark.
 
     Raises:
-        MissingDependencyError: one of the two is not installed.
+        MissingDependencyError: PySpark or delta-spark is not installed.
     """
     try:
         delta = metadata.version("delta-spark")
@@ -98,11 +105,11 @@ def delta_coordinate() -> str:
 
 
 def check_pyspark() -> None:
-    """Check that PySpark is installed in a supported version, and that the process does not use Spark Connect.
+    """Check that a supported version of PySpark is installed, and that this process does not use Spark Connect.
 
     Raises:
-        MissingDependencyError: PySpark is missing, or has another version; the message lists the supported ones.
-        ConfigError: the process uses Spark Connect.
+        MissingDependencyError: PySpark is missing, or its version is not supported.
+        ConfigError: this process uses Spark Connect.
     """
     minor = _spark_minor()
     if minor not in _SPARK_MINORS:

@@ -1,7 +1,8 @@
 """Convert Spark schemas to Arrow schemas and to dictionaries, and back (driver).
 
-PySpark's own conversions to and from Arrow are private and differ between versions: 4.0 and 4.1 read Arrow's timestamps
-without a time zone as instants, and only 4.2 uses the time zone of other timestamps. Here an instant is always in UTC.
+PySpark's own conversions to and from Arrow are private and differ between versions. PySpark 4.0 and 4.1 treat Arrow
+timestamps without a time zone as points in time. Only PySpark 4.2 uses the time zone of the other timestamps. In this
+module, an Arrow timestamp for a point in time always has the time zone UTC.
 """
 
 from __future__ import annotations
@@ -56,30 +57,30 @@ _SIMPLE: Final[tuple[tuple[type[DataType], pa.DataType], ...]] = (
     (TimestampNTZType, pa.timestamp("us")),
 )
 _BY_ARROW: Final = {arrow: spark for spark, arrow in _SIMPLE}
-# Types with other offsets for the same values.
+# Arrow types that differ only in the size of their offsets.
 _NARROWED: Final = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
 
 
 def column(name: str) -> Column:
-    """Return the column with exactly this name, also if the name contains dots."""
+    """Return the Spark column with exactly this name, even if the name contains dots."""
     return col(quoted(name))
 
 
 def quoted(name: str) -> str:
-    """Return a name in quotes for Spark SQL; it may contain any characters."""
+    """Return a name in backquotes for Spark SQL. The name may contain any characters."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def columns_of(schema: StructType) -> dict[str, str]:
-    """Return the names of the columns with the names of their Spark types."""
+    """Return the columns of a Spark schema as a dictionary: the names of their types, by the names of the columns."""
     return {field.name: field.dataType.simpleString() for field in schema}
 
 
 def schema_of(columns: Mapping[str, str]) -> StructType:
-    """Return the schema of columns that `columns_of` returned.
+    """Return the Spark schema for a dictionary that `columns_of` returned.
 
-    Spark's own parser is used only for types that Arrow does not have, because for ``timestamp`` it depends on the
-    session's ``spark.sql.timestampType``.
+    Spark's own parser is used only if Arrow does not have one of the types, because its result for ``timestamp``
+    depends on the session's setting ``spark.sql.timestampType``.
     """
     ddl = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
     try:
@@ -89,16 +90,18 @@ def schema_of(columns: Mapping[str, str]) -> StructType:
 
 
 def to_arrow(schema: StructType) -> pa.Schema:
-    """Return the schema with Arrow's types, in which workers get and stage the rows.
+    """Return the Arrow schema that corresponds to a Spark schema.
+
+    The workers receive and stage rows with this Arrow schema.
 
     Raises:
-        SourceSchemaError: a type has no counterpart in Arrow.
+        SourceSchemaError: a Spark type has no counterpart in Arrow.
     """
     return pa.schema([_arrow_field(field.name, field.dataType, nullable=field.nullable) for field in schema])
 
 
 def arrow_type_or_none(spark_type: DataType) -> pa.DataType | None:
-    """Return the Arrow type for a Spark type, or None if Arrow has no such type."""
+    """Return the Arrow type that corresponds to a Spark type, or None if there is no such type."""
     try:
         return _arrow_type(spark_type)
     except SourceSchemaError:
@@ -106,10 +109,10 @@ def arrow_type_or_none(spark_type: DataType) -> pa.DataType | None:
 
 
 def from_arrow(schema: pa.Schema) -> StructType:
-    """Return the schema with Spark's types.
+    """Return the Spark schema that corresponds to an Arrow schema.
 
     Raises:
-        SinkSchemaError: a type has no counterpart in Spark.
+        SinkSchemaError: an Arrow type has no counterpart in Spark.
     """
     return StructType([StructField(field.name, _spark_type(field.type), field.nullable) for field in schema])
 

@@ -1,4 +1,4 @@
-"""Build the Spark session of the command line: with Delta, and without output on the terminal (driver)."""
+"""Start a Spark session with Delta, whose output goes to a log file and not to the terminal (driver)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sparkscore.spark.prerequisites import DELTA_EXTENSION, check_pyspark, delta
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Dependencies of Delta that each Spark 4 has in its own folder of jars, which its class loader reads first: copies from
-# Maven would never be used. They are 73 of the 87 MB to download, and each start would copy them again.
+# Dependencies of Delta that each Spark 4 has in its own folder of jars. Spark's class loader reads this folder first,
+# so copies from Maven would never be used. They are 73 of the 87 MB to download, and each start would copy them again.
 _IN_SPARK_ALREADY = (
     "com.fasterxml.jackson.core:*",
     "com.github.luben:zstd-jni",
@@ -40,26 +40,30 @@ def local_session(
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
 
-    The output of Spark, Ivy and the workers is appended to the log file and not printed on the terminal. A second
-    session after ``stop()`` uses the JVM of the first, with its jars, memory and log file. ``spark-submit`` has started
-    a JVM already: its settings (master, jars, log4j) are kept, and the settings here are added where it has none. With
-    a local master, the workers use this Python; ``PYSPARK_PYTHON`` is set to it.
+    The output of Spark, Ivy and the workers is appended to the log file, and is not printed on the terminal. After
+    ``stop()``, the next session uses the JVM of the first session, with its jars, memory and log file. If
+    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit`` and keeps its settings, such as
+    the master, jars and log4j. Only settings that it does not have are added. If a new JVM is started for a local
+    master, ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this process.
 
     Args:
-        master: a Spark master URL; ``local[*,4]`` tries each task up to four times.
-        conf: Spark settings, which override those set here. Packages and SQL extensions are added to Delta's.
-        log_file: file for the JVM's output, by default ``spark.log`` in the runs folder.
+        master: a Spark master URL. ``local[*,4]`` runs each task up to four times if it fails.
+        conf: Spark settings, which override all others. If packages or SQL extensions are among them, Delta is added to
+            these.
+        log_file: file for the output of the JVM. The default is ``spark.log`` in the runs folder.
         app_name: the name that Spark shows for this application.
 
     Returns:
-        A session with UTC as its time zone.
+        the active session, or a new session, whose time zone is UTC unless ``conf`` has a different one.
 
     Raises:
-        ConfigError: this process has a Spark Connect session, or the log file cannot be written.
-        MissingDependencyError: PySpark, Java, the Delta jar is missing or too old, or Spark does not start.
+        ConfigError: this process uses Spark Connect, the log file cannot be written, a Java option contains a secret,
+            or the user of this process has no name.
+        MissingDependencyError: PySpark, Java or the Delta jar is missing, PySpark or Java has an unsupported version,
+            or Spark does not start.
     """
     check_pyspark()
-    # Imported here, because the module needs PySpark, which the line before has found.
+    # Imported here, because the module imports PySpark, and the line before checks that PySpark is installed.
     from sparkscore.spark import jvm_session  # noqa: PLC0415
 
     active = jvm_session.active_session()
@@ -76,18 +80,18 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     settings = {
         "spark.app.name": app_name,
         "spark.databricks.delta.snapshotPartitions": "2",
-        # Verifies checksums of Parquet pages in Delta tables too, whose reader does not pass on options of Parquet.
+        # Delta's reader ignores options of the Parquet reader, so this setting makes it verify the checksums of pages.
         "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
         "spark.jars.excludes": ",".join(_IN_SPARK_ALREADY),
         "spark.master": master,
         "spark.python.worker.faulthandler.enabled": "true",
         "spark.redaction.regex": SHOWN_WITHOUT,
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # The value of a folder such as day=007 stays a text.
+        # The value in the name of a folder such as day=007 stays a string.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
-        # Spark creates this folder in the working directory otherwise.
+        # Otherwise Spark would create this folder in the working directory.
         "spark.sql.warehouse.dir": str(runs_folder() / "spark-warehouse"),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -95,13 +99,14 @@ def _settings(master: str, given: Mapping[str, str], app_name: str) -> dict[str,
     if given.get("spark.master", master).startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     if _ONE_PROCESS.match(given.get("spark.master", master)):
-        # Other users of this machine can reach Spark's ports. Spark generates the secret and keeps it in memory.
+        # Other users of this machine can reach Spark's ports, so connections need a secret. Spark generates the secret
+        # and keeps it in memory.
         settings["spark.authenticate"] = "true"
     return {**settings, **given, **_with_delta(given)}
 
 
 def _with_delta(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the packages and extensions of the given settings with Delta added, unless they contain it."""
+    """Return the settings for packages and SQL extensions, with Delta added to them if it is missing."""
     found = {}
     for key, delta in (("spark.jars.packages", delta_coordinate), ("spark.sql.extensions", lambda: DELTA_EXTENSION)):
         own = given.get(key, "")

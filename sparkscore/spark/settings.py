@@ -1,9 +1,9 @@
 """Set all options and settings of Spark that can change a result to fixed values (driver).
 
-Only this module sets the options of readers and writers and changes a session's settings; a test checks that. Options
-are preferred, because they belong to a frame and hold each time that it runs. If Spark has no option, the setting of
-the session is changed while an action runs and restored afterwards. A lazy frame must not rely on such a setting,
-because Spark Connect analyses the frame again each time that it runs.
+Only this module sets the options of readers and writers, and changes the settings of a session. A test checks that.
+Options are preferred, because they belong to one DataFrame and apply each time that Spark computes it. If Spark has no
+option, the setting of the session is changed while an action runs, and is restored afterwards. A lazy DataFrame must
+not depend on such a setting, because Spark Connect analyses the DataFrame again for each action.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ALL_FILES: Final = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false
 _VERIFIED_PAGES: Final = {"parquet.page.verify-checksum.enabled": "true"}
 _DELTA_WRITE_OPTIONS: Final = {"mergeSchema": "false", "partitionOverwriteMode": "static"}
 
-#: The default of the installed Spark version.
+#: Stands for the default value of the installed Spark version.
 DEFAULT: Final = None
 #: Settings that can change the rows and for which there is no option, or none that Delta's reader accepts.
 PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
@@ -53,7 +53,7 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.parquet.respectSummaryFiles": "false",
         "spark.sql.sources.useV1SourceList": DEFAULT,
         "spark.sql.sources.validatePartitionColumns": "true",
-        # Days and instants.
+        # Dates and timestamps.
         "spark.sql.legacy.csv.enableDateTimeParsingFallback": DEFAULT,
         "spark.sql.legacy.json.enableDateTimeParsingFallback": DEFAULT,
         "spark.sql.legacy.parquet.nanosAsLong": "false",
@@ -64,14 +64,14 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.int96TimestampConversion": "false",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
-        # Texts.
+        # Strings.
         "spark.sql.charAsVarchar": "false",
         "spark.sql.legacy.charVarcharAsString": "false",
         "spark.sql.legacy.codingErrorAction": "false",
         "spark.sql.parquet.binaryAsString": "false",
         "spark.sql.preserveCharVarcharTypeInfo": "false",
         "spark.sql.readSideCharPadding": "true",
-        # NULL or an error, and which of duplicate values.
+        # Whether a value becomes NULL or raises an error, and which one of duplicate values is used.
         "spark.sql.ansi.enabled": "true",
         "spark.sql.json.enableExactStringParsing": "true",
         "spark.sql.json.enablePartialResults": "true",
@@ -79,7 +79,7 @@ PINNED: Final[Mapping[str, str | None]] = MappingProxyType(
         "spark.sql.legacy.parquet.returnNullStructIfAllFieldsMissing": "false",
         "spark.sql.mapKeyDedupPolicy": "EXCEPTION",
         "spark.sql.storeAssignmentPolicy": "ANSI",
-        # Names.
+        # Names of columns, and string literals.
         "spark.sql.caseSensitive": "false",
         "spark.sql.parser.escapedStringLiterals": "false",
         "spark.sql.parser.quotedRegexColumnNames": "false",
@@ -116,12 +116,12 @@ PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
 
 
 def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
-    """Return a reader whose options override the session's settings.
+    """Return a reader with options that override those settings of the session that can change the rows.
 
     Args:
         spark: the session.
         file_format: Spark's name of the format.
-        options: more options.
+        options: more options for the reader. They cannot make Spark skip corrupt files, missing files or checksums.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
@@ -130,28 +130,33 @@ def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] 
 
 
 def write_to_delta(frame: DataFrame, options: Mapping[str, str]) -> DataFrameWriter:
-    """Return a writer for a Delta table whose options override the session's settings.
+    """Return a writer for a Delta table, with options that override the settings of the session.
 
-    Must be saved with pinned settings.
+    Call the writer's ``save`` inside `pinned_settings`.
+
+    Args:
+        frame: the rows to write.
+        options: more options for the writer.
     """
     return frame.write.format("delta").options(**{**options, **_DELTA_WRITE_OPTIONS})
 
 
 @dataclass
 class _Change:
-    """A setting that is changed for a while.
+    """A setting of a session that is changed while actions run.
 
     Attributes:
-        before: the value that it had, or None if it was not set.
-        users: how many actions need the change.
+        before: the value that was set before, or None if the setting was not set.
+        users: number of running actions that need the changed value.
     """
 
     before: str | None
     users: int = 1
 
 
-# State of the process on purpose. All threads of a process share the settings of a session, so the count of the actions
-# that need a change belongs to the session. A count in each run would let one run restore a setting that another needs.
+# Global variables on purpose. All threads of a process share the settings of a session, so the actions that need a
+# change are counted for each session. If they were counted for each run, one run could restore a setting that another
+# run needs.
 _lock = threading.Lock()
 _changes: WeakKeyDictionary[SparkSession, dict[str, _Change]] = WeakKeyDictionary()
 _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDictionary()
@@ -159,17 +164,19 @@ _defaults: WeakKeyDictionary[SparkSession, dict[str, str | None]] = WeakKeyDicti
 
 @contextmanager
 def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole_files: bool = False) -> Iterator[None]:
-    """Set the pinned settings to their values in the body of a ``with`` statement, and restore them afterwards.
+    """Set all pinned settings of a session for the body of a ``with`` statement, and restore them afterwards.
 
-    A setting that has the right value already is not changed. Actions in several threads share a change.
+    The pinned settings are those of `PINNED`. The arguments add those of `PINNED_FOR_WRITING` and
+    `PINNED_FOR_WHOLE_FILES`. A setting that has the right value already is not changed. If actions in several threads
+    need a setting, the last action that ends restores it.
 
     Args:
         spark: the session.
-        for_writing: whether a table is written, which needs more settings.
-        for_whole_files: whether tasks read whole files, which needs more settings.
+        for_writing: whether the body writes a table.
+        for_whole_files: whether the tasks that the body starts must read whole files.
 
     Raises:
-        ConfigError: a setting has another value and cannot be changed.
+        ConfigError: a setting has a different value and cannot be changed.
     """
     more = (PINNED_FOR_WRITING if for_writing else {}), (PINNED_FOR_WHOLE_FILES if for_whole_files else {})
     pinned = {**PINNED, **more[0], **more[1]}
@@ -188,7 +195,11 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
 
 
 def _settings_of(spark: SparkSession) -> dict[str, str]:
-    """Return the session's settings, read in one call if the platform allows that."""
+    """Return the settings of a session, by name.
+
+    If the platform allows it, all settings are read in one call. Otherwise only the settings that this module may
+    change are read, one by one.
+    """
     try:
         return dict(spark.conf.getAll)
     except SPARK_ERRORS:
@@ -197,7 +208,7 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 
 
 def _setting(spark: SparkSession, key: str) -> str | None:
-    """Return the value or the default of a setting, or None if this version of Spark does not have it."""
+    """Return the value of a setting, or its default, or None if this version of Spark does not have the setting."""
     try:
         return spark.conf.get(key)
     except SPARK_ERRORS:
@@ -205,7 +216,10 @@ def _setting(spark: SparkSession, key: str) -> str | None:
 
 
 def _default(spark: SparkSession, key: str) -> str | None:
-    """Return the default of a setting in this session; it is cached, because Spark Connect asks a server."""
+    """Return the default of a setting that the session does not set, or None if Spark does not have the setting.
+
+    The default is cached, because Spark Connect sends a request to a server to find it.
+    """
     known = _defaults.setdefault(spark, {})
     if key not in known:
         known[key] = _setting(spark, key)
@@ -213,7 +227,20 @@ def _default(spark: SparkSession, key: str) -> str | None:
 
 
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
-    """Change a setting, or share the change with another action; return whether it must be restored."""
+    """Change a setting for an action, and return whether `_restore` must be called when the action ends.
+
+    If another action has changed the setting already, the change is shared. If the setting has the wanted value,
+    nothing is changed.
+
+    Args:
+        spark: the session.
+        key: name of the setting.
+        wanted: the wanted value, or None for Spark's default.
+        given: the settings that the session has.
+
+    Raises:
+        ConfigError: the setting cannot be changed.
+    """
     changes = _changes.setdefault(spark, {})
     if key in changes:
         changes[key].users += 1
