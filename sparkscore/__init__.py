@@ -55,7 +55,10 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> object:
-    """Return the public name from the module that defines it, which is imported now."""
+    """Import the module that defines a public name of this package, and return the name's value.
+
+    Python calls this function for each name that is not defined in this module.
+    """
     if name == "__version__":
         # Read on demand: a worker's child process may have this package without its metadata.
         return version("sparkscore")

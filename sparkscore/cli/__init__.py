@@ -1,4 +1,4 @@
-"""The command line of sparkscore; `main` is the entry point of the command `sparkscore` (driver)."""
+"""Run the command line of sparkscore; `main` is the entry point of the command ``sparkscore`` (driver)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command line of this process, and exit with its exit code."""
+    """Run the command that this process's arguments name, and exit with the command's exit code."""
     stdout = guard_streams()
     code = run_command_line(sys.argv[1:])
     stdout.flush()
@@ -39,7 +39,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
         arguments: the arguments after the name of the program.
 
     Returns:
-        the exit code: 0 done, 1 failed, 2 wrong request, 128 + the number of the signal if interrupted.
+        the exit code: 0 if the command succeeded, 1 if it failed, 2 if the request was wrong, 128 + the signal's number
+        if a signal interrupted it.
     """
     as_json = "--json" in arguments
     is_run = list(arguments[:1]) in (["run"], ["resume"])
@@ -59,7 +60,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _as_request(error: Exception) -> ConfigError:
-    """Return a usage error of typer as a `ConfigError`."""
+    """Convert a usage error of Typer to a `ConfigError`."""
     context = getattr(error, "ctx", None)
     problem, did_you_mean, suggestion = str(getattr(error, "format_message", error.__str__)()).partition("Did you mean")
     manual = f"See '{context.command_path if context else 'sparkscore'} --help'."

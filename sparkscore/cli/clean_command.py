@@ -1,4 +1,4 @@
-"""`sparkscore clean`: remove the staged files of dead runs (driver)."""
+"""`sparkscore clean`: remove the staged files of runs that stopped (driver)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sparkscore.run.clean import Cleaned, clean_up
 
 
 def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
-    """Remove the stages of dead runs, mark those runs as ended, and print what was done.
+    """Remove the stages of runs that stopped, end the records of runs whose driver died, and print what was done.
 
     Args:
         outputs: locations of results; the outputs of all recorded runs if empty.
         runs: folder of the run records; the default folder if None.
         as_json: whether to print one JSON object.
-        is_dry: only print what would be removed.
+        is_dry: whether to only print what would be removed.
 
     Returns:
         the exit code.

@@ -1,6 +1,6 @@
-"""The commands of the command line and their options (driver).
+"""Define the commands of the command line and their options (driver).
 
-A command imports its implementation when it is called, so that ``--help`` answers without importing PySpark or pandas.
+Each command imports its implementation when it is called, so that ``--help`` does not need to import PySpark or pandas.
 """
 
 from __future__ import annotations

@@ -44,14 +44,14 @@ _FOLDER_IN_DEPLOYMENTS = Path(__file__).parents[2] / "sparkscore-demo"
 
 @dataclass(frozen=True)
 class _Part:
-    """One part of the demo.
+    """One part of the demo: a run, with its input and its texts.
 
     Attributes:
-        name: name of the part, in the JSON answer.
+        name: name of the part in the JSON output.
         title: heading of the part on the terminal.
         data: input and model.
-        run: the prepared run.
-        measure: returns a text that says how good the predictions are.
+        run: the checked request for the run.
+        measure: a function that returns a sentence about the quality of the predictions.
     """
 
     name: str
@@ -145,7 +145,10 @@ def _prepared_registered(data: DemoData, runs: Path | None) -> PreparedRun:
 
 
 def _measure_digits(predictions: DataFrame) -> str:
-    """Return the share of correct digits among the images that the model was not trained on."""
+    """Return a sentence with the share of images whose digit was predicted correctly.
+
+    Images that the model was trained on are not counted.
+    """
     unseen = right = 0
     for row in predictions.select("source_file", "digit").collect():
         path = Path(row.source_file)
@@ -156,7 +159,10 @@ def _measure_digits(predictions: DataFrame) -> str:
 
 
 def _measure_diabetes(predictions: DataFrame) -> str:
-    """Return the mean absolute error for the patients that the model was not trained on."""
+    """Return a sentence with the mean absolute error of the predictions.
+
+    Patients that the model was trained on are not counted.
+    """
     rows = predictions.select("patient", "prediction", "progression").collect()
     errors = [abs(row.prediction - row.progression) for row in rows if row.patient >= PATIENTS_FOR_TRAINING]
     mean = sum(errors) / len(errors)
@@ -174,7 +180,7 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
     program = _program()
     at_runs = "" if runs is None else f" --runs {shlex.quote(str(runs))}"
     sevens = shlex.quote(str(folder / "digits" / "images" / "7"))
-    # The deployment file has the path of the model of a demo in the repository itself.
+    # The deployment file names the model of a demo that was made in the default folder of the repository.
     is_named = folder.absolute() == _FOLDER_IN_DEPLOYMENTS
     model = "" if is_named else f" --set model.path={shlex.quote(shown_path(digits.data.model))}"
     output = shlex.quote(str(folder / "sevens"))
@@ -192,7 +198,11 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
 
 
 def _program() -> str:
-    """Return the command with which a user can start this program here."""
+    """Return the command with which a user can start this installation of sparkscore.
+
+    The command is the path of the program if the shell would find no program or another program by the name
+    ``sparkscore``.
+    """
     ours = Path(sys.executable).with_name("sparkscore")
     on_path = shutil.which("sparkscore")
     if on_path is not None and Path(on_path).absolute() == ours:

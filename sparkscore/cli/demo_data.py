@@ -1,4 +1,4 @@
-"""Create the demo's input and models from data sets of scikit-learn, unless they exist already (driver)."""
+"""Create the demo's input and models from data sets of scikit-learn, unless they already exist (driver)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkscore.removal import remove_file
 from sparkscore.stage.clearing import clear
 from sparkscore.stage.surroundings import open_store
 
-# The first part of each data set is for training, the rest shows how well the model does on new data. The digits of the
+# The first part of each data set is used for training, the rest to measure the model on new data. The digits of the
 # second half were written by other people than those of the first half.
 DIGITS_FOR_TRAINING: Final = 899
 PATIENTS_FOR_TRAINING: Final = 300
@@ -29,13 +29,13 @@ _WHITE: Final = 255
 
 @dataclass(frozen=True)
 class DemoData:
-    """Input and model of one part of the demo.
+    """The input and the model of one part of the demo.
 
     Attributes:
-        folder: folder of this part, also for its results.
-        input: the input: a folder of images, or a Parquet file.
+        folder: folder for the input, the model and the results.
+        input: a folder of images, or a Parquet file.
         model: file of the model.
-        is_new: whether input and model were created now.
+        is_new: whether the input and the model were created by this call, not by an earlier one.
     """
 
     folder: Path
@@ -47,25 +47,32 @@ class DemoData:
 def make_digits(folder: Path) -> DemoData:
     """Write the 1,797 handwritten digits as `images/<digit>/<number>.png`, and train a model on the first half.
 
+    Does nothing if an earlier call has already done it with the same version of scikit-learn.
+
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
+        ConfigError: the folder of images has a file that the demo did not write.
     """
     data = DemoData(folder, folder / "images", folder / "model.joblib", is_new=False)
     return _made(data, _write_digits)
 
 
 def make_diabetes(folder: Path) -> DemoData:
-    """Write the 442 patients as a Parquet file, and train a model on the first 300.
+    """Write the data of the 442 patients as a Parquet file, and train a model on the first 300 patients.
+
+    Does nothing if an earlier call has already done it with the same version of scikit-learn.
 
     Raises:
-        MissingDependencyError: scikit-learn is not installed.
+        MissingDependencyError: scikit-learn or Pillow is not installed.
     """
     data = DemoData(folder, folder / "patients.parquet", folder / "model.joblib", is_new=False)
     return _made(data, _write_diabetes)
 
 
 def register_diabetes(folder: Path, diabetes: DemoData) -> str:
-    """Register the patients' model in an MLflow store for the demo: an SQLite file, and a folder for the models.
+    """Register the diabetes model in an MLflow store for the demo: an SQLite file, and a folder for the models.
+
+    An existing store is used again if the model is not new.
 
     Returns:
         the URI of the store.
@@ -104,7 +111,7 @@ def _register(store: str, models: Path, diabetes: DemoData) -> None:
 
 
 def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
-    """Create the data, unless it is complete and its model was saved by the installed version of scikit-learn."""
+    """Create the data with the function `write`, unless the same version of scikit-learn has already created it."""
     marker = data.folder / "made_with.json"
     made_with = {"scikit-learn": _sklearn_version()}
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:
@@ -147,10 +154,10 @@ def _write_digits(data: DemoData) -> None:
 
 
 def _remove_images(folder: Path) -> None:
-    """Remove the images of an earlier demo.
+    """Remove the images that an earlier demo has written into a folder.
 
     Raises:
-        ConfigError: the folder has a file that the demo did not write; the demo would score it.
+        ConfigError: the folder has a file that the demo did not write. Such a file would be scored as well.
     """
     left = clear(open_store(folder), lambda name: _IMAGE.fullmatch(name) is not None).left
     if left:

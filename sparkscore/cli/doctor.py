@@ -32,9 +32,9 @@ class DoctorRequest:
     """The options of `sparkscore doctor`.
 
     Attributes:
-        output: another folder that must be writable; None to skip this check.
+        output: a folder for results that must be writable, or None to skip this check.
         runs: folder of the run records; the default folder if None.
-        master: Spark's master; the default if None.
+        master: Spark's master; the default of `local_session` if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
         is_quick: whether to skip the check that starts Spark.
     """
@@ -53,8 +53,8 @@ class Check:
     Attributes:
         name: name of the check.
         ok: whether the check passed.
-        found: what was found, such as a version or a path.
-        next_step: what to do if the check failed.
+        found: what the check found, such as a version or a path.
+        next_step: what the user should do if the check failed.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Check:
 
 
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
-    """Run all checks, and print the result of each as soon as it is known.
+    """Run all checks, and print the result of each check as soon as it is known, or one JSON object at the end.
 
     Returns:
-        the exit code.
+        the exit code: 0 if all checks passed, otherwise 1.
     """
     checks = []
     for check in _checks(request):
@@ -134,13 +134,17 @@ def _check_delta(*, is_quick: bool) -> Check:
     cached = _cached_jar(coordinate)
     if cached is not None:
         return Check("Delta jar", ok=True, found=str(cached))
-    # The last check starts Spark, which downloads the jar. If that fails, the last check says why.
+    # The last check starts Spark, which downloads the jar. If the download fails, that check says why.
     when = "Spark downloads it at its start: run doctor without --quick" if is_quick else "Spark downloads it now"
     return Check("Delta jar", ok=True, found=f"{coordinate} is not here yet; {when}")
 
 
 def _cached_jar(coordinate: str) -> Path | None:
-    """Return the path of the jar in the caches of Ivy and Maven, or None if it is in neither."""
+    """Return the path of a jar in the cache of Ivy or Maven, or None if neither cache has the jar.
+
+    Args:
+        coordinate: the jar's Maven coordinate, ``group:artifact:version``.
+    """
     group, artifact, version = coordinate.split(":")
     jar = f"{artifact}-{version}.jar"
     maven = Path(".m2", "repository", *group.split("."), artifact, version, jar)
@@ -149,7 +153,10 @@ def _cached_jar(coordinate: str) -> Path | None:
 
 
 def _check_folder(name: str, folder: Path) -> Check:
-    """Check that a file can be written in the folder, or in its nearest parent that exists."""
+    """Return whether a file can be written in a folder, as a `Check`.
+
+    If the folder does not exist, its nearest existing parent is checked.
+    """
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -184,7 +191,7 @@ def _check_workers(request: DoctorRequest) -> Check:
 
 
 def _versions_of_worker(session: SparkSession) -> dict[str, str]:
-    """Return the versions of Python and packages in a worker process, from a Spark job of one row.
+    """Return the versions of Python and some packages in a worker process. Starts a Spark job of one row.
 
     Raises:
         SparkscoreError: the worker's Python cannot start, or lacks a package.
@@ -212,7 +219,7 @@ class _WorkerError(SparkscoreError):
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions that must be the same on driver and workers. Runs on both."""
+    """Return the versions of Python and packages that must be the same on driver and workers (driver and worker)."""
     packages = ("sparkscore", "pandas", "pyarrow", "numpy")
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),

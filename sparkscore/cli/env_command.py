@@ -1,4 +1,4 @@
-"""`sparkscore env build`: build the Python environment of a deployment (driver)."""
+"""`sparkscore env build`: build the Python environment of a deployment as an archive (driver)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from sparkscore.models.deployment_env import build_deployment_env as build
 def build_env(
     deployment: Path, output: Path | None, wheels: Path | None, assignments: Sequence[str] = (), *, as_json: bool
 ) -> int:
-    """Build the environment, or find one that was built before, and print the option that uses it.
+    """Build the Python environment of a deployment, and print its path and the ``--set`` option that uses it.
+
+    An environment that was built before with the same requirements is used again.
 
     Args:
         deployment: the deployment file.

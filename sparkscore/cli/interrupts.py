@@ -27,7 +27,10 @@ _SECONDS_TO_STOP: Final = 10.0
 
 
 class InterruptedRunError(SystemExit):
-    """Raised if a signal asks this process to end. A SystemExit, so that ``except Exception`` does not catch it."""
+    """Raised if a signal asks this process to end.
+
+    It is a subclass of SystemExit, so that ``except Exception`` does not catch it.
+    """
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
@@ -39,10 +42,11 @@ class InterruptedRunError(SystemExit):
 class Interrupts:
     """Signal handlers that turn the first signal into an exception in the main thread.
 
-    Later signals do not interrupt the clean-up, unless it takes longer than a few seconds: then the process exits.
+    Later signals are ignored for a few seconds, so that they do not interrupt the clean-up. After that, another signal
+    ends the process at once.
 
     Attributes:
-        received: the exception for the first signal; None if there was no signal yet.
+        received: the exception for the first signal, or None if there was no signal yet.
     """
 
     def __init__(self) -> None:
@@ -52,27 +56,33 @@ class Interrupts:
         self._former: dict[int, object] = {}
 
     def install(self) -> None:
-        """Install the handlers. A signal that the parent process ignores (`nohup`, a shell's `&`) stays ignored."""
+        """Install the signal handlers.
+
+        A signal that was ignored when this process started, as `nohup` or a shell's `&` does, stays ignored.
+        """
         for number in _SIGNALS:
             former = self._former.setdefault(number, signal.getsignal(number))
             signal.signal(number, signal.SIG_IGN if former == signal.SIG_IGN else self._handle)
 
     def remove(self) -> None:
-        """Restore the former signal handlers."""
+        """Restore the signal handlers that were there before `install`."""
         for number, former in self._former.items():
             signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
-        """Cancel the jobs of this session if a signal comes.
+        """Cancel the jobs of a Spark session if a signal comes.
 
-        Spark has replaced the handlers with its own, which calls the JVM through the connection of the main thread.
-        That connection may be in the middle of another call, so the handlers are installed again.
+        Also installs the signal handlers again, because Spark has replaced them. Spark's handler calls the JVM through
+        the connection of the main thread, which may be in the middle of another call.
         """
         self._cancel = session.interruptAll
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the interrupt if a signal came before the error, and so caused it; else return the error."""
+        """Return the exception for the signal if a signal came before this error, otherwise the error.
+
+        If there was a signal, it is treated as the cause of the error.
+        """
         if self.received is None:
             return error
         if isinstance(error, SparkscoreError) and error.state:
@@ -109,10 +119,10 @@ def interruptible() -> Iterator[Interrupts]:
 
 
 def stop_session(session: SparkSession) -> None:
-    """Stop Spark, and wait some seconds for it. If it does not stop, the JVM ends together with this process.
+    """Stop Spark, and wait some seconds for it. If Spark does not stop, the JVM ends together with this process.
 
-    Runs in a thread, which gets its own connection to the JVM: an interrupt may have stopped the main thread in the
-    middle of a call.
+    Spark is stopped from another thread, which gets its own connection to the JVM. The connection of the main thread
+    may be in the middle of a call that an interrupt has stopped.
     """
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
 

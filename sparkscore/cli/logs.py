@@ -11,7 +11,7 @@ from sparkscore.redaction import redact
 
 
 class _TerminalHandler(logging.Handler):
-    """A logging handler that prints each message as a line, without time and logger name."""
+    """A logging handler that prints each message as a line on stderr, without the time and the name of the logger."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -26,23 +26,23 @@ Environment:
 
 
 class ManualCommand(TyperCommand):
-    """A command whose help is a manual page."""
+    """A command whose help is formatted like a manual page."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words of the usage line, with the arguments spelled as in the list of arguments."""
+        """Return the words of the usage line: ``[OPTIONS]``, and the arguments as the list of arguments spells them."""
         return _usage_pieces(self, ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments and options by group, in the order of the function's parameters."""
+        """Write the arguments and options in groups, in the order of the parameters of the command's function."""
         _write_parameters(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
-        """Write the text below the options without wrapping its lines."""
+        """Write the epilog, such as examples and exit codes, without wrapping its lines."""
         formatter.write(_unwrapped(self.epilog))
 
 
 class ManualGroup(TyperGroup):
-    """A group of commands whose help is a manual page."""
+    """A group of commands whose help is formatted like a manual page."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands, then the options."""
@@ -53,7 +53,7 @@ class ManualGroup(TyperGroup):
         _write_parameters(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
-        """Write the text below the options without wrapping its lines."""
+        """Write the epilog, such as the first commands to try, without wrapping its lines."""
         formatter.write(_unwrapped(self.epilog))
 
 

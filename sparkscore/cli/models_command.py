@@ -14,7 +14,7 @@ def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
 
     Args:
         reference: path or MLflow URI of the model.
-        framework: library that saved a plain model file; None to find out.
+        framework: the library that saved a plain model file; None to find out from the file.
         as_json: whether to print one JSON object.
 
     Returns:

@@ -1,4 +1,4 @@
-"""`sparkscore new`: write an example that runs, as a start for a deployment (driver)."""
+"""`sparkscore new`: write a small example that can be run and changed (driver)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HEADER: Final = "flower,sepal_length,sepal_width,petal_length,petal_width"
 
 
 def write_example(folder: Path, *, as_json: bool) -> int:
-    """Write the files of the example, and print the command that scores it.
+    """Write the files of the example into a new or empty folder, and print the command that scores it.
 
     Returns:
         the exit code.

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have (driver)."""
+"""Define the options and arguments that several commands share (driver)."""
 
 from __future__ import annotations
 

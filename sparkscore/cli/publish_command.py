@@ -19,12 +19,12 @@ from sparkscore.run import discard, publish
 
 
 def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
-    """Publish a run that was scored, and print its record and first rows.
+    """Publish a run that was scored and not published, and print its record and first rows.
 
     Args:
         run_id: id of the run.
         runs: folder of the run records; the default folder if None.
-        session: Spark's master, and Spark properties as ``key=value``.
+        session: Spark's master (None for the default), and Spark properties as ``key=value``.
         as_json: whether to print one JSON object.
 
     Returns:
@@ -45,8 +45,11 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
     """Discard a run that was scored and not published, and print its record.
 
-    Arguments, exit code and errors are those of `publish_run`. Spark is started only if publishing began, to check
-    whether the table has rows of the run.
+    Spark is started only if publishing began, to check whether the tables have rows of the run. Arguments and exit code
+    are those of `publish_run`.
+
+    Raises:
+        SparkscoreError: there is no such run, or it cannot be discarded.
     """
     try:
         answer = discard(run_id, runs=runs)
@@ -65,7 +68,7 @@ def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 @contextmanager
 def _spark_for(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]]) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block, with its log in the run's folder."""
+    """Start Spark for the ``with`` block, with Spark's log in the folder of a run."""
     log_file, (master, conf) = open_run(runs_folder(runs), run_id).spark_log_file, session
     with (
         interruptible() as interrupts,

@@ -29,7 +29,7 @@ def to_stdout(*lines: str, label: str = "") -> None:
 
     Args:
         *lines: the lines.
-        label: text before the first line, which may have colours; it is not escaped.
+        label: a string before the first line, which may have colour codes and is not escaped.
     """
     _write(sys.stdout, label, lines)
 
@@ -37,11 +37,11 @@ def to_stdout(*lines: str, label: str = "") -> None:
 def to_stderr(*lines: str, label: str = "") -> None:
     """Print lines that are not a result to stderr, with control characters escaped.
 
-    A progress bar that is shown replaces `sys.stderr`, so that these lines appear above it.
+    While a progress bar is shown, `sys.stderr` is replaced, so that the lines appear above the bar.
 
     Args:
         *lines: the lines.
-        label: text before the first line, which may have colours; it is not escaped.
+        label: a string before the first line, which may have colour codes and is not escaped.
     """
     _write(sys.stderr, label, lines)
 
@@ -52,19 +52,19 @@ def _write(stream: TextIO, label: str, lines: Sequence[str]) -> None:
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """Print the answer of a command to stdout as a JSON object."""
+    """Print the result of a command to stdout as a JSON object."""
     to_stdout(*json.dumps(answer, indent=2, default=str).split("\n"))
 
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
-    """Print the message of an error to stderr, and the path of the log if it exists."""
+    """Print the message of an error to stderr, and the path of the log if the log exists."""
     to_stderr(redact(message), label=f"{coloured('error', _RED, sys.stderr)} ")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
 
 
 def print_bug(error: BaseException, runs: Path) -> None:
-    """Print one line about a bug of sparkscore, and write the traceback to a log file in the folder of runs."""
+    """Print one line about a bug in sparkscore, and write the traceback to a log file in the folder of runs."""
     message = (
         f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
     )
@@ -77,7 +77,7 @@ def warning_label() -> str:
 
 
 def coloured(word: str, colour: str, stream: TextIO) -> str:
-    """Return the word in a colour if the stream is a terminal, else the plain word."""
+    """Return the word in a colour if the stream is a terminal, otherwise the plain word."""
     return f"{colour}{word}{_PLAIN}" if stream.isatty() else word
 
 
@@ -92,7 +92,10 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
 
 
 def _write_traceback(error: BaseException, runs: Path) -> Path:
-    """Append a traceback to a log in the folder of runs, or to a temporary file, and return the path of the file."""
+    """Append a traceback to a log file, and return the path of the file.
+
+    The file is in the folder of runs, or is a temporary file if that folder cannot be written.
+    """
     text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{''.join(traceback.format_exception(error))}\n"
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -109,21 +112,27 @@ def _write_traceback(error: BaseException, runs: Path) -> Path:
 
 
 def shown_path(path: Path | str) -> str:
-    """Return a path or URI for the terminal: relative if it is below the working directory, else unchanged."""
+    """Return a path or URI for the terminal: relative if it is below the working directory, otherwise unchanged.
+
+    Control characters are escaped.
+    """
     folder = f"{Path.cwd()}/"
     return printable(str(path).removeprefix(folder)) or "."
 
 
 def is_submitted() -> bool:
-    """Whether `spark-submit` started this process. Then the JVM runs already."""
+    """Return whether `spark-submit` started this process. The JVM is then already running."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Discard what the ``with`` block writes to stderr if stderr goes to stdout, which has the JSON object only.
+    """Keep stdout free of messages while the ``with`` block runs, so that it has only the JSON object.
 
-    Source: `spark-submit` starts Python with `redirectErrorStream(true)`, so its stderr comes out on stdout.
+    If `spark-submit` started this process, everything that is written to stderr is discarded, because its stderr goes
+    to stdout. Otherwise, nothing is changed.
+
+    Source: `spark-submit` starts Python with `redirectErrorStream(true)`.
     """
     if not is_submitted():
         yield
@@ -134,6 +143,6 @@ def one_object_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def stdout_for_results() -> Iterator[None]:
-    """Redirect stdout to stderr in the ``with`` block, so that libraries do not print between the results."""
+    """Redirect stdout to stderr while the ``with`` block runs, so that libraries do not print between the results."""
     with redirect_stdout(sys.stderr):
         yield

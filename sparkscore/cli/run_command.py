@@ -40,13 +40,13 @@ class RunRequest:
     """The options of `sparkscore run` or `sparkscore resume`.
 
     Attributes:
-        prepare: a function that checks the request. Calling it imports PySpark, so a mistyped option is reported first.
-        run_id: id of the run; None if it gets one later.
+        prepare: a function that checks the request. It imports PySpark, so it is called after the options are checked.
+        run_id: id of the run, or None if the run gets an id later.
         runs: folder of the run records; the default folder if None.
         master: Spark's master; the default of `local_session` if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
         as_json: whether to print one JSON object.
-        prepared: the checked request; None until it is checked.
+        prepared: the checked request, or None if it is not checked yet.
     """
 
     prepare: Callable[[], PreparedRun]
@@ -64,8 +64,8 @@ def deferred_prepare(
     """Return a function that checks the request of `sparkscore run`.
 
     Args:
-        deployment: the deployment file; None if the options say everything.
-        options: the options of `sparkscore.run.prepare`, by name.
+        deployment: the deployment file, or None if the options name a model or an earlier run.
+        options: the options of the run, by name.
         assignments: the `key=value` pairs of `--set`.
     """
 
@@ -80,7 +80,7 @@ def deferred_prepare(
 
 
 def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
-    """Return a function that checks the stored request of an earlier run."""
+    """Return a function that reads and checks the stored request of an earlier run."""
 
     def prepared() -> PreparedRun:
         from sparkscore.run.resume import prepare_again
@@ -109,7 +109,7 @@ def run_deployment(request: RunRequest) -> int:
 def _score(request: RunRequest, interrupts: Interrupts) -> None:
     with stdout_for_results():
         prepared = request.prepared = request.prepare()
-    # Spark's log goes into this folder.
+    # Spark's log is written into this folder.
     prepared.folder.create()
     conf = parse_spark_conf(request.spark_conf)
     with spark_session(request.master, conf, prepared.folder.spark_log_file, interrupts) as session:
@@ -129,7 +129,13 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
 def spark_session(
     master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
 ) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block, and stop it afterwards. An existing session is used, and not stopped.
+    """Start Spark for the ``with`` block, and stop it afterwards. An active session is used instead, and not stopped.
+
+    Args:
+        master: Spark's master; the default of `local_session` if None.
+        conf: Spark properties.
+        log_file: file for the output of the JVM.
+        interrupts: the signal handlers. A signal cancels the jobs of the session.
 
     Raises:
         SparkscoreError: Spark does not start.
@@ -141,7 +147,7 @@ def spark_session(
 
     is_ours = SparkSession.getActiveSession() is None
     if is_ours:
-        # With spark-submit the JVM runs already, with the logging that spark-submit has set up.
+        # With spark-submit, the JVM is already running, with the logging that spark-submit has set up.
         logger.info("starting Spark%s", "" if is_submitted() else f", its log is {shown_path(log_file)}")
     # Workers must not import a file of the working directory, such as json.py, in place of a standard module.
     conf = {f"spark.executorEnv.{SAFE_PATH[0]}": SAFE_PATH[1], **conf}
@@ -192,19 +198,25 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 
 
 def _finished(folder: RunStore | None) -> RunRecord | None:
-    """Return the record of a run that was complete or held before the interrupt came, else None."""
+    """Return the record of a run that is complete or held, or None if the run is neither.
+
+    A run may be finished although the command was interrupted, if the signal came after the end of the run.
+    """
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None
 
 
 def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
-    """Return the record of the failed run for `--json`; if there is none, only its id, its state and the error."""
+    """Return the dictionary that `--json` prints for a failed run: its record, with the error.
+
+    If the run has no record, the dictionary has only the run id, the state and the error.
+    """
     if isinstance(error, SparkscoreError) and error.record is not None:
         return error.record
     state = "ABORT" if isinstance(error, InterruptedRunError) else "FAIL"
     folder = None if request.prepared is None else request.prepared.folder
     record = None if folder is None or isinstance(error, SparkscoreError) else folder.read_record()
-    # The folder may still have the record of an earlier execution under this id, with another state.
+    # The folder may still have the record of an earlier execution of the run, with another state.
     if record is not None and record.state == state:
         return record.as_dict()
     run_id = request.run_id if folder is None else folder.run_id

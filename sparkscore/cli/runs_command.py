@@ -15,7 +15,7 @@ def list_runs(runs: Path | None, *, as_json: bool) -> int:
 
     Args:
         runs: folder of the run records; the default folder if None.
-        as_json: whether to print one JSON object with all records.
+        as_json: whether to print one JSON object with all records instead of a table.
 
     Returns:
         the exit code.
@@ -37,7 +37,7 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
     Args:
         run_id: id of the run.
         runs: folder of the run records; the default folder if None.
-        as_json: whether to print the whole record as JSON.
+        as_json: whether to print the whole record as JSON instead of a summary.
 
     Returns:
         the exit code.

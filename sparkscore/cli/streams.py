@@ -12,10 +12,10 @@ _CHANGE_DATA: Final = ("run", "resume", "publish")
 
 
 class CarefulStream:
-    """A text stream that discards what it cannot write, and remembers the reason.
+    """A text stream that raises no error if it cannot write: it discards the text and stores the reason.
 
     Attributes:
-        lost: why text was discarded; empty if everything was written.
+        lost: why text was discarded, or an empty string if everything was written.
     """
 
     def __init__(self, stream: TextIO | None, number: int) -> None:
@@ -24,7 +24,7 @@ class CarefulStream:
         self._stream = stream or _nowhere(number)
 
     def write(self, text: str) -> int:
-        """Write the text, or remember the reason if that fails."""
+        """Write the text. If that fails, discard the text and store the reason in `lost`."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:
@@ -32,7 +32,7 @@ class CarefulStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush the stream, or remember the reason if that fails."""
+        """Flush the stream. If that fails, discard the buffered text and store the reason in `lost`."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ class CarefulStream:
 
     def _lose(self, error: Exception) -> None:
         self.lost = getattr(error, "strerror", None) or str(error)
-        # Text that is still buffered goes to the null device. Else Python fails when it flushes the stream at its exit.
+        # Send buffered text to the null device. Otherwise, Python fails when it flushes the stream at its exit.
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._number)
@@ -51,9 +51,9 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Return a stream to the null device under the file descriptor of a closed stream.
+    """Return a stream to the null device that uses the file descriptor of a closed stream.
 
-    Otherwise the next file that is opened gets this descriptor, and libraries would print into it.
+    Otherwise, the next file that is opened would get this descriptor, and libraries would print into the file.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
@@ -66,7 +66,7 @@ def _nowhere(number: int) -> TextIO:
 
 
 def guard_streams() -> CarefulStream:
-    """Wrap stdout and stderr in `CarefulStream` objects, and return the one for stdout."""
+    """Replace `sys.stdout` and `sys.stderr` with `CarefulStream` objects, and return the one for stdout."""
     # Source: sys.stdout is None if the descriptor is closed when Python starts.
     found = CarefulStream(sys.stdout, 1)
     sys.stdout, sys.stderr = found, CarefulStream(sys.stderr, 2)
@@ -74,9 +74,14 @@ def guard_streams() -> CarefulStream:
 
 
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
-    """Return the exit code of a command, and print a warning if its answer could not be written to stdout.
+    """Return the exit code of a command, and print a warning if its result could not be written to stdout.
 
-    A command that changes no data then fails.
+    A command that changes no data then fails. The exit code of a command that changes data stays the same.
+
+    Args:
+        code: the exit code of the command itself.
+        command: name of the command.
+        stdout: the stream for stdout, which contains the reason if text was discarded.
     """
     if not stdout.lost:
         return code

@@ -31,7 +31,7 @@ _FIRST_ROWS: Final = 5
 _MOST_COLUMNS: Final = 7
 _WIDEST_VALUE: Final = 36
 _WIDTH_WITHOUT_A_TERMINAL: Final = 1000
-# Not shown: these columns have the same value in every row of a run, and the summary has them already.
+# These columns are not shown: they have the same value in every row of a run, and the summary has the values already.
 _SAME_IN_EVERY_ROW: Final = frozenset({"run_id", "model_name", "model_version", "scored_at"})
 _STYLES: Final = {
     "COMPLETE": "bold green",
@@ -43,13 +43,13 @@ _STYLES: Final = {
 
 
 def result_console() -> Console:
-    """Return a console that prints to stdout, and wraps lines only if stdout is a terminal."""
+    """Return a rich console that prints to stdout, and wraps lines only if stdout is a terminal."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_A_TERMINAL)
 
 
 def state_style(state: str) -> str:
-    """Return the colour and weight in which the state of a run is printed."""
+    """Return the colour and weight in which the state of a run is printed, as a style of rich."""
     return _STYLES.get(state, "bold")
 
 
@@ -68,13 +68,13 @@ def print_summary(run: Run, folder: Path) -> None:
 def print_record(
     record: RunRecord, folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Print the record as lines with a name and a value.
+    """Print the most important values of a run record, each on a line with its name.
 
     Args:
         record: the record.
         folder: the run's folder.
         console: the console to print on.
-        more: further lines, by name.
+        more: further values, by name.
     """
     lines = {**_lines(record), **more, "run record": shown_path(folder / "record.json")}
     state = Text(printable(record.state), state_style(record.state))
@@ -85,7 +85,10 @@ def print_record(
 
 
 def print_first_rows(run: Run, console: Console) -> None:
-    """Print the first rows of the result, with long values truncated."""
+    """Print the first rows of the result as a table, with long values truncated.
+
+    Columns that have the same value in all rows of a run are left out, and so are the middle columns if there are many.
+    """
     rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]
     if not rows:
         return
@@ -106,7 +109,10 @@ def print_first_rows(run: Run, console: Console) -> None:
 
 
 def _columns_to_show(names: Sequence[str]) -> list[str]:
-    """Return the first and the last column names: carried columns come first, and predictions come last."""
+    """Return the first and the last of many column names, or all names if they fit into the table.
+
+    Carried columns come first in the result, and predictions come last.
+    """
     if len(names) <= _MOST_COLUMNS:
         return list(names)
     first = _MOST_COLUMNS // 2
