@@ -37,9 +37,10 @@ class Source(Protocol):
     def frame(self) -> DataFrame | None:
         """Return the rows of the input, or None if the items are files.
 
-        The frame has the columns of the input. Hidden columns, which `HIDDEN_COLUMNS` names, contain the source file of
-        each row and, if Spark reads the file, the block of the file that has the row. The frame is lazy. Each time that
-        it runs, it reads only the files or the version of the snapshot, and it has the same rows.
+        The frame has the columns of the input, and hidden columns, whose names are in `HIDDEN_COLUMNS`. The hidden
+        columns contain the source file of each row and, if Spark reads the files, the block of the file from which the
+        row is read. The frame is lazy. Each time that it runs, it reads only the files or the version of the snapshot,
+        and it has the same rows.
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
@@ -50,7 +51,7 @@ class Source(Protocol):
         """
 
     def check_contents(self) -> None:
-        """Check that Spark does not read the contents of the input incorrectly without an error.
+        """Check the contents of the input for values that Spark would read incorrectly without an error.
 
         This method is called before scoring. It may read the whole input.
 
@@ -83,15 +84,15 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
     Args:
         spark: the session that will read the input.
         config: the section 'input' of the deployment.
-        is_files_by_default: whether the items are files if the deployment does not name a format, as in Azure ML. A
-            Delta table is still read as rows.
+        is_files_by_default: whether the items are files if the deployment does not name a format, as for Azure ML's
+            scoring scripts. A Delta table is still read as rows.
         is_no_code: whether the deployment is written for Azure ML and has no scoring script. The extensions of the
             files then decide how they are read.
 
     Raises:
         SourceNotFoundError: the input does not exist, or it has no file or row to score.
         SourceError: the input cannot be read.
-        ConfigError: the deployment has no input location, or an option in 'input.options' is not allowed, or Azure ML's
+        ConfigError: the deployment has no input location; or an option in 'input.options' is not allowed; or Azure ML's
             rules do not allow the extensions of the files.
     """
     if not config.location:

@@ -1,6 +1,6 @@
 """Find the order of the columns in JSON and Parquet files, for models that use columns by position (driver).
 
-Spark sorts the fields of JSON records by name, and merges the schemas of Parquet files. The columns of its frame may
+Spark sorts the fields of JSON records by name, and merges the schemas of Parquet files. The columns of a frame may
 therefore have an order that no file has.
 """
 
@@ -23,11 +23,11 @@ _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 def order_of_json(
     files: Sequence[InputFile], options: Mapping[str, str], columns: Iterable[str]
 ) -> tuple[list[str], str]:
-    """Return the column names in the order of the first record of the first file, and why this order is uncertain.
+    """Return the column names in the order of the first record of the first file, and why this order may be wrong.
 
-    The first record of each file is read. The order is uncertain if a first record cannot be read, has the columns in a
-    different order, or, in the first file, lacks a column. Columns that the first file's record lacks come last, in
-    Spark's order.
+    The first record of each file is read. The order may be wrong if a first record cannot be read or has the columns in
+    a different order, or if the first file's record lacks a column. Columns that the first file's record lacks come
+    last, in Spark's order.
 
     Args:
         files: the JSON files.
@@ -35,8 +35,7 @@ def order_of_json(
         columns: the column names, in Spark's order.
 
     Returns:
-        the column names, and the reason for the uncertainty as part of a sentence (an empty string if the order is
-        certain).
+        the column names, and the reason for the doubt as part of a sentence (an empty string if there is no doubt).
     """
     encoding = options.get("encoding", options.get("charset"))
     firsts = list(read_each(lambda path: _names_of_first_record(path, encoding), [file.path for file in files]))
@@ -68,7 +67,7 @@ def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) 
 
 
 def _some(found: Sequence[str]) -> str:
-    """Return a phrase with the first of some names and the number of other names, such as ``'a' and 2 more``."""
+    """Return a phrase with the first of the given names and the number of the others, such as ``'a' and 2 more``."""
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"'{found[0]}'{more}"
 

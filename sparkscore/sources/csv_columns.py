@@ -132,7 +132,7 @@ def _undeclared(columns: Sequence[CsvColumn]) -> list[CsvColumn]:
 
 
 def _by_name(columns: Sequence[CsvColumn], declared: Sequence[StructField]) -> list[CsvColumn]:
-    """Return all columns; those that are declared get the declared name and type.
+    """Return the columns of a header, with the declared name and type for each column that is declared.
 
     Columns are matched by name. The case of names is ignored, as in Spark.
 

@@ -23,7 +23,7 @@ _DEFAULTS: Final = {
     "multiline": "true",
     "columnnameofcorruptrecord": "_sparkscore_no_record",
 }
-# These options control how Spark infers types and compares headers. sparkscore does both itself.
+# Spark does not get these options for type inference and for comparing headers, since sparkscore does both.
 _NOT_FOR_SPARK: Final = frozenset({"inferschema", "samplingratio", "preferdate", "enforceschema"})
 # Source: the escapes that Spark's CSVExprUtils knows.
 _ESCAPED: Final = {r"\t": "\t", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\"": '"', r"\'": "'", r"\\": "\\"}
@@ -41,11 +41,11 @@ class CsvFormat:
         compares_headers: whether all files must have the same header.
         finds_types: whether the types of undeclared columns are inferred from their values. If not, these columns are
             strings.
-        zone: the time zone of times that are written without a time zone.
+        zone: the time zone for times that are written without one.
         has_pattern: the names of the types for which the options set a pattern, for example ``date`` if 'dateFormat' is
             set.
-        read_by_spark: the names of the types whose values are converted by Spark's reader and not by sparkscore: the
-            types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
+        read_by_spark: the names of the types whose values are converted by Spark's reader and not by sparkscore. They
+            are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
         special: the strings that stand for NaN and infinity, from the options.
         options: options for Spark's reader.
     """

@@ -199,7 +199,7 @@ class CsvSource:
         return "" if self._layout.declared is None and csv.finds_types and not each.is_key else "string"
 
     def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
-        """Return the columns of the rows in their order, each as its name, its `CsvColumn` and its type.
+        """Return the name, the `CsvColumn` and the type of each column of the frame, in the order of the frame.
 
         The types are the declared types or, if no columns are declared, the inferred types.
         """
@@ -212,10 +212,10 @@ class CsvSource:
         return self._found_fields(self._survey())
 
     def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
-        """Return the columns with their inferred types, in the form that `_fields` returns.
+        """Return the name, the `CsvColumn` and the inferred type of each column.
 
-        If types are inferred, a column is left out if it has neither a name nor a value. Otherwise all columns are
-        strings.
+        With the option 'inferSchema: false', all columns are strings. Otherwise, a column that has neither a name nor a
+        value is left out.
         """
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))
@@ -227,7 +227,7 @@ class CsvSource:
         return [(each.name, each, field.dataType) for (each, _), field in zip(kept, types, strict=True)]
 
     def _values(self, fields: list[tuple[str, CsvColumn, DataType]]) -> DataFrame:
-        """Return the rows with the given columns, whose values have the given types, and with the hidden columns."""
+        """Return the rows with the given columns and the hidden columns. The values have the given types."""
         rows = with_source_file(self._load_texts(are_texts=False))
         values = [
             (
@@ -240,7 +240,7 @@ class CsvSource:
         return rows.select(*values, *map(column, HIDDEN_COLUMNS))
 
     def _load_texts(self, *, are_texts: bool) -> DataFrame:
-        """Read the rows with all columns as strings, or with some columns converted by Spark.
+        """Return the rows with all columns as strings, or with some columns converted by Spark.
 
         Args:
             are_texts: whether all columns are strings. If not, Spark's reader converts the declared columns that only

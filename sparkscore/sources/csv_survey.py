@@ -184,7 +184,10 @@ def _compare_headers(looked: FilesSurvey) -> None:
 
 
 def _difference(header: tuple[str, ...], first: tuple[str, ...]) -> str:
-    """Return a phrase with the names that are only in `header` and the names that are only in `first`."""
+    """Return a phrase with the names that are only in `header` and the names that are only in `first`.
+
+    If there are no such names, the phrase says that the order differs or that a name occurs twice.
+    """
     more, missing = set(header) - set(first), set(first) - set(header)
     parts = [f"also {names(more)}"] if more else []
     parts += [f"no {names(missing)}"] if missing else []

@@ -1,8 +1,8 @@
 """Convert the strings in CSV files to typed values with Spark expressions (driver).
 
 Spark's own CSV reader rounds decimals, truncates fractions of seconds, accepts a part of a date as a date, and depends
-on settings of the session. The expressions in this module convert exactly. Each string was checked by the survey of the
-files before the expressions run. If a string does not have the type all the same, the run fails.
+on settings of the session. The expressions in this module convert exactly. The survey of the files has checked each
+string before the expressions run. If a string still does not fit its type, the run fails.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
         text: the column of strings.
         name: the name of the column, for the error message.
         data_type: the type of the values.
-        zone: the time zone of times that are written without a time zone.
+        zone: the time zone for times that are written without one.
     """
     if isinstance(data_type, (StringType, VarcharType)):
         return text

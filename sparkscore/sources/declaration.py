@@ -13,7 +13,8 @@ from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 def declared_schema(ddl: str | None) -> StructType | None:
     """Return the columns that 'input.schema' declares, or None if it is not set.
 
-    The string is parsed by Spark, so the caller must pin Spark's settings before the call.
+    Spark's DDL parser reads the string. The caller must therefore pin Spark's settings, for example with
+    `pinned_reads`.
 
     Raises:
         ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or two names differ only

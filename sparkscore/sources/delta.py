@@ -103,8 +103,8 @@ class DeltaSource:
         """Return the table's id, its partition columns, and whether the table uses column mapping.
 
         With column mapping, columns may have different names in the data files, and the name of a renamed column may be
-        the name of another column there. Source:
-        https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping.
+        the name of another column there. If Delta returns no details, the table is treated as one with column mapping.
+        Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping.
         """
         found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()
         if found is None:

@@ -23,7 +23,7 @@ _OF_SPARK: Final = {
     "utf-32": "UTF-32",
 }
 _OPTIONS: Final = ("encoding", "charset")
-#: Encodings in which an ASCII character, and so a line end, is more than one byte.
+#: Encodings in which each ASCII character, and therefore each line end, has more than one byte.
 WIDE: Final = frozenset({"UTF-16", "UTF-16BE", "UTF-16LE", "UTF-32"})
 
 

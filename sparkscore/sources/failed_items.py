@@ -38,9 +38,10 @@ class FailedItems:
         columns: the columns of its input with the names of their Spark types, or None if the items are files.
         first: the id of the run in which the items failed for the first time. It differs from `run_id` if the earlier
             run itself scored the failed items of another run.
-        since: the ids of later runs that have already scored some of the items. These items are left out.
-        left: how many times each item that is not left out is in the quarantine. The key is the path of a file, or a
-            row as JSON. None if no items are left out.
+        since: the ids of later runs that have already scored some of the items and published them. These items are left
+            out.
+        left: for each item, how many times it is still to be scored, because equal rows are the same item. The key is
+            the path of a file, or a row as JSON. None if no items are left out.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
         nulls: for each integer or boolean column, whether the earlier run treated it as a column with NULLs.
@@ -91,8 +92,8 @@ def open_failed(
     Args:
         spark: the session.
         failed: the earlier run and its quarantine.
-        columns: for rows, the order of the columns in the new run. The order of the earlier run is kept if this is None
-            or names different columns.
+        columns: for rows, the order of the columns in the new run. If this is None or does not have exactly the columns
+            of the earlier run, the order of the earlier run is kept.
 
     Raises:
         SourceNotFoundError: no item can be identified, or a file no longer exists.
@@ -160,12 +161,12 @@ def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
 
 
 def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | None) -> list[Row]:
-    """Return the items that no later run has scored.
+    """Return the items that no later run has scored and published.
 
     Args:
         items: rows of the quarantine.
         identity: the name of the column that identifies an item.
-        left: how many times each item is returned, since equal rows are the same item. None to return all items.
+        left: how many times each item is still to be scored, or None to return all items.
     """
     if left is None:
         return list(items)

@@ -23,7 +23,7 @@ from sparkscore.sources.csv_values import value_of
 from sparkscore.spark.schema import column
 from sparkscore.survey.declared_texts import find_misfits, is_of_texts
 
-# The value that Hive and Spark write for NULL.
+# The value that Hive and Spark write into the name of a folder for NULL.
 _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -37,7 +37,7 @@ def check_key_values(
         folder: the folder that contains the partition folders.
         declared: the schema of the input.
         keys: the names of the partition columns.
-        zone: the time zone of times that are written without a time zone.
+        zone: the time zone for times that are written without one.
 
     Raises:
         SourceSchemaError: the declared type cannot hold the value of a folder, or the value is NULL and the column is
@@ -94,7 +94,7 @@ def with_key_values(frame: DataFrame, schema: StructType, keys: Collection[str],
         frame: the rows, whose partition columns are strings.
         schema: the schema of the input, which has the types of the partition columns.
         keys: the names of the partition columns.
-        zone: the time zone of times that are written without a time zone.
+        zone: the time zone for times that are written without one.
     """
     types = {field.name: field.dataType for field in schema if field.name in keys}
     if all(isinstance(key_type, StringType) for key_type in types.values()):

@@ -41,7 +41,7 @@ class NullCounts:
     """The numbers of NULLs in the columns of several files, added up from the statistics in their footers.
 
     Attributes:
-        rows: the number of rows in the files.
+        rows: the number of rows in the files whose footer can be read.
         files: the number of files that have rows or whose footer cannot be read.
         nulls: for each column, the number of NULLs.
         known: for each column, the number of files whose statistics contain its number of NULLs.
@@ -70,14 +70,14 @@ class NullCounts:
         """Return the number of NULLs in each of the given columns, without the columns for which it is not known.
 
         Args:
-            columns: names of top-level columns.
-            rows: the number of rows that the reader returns. It is lower than `NullCounts.rows` if the files have rows
-                that were deleted from the table. None if all rows are read.
+            columns: names of top-level columns. A column with a dot in its name is left out.
+            rows: the number of rows that the reader returns, or None if it returns all rows of the files. It is lower
+                than the number of rows in the files if some of them were deleted from a table.
 
         Returns:
-            the number of NULLs by column. 0 is returned only if the statistics of all files have the number. A higher
-            number is returned only if all rows are read; it is too low if some files have no statistics. A column with
-            a dot in its name is left out.
+            the number of NULLs by column. 0 is returned only if the statistics of all files have the number for the
+            column. A higher number is returned only if all rows are read. It is too low if some files have no
+            statistics.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
@@ -104,7 +104,7 @@ class Footers:
 
 
 def read_footers(files: Sequence[InputFile], columns: Collection[str] | None = None) -> Footers:
-    """Read the footers of Parquet files.
+    """Return the footers of Parquet files, and the number of NULLs in their columns.
 
     Args:
         files: the files.
@@ -149,7 +149,7 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
 class _FileNulls:
     """The number of rows in a file, and the number of NULLs by column.
 
-    A column is left out if a row group has no number of NULLs for it.
+    A column is left out if the statistics of a row group do not have its number of NULLs.
     """
 
     rows: int
@@ -205,7 +205,7 @@ def _layout_of(metadata: pq.FileMetaData) -> _Layout | None:
 def _footer_of(layout: _Layout) -> Footer:
     schema = pa.ipc.read_schema(pa.py_buffer(layout.schema))
     columns = {each.name: file_type(each, is_int96=each.name in layout.old_times) for each in schema}
-    # Spark writes microseconds only, also into INT96.
+    # Spark itself never writes nanoseconds, even into INT96.
     old_times = frozenset[str]() if layout.is_by_spark else layout.old_times
     return Footer(columns, layout.codecs, old_times, layout.is_empty)
 

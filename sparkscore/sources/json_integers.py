@@ -34,7 +34,7 @@ def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, r
         return load(schema)
     fields = [StructField(field.name, _exact(field.dataType)) if field.name in respelled else field for field in schema]
     frame = load(StructType(fields))
-    # Spark moves the keys of folders behind all other columns.
+    # Spark puts partition columns after all other columns.
     present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
     values = [
         column(name).cast(schema[name].dataType).alias(name) if name in respelled else column(name) for name in present

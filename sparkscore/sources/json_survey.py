@@ -100,7 +100,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
     encoding = given_encoding(options)
     completed = with_encoding(options, encoding)
     if _is_strict(options):
-        # Spark returns NULL for a column of this name. By default that is '_corrupt_record', which an input may have.
+        # Spark returns NULL for a column with this name. The default is '_corrupt_record', which the input may contain.
         completed = {**completed, "columnNameOfCorruptRecord": _NO_COLUMN}
     if encoding in {None, "UTF-8"} or _option(options, "multiLine") == _TRUE:
         return completed
@@ -218,7 +218,7 @@ class _Survey:
         """Raise an error if a file contains something that is not a JSON record.
 
         Raises:
-            SourceError: there is such a problem. The error has the file and, if it is known, the line of the first one.
+            SourceError: there is such a problem. The error has the file of the first one and, if it is known, the line.
         """
         if found.problem is None:
             return
@@ -363,7 +363,7 @@ def _option(options: Mapping[str, str], name: str) -> str | None:
 
 
 def _form_of(options: Mapping[str, str]) -> JsonForm:
-    """Return how JSON files are written, according to the options."""
+    """Return the form of JSON files, such as the encoding and the line separator, that the options describe."""
     encoding = _option(options, "encoding") or "UTF-8"
     separator = _option(options, "lineSep")
     return JsonForm(

@@ -114,10 +114,13 @@ class TypesOfJson:
         return self._type_of(name, self._columns[name])
 
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
-        """Return the type of some values, or None if they are all objects without fields, or arrays of such objects.
+        """Return the type of the values at a path, or None if all of them are objects without fields.
+
+        Arrays of objects without fields have no type either. If no type can hold all values, the reason is stored, and
+        the type is a string.
 
         Args:
-            path: the path of the values: a column, an object field (``column.field``) or array elements (``column[]``).
+            path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).
             seen: a summary of the values.
         """
         types = [json_type for json_type in seen.types if json_type != NULL]
@@ -147,7 +150,7 @@ class TypesOfJson:
         return None if element is None else ArrayType(element)
 
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
-        """Return the type of values that are all numbers: bigint or double.
+        """Return bigint or double as the type of values that are all numbers.
 
         If neither type can hold all of them, the reason is stored, and the type is a string.
         """
@@ -190,9 +193,10 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield lists of names that must not differ only in case.
+    """Yield lists of names that must differ in more than case.
 
-    The first list has the names of the columns. Each other list has the names of the fields of an object in a column.
+    The first list has the names of the columns. Each other list has the field names of the objects at one path, such as
+    ``column`` or ``column.field``.
     """
     yield list(columns)
     for seen in columns.values():
@@ -200,7 +204,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield one list with the field names of the objects in a column, and one for each type of object inside them."""
+    """Yield the field names of the objects in a column, with a separate list for the objects inside each field."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -135,7 +135,7 @@ class _Planner:
         )
 
     def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
-        """Return whether a column has a different type in a file without rows than in the input.
+        """Return whether a file without rows has a column whose type differs from the type in the input.
 
         Spark could not merge such a file with the other files.
         """
@@ -163,7 +163,7 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the different types of a column, each with the first file that has the type.
 
-        If the input has rows, the type in a file without rows counts only if no file with rows has the column.
+        If the input has rows, the type in a file without rows is included only if no file with rows has the column.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
@@ -207,7 +207,7 @@ class _Planner:
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: a nested type has parts without a type, and cannot be cast to the common type.
+            SourceSchemaError: a nested type has parts that are only NULL, and cannot be cast to the common type.
         """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
@@ -219,7 +219,9 @@ class _Planner:
                 self._is_planned = True
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
-        """Check that a declared type can hold the values of a column in a file, and store whether this needs a plan.
+        """Check that a declared type can hold the values of a column in a file.
+
+        Also store that a plan is needed if Spark cannot read the column directly as the declared type.
 
         Raises:
             SourceSchemaError: Spark cannot read the type in the file, or its values cannot be cast to the declared
@@ -272,9 +274,9 @@ class _Planner:
         )
 
     def _refuse_inside(self, name: str, file_type: FileType, file: InputFile, common: DataType) -> NoReturn:
-        """Raise the error for a nested column whose structure in a file differs from the other files.
+        """Raise the error for a nested column that cannot be cast to the type in the other files.
 
-        Parts of the column in that file are always NULL and have no type, while they are nested in other files.
+        Some parts of the column have no type, because all their values in the file are NULL.
         """
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
@@ -324,8 +326,8 @@ class _Planner:
 def _is_foreign(file_type: FileType) -> bool:
     """Return whether Spark cannot read a type in a Parquet file directly.
 
-    Either Spark has no type for the values, or it reads them as a different type, or a part of the type is unknown
-    because all its values are NULL.
+    This is the case if Spark has no type for the values or reads them as a different type. It is also the case if the
+    type has a part that is only NULL.
     """
     return (
         file_type.spark is None or file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)

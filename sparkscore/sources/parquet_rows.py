@@ -101,8 +101,8 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
     """Return an expression that is true if a number is below 2**63 when it is cast between bigint and double.
 
-    Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63. Comparing the values before and
-    after both casts therefore does not find this change. For all other types, the expression is true.
+    Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63. A comparison of the values before
+    and after both casts does not find this change. For casts between other types, the expression is always true.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))

@@ -56,7 +56,7 @@ class ParquetSource:
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, from the footers of the files.
 
-        A column that is declared NOT NULL has 0 NULLs. Other columns are left out if the footers do not have the
+        A column that is declared NOT NULL has 0 NULLs. Other columns are left out if the footers do not contain the
         number.
         """
         return self._footers.nulls.of(columns) | dict.fromkeys(self._not_null.intersection(columns), 0)
@@ -102,7 +102,7 @@ class ParquetSource:
             )
 
     def _count_rows(self) -> int:
-        """Return the number of rows. Spark counts them, and reads only the footers of the files for that."""
+        """Return the number of rows. Spark counts them and reads only the footers of the files."""
         if self._frame is None:
             return 0
         with pinned_reads(self._files.spark, "parquet"):

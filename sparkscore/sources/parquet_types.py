@@ -44,7 +44,7 @@ class FileType:
     Attributes:
         arrow_type: Arrow's name of the type.
         spark: Spark's type for the same values, or None if Spark has no such type.
-        stored: the type with which Spark reads the stored values, or None if it is the same as `spark`.
+        stored: the type with which Spark reads the stored values, if it is not `spark`; otherwise None.
         fix: advice to the user on writing the values with another type, if Spark has no type for them.
         is_nanos: whether the values are times in nanoseconds, which Spark can read only as integers.
     """
@@ -76,7 +76,7 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
     Args:
         field: the column, as Arrow reads it from the footer of the file.
         is_int96: whether the times in the column, including nested times, are stored as INT96. Spark reads such times
-            as instants.
+            as times in UTC.
     """
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
@@ -106,7 +106,7 @@ def _extension_of(field: pa.Field) -> str:
 
 
 def _extension(arrow_type: pa.DataType, name: str) -> FileType:
-    """Return the type of a column with an Arrow extension type."""
+    """Return the `FileType` of a column with an Arrow extension type."""
     storage = arrow_type.storage_type if isinstance(arrow_type, pa.BaseExtensionType) else arrow_type
     if name == "arrow.uuid":
         return FileType(name, None, fix="write it as text, in pandas with .astype(str)")
@@ -119,7 +119,7 @@ def _extension(arrow_type: pa.DataType, name: str) -> FileType:
 
 
 def _plain(arrow_type: pa.DataType) -> FileType:
-    """Return the type of a column without an Arrow extension type."""
+    """Return the `FileType` of a column without an Arrow extension type."""
     make = next((make for is_of_type, make in _TYPES if is_of_type(arrow_type)), None)
     return FileType(str(arrow_type), None) if make is None else replace(make(arrow_type), arrow_type=str(arrow_type))
 
@@ -140,12 +140,12 @@ def _refused(fix: str) -> FileType:
 
 
 def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
-    """Return a function that returns a `FileType` with this Spark type, whatever its argument."""
+    """Return a function that ignores its argument and returns a `FileType` with the given Spark type."""
     return lambda _: FileType("", spark)
 
 
 def _nested(arrow_type: pa.DataType) -> FileType:
-    """Return the type of a column of lists, maps or structs.
+    """Return the `FileType` of a column of lists, maps or structs.
 
     The result has no Spark type if Spark has no type for the elements, keys, values or fields, or if these are times in
     nanoseconds.
@@ -247,7 +247,7 @@ def is_same(one: DataType, other: DataType) -> bool:
 
 
 def has_null_inside(data_type: DataType) -> bool:
-    """Return whether a nested type has a part without a type, because all values of that part are NULL."""
+    """Return whether a nested type has a part that is `NullType`, because all values of that part are NULL."""
     return not isinstance(data_type, NullType) and not is_same(data_type, filled(data_type, StringType()))
 
 
@@ -288,8 +288,9 @@ def is_shape_of(part: DataType, whole: DataType) -> bool:
 def in_order_of(part: DataType, whole: DataType) -> DataType:
     """Return a copy of the first type, with its struct fields in the order of the second type.
 
-    Fields that only the second type has are added, so that they are read as NULL. Spark finds the fields of structs in
-    files by name, but casts structs by position.
+    Fields that only the second type has are added, so that they are read as NULL. Fields that only the first type has
+    come last. The order matters because Spark finds the fields of structs in files by name, but casts structs by
+    position.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return ArrayType(in_order_of(part.elementType, whole.elementType))

@@ -1,7 +1,7 @@
 """Check that the times in a Delta table's partition columns do not depend on the session's time zone (driver).
 
 The Delta log has such a time either in UTC with a ``Z``, or without a time zone. Spark reads a time without a time zone
-in the session's time zone. Other readers treat it as UTC. Source:
+in the session's time zone. Other readers treat it as a time in UTC. Source:
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization.
 """
 

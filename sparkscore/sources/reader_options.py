@@ -15,7 +15,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.survey.csv_bytes import LINE_ENDS
 
-# With these options Spark would leave out files that are listed and counted, or read other files.
+# With these options Spark would leave out files that sparkscore has listed and counted, or read other files.
 _OF_FILES: Final = (
     "basePath",
     "modifiedAfter",

@@ -1,4 +1,4 @@
-"""Read rows with Spark: pin the settings, add the source file of each row, select columns, find NULLs (driver)."""
+"""Read rows with Spark: pin settings, add the source file of each row, select columns, and find NULLs (driver)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sparkscore.spark.settings import pinned_settings
 
 @contextmanager
 def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
-    """Pin Spark's settings in the body of a ``with`` statement, and convert Spark's exceptions to errors of sparkscore.
+    """Set Spark's settings to fixed values in the body of a ``with`` statement, and convert Spark's exceptions.
 
-    The pinned settings are those that can change the rows that Spark reads.
+    Only the settings that can change the rows that Spark reads are set.
 
     Args:
         spark: the session.
         what: the format or the name of the input, for the error message.
-        for_writing: whether the settings that affect writing are pinned as well.
+        for_writing: whether the settings that affect writing are set as well.
 
     Raises:
         SourceError: Spark could not read the input.
@@ -40,9 +40,9 @@ def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -
 
 
 def with_source_file(frame: DataFrame) -> DataFrame:
-    """Return the rows with the hidden columns: the source file, and the start and length of the block that has the row.
+    """Return the rows with the hidden columns: the source file, and the start and length of a block of this file.
 
-    Spark's metadata column ``_metadata`` contains these values.
+    Spark reads the row from this block. The values come from Spark's metadata column ``_metadata``.
     """
     metadata = frame.metadataColumn("_metadata")
     start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
@@ -102,5 +102,5 @@ def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str,
     """
     with pinned_reads(frame.sparkSession, what):
         found = frame.agg(*(largest(column(name).isNull()) for name in columns)).first()
-    # Without rows the largest value is NULL.
+    # If there are no rows, Spark's `max` is NULL.
     return {name: bool(found and found[position]) for position, name in enumerate(columns)}

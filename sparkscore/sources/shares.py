@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-# A share is full when its items have this many bytes or more.
+# A share is complete when its files have this many bytes or more in total.
 _SHARE_BYTES: Final = 16 * 1024 * 1024
-# Many small files make one task and one answer, but the list of them must stay short.
+# One task reads many small files, but the list of files that is sent to the task must stay short.
 _MOST_ITEMS: Final = 500
 
 
 def in_shares(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
-    """Divide files, or parts of files, into shares of about 16 MiB and at most 500 elements, in their order.
+    """Divide files, or parts of files, into shares of about 16 MiB and at most 500 elements each, in their order.
 
     Args:
         items: the files or the parts of files.

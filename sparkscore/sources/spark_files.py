@@ -61,7 +61,7 @@ class SparkFiles:
 
     @property
     def zone(self) -> str:
-        """The time zone of times that are written without a time zone."""
+        """The time zone for times that are written without one: the option 'timeZone', or UTC if it is not set."""
         return {key.lower(): value for key, value in self.options.items()}.get("timezone", UTC)
 
     def infer_schema(self) -> StructType:
@@ -108,7 +108,7 @@ class SparkFiles:
     def select_in_order(
         self, frame: DataFrame, wanted: tuple[str, ...] | None, declared: StructType | None, find_order: FindOrder
     ) -> tuple[DataFrame, str]:
-        """Return the columns of the input in the order of 'input.columns', 'input.schema' or the files.
+        """Return the rows with their columns in the order of 'input.columns', 'input.schema' or the files.
 
         Args:
             frame: the rows.
@@ -121,7 +121,7 @@ class SparkFiles:
         """
         if wanted:
             return select_columns(frame, wanted, self.file_format), ""
-        # Spark moves the keys of folders behind all other columns, whatever the schema says.
+        # Spark puts partition columns after all other columns, whatever the schema says.
         present = [name for name in frame.columns if name not in HIDDEN_COLUMNS]
         if declared is None:
             order, doubt = find_order([name for name in present if name not in self.keys])
@@ -148,10 +148,12 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return why the order of the columns is uncertain if some partition columns are not declared.
+    """Return why the order of the columns is uncertain, given the partition columns that are not declared.
+
+    Partition columns are not in the files, so they have no position among the columns of the files.
 
     Args:
-        keys: the names of these partition columns. The result is an empty string if there are none.
+        keys: the names of the undeclared partition columns. If there are none, the result is an empty string.
     """
     return f"{names(keys)} is the key of folders, which has no position among the columns of the files" if keys else ""
 
