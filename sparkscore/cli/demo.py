@@ -200,8 +200,7 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
 def _program() -> str:
     """Return the command with which a user can start this installation of sparkscore.
 
-    The command is the path of the program if the shell would find no program or another program by the name
-    ``sparkscore``.
+    The command is ``sparkscore`` if the shell finds this installation under that name, otherwise the program's path.
     """
     ours = Path(sys.executable).with_name("sparkscore")
     on_path = shutil.which("sparkscore")

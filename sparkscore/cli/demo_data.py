@@ -111,7 +111,11 @@ def _register(store: str, models: Path, diabetes: DemoData) -> None:
 
 
 def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
-    """Create the data with the function `write`, unless the same version of scikit-learn has already created it."""
+    """Create the data with the function `write`, unless the same version of scikit-learn has already created it.
+
+    Returns:
+        the data. Its attribute `is_new` says whether it was created now.
+    """
     marker = data.folder / "made_with.json"
     made_with = {"scikit-learn": _sklearn_version()}
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:

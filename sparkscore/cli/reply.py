@@ -129,8 +129,8 @@ def is_submitted() -> bool:
 def one_object_on_stdout() -> Iterator[None]:
     """Keep stdout free of messages while the ``with`` block runs, so that it has only the JSON object.
 
-    If `spark-submit` started this process, everything that is written to stderr is discarded, because its stderr goes
-    to stdout. Otherwise, nothing is changed.
+    If `spark-submit` started this process, text that is written to stderr would appear on stdout, so it is discarded.
+    Otherwise, nothing is changed.
 
     Source: `spark-submit` starts Python with `redirectErrorStream(true)`.
     """

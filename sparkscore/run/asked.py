@@ -75,7 +75,8 @@ class UncheckedRequest:
     def file(self) -> Path | None:
         """Path of the deployment file, or None if there is no deployment file.
 
-        The path stays as the caller wrote it if `folder` is the working directory. Otherwise it starts with `folder`.
+        The path stays as the caller wrote it if `folder` is the working directory. Otherwise, a relative path is
+        appended to `folder`.
         """
         if self.deployment is None:
             return None
@@ -189,7 +190,7 @@ def _is_request(content: Mapping[str, Any]) -> bool:
 def _check_folder(folder: Path) -> None:
     try:
         is_there = os.access(folder, os.X_OK) and folder.is_dir()
-    except ValueError:  # a null character
+    except ValueError:  # The path contains a null character.
         is_there = False
     if not is_there:
         raise ConfigError(

@@ -37,7 +37,7 @@ def engine_spec(
     Raises:
         ConfigError: the deployment names a packed environment that does not exist.
     """
-    if isinstance(scorer, RowsSpec):  # the rows were scored by Spark itself
+    if isinstance(scorer, RowsSpec):  # Spark itself scores the rows.
         return EngineSpec(key, scorer, not_null=not_null)
     environment = environment_of(prepared.deployment, prepared.model, prepared.description)
     secrets = tuple(prepared.deployment.secrets())

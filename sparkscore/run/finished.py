@@ -39,8 +39,8 @@ def finished_before(
         spark: the session.
         prepared: the checked request.
         state: the state of the run.
-        identity: a function that returns the identity of the request. It lists the input, so it is called only if it is
-            needed.
+        identity: a function that returns the identity of the request. It opens the input, so it is called only if the
+            identity is needed.
 
     Raises:
         ConfigError: the id belongs to a finished run with another input, script, model, configuration or output; or the

@@ -65,7 +65,7 @@ def _names_result(record: RunRecord) -> bool:
 def _published(spark: SparkSession, record: RunRecord, folder: RunStore) -> Run:
     """Return the `Run` object of a complete run, made from its record."""
     output, schema = record.output, schema_of(record.output.columns or {})
-    if output.version is None:  # a run over failed items that had none to score
+    if output.version is None:  # a run with `only_failed` that had no items to score
         return Run(record, partial(spark.createDataFrame, [], schema), spark, folder)
     sink = _sink(spark, deployment_of(record), record.run_id)
     read = partial(sink.read, Published(output.version, output.rows, schema))

@@ -125,7 +125,7 @@ def match_model(
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Return the columns for each input of a LightGBM model whose name differs from the column's name by spaces.
+    """Return ``model.inputs`` for a LightGBM model, completed with the columns whose names contain spaces.
 
     A LightGBM model file has an underscore for each space in a feature name. So the feature ``body_height`` is matched
     with a column ``body height``. If the model has no feature names, LightGBM calls its features ``Column_0``,
@@ -134,7 +134,7 @@ def _as_lightgbm_writes(
     Args:
         inputs: the inputs of the model.
         columns: names of the input's columns.
-        chosen: columns by name of the model's input, from ``model.inputs``. They are part of the result.
+        chosen: the setting ``model.inputs``: columns by name of the model's input.
 
     Raises:
         SignatureMismatchError: two columns of the input match the same feature.

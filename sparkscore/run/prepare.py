@@ -85,8 +85,8 @@ class PreparedRun:
     def lineage_model(self) -> tuple[str | None, str | None]:
         """Name and version of the model, as they are written into the lineage columns of the result.
 
-        If a script has several models, their names are joined by commas, and so are their versions. Without a model,
-        both values are None.
+        The names of several models are separated by commas, and so are their versions. Without a model, both values are
+        None.
         """
         models = [self.model] if self.model is not None else self.models
         if not models:
@@ -120,7 +120,7 @@ class PreparedRun:
 
 
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
-    """Check the request for a run, and return the run, ready to be executed.
+    """Check the request for a new run, and return it as a `PreparedRun` that can be executed.
 
     Runs on the driver, needs no Spark, and writes nothing.
 
@@ -139,7 +139,7 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
 
 
 def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
-    """Check a request, and return the run, ready to be executed. Raises the errors of `prepare`.
+    """Check a request, and return it as a `PreparedRun` that can be executed. Raises the errors of `prepare`.
 
     Args:
         asked: the request.
@@ -233,9 +233,9 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
 
 
 def failed_items(runs: Path, run_id: str) -> FailedItems:
-    """Return a description of the failed items of a run: their quarantine table, their columns, and the first run.
+    """Return a description of the failed items of a run: the location of its quarantine table, and the items' columns.
 
-    The table is not read.
+    The quarantine table is not read.
 
     Raises:
         RunNotFoundError: there is no such run.
@@ -255,10 +255,13 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
 
 
 def _refuse_overlap(deployment: Deployment) -> None:
-    """Raise an error if an input lies in the output or the quarantine, or the other way round.
+    """Raise an error if an input overlaps with the output or the quarantine, because one folder contains the other.
 
     The next run would read an output that lies in the input. A run that overwrites would remove an input that lies in
     the output.
+
+    Raises:
+        ConfigError: they overlap.
     """
     output = deployment.output.location
     written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()

@@ -24,7 +24,7 @@ _IDENTITY = ("mini_batch", "position", "source_file", "row")
 
 
 def open_quarantine(spark: SparkSession, deployment: Deployment, run_id: str) -> Sink:
-    """Return the sink of the quarantine, a table next to the output and in its format. Rows are always appended."""
+    """Return the sink of the quarantine: a table next to the output, in the output's format, to which runs append."""
     changed = {"location": quarantine_location(deployment), "mode": "append", "partition_by": ()}
     config = deployment.output.model_copy(update=changed)
     return open_sink(spark, config, run_id, "run_id", part="quarantine")

@@ -25,8 +25,8 @@ logger = logging.getLogger("sparkscore")
 def _make_printable(record: logging.LogRecord) -> bool:
     """Mask secrets and escape control characters in the message of a log record, and return True.
 
-    This is a filter of sparkscore's logger. A filter that returns True drops no message. A handler would not be enough,
-    because Python writes warnings to stderr if there is no handler.
+    This is a filter of sparkscore's logger, because there may be no handler: Python then writes warnings to stderr
+    itself. A filter that returns True keeps the message.
     """
     record.msg, record.args = printable(redact(record.getMessage())), None
     return True
@@ -62,9 +62,9 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Measure how long the ``with`` block takes, and add the time to the seconds of a step in the record.
+        """Measure how long the ``with`` block takes, and add the time to the seconds of a step in `content`.
 
-        The time is also added if the block fails. The record is not written here.
+        The time is also added if the block fails. The changed record is not written to the run's folder here.
         """
         start = time.perf_counter()
         try:
@@ -114,10 +114,10 @@ class Recording:
 
 @contextmanager
 def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
-    """Record a run while the ``with`` block executes it: RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT.
+    """Write the record and the log of a run while the ``with`` block executes the run.
 
-    Messages are written to the run's log. If the ``with`` block fails, the attribute ``record`` of the error is the
-    record.
+    The state of the run is RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT. If the ``with`` block fails, the
+    error gets the record as its attribute ``record``.
 
     Args:
         folder: the run's folder.

@@ -1,9 +1,9 @@
 """Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once (driver).
 
-A family of runs is a run together with the runs that scored its failed items again, and with the runs that scored the
-items that failed in those, and so on. A file in the folder of the family's first run lists the runs that began to
-publish. Whether their rows are visible is read from their output tables. Each run of a family holds the lock of the
-first run while it works, so only one of them works at a time.
+A family consists of a first run, the runs that scored its failed items again, and the runs that scored items that
+failed in those runs. A file in the folder of the first run lists the runs of the family that began to publish. Whether
+their rows are visible is read from their output tables. Each run of a family holds the lock of the first run while it
+works, so only one of them works at a time.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
             probe = _probe(request, engine, first(), predictions)
             stage.keep(Decision.PROBE, packed_report(probe))
         predictions = predictions or probe.predictions
-    # A model without a script returns a row for each row, even if it returns a DataFrame.
+    # A model without a script returns one row for each input row, even if it returns a DataFrame.
     is_frame = prepared.script is not None and probe is not None and probe.is_frame
     carried = choose_carried(prepared.deployment, request.columns, is_frame=is_frame)
     lineage = LineageValues(prepared.run_id, *prepared.lineage_model)
@@ -288,7 +288,7 @@ def _kept_probe(stage: RunStage) -> ProbeReport | None:
 
 
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
-    """Run the probe: score one mini-batch on a worker, and return a report with the names and types of its columns.
+    """Run the probe: score one mini-batch on a worker, and return a report with the names and types of the columns.
 
     If failed items are tolerated, a script may return nothing for a mini-batch. The next mini-batch is then scored.
 
@@ -327,7 +327,7 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
 def _probe_spec(request: Request, engine: EngineSpec, first: MiniBatch, declared: pa.Schema | None) -> ProbeSpec:
     prepared = request.prepared
     output, settings = prepared.deployment.output, prepared.deployment.settings
-    # A model without a script returns a row for each row, even if it returns a DataFrame.
+    # A model without a script returns one row for each input row, even if it returns a DataFrame.
     is_joined = bool(output.carry) if output.carry is not None else None if prepared.script else True
     return ProbeSpec(
         engine,

@@ -96,11 +96,11 @@ class Outputs:
 def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
     """Return the record with which this driver starts or resumes a run.
 
-    Two facts are taken over from the record of an earlier execution: the stage's location if the run was held, and that
-    publishing began.
+    The location of the stage is taken from the old record if the run was held. If an earlier execution began to
+    publish, the new record says so.
     """
     record = new_record(prepared.run_id, prepared.deployment_name, prepared.deployment.effective())
-    if state.may_be_published:  # its quarantine may be visible, however this driver ends
+    if state.may_be_published:  # The rows of its quarantine may already be visible.
         record = record.noting(output=record.output.model_copy(update={"publishing_began": True}))
     return record.noting(stage=state.record.stage) if state.keeps_rows and state.record else record
 
@@ -108,7 +108,7 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
 def begin(active: ActiveRun) -> None:
     """Write the request, and the entries about the script and the models, into the run's folder.
 
-    Also checks that Spark can write to the paths of the output and the stage, and read them again.
+    Check also that Spark can read and write the paths of the output and the stage.
 
     Raises:
         ConfigError: Spark cannot read or write one of the paths.
@@ -162,6 +162,9 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
     Returns:
         for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
         signature.
+
+    Raises:
+        SparkscoreError: the columns do not fit the model, or Spark would read contents of the input incorrectly.
     """
     _note_plan(active, source, plan, outputs.predictions)
     feeds = match_input(active.prepared, source)
@@ -218,7 +221,7 @@ def score_on_workers(
 
 def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
     """Write a row for each call into ``attempts.parquet``, and the counts and warnings into the run record."""
-    # If this driver was suspended, another one may have resumed the run, and its files must not be overwritten.
+    # If this driver was suspended, another driver may have resumed the run. Its files must not be overwritten.
     stage.check_still_ours()
     active.prepared.folder.write_attempts(reports)
     _note_scores(active.recording, plan, work, reports)

@@ -60,7 +60,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
     if not reports:
         raise nothing_to_score()
     scored = sum(report.scored for report in reports)
-    # If the scorer could not be loaded, the rest of the task was not tried. No threshold tolerates that.
+    # If the scorer could not be loaded, the task skipped its other mini-batches. No threshold tolerates that.
     not_loaded = [report for report in reports if not report.is_loaded]
     failed = not_loaded or [report for report in reports if report.failure is not None]
     passed = "" if not_loaded else _passed(reports, tolerance)
