@@ -1,6 +1,6 @@
-"""The stage: holds the rows and other files of a run until they are published (driver and worker).
+"""The stage: the folder that holds the rows and other files of a run until they are published (driver and worker).
 
-Nothing here needs Spark or pydantic, because most of it runs on workers.
+This package needs neither Spark nor pydantic, because most of its code runs on workers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Checksums of staged files: computed while a file is written, compared before it is published (driver and worker).
+"""Compute checksums of staged files while they are written, and compare them before publishing (driver and worker).
 
-Small files that a later attempt reads again, such as the reports of a chunk, end with a checksum of their content.
+Small files that are read again when a run is resumed, such as the reports of a chunk, end with a checksum of their
+content.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 
 
 class HashingFile:
-    """A file that computes the SHA-256 of everything that is written to it. PyArrow writes to it as to any file.
+    """A file that computes the SHA-256 checksum of the bytes that are written to it.
+
+    PyArrow can write to this object as to a Python file object.
 
     Attributes:
         size_bytes: number of bytes that were written so far.
@@ -42,11 +45,11 @@ class HashingFile:
 
     @property
     def sha256(self) -> str:
-        """The checksum of the bytes that were written so far."""
+        """The SHA-256 checksum of the bytes that were written so far, as hexadecimal digits."""
         return self._digest.hexdigest()
 
     def write(self, content: Any) -> int:
-        """Write all of the bytes, and return their number."""
+        """Write all bytes of the content, and return their number."""
         self._digest.update(content)
         self._writer.write(content)
         self.size_bytes += len(content)
@@ -57,25 +60,26 @@ class HashingFile:
         self._writer.flush()
 
     def tell(self) -> int:
-        """Return the position of the next byte."""
+        """Return the number of bytes that were written so far, which is the position of the next byte."""
         return self.size_bytes
 
     def close(self) -> None:
-        """Close the file and make it visible under its name."""
+        """Close the file, so that it becomes visible under its name."""
         self._writer.close()
 
     def abandon(self) -> None:
-        """Drop everything that was written, unless the file was closed."""
+        """Discard the file with everything that was written to it. Do nothing if the file was closed."""
         self._writer.abandon()
 
 
 def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-    """Return the paths of the staged files that were changed since they were written, each with the difference.
+    """Return the staged files that differ from what their writers reported, as pairs of path and difference.
 
     Args:
-        stage: the run's stage.
-        files: the files, as their writers reported them.
-        reads_all: whether to read each file and compare its checksum. Otherwise its size and its footer are compared.
+        stage: path of the run's stage.
+        files: the staged files, with the sizes, row counts and checksums that their writers reported.
+        reads_all: whether to read each file and compare its checksum. Otherwise, the size of the file and the number of
+            rows in its Parquet footer are compared.
     """
     store = open_store(stage)
     found = ((file.path, _difference(store, file, reads_all=reads_all)) for file in files)
@@ -83,7 +87,10 @@ def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -
 
 
 def _difference(store: Store, file: StagedFile, *, reads_all: bool) -> str:
-    """Return how a file differs from what its writer reported, or an empty text if it does not differ."""
+    """Return how a staged file differs from what its writer reported, or an empty string if it does not differ.
+
+    A file that is missing or cannot be read counts as different.
+    """
     try:
         found = store.find(file.path)
         if found is None or found.type is not EntryType.FILE:
@@ -115,15 +122,19 @@ def _other_sum(opened: BinaryIO, sha256: str) -> str:
 
 
 def sealed(content: bytes) -> bytes:
-    """Return the content of a small file, followed by its checksum."""
+    """Return the bytes to write into a small file: the content, followed by its SHA-256 checksum."""
     return content + hashlib.sha256(content).digest()
 
 
 def read_sealed(store: Store, name: str) -> bytes:
-    """Read a small file, compare its checksum, and return the content that `sealed` got.
+    """Read a small file that ends with the checksum of its content, and return the content without the checksum.
+
+    Args:
+        store: the store that has the file.
+        name: name of the file. Its bytes were made by `sealed`.
 
     Raises:
-        SinkError: the file was changed since it was written.
+        SinkError: the content does not match the checksum, because the file was changed or truncated.
     """
     whole = store.read(name)
     content = whole[:-_DIGEST_BYTES]
@@ -133,7 +144,7 @@ def read_sealed(store: Store, name: str) -> bytes:
 
 
 def changed_note(path: str) -> SinkError:
-    """Return the error for a file of an earlier attempt that the run needs, and that was changed or truncated since."""
+    """Return the error which reports that a file in the stage was changed or truncated since sparkscore wrote it."""
     return SinkError(
         code=ErrorCode.STAGE_CHANGED,
         what=f"the file '{path}' of the stage",

@@ -1,8 +1,8 @@
-"""Chunks: mini-batches whose rows and reports are kept in the stage, so that they are not scored again.
+"""Write, read and remove chunks: mini-batches that are scored and stored in the stage (driver and worker).
 
 A chunk is a sequence of mini-batches of one work unit. After their rows are staged, the worker writes their reports
-into the stage as one file. A later attempt at the same work unit, in this run or after a crash of the driver, reads
-that file instead of scoring the mini-batches (driver and worker).
+into one file of the stage. If the work unit is executed again, by another task attempt or after a crash of the driver,
+this file is read, and the mini-batches are not scored again.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """How large a chunk gets. After a crash at most the chunk that a task was scoring is scored again.
+    """The size of a chunk: it ends after a time or a number of items, whichever comes first.
+
+    After a crash, each task scores at most one chunk again: the chunk that it was working on.
 
     Attributes:
-        seconds: time after which a chunk ends, counted from the beginning of its first mini-batch.
+        seconds: seconds after which a chunk ends, counted from the start of its first mini-batch.
         items: number of items after which a chunk ends; None if only the time counts.
     """
 
@@ -43,13 +45,14 @@ class ChunkLimit:
 
 
 def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-    """Write the reports of a chunk into the stage, unless another attempt at the chunk did so first (worker).
+    """Write the reports of a chunk into the stage, unless another task attempt has already written this chunk (worker).
 
     Args:
         stage_folder: path of the run's stage.
-        unit: the work unit.
-        first: number of the chunk's first mini-batch within its unit.
-        reports: the reports of its mini-batches, in order. The last one names the chunk's files.
+        unit: number of the work unit.
+        first: number of the chunk's first mini-batch within its work unit.
+        reports: the reports of the chunk's mini-batches, in order. The last report lists the files with the chunk's
+            rows.
     """
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, REPORT_SCHEMA) as writer:
@@ -58,12 +61,19 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
 
 
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
-    """Return the reports of the chunk that begins with this mini-batch, or an empty list if it is not done.
+    """Return the reports of the chunk that begins with a mini-batch, or an empty list if the chunk is not finished.
 
-    A chunk of which a file is missing or has another size is removed, so that it is scored again.
+    If a file with rows of the chunk is missing or has a different size, the chunk is removed and the list is empty, so
+    that the mini-batches are scored again.
+
+    Args:
+        stage_folder: path of the run's stage.
+        unit: number of the work unit.
+        first: number of the chunk's first mini-batch within its work unit.
 
     Raises:
-        SinkError: the reports were changed since they were written. The chunk is removed, so that it is scored again.
+        SinkError: the reports were changed since they were written. The chunk is removed, so that its mini-batches are
+            scored again.
     """
     store, name = open_store(stage_folder), layout.chunk(unit, first)
     if store.find(name) is None:
@@ -85,13 +95,23 @@ def _read(store: Store, name: str) -> list[MiniBatchReport]:
 
 
 def _names(store: Store) -> dict[str, re.Match[str]]:
-    """Return the names of the chunks in a stage, each with the match that has its numbers."""
+    """Return the names of the chunk files in a stage, each with the regex match of its two numbers.
+
+    The numbers are those of the work unit and of the chunk's first mini-batch.
+    """
     found = ((entry.name, _NAME.fullmatch(entry.name)) for entry in store.entries(layout.CHUNKS))
     return {name: numbers for name, numbers in found if numbers is not None}
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the chunks that name one of these staged files, so that their mini-batches are scored again (driver)."""
+    """Remove the chunks that refer to any of these staged files, so that their mini-batches are scored again (driver).
+
+    Chunks whose reports were changed since they were written are removed, too.
+
+    Args:
+        stage_folder: path of the run's stage.
+        files: paths of staged files, relative to the stage.
+    """
     store = open_store(stage_folder)
     for name in _names(store):
         with suppress(SinkError):
@@ -102,21 +122,27 @@ def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
-    """Remove a chunk, so that its mini-batches are scored again. Does nothing if there is no such chunk."""
+    """Remove a chunk, so that its mini-batches are scored again. Do nothing if the chunk does not exist.
+
+    Args:
+        stage_folder: path of the run's stage.
+        unit: number of the work unit.
+        first: number of the chunk's first mini-batch within its work unit.
+    """
     open_store(stage_folder).delete(layout.chunk(unit, first))
 
 
 def count_chunks(stage_folder: Path) -> int:
-    """Return how many chunks are in a stage (driver)."""
+    """Return the number of finished chunks in a stage (driver)."""
     return len(_names(open_store(stage_folder)))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-    """Return the reports of the work units of which all mini-batches are in chunks (driver).
+    """Return the reports of each work unit whose mini-batches are all in finished chunks, by unit number (driver).
 
     Args:
         stage_folder: path of the run's stage.
-        planned: number of mini-batches by work unit.
+        planned: number of planned mini-batches in each work unit, by number of the unit.
     """
     begun = {int(numbers[1]) for numbers in _names(open_store(stage_folder)).values()}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}

@@ -1,4 +1,4 @@
-"""Remove the files that sparkscore made from a store, and no other files (driver and worker)."""
+"""Clear folders of a store: remove the files that sparkscore made, and no other files (driver and worker)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
 
 @dataclass
 class Removal:
-    """The files that were removed, or would be, and those that stay because sparkscore did not make them.
+    """What was removed when a folder was cleared, or would be removed in a dry run, and what stays.
 
     Attributes:
-        removed: files and links that were removed, and folders that were removed as a whole.
-        left: files, links and folders that stay.
-        size_bytes: size of the removed files.
+        removed: paths of files and links, and of folders that were removed with their content. Folders that were
+            removed because they were empty are not listed.
+        left: paths of the files, links and folders that stay, because sparkscore did not make them.
+        size_bytes: total size of everything that was removed.
     """
 
     removed: list[Path] = field(default_factory=list)
@@ -26,14 +27,17 @@ class Removal:
 
 
 def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_dry: bool = False) -> Removal:
-    """Remove the known files below a folder one by one, then the known folders if they are empty. The folder stays.
+    """Remove what sparkscore made below a folder, and keep everything else. The folder itself stays.
+
+    First the files and links are removed one by one, then the subfolders that are empty. Subfolders of type
+    `EntryType.MADE` are removed with their content. Links are not followed.
 
     Args:
-        store: the store of the files.
-        is_known: whether sparkscore made the entry with this name, which is relative to the folder. The name of a
-            folder ends in ``/``.
-        below: the folder; the store's root if absent. Links are not followed.
-        is_dry: whether to remove nothing and only report what would be removed.
+        store: the store that has the folder.
+        is_known: returns whether sparkscore made an entry. It gets the name of the entry relative to the folder; the
+            name of a subfolder ends in ``/``.
+        below: name of the folder; the store's root if empty.
+        is_dry: whether to remove nothing, and only return what would be removed.
 
     Raises:
         OSError: a folder cannot be listed, or a file cannot be removed.
@@ -62,7 +66,17 @@ def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_
 
 
 def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]) -> Iterator[tuple[Entry, bool]]:
-    """Yield the entries below a folder, each with whether it is known. A folder comes before its own entries."""
+    """Yield each entry below a folder, with whether sparkscore made it. A subfolder comes before its own entries.
+
+    Subfolders that sparkscore did not make are yielded without their entries, and so are those of type
+    `EntryType.MADE`.
+
+    Args:
+        store: the store that has the folder.
+        folder: name of the folder.
+        start: number of characters to cut from the beginning of each name before `is_known` gets it.
+        is_known: returns whether sparkscore made the entry with a name.
+    """
     for entry in store.entries(folder):
         is_ours = is_known(f"{entry.name[start:]}{'/' if entry.type in FOLDERS else ''}")
         yield entry, is_ours
@@ -71,13 +85,13 @@ def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]
 
 
 def delete_listed(store: Store, files: Iterable[str], below: str = "") -> None:
-    """Remove the listed files below a folder, then their parent folders if they are empty. The folder itself stays.
+    """Remove the listed files below a folder, then their parent folders that are empty. The folder itself stays.
 
     Args:
-        store: the store of the files.
+        store: the store that has the folder.
         files: names relative to the folder, from a list that sparkscore wrote. A name that leads out of the folder, or
             through a link, is skipped.
-        below: the folder; the store's root if absent.
+        below: name of the folder; the store's root if empty.
     """
     parents: set[PurePosixPath] = set()
     for file in files:

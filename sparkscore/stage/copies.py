@@ -1,4 +1,4 @@
-"""Copy models and environments into a stage, where every worker can read them (driver)."""
+"""Copy models and packed Python environments into a stage, where all workers can read them (driver)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from sparkscore.stage.surroundings import open_store
 
 
 def copy_once(original: Path, stage: Path, folder: str) -> Path:
-    """Copy a file or folder of the user's into a folder of a stage, unless the copy exists.
+    """Copy a file or folder of the user into a folder of the stage, unless the copy exists, and return its path.
 
-    A copy gets its name only when it is complete, so a copy that exists is complete, even after a crash.
+    The copy is made under a temporary name and then renamed. So a copy with the final name is complete, even after a
+    crash.
 
     Args:
-        original: the file or folder. Links in it are followed: the copy has the files that they lead to.
+        original: the file or folder of the user. If it contains links, the copy contains the files that they point to.
         stage: path of the stage.
-        folder: name of a folder in the stage.
-
-    Returns:
-        the path of the copy.
+        folder: name of the folder in the stage.
     """
     store, name = open_store(stage), f"{folder}/{original.name}"
     if store.find(name) is None:
@@ -45,6 +43,10 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
 
 
 def _begun_in(copied: Collection[str]) -> Callable[[str], bool]:
-    """Return a function that tells whether a name belongs to a copy that was not finished."""
+    """Return a function for `clear` that returns whether an entry belongs to a copy that was not finished.
+
+    Args:
+        copied: the names that `copied_files` returned for the folder of the copy.
+    """
     begun = {file for file in copied if file.split("/")[0] == UNFINISHED}
     return lambda name: name.startswith(f"{UNFINISHED}/") if name.endswith("/") else (finished(name) or name) in begun

@@ -1,4 +1,4 @@
-"""The ways in which an attempt at a run can end, and whether its stage is kept then (driver)."""
+"""The reasons why a run ends before its result is published, and whether its stage is kept in that case (driver)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Ending(StrEnum):
-    """Why an attempt ended before its result was published."""
+    """Why an execution of a run ended before its result was published."""
 
     INTERRUPTED = "Ctrl-C, a signal, or the end of the process"
     NOT_WRITTEN = "result, stage or record could not be written"
@@ -22,12 +22,14 @@ _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MAC
 
 
 def keeps_stage(ending: Ending, *, is_held: bool, has_chunks: bool) -> bool:
-    """Whether the stage is kept for another attempt at the run. Only this function decides it.
+    """Return whether the stage of a run that ended is kept, so that the run can be resumed or published.
+
+    Only this function decides it.
 
     Args:
-        ending: why this attempt ended.
+        ending: why this execution of the run ended.
         is_held: whether the run waits until somebody publishes or discards it.
-        has_chunks: whether the stage has chunks, which the next attempt need not score again.
+        has_chunks: whether the stage has finished chunks, which are not scored again if the run is resumed.
     """
     # This version cannot tell what such a stage is worth, and its error says that nothing was removed.
     return is_held or ending is Ending.OTHER_FORMAT or (has_chunks and ending in _MAY_PASS)

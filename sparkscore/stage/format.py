@@ -1,7 +1,8 @@
-"""The format number of the files that a later attempt reads: stage, manifest and plan (driver and worker).
+"""The format number of the files that are read when a run is resumed: stage, manifest and plan (driver and worker).
 
-A version of sparkscore that writes these files in another format uses a higher number. Files with another number than
-`FORMAT` are refused by name and never misread. Files without a number have the first format.
+A version of sparkscore that writes these files in a different format uses a higher number. Reading a file with a
+different number than `FORMAT` raises an error, so that no file is misread. Files without a number have the first
+format.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ FORMAT: Final = 1
 
 
 def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> None:
-    """Raise an error if another version of sparkscore wrote a file in another format.
+    """Raise an error if another version of sparkscore wrote a file of a run in a different format.
 
     Args:
-        found: the number in the file; None or an empty text if the file has none.
-        what: what the file is, for the message.
+        found: the format number in the file; None or an empty string if the file has none, which raises no error.
+        what: what the file is, for the error message: a stage, a plan or a manifest.
         path: path of the file.
-        run_id: the run that the file belongs to.
+        run_id: id of the run that the file belongs to.
 
     Raises:
-        LineageError: the file has another format.
+        LineageError: the format number is not `FORMAT`.
     """
     if not is_other_format(found):
         return
@@ -41,5 +42,8 @@ def refuse_other_format(found: object, what: str, path: Path, run_id: str) -> No
 
 
 def is_other_format(found: object) -> bool:
-    """Whether the format number in a file differs from that of this version."""
+    """Return whether the format number in a file differs from that of this version, `FORMAT`.
+
+    The result is False if the file has no number (None or an empty string).
+    """
     return found is not None and str(found).strip() not in {"", str(FORMAT)}

@@ -1,7 +1,7 @@
-"""The names of all files and folders in a run's stage (driver and worker).
+"""The names of all files and folders in the stage of a run (driver and worker).
 
-Only files with these names are removed when a run ends: all others are the user's. The tables are printed in
-``docs/result.md``.
+Only files with these names are removed when a run ends. All other files belong to the user. The tables in
+``docs/result.md`` are generated from `STAGE` and `BESIDE`.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ _DIGEST = "[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Named:
-    """A file or folder, as it is listed in the tables of ``docs/result.md``.
+    """The name of a file or folder of the stage, as a regular expression, and its description for ``docs/result.md``.
 
     Attributes:
-        shown: the name as the docs print it. The name of a folder ends in ``/``.
-        pattern: regular expression for the name, relative to the stage.
-        meaning: what the file is, for the docs.
-        written_by: who writes it, for the docs.
+        shown: the name as the documentation shows it. The name of a folder ends in ``/``.
+        pattern: regular expression for the name, relative to the stage. For a file next to the stages, the name alone.
+        meaning: what the file or folder is, for the documentation.
+        written_by: who writes it, for the documentation: the driver, a task or a worker.
     """
 
     shown: str
@@ -158,12 +158,16 @@ def unfinished(name: str, token: str) -> str:
 
     >>> unfinished("identity", "0" * 32)
     '.identity.00000000000000000000000000000000'
+
+    Args:
+        name: final name of the file, without its folder.
+        token: 32 random hexadecimal digits.
     """
     return f".{name}.{token}"
 
 
 def finished(name: str) -> str | None:
-    """Return the final name of a file from its temporary name, or None if the name is not a temporary one.
+    """Return the final name of a file from its temporary name, or None if the name is not temporary.
 
     >>> finished("done/.3-0." + "0" * 32), finished("done/3-0")
     ('done/3-0', None)
@@ -173,68 +177,74 @@ def finished(name: str) -> str | None:
 
 
 def chunk(unit: int, first: int) -> str:
-    """Return the name of a chunk's file.
+    """Return the name of the file that contains the reports of a chunk.
 
     Args:
-        unit: the work unit.
-        first: number of the chunk's first mini-batch within its unit.
+        unit: number of the work unit.
+        first: number of the chunk's first mini-batch within its work unit.
     """
     return f"{CHUNKS}/{unit}-{first}"
 
 
 def progress(unit: int) -> str:
-    """Return the name of a work unit's progress file."""
+    """Return the name of the progress file of a work unit."""
     return f"{PROGRESS}/{unit}"
 
 
 def task_attempt(rows_folder: str, unit: int, token: str) -> str:
-    """Return the name of the folder for the rows of one task attempt.
+    """Return the name of a folder for rows that a task attempt writes, and that no other task attempt uses.
 
     Args:
-        rows_folder: `ATTEMPTS` for rows of the result, or `QUARANTINE`.
-        unit: the task's work unit.
-        token: random text that no other task attempt has.
+        rows_folder: `ATTEMPTS` for rows of the result, or `QUARANTINE` for failed items.
+        unit: number of the task's work unit.
+        token: 32 random hexadecimal digits, which make the name unique.
     """
     return f"{rows_folder}/{unit:05d}-{token}"
 
 
 def part(task_attempt: str, partitions: str, number: int) -> str:
-    """Return the name of a file of rows.
+    """Return the name of a Parquet file of rows that a task attempt writes.
 
     Args:
-        task_attempt: the folder of the task attempt.
+        task_attempt: name of the folder that `task_attempt` returned.
         partitions: the folders of the file's partition, joined by ``/``; empty for a table without partitions.
-        number: the number of the file within the task attempt.
+        number: number of the file within the folder of the task attempt.
     """
     name = f"part-{task_attempt.rpartition('/')[2]}-{number:04d}.parquet"
     return "/".join(each for each in (task_attempt, partitions, name) if each)
 
 
 def within_task_attempt(file: str) -> str:
-    """Return the name of a file of rows without the folder of its task attempt: partition folders and file name."""
+    """Return the name of a staged file of rows relative to the folder of its task attempt.
+
+    The returned name consists of the partition folders and the file name.
+    """
     return file.split("/", 2)[2]
 
 
 def task_attempt_of(file: str) -> str:
-    """Return the folder of the task attempt that wrote a file of rows."""
+    """Return the name of the folder in which a task attempt wrote a staged file of rows."""
     return "/".join(file.split("/", 2)[:2])
 
 
 def lock_of(run_id: str) -> str:
-    """Return the name of the lock of a run's stage."""
+    """Return the name of the lock file for the stage of a run."""
     return f"{run_id}{LOCK_ENDING}"
 
 
 def is_result_file(name: str) -> bool:
-    """Whether a file has the name of a file of rows. Such files keep their names when they are published."""
+    """Return whether a file name, without folders, is that of a Parquet file of rows which sparkscore wrote.
+
+    Such files keep their names when they are published to a Parquet output.
+    """
     return _RESULT.fullmatch(name) is not None
 
 
 def known_in(stage: Store) -> Callable[[str], bool]:
-    """Return a function that tells whether sparkscore made an entry of a stage, for `sparkscore.stage.clearing.clear`.
+    """Return a function for `sparkscore.stage.clearing.clear` that returns whether sparkscore made an entry of a stage.
 
-    Folders of unpacked scripts are known, the files in them are not: such a folder has a mark of sparkscore's, and is
-    removed as a whole.
+    The function returns True for a folder into which a script was unpacked, and False for the files in it. They are
+    removed together with their folder, because sparkscore marked the folder when it made it.
     """
     folders = [ARCHIVES, *(entry.name for entry in stage.entries(MODELS))]
     copied = {f"{folder}/{name}" for folder in folders for name in copied_files(stage, folder)}
@@ -254,7 +264,10 @@ def _slashes(name: str) -> Iterable[int]:
 
 
 def copied_files(store: Store, folder: str) -> list[str]:
-    """Return the names of the files that were copied into a folder, from its list, finished or not."""
+    """Return the names of the files in a folder that `list_copied` listed, or an empty list if there is no such list.
+
+    The result has two names for each file: the final one, and the one in a copy that is not finished.
+    """
     try:
         listed = json.loads(store.read(f"{folder}/{COPIED}"))
     except (OSError, ValueError):
@@ -264,6 +277,14 @@ def copied_files(store: Store, folder: str) -> list[str]:
 
 
 def list_copied(store: Store, folder: str, files: Iterable[str]) -> None:
-    """Add files to the list of those that are copied into a folder. Called before they are copied."""
+    """Add names to the list of the files that are copied into a folder.
+
+    This function must be called before the files are copied, so that they are recognized as copies after a crash.
+
+    Args:
+        store: the store that has the folder.
+        folder: name of the folder.
+        files: names of the files, relative to the folder.
+    """
     before = {name for name in copied_files(store, folder) if not name.startswith(UNFINISHED)}
     store.put(f"{folder}/{COPIED}", json.dumps(sorted(before | set(files))).encode())

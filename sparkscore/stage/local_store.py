@@ -1,7 +1,8 @@
-"""A store on a disk that all processes of a run see. Only this module writes a run's files (driver and worker).
+"""A store whose objects are files on a disk that all processes of a run can access (driver and worker).
 
-A file is written under a temporary name and then renamed or linked to its own name, so that no reader sees half a file.
-Files are removed and replaced by `sparkscore.removal` alone.
+Only this module writes the files of a run; all other modules call it. A file is written under a temporary name and then
+renamed or linked to its final name, so that no reader sees an incomplete file. Files are removed and replaced only by
+functions of `sparkscore.removal`.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ def _token() -> str:
 
 @dataclass(frozen=True)
 class LocalStore:
-    """The files below a folder, as a `sparkscore.stage.store.Store`.
+    """A store whose objects are the files below a folder: implements `sparkscore.stage.store.Store`.
 
-    The methods that begin with ``_do`` are single steps: a crash can come between two of them.
+    Each method whose name begins with ``_do`` is a single step on the disk. A crash can come between two steps, which
+    tests simulate.
 
     Attributes:
-        root: the folder.
-        token: returns a random text for a temporary name.
+        root: path of the folder.
+        token: returns random hexadecimal digits for a temporary name.
     """
 
     root: Path
@@ -45,7 +47,7 @@ class LocalStore:
     can_rename: ClassVar[bool] = True
 
     def locate(self, name: str = "") -> str:
-        """Return the path of an object."""
+        """Return the path of the object with this name, or the path of the root if the name is empty."""
         return str(self._path(name))
 
     def _path(self, name: str) -> Path:
@@ -54,7 +56,12 @@ class LocalStore:
     # ---------------------------------------------------------------------------------------------------------- read
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file; follows links."""
+        """Return the content of a file. A link is followed.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: the name is that of a folder, a pipe or a device.
+        """
         path = self._path(name)
         # A pipe would keep the reader waiting.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -62,18 +69,18 @@ class LocalStore:
         return path.read_bytes()
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading."""
+        """Open a file for reading in binary mode."""
         return self._path(name).open("rb")
 
     def find(self, name: str = "") -> Entry | None:
-        """Return the file, link or folder with this name, or None."""
+        """Return the entry for the file, link or folder with this name, or None if there is none."""
         try:
             return _entry(name, self._path(name), self._path(name).lstat())
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def entries(self, below: str = "") -> list[Entry]:
-        """Return the entries of a folder, or an empty list if there is no such folder."""
+        """Return the entries of a folder, sorted by name, or an empty list if there is no such folder."""
         try:
             found = self._do_scan(self._path(below))
         except (FileNotFoundError, NotADirectoryError):
@@ -85,9 +92,10 @@ class LocalStore:
         return self.find(name) or gone
 
     def age(self, name: str) -> float | None:
-        """Return the seconds since a file was written or touched, by the clock of its file system.
+        """Return how many seconds ago a file was written or touched, or None if there is no such file.
 
-        A second file is made for a moment, to learn what time it is by that clock.
+        The time is compared with the clock of the file system, not with the clock of this host. The time of that clock
+        is read from a temporary file, which is created next to the file and then removed.
         """
         path = self._path(name)
         clock = path.with_name(unfinished(path.name, self.token()))
@@ -111,7 +119,10 @@ class LocalStore:
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write a temporary file and rename it to its name."""
+        """Write a temporary file, and rename it to its final name, replacing an older file.
+
+        See `Store.put` for the arguments.
+        """
 
         def show(written: Path, path: Path) -> None:
             check()
@@ -120,7 +131,11 @@ class LocalStore:
         self._write(name, content, show, is_durable=is_durable, mode=_FOR_OWNER if is_private else _FOR_ALL)
 
     def put_new(self, name: str, content: bytes) -> bool:
-        """Write a temporary file and link it to its name, which fails if the name is taken."""
+        """Write a file if its name is not taken, and return whether this call wrote it.
+
+        The content is written to a temporary file, which is then linked to the name. Linking fails if the name is
+        taken.
+        """
         found: list[bool] = []
         self._write(name, content, lambda written, path: found.append(self._link_new(written, path)))
         return found == [True]
@@ -155,7 +170,11 @@ class LocalStore:
         return True
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
-        """Move the old file aside, which only one of several callers can do, and write the new file."""
+        """Replace a file if it still has the given version, and return whether this call replaced it.
+
+        First the old file is renamed to a temporary name. Of several calls at the same time, only one can do this. If
+        the old file has a different version, its old name is restored, unless a new file has taken that name.
+        """
         path = self._path(name)
         aside = path.with_name(unfinished(path.name, self.token()))
         try:
@@ -172,18 +191,21 @@ class LocalStore:
             self._do_remove(aside)
 
     def put_mark(self, name: str) -> EmptyFile | None:
-        """Make an empty file, which needs no free block on the disk."""
+        """Create an empty file and return it as an open mark, or return None if the name is taken.
+
+        This also works on a full disk, because an empty file needs no free block.
+        """
         try:
             return EmptyFile(self, self._path(name), self._do_create(self._path(name)))
         except FileExistsError:
             return None
 
     def writer(self, name: str) -> UnfinishedFile:
-        """Open a temporary file, which gets its name when it is closed."""
+        """Return a writer for a temporary file, which is renamed to the given name when it is closed."""
         return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
 
     def touch(self, name: str) -> None:
-        """Set a file's time to now."""
+        """Set the modification time of a file to now. Create an empty file if there is none."""
         try:
             self._do_touch(self._path(name))
         except FileNotFoundError:
@@ -191,7 +213,10 @@ class LocalStore:
                 self._do_close(self._create_below_root(self._path(name)), self._path(name))
 
     def delete(self, name: str) -> None:
-        """Remove a file, a link, or a whole folder that sparkscore made under a random name."""
+        """Remove a file, a link, or a folder that sparkscore made under a random name. Do nothing if it does not exist.
+
+        Such a folder is removed with its content.
+        """
         path = self._path(name)
         if _is_made(path):
             remove_made(path)
@@ -199,7 +224,11 @@ class LocalStore:
             self._do_remove(path)
 
     def make(self, name: str = "") -> None:
-        """Make a folder and its parents."""
+        """Create a folder and its parents. Do nothing if the folder exists.
+
+        Raises:
+            FileExistsError: there is a file with this name.
+        """
         path = self._path(name)
         for folder in reversed([path, *path.parents]):
             if not folder.is_dir():
@@ -209,23 +238,32 @@ class LocalStore:
             raise FileExistsError(17, "File exists", str(path))
 
     def drop(self, name: str = "") -> bool:
-        """Remove a folder if it is empty."""
+        """Remove a folder if it is empty, and return whether it was removed."""
         try:
             return self._do_drop(self._path(name))
         except OSError:
             return False
 
     def link(self, name: str, other: str) -> None:
-        """Make a hard link."""
+        """Create a hard link, so that a file also has the name `other`."""
         self._make_below_root(self._path(other).parent)
         self._do_link(self._path(name), self._path(other))
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a file or folder to a name that is not taken."""
+        """Rename a file or folder.
+
+        Raises:
+            FileExistsError: the new name is taken.
+        """
         self._do_rename(self._path(name), self._path(other))
 
     def _create_below_root(self, path: Path, mode: int = _FOR_ALL) -> int:
-        """Create a file and its missing parent folders, except for the root, and return its descriptor."""
+        """Create a file and its missing parent folders, except for the root, and return the descriptor of the file.
+
+        Raises:
+            FileExistsError: the file exists.
+            FileNotFoundError: the root does not exist.
+        """
         try:
             return self._do_create(path, mode)
         except FileNotFoundError:
@@ -241,7 +279,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return the sorted names in a folder, each with whether it is a folder."""
+        """Return the sorted names in a folder, each with whether it is the name of a folder. Links are not followed."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 
@@ -281,9 +319,17 @@ class LocalStore:
 
 
 class UnfinishedFile:
-    """A file with a temporary name in the folder of the final file, which `close` renames to its final name.
+    """A file that is written under a temporary name, and that gets its final name when it is closed.
 
-    Everything that other processes may read is written through this class.
+    The temporary file is in the folder of the final file. All contents that other processes may read are written
+    through this class.
+
+    Args:
+        store: the store of the file.
+        path: final path of the file.
+        show: gives the file its final name. It gets the temporary path and the final path.
+        is_durable: whether `close` waits until the content is on the disk, so that it survives a power cut.
+        mode: permissions of the file, before the umask of the process is applied.
     """
 
     def __init__(
@@ -306,7 +352,7 @@ class UnfinishedFile:
         self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - one module
 
     def write(self, content: Any) -> int:
-        """Buffer bytes, and write the buffer to the disk if it is full."""
+        """Add bytes to the buffer, and return their number. A full buffer is written to the disk."""
         self._buffer += content
         self._written += len(content)
         if len(self._buffer) >= _BUFFER_BYTES:
@@ -314,17 +360,21 @@ class UnfinishedFile:
         return len(content)
 
     def flush(self) -> None:
-        """Write the buffer to the disk."""
+        """Write the buffered bytes to the disk."""
         if self._descriptor is not None:
             content, self._buffer = self._buffer, bytearray()
             self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
 
     def tell(self) -> int:
-        """Return the position of the next byte."""
+        """Return the number of bytes that were written or buffered so far, which is the position of the next byte."""
         return self._written
 
     def close(self) -> None:
-        """Give the file its final name."""
+        """Write the buffered bytes to the disk, and give the file its final name. Do nothing if the file is closed.
+
+        Raises:
+            OSError: the file cannot be written or renamed. The temporary file is removed.
+        """
         if self.closed:
             return
         try:
@@ -338,7 +388,7 @@ class UnfinishedFile:
             self.closed = True
 
     def abandon(self) -> None:
-        """Remove the file, unless `close` has given it its final name."""
+        """Close the file, and remove the temporary file if there still is one. A file with its final name stays."""
         self.closed = True
         self._forget()
 
@@ -361,21 +411,29 @@ class UnfinishedFile:
 
 @dataclass
 class EmptyFile:
-    """An empty file that is kept open, so that no other file gets its inode number."""
+    """An empty file as an open mark: implements `sparkscore.stage.store.Mark`.
+
+    `is_there` recognizes the file by its inode number. The file is kept open, so that no other file gets this number.
+
+    Attributes:
+        store: the store of the file.
+        path: path of the file.
+        descriptor: descriptor of the open file.
+    """
 
     store: LocalStore
     path: Path
     descriptor: int
 
     def is_there(self) -> bool:
-        """Whether the file with this name is still this file."""
+        """Return whether the file at the path is still the file that was created for this mark."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
         except OSError:
             return False
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, which stays in its folder."""
         self.store._do_close(self.descriptor, self.path)  # noqa: SLF001 - the same module
 
 

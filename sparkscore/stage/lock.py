@@ -1,4 +1,7 @@
-"""A lock file with a heartbeat: one driver at a time works on a run, and a dead driver's lock is replaced (driver)."""
+"""A lock file with a heartbeat, which lets only one driver at a time work on a run (driver).
+
+If the driver that holds the lock dies, another driver can replace the lock.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,19 @@ _held_here: set[str] = set()
 
 
 class RunLock:
-    """A lock file that its holder touches every two seconds. Ages are measured by the store's clock, not by a host's.
+    """A lock file that its holder touches every two seconds, which is its heartbeat.
 
-    The file is made only if it does not exist, so of two drivers at the same time one gets the lock. The lock of a dead
-    driver is replaced if nobody else has replaced it first. If this process can see the holder's process (same host,
-    boot and pid namespace), the holder is alive as long as its process is. Any other holder, for example in another
-    container, is alive if its heartbeat is at most `DEAD_AFTER_S` old. A heartbeat in the future means that a clock was
-    set back: the file is then watched, and a holder whose file changes is alive. On a full disk an empty file is the
-    lock, and only its heartbeat tells whether the holder is alive.
+    The file is created only if it does not exist, so only one of several drivers gets the lock. If the holder is dead,
+    another driver replaces the lock, unless a third driver has replaced it first. Whether the holder is alive is
+    decided as follows:
+
+    - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
+      its process is.
+    - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` old. The
+      age is measured by the clock of the store, not by that of a host.
+    - If the heartbeat is in the future, a clock was set back. In this case the file is watched, and the holder is alive
+      if the file changes.
+    - On a full disk the lock is an empty file, and only its heartbeat shows whether the holder is alive.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -55,10 +63,11 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Take the lock. Replace that of a dead driver.
+        """Acquire the lock. Replace the lock of a driver that died.
 
         Raises:
-            ConfigError: code ``RUN_ID_RUNNING``: another driver works on the run.
+            ConfigError: another driver is working on the run (code ``RUN_ID_RUNNING``), or there is a file at the path
+                that is not a lock (code ``RUN_LOCK_FOREIGN``).
             LineageError: the lock cannot be written.
         """
         _held_here.add(self._token)
@@ -96,10 +105,10 @@ class RunLock:
             self._mark = None
 
     def check(self) -> None:
-        """Raise an error if another driver has replaced the lock, because this one did not touch it for too long.
+        """Check that this driver still holds the lock.
 
         Raises:
-            SinkConflictError: another driver has replaced the lock.
+            SinkConflictError: another driver has replaced the lock, because this driver did not touch it for too long.
         """
         if not self.is_ours():
             raise SinkConflictError(
@@ -128,7 +137,14 @@ class RunLock:
             return self._mark is not None
 
     def _take_from_the_dead(self) -> bool:
-        """Replace the lock of a dead driver, and return whether it was replaced; raise an error if the driver lives."""
+        """Replace the lock of a driver that died, and return whether this call replaced it.
+
+        If the result is False, the lock has changed or vanished in the meantime, and the caller must try again.
+
+        Raises:
+            ConfigError: the driver is alive, or the file at the path is not a lock.
+            OSError: the new lock cannot be written.
+        """
         found = _Found.at(self._store, self._name)
         if not found.is_lock_or_beginning:
             raise _not_a_lock(self._path, self._run_id)
@@ -156,7 +172,11 @@ class RunLock:
             return False  # the dead driver's lock was removed, and an empty one can be made
 
     def _may_be_empty(self, error: OSError) -> bool:
-        """Whether a full disk prevents writing the lock, in a folder in which an empty file may serve as a lock."""
+        """Return whether the lock may be an empty file: the disk is full, and the lock is in a folder of sparkscore.
+
+        Args:
+            error: the error that was raised when the lock was written.
+        """
         return error.errno in _FULL and _is_in_own_folder(self._path)
 
     def _beat(self) -> None:
@@ -166,7 +186,7 @@ class RunLock:
                     self._store.touch(self._name)
 
     def is_ours(self) -> bool:
-        """Whether the lock is still held."""
+        """Return whether this driver still holds the lock."""
         if self._mark is not None:
             return self._mark.is_there()
         return bool(_Found.at(self._store, self._name).holder.get("token") == self._token)
@@ -174,12 +194,12 @@ class RunLock:
 
 @dataclass(frozen=True)
 class _Found:
-    """What was found under the name of a lock.
+    """The entry that was found under the name of a lock. It may be a lock or something else.
 
     Attributes:
-        entry: the file, or something else; None if there is nothing.
-        start: the first bytes of the file; None if it is not a file.
-        holder: the process that holds the lock; empty if the file does not tell.
+        entry: the entry; None if there is none.
+        start: the first bytes of the file, without more if there is no file; None if the entry is not a file.
+        holder: the process that holds the lock, as the file describes it; empty if the file does not describe one.
     """
 
     entry: Entry | None
@@ -214,28 +234,33 @@ def _holder_in(content: bytes) -> dict[str, Any]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living driver holds a lock. Takes no lock."""
+    """Return whether a driver that is alive holds a lock. This function does not acquire the lock.
+
+    Args:
+        path: path of the lock file.
+    """
     store, name = open_store(path.parent), path.name
     found, age = _Found.at(store, name), store.age(name)
     return age is not None and _is_alive(store, name, found, age)
 
 
 def is_lock(path: Path) -> bool:
-    """Whether a file is a lock, or a part of a lock whose writer died. True as well if there is no such file.
+    """Return whether the file at a path is a lock, possibly an incomplete one, or does not exist.
 
-    An empty file, or a part, counts only in a folder of sparkscore's own. In other folders it may be the user's.
+    A lock is incomplete if its writer died, and empty if the disk was full. Such a file counts as a lock only in a
+    folder that sparkscore created. In other folders it may be a file of the user.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
 
 
 def _is_in_own_folder(path: Path) -> bool:
-    """Whether a lock is in a folder of sparkscore's own: the folder of an output's stages, or the folder of a run."""
+    """Return whether a lock is in a folder of sparkscore: the folder of an output's stages, or the folder of a run."""
     return path.parent.name == layout.STAGE_FOLDER or path.name == "lock"
 
 
 def remove_lock(path: Path) -> None:
-    """Remove the lock of a dead driver. A file that is not a lock stays."""
+    """Remove the lock of a driver that died. Do nothing if the file at the path is not a lock."""
     if is_lock(path):
         open_store(path.parent).delete(path.name)
 
@@ -251,11 +276,13 @@ def _not_a_lock(path: Path, run_id: str) -> ConfigError:
 
 
 def run_of_litter(name: str, ending: str) -> str | None:
-    """Return the run id in the name of a temporary file that was made beside a lock, or None for other names.
+    """Return the run id from the name of a temporary file that a driver made next to a lock, or None for other names.
+
+    A driver makes such files while it writes or checks a lock. If the driver dies, they stay.
 
     Args:
         name: the name of the file.
-        ending: the ending of locks.
+        ending: suffix of the names of lock files.
     """
     lock = layout.finished(name) or _lock_of_earlier_litter(name)
     return lock.removesuffix(ending) if lock is not None and lock.endswith(ending) else None
@@ -267,9 +294,9 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files beside a lock that drivers left when they died. The caller holds the lock.
+    """Remove the temporary files next to a lock that were left by drivers which died. The caller must hold the lock.
 
-    A temporary file of a living driver may be removed as well; that driver then tries again.
+    A temporary file of a driver that is alive may be removed as well. That driver then tries again.
     """
     store = open_store(path.parent)
     for entry in store.entries():
@@ -288,10 +315,13 @@ def _is_alive(store: Store, name: str, found: _Found, age: float) -> bool:
 
 
 def _is_visible(holder: dict[str, Any]) -> bool:
-    """Whether this process would see the holder's process, so that its number tells whether it is alive.
+    """Return whether this process can see the process that holds a lock, so that the PID shows whether it is alive.
 
-    A number means nothing in another pid namespace: containers can share a host name and a boot, and have processes of
-    their own. Without /proc, as on macOS, only the heartbeat tells.
+    A PID means nothing in another PID namespace: containers can have the same host name and boot id, but have processes
+    of their own. Without /proc, as on macOS, no process is visible, and only the heartbeat shows whether it is alive.
+
+    Args:
+        holder: the process, as the lock file describes it.
     """
     me = here().process()
     is_complete = isinstance(holder.get("pid"), int) and isinstance(holder.get("began"), str)
@@ -300,7 +330,11 @@ def _is_visible(holder: dict[str, Any]) -> bool:
 
 
 def _beats(store: Store, name: str, found: _Found) -> bool:
-    """Whether a heartbeat in the future changes while it is watched. Its age means nothing: a clock was set back."""
+    """Return whether a lock whose heartbeat is in the future changes while it is watched.
+
+    The age of such a heartbeat means nothing, because a clock was set back. The lock is watched for up to
+    `DEAD_AFTER_S` seconds.
+    """
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < end:
         time.sleep(BEAT_S / 4)

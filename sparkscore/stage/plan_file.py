@@ -1,6 +1,6 @@
-"""Write and read the plan file: which files are in which mini-batch and work unit (driver and worker).
+"""Write and read the plan file, which says which files are in which mini-batch and work unit (driver and worker).
 
-The plan is a Parquet file in the stage with one row group for each work unit, so each task reads its own part only,
+The plan is a Parquet file in the stage with one row group for each work unit. So a task reads only its own part,
 however many files the run has.
 """
 
@@ -29,8 +29,8 @@ def write_plan(path: str, rows: pa.Table) -> None:
     """Write the plan file, with one row group for each work unit (driver).
 
     Args:
-        path: path of the file.
-        rows: a row for each file, ordered by work unit, as `PLAN_SCHEMA` has them.
+        path: path of the plan file.
+        rows: one row for each input file, with the columns of `PLAN_SCHEMA`, ordered by work unit.
     """
     plan_file = Path(path)
     with (
@@ -43,12 +43,17 @@ def write_plan(path: str, rows: pa.Table) -> None:
 
 
 def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
-    """Whether a plan file has the same files in the same mini-batches as a plan (driver).
+    """Return whether a plan file has the same input files in the same mini-batches as the current plan (driver).
 
-    The mini-batches may be in other work units, which depend on the number of task slots.
+    The work units may differ, because they depend on the number of task slots. The result is False if the plan file
+    cannot be read, or if a row group does not match its work unit.
+
+    Args:
+        plan_file: path of the plan file.
+        rows: the current plan: one row for each input file, with the columns of `PLAN_SCHEMA`.
 
     Raises:
-        LineageError: another version of sparkscore wrote the file in another format.
+        LineageError: another version of sparkscore wrote the plan file in a different format.
     """
     try:
         plan = pq.ParquetFile(plan_file, page_checksum_verification=True)
@@ -62,26 +67,38 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
 
 
 def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
-    """Raise a `LineageError` if the plan file has another format number than this version of sparkscore writes."""
+    """Raise an error if another version of sparkscore wrote the plan file in a different format.
+
+    Raises:
+        LineageError: the format number in the metadata of the plan file is not `FORMAT`.
+    """
     found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
     refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
 
 
 def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
-    """Return the files of each mini-batch in order, without its work unit; one that is in two units is listed twice."""
+    """Return the mini-batches of a plan, sorted by name, each with its files in order.
+
+    The work units are left out. A mini-batch that is in two work units is listed twice.
+    """
     groups = groupby(plan.to_pylist(), key=lambda row: (row["unit"], row["mini_batch"]))
     return sorted((mini_batch, [row["path"] for row in rows]) for (_, mini_batch), rows in groups)
 
 
 def count_mini_batches(plan_file: str) -> dict[int, int]:
-    """Return the number of planned mini-batches of each work unit (driver)."""
+    """Return the number of planned mini-batches in each work unit, by number of the unit (driver)."""
     rows = pq.read_table(plan_file, columns=["unit", "mini_batch"])
     counts = rows.group_by("unit").aggregate([("mini_batch", "count_distinct")]).to_pylist()
     return {row["unit"]: row["mini_batch_count_distinct"] for row in counts}
 
 
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
-    """Yield the planned mini-batches of some work units, in the order of the plan."""
+    """Yield the mini-batches that a plan file has for the given work units, unit by unit, in the order of the plan.
+
+    Args:
+        plan_file: path of the plan file.
+        units: numbers of the work units.
+    """
     plan: pq.ParquetFile | None = None
     for unit in units:
         plan = plan or pq.ParquetFile(plan_file, page_checksum_verification=True)

@@ -1,6 +1,6 @@
-"""Progress files: tasks write how many items they have done, and the driver reads it (driver and worker).
+"""Write and read progress files, from which the driver learns how many items are done (driver and worker).
 
-Spark's own status is not used, because it counts tasks instead of items and Spark Connect does not have it.
+Spark's own status of a job is not used, because it counts tasks instead of items, and Spark Connect does not have it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ _SECONDS_BETWEEN_WRITES = 0.5
 
 @dataclass(frozen=True)
 class ItemsDone:
-    """How many items the tasks have done so far.
+    """How many items all tasks together have done so far.
 
-    These numbers are shown to people, and let the run stop early if too many items failed. Whether a run succeeded is
-    decided by the reports.
+    These numbers are shown to the user, and let a run stop early if too many items have failed. They do not decide
+    whether a run succeeded: the reports do.
 
     Attributes:
-        items, failed: number of items that are done, and how many of them failed.
+        items: number of items that are done.
+        failed: number of these items that failed.
         failed_mini_batches: number of mini-batches with failed items.
     """
 
@@ -36,10 +37,10 @@ class ItemsDone:
 
 
 class ProgressFile:
-    """The progress file of one task. It is written atomically, and at most twice a second.
+    """The progress file of one task. It is replaced atomically: at most twice a second, and at the end of the task.
 
     Attributes:
-        is_stopped: whether the driver had asked all tasks to stop when the file was written last.
+        is_stopped: whether the driver had asked all tasks to stop when the file was last written.
     """
 
     def __init__(self, stage_folder: str, unit: int) -> None:
@@ -52,7 +53,12 @@ class ProgressFile:
         self._next_write = 0.0
 
     def add(self, items: int, failed: int) -> None:
-        """Count a mini-batch that is done."""
+        """Count the items of a mini-batch that is done. Write the file if the last write is at least half a second ago.
+
+        Args:
+            items: number of items in the mini-batch.
+            failed: number of these items that failed.
+        """
         self._items += items
         self._failed += failed
         self._failed_mini_batches += failed > 0
@@ -60,7 +66,7 @@ class ProgressFile:
             self._write()
 
     def close(self) -> None:
-        """Write the last count."""
+        """Write the final numbers to the file, unless no items were counted."""
         if self._items:
             self._write()
 
@@ -74,17 +80,20 @@ class ProgressFile:
 
 
 def ask_to_stop(stage_folder: str) -> None:
-    """Ask all tasks to make no more calls, because the run cannot succeed any more. Runs on the driver."""
+    """Ask all tasks to make no more calls, because the run can no longer succeed (driver).
+
+    An `OSError` is ignored, because each task also stops when too many of its own items have failed.
+    """
     with suppress(OSError):  # each task also stops by its own failures
         open_store(stage_folder).touch(layout.STOP)
 
 
 def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
-    """Remove the progress files of an earlier attempt, except for some work units. Runs on the driver.
+    """Remove the request to stop and the progress files of an earlier execution of the run (driver).
 
     Args:
         stage_folder: path of the run's stage.
-        kept: the work units that are done.
+        kept: numbers of the work units that are done. Their progress files stay.
     """
     store = open_store(stage_folder)
     store.delete(layout.STOP)
@@ -94,7 +103,10 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 
 
 def read_progress(stage_folder: str) -> ItemsDone:
-    """Add up the progress of all tasks. Runs on the driver, while the tasks are writing."""
+    """Return the sums of the numbers in all progress files (driver).
+
+    The tasks may be writing their progress files at the same time. A file that cannot be read is skipped.
+    """
     items = failed = failed_mini_batches = 0
     store = open_store(stage_folder)
     for name, _ in _units(store):
@@ -107,6 +119,6 @@ def read_progress(stage_folder: str) -> ItemsDone:
 
 
 def _units(store: Store) -> list[tuple[str, int]]:
-    """Return the names of the progress files in a stage, each with its work unit."""
+    """Return the names of the progress files in a stage, each with the number of its work unit."""
     found = ((entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(layout.PROGRESS))
     return [(name, int(unit)) for name, unit in found if unit.isdecimal()]

@@ -22,8 +22,9 @@ class StagedFile:
 
     Attributes:
         path: path relative to the stage.
-        rows, size_bytes: number of rows and bytes.
-        sha256: checksum of the bytes; empty if an earlier version of sparkscore wrote the file.
+        rows: number of rows.
+        size_bytes: size of the file in bytes.
+        sha256: checksum of the file's bytes; empty if an earlier version of sparkscore wrote the file.
     """
 
     path: str
@@ -34,13 +35,15 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class CallReport:
-    """One call of the model, with a mini-batch or with a part of a mini-batch that had failed.
+    """One call of the model or script, with a whole mini-batch or with a part of a mini-batch that had failed.
 
     Attributes:
-        items, scored: number of items in the call, and how many of them were scored by it.
-        is_part: whether the call had only a part of the mini-batch.
-        seconds: wall time.
-        error_code, error_class: why the call failed; empty if it did not.
+        items: number of items that the call got.
+        scored: number of these items that were scored.
+        is_part: whether the call got only a part of the mini-batch.
+        seconds: wall-clock time of the call.
+        error_code: code of the error with which the call failed; empty if the call succeeded.
+        error_class: name of the error's class; empty if the call succeeded.
     """
 
     items: int
@@ -53,29 +56,31 @@ class CallReport:
 
 @dataclass(frozen=True)
 class MiniBatchReport:
-    """A report about one mini-batch, which a worker sends to the driver.
+    """The report about one mini-batch, which a worker sends to the driver.
 
     Attributes:
-        unit: number of the work unit (the Spark task's).
+        unit: number of the work unit that the mini-batch belongs to.
         mini_batch: name of the mini-batch.
-        place: which items of the input are in the mini-batch; None if that is not known.
+        place: string that identifies the items of the mini-batch in the input; None if it is not known.
         items, scored, failed: numbers of items; ``items = scored + failed``.
         rows: number of rows of the result that were staged.
         calls: number of calls of ``run()``.
-        seconds: wall time of ``run()`` and of the conversion of its result.
-        scored_at: when the first call began, UTC.
+        seconds: wall-clock time of the calls, and of the conversion of the returned values.
+        scored_at: when the first call began, in UTC.
         worker: name of the worker process, unique in its run.
-        loads: how often this process has loaded the model for this run.
-        warnings: sentences about the worker process for the user.
-        models: digests of the models' files, as this process computed them.
-        is_loaded: whether the scorer could be loaded, also again after its process ended. If not, the task stopped.
-        failure: why items failed; None if none did.
+        loads: how often the worker process has loaded the model for this run.
+        warnings: sentences for the user about the worker process.
+        models: digests of the models' files, as the worker process computed them.
+        is_loaded: whether the scorer could be loaded, and loaded again each time its child process ended. If not, the
+            task stopped.
+        failure: why items failed; None if no item failed.
         scored_in_parts: number of items that were scored by calls with a part of the mini-batch.
-        is_contract_broken: whether the mini-batch failed because the scorer broke its contract, not by single items.
+        is_contract_broken: whether the mini-batch failed as a whole because the scorer broke its contract, so that no
+            single item is the cause.
         attempts: the calls, in their order.
-        staged: the files of the result that the chunk has; only in the last report of a chunk.
-        quarantined: the files of the quarantine that the chunk has; only in the last report of a chunk.
-        unseen: number of values, by column, that are not among the model's categories.
+        staged: the files with the chunk's rows of the result. Only the last report of a chunk has them.
+        quarantined: the files with the chunk's rows of the quarantine. Only the last report of a chunk has them.
+        unseen: pairs of a column and the number of its values that are not among the model's categories.
     """
 
     unit: int
@@ -158,7 +163,14 @@ REPORT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ScoredMiniBatch:
-    """The outcome of one mini-batch, and the calls that led to it."""
+    """The outcome of one mini-batch, with the calls that led to it.
+
+    Attributes:
+        outcome: typed rows, or a failure.
+        calls: the calls, in their order.
+        seconds: wall-clock time of the calls, and of the conversion of the returned values.
+        scored_at: when the first call began, in UTC.
+    """
 
     outcome: Outcome
     calls: tuple[CallReport, ...]
@@ -167,17 +179,21 @@ class ScoredMiniBatch:
 
     @property
     def tries(self) -> int:
-        """Number of calls that had the whole mini-batch."""
+        """The number of calls that got the whole mini-batch."""
         return tries_of(self.calls)
 
 
 def tries_of(calls: Iterable[CallReport]) -> int:
-    """Return the number of calls that had a whole mini-batch."""
+    """Return the number of calls that got a whole mini-batch, not a part of one."""
     return sum(not call.is_part for call in calls)
 
 
 def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, int], ...]:
-    """Return the sums of counts that are given by column."""
+    """Add up numbers by column, and return the sums as pairs of column and number, sorted by column.
+
+    Args:
+        counts: for each mini-batch, pairs of column and number.
+    """
     total: Counter[str] = Counter()
     for each in counts:
         total.update(dict(each))
@@ -189,10 +205,10 @@ class WorkerState:
     """The part of a report that describes the worker process.
 
     Attributes:
-        worker: name of the process, unique in its run.
-        loads: how often it has loaded the model for this run.
-        warnings: sentences about it for the user.
-        models: digests of the models' files, as it computed them.
+        worker: name of the worker process, unique in its run.
+        loads: how often the worker process has loaded the model for this run.
+        warnings: sentences for the user about the worker process.
+        models: digests of the models' files, as the worker process computed them.
         is_loaded: whether the scorer could be loaded.
     """
 
@@ -204,7 +220,14 @@ class WorkerState:
 
 
 def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state: WorkerState) -> MiniBatchReport:
-    """Return the report of one mini-batch."""
+    """Return the report about one mini-batch, with secrets masked in the message and the traceback of a failure.
+
+    Args:
+        unit: number of the work unit.
+        mini_batch: the mini-batch.
+        scored: its outcome, and the calls that led to it.
+        state: the part of the report that describes the worker process.
+    """
     outcome = scored.outcome
     return MiniBatchReport(
         unit=unit,
@@ -231,25 +254,29 @@ def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state
 
 
 def _without_secrets(failure: Failure) -> Failure:
-    """Return a copy of a failure in which secrets are masked, since reports are kept in the stage."""
+    """Return a copy of a failure with secrets masked in its message and traceback.
+
+    This is needed because reports are stored in the stage.
+    """
     return replace(failure, message=redact(failure.message), traceback_text=redact(failure.traceback_text))
 
 
 def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
-    """Return reports as a record batch of `REPORT_SCHEMA`, which a task sends to the driver."""
+    """Return reports as a record batch with the schema `REPORT_SCHEMA`, which a task sends to the driver."""
     rows = [{**asdict(report), "failure": failure_row(report.failure)} for report in reports]
     return pa.RecordBatch.from_pylist(rows, schema=REPORT_SCHEMA)
 
 
 def failure_row(failure: Failure | None) -> dict[str, str] | None:
-    """Return a failure as a value of `FAILURE_TYPE`."""
+    """Return a failure as a dictionary for Arrow's type `FAILURE_TYPE`, or None if there is no failure."""
     return None if failure is None else {field.name: getattr(failure, field.name) for field in FAILURE_TYPE}
 
 
 def read_failure(row: dict[str, str] | None) -> Failure | None:
-    """Return the failure that `failure_row` wrote.
+    """Return the failure in a dictionary that `failure_row` returned, or None if there is none.
 
-    A code of another version of sparkscore, which this version does not have, becomes a part of the message.
+    If this version of sparkscore does not know the error code, the failure has the code ``UNEXPECTED``, and its message
+    begins with the unknown code.
     """
     if row is None:
         return None
@@ -267,7 +294,10 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
-    """Return the reports that `write_reports` wrote, sorted by work unit; those of a unit stay in their order."""
+    """Return the reports in a table that was made from the record batches of `write_reports`, sorted by work unit.
+
+    The reports of one work unit stay in their order.
+    """
     reports = []
     for row in table.to_pylist():
         failure = read_failure(row["failure"])

@@ -1,8 +1,9 @@
 """The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver (driver and worker).
 
-`sparkscore.stage.stage_folder` implements both with files. No code outside of `sparkscore.stage` and `sparkscore.sinks`
-needs the path of a stage. Each method says what it promises after a crash of its process, and after a *lost answer*: an
-`OSError` for a call that took effect.
+`sparkscore.stage.stage_folder` implements both with files. Code outside of `sparkscore.stage` and `sparkscore.sinks`
+does not need the path of a stage. Each method says what the stage contains after a crash of the process or after an
+`OSError`. An `OSError` does not show that a call had no effect: the call may have succeeded and only its answer was
+lost.
 """
 
 from __future__ import annotations
@@ -22,101 +23,127 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """The names of the decisions that the first attempt at a run makes and that all later attempts follow."""
+    """The names of the decisions that the first execution of a run makes, and that the run keeps when it is resumed.
+
+    Attributes:
+        PROBE: the columns of the result, as the probe found them.
+        NULLS: which columns of the input have a NULL.
+    """
 
     PROBE = PROBE
     NULLS = NULLS
 
 
 class ChunkWriter(Protocol):
-    """Writes the rows of one chunk. Rows count only if a report names their file.
+    """Writes the rows of one chunk into the stage. Rows count only if a report names their file.
 
-    After a crash or a lost answer, rows may be left in the stage that no report names. They do not count.
+    After a crash or an `OSError`, the stage may have rows in files that no report names. These rows are ignored.
     """
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows of the result."""
+        """Add rows of the result to the chunk."""
 
     def quarantine(self, rows: pa.Table) -> None:
-        """Add rows of the quarantine."""
+        """Add rows of failed items, which go to the quarantine, to the chunk."""
 
     def finish(self) -> tuple[tuple[StagedFile, ...], tuple[StagedFile, ...]]:
-        """Write all rows that were added, and return the files of the result and those of the quarantine."""
+        """Write all rows that were added, and return the files of the result and the files of the quarantine."""
 
 
 class TaskProgress(Protocol):
-    """Tells the driver how many items a task has done. The methods never raise, because no result depends on them.
+    """Counts how many items a task has done, and shows the numbers to the driver.
+
+    The methods never raise, because no result depends on these numbers.
 
     Attributes:
-        is_stopped: whether the driver asked all tasks to stop, as far as this task knows.
+        is_stopped: whether the driver has asked all tasks to stop. The value may be out of date.
     """
 
     is_stopped: bool
 
     def add(self, items: int, failed: int) -> None:
-        """Count a mini-batch that is done."""
+        """Count the items of a mini-batch that is done.
+
+        Args:
+            items: number of items in the mini-batch.
+            failed: number of these items that failed.
+        """
 
     def close(self) -> None:
-        """Publish the last count."""
+        """Make the final numbers of the task visible to the driver."""
 
 
 class TaskStage(Protocol):
     """The part of a stage that tasks use. It can be pickled, because Spark sends it to the workers.
 
-    Several attempts at one task may use it at the same time.
+    Several attempts of one task may use it at the same time.
     """
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
-        """Return the planned mini-batches of these work units, in the order of the plan."""
+        """Return an iterator over the planned mini-batches of the given work units, in the order of the plan."""
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Return the reports of the chunk that begins with this mini-batch, or an empty list if it is not done.
+        """Return the reports of the chunk that begins with a mini-batch, or an empty list if the chunk is not finished.
 
-        A chunk is done only if all its files have the sizes that were reported. Otherwise the chunk is removed. Calling
-        this again after a crash or a lost answer is safe.
+        A chunk is finished only if all its files have the sizes that were reported. Otherwise the chunk is removed.
+        After a crash or an `OSError`, the call can be repeated.
 
         Args:
-            unit: the work unit.
-            first: number of the mini-batch within its unit.
+            unit: number of the work unit.
+            first: number of the mini-batch within its work unit.
 
         Raises:
             SinkError: the reports were changed since they were written. The chunk is removed.
         """
 
     def open_chunk(self, unit: int) -> AbstractContextManager[ChunkWriter]:
-        """Return a writer for the rows of one chunk, which no other task attempt shares."""
+        """Return a context manager with a writer for the rows of one chunk.
 
-    def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-        """Note that a chunk is done. If several attempts at a task do so, the first note stays.
-
-        After a crash or a lost answer the whole chunk is done, or nothing of it. The driver publishes the files that
-        are named by the reports which Spark returns; these may be the files of another attempt than the noted one.
+        No other task attempt writes to the files of this writer.
 
         Args:
-            unit: the work unit.
-            first: number of the chunk's first mini-batch within its unit.
-            reports: the reports of its mini-batches, in order. The last one names the chunk's files.
+            unit: number of the work unit.
+        """
+
+    def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
+        """Store the reports of a chunk, so that its mini-batches are not scored again.
+
+        If another attempt of the same task has already stored reports of this chunk, those reports stay. After a crash
+        or an `OSError`, the reports are stored completely or not at all. The driver publishes the files that are named
+        in the reports which Spark returns. They may be files of a different task attempt than those in the stored
+        reports.
+
+        Args:
+            unit: number of the work unit.
+            first: number of the chunk's first mini-batch within its work unit.
+            reports: the reports of the chunk's mini-batches, in order. The last report lists the chunk's files.
         """
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove the note that a chunk is done, so that it is scored again. Calling this again is safe."""
-
-    def progress_of(self, unit: int) -> TaskProgress:
-        """Return an object that counts the items which this task has done."""
-
-    def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-        """Return the paths of the files that differ from what their writer reported, each with the difference.
+        """Remove the stored reports of a chunk, so that its mini-batches are scored again. The call can be repeated.
 
         Args:
-            files: the files, as their writers reported them.
-            reads_all: whether to read each file and compare its checksum. Otherwise only its size and its footer.
+            unit: number of the work unit.
+            first: number of the chunk's first mini-batch within its work unit.
+        """
+
+    def progress_of(self, unit: int) -> TaskProgress:
+        """Return an object in which the task of a work unit counts the items that it has done."""
+
+    def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
+        """Return the staged files that differ from what their writers reported, as pairs of path and difference.
+
+        Args:
+            files: the staged files, with the sizes, row counts and checksums that their writers reported.
+            reads_all: whether to read each file and compare its checksum. Otherwise, only the size of the file and the
+                number of rows in its Parquet footer are compared.
         """
 
 
 class RunStage(Protocol):
-    """The part of a stage that the driver uses. One driver at a time uses it: the one that holds the stage's lock.
+    """The part of a stage that the driver uses. Only the driver that holds the stage's lock may use it.
 
-    Everything in a stage survives a crash of the driver, so that the next attempt at the run can continue from there.
+    Everything in a stage survives a crash of the driver, so that the run can be resumed.
     """
 
     @property
@@ -124,81 +151,97 @@ class RunStage(Protocol):
         """The location of the stage, for messages and for the run record."""
 
     def is_there(self) -> bool:
-        """Whether the stage exists."""
+        """Return whether the stage exists."""
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskStage:
         """Return the part of the stage that the tasks use.
 
         Args:
-            partition_by: columns that are written as folders ``name=value``, not into the files.
-            left_out: further columns that are not written, because the published location tells their values.
+            partition_by: partition columns. Their values are written into the names of folders ``name=value`` and not
+                into the files.
+            left_out: further columns that are not written, because the path of the published files contains their
+                values.
         """
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
-        """Write the planned mini-batches, or check that the plan of an earlier attempt has the same mini-batches.
+        """Store the planned mini-batches, or check that a stored plan has the same mini-batches.
 
-        After a crash or a lost answer the stage has the whole plan, or none.
+        After a crash or an `OSError`, the plan is stored completely or not at all.
 
         Returns:
-            the number of planned mini-batches by work unit. The work units are those of the first attempt.
+            the number of planned mini-batches in each work unit, by number of the unit. If a plan was stored before,
+                the work
+            units are those of that plan.
 
         Raises:
-            SinkError: the plan in the stage was changed, or it has other mini-batches.
-            LineageError: another version of sparkscore wrote the plan in the stage in another format.
+            SinkError: the stored plan was changed, or it has different mini-batches.
+            LineageError: another version of sparkscore stored the plan in a different format.
         """
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the content of a decision that an earlier attempt made, or None if none did.
+        """Return the stored content of a decision, or None if no earlier execution of the run stored it.
 
         Raises:
-            SinkError: the content was changed since it was written.
+            SinkError: the content was changed since it was stored.
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Write a decision, for later attempts at the run.
+        """Store the content of a decision, for the case that the run is resumed.
 
-        After a crash or a lost answer the old content is there, or the new content.
+        After a crash or an `OSError`, the stage has the old content or the new content.
         """
 
     def keep_model(self, files: Path, sha256: str) -> Path:
-        """Copy a model into the stage, unless the copy exists, and return the path of the copy for the workers.
+        """Copy a model into the stage, unless the copy exists, and return the path of the copy.
 
-        After a crash or a lost answer the whole copy exists, or nothing under its name.
+        After a crash or an `OSError`, the stage has the complete copy, or nothing under the name of the copy.
 
         Args:
-            files: the model's file or folder.
-            sha256: its digest.
+            files: path of the model's file or folder.
+            sha256: digest of the model.
         """
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed environment into the stage as `keep_model` does, and return the path of the copy."""
+        """Copy a packed Python environment into the stage, unless the copy exists, and return the path of the copy.
+
+        After a crash or an `OSError`, the stage has the complete copy, or nothing under the name of the copy.
+        """
 
     @property
     def work_folder(self) -> str:
-        """The folder in which workers unpack scripts, each into a folder with a random name."""
+        """The folder in which workers unpack scripts. Each script is unpacked into a subfolder with a random name."""
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of the work units of which all mini-batches are in chunks that are done.
+        """Return the reports of each work unit whose mini-batches are all in finished chunks, by number of the unit.
 
         Args:
-            planned: number of mini-batches by work unit.
+            planned: number of planned mini-batches in each work unit, by number of the unit.
         """
 
     def count_chunks(self) -> int:
-        """Return how many chunks are done."""
+        """Return the number of finished chunks in the stage."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the chunks that name one of these files, so that they are scored again. Calling this again is safe."""
+        """Remove the chunks that refer to any of these staged files, so that their mini-batches are scored again.
 
-    def read_progress(self) -> ItemsDone:
-        """Return how many items all tasks have done so far. The numbers may be a little out of date."""
-
-    def forget_progress(self, kept: Collection[int]) -> None:
-        """Remove the progress of an earlier attempt, except for work units that are done, and its request to stop.
+        The call can be repeated.
 
         Args:
-            kept: the work units that are done.
+            files: paths of staged files, relative to the stage.
+        """
+
+    def read_progress(self) -> ItemsDone:
+        """Return how many items all tasks have done so far. The numbers may be slightly out of date."""
+
+    def forget_progress(self, kept: Collection[int]) -> None:
+        """Remove the request to stop and the progress of an earlier execution of the run.
+
+        Args:
+            kept: numbers of the work units that are done. Their progress stays.
         """
 
     def ask_to_stop(self) -> None:
-        """Ask all tasks to make no more calls. Never raises: each task also stops by its own failures."""
+        """Ask all tasks to make no more calls. Never raises.
+
+        A task that does not see the request stops when too many of its own items have failed.
+        """

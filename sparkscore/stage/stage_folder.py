@@ -23,10 +23,10 @@ from sparkscore.stage.writer import StageWriter
 
 
 class StageFolder:
-    """The part of a stage that the driver uses, as files: implements `sparkscore.stage.run_stage.RunStage`.
+    """The folder of a stage, as the driver uses it: implements `sparkscore.stage.run_stage.RunStage`.
 
     Attributes:
-        path: the folder.
+        path: path of the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,19 +34,27 @@ class StageFolder:
 
     @property
     def location(self) -> str:
-        """The path of the stage's folder."""
+        """The path of the stage's folder, as a string."""
         return str(self.path)
 
     def is_there(self) -> bool:
-        """Whether the folder of the stage exists."""
+        """Return whether the folder of the stage exists."""
         return self.path.is_dir()
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskFolder:
-        """Return the part of this stage that tasks use."""
+        """Return the part of this stage that tasks use, with the columns that tasks do not write into files.
+
+        See `sparkscore.stage.run_stage.RunStage.for_tasks` for the arguments.
+        """
         return TaskFolder(str(self.path), partition_by, left_out)
 
     def keep_plan(self, mini_batches: pa.Table) -> dict[int, int]:
-        """Write the plan file if there is none, and return the number of mini-batches by work unit."""
+        """Write the plan file if there is none, and return the number of mini-batches in each work unit.
+
+        Raises:
+            SinkError: there is a plan file, but it was changed or has different mini-batches.
+            LineageError: another version of sparkscore wrote the plan file in a different format.
+        """
         file = str(self.path / layout.PLAN)
         if open_store(self.path).find(layout.PLAN) is None:
             write_plan(file, mini_batches)
@@ -55,60 +63,79 @@ class StageFolder:
         return count_mini_batches(file)
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the content of a decision's file without the checksum at its end, or None if there is no such file."""
+        """Return the content of a decision's file without the checksum at its end, or None if there is no such file.
+
+        Raises:
+            SinkError: the content does not match the checksum.
+        """
         store = open_store(self.path)
         return None if store.find(decision) is None else read_sealed(store, decision)
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Write the file of a decision, with a checksum at its end."""
+        """Write the file of a decision: the content, and its checksum at the end."""
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
-        """Copy a model into a folder of the stage that is named by the model's digest."""
+        """Copy a model into the stage, and return the path of the copy.
+
+        The name of the copy's folder is the digest of the model.
+        """
         return copy_once(files, self.path, f"{layout.MODELS}/{sha256}")
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed environment into the stage's folder for environments."""
+        """Copy a packed Python environment into the stage, and return the path of the copy."""
         return copy_once(archive, self.path, layout.ARCHIVES)
 
     @property
     def work_folder(self) -> str:
-        """The path of the stage's folder, in which workers unpack scripts."""
+        """The path of the stage's folder, in which workers create subfolders for the scripts that they unpack."""
         return str(self.path)
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of the work units that are done, from the files of their chunks."""
+        """Return the reports of each work unit whose mini-batches are all in finished chunks, by number of the unit.
+
+        Args:
+            planned: number of planned mini-batches in each work unit, by number of the unit.
+        """
         return chunks.read_done_units(self.path, planned)
 
     def count_chunks(self) -> int:
-        """Return the number of files of chunks."""
+        """Return the number of chunk files in the stage."""
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the files of the chunks that name one of these files."""
+        """Remove the files of the chunks that refer to any of these staged files.
+
+        The mini-batches of these chunks are then scored again.
+        """
         chunks.forget_chunks_of(self.path, files)
 
     def read_progress(self) -> ItemsDone:
-        """Add up the tasks' progress files."""
+        """Return the sums of the numbers in the progress files of all tasks."""
         return read_progress(str(self.path))
 
     def forget_progress(self, kept: Collection[int]) -> None:
-        """Remove the progress files and the file that asks tasks to stop."""
+        """Remove the file that asks tasks to stop, and the progress files of an earlier execution of the run.
+
+        Args:
+            kept: numbers of the work units that are done. Their progress files stay.
+        """
         forget_progress(str(self.path), kept)
 
     def ask_to_stop(self) -> None:
-        """Write the file that asks tasks to stop."""
+        """Create the file that asks all tasks to stop."""
         ask_to_stop(str(self.path))
 
 
 @dataclass(frozen=True)
 class TaskFolder:
-    """The part of a stage that tasks use, as files: implements `sparkscore.stage.run_stage.TaskStage`.
+    """The folder of a stage, as tasks use it: implements `sparkscore.stage.run_stage.TaskStage`.
 
     Attributes:
         folder: path of the run's stage, the same on the driver and on all workers.
-        partition_by: columns laid out as folders ``name=value``; empty if the publisher lays them out.
-        left_out: columns that are not stored, because the location of the published files tells their values.
+        partition_by: partition columns, whose values are written into the names of folders ``name=value``; empty if
+            Spark divides the rows into partitions when they are published.
+        left_out: columns that are not written, because the path of the published files contains their values.
     """
 
     folder: str
@@ -116,16 +143,26 @@ class TaskFolder:
     left_out: tuple[str, ...] = ()
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
-        """Return the mini-batches of these work units from the plan file."""
+        """Return an iterator over the mini-batches that the plan file has for the given work units."""
         return read_planned_mini_batches(str(Path(self.folder) / layout.PLAN), units)
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Return the reports in the file of a chunk, after checking the sizes of the files that they name."""
+        """Return the reports from the file of a chunk, or an empty list if the chunk is not finished.
+
+        If a file with rows of the chunk is missing or has a different size, the chunk is removed and the list is empty.
+
+        Args:
+            unit: number of the work unit.
+            first: number of the chunk's first mini-batch within its work unit.
+
+        Raises:
+            SinkError: the reports were changed since they were written. The chunk is removed.
+        """
         return chunks.read_chunk(self.folder, unit, first)
 
     @contextmanager
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
-        """Yield a writer for the rows of a chunk. Its files are in folders that no other task attempt uses."""
+        """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses."""
         of_run = ("run_id",) if self.left_out else ()
         with (
             StageWriter(self.folder, unit, partition_by=self.partition_by, left_out=self.left_out) as result,
@@ -134,50 +171,54 @@ class TaskFolder:
             yield FolderChunk(result, quarantine)
 
     def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-        """Write the reports of a chunk into its file, unless the file exists."""
+        """Write the reports of a chunk into the file of the chunk, unless the file exists."""
         chunks.write_chunk(self.folder, unit, first, reports)
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove the file of a chunk."""
+        """Remove the file with the reports of a chunk, so that its mini-batches are scored again."""
         chunks.forget_chunk(self.folder, unit, first)
 
     def progress_of(self, unit: int) -> ProgressFile:
-        """Return the progress file of this task."""
+        """Return the progress file of the task that scores a work unit."""
         return ProgressFile(self.folder, unit)
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-        """Return the paths of the staged files that differ from what was reported, each with the difference."""
+        """Return the staged files that differ from what their writers reported, as pairs of path and difference."""
         return find_changed(Path(self.folder), files, reads_all=reads_all)
 
 
 @dataclass(frozen=True)
 class FolderChunk:
-    """The two writers of a chunk that is being scored: one for the result, one for the quarantine."""
+    """The two writers for the rows of a chunk that is being scored: one for the result, one for the quarantine."""
 
     _result: StageWriter
     _quarantine: StageWriter
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows of the result."""
+        """Add rows of the result to the chunk."""
         self._result.write(rows)
 
     def quarantine(self, rows: pa.Table) -> None:
-        """Add rows of the quarantine."""
+        """Add rows of failed items, which go to the quarantine, to the chunk."""
         self._quarantine.write(rows)
 
     def finish(self) -> tuple[tuple[StagedFile, ...], tuple[StagedFile, ...]]:
-        """Close all files, and return those of the result and those of the quarantine."""
+        """Write the buffered rows, close all files, and return those of the result and those of the quarantine."""
         return self._result.finish(), self._quarantine.finish()
 
 
 def note_run_folder(stage: Path, run_folder: Path | None) -> None:
-    """Write the path of the run's folder into a stage, because `clean` may be called for another folder of runs."""
+    """Write the path of the run's folder into a stage, unless it is already there. Do nothing if the path is None.
+
+    With this path, `clean` finds the record of the run that made the stage, even if it is called for another runs
+    folder.
+    """
     if run_folder is not None and noted_run_folder(stage) != run_folder:
         open_store(stage).put(layout.RUN, os.fsencode(run_folder))
 
 
 def noted_run_folder(stage: Path) -> Path | None:
-    """Return the path of the run's folder that is written in a stage, or None if there is none."""
+    """Return the path of the run's folder that `note_run_folder` wrote into a stage, or None if there is none."""
     try:
         return Path(os.fsdecode(open_store(stage).read(layout.RUN)))
     except OSError:

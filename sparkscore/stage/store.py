@@ -1,8 +1,9 @@
-"""The protocol of a store, which holds the files of a run, and what each of its methods promises (driver and worker).
+"""The protocol of a store, which holds the files of a run (driver and worker).
 
-A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` keeps them
-on a disk. A promise about a crash holds at whatever moment of the call the process dies. A *lost answer* is an
-`OSError` for a call that took effect: after any `OSError` the caller does not know whether the call took effect.
+A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` implements
+it with files on a disk. Each method says what the store contains after a crash, at whatever moment of the call the
+process dies, and after an `OSError`. An `OSError` does not show that a call had no effect: the call may have succeeded
+and only its answer was lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import BinaryIO, ClassVar, Final, Protocol
 
 
 class EntryType(StrEnum):
-    """Whether an entry in a store is a file, a folder or something else."""
+    """The type of an entry in a store: a file, a folder, or something else."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -28,14 +29,15 @@ FOLDERS: Final[Collection[EntryType]] = frozenset({EntryType.FOLDER, EntryType.M
 
 @dataclass(frozen=True)
 class Entry:
-    """An object or a folder in a store. Links are not followed.
+    """An object or a folder in a store. A link is an entry of its own: it is not followed.
 
     Attributes:
-        name: relative to the store's root.
-        type: file, folder or something else.
-        size_bytes: size of a file.
-        written_at: time of the last write or touch, in seconds of the store's own clock.
-        version: changes with each write, and with each `Store.touch` that comes later by the store's clock.
+        name: name relative to the store's root.
+        type: whether the entry is a file, a folder or something else.
+        size_bytes: size of a file in bytes.
+        written_at: time of the last write or touch, in seconds, by the clock of the store.
+        version: string that changes with each write. It also changes with each `Store.touch`, if the clock of the store
+            has moved on since the last change.
     """
 
     name: str
@@ -46,57 +48,59 @@ class Entry:
 
 
 class Writer(Protocol):
-    """An object that is written in parts. No reader sees it before `close`. PyArrow writes to it as to a file.
+    """Writes an object in parts. Readers see the object only after `close`.
 
-    After a crash or a lost answer the whole object is there, or nothing. Parts of it may be left under a name that
-    `sparkscore.stage.layout.unfinished` makes.
+    PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, the store has the whole
+    object or nothing under its name. Parts of the object may be left under a temporary name, which
+    `sparkscore.stage.layout.unfinished` returned.
     """
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can be written."""
+        """Whether the writer is closed, so that nothing more can be written."""
 
     def write(self, content: bytes) -> int:
-        """Write all of the bytes, and return their number."""
+        """Write all bytes of the content, and return their number."""
 
     def flush(self) -> None:
         """Write the buffered bytes to the store."""
 
     def tell(self) -> int:
-        """Return how many bytes were written so far."""
+        """Return the number of bytes that were written so far."""
 
     def close(self) -> None:
-        """Make the object visible under its name, and replace an older one."""
+        """Make the object visible under its name. An older object with this name is replaced."""
 
     def abandon(self) -> None:
-        """Drop everything that was written. Does nothing after `close`."""
+        """Discard everything that was written. Do nothing after `close`."""
 
 
 class Mark(Protocol):
-    """An empty object that can be told from any later object with its name, as long as the mark is open."""
+    """An empty object that can be distinguished from a later object with the same name while the mark is open."""
 
     def is_there(self) -> bool:
-        """Whether the object with this name is still this one."""
+        """Return whether the object with this name is still the one that was created for this mark."""
 
     def close(self) -> None:
-        """Close the mark. The object stays."""
+        """Close the mark. The object stays in the store."""
 
 
 class Store(Protocol):
-    """Holds objects by name. Every method may raise an `OSError`. Callers must not use names that lead out of the root.
+    """Holds objects by name, relative to a root. Every method may raise an `OSError`.
 
-    A store that has folders makes those below its root as they are needed, but never the root itself, for which it
-    raises a `FileNotFoundError`: a task that outlives its run must not make the run's stage again.
+    Callers must not use names that lead out of the root. A store that has folders creates missing folders below its
+    root. It never creates the root itself, but raises a `FileNotFoundError`: a task that outlives its run must not
+    create the run's stage again.
     """
 
     can_rename: ClassVar[bool]
     """Whether the store has `rename` and `link`."""
 
     def locate(self, name: str = "") -> str:
-        """Return the address of a name, for messages and for engines that read objects themselves."""
+        """Return the path or URI of an object, for messages and for libraries that read objects themselves."""
 
     def read(self, name: str) -> bytes:
-        """Return the content of an object, as one `put` wrote it: never parts of two versions.
+        """Return the whole content of an object, as one call wrote it: never parts of two versions.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -104,21 +108,24 @@ class Store(Protocol):
         """
 
     def open(self, name: str) -> BinaryIO:
-        """Open an object for reading, for instance to read only parts of it."""
+        """Open an object for reading in binary mode, for example to read only parts of it."""
 
     def find(self, name: str = "") -> Entry | None:
-        """Return the entry with this name, or None. Sees every call that returned before, of any process."""
+        """Return the entry with this name, or None if there is none.
+
+        The result reflects every write and removal that was finished before this call, in any process.
+        """
 
     def entries(self, below: str = "") -> list[Entry]:
-        """Return the entries of a folder in the order of their names, or an empty list if there is no such folder.
+        """Return the entries of a folder, sorted by name, or an empty list if there is no such folder.
 
-        A listing may be out of date: it may miss an entry that was just made, and have one that was just removed.
+        The list may be out of date: it may lack an entry that was just created, or contain one that was just removed.
         """
 
     def age(self, name: str) -> float | None:
-        """Return the seconds since an object was written or touched, or None if there is no such object.
+        """Return how many seconds ago an object was written or touched, or None if there is no such object.
 
-        Both times are those of the store's clock. A crash may leave an unfinished object.
+        The age is measured by the clock of the store alone. A crash may leave an unfinished object.
         """
 
     def put(
@@ -132,65 +139,80 @@ class Store(Protocol):
     ) -> None:
         """Write or replace an object atomically: a reader sees the old content or the new content.
 
-        After a crash or a lost answer one of the two is there. Calling this again is safe.
+        After a crash or an `OSError`, the store has the old content or the new content, and the call can be repeated.
 
         Args:
-            name: the object.
-            content: its new content.
-            check: called at the last moment. If it raises, the object stays as it is.
+            name: name of the object.
+            content: the new content of the object.
+            check: called immediately before the new content becomes visible. If it raises, the old content stays.
             is_durable: whether the content must survive a power cut once the call has returned.
-            is_private: whether only this user may read the object.
+            is_private: whether only the user who runs this process may read the object.
         """
 
     def put_new(self, name: str, content: bytes) -> bool:
         """Write an object if there is none with this name, and return whether this call wrote it.
 
-        Of several calls at the same time exactly one writes it. After a crash or a lost answer the whole object is
-        there, or nothing. The caller finds out by reading it, so its content must tell who wrote it.
+        Of several calls at the same time, exactly one writes the object. After a crash or an `OSError`, the store has
+        the whole object or nothing. The caller then does not know which call wrote the object, so the content must show
+        that.
         """
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
-        """Replace an object if it still has this version, and return whether this call replaced it.
+        """Replace an object if it still has the given version, and return whether this call replaced it.
 
-        Of several calls at the same time at most one replaces it. After a crash or a lost answer the old content is
-        there, or the new content, or nothing.
+        Of several calls at the same time, at most one replaces the object. After a crash or an `OSError`, the store has
+        the old content, the new content, or no object with this name.
         """
 
     def put_mark(self, name: str) -> Mark | None:
-        """Make an empty object, even on a full disk, or return None if there is an object with this name."""
+        """Create an empty object and return it as an open mark, or return None if there is an object with this name.
+
+        This also works on a full disk.
+        """
 
     def writer(self, name: str) -> Writer:
-        """Return a writer for an object that is too big for memory, or that another library writes."""
+        """Return a writer for an object that is too large for memory, or that another library writes."""
 
     def touch(self, name: str) -> None:
-        """Set an object's time to now and keep its content. Make an empty object if there is none."""
+        """Set the time of an object to now, without changing its content. Create an empty object if there is none."""
 
     def delete(self, name: str) -> None:
-        """Remove an object, or a folder of type `EntryType.MADE` with its content.
+        """Remove an object. Do nothing if there is no such object.
 
-        Does nothing if there is no such object. Calling this again is safe.
+        A folder of type `EntryType.MADE` is removed with its content. The call can be repeated.
 
         Raises:
-            OSError: the object is still there, or the answer was lost.
+            OSError: the object may still be there.
         """
 
     def make(self, name: str = "") -> None:
-        """Make a folder and its parents, the store's root included. Does nothing if the folder exists."""
+        """Create a folder and its parents, including the store's root. Do nothing if the folder exists."""
 
     def drop(self, name: str = "") -> bool:
-        """Remove an empty folder, which may be the store's root. Return whether it was removed. Never raises."""
+        """Remove a folder if it is empty, and return whether it was removed. Never raises.
+
+        The folder may be the store's root.
+        """
 
     def link(self, name: str, other: str) -> None:
-        """Give an object a second name. No bytes are copied.
+        """Give an object a second name, without copying its content.
+
+        Args:
+            name: name of the object.
+            other: the second name.
 
         Raises:
             FileExistsError: the second name is taken.
         """
 
     def rename(self, name: str, other: str) -> None:
-        """Give an object another name in one step, or a folder with everything in it.
+        """Give an object, or a folder with everything in it, a new name in one step.
 
-        After a crash or a lost answer everything has the old name or everything has the new one.
+        After a crash or an `OSError`, everything has the old name or everything has the new name.
+
+        Args:
+            name: the old name.
+            other: the new name.
 
         Raises:
             FileExistsError: the new name is taken, even by an empty folder or a dangling link.
@@ -199,7 +221,11 @@ class Store(Protocol):
 
 @contextmanager
 def writing(store: Store, name: str) -> Iterator[Writer]:
-    """Yield a writer for an object, which becomes visible when the block ends and is dropped if the block raises."""
+    """Return a context manager with a writer for an object.
+
+    The object becomes visible when the body of the ``with`` statement ends. It is discarded if the body raises an
+    error.
+    """
     writer = store.writer(name)
     try:
         yield writer

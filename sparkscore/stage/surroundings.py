@@ -1,7 +1,7 @@
-"""Where a run gets its stores, its random names and the identity of its process (driver and worker).
+"""Open stores, generate random names and identify processes; tests can replace these functions (driver and worker).
 
-Only this module opens stores and makes random names for files of a run. A test can replace these functions for a block
-of code; threads that the block starts use the usual ones.
+Other modules must open stores and generate random names for the files of a run through this module. A test can replace
+the functions for a block of code. Threads that the block starts use the usual functions.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from sparkscore.stage.store import Store
 
 @dataclass(frozen=True)
 class Process:
-    """The process that works on a run.
+    """A process that works on a run, described so that it can be recognized later.
 
     Attributes:
-        pid: number of the process.
-        host: name of its host.
-        namespace: the boot and the pid namespace in which the number is valid; None if that is not known.
-        began: when the process began. Tells it from a later process with the same number.
+        pid: process ID.
+        host: name of the process's host.
+        namespace: the boot id and the PID namespace in which the process ID is valid; None if they are not known.
+        began: start time of the process, which distinguishes it from a later process with the same process ID; None if
+            it is not known.
     """
 
     pid: int
@@ -42,7 +43,7 @@ def _this_process() -> Process:
 
 
 def _namespace() -> str | None:
-    """Return the boot and the pid namespace of this process, or None if /proc does not show them."""
+    """Return the boot id and the PID namespace of this process in one string, or None if /proc does not show them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
@@ -53,7 +54,10 @@ def _namespace() -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """Return when a process began, or None if it has ended."""
+    """Return the start time of a process, in clock ticks since the boot, or None if the process has ended.
+
+    The result is also None if there is no /proc, as on macOS.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -70,10 +74,10 @@ class Surroundings:
     """The functions that a test can replace.
 
     Attributes:
-        open_store: opens the store of a folder.
+        open_store: opens the store whose root is a folder.
         token: returns 32 random hexadecimal digits.
-        process: describes this process.
-        began: returns when another process of this host began, or None if it has ended.
+        process: returns the description of this process.
+        began: returns the start time of a process on this host, or None if the process has ended.
     """
 
     open_store: Callable[[Path], Store] = LocalStore
@@ -86,13 +90,13 @@ _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surrounding
 
 
 def here() -> Surroundings:
-    """Return the functions that apply to the calling code."""
+    """Return the functions that apply to the calling code: the usual ones, or those that a test put in their place."""
     return _here.get()
 
 
 @contextmanager
 def put_into(surroundings: Surroundings) -> Iterator[None]:
-    """Use other functions than the usual ones while the block runs."""
+    """Replace the usual functions with others for the body of a ``with`` statement."""
     token = _here.set(surroundings)
     try:
         yield
@@ -101,22 +105,30 @@ def put_into(surroundings: Surroundings) -> Iterator[None]:
 
 
 def open_store(folder: str | Path) -> Store:
-    """Open the store whose root is a folder, which all processes of the run see under this path."""
+    """Open the store whose root is a folder. All processes of the run must see the folder under this path."""
     return here().open_store(Path(folder))
 
 
 def open_common(*paths: Path) -> tuple[Store, list[str]]:
-    """Open the store that holds several paths, to rename from one to another; return it and their names in it."""
+    """Open one store that has several paths below its root, and return the store and the names of the paths in it.
+
+    With such a store, files can be renamed from one path to another.
+    """
     root = Path(os.path.commonpath([path.absolute() for path in paths]))
     return open_store(root), [path.absolute().relative_to(root).as_posix() for path in paths]
 
 
 def is_one_file_system(folder: Path, other: Path) -> bool:
-    """Whether a rename can move files from a folder to another path, which may not exist yet, in one step."""
+    """Return whether one rename can move a file from a folder to another path, because both are in one file system.
+
+    Args:
+        folder: path of the folder, which must exist.
+        other: the other path. If it does not exist, its nearest parent that exists is checked.
+    """
     nearest = next(each for each in (other, *other.parents) if each.exists())
     return folder.stat().st_dev == nearest.stat().st_dev
 
 
 def missing_of(*folders: Path) -> list[Path]:
-    """Return those of these folders that do not exist."""
+    """Return those of the given folders that do not exist."""
     return [folder for folder in folders if not folder.exists()]

@@ -1,4 +1,4 @@
-"""Write the rows of one task attempt to Parquet files, which readers do not see before they are published (worker)."""
+"""Write the rows of one task attempt to Parquet files in the stage, where readers do not see them (worker)."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _LONGEST_NAME = 255
 class StageWriter:
     """Writes the rows of one chunk into a folder that no other task attempt uses.
 
-    So a task that is retried, or that runs twice at the same time, never touches the files of another attempt. Only the
-    files that a report names count. Rows are buffered up to 128 Ki rows or 64 MiB, and then written as one row group
-    for each partition, so memory does not grow with the number of rows.
+    So a task that is tried again, or that runs twice at the same time, never changes the files of another task attempt.
+    Only the files that a report names count. Up to 128 Ki rows or 64 MiB are buffered, and then written as one row
+    group for each partition. So the memory that is needed does not grow with the number of rows.
 
     Args:
         stage: path of the run's stage.
-        unit: the task's work unit.
-        rows_folder: the folder of the stage that the files go to.
-        partition_by: columns laid out as folders ``name=value``.
-        left_out: columns that are not stored.
+        unit: number of the task's work unit.
+        rows_folder: `layout.ATTEMPTS` for rows of the result, or `layout.QUARANTINE` for failed items.
+        partition_by: partition columns, whose values are written into the names of folders ``name=value``.
+        left_out: columns that are not written.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class StageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Drop the files that `finish` has not closed. None of them counts."""
+        """Discard the files that `finish` has not closed. No report names these files."""
         for file in self._open.values():
             file.abandon()
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
-        """Buffer rows, and write them if the buffer is full."""
+        """Add rows to the buffer. A full buffer is written to the files."""
         kept = rows.drop_columns(self._left_out)
         self._pending.append(kept)
         self._pending_rows += kept.num_rows
@@ -83,7 +83,7 @@ class StageWriter:
             self._flush()
 
     def finish(self) -> tuple[StagedFile, ...]:
-        """Write the buffered rows, close all files and return them."""
+        """Write the buffered rows, close all files, and return all files that this writer wrote."""
         self._flush()
         while self._open:
             self._close_oldest()
@@ -114,7 +114,7 @@ class StageWriter:
 
 
 class _OpenFile:
-    """A Parquet file that is open for writing."""
+    """A Parquet file that is open for writing, with rows of one partition."""
 
     def __init__(self, store: Store, path: str, schema: pa.Schema) -> None:
         self._path = path
@@ -142,12 +142,13 @@ class _OpenFile:
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:
-    """Raise an error for partition values that readers cannot tell from NULL, or that cannot be the name of a folder.
+    """Check that each partition value can be the name of a folder, and that readers can distinguish it from NULL.
 
-    Source: Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
+    Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
 
     Raises:
-        OutputContractError: a partition column has such a value.
+        OutputContractError: a partition column has one of these two values, a value with a NUL character, or a value
+            that is too long for the name of a folder.
     """
     for name in partition_by:
         column = rows.column(name)
@@ -190,7 +191,7 @@ def _folder_name(name: str, value: str | int | date | None) -> str:
 
 
 def escape_path(text: str) -> str:
-    """Escape a partition's column name or value as Spark does.
+    """Return the name or a value of a partition column with special characters escaped, as Spark writes it into paths.
 
     >>> escape_path("a/b=c é")
     'a%2Fb%3Dc é'
@@ -199,7 +200,7 @@ def escape_path(text: str) -> str:
 
 
 def unescape_path(text: str) -> str:
-    """Undo `escape_path`, as readers do.
+    """Return the string that `escape_path` escaped, as readers of a partitioned table do.
 
     >>> unescape_path("a%2Fb%3Dc é"), unescape_path("100%")
     ('a/b=c é', '100%')
