@@ -1,1 +1,1 @@
-"""The record of a run and the folder in which it is kept (driver)."""
+"""Write and read the records of runs, and the other files in the folder of each run (driver)."""

@@ -1,4 +1,7 @@
-"""The run table: one row for each call of the model that a run made, for SQL over all runs (driver)."""
+"""The columns and rows of ``attempts.parquet``, which has one row for each call that a run made (driver).
+
+All runs have the same columns, so that their calls can be queried together with SQL.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ ATTEMPTS_SCHEMA = pa.schema(
 
 
 def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
-    """Return the rows of the run table for one run.
+    """Return the rows of ``attempts.parquet`` for one run: one row for each call of the model or script.
 
     Args:
-        run_id: the run.
-        reports: the reports of the run's mini-batches.
+        run_id: id of the run.
+        reports: the reports of the run's mini-batches, which contain the calls.
     """
     rows = [
         {

@@ -1,4 +1,4 @@
-"""JSON objects that contain their own checksum, so that a change is noticed (driver)."""
+"""Add a checksum to a JSON object, and check it when the object is read, to detect changes (driver)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ SUM: Final = "sha256"
 
 
 def summed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object with its checksum added."""
+    """Return a copy of a JSON object with the key ``sha256``, whose value is the checksum of the object."""
     return {**content, SUM: _sum_of(content)}
 
 
 def is_whole(content: Mapping[str, Any]) -> bool:
-    """Whether a JSON object still has the content that `summed` returned. Whitespace in its file does not matter."""
+    """Return whether a JSON object still matches the checksum that `summed` added to it.
+
+    The whitespace and the order of the keys in the file do not matter.
+    """
     return content.get(SUM) == _sum_of({name: part for name, part in content.items() if name != SUM})
 
 

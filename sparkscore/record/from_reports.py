@@ -17,11 +17,11 @@ _MOST_OF_LOADING = 10
 
 
 def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
-    """Return the run record's entry about the input.
+    """Return the entry of the run record that describes the input.
 
     Args:
-        plan: the plan, which has the pinned input.
-        columns: the columns of an input of rows, with their types; None for files.
+        plan: the plan of the run, which has the files or the table version that are scored.
+        columns: the type of each column of the input; None if the items are files.
     """
     snapshot = plan.snapshot
     return RecordedInput(
@@ -38,12 +38,12 @@ def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
 
 
 def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, items: int | None) -> Counts:
-    """Return the run record's counts.
+    """Return the entry of the run record with the numbers of items, mini-batches and calls.
 
     Args:
         reports: the reports of the successful task attempts, so that each mini-batch is counted once.
-        probe: the report of the probe, whose calls are counted separately; None if there was none.
-        items: the planned number of items; None if it is not known.
+        probe: the report of the probe, whose calls are counted separately; None if there was no probe.
+        items: the planned number of items; None if it is not known. The items in the reports are then counted.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -62,7 +62,10 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
 
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
-    """Return how many worker processes scored, and how often they loaded the model."""
+    """Return the fields of the run record with the number of model loads, and of processes that loaded the model.
+
+    The keys of the dictionary are ``model_loads`` and ``worker_processes``. The process that ran the probe is included.
+    """
     loads: dict[str, int] = {}
     for report in _all(reports, probe):
         loads[report.worker] = max(report.loads, loads.get(report.worker, 0))
@@ -70,13 +73,18 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
 
 
 def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return how many worker processes verified a model's files before they scored, by the digest of the files."""
+    """Return, for the digest of each model, how many worker processes verified the model's files before they scored."""
     found = {(digest, report.worker) for report in reports for digest in report.models}
     return dict(sorted(Counter(digest for digest, _ in found).items()))
 
 
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
-    """Return the warnings of the worker processes, each once, and those that follow from the reports."""
+    """Return the warnings for the run record.
+
+    These are the warnings of the worker processes, each once, and warnings that follow from the numbers in the reports.
+
+    Of the warnings from loading the model, only the first 10 are returned.
+    """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
     loading = [warning for warning in told if warning.startswith(LOADING)]
@@ -85,7 +93,7 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Return a warning if mini-batches without a failed item could be scored only in parts."""
+    """Return one warning in a list if mini-batches without failed items were scored only in parts, or an empty list."""
     parts = [report for report in reports if report.scored_in_parts and not report.failed]
     if not parts:
         return []
@@ -99,7 +107,10 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return the number of values, by column, that are not among the model's categories."""
+    """Return, for each column, the number of values that are not among the model's categories.
+
+    Columns without such values are not in the result.
+    """
     return dict(add_counts(report.unseen for report in reports))
 
 

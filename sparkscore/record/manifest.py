@@ -1,4 +1,4 @@
-"""The manifest: the staged files that count, and everything else that publishing needs (driver)."""
+"""The manifest of a run: the staged files to publish, and everything else that publishing needs (driver)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FILES: Final = ("files", "quarantined")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files that a run publishes. A run has a manifest if no more items failed than it tolerates.
+    """The files that a run publishes. A run has a manifest only if no more items failed than it tolerates.
 
     Attributes:
-        files: the staged files of the predictions, written by the task attempts that succeeded.
-        quarantined: the staged files of the quarantine, written by the same task attempts.
-        columns: the columns of the result, with Spark's names of their types.
-        commit_info: the information that is written into the table's history.
+        files: the staged files with rows of the result, written by the task attempts that succeeded.
+        quarantined: the staged files with failed items, written by the same task attempts.
+        columns: for each column of the result, the name that Spark uses for its type.
+        commit_info: information that is written into the history of the output table.
         record: the run record at the time when the manifest was made.
     """
 
@@ -37,22 +37,23 @@ class Manifest:
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """Return the JSON object that is written for a manifest."""
+    """Return the JSON object that is written into the file of a manifest, with the format number and a checksum."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
     return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})
 
 
 def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest:
-    """Return the manifest that a JSON object contains.
+    """Return the manifest from the JSON object in its file.
 
     Args:
         content: the JSON object; empty if the file has none.
-        path: path of the file, for the message.
-        run_id: the run.
+        path: path of the file, for the error message.
+        run_id: id of the run that the manifest belongs to.
 
     Raises:
-        LineageError: the manifest was changed since it was written, or it has another format.
+        LineageError: the manifest was changed since it was written, or it has a different format, or it is the manifest
+            of another run.
     """
     # Checked first, because another format may compute its checksum in another way.
     refuse_other_format(content.get("format"), "manifest", path, run_id)

@@ -1,4 +1,4 @@
-"""Run ids: make one from the time, or check one that the user chose (driver)."""
+"""Generate a run id from the current time, or check one that the user chose (driver)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|
 
 
 def make_run_id(now: datetime | None = None) -> str:
-    """Return a new run id. Run ids that are made later sort later.
+    """Return a new run id, made of a time and random digits. Ids that are made later sort after earlier ones.
 
     >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
     'run-20260102-030405-'
+
+    Args:
+        now: the time, in UTC; the current time if None.
     """
     return f"run-{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def check_run_id(run_id: str) -> str:
-    """Return the run id if it can be the name of a folder and the value of a partition.
+    """Check that a run id can be the name of a folder and the value of a partition column, and return it unchanged.
 
     Raises:
-        ConfigError: the id does not start with a letter; or it has other characters than letters, digits, ``_ . -``; or
-            it ends with a full stop, which some stores drop; or readers of partitions would take it for a number, like
-            ``NaN``; or files of Spark's or locks have such a name.
+        ConfigError: the id does not begin with a letter; it is longer than 128 characters, or has other characters than
+            letters, digits and ``_ . -``; it ends with a full stop, which some stores drop; readers of partition
+            columns would treat it as a number, like ``NaN``; or it is the name of a lock or of one of Spark's own
+            files.
     """
     if not is_run_id(run_id):
         raise ConfigError(
@@ -46,6 +50,6 @@ def check_run_id(run_id: str) -> str:
 
 
 def is_run_id(run_id: str) -> bool:
-    """Whether a text is a valid run id."""
+    """Return whether a string is a valid run id."""
     is_taken = run_id.lower() in _NUMBERS or _TAKEN.fullmatch(run_id) is not None
     return _RUN_ID.fullmatch(run_id) is not None and not run_id.endswith(".") and not is_taken

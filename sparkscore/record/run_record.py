@@ -1,6 +1,6 @@
-"""The run record: what was scored, with what, into what, and how it ended (driver).
+"""The run record: the input, the model and the output of a run, and how the run ended (driver).
 
-The descriptions of the fields are the table of the record in ``docs/result.md``.
+The table of the record in ``docs/result.md`` is generated from the descriptions of the fields.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 
 
 class Part(BaseModel):
-    """The base class of the record and of its parts.
+    """The base class of the run record and of its parts.
 
-    A record of another version is written again as it was read: fields that it lacks are not added, and keys that this
-    version does not know are kept. As attributes, fields that it lacks have their defaults.
+    A record that another version of sparkscore wrote does not change when this version writes it again: missing fields
+    are not added, and unknown keys are kept. In Python, a missing field has its default value.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON object that ``record.json`` contains."""
+        """Return the record, or one of its parts, as the JSON object that ``record.json`` contains."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -51,7 +51,7 @@ OrNull = BeforeValidator(_nothing_for_null)
 
 
 class RecordedInput(Part):
-    """The record's entry about the pinned input."""
+    """The entry of the run record about the input: its location, version, size and columns."""
 
     format: str | None = Field(default=None, description="format of the input")
     location: str | list[str] | None = Field(default=None, description="location, or a list of locations")
@@ -80,7 +80,7 @@ class RecordedInput(Part):
 
 
 class RecordedOutput(Part):
-    """The record's entry about the output: planned, being published, or published."""
+    """The entry of the run record about the output, which is planned, being published, or published."""
 
     format: str | None = Field(default=None, description="`delta` or `parquet`")
     location: str | None = Field(default=None, description="location")
@@ -101,7 +101,7 @@ class RecordedOutput(Part):
 
 
 class RecordedQuarantine(Part):
-    """The record's entry about the quarantine."""
+    """The entry of the run record about the quarantine table."""
 
     location: str | None = Field(
         default=None, description="the table of the items that failed and were tolerated; null if none did"
@@ -110,7 +110,7 @@ class RecordedQuarantine(Part):
 
 
 class RecordedModel(Part):
-    """The record's entry about a model. Kind and flavors are recorded for the first model only."""
+    """The entry of the run record about a model. The fields `kind` and `flavors` are set for the first model only."""
 
     name: str | None = Field(default=None, description="the model's name, as in each row of the result")
     version: str | None = Field(default=None, description="the model's version, as in each row of the result")
@@ -130,14 +130,14 @@ class RecordedModel(Part):
 
 
 class RecordedScript(Part):
-    """The record's entry about the scoring script."""
+    """The entry of the run record about the scoring script."""
 
     path: str | None = Field(default=None, description="the scoring script")
     sha256: str | None = Field(default=None, description="digest of the code folder: file names and contents")
 
 
 class Counts(Part):
-    """How many items went in, were scored and failed, and how many calls were made."""
+    """The entry of the run record with the numbers of items, mini-batches and calls."""
 
     items: int = Field(description="files or rows that went in")
     scored: int = Field(description="of these, scored")
@@ -156,7 +156,7 @@ class Counts(Part):
 
 
 class Seconds(Part):
-    """The seconds that each step of the run took."""
+    """The entry of the run record with the seconds that each step of the run took."""
 
     plan: float = Field(default=0.0, description="finding and pinning the input, probe included")
     score: float = Field(default=0.0, description="scoring")
@@ -164,7 +164,7 @@ class Seconds(Part):
 
 
 class Versions(Part):
-    """The versions of the packages on the driver."""
+    """The entry of the run record with the versions of Python and of packages on the driver."""
 
     sparkscore: str | None = Field(default=None, description="version of sparkscore")
     spark: str | None = Field(default=None, description="of PySpark on the driver")
@@ -173,7 +173,14 @@ class Versions(Part):
 
 
 class OnlyFailed(Part):
-    """The record's entry about the failed items of an earlier run that a run scores again."""
+    """The entry of the run record about the failed items of an earlier run, if the run scores those again.
+
+    Attributes:
+        run_id: id of the run in which the items failed.
+        first: id of the run in which the items failed first, if runs have scored them again before; otherwise `run_id`.
+        without: ids of later runs that have already scored some of the failed items. Those items are left out.
+        items: number of items that are scored again.
+    """
 
     run_id: str
     first: str
@@ -182,14 +189,14 @@ class OnlyFailed(Part):
 
 
 class RecordedError(Part):
-    """The record's entry about the error with which a run failed."""
+    """The entry of the run record about the error with which the run failed."""
 
     code: str | None = Field(default=None, description="code of the error; `error` is null in a COMPLETE run")
     message: str | None = Field(default=None, description="the message, secrets masked")
 
 
 class RunRecord(Part):
-    """The run record: what was scored, with what, into what, and how the run ended."""
+    """The run record: the input, the model, the script and the output of a run, and how the run ended."""
 
     run_id: str = Field(description="the run's id")
     state: str = Field(
@@ -253,32 +260,36 @@ class RunRecord(Part):
 
     @property
     def stage_location(self) -> str | None:
-        """The folder for stages that the run's deployment names, or None if the stage is in the output's folder."""
+        """The folder for stages that the deployment names, or None if the stage is in the folder of the output."""
         output = self.config.get("output")
         folder = output.get("stage") if isinstance(output, dict) else None
         return folder if isinstance(folder, str) and folder else None
 
     @property
     def waits_for_publishing(self) -> bool:
-        """Whether the run was held and is neither published nor discarded. Only the field ``stage`` tells."""
+        """Whether the run is held: its rows are staged, and it was neither published nor discarded.
+
+        The run is held if the field ``stage`` is set, unless its state is ``COMPLETE``. The state may differ from
+        ``HELD``, for example if publishing the run failed.
+        """
         return bool(self.stage) and self.state != COMPLETE
 
     @property
     def may_show_rows(self) -> bool:
-        """Whether readers may see rows of this run, predictions or quarantined items, because publishing began.
+        """Whether readers may see predictions or quarantined items of this run, because publishing began.
 
-        Records of earlier versions do not say whether publishing began. They name the result's columns from that
-        moment on, or from the moment in which the run was held.
+        Records of earlier versions do not have the field ``publishing_began``. In such a record, the output has columns
+        from the moment at which publishing began, or at which the run was held.
         """
         if self.output.publishing_began is None:
             return bool(self.output.columns) and self.state != HELD
         return self.output.publishing_began
 
     def noting(self, **parts: object) -> RunRecord:
-        """Return a copy of the record in which these fields have other values.
+        """Return a copy of the record with new values for the given fields.
 
         Raises:
-            TypeError: the record has no such field.
+            TypeError: the record has no field with a given name.
         """
         if unknown := parts.keys() - RunRecord.model_fields.keys():
             raise TypeError(f"the record has no {', '.join(sorted(unknown))}")
@@ -286,9 +297,13 @@ class RunRecord(Part):
 
 
 def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
-    """Return the run record in a JSON object, or None if the object is not a record of this run.
+    """Return the run record that a JSON object contains, or None if the object is not a record of this run.
 
-    The record may be from another version of sparkscore.
+    Another version of sparkscore may have written the record.
+
+    Args:
+        content: the JSON object.
+        run_id: id of the run.
     """
     try:
         record = RunRecord.model_validate(content)
@@ -298,12 +313,12 @@ def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
 
 
 def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> RunRecord:
-    """Return the record of a run that starts, with all of its fields.
+    """Return the record of a run that starts now. Fields whose values are not known yet have their defaults.
 
     Args:
-        run_id: the run's id.
-        deployment: name or path of the deployment.
-        config: the effective configuration, without secrets.
+        run_id: id of the run.
+        deployment: name or path of the deployment file.
+        config: the whole deployment with options and defaults, without secrets.
     """
     return RunRecord(
         run_id=run_id,
@@ -340,18 +355,21 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
 
 
 def blank(part: type[_PartT], *without: str) -> _PartT:
-    """Return a part of a record in which all fields have their defaults.
+    """Return a part of the run record in which all fields have their defaults, so that they are written into the file.
 
     Args:
         part: the class of the part.
-        without: names of fields that the part does not get.
+        without: names of fields that are not set, and so not written into the file.
     """
     fields = {name: field for name, field in part.model_fields.items() if name not in without}
     return part.model_validate({name: field.get_default(call_default_factory=True) for name, field in fields.items()})
 
 
 def end_record(record: RunRecord, state: str, error: BaseException | None = None) -> RunRecord:
-    """Return a copy of the record with its final state, the time and the error, in which secrets are masked."""
+    """Return a copy of the record with its final state, the end time of the run, and the error if there was one.
+
+    Secrets in the message of the error are masked.
+    """
     return record.noting(state=state, ended_at=_now(), error=None if error is None else _describe_error(error))
 
 

@@ -1,9 +1,9 @@
-"""The protocol of the store that keeps everything of a run but its stage: record, manifest, request and more (driver).
+"""The protocol of the store for everything of a run but its stage: record, manifest, request, logs and more (driver).
 
-`sparkscore.record.runs_folder.RunFolder` implements it with files. `sparkscore.stage.run_stage` has the protocols of
-the stage, with the rows that are scored and not published. Each method says what it promises after a crash of the
-driver, and after a *lost answer*: an `OSError` for a call that took effect. A method that cannot write raises a
-`LineageError`.
+`sparkscore.record.runs_folder.RunFolder` implements it with files. The rows that are scored and not yet published are
+in the stage, whose protocols are in `sparkscore.stage.run_stage`. Each method says what the store contains after a
+crash of the driver or after an error. An error does not show that a call had no effect: the call may have succeeded and
+only its answer was lost. A method that cannot write raises a `LineageError`.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from sparkscore.stage import MiniBatchReport
 
 
 class Claim(Protocol):
-    """The exclusive right of one driver to work on a run. Another driver can take it over after the driver died."""
+    """The exclusive right of one driver to work on a run. If this driver dies, another one can take over the claim."""
 
     def __enter__(self) -> Self:
-        """Claim the run.
+        """Claim the run for this driver.
 
-        After a crash of this driver another one can take the claim over. After a lost answer this call finds out
-        whether it has the claim.
+        If the answer of the store is lost, this call finds out whether this driver has the claim. If this driver
+        crashes, another driver can take over the claim.
 
         Raises:
-            ConfigError: code ``RUN_ID_RUNNING``: another driver, which is alive, has the claim.
+            ConfigError: another driver, which is alive, has the claim (code ``RUN_ID_RUNNING``).
             LineageError: the claim cannot be written.
         """
 
     def __exit__(self, *_: object) -> None:
-        """Give the claim back, unless another driver took it over. Never raises."""
+        """Give up the claim, unless another driver has taken it over. Never raises."""
 
     def is_ours(self) -> bool:
-        """Whether this driver still has the claim. It can lose the claim while its process is suspended."""
+        """Return whether this driver still has the claim. It can lose the claim while its process is suspended."""
 
     def check(self) -> None:
         """Check that this driver still has the claim.
 
         Raises:
-            SinkConflictError: another driver took it over.
+            SinkConflictError: another driver has taken over the claim.
         """
 
 
 class RunStore(Protocol):
-    """Keeps everything of one run that is not in its stage.
+    """Stores everything of one run that is not in its stage.
 
     Only the driver that has the claim writes. Any process may read at any time, and gets the old or the new content.
-    After a crash or a lost answer of a method ``write_…`` the old content is there, or the new content. Calling such
-    a method again is safe.
+    After a crash or an error in a ``write_…`` method, the store has the old content or the new content, and the call
+    can be repeated.
 
     Attributes:
-        run_id: the run.
+        run_id: id of the run.
         path: location of the run, to show to users.
-        log_file: the log of the run, to show to users.
-        spark_log_file: the output of the JVM that this driver starts.
+        log_file: log of the run, to show to users.
+        spark_log_file: file with the output of the JVM that this driver starts.
         script_output: folder into which scripts on the workers may write files.
         script_logs: folder into which Azure's ``EntryScript`` writes the logs of scripts on the workers.
     """
@@ -74,92 +74,111 @@ class RunStore(Protocol):
 
     @property
     def runs(self) -> Path:
-        """The location of this run and all others, from which `open_run` opens them."""
+        """The runs folder: the location of this run and of all other runs, from which `open_run` opens one."""
 
     def refuse_foreign(self) -> None:
-        """Raise a `ConfigError` if there are files at the location of the run that sparkscore did not write."""
+        """Raise an error if there are files at the location of the run that sparkscore did not write.
+
+        Raises:
+            ConfigError: there are such files.
+        """
 
     def create(self) -> None:
-        """Prepare the store for this run, unless an earlier attempt did. Calling this again is safe.
+        """Prepare the store for this run, unless an earlier execution of the run did so. The call can be repeated.
 
         Raises:
             ConfigError: there are files at the location of the run that sparkscore did not write.
         """
 
     def claim(self) -> Claim:
-        """Return a context manager that claims the run."""
+        """Return a context manager that claims the run for this driver."""
 
     def is_claimed(self) -> bool:
-        """Whether a living driver has the claim. The answer may be out of date at once."""
+        """Return whether a driver that is alive has the claim. The answer may be out of date immediately."""
 
     def key(self) -> bytes:
-        """Return the key for the digests of this run's secrets. It is made once, and only its owner can read it.
+        """Return the key for the digests of the run's secrets.
 
-        After a crash or a lost answer there is one key, or none.
+        The first call creates the key. Only the user who runs this process can read it. After a crash or an error,
+        there is one key or none.
         """
 
     def log_handler(self) -> logging.Handler:
-        """Return a handler that appends to the run's log."""
+        """Return a handler for Python's `logging` that appends to the run's log."""
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Write the request, so that the run can be resumed by its id.
+        """Write the request of the run, so that the run can be resumed by its id.
 
         Args:
-            request: the request. Empty if it may contain a secret; then an older request is removed as well.
+            request: the request; empty if it may contain a secret. An empty request also removes an older request.
         """
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request, or None if it was not written."""
+        """Return the request of the run, or None if it was not written."""
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
-        """Write the digests of the code folder's files, and the files that were left out with the reasons."""
-
-    def read_code(self) -> dict[str, dict[str, str]]:
-        """Return the parts ``files`` and ``left_out`` that `write_code` wrote; both are empty if it was not called."""
-
-    def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches, for users to look at. The plan that tasks read is in the stage."""
-
-    def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
-        """Replace the record.
+        """Write the digests of the code folder's files, so that a resumed run can report which files have changed.
 
         Args:
-            record: the record.
-            check: called at the last moment before the record is replaced. If it raises, the old record stays.
+            files: digest of each file that was sent to the workers, by name.
+            left_out: reason why each other file or folder was not sent, by name.
+        """
+
+    def read_code(self) -> dict[str, dict[str, str]]:
+        """Return the arguments of `write_code` as a dictionary with the keys ``files`` and ``left_out``.
+
+        The values of both keys are empty dictionaries if `write_code` was not called.
+        """
+
+    def write_plan(self, mini_batches: pa.Table) -> None:
+        """Write the planned mini-batches, for users to look at. The tasks read the plan in the stage instead."""
+
+    def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
+        """Replace the record of the run.
+
+        Args:
+            record: the new record.
+            check: called immediately before the record is replaced. If it raises, the old record stays.
         """
 
     def read_record(self) -> RunRecord | None:
-        """Return the record, or None if there is none."""
+        """Return the record of the run, or None if there is none."""
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest. From then on the run can be published without its input and model."""
+        """Write the manifest of the run. From then on, the run can be published without its input and model."""
 
     def has_manifest(self) -> bool:
-        """Whether there is a manifest, of this version or another."""
+        """Return whether the run has a manifest. Another version of sparkscore may have written the manifest."""
 
     def read_manifest(self) -> Manifest | None:
-        """Return the manifest, or None if there is none.
+        """Return the manifest of the run, or None if there is none.
 
         Raises:
-            LineageError: the manifest was changed since it was written, or it has another format.
+            LineageError: the manifest was changed since it was written, or it has a different format.
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the order of publishing."""
+        """Write the list of the runs that scored failed items of this run again, in the order in which they publish."""
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the list of runs that `write_scored_again` wrote, or an empty list.
+        """Return the list of the runs that scored failed items of this run again, or an empty list if none was written.
 
         Raises:
             LineageError: the list was changed since it was written.
         """
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Write the run table of this run, with one row for each call of the model, for SQL over all runs."""
+        """Write the table of this run's calls, with one row for each call.
+
+        The tables of all runs have the same columns, so that they can be queried together with SQL.
+
+        Args:
+            reports: the reports of the run's mini-batches, which contain the calls.
+        """
 
     def read_attempts(self) -> pa.Table:
-        """Return the rows that `write_attempts` wrote, or a table without rows.
+        """Return the table of this run's calls, or a table without rows if `write_attempts` was not called.
 
         Raises:
-            LineageError: the rows cannot be read.
+            LineageError: the table cannot be read.
         """

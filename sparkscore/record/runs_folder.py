@@ -1,4 +1,7 @@
-"""The folder of a run, with its record, plan, manifest and logs; no reader ever sees half a file (driver)."""
+"""The folder of a run, with its record, plan, manifest and logs, and the runs folder that contains it (driver).
+
+Files are replaced atomically, so that readers never see an incomplete file.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,15 @@ _LONGEST_RECORD = 64 * 1024 * 1024
 
 
 def runs_folder(explicit: str | Path | None = None) -> Path:
-    """Return the folder of the runs: the given one, ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs``."""
+    """Return the absolute path of the runs folder.
+
+    This is the given folder, or that in ``$SPARKSCORE_RUNS`` if none is given, or else ``./sparkscore-runs``.
+    """
     return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
 
 
 class RunFolder:
-    """Keeps a run as files in a folder: implements `sparkscore.record.run_store.RunStore`."""
+    """Stores a run as files in a folder: implements `sparkscore.record.run_store.RunStore`."""
 
     def __init__(self, runs: Path, run_id: str) -> None:
         self.run_id = check_run_id(run_id)
@@ -62,7 +68,11 @@ class RunFolder:
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
-        """Raise a ConfigError if a folder of the user's has the run's name: its files would be overwritten."""
+        """Raise an error if the user has a file or folder at the path of the run's folder, which would be overwritten.
+
+        Raises:
+            ConfigError: the path exists, and it is not the folder of a run.
+        """
         if not os.path.lexists(self.path) or is_run_folder(self.path, self.run_id):
             return
         raise ConfigError(
@@ -75,11 +85,12 @@ class RunFolder:
         )
 
     def create(self) -> None:
-        """Make the folder, unless it exists.
+        """Create the folder of the run, unless it exists.
 
         Raises:
-            ConfigError: the user has a file or folder with this name.
-            LineageError: the folder cannot be made.
+            ConfigError: the user has a file or folder with this name, or the file system does not distinguish the run
+                id from another one that differs only in case.
+            LineageError: the folder cannot be created.
         """
         with self._writing("Nothing was written."):
             self.refuse_foreign()
@@ -100,38 +111,41 @@ class RunFolder:
 
     @property
     def runs(self) -> Path:
-        """The folder that contains this run's folder and those of all other runs."""
+        """The runs folder, which contains the folders of this run and of all other runs."""
         return self.path.parent
 
     def claim(self) -> RunLock:
-        """Return the run's lock, which is a context manager."""
+        """Return the lock of the run, a context manager that acquires the lock."""
         return RunLock(self.lock_file, self.run_id)
 
     def is_claimed(self) -> bool:
-        """Whether a living driver holds the run's lock."""
+        """Return whether a driver that is alive holds the lock of the run."""
         return is_held(self.lock_file)
 
     def key(self) -> bytes:
-        """Return the run's key; made once, in a file that only its owner can read."""
+        """Return the key for the digests of the run's secrets.
+
+        The first call creates the key, in a file that only its owner can read.
+        """
         with self._writing():
             if self._store.find(_KEY) is None:
                 self._store.put(_KEY, secrets.token_hex(32).encode(), is_private=True)
             return bytes.fromhex(self._store.read(_KEY).decode("ascii"))
 
     def log_handler(self) -> logging.Handler:
-        """Return a handler that appends to the run's log, which is rotated when it is large."""
+        """Return a handler for Python's `logging` that appends to the run's log. A large log is rotated."""
         with self._writing():
             return rotating_handler(self.log_file)
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Replace an `OSError` of the block by an error that says that the run's folder cannot be written.
+        """Replace an `OSError` in the body of a ``with`` statement with a `LineageError` about the run's folder.
 
         Args:
-            state: what the failure means for the data.
+            state: sentence for the error message about the state of the data.
 
         Raises:
-            LineageError: the block raised an `OSError`.
+            LineageError: the body raised an `OSError`.
         """
         try:
             yield
@@ -146,41 +160,49 @@ class RunFolder:
             ) from error
 
     def write_request(self, request: Mapping[str, Any]) -> None:
-        """Write the request into a file, so that the run can be resumed by its id.
+        """Write the request of the run into ``request.json``, so that the run can be resumed by its id.
 
         Args:
-            request: the request. Empty if it may hold a secret; then an older request is removed as well.
+            request: the request; empty if it may contain a secret. An empty request also removes an older request.
         """
         text = json.dumps(request, indent=2, default=str) if request else "null"
         with self._writing():
             self._put("request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request, or None if it was not written."""
+        """Return the request from ``request.json``, or None if it was not written."""
         return read_json(self.path / "request.json")
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
-        """Write the digests of the code folder's files, so that a later attempt can name the files that differ."""
+        """Write the digests of the code folder's files into ``code.json``, so that a resumed run can report changes.
+
+        Args:
+            files: digest of each file that was sent to the workers, by name.
+            left_out: reason why each other file or folder was not sent, by name.
+        """
         text = json.dumps({"files": dict(files), "left_out": dict(left_out)}, indent=2)
         with self._writing():
             self._put("code.json", text + "\n")
 
     def read_code(self) -> dict[str, dict[str, str]]:
-        """Return the two parts that `write_code` wrote; both are empty if there is no such file."""
+        """Return the content of ``code.json`` as a dictionary with the keys ``files`` and ``left_out``.
+
+        The values of both keys are empty dictionaries if there is no such file.
+        """
         found = read_json(self.path / "code.json") or {}
         parts = {name: found.get(name) for name in ("files", "left_out")}
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
     def read_record(self) -> RunRecord | None:
-        """Return the record, or None if the run has none."""
+        """Return the record of the run from ``record.json``, or None if the run has none."""
         return _record_in(self.path / "record.json", self.run_id)
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
-        """Replace the record atomically.
+        """Replace the record of the run in ``record.json`` atomically.
 
         Args:
-            record: the record.
-            check: called at the last moment. If it raises, the old record stays.
+            record: the new record.
+            check: called immediately before the record is replaced. If it raises, the old record stays.
 
         Raises:
             LineageError: the record cannot be written.
@@ -192,20 +214,20 @@ class RunFolder:
             self._put("record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest. Staged files that it does not name do not count."""
+        """Write the manifest into ``manifest.json``. Only the staged files that it lists are published."""
         text = json.dumps(content_of(manifest, self.run_id), indent=2)
         with self._writing():
             self._put(_MANIFEST, text + "\n")
 
     def has_manifest(self) -> bool:
-        """Whether the run has a manifest."""
+        """Return whether the run has a ``manifest.json``."""
         return (self.path / _MANIFEST).exists()
 
     def read_manifest(self) -> Manifest | None:
-        """Return the manifest, or None if the run has none.
+        """Return the manifest from ``manifest.json``, or None if the run has none.
 
         Raises:
-            LineageError: the manifest was changed since it was written, or it has another format.
+            LineageError: the manifest was changed since it was written, or it has a different format.
         """
         if not self.has_manifest():
             return None
@@ -213,13 +235,13 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the order of publishing."""
+        """Write the list of the runs that scored failed items of this run again, in the order in which they publish."""
         text = json.dumps(note_of(runs), indent=2)
         with self._writing():
             self._put(_SCORED_AGAIN, text + "\n")
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the runs that scored failed items of this run again and were about to publish.
+        """Return the list of the runs that scored failed items of this run again, or an empty list if there is no list.
 
         Raises:
             LineageError: the list was changed since it was written.
@@ -228,12 +250,16 @@ class RunFolder:
         return runs_in(read_json(file) or {}, file, self.run_id) if file.exists() else []
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Write ``attempts.parquet``, with one row for each call of the model, for SQL over all runs."""
+        """Write ``attempts.parquet``, the table of this run's calls, with one row for each call.
+
+        Args:
+            reports: the reports of the run's mini-batches, which contain the calls.
+        """
         with self._writing(), writing(self._store, "attempts.parquet") as file:
             pq.write_table(attempts_of(self.run_id, reports), file)
 
     def read_attempts(self) -> pa.Table:
-        """Return the rows that `write_attempts` wrote, or a table without rows if there is no such file.
+        """Return the rows of ``attempts.parquet``, or a table without rows if there is no such file.
 
         Raises:
             LineageError: the file cannot be read.
@@ -253,7 +279,7 @@ class RunFolder:
             ) from error
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches of files as ``plan.parquet``."""
+        """Write the planned mini-batches of input files into ``plan.parquet``, for users to look at."""
         with self._writing():
             write_plan(str(self.path / "plan.parquet"), mini_batches)
 
@@ -266,8 +292,8 @@ def open_run(runs: Path, run_id: str) -> RunStore:
     """Return the store of a run, which need not exist yet.
 
     Args:
-        runs: the folder of the runs.
-        run_id: the run.
+        runs: path of the runs folder.
+        run_id: id of the run.
 
     Raises:
         ConfigError: the run id is not valid.
@@ -276,7 +302,10 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records of all runs, the newest first. Files that are not records are skipped, with a warning."""
+    """Return the records of all runs in a runs folder, the newest first.
+
+    Files named ``record.json`` that are not the record of a run are skipped, with a warning in the log.
+    """
     records = []
     for path in sorted(runs.glob("*/record.json")):
         run_id = path.parent.name
@@ -291,8 +320,13 @@ def list_records(runs: Path) -> list[RunRecord]:
 def read_record(runs: Path, run_id: str) -> RunRecord:
     """Return the record of one run.
 
+    Args:
+        runs: path of the runs folder.
+        run_id: id of the run.
+
     Raises:
-        RunNotFoundError: there is no such run.
+        ConfigError: the run id is not valid.
+        RunNotFoundError: there is no record of such a run in the runs folder.
     """
     record = RunFolder(runs, run_id).read_record()
     if record is None:
@@ -307,9 +341,9 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 
 
 def waits_for_publishing(folder: Path) -> bool | None:
-    """Return whether the run in a folder is held, according to its record, or None if that is not known.
+    """Return whether the run whose folder is given is held, according to its record, or None if this is not known.
 
-    It is not known if the folder of runs does not exist, for example on another host.
+    It is not known if the runs folder does not exist, for example because it is on another host.
     """
     if not folder.parent.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""The list of the runs that scored the failed items of a run again (driver)."""
+"""The list of the runs that scored the failed items of an earlier run again (driver)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sparkscore.record.checksum import is_whole, summed
 
 @dataclass(frozen=True)
 class ScoredAgain:
-    """A run that scored failed items again and was about to publish.
+    """A run that scored the failed items of an earlier run again, and that was about to publish the result.
 
     Attributes:
-        run_id: the run.
-        origin: the run whose quarantine had the items.
-        items: number of the items.
-        quarantined: how many of the items failed again.
-        quarantine: the table of the items that failed again.
-        format: format of both tables.
-        output: the table of the items that were scored.
-        run_id_column: name of the column with the run id in that table.
+        run_id: id of the run.
+        origin: id of the earlier run, whose quarantine had the failed items.
+        items: number of items that were scored again.
+        quarantined: number of these items that failed again.
+        quarantine: location of the table of the items that failed again.
+        format: format of the tables `quarantine` and `output`.
+        output: location of the table of the items that were scored.
+        run_id_column: name of the column with the run id in the table `output`.
     """
 
     run_id: str
@@ -38,17 +38,17 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Return the JSON object for a list of runs, which is in the order in which they published."""
+    """Return the JSON object that is written for a list of runs in the order of publishing, with a checksum."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 
 def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredAgain]:
-    """Return the list of runs in a JSON object.
+    """Return the list of runs from a JSON object that `note_of` returned.
 
     Args:
         content: the JSON object.
-        path: path of its file, for the message.
-        run_id: the run whose failed items were scored again.
+        path: path of its file, for the error message.
+        run_id: id of the run whose failed items were scored again.
 
     Raises:
         LineageError: the list was changed since it was written.

@@ -1,4 +1,4 @@
-"""Tell the files that sparkscore wrote into a folder of runs from files of others (driver)."""
+"""Distinguish the files and folders that sparkscore wrote into a runs folder from those of the user (driver)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,22 @@ _UNFINISHED_BEFORE_IT: Final = {"record.json", "identity.key", "lock"}
 
 
 def is_run_folder(folder: Path, run_id: str) -> bool:
-    """Whether a folder is the folder of the run with this id, or empty."""
+    """Return whether a path is the folder of a run, or an empty folder.
+
+    Args:
+        folder: the path.
+        run_id: id of the run, which is compared only if an earlier version of sparkscore made the folder.
+    """
     if not folder.is_dir():
         return False
     return (folder / RUN_MARKER).is_file() or _is_of_an_earlier_version(folder, run_id)
 
 
 def _is_of_an_earlier_version(folder: Path, run_id: str) -> bool:
-    """Whether a folder without a `RUN_MARKER` has only files that earlier versions wrote there, or none."""
+    """Return whether an earlier version of sparkscore, which wrote no `RUN_MARKER`, made the folder for this run.
+
+    The result is also True if the folder is empty.
+    """
     record, request = (read_json(folder / name) or {} for name in ("record.json", "request.json"))
     if record.get("run_id") == run_id and record.get("state") in _STATES and isinstance(record.get("config"), dict):
         return True
@@ -49,8 +57,8 @@ def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:
     """Return the JSON object in a file, or None if there is none: no file, a folder, a pipe, or a truncated file.
 
     Args:
-        path: the file.
-        longest: size in bytes; a larger file is not read.
+        path: path of the file.
+        longest: size in bytes. For a larger file, the result is None.
     """
     try:
         if not path.is_file() or path.stat().st_size > longest:

@@ -1,4 +1,4 @@
-"""Find the versions of packages and of the user's code (driver)."""
+"""Find the versions of Python and of packages, and the git commit of a folder (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def version_or_none(package: str) -> str | None:
-    """Return the version of a package, or None if it is not installed."""
+    """Return the version of a package, or None if the package is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -17,12 +17,15 @@ def version_or_none(package: str) -> str | None:
 
 
 def version_of_python() -> str:
-    """Return the version of Python."""
+    """Return the version of Python that runs this process."""
     return platform.python_version()
 
 
 def git_commit_of(folder: Path) -> str | None:
-    """Return the git commit of a folder, with ``-dirty`` if files differ from it, or None outside of a checkout."""
+    """Return the git commit of the repository that contains a folder, or None if there is none.
+
+    The commit ends in ``-dirty`` if tracked files were changed since. The result is also None if git cannot be run.
+    """
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words
