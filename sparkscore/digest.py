@@ -1,4 +1,4 @@
-"""SHA-256 digests of files and folders, and the identity of a run (driver and worker)."""
+"""Compute SHA-256 digests of files and folders, and the identity of a run (driver and worker)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _READ_BYTES = 1024 * 1024
-# These folders are not part of a model. File systems keep lost+found at their root, readable by root only.
+# Folders that are not part of a model. File systems have lost+found in their root folder, and only root can read it.
 _NO_MODEL = frozenset({"__pycache__", "lost+found"})
 
 
 def identity_of(parts: Mapping[str, object]) -> str:
-    """Return the identity of a run: a digest of each part of the request that affects the result, by name.
+    """Return the identity of a run, which has the name and a digest of each part of the request.
+
+    Args:
+        parts: the parts that affect the result of the run, by name.
 
     >>> identity_of({"model": "a", "input": 1})
     'input:6b86b273ff34fce1 model:ac8d8342bbb2362d'
@@ -26,12 +29,15 @@ def identity_of(parts: Mapping[str, object]) -> str:
 
 
 def keyed_digest(secrets: object, key: bytes) -> str:
-    """Return a digest of secrets. Without the key, nobody can find the secrets by trying all short passwords."""
+    """Return a digest of secrets that depends on a key (HMAC with SHA-256).
+
+    Somebody who has the digest but not the key cannot find a short password by trying all of them.
+    """
     return hmac.new(key, json.dumps(secrets, sort_keys=True, default=str).encode(), hashlib.sha256).hexdigest()
 
 
 def different_parts(identity: str, other: str) -> list[str]:
-    """Return the names of the parts in which two identities differ.
+    """Return the sorted names of the parts in which two identities of runs differ.
 
     >>> different_parts("input:1 model:2", "input:1 model:3")
     ['model']
@@ -45,13 +51,14 @@ def _split(part: str) -> tuple[str, str, str]:
 
 
 def digest_of_path(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder: of the relative paths and digests of its files, sorted by path.
+    """Return the SHA-256 digest of a file or a folder, in hexadecimal digits.
 
-    Links to folders are followed. Links that lead in a circle or to nothing are ignored, and so are ``__pycache__`` and
-    ``lost+found``.
+    The digest of a folder is that of the relative paths and digests of its files, sorted by path. Symbolic links to
+    folders are followed. Links that lead back to a folder above or to nothing are ignored, and so are ``__pycache__``
+    and ``lost+found``.
 
     Raises:
-        OSError: the path cannot be read, or the folder has something without a content, such as a pipe.
+        OSError: the path cannot be read, or it is or contains a pipe, a socket or a device.
     """
     if not path.is_dir():
         _refuse_without_content(path)
@@ -63,14 +70,16 @@ def digest_of_path(path: Path) -> str:
 
 
 def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Yield the files that the digest of a folder includes, in any order.
+    """Yield the files that are part of a model's folder and of its digest, in any order.
+
+    `digest_of_path` describes which links and folders are ignored.
 
     Args:
-        folder: the folder.
-        above: real paths of the folders above it, which a link may lead back to.
+        folder: the folder of the model.
+        above: real paths of the folders above `folder`. A link that leads back to one of them is ignored.
 
     Raises:
-        OSError: the folder cannot be read, or has something without a content, such as a pipe.
+        OSError: the folder cannot be read, or contains a pipe, a socket or a device.
     """
     above |= {folder.resolve()}
     for entry in folder.iterdir():
@@ -83,18 +92,18 @@ def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterat
 
 
 def _leads_nowhere(entry: Path) -> bool:
-    """Whether an entry is a link to a path that does not exist."""
+    """Return whether an entry of a folder is a link to a path that does not exist."""
     return entry.is_symlink() and not entry.exists()
 
 
 def _refuse_without_content(path: Path) -> None:
-    """Raise an `OSError` for a pipe, a socket or a device. Reading from a pipe could wait forever."""
+    """Raise an `OSError` if a path is a pipe, a socket or a device, because reading from a pipe could wait forever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
+    """Return the SHA-256 digest of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_READ_BYTES):

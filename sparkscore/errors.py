@@ -41,18 +41,19 @@ _T = TypeVar("_T")
 
 
 class SparkscoreError(Exception):
-    """Base class of all errors that sparkscore raises on purpose.
+    """Base class of the errors that sparkscore raises.
 
-    Useful for ``try … except`` around a whole run. The fields are attributes and survive pickling.
+    Catch it to handle all errors of a run in the same way. Its attributes survive pickling.
 
     Attributes:
         code: the stable code of the error, for example ``OUTPUT_ROWS``.
         what: the problem, with the name of the file, column or setting.
         got: the value that was found; may be empty.
-        expected: the value that is allowed; may be empty.
-        state: what happened to the data.
-        next_step: what the reader can do now.
-        record: the run record, if the error ended a run that has one.
+        expected: the values that are allowed; may be empty.
+        state: one or more sentences that say whether data was written.
+        next_step: advice for the user.
+        record: the run record as a dictionary, or None if the error did not end a run that has one.
+        exit_code: the exit code of a command that ends with this error: 2 if the request was wrong, otherwise 1.
     """
 
     exit_code: ClassVar[int] = 1
@@ -79,7 +80,7 @@ class SparkscoreError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The problem with ``got`` and ``expected``, without code, state and next step."""
+        """The problem with ``got`` and ``expected``, without the code, the state, the next step and a full stop."""
         comparison = ", ".join(
             f"{label} {value}" for label, value in (("got", self.got), ("expected", self.expected)) if value
         )
@@ -87,7 +88,7 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message with control characters as they are, for run records and for masking secrets."""
+        """The whole message with control characters that are not escaped, for run records and for masking secrets."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:
@@ -95,7 +96,10 @@ class SparkscoreError(Exception):
         return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the error with its keyword arguments, which the default implementation would lose."""
+        """Return a function and its arguments, with which pickle builds the error again.
+
+        The default implementation would lose the keyword arguments.
+        """
         return _rebuild, (type(self), dict(self.__dict__))
 
 
@@ -108,7 +112,7 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 def named(error: Exception) -> Exception:
     """Return a `SparkscoreError` for an error of the operating system, or any other error unchanged.
 
-    It is used for operations that do not have a more specific message.
+    Commands and runs use this function for an `OSError` for which nothing has raised a more specific error.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return error
@@ -124,10 +128,10 @@ def named(error: Exception) -> Exception:
 
 
 class Faults:
-    """The errors of one request, which are raised together, so that the user can correct all of them at once.
+    """Collects the errors of one request and raises them together, so that the user can correct all of them at once.
 
     Args:
-        found: the first errors.
+        found: errors that are already known.
     """
 
     def __init__(self, *found: SparkscoreError) -> None:
@@ -135,11 +139,11 @@ class Faults:
 
     @property
     def is_any(self) -> bool:
-        """Whether there are any errors."""
+        """Whether any errors were collected."""
         return bool(self._found)
 
     def take(self, check: Callable[[], _T]) -> _T | None:
-        """Return the result of a check, or None if the check raises an error, which is kept."""
+        """Call a check and return its result, or collect the `SparkscoreError` that it raises and return None."""
         try:
             return check()
         except SparkscoreError as error:
@@ -147,10 +151,10 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first error, with the others appended to its next step; do nothing if there are none.
+        """Raise the first collected error, with the others appended to its next step.
 
         Raises:
-            SparkscoreError: the first error.
+            SparkscoreError: at least one error was collected.
         """
         if not self._found:
             return
@@ -161,21 +165,27 @@ class Faults:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of an error, with control characters as they are; for an interrupt, with its notes."""
+    """Return the message of an exception, in which control characters are not escaped.
+
+    For `KeyboardInterrupt` and `SystemExit`, the message includes the notes of the exception.
+    """
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return " ".join([str(error) or "The run was interrupted.", *getattr(error, "__notes__", ())])
     return error.text if isinstance(error, SparkscoreError) else str(error)
 
 
 def code_of(error: BaseException) -> str:
-    """Return the code of an error, or the class name of an exception that is not from sparkscore."""
+    """Return the error code of an exception, or its class name if it has no code.
+
+    `KeyboardInterrupt` and `SystemExit` have the code ``INTERRUPTED``.
+    """
     if isinstance(error, SparkscoreError):
         return error.code
     return ErrorCode.INTERRUPTED if isinstance(error, (KeyboardInterrupt, SystemExit)) else type(error).__name__
 
 
 def names(items: Iterable[object]) -> str:
-    """Return names for a message: quoted, sorted, and at most five of them.
+    """Return names as one string for a message: quoted, sorted, and at most five of them.
 
     >>> names(["b", "a"])
     "'a', 'b'"
@@ -189,7 +199,7 @@ def names(items: Iterable[object]) -> str:
 
 
 class ConfigError(SparkscoreError, ValueError):
-    """The request is invalid; nothing was started."""
+    """The request is wrong: the deployment, an option or an argument of a function."""
 
     exit_code = 2
 
@@ -231,11 +241,11 @@ class SignatureMismatchError(ModelError):
 
 
 class EnvironmentMismatchError(ModelError):
-    """The Python of the workers does not have the packages that the model needs."""
+    """The Python interpreter of the workers, or its packages, does not meet the requirements."""
 
 
 class ScoringError(SparkscoreError):
-    """Scoring failed."""
+    """The run failed while it scored the input."""
 
 
 class ScoringScriptError(ScoringError):
@@ -247,11 +257,11 @@ class OutputContractError(ScoringError):
 
 
 class MiniBatchTimeoutError(ScoringError):
-    """A mini-batch took longer than its timeout."""
+    """Loading the model or script, or scoring a mini-batch, took longer than its timeout."""
 
 
 class ErrorThresholdExceededError(ScoringError):
-    """More items failed than the deployment tolerates."""
+    """More items or mini-batches failed than the deployment tolerates."""
 
 
 class SinkError(SparkscoreError):

@@ -1,4 +1,4 @@
-"""Convert locations: local paths, URIs, and how Spark writes both (driver and worker)."""
+"""Convert locations between local paths, URIs and the forms in which Spark writes paths (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GLOB_CHARACTERS = re.compile(r"([\[\]{}*?\\])")
 
 
 def check_working_directory() -> None:
-    """Check that the working directory exists; otherwise no relative path would work.
+    """Check that the working directory exists, because relative paths need it.
 
     Raises:
         ConfigError: the working directory was removed, or cannot be read.
@@ -32,7 +32,7 @@ def check_working_directory() -> None:
 
 
 def is_remote(location: str) -> bool:
-    """Whether a location is a URI of another store than the local file system.
+    """Return whether a location is a URI of a store that is not the local file system.
 
     >>> is_remote("abfss://data@store/patients"), is_remote("file:/data"), is_remote("/data")
     (True, False, False)
@@ -41,10 +41,10 @@ def is_remote(location: str) -> bool:
 
 
 def local_path(location: str) -> Path:
-    """Return the local path of a location, which may be a ``file:`` URI.
+    """Return the local path of a location, which is a path or a ``file:`` URI.
 
     Raises:
-        ConfigError: the location is in a remote store.
+        ConfigError: the location is a URI of a store that is not the local file system.
     """
     if is_remote(location):
         raise ConfigError(
@@ -58,9 +58,10 @@ def local_path(location: str) -> Path:
 
 
 def plain_path(uri: str) -> str:
-    """Return a file's name in Spark's ``_metadata.file_path`` as a local path, or as a decoded URI of another store.
+    """Return a URI with its percent-encoding decoded; a ``file:`` URI becomes a local path.
 
-    Spark percent-encodes ``_metadata.file_path``, but not the ``path`` column of the format ``binaryFile``.
+    The argument may be a value of Spark's column ``_metadata.file_path``, which Spark percent-encodes. The column
+    ``path`` of the format ``binaryFile`` is not percent-encoded. A path that is not a URI is returned unchanged.
 
     >>> plain_path("file:/data/a%20b.csv"), plain_path("file:///data/a%23b.csv"), plain_path("s3://b/x%20y")
     ('/data/a b.csv', '/data/a#b.csv', 's3://b/x y')
@@ -71,7 +72,7 @@ def plain_path(uri: str) -> str:
 
 
 def spark_path(path: Path | str) -> str:
-    r"""Return a local path with its special characters escaped, since Spark's readers take each path for a glob.
+    r"""Return a local path in which the special characters of globs are escaped: Spark's readers treat paths as globs.
 
     >>> spark_path("/data/a[1].csv")
     '/data/a\\[1\\].csv'

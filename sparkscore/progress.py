@@ -29,18 +29,26 @@ _WHOLE_NUMBERS_FROM: Final = 10
 
 
 class ProgressDisplay(Protocol):
-    """A display of a run's progress. `start` is called once, `update` often from another thread, and `finish` once."""
+    """The interface of a display that shows the progress of a run.
+
+    `start` is called once, then `update` many times from another thread, and `finish` once at the end.
+    """
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Begin to show progress.
+        """Start to show progress.
 
         Args:
-            total: number of items, or None if they can be counted only by reading them.
-            item_type: what an item is, ``files`` or ``rows``.
+            total: number of all items, or None if it is not known before the items are read.
+            item_type: the type of the items, ``files`` or ``rows``.
         """
 
     def update(self, items: int, failed: int) -> None:
-        """Show the number of items that are done, and how many of them failed."""
+        """Show new counts.
+
+        Args:
+            items: number of items that are done, including failed items.
+            failed: number of failed items.
+        """
 
     def finish(self) -> None:
         """Stop showing progress, whether all items are done or not."""
@@ -60,7 +68,10 @@ class SilentDisplay:
 
 
 class BarDisplay:
-    """A bar on a terminal with rate and remaining time, or a moving bar if the number of items is not known."""
+    """A progress bar on a terminal, with the counts, the rate and the remaining time.
+
+    If the number of all items is not known, the bar only shows that the run is active.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         # Without auto_refresh, rich starts no thread, which could continue after the run has ended.
@@ -82,11 +93,11 @@ class BarDisplay:
         self._progress.update(self._task, total=total, item_type=item_type, failed=0, refresh=True)
 
     def update(self, items: int, failed: int) -> None:
-        """Move the bar."""
+        """Show the new counts in the bar."""
         self._progress.update(self._task, completed=items, failed=failed, refresh=True)
 
     def finish(self) -> None:
-        """Leave the bar on the terminal as it is."""
+        """Stop the bar, which stays on the terminal."""
         task = self._progress.tasks[0]
         if task.total is None:
             self._progress.update(self._task, total=task.completed, completed=task.completed)
@@ -94,10 +105,10 @@ class BarDisplay:
 
 
 class _CountColumn(ProgressColumn):
-    """The column of the bar with the numbers of items."""
+    """The part of a `BarDisplay` with the number of items that are done, of all items and of failed items."""
 
     def render(self, task: Task) -> Text:
-        """Return a text such as ``120/1,797 files, 3 failed``."""
+        """Return the numbers as rich's `Text`, such as ``120/1,797 files, 3 failed``."""
         total = "" if task.total is None else f"/{int(task.total):,}"
         text = Text(f"{int(task.completed):,}{total} {task.fields.get('item_type', '')}")
         if task.fields.get("failed"):
@@ -106,17 +117,23 @@ class _CountColumn(ProgressColumn):
 
 
 class _RateColumn(ProgressColumn):
-    """The column of the bar with the items per second."""
+    """The part of a `BarDisplay` with the number of items per second."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate of the last half minute; after the end, that of the whole run."""
+        """Return the rate of the last half minute or, at the end, of the whole run, as rich's `Text`.
+
+        The text is empty as long as no item is done.
+        """
         whole = task.completed / task.elapsed if task.elapsed else 0.0
         rate = (task.speed or whole) if not task.finished else whole
         return Text(f"{_number(rate)}/s" if rate else "", style="progress.data.speed")
 
 
 class LineDisplay:
-    """Lines of text: the first after two seconds, others at growing intervals, and one at the end."""
+    """Lines of text on a stream, or on standard error if the stream is None.
+
+    The first line is written after two seconds, others at growing intervals, and one at the end.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -125,11 +142,11 @@ class LineDisplay:
         self._next_line_s = _FIRST_LINE_AFTER_S
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Reset the counts and the time."""
+        """Reset the counts and start to measure the time."""
         self._state = _State(total, item_type)
 
     def update(self, items: int, failed: int) -> None:
-        """Write a line if the interval since the last one has passed."""
+        """Write a line with the new counts if enough time has passed since the last line."""
         self._state.items, self._state.failed = items, failed
         if self._state.elapsed_s >= self._next_line_s:
             self._write(self._state.describe())
@@ -137,7 +154,7 @@ class LineDisplay:
             self._next_line_s = self._state.elapsed_s + self._wait_s
 
     def finish(self) -> None:
-        """Write the last line."""
+        """Write the last line, with the final counts and the total time."""
         self._write(self._state.describe_end())
 
     def _write(self, line: str) -> None:
@@ -145,14 +162,14 @@ class LineDisplay:
 
 
 class NotebookDisplay:
-    """The output of a notebook cell, which is updated in place. It needs IPython but no widgets."""
+    """Progress in the output of a notebook cell, which is updated in place. It needs IPython, but no widgets."""
 
     def __init__(self) -> None:
         self._state = _State()
         self._handle: Any = None
 
     def start(self, total: int | None, item_type: str) -> None:
-        """Add the output to the cell that is running."""
+        """Add the progress to the output of the cell that is running."""
         from IPython.display import display  # noqa: PLC0415 - this display is chosen only if IPython runs
 
         self._state = _State(total, item_type)
@@ -160,12 +177,12 @@ class NotebookDisplay:
         self._handle = display(self._bundle(self._state.describe()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self, items: int, failed: int) -> None:
-        """Update the output of the cell."""
+        """Show the new counts in the output of the cell."""
         self._state.items, self._state.failed = items, failed
         self._show(self._state.describe())
 
     def finish(self) -> None:
-        """Show the final counts."""
+        """Show the final counts and the total time in the output of the cell."""
         self._show(self._state.describe_end())
 
     def _show(self, text: str) -> None:
@@ -173,14 +190,17 @@ class NotebookDisplay:
             self._handle.update(self._bundle(text), raw=True)
 
     def _bundle(self, text: str) -> dict[str, str]:
-        """Return the text, and the same as HTML with a progress bar, by MIME type."""
+        """Return a line for IPython, by MIME type: as plain text, and as HTML with a progress bar.
+
+        There is no bar if the number of all items is not known.
+        """
         share = "" if self._state.total is None else f' value="{self._state.items}" max="{max(self._state.total, 1)}"'
         bar = f'<progress{share} style="width:20em"></progress>' if self._state.total is not None else ""
         return {"text/plain": text, "text/html": f"<div>{bar} {html.escape(text)}</div>"}
 
 
 class _State:
-    """The counts of a display, and the time since its start."""
+    """The counts that a display shows, and the time since the start of the display."""
 
     def __init__(self, total: int | None = None, item_type: str = "items") -> None:
         self.total = total
@@ -191,11 +211,11 @@ class _State:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the start of the display."""
         return time.monotonic() - self._start
 
     def describe(self) -> str:
-        """Return a line with counts, rate and remaining time."""
+        """Return a line with the counts, the rate and an estimate of the remaining time."""
         parts = [self._counts(f" ({100 * self.items // self.total} %)" if self.total else "")]
         rate = self.items / max(self.elapsed_s, 0.001)
         if rate:
@@ -205,7 +225,7 @@ class _State:
         return ", ".join(parts)
 
     def describe_end(self) -> str:
-        """Return the last line, with the counts and the total time."""
+        """Return the last line of a display, with the counts and the total time."""
         return f"{self._counts()}, in {_duration(self.elapsed_s)}"
 
     def _counts(self, share: str = "") -> str:
@@ -215,7 +235,10 @@ class _State:
 
 
 def choose_display() -> ProgressDisplay:
-    """Return the display for a notebook or a terminal if this process has one, or else lines of text."""
+    """Return the display that suits this process.
+
+    This is a `NotebookDisplay` in a notebook, a `BarDisplay` if standard error is a terminal, or else a `LineDisplay`.
+    """
     if _is_notebook():
         return NotebookDisplay()
     if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -237,16 +260,16 @@ def follow(
     item_type: str,
     also: Callable[[ItemsDone], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Update a display from the tasks' progress files while the body of the ``with`` statement runs.
+    """Show the progress of the tasks on a display while the body of the ``with`` statement runs.
 
-    If the display raises an exception, it is not called again, and the run continues without it.
+    If the display raises an exception, the run continues, and the display is no longer updated.
 
     Args:
-        display: the display.
-        read: returns the numbers of items that all tasks have done so far.
-        total: number of items, or None if it is not known.
-        item_type: what an item is, ``files`` or ``rows``.
-        also: another function to call with the numbers of items that are done, as often as the display is updated.
+        display: the display, which is started and finished by this function.
+        read: function that returns how many items all tasks have done so far.
+        total: number of all items, or None if it is not known.
+        item_type: the type of the items, ``files`` or ``rows``.
+        also: another function to call with each result of `read`.
     """
     guarded = _GuardedDisplay(display)
     stop = threading.Event()
@@ -269,7 +292,10 @@ def _poll(
     stop: threading.Event,
     also: Callable[[ItemsDone], None],
 ) -> None:
-    """Read the progress files and update the display, at regular intervals and once more after the end."""
+    """Read the counts and show them, at regular intervals until `stop` is set, and then once more.
+
+    The other arguments are those of `follow`.
+    """
     is_over = False
     while not is_over:
         # The counts are read once more after the end, so that the final counts are shown.
@@ -280,7 +306,10 @@ def _poll(
 
 
 class _GuardedDisplay:
-    """Calls a display from several threads, but not any more after it has raised an exception or finished."""
+    """Calls a display from several threads, and logs its exceptions instead of raising them.
+
+    The display is no longer updated after it has raised an exception, or after `finish`.
+    """
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
@@ -310,7 +339,7 @@ class _GuardedDisplay:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Catch and log exceptions of the display."""
+        """Catch and log an exception of the display, and stop updating the display."""
         try:
             yield
         except Exception:  # the display may be the user's, and must not make a run fail
@@ -323,7 +352,7 @@ def _number(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration as a text such as ``4 min 10 s``."""
+    """Return a duration as a string such as ``4 min 10 s``."""
     if seconds < _WHOLE_NUMBERS_FROM:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _SECONDS_IN_A_MINUTE)

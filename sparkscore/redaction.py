@@ -1,8 +1,9 @@
-"""Mask secrets in texts and dictionaries before they are shown or stored (driver and worker).
+"""Mask secrets in strings and dictionaries before they are shown or stored (driver and worker).
 
-A secret is recognised by its form (a SAS signature, a token with a known prefix), by its name (``password=``, the key
-of a dictionary), or by its value, if a setting or an environment variable with a secret's name had this value. Other
-text stays unchanged, because messages without names of containers and columns are useless.
+A secret is recognised in three ways: by its form, such as an Azure SAS signature or a token with a known prefix; by its
+name, such as ``password=`` or the key in a dictionary; or by its value, if a setting or an environment variable with
+the name of a secret has this value. All other text stays unchanged, because a message without the names of files and
+columns is useless.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MASK: Final = "***"
 _NAME: Final = r"(?P<name>[\w.-]{1,160})"
 _QUOTED: Final = r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'"""
 _VALUE: Final = rf"""(?P<value>{_QUOTED}|[A-Za-z_.]{{1,40}}\((?:{_QUOTED})\)|(?:[^\s;&,"']|,(?!\s))+)"""
-# Values that are not secrets, whatever their name is.
+# Values that are not secrets, even if their name is that of a secret.
 _NO_SECRETS: Final = frozenset({"", "none", "null", "true", "false", "yes", "no", MASK})
 
 # Each pattern keeps the text of its group 'kept' (the setting's name, the URL's scheme) and masks the rest.
@@ -64,7 +65,7 @@ _FORMS: Final = tuple(
         r"""(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://)[^/\s?#@:"']*:[^/\s?#"']*(?=@)""",
         r"""(?P<kept>\b(?:https?|ftp|git|ssh)://)[^/\s?#@:"']+(?=@)""",
         r"(?P<kept>\bBearer\s{1,3})(?=[a-z0-9._~+/=-]*[0-9]|[a-z0-9._~+/=-]{20})[a-z0-9._~+/-]{8,}=*",
-        # addresses that are secrets: incoming webhooks of Slack, Teams and Discord, Telegram's bots
+        # URLs that are secrets: incoming webhooks of Slack, Teams and Discord, Telegram's bots
         r"(?P<kept>\bhooks\.slack(?:-gov)?\.com/[a-z]{1,20}/)[\w/-]+",
         r"""(?P<kept>\.webhook\.office\.com/webhookb2/)[^\s"'<>]+""",
         r"(?P<kept>\bdiscord(?:app)?\.com/api/webhooks/\d+/)[\w-]+",
@@ -144,7 +145,9 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 
 
 def redact(text: str) -> str:
-    """Return a text with each secret replaced by ``***``, including values passed to `remember_secrets`.
+    """Return a string in which each secret is replaced with ``***``, including the secrets that this process remembers.
+
+    `remember_secrets` and `remember_values` add such secrets.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'
@@ -185,28 +188,34 @@ def _is_user_and_password(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Whether a text is a random key. In a path or a digest, the class of the characters changes less often."""
+    """Return whether a string looks like a random key, in which upper case, lower case and digits change often.
+
+    They change less often in a path, and a digest in hexadecimal digits has only one case.
+    """
     classes = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
     changes = sum(one != other for one, other in pairwise(classes))
     return {"a", "A", "0"} <= set(classes) and changes >= _FEWEST_CHANGES
 
 
 def _forms_of(value: str) -> set[str]:
-    """Return a value unchanged, as ``repr`` and JSON write it, and the single lines of a long value."""
+    """Return the forms of a secret that may appear in text: unchanged, as ``repr`` and as JSON write it, and its lines.
+
+    Lines are included only if the secret has several, and only those of at least eight characters.
+    """
     lines = [line for line in value.splitlines() if len(line) >= _LONG_LINE] if "\n" in value else []
     return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *lines}
 
 
 class RedactingFormatter(logging.Formatter):
-    """A log formatter that masks secrets in everything it writes, including tracebacks."""
+    """A log formatter that masks the secrets in log records, including their tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the formatted record with its secrets masked."""
+        """Return the formatted log record with its secrets masked."""
         return redact(super().format(record))
 
 
 class _KnownValues:
-    """Values that are secrets because of the name of their setting."""
+    """A set of secret values, which can be masked in strings, and functions that are called when values are added."""
 
     _LONG, _SHORTEST = 8, 4
 
@@ -216,7 +225,10 @@ class _KnownValues:
         self._listeners: list[Callable[[Iterable[str]], None]] = []
 
     def add(self, values: Iterable[str]) -> None:
-        """Add values, and call the listeners if any of them is new."""
+        """Add values, and call the listeners with all values if any of them is new.
+
+        Values of fewer than four characters are ignored.
+        """
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found == self._values:
             return
@@ -228,50 +240,54 @@ class _KnownValues:
             listener(found)
 
     def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
-        """Call a function with all values, now and each time that there are more."""
+        """Call a function with all values, now and each time that values are added."""
         self._listeners.append(listener)
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a pattern that matches a long value anywhere, and a short value only as a whole word."""
+        """Return a regular expression that matches a long value anywhere, and a short value only as a whole word."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 
     def masked(self, text: str) -> str:
-        """Return the text with each known value replaced by the mask."""
+        """Return the string with each of the values replaced with ``***``."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 
 _LONG_LINE: Final = 8
-# State of the process on purpose. The logs and errors of all threads, and of libraries that know nothing of a run, must
-# not show a secret that any part of the process has learned.
+# Global on purpose: a secret that any part of the process knows must not be shown in the logs and errors of any thread,
+# nor in those of libraries that are unrelated to runs.
 _known: Final = _KnownValues()
 
 
 def remember_secrets(settings: object) -> None:
-    """Let `redact` mask the values of those settings or environment variables that have a secret's name.
+    """Make `redact` mask the secrets in settings or environment variables from now on, in all threads.
 
-    Numbers, words such as ``true``, and paths that exist are not remembered. A short value is masked only as a whole
-    word.
+    The secrets are those that `secrets_among` finds. A short secret is masked only as a whole word.
 
     Args:
-        settings: dictionaries and lists, nested in any way.
+        settings: nested dictionaries and lists.
     """
     remember_values(secrets_among(settings))
 
 
 def remember_values(values: Iterable[str]) -> None:
-    """Let `redact` mask these values, which `secrets_among` returned."""
+    """Make `redact` mask these secrets from now on, in all threads. `secrets_among` finds such secrets in settings."""
     _known.add(values)
 
 
 def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
-    """Call a function with all values that `redact` masks, now and each time that there are more."""
+    """Call a function with all secrets that this process remembers, now and each time that secrets are added."""
     _known.listen(listener)
 
 
 def secrets_among(tree: object) -> list[str]:
-    """Return the secrets in nested dictionaries and lists, which have a secret's name or a secret's form."""
+    """Return the secrets in nested dictionaries and lists.
+
+    These are the strings whose key has the name of a secret, and those parts of all strings that have the form of a
+    secret, such as the password in a URL. Under such a key, numbers of up to six digits, words such as ``true``, and
+    paths that exist do not count as secrets.
+    """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
 
@@ -285,7 +301,10 @@ def _all_texts(value: object) -> Iterator[str]:
 
 
 def _secret_parts(text: str) -> Iterator[str]:
-    """Return the parts of a text that have the form of a secret, such as the password in a URL."""
+    """Yield the parts of a string that have the form of a secret, such as the password in a URL.
+
+    Parts of fewer than eight characters and parts with only letters are left out.
+    """
     for pattern in _FORMS:
         for match in pattern.finditer(text):
             part = match[0][len(match["kept"]) :]
@@ -314,9 +333,9 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    A value whose key has a secret's name is masked completely, and so is each other occurrence of that value. In other
-    texts, the parts that have the form of a secret are masked. The result depends on the argument alone, and not on
-    `remember_secrets`.
+    A value whose key has the name of a secret is replaced with ``***``, and so is each other occurrence of that value.
+    In other strings, the parts that have the form of a secret are replaced. The result depends only on the argument,
+    not on the secrets that this process remembers.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}
@@ -341,7 +360,12 @@ def _redacted(value: object, redact_text: Callable[[str], str], *, is_secret: bo
 
 
 def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
-    """Return the items of a dictionary or list, each with whether it is a secret."""
+    """Yield the values of a dictionary or the items of a list, each with whether it is a secret.
+
+    Args:
+        value: the dictionary or list; any other value yields nothing.
+        is_secret: whether the dictionary or list is itself a secret, so that all of its items are secrets.
+    """
     if isinstance(value, Mapping):
         # Kubernetes writes a variable as {name: DB_PASS, value: …}.
         names_one = {str(key).lower(): item for key, item in value.items()}.get("name")

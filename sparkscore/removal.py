@@ -1,8 +1,8 @@
 """Remove files and folders that sparkscore created; no other module removes any (driver and worker).
 
-A file is removed if sparkscore chose its name, or if a list that sparkscore wrote contains it. A folder is removed if
-it is empty. A folder is removed with its content only if `make_folder` or `mark_made` marked it, which they do for
-folders with generated names. Links are removed, never followed.
+Other modules ask to remove a file only if sparkscore chose its name, or if a list that sparkscore wrote contains it. An
+empty folder may be removed. A folder is removed with its content only if it contains a marker file, which `make_folder`
+and `mark_made` write into folders with generated names. Symbolic links are removed, never followed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MADE_BY_US: Final = ".made-by-sparkscore"
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file or link that sparkscore created; do nothing if it does not exist."""
+    """Remove a file or link that sparkscore created, if it exists."""
     path.unlink(missing_ok=True)
 
 
@@ -38,17 +38,17 @@ def _is_made(path: Path) -> bool:
 
 
 def size_of_made(folder: Path) -> int:
-    """Return the total size in bytes of the files below a folder."""
+    """Return the total size in bytes of all files in a folder and its subfolders."""
     return sum(file.lstat().st_size for file in _files_below(folder))
 
 
 def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: bool = False) -> Path:
-    """Create a folder with a random name, which `remove_made` can remove, and return its path.
+    """Create a folder with a random name, which `remove_made` may remove with its content, and return its path.
 
     Args:
         prefix: beginning of the folder's name.
-        parent: folder in which it is created; the system's folder for temporary files if None.
-        ends_with_process: whether it is removed when this process ends.
+        parent: folder in which the new folder is created; the system's folder for temporary files if None.
+        ends_with_process: whether the new folder is removed when this process ends.
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     mark_made(folder)
@@ -71,15 +71,16 @@ def mark_made(folder: Path) -> None:
     """Mark a folder as created by sparkscore, so that `remove_made` may remove it with its content.
 
     Args:
-        folder: a folder whose name sparkscore generated, such as a digest or a random text.
+        folder: an existing folder whose name sparkscore generated, such as a digest or a random string.
     """
     (folder / MADE_BY_US).touch()
 
 
 def remove_made(folder: Path) -> None:
-    """Remove a folder that `make_folder` or `mark_made` has marked, with everything in it.
+    """Remove a folder that `make_folder` or `mark_made` has marked, with its content.
 
-    A folder without the mark stays. Files that cannot be removed stay too, without an error.
+    A folder without the mark stays. If a file cannot be removed, no error is raised: the rest of the content and the
+    folder stay, and so does the mark.
     """
     if not _is_made(folder):
         return
@@ -94,15 +95,15 @@ def remove_made(folder: Path) -> None:
 
 
 def remove_below(made: Path, path: Path) -> None:
-    """Remove a file or folder from a folder that sparkscore has created and marked.
+    """Remove a file or a folder with its content from a folder that `make_folder` or `mark_made` has marked.
 
     Args:
         made: the marked folder.
-        path: the file or folder, which must be directly in it.
+        path: the file or folder to remove, which must be directly in the marked folder.
 
     Raises:
-        OSError: it cannot be removed.
-        ValueError: the folder has no mark, or the path is not directly in it.
+        OSError: the file or folder cannot be removed.
+        ValueError: `made` has no mark, or `path` is not directly in it.
     """
     if path.parent != made or not _is_made(made):
         raise ValueError(f"'{path}' is in no folder that sparkscore made")
@@ -110,7 +111,10 @@ def remove_below(made: Path, path: Path) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    """Remove a file, a link, or a folder with its content. Callers check that it is in a marked folder."""
+    """Remove a file, a link, or a folder with its content.
+
+    Callers must check first that it is in a marked folder.
+    """
     if path.is_symlink() or not path.is_dir():
         remove_file(path)
         return
@@ -120,11 +124,11 @@ def _remove_tree(path: Path) -> None:
 
 
 def move_new(path: Path, target: Path) -> None:
-    """Rename a file or folder to a path that does not exist yet.
+    """Rename a file or folder to a path at which nothing exists yet.
 
     Raises:
-        FileExistsError: the target exists, even as an empty folder or a dangling link.
-        OSError: it cannot be renamed.
+        FileExistsError: something exists at the target, even if it is an empty folder or a broken link.
+        OSError: the file or folder cannot be renamed.
     """
     if os.path.lexists(target):
         raise FileExistsError(17, "File exists", str(target))
@@ -132,7 +136,7 @@ def move_new(path: Path, target: Path) -> None:
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename a completely written file to its final path, replacing an older file of sparkscore there.
+    """Rename a completely written file to its final path, and replace an older file of sparkscore there.
 
     Args:
         unfinished: the file under its temporary name.

@@ -1,9 +1,9 @@
-"""Write logs of bounded size: a full log is kept under a second name, and older lines are dropped (driver and worker).
+"""Write logs of limited size: a full log is kept as ``<file>.before``, and older lines are lost (driver and worker).
 
-This module is also a program that copies its standard input to such a log. The JVM writes its output to a pipe to this
-program, because a file that another process has open cannot be replaced. The program needs only the standard library.
-It masks secrets, because scripts print to this log too. It reads the secrets from a second pipe and not from its
-command line, which every user of the machine can see.
+This module is also a program that copies its standard input to such a log. The JVM writes its output through a pipe to
+this program, because a log that the JVM itself had open could not be replaced when it is full. The program needs only
+the standard library. It masks secrets, because scripts print to this log too. It reads the secrets from a second pipe
+and not from its command line, which every user of the machine can see.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Final
 
-#: Size of a full log. A log and the one before it take twice this.
+#: Size in bytes at which a log is full. A log and its ``<file>.before`` take at most twice this size.
 MOST_BYTES: Final = 10 * 1024 * 1024
-# Not ``.1``, which log rotation of the user may use.
+# Not ``.1``, which another program that rotates logs may use.
 _BEFORE: Final = ".before"
 _READ_BYTES: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
 
 
 def rotating_handler(file: Path, *, delay: bool = False) -> RotatingFileHandler:
-    """Return a log handler that renames a full log to a name that ends in ``.before``.
+    """Return a log handler that renames a full log to ``<file>.before`` and starts a new one.
 
     Args:
         file: path of the log.
@@ -43,14 +43,17 @@ def rotating_handler(file: Path, *, delay: bool = False) -> RotatingFileHandler:
 
 
 def make_room(file: Path) -> None:
-    """Copy a full log to ``<file>.before`` and empty it, before a caller appends to it."""
+    """Copy a log to ``<file>.before`` and empty it if it is full, so that new lines can be appended.
+
+    Nothing happens if the log is not full or does not exist.
+    """
     if file.exists() and file.stat().st_size > MOST_BYTES:
         with file.open("r+b") as log:
             _empty(log.fileno(), str(file))
 
 
 class PipedLog:
-    """A process that copies a pipe into a log of bounded size, until all processes have closed the pipe."""
+    """A process that copies data from a pipe into a log of limited size, until all writers have closed the pipe."""
 
     def __init__(self, file: Path) -> None:
         """Start the process.
@@ -80,25 +83,25 @@ class PipedLog:
             os.close(secrets)
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Mask these values in everything that is written to the pipe from now on."""
+        """Send secrets to the process, which masks them in everything that is written to the pipe from now on."""
         lines = "".join(json.dumps(secret) + "\n" for secret in secrets)
-        # If the process has ended or is blocked, it writes no lines either.
+        # A process that has ended or is blocked does not write to the log, so an error does no harm.
         with suppress(OSError):
             os.write(self._secrets, lines.encode())
 
     @property
     def pipe(self) -> IO[bytes]:
-        """The end of the pipe that is written to."""
+        """The end of the pipe to which other processes write."""
         if self._process.stdin is None:
             raise RuntimeError("the process was started without a pipe")
         return self._process.stdin
 
     def close(self) -> None:
-        """Close the pipe in this process; processes that inherited it can still write to it."""
+        """Close the pipe in this process. Processes that inherited the pipe can still write to it."""
         self.pipe.close()
 
     def drain(self) -> None:
-        """Close the pipe and wait, for a few seconds at most, until everything is written to the log."""
+        """Close the pipe, and wait at most five seconds until the process has written everything to the log."""
         self.close()
         try:
             self._process.wait(_DRAIN_SECONDS)
@@ -107,13 +110,13 @@ class PipedLog:
 
 
 def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
-    """Append the data of a file descriptor to a log, with secrets masked, until the data ends.
+    """Read data from a file descriptor until it ends, and append the data to a log with secrets masked.
 
     Args:
-        output: file descriptor of the data.
-        secrets: file descriptor from which secrets are read, each as a line of JSON.
+        output: file descriptor from which the data is read.
+        secrets: file descriptor from which the secrets are read, each as a JSON string on its own line.
         file: path of the log. A full log is copied to ``<file>.before`` and emptied.
-        most_bytes: size of a full log.
+        most_bytes: size at which the log is full.
     """
     log = _open(file)
     size = os.fstat(log).st_size
@@ -124,7 +127,10 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
 
 
 def _read(output: int, secrets: int, mask: _Mask) -> bytes:
-    """Return the next data, or nothing at its end. Secrets that were sent before the data are learned first."""
+    """Wait for data and return it, or return no bytes at the end of the data.
+
+    Secrets that arrive before the data are added to the mask first.
+    """
     watched = [output, secrets]
     while True:
         ready, _, _ = select.select(watched, [], [])
@@ -149,7 +155,10 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
 
 
 class _Mask:
-    """Masks secrets in a stream. Data that may be the beginning of a secret is held back until more data arrives."""
+    """Masks secrets in a stream of bytes.
+
+    Bytes at the end that may be the beginning of a secret are not returned until more data arrives.
+    """
 
     # As in `sparkscore.redaction`: a shorter secret is masked only as a whole word.
     _LONG = 8
@@ -163,7 +172,7 @@ class _Mask:
     def learn(self, lines: bytes) -> None:
         *whole, self._lines = (self._lines + lines).split(b"\n")
         for line in whole:
-            # A text that cannot be encoded cannot be in the stream.
+            # A string that cannot be encoded cannot be in the stream.
             with suppress(UnicodeEncodeError):
                 self._secrets.add(json.loads(line).encode(errors="surrogateescape"))
         longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
@@ -187,9 +196,10 @@ class _Mask:
         return self._pattern.sub(b"***", data[:whole])
 
     def _begins(self, data: bytes, secret: bytes) -> int:
-        """Return how many of the last bytes may be the beginning of a secret.
+        """Return how many bytes at the end of the data may be the beginning of a secret.
 
-        A short secret counts even when it is complete, because the word that it is in may go on.
+        This includes a complete secret that is short: short secrets are masked only as whole words, and the next data
+        may continue the word.
         """
         most = len(secret) - (len(secret) >= self._LONG)
         return next((size for size in range(min(most, len(data)), 0, -1) if data.endswith(secret[:size])), 0)
@@ -199,7 +209,10 @@ class _Mask:
 
 
 def _empty(log: int, file: str) -> None:
-    """Copy a log to ``<file>.before`` and empty it through its open descriptor, even if the path was replaced."""
+    """Copy a log to ``<file>.before``, and empty it even if the copy fails.
+
+    The log is read and emptied through its open file descriptor, so this works even if its path was replaced.
+    """
     try:
         with Path(f"{file}{_BEFORE}").open("wb") as before:
             start = 0

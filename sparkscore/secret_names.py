@@ -1,7 +1,7 @@
 """Decide from the name of a setting whether its value is a secret (driver and worker).
 
 A name is split into words. ``DB_PASS`` and ``openaiKey`` are names of secrets. ``max_tokens``, ``primary_key`` and
-``password_field`` have the same words, but are names of a number, a column and a field.
+``password_field`` contain similar words, but they are names of a number, a column and a field of a form.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _FORWARD_PASS: Final = _words(
 
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
-    """Whether a setting with this name has a secret value.
+    """Return whether the name of a setting indicates that its value is a secret.
 
     >>> is_secret_key("DB_PASSWORD"), is_secret_key("TOKENIZERS_PARALLELISM"), is_secret_key("max_tokens")
     (True, False, False)
@@ -83,7 +83,7 @@ def is_secret_key(key: str) -> bool:
 
 
 def is_counted(key: str) -> bool:
-    """Whether a name is so common that a short number after it is a count, as in ``token=17``.
+    """Return whether a name of a secret is also a common name of a count, so that ``token=17`` is not masked.
 
     >>> is_counted("token"), is_counted("HF_TOKEN")
     (True, False)

@@ -1,4 +1,4 @@
-"""How many failures a run tolerates: one rule for tasks, for a running run and for its verdict (driver and worker)."""
+"""Decide whether more items or mini-batches have failed than a run tolerates (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How many items and mini-batches may fail before the run fails; -1 or None allows any number.
+    """How many items and mini-batches may fail before the run fails.
 
-    A task stops when its own failures exceed a number, and the driver stops all tasks when the failures of all tasks
-    do: the run cannot succeed any more. The percentage is checked at the end only, when all mini-batches are counted.
+    If the failures of one task exceed an allowed number, the task stops. If the failures of all tasks together exceed
+    an allowed number, the driver stops all tasks. In both cases, the run can no longer succeed. The percentage is
+    checked only at the end, when all mini-batches are counted.
+
+    An allowed number of -1 or a percentage of None means that there is no limit.
 
     Attributes:
         items: allowed number of failed items in the whole input (``settings.error_threshold``).
         mini_batches: allowed number of mini-batches with failed items (``settings.mini_batch_error_threshold``).
         percent: allowed percentage of mini-batches with failed items (``settings.allowed_failed_percent``).
-        counts_files: whether ``items`` counts files, because each mini-batch is one whole file of rows.
+        counts_files: whether `items` is the allowed number of failed files instead of failed rows. This is so if each
+            mini-batch is a whole file of rows.
     """
 
     items: int = 0
@@ -26,20 +30,25 @@ class Tolerance:
 
     @property
     def is_none(self) -> bool:
-        """Whether no item may fail."""
+        """Whether a single failed item fails the run."""
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Whether this many failed items, or mini-batches with failed items, are too many."""
-        return bool(self._passed_number(items, mini_batches))
-
-    def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return which threshold a finished run has exceeded, or an empty text if it has exceeded none.
+        """Return whether the failures exceed an allowed number. The percentage is not checked.
 
         Args:
             items: number of failed items.
             mini_batches: number of mini-batches with failed items.
-            of_mini_batches: number of all mini-batches.
+        """
+        return bool(self._passed_number(items, mini_batches))
+
+    def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
+        """Return a message that says which limit the failures of a finished run exceed, or an empty string if none.
+
+        Args:
+            items: number of failed items.
+            mini_batches: number of mini-batches with failed items.
+            of_mini_batches: number of all mini-batches, which must not be zero.
         """
         percent = 100 * mini_batches / of_mini_batches
         if number := self._passed_number(items, mini_batches):
@@ -52,7 +61,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return which allowed number is exceeded, that of items or of mini-batches, or an empty text if neither is."""
+        """Return a message that says which allowed number the failures exceed, or an empty string if none."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

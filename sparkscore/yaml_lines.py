@@ -1,4 +1,4 @@
-"""Write values as YAML for messages, so that users can paste them into a deployment file (driver and worker)."""
+"""Write strings as YAML for messages, so that users can copy them into a deployment file (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-# Texts without spaces, quotes and characters that mean something in YAML, and that are not numbers.
+# Strings without spaces, quotes and characters that have a meaning in YAML; numbers are excluded too.
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN_WORDS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*( [A-Za-z0-9_]+)*")
 _DDL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]* [A-Za-z0-9_<>(),:` ]+")
@@ -15,7 +15,7 @@ _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 
 
 def yaml_text(text: str) -> str:
-    """Return a text as YAML, in quotes if it needs them.
+    """Return a string as a YAML value, in quotes if it needs them.
 
     >>> print(yaml_text("city"), yaml_text("the city"), yaml_text("no"))
     city "the city" "no"
@@ -25,7 +25,9 @@ def yaml_text(text: str) -> str:
 
 
 def yaml_list(texts: Iterable[str]) -> str:
-    """Return texts as a YAML list. An item with spaces needs no quotes there.
+    """Return strings as a YAML list on one line, with quotes around the strings that need them.
+
+    Unlike in `yaml_text`, several words with single spaces between them are written without quotes.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]
@@ -35,7 +37,7 @@ def yaml_list(texts: Iterable[str]) -> str:
 
 
 def yaml_schema(ddl: str) -> str:
-    """Return the columns of a schema as YAML, in quotes if the text needs them.
+    """Return a schema in Spark's DDL as a YAML value, in quotes if it needs them.
 
     >>> print(yaml_schema("x double, y bigint"))
     x double, y bigint

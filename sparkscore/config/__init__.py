@@ -1,4 +1,4 @@
-"""Read the deployment file and the options of a command into a frozen, validated `Deployment` (driver)."""
+"""Read a deployment file and the options of a command into a validated, immutable `Deployment` (driver)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Define the keys, defaults and spellings of Azure ML's YAML files (driver).
+"""Define the keys, the positions of keys, and the defaults of Azure ML's YAML files (driver).
 
-The other modules of this package use these definitions, so that a change of Azure's schemas only changes this module.
-Fields that are only recorded are declared in `sections` and `deployment`, with all other fields.
+The other modules of this package use these definitions, so that only this module changes when Azure changes its
+schemas. Azure's fields that sparkscore records but does not use are declared in `sections` and `deployment`, like all
+other fields.
 
 Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-deployment-batch for batch deployments, and
 https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json for its JSON schema.
@@ -21,7 +22,7 @@ _REGISTRY_REFERENCE: Final = re.compile(
     r"^azureml:/.*?/models/(?P<name>[^/]+)(?:/(?:versions/(?P<version>[^/]+)|labels/[^/]+))?$"
 )
 
-#: Settings that Azure's older schema has at the top level.
+#: Settings that are at the top level of a file in Azure's older schema, and below ``settings`` in sparkscore.
 FLAT_SETTINGS: Final = (
     "mini_batch_size",
     "error_threshold",
@@ -33,14 +34,15 @@ FLAT_SETTINGS: Final = (
     "logging_level",
     "max_concurrency_per_instance",
 )
-#: The positions of keys in sparkscore, by other positions that files use. Azure's newer schema has two in `settings`.
+#: The position that a key has in sparkscore, by another position at which a file may have the key. The last two are
+#: positions in Azure's newer schema.
 MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{(key,): ("settings", key) for key in FLAT_SETTINGS},
     ("settings", "environment_variables"): ("environment_variables",),
     ("settings", "instance_count"): ("resources", "instance_count"),
 }
 
-#: Keys that only Azure's service uses. A key includes all keys below it.
+#: Keys that only Azure's service uses. Each stands for itself and for all keys below it.
 WITHOUT_MEANING: Final = (
     "compute",
     "creation_context",
@@ -67,9 +69,9 @@ WITHOUT_MEANING: Final = (
     "settings.output_file_name",
     "tags",
 )
-#: Keys that describe a deployment to people and to Azure. Expressions below them are not replaced and do no harm.
+#: Keys that describe a deployment to people and to Azure. An expression (``${{…}}``) below them does not affect a run.
 DESCRIPTIONS: Final = frozenset({"description", "environment", "properties", "tags"})
-#: Sections whose keys below are the user's own names, or are recorded without being checked.
+#: Sections whose keys are names that the user chose, or are recorded without a check.
 UNCHECKED_SECTIONS: Final = frozenset(
     {
         ("creation_context",),
@@ -85,13 +87,14 @@ UNCHECKED_SECTIONS: Final = frozenset(
     }
 )
 
-#: Azure's defaults, which hold in a file with Azure's ``$schema``.
+#: Azure's defaults, which apply to a file with Azure's ``$schema``.
 SETTINGS_DEFAULTS: Final = {"error_threshold": -1, "mini_batch_error_threshold": -1}
 RETRY_DEFAULTS: Final = {"max_retries": 3, "timeout": 30}
 
-#: The key of parallel jobs that asks for one call of ``run()`` for each group of rows.
+#: The key of parallel jobs with the columns that group the rows: each call of ``run()`` then gets rows of one group.
 PARTITION_KEYS: Final = "partition_keys"
-#: Flags that ParallelRunStep and parallel jobs take out of the script's arguments, with the key that does the same.
+#: Flags that ParallelRunStep and parallel jobs apply to the job and do not pass to the script, each with the key of a
+#: deployment that has the same effect.
 #: Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-parallel#attributes-of-the-task-key,
 #: and azureml-pipeline-core's _parallel_run_step_base.py for the names of version 1.
 FLAGS: Final[Mapping[str, str]] = {
@@ -131,13 +134,13 @@ _CONVERT_JOB: Final = (
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A type of Azure's YAML files that is not a batch deployment of a model.
+    """A type of Azure ML's YAML files that sparkscore cannot run, because it is not a batch deployment of a model.
 
     Attributes:
-        description: noun phrase for messages.
-        keys: top-level keys that only this type has.
-        schema_words: parts of the names of its schemas, in lower case.
-        next_step: how to get from this file to a batch deployment.
+        description: the type with its article, for messages, such as "a pipeline job".
+        keys: top-level keys that only files of this type have.
+        schema_words: strings in lower case; the name of a schema of this type contains at least one of them.
+        next_step: advice on how to write a batch deployment instead.
     """
 
     description: str
@@ -158,9 +161,9 @@ PIPELINE_DEPLOYMENT: Final = OtherFile(
     ("pipelinecomponentbatchdeployment",),
     f"Convert the step that scores. {_CONVERT_JOB}",
 )
-#: For the names of schemas that no other type matches.
+#: For a file with one of Azure's schemas whose name does not match any of `OTHER_FILES`.
 OTHER: Final = OtherFile("another of Azure's files", frozenset(), ("",), "Give the file of a batch deployment.")
-#: In the order in which they are compared with a file.
+#: In the order in which they are compared with a file: the first type that matches is reported.
 OTHER_FILES: Final = (
     OtherFile(
         "an online deployment, whose script answers single requests",
@@ -216,22 +219,24 @@ OTHER_FILES: Final = (
 
 
 def is_azure_schema(schema: object) -> bool:
-    """Whether a ``$schema`` is one of Azure ML's."""
+    """Return whether the value of ``$schema`` is the URL of one of Azure ML's schemas."""
     return isinstance(schema, str) and _SCHEMA.search(schema) is not None
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Whether the last part of a ``$schema`` is the name of Azure's schema of batch deployments."""
+    """Return whether a schema's file name, such as ``batchDeployment.schema.json``, is that of batch deployments."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 
 def is_azure_reference(path: object) -> bool:
-    """Whether a path is an ``azureml:`` reference, which only Azure can resolve."""
+    """Return whether a path is an ``azureml:`` reference, which only Azure can resolve."""
     return isinstance(path, str) and path.startswith("azureml:")
 
 
 def name_and_version(reference: str) -> dict[str, str]:
-    """Return the name and version of the model that an ``azureml:`` reference has, without those that it lacks.
+    """Return the name and the version of a model from an ``azureml:`` reference.
+
+    The dictionary has no version if the reference has none, and is empty if the reference is not one of a model.
 
     >>> name_and_version("azureml:heart:3"), name_and_version("azureml:heart@latest")
     ({'name': 'heart', 'version': '3'}, {'name': 'heart'})

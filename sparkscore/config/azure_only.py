@@ -1,4 +1,4 @@
-"""Refuse settings that only Azure ML's service resolves or applies, so that none is ignored silently (driver)."""
+"""Raise errors for settings that only Azure ML can resolve or apply, instead of ignoring them silently (driver)."""
 
 from __future__ import annotations
 
@@ -20,31 +20,34 @@ _ARGUMENTS: Final = "code_configuration.arguments"
 
 
 def refuse_partition_keys(tree: Mapping[str, object]) -> None:
-    """Raise an error if ``partition_keys`` asks for one call of ``run()`` for each group of rows.
+    """Raise an error if the settings contain ``partition_keys``.
 
-    Ignoring the key would change the result, because ``run()`` would get rows of several groups at once.
+    In Azure's parallel jobs, this key lists columns, and each call of ``run()`` gets the rows with the same values in
+    these columns. If sparkscore ignored the key, ``run()`` would get rows of several groups at once.
 
     Args:
-        tree: the content of a file, or an option, as nested dictionaries.
+        tree: the settings of a file or of one option, as nested dictionaries.
 
     Raises:
-        ConfigError: code ``NOT_SUPPORTED_YET``.
+        ConfigError: the key is set; the code is ``NOT_SUPPORTED_YET``.
     """
     for path, value in _leaves(tree):
         found = path[: path.index(PARTITION_KEYS) + 1] if PARTITION_KEYS in path and value is not None else ()
-        # Below some keys the names are the user's own.
+        # Below some keys, the user chooses the names: an environment variable may have the name 'partition_keys'.
         if found and not any(has_user_keys(found[:length]) for length in range(1, len(found))):
             raise _no_partitions(".".join(map(str, found)))
 
 
 def refuse_azure_only(chosen: Mapping[str, object]) -> None:
-    """Raise an error for expressions that only Azure replaces, and for script arguments that only Azure applies.
+    """Raise an error if settings contain Azure's expressions, or script arguments that Azure applies to the whole job.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
-        ConfigError: code ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT`` or ``NOT_SUPPORTED_YET``.
+        ConfigError: a setting contains an expression such as ``${{inputs.x}}`` (code ``AZURE_EXPRESSION``), or the
+            script's arguments contain a flag of Azure's parallel jobs (``AZURE_ARGUMENT``; for ``--partition_keys``,
+            ``NOT_SUPPORTED_YET``).
     """
     found = [_expression(key, text) for key, text in _expressions(chosen)]
     arguments = chosen.get(_ARGUMENTS)
@@ -61,7 +64,7 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for key, value in chosen.items():
         if not DESCRIPTIONS.isdisjoint(key.split(".")):
             continue
-        # Arguments that were written as one text were split at spaces, also at those in an expression.
+        # Arguments that were written as one string are split at spaces by now, and so is an expression with spaces.
         whole = " ".join(map(str, value)) if key == _ARGUMENTS and isinstance(value, (list, tuple)) else value
         for path, leaf in _leaves({key: whole}):
             if isinstance(leaf, str) and (found := _EXPRESSION.search(leaf)):
@@ -69,7 +72,10 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
-    """Return the flags among the arguments with their values; a flag without a value has an empty text."""
+    """Return the flags among a script's arguments: a dictionary from each name, without ``--``, to its value.
+
+    The value is an empty string if the flag has none.
+    """
     found = {}
     for item, after in pairwise([*arguments, ""]):
         if item.startswith("--"):
@@ -91,9 +97,10 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 
 
 def _as_here(flag: str, value: str) -> str:
-    """Return a flag's value in the form that the deployment's key takes.
+    """Return the value of one of Azure's flags as the corresponding key of a deployment expects it, for a message.
 
-    ``run_max_try`` counts all tries, and ``max_retries`` only those after the first.
+    ``run_max_try`` counts all tries, but ``max_retries`` only those after the first. Other values stay unchanged, with
+    their secrets masked. If the flag has no value, the result is the placeholder ``VALUE``.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

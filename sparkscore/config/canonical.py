@@ -1,6 +1,8 @@
 """Convert the different ways to write a setting into one form (driver).
 
-Keys may be flat or nested, a model or an environment may be a text, and paths may be relative.
+In a file, some keys may be at the top level or in a section, a model or an environment may be a string or a mapping,
+and paths may be relative. In the converted form, each key has one position, models and environments are mappings, and
+paths are absolute.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from sparkscore.config.azure_keys import MOVED, UNCHECKED_SECTIONS, is_azure_ref
 from sparkscore.config.problems import Problem
 from sparkscore.error_codes import ErrorCode
 
-# A scheme of one letter is a Windows drive. Databricks writes dbfs:/, Spark file:/, MLflow models:/ with one slash.
+# A scheme has at least two letters, because one letter is a Windows drive. One slash after it is enough: Databricks
+# writes dbfs:/, Spark file:/, and MLflow models:/.
 _URI: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+:/|table:|azureml:)")
 
 _PATHS: Final = (
@@ -34,16 +37,16 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
-    """Return the settings with each key in its one position and with absolute paths.
+    """Return settings in one form: each key at its one position, models as mappings, and paths absolute.
 
-    Keys without a value count as absent. Values of a wrong type stay as they are, and the validation reports them.
+    Keys without a value are removed. Values of a wrong type stay as they are; the validation reports them later.
 
     Args:
-        tree: the content of a file, or the options; it is not changed.
+        tree: the settings of a file or of one option, as nested dictionaries; they are not changed.
         folder: the folder that relative paths are relative to.
 
     Returns:
-        the settings as nested dictionaries, and a problem for each setting that is given twice.
+        the settings as nested dictionaries, and a problem for each setting that is given at two positions.
     """
     result = _without_nulls(tree, ())
     problems = [
@@ -63,7 +66,12 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
 
 
 def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
-    """Return a copy of nested settings, updated with others: mappings are merged, other values are replaced."""
+    """Return a copy of nested settings, updated with other settings.
+
+    Args:
+        base: the settings to update; they are not changed.
+        top: the other settings. A dictionary is merged with the one in `base`; any other value replaces the one there.
+    """
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
@@ -72,7 +80,10 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Return the settings with the deployment file's folder as the code folder, unless they set another one."""
+    """Return the settings with a folder as ``code_configuration.code``, unless they set that key.
+
+    Settings without a section ``code_configuration`` stay unchanged.
+    """
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:
         return tree
@@ -80,7 +91,11 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Whether the names below a key are chosen by the user, such as names of environment variables."""
+    """Return whether the names below a key are chosen by the user, such as the names of environment variables.
+
+    Args:
+        path: the parts of the key. Positions in lists are ignored.
+    """
     keys = tuple(part for part in path if isinstance(part, str))
     return keys in _WITH_USER_KEYS
 
@@ -111,7 +126,11 @@ def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
 
 
 def _move(tree: Tree, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Move a value to another key; return False if the new key has a value already."""
+    """Move the value of a key to another key, and return False if the other key already has a value.
+
+    In that case, the value is removed from its old key, and the value of the other key stays. Otherwise, return True,
+    even if there is no value to move.
+    """
     section = _section(tree, old[:-1])
     if section is None or old[-1] not in section:
         return True

@@ -1,4 +1,4 @@
-"""Define `Deployment`: what is scored, with which model, and how (driver)."""
+"""Define `Deployment`, the content of a deployment file: model, script, input, output and settings (driver)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from sparkscore.config.sections import (
 )
 from sparkscore.redaction import secrets_among
 
-# The defaults that change the result or its location. The run prints those that neither file nor options set.
+# Settings whose defaults affect the result or its location. A run logs the defaults of those that neither the file nor
+# the options set.
 _PRINTED_DEFAULTS: Final = (
     "settings.error_threshold",
     "settings.mini_batch_error_threshold",
@@ -99,26 +100,36 @@ class Deployment(Section):
 
     @property
     def is_azure(self) -> bool:
-        """Whether ``$schema`` is Azure's schema, so that Azure's defaults are used."""
+        """Whether ``$schema`` is one of Azure ML's schemas, so that Azure's defaults apply."""
         return is_azure_schema(self.azure_schema)
 
     @property
     def is_no_code(self) -> bool:
-        """Whether this is a no-code deployment of Azure's, whose model gets each input file in one call."""
+        """Whether the deployment has Azure's schema and no scoring script, which Azure calls a no-code deployment.
+
+        The model of such a deployment gets each input file in one call.
+        """
         return self.is_azure and self.code_configuration is None
 
     def mini_batch_size_for(self, item_type: ItemType) -> MiniBatchSize:
-        """Return the size of a mini-batch for an input of files or of rows."""
+        """Return the size of a mini-batch that the deployment sets, or the default size.
+
+        With Azure's schema, a number in quotes means bytes if the items are rows.
+
+        Args:
+            item_type: whether the items are files or rows.
+        """
         size = self.settings.mini_batch_size or default_mini_batch_size(item_type, is_azure=self.is_azure)
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the default values that sparkscore chose and that change the result, by dotted key.
+        """Return the defaults that affect the result and that neither the file nor the options set, by dotted key.
 
-        Settings that this version does not apply are left out, because their default says nothing about the run.
+        Settings that this version does not apply are left out, because their defaults have no effect.
 
         Args:
-            item_type: whether the items are files or rows, if known; the default size of a mini-batch depends on it.
+            item_type: whether the items are files or rows. The default size of a mini-batch depends on it. If None, the
+                sizes for files and for rows are returned in one string.
         """
         chosen = self.chosen()
         values = {key: self._value(key) for key in _PRINTED_DEFAULTS if key not in chosen and key not in UNAPPLIED}
@@ -127,34 +138,43 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the chosen keys that are recorded and have no meaning outside Azure."""
+        """Return the keys that the file or the options set, but that only Azure's service uses.
+
+        For a key in a section that only Azure's service uses, the key of the section is returned.
+        """
         chosen = self.chosen()
         return [key for key in WITHOUT_MEANING if any(is_below(name, key) for name in chosen)]
 
     def unapplied_settings(self) -> dict[str, object]:
-        """Return the chosen settings that this version records but does not apply, by dotted key."""
+        """Return the settings that the file or the options set, but that this version does not apply, by dotted key."""
         return unapplied(self.chosen())
 
     def chosen(self) -> dict[str, object]:
-        """Return each value that the file or the options set, by dotted key, as a JSON value."""
+        """Return the settings that the file or the options set, as JSON values by dotted key.
+
+        A mapping whose keys the user chose, such as ``environment_variables``, is one value.
+        """
         return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
 
     def effective(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment with its defaults as a dictionary that a deployment file could hold.
+        """Return the deployment with its defaults as a dictionary, with secrets masked, for the run record.
 
-        Secrets are masked: values that look like one, and values whose key has a secret's name. Locations, names of
-        columns, and everything else that a later command reads from the run record stay exact.
+        The dictionary has the structure of a deployment file. A secret is a value that looks like one, or whose key has
+        the name of a secret. Locations, column names and other values that later commands read from the run record are
+        not masked, except for secrets in URIs.
 
         Args:
-            item_type: whether the items are files or rows, if known; the default size of a mini-batch depends on it.
+            item_type: whether the items are files or rows. If None, a size of mini-batches that is not set is left out.
         """
         return without_secrets(self.whole(item_type))
 
     def whole(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment with its defaults and secrets; it decides a run's identity and is never stored.
+        """Return the deployment with its defaults as a dictionary, with its secrets.
+
+        The identity of a run is computed from this dictionary. It must not be stored, because of the secrets.
 
         Args:
-            item_type: as for `effective`.
+            item_type: as in `effective`.
         """
         whole = self
         if item_type is not None:
@@ -163,7 +183,7 @@ class Deployment(Section):
         return whole.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def secrets(self) -> list[str]:
-        """Return the values that no message or log may show, such as passwords in environment variables."""
+        """Return the secrets in the deployment that logs must mask, such as passwords in environment variables."""
         return secrets_among(maskable_part(self.whole()))
 
     def _value(self, key: str) -> object:
@@ -178,7 +198,7 @@ class Deployment(Section):
 
 
 def is_below(key: str, prefix: str) -> bool:
-    """Whether a dotted key equals another key or is below it.
+    """Return whether a dotted key is equal to another key or below it.
 
     >>> is_below("tags.team", "tags"), is_below("tagsoup", "tags")
     (True, False)

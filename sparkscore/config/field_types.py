@@ -1,4 +1,4 @@
-"""Define the field types that several sections of a deployment share (driver)."""
+"""Define the pydantic field types that the sections of a deployment share (driver)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,20 @@ _LEVELS: Final = ("debug", "info", "warning")
 
 
 class Section(BaseModel):
-    """A part of a deployment: frozen, without unknown keys, and without conversions that a field does not declare."""
+    """Base class of the sections of a deployment file.
+
+    A section is immutable. An unknown key is an error, and so is a value of a wrong type, unless the field declares a
+    conversion. Infinity and NaN are not allowed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _as_text(value: object) -> object:
-    """Return a number or boolean as YAML writes it, and any other value unchanged.
+    """Return a number or boolean as the string that YAML would contain, or any other value unchanged.
 
-    Values from a file are texts already; numbers and booleans come from Python.
+    The conversion is for values that are set in Python. For most fields of this type, `yaml_file` already reads the
+    values of a file as strings.
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -73,7 +78,14 @@ def _as_ddl(value: str) -> str:
 
 
 def _as_input_ddl(value: str) -> str:
-    """Raise an error if a text is not a list of columns, unless it has types that only Spark's parser knows."""
+    """Check that a string is a list of columns in Spark's DDL, and return it unchanged.
+
+    A string that sparkscore cannot parse is accepted if it contains types that only Spark knows, characters outside
+    ASCII, or comments, because Spark's parser may accept it later.
+
+    Raises:
+        ConfigError: the string cannot be parsed, and contains none of these.
+    """
     try:
         parse_ddl(value, "input.schema", ErrorCode.INPUT_SCHEMA)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Detect YAML files of Azure that are not batch deployments, such as jobs and online deployments (driver)."""
+"""Detect YAML files of Azure ML that are not batch deployments, such as jobs and online deployments (driver)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from sparkscore.errors import ConfigError, names
 
 
 def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
-    """Raise an error if a file is one of Azure's other YAML files, such as an online deployment or a job.
+    """Raise an error if a file is not a batch deployment but a different type of Azure ML's YAML files.
 
     Args:
-        path: the file.
-        tree: its content.
+        path: path of the file, for the message.
+        tree: content of the file, as nested dictionaries.
 
     Raises:
-        ConfigError: code ``CONFIG_KIND``; it says what the file is and how to convert it.
+        ConfigError: the file is, for example, an online deployment or a job. The code is ``CONFIG_KIND``, and the
+            message has the type of the file and how to convert it.
     """
     found, reason = _type_of(tree)
     if found is not None:
@@ -40,7 +41,10 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
 
 
 def _type_of(tree: Mapping[str, object]) -> tuple[OtherFile | None, str]:
-    """Return the type of another file and the key that shows it, or None and an empty text for a deployment."""
+    """Return the type of a file that is not a batch deployment, and the reason why it has this type, for a message.
+
+    For a batch deployment, return None and an empty string.
+    """
     schema = tree.get("$schema")
     if isinstance(schema, str) and is_azure_schema(schema):
         name = schema.rsplit("/", 1)[-1]

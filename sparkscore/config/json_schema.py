@@ -1,4 +1,4 @@
-"""Generate the JSON schema of the deployment file, for editors and for the list of known keys (driver)."""
+"""Generate the JSON schema of the deployment file, for editors and to list all known keys (driver)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ Schema: TypeAlias = dict[str, Any]
 def deployment_json_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of the deployment file.
 
-    The schema accepts a file if the loader accepts its keys and each single value. The loader checks more than a schema
-    can express: DDL, references that need a path, and features that this version does not have.
+    The schema accepts each file that `load_deployment` accepts. It also accepts some files that `load_deployment`
+    refuses for a reason that a schema cannot express: invalid DDL, a reference that only Azure can resolve, or a
+    feature that this version does not have.
     """
     schema = Deployment.model_json_schema(by_alias=True, mode="validation")
     definitions = schema["$defs"]
@@ -34,13 +35,20 @@ def deployment_json_schema() -> Schema:
 
 @cache
 def known_keys() -> Mapping[str, object]:
-    """Return the keys that a deployment file may have, as nested dictionaries without the user's own names."""
+    """Return the keys that a deployment file may have, as nested dictionaries.
+
+    The value of a section is a dictionary with its keys, and the value of any other key is None. Names that the user
+    chooses, such as those of environment variables, are not included.
+    """
     schema = deployment_json_schema()
     return _key_tree(schema, schema["$defs"])
 
 
 def _let_keys_be_empty(section: Schema) -> None:
-    """Accept ``key:`` without a value, which the loader treats as an absent key."""
+    """Change the schema of a section so that it accepts ``key:`` without a value, like a missing key.
+
+    Required keys still need a value. The titles that pydantic generates are removed.
+    """
     properties = section["properties"]
     for name, value in properties.items():
         value.pop("title", None)
@@ -55,7 +63,7 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Accept each key of `MOVED` in its old or its new position, but not in both."""
+    """Change the schema so that it accepts each key of `MOVED` at either of its two positions, but not at both."""
     sections: dict[tuple[str, ...], Schema] = {(): schema}
     for name in ("settings", "resources"):
         sections[name,] = definitions[_definition(schema, name)]
@@ -66,7 +74,11 @@ def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
 
 
 def _has(path: tuple[str, ...]) -> Schema:
-    """Return a schema that requires a value at this key."""
+    """Return a schema that accepts only files in which a key has a value.
+
+    Args:
+        path: the parts of the key.
+    """
     condition: Schema = {"not": {"type": "null"}}
     for key in reversed(path):
         condition = {"type": "object", "required": [key], "properties": {key: condition}}
@@ -78,13 +90,13 @@ def _accept_text(schema: Schema, key: str) -> None:
 
 
 def _accept_texts(schema: Schema, key: str) -> None:
-    """Accept a text instead of a section for each value of a mapping."""
+    """Change the schema so that each value of the mapping `key` may be a string instead of a section."""
     mapping = next(option for option in schema["properties"][key]["anyOf"] if "additionalProperties" in option)
     mapping["additionalProperties"] = {"anyOf": [{"type": "string", "minLength": 1}, mapping["additionalProperties"]]}
 
 
 def _definition(schema: Schema, key: str) -> str:
-    """Return the name of the definition that a key refers to, or an empty text if the key is not a section."""
+    """Return the name of the definition that a key refers to, or an empty string if the key is not a section."""
     value = schema["properties"][key]
     references = [option["$ref"] for option in (value, *value.get("anyOf", [])) if "$ref" in option]
     return str(references[0]).rsplit("/", 1)[-1] if references else ""

@@ -1,4 +1,4 @@
-"""Read, complete and check a deployment from its file and the options (driver)."""
+"""Load a deployment from a file and options, add Azure's defaults, and check all settings (driver)."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 def load_deployment(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> Deployment:
-    """Load a deployment from a file, and override single settings.
+    """Return the validated deployment from a file, updated with single settings.
 
     Args:
         path: the YAML file, or None to build the deployment from the overrides alone. Paths in the file are relative to
             the file's folder.
-        overrides: values by dotted key (``"settings.mini_batch_size": 100``), already typed; None is ignored. A mapping
-            is merged with the file's mapping, any other value replaces the file's value.
+        overrides: single settings by dotted key (``"settings.mini_batch_size": 100``), as Python values. A setting that
+            is None is ignored. A mapping is merged with the file's mapping; any other value replaces the file's value.
         folder: the folder that paths among the overrides are relative to; the working directory if None.
 
     Raises:
-        ConfigError: ``CONFIG_FILE``, ``CONFIG_YAML``, ``CONFIG_KIND``, ``CONFIG_UNKNOWN_KEY``, ``CONFIG_VALUE``,
-            ``MODEL_REFERENCE``, ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT`` or ``NOT_SUPPORTED_YET``.
+        ConfigError: the file cannot be read (code ``CONFIG_FILE``), is not valid YAML (``CONFIG_YAML``) or is not a
+            batch deployment (``CONFIG_KIND``); a key is unknown (``CONFIG_UNKNOWN_KEY``); a value is invalid
+            (``CONFIG_VALUE``); only Azure can resolve or apply a value (``MODEL_REFERENCE``, ``AZURE_REFERENCE``,
+            ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT``); this version does not have a feature (``NOT_SUPPORTED_YET``).
     """
     tree, problems, origin = _read(path, overrides, folder)
     deployment = _validated(tree, problems, origin)
@@ -57,10 +59,11 @@ def load_deployment(
 def load_valid_sections(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> tuple[Model | None, CodeConfiguration | None]:
-    """Return the sections ``model`` and ``code_configuration`` of an invalid deployment.
+    """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
-    The caller can then report missing files together with the invalid settings. A section that is missing or invalid
-    itself is None, and so is a model with a reference that only Azure can resolve. Never raises an error.
+    With these sections, a command can report missing files together with the invalid settings. A section is None if it
+    is missing or itself invalid, or if the model is an ``azureml:`` reference. If the file cannot be read, the result
+    is a pair of None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -81,7 +84,7 @@ def _section(section_type: type[_SectionT], content: object) -> _SectionT | None
 def _read(
     path: Path | str | None, overrides: Mapping[str, object], base: Path | None
 ) -> tuple[Tree, list[Problem], Origin]:
-    """Return the settings of the file, updated with the options, with their problems and their origin."""
+    """Return the settings of the file updated with the options, the problems in them, and their origin for messages."""
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
     if path is not None:
@@ -100,13 +103,14 @@ def _read(
 
 
 def parse_assignment(assignment: str) -> tuple[str, object]:
-    """Return the key and the value of a ``key=value`` option; the value is YAML.
+    """Return the key and the value of an option ``--set key=value``, whose value is parsed as YAML.
 
     >>> parse_assignment("settings.mini_batch_size=100")
     ('settings.mini_batch_size', 100)
 
     Raises:
-        ConfigError: code ``CONFIG_SET``.
+        ConfigError: the option is not ``key=value``, or the value is missing or not valid YAML; the code is
+            ``CONFIG_SET``.
     """
     key, equals, text = assignment.partition("=")
     key = key.strip()
@@ -122,11 +126,11 @@ def parse_assignment(assignment: str) -> tuple[str, object]:
 
 
 def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[str, Any] = _NOTHING) -> Tree:
-    """Return nested settings, updated with single settings by dotted key.
+    """Return a copy of nested settings, updated with single settings.
 
     Args:
-        overrides: the single settings, as `load_deployment` takes them.
-        folder: the folder that paths among the single settings are relative to; they become absolute.
+        overrides: the single settings by dotted key, as in `load_deployment`.
+        folder: the folder that paths among the single settings are relative to; the paths become absolute.
         below: the nested settings; they are not changed.
     """
     tree = dict(below)
@@ -137,7 +141,9 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Return nested settings by dotted key, as `load_deployment` takes them; the user's own mappings stay whole.
+    """Convert nested settings to a dictionary with dotted keys, such as `load_deployment` accepts.
+
+    A mapping whose keys the user chose stays one value, and so does ``models``.
 
     >>> dotted({"output": {"mode": "append"}, "input": {"options": {"spark.x": 1}}})
     {'output.mode': 'append', 'input.options': {'spark.x': 1}}
@@ -155,13 +161,19 @@ def _dotted(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def hold_secrets(overrides: Mapping[str, object]) -> bool:
-    """Whether settings, by dotted key, contain a secret, so that they must not be stored with the run."""
+    """Return whether settings contain a secret, so that they must not be stored with the run.
+
+    Args:
+        overrides: the settings by dotted key.
+    """
     tree = settings_tree(overrides, Path.cwd())
     return hidden_values(tree, without_secrets(tree)) is not None
 
 
 def split_key(key: str) -> tuple[str, ...]:
-    """Split a dotted key into its parts. Names that the user chose, such as those of Spark options, may contain dots.
+    """Split a dotted key into its parts.
+
+    A name that the user chose, such as that of a Spark option, may contain dots and is not split.
 
     >>> split_key("output.mode"), split_key("input.options.spark.x")
     (('output', 'mode'), ('input', 'options', 'spark.x'))
@@ -190,7 +202,10 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 
 
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
-    """Return the deployment with Azure's defaults. They do not count as chosen: ``model_fields_set`` stays the same."""
+    """Return a copy of a deployment with Azure's defaults for the settings that neither the file nor the options set.
+
+    The set ``model_fields_set`` stays the same, so that these defaults do not count as settings of the user.
+    """
     settings = deployment.settings
     retries = _completed(settings.retry_settings, RETRY_DEFAULTS)
     settings = _completed(settings, {**SETTINGS_DEFAULTS, "retry_settings": retries}, always=("retry_settings",))

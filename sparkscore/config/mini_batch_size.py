@@ -1,4 +1,4 @@
-"""Read the size of a mini-batch: a number of items or a number of bytes (driver)."""
+"""Parse the size of a mini-batch: a number of items or a number of bytes (driver)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 ItemType: TypeAlias = Literal["files", "rows"]
 
 PATTERN: Final = r"^[1-9][0-9]{0,17} ?([Bb]|[Kk][Bb]|[Mm][Bb]|[Gg][Bb])?$"
-#: The largest integer of Spark's and of Arrow's record batches, and of Azure's schema.
+#: The largest number of rows that Spark and Arrow allow in a record batch, and the largest integer in Azure's schema.
 MAX_INT: Final = 2**31 - 1
 EXPECTED: Final = (
     "a number of items (10) or of bytes with a unit B, KB, MB or GB ('512KB', '1MB'), up to 2147483647 items or 1024GB"
@@ -20,12 +20,13 @@ _BYTES_PER_UNIT: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 @dataclass(frozen=True)
 class MiniBatchSize:
-    """The size of a mini-batch; either the items or the bytes are set.
+    """The size of a mini-batch: a number of items or a number of bytes. The number that is not set is None.
 
     Attributes:
-        items: number of items, which are files or rows.
+        items: number of files or rows.
         size_bytes: number of bytes.
-        is_text: whether the number of items is in quotes, which for tables Azure reads as bytes.
+        is_text: whether the number of items was a string, such as ``'1000'``. Azure treats such a number as bytes if
+            the input is a table.
     """
 
     items: int | None = None
@@ -33,7 +34,7 @@ class MiniBatchSize:
     is_text: bool = field(default=False, compare=False)
 
     def of_table(self) -> MiniBatchSize:
-        """Return the size as Azure reads it for tables, where a number in quotes means bytes."""
+        """Return the size that Azure uses for a table: a number of items in quotes becomes a number of bytes."""
         return MiniBatchSize(size_bytes=self.items) if self.is_text else self
 
     def __str__(self) -> str:
@@ -42,7 +43,7 @@ class MiniBatchSize:
 
 
 def parse_mini_batch_size(value: object) -> MiniBatchSize:
-    """Return the size that a value means: items if it has no unit, else bytes.
+    """Convert a value to the size of a mini-batch: bytes if the value has a unit, otherwise items.
 
     >>> parse_mini_batch_size(10).items
     10
@@ -50,7 +51,7 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     1024
 
     Raises:
-        ValueError: if it is not a size; the text says what is expected.
+        ValueError: the value is not a size, or is too large. The message says which values are allowed.
     """
     if isinstance(value, MiniBatchSize):
         return value
@@ -68,11 +69,11 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
 
 
 def default_mini_batch_size(item_type: ItemType, *, is_azure: bool) -> MiniBatchSize:
-    """Return the size that is used if a deployment does not set one.
+    """Return the default size of a mini-batch, for a deployment that does not set a size.
 
     Args:
         item_type: whether the items are files or rows.
-        is_azure: whether the deployment has Azure's schema, so that Azure's default is used.
+        is_azure: whether the deployment has Azure's ``$schema``, so that Azure's default applies.
     """
     if item_type == "files":
         return MiniBatchSize(items=10)

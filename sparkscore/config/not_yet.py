@@ -1,7 +1,8 @@
-"""List the settings that a deployment may have and this version does not support (driver).
+"""List the settings that are allowed in a deployment file but that this version does not support (driver).
 
-Ignoring a setting of `REFUSED` would silently change the result, so it stops the run. A setting of `UNAPPLIED` only
-tunes a run, so it causes a warning. Whoever adds a feature removes its lines here.
+A setting in `REFUSED` causes an error, because the result would be different if it were ignored. A setting in
+`UNAPPLIED` causes a warning, because it only affects the speed of a run. When a feature is added, its lines are removed
+from these lists.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ REFUSED: Final[tuple[tuple[str, _Test, str], ...]] = (
     ("output.writer", _is_one_of("worker"), "Remove the line: Spark publishes the result."),
 )
 
-# Each with the values that need no support.
+# Each setting with the values that cause no warning.
 UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
     "settings.max_concurrency_per_instance": (),
     "resources.instance_count": (),
@@ -42,13 +43,13 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
 
 
 def refuse_unsupported(chosen: dict[str, object]) -> None:
-    """Raise an error if a deployment uses a feature that this version does not have and must not ignore.
+    """Raise an error if a deployment uses a feature that this version does not have.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
-        ConfigError: code ``NOT_SUPPORTED_YET``.
+        ConfigError: a setting in `REFUSED` has a value that is not supported; the code is ``NOT_SUPPORTED_YET``.
     """
     found = [
         ConfigError(
@@ -64,7 +65,11 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:
-    """Return those of the chosen settings that this version records but does not apply."""
+    """Return the settings in `UNAPPLIED` that a deployment contains, with their values.
+
+    Args:
+        chosen: the settings that the file or the options set, by dotted key.
+    """
     return {
         key: chosen[key]
         for key, without_effect in UNAPPLIED.items()

@@ -1,4 +1,4 @@
-"""Report all problems of a deployment, each with its line, in one error (driver)."""
+"""Report all problems of a deployment in one error, each with its line in the file (driver)."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Problem:
     """A problem with one key of a deployment.
 
     Attributes:
-        code: code of the error.
-        path: the key.
-        text: description of the problem, if ``got`` and ``expected`` do not describe it.
-        got: the value of the key.
-        expected: the values that are allowed.
-        next_step: what the reader can do.
+        code: the error code of this problem.
+        path: the parts of the key.
+        text: description of the problem; empty if `got` and `expected` describe it.
+        got: the wrong value of the key, for the message; may be empty.
+        expected: description of the allowed values; may be empty.
+        next_step: advice for the user.
     """
 
     code: ErrorCode
@@ -61,12 +61,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the settings come from, so that a message can say where a wrong one is.
+    """The file and the options from which settings come, so that a message can show the position of a wrong setting.
 
     Attributes:
         file: path of the deployment file; empty if there is none.
         positions: line and column of each key in the file.
-        options: keys that were given as options.
+        options: the keys that are set by options.
     """
 
     file: str = ""
@@ -74,7 +74,11 @@ class Origin:
     options: tuple[KeyPath, ...] = ()
 
     def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
-        """Return a key as the user wrote it, and its line and column, or None if it is not in the file."""
+        """Return a key as the user wrote it, and its line and column in the file.
+
+        For a key that is missing in the file, the position of its section is returned. The position is None if an
+        option set the key, or if the section is missing too.
+        """
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
                 return (*spelling, *rest), None
@@ -83,7 +87,7 @@ class Origin:
         return path, None
 
     def subject(self, problem: Problem) -> str:
-        """Return the key of a problem with its line and column, and the description of the problem."""
+        """Return the key of a problem, its line and column, and the description of the problem, as one string."""
         path, position = self.locate(problem.path)
         key = ".".join(str(part) for part in path)
         where = " (option)" if position is None else f" (line {position[0]}, column {position[1]})"
@@ -91,7 +95,10 @@ class Origin:
 
 
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
-    """Return one error for all problems, in the order of the file; the message shows at most five."""
+    """Return one error that reports several problems, with the code of the first.
+
+    The message has at most five problems: first those without a line, then the others in the order of their lines.
+    """
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"
     first = ordered[0]
@@ -114,10 +121,10 @@ def _sentence(problem: Problem, origin: Origin) -> str:
 
 
 def problems_of(error: ValidationError, known: Mapping[str, object]) -> list[Problem]:
-    """Convert pydantic's errors to problems.
+    """Convert the errors of a pydantic validation to problems.
 
     Args:
-        error: the error of the validation.
+        error: the exception of the validation.
         known: the keys that a deployment may have, as nested dictionaries.
     """
     return [_problem(item, known) for item in error.errors(include_url=False)]
@@ -133,7 +140,12 @@ def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
 
 
 def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
-    """Return the problem of an unknown key, with the most similar key that exists."""
+    """Return a problem that reports an unknown key and suggests a similar key, if there is one.
+
+    Args:
+        path: the parts of the unknown key.
+        known: the keys that a deployment may have, as nested dictionaries.
+    """
     nearest = _nearest(path, known)
     text = "is unknown" if nearest is None else f"is unknown, did you mean '{nearest}'"
     next_step = "Correct or remove the key; 'sparkscore schema' lists all keys."
@@ -147,14 +159,15 @@ def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
         section = section.get(str(part), {}) if isinstance(section, Mapping) else {}
     siblings = list(section) if isinstance(section, Mapping) else []
     elsewhere = [name for name in dotted(known) if name.rsplit(".", 1)[-1] == key]
-    # A key that is almost like a key of its section is a typing error. A key that another section has is misplaced.
+    # A key that is almost equal to a key of its section is a typing error. Otherwise, a key that another section has is
+    # in the wrong section.
     if elsewhere and not difflib.get_close_matches(key, siblings, n=1, cutoff=_TYPING_ERROR):
         return min(elsewhere, key=lambda name: (name.count("."), name))
     return next(iter(difflib.get_close_matches(key, siblings, n=1)), None)
 
 
 def dotted(tree: Mapping[str, object], prefix: str = "") -> list[str]:
-    """Return all keys of nested dictionaries as dotted keys."""
+    """Return the dotted keys of all entries of nested dictionaries, including those of the inner dictionaries."""
     result = []
     for key, below in tree.items():
         result.append(f"{prefix}{key}")
@@ -175,7 +188,10 @@ def _expected(item: Mapping[str, Any]) -> str:
 
 
 def _shown(path: KeyPath, value: object) -> str:
-    """Return a wrong value for a message, truncated and without secrets."""
+    """Return a wrong value as a string for a message, truncated and with secrets masked.
+
+    For a missing value, a mapping or a list, the string only says so.
+    """
     key = str(next((part for part in reversed(path) if isinstance(part, str)), ""))
     if value is None:
         return "no value"
@@ -190,7 +206,11 @@ def _shown(path: KeyPath, value: object) -> str:
 
 
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """Return the possible spellings of a key and then of its parent keys, each with the rest of the key."""
+    """Yield the positions at which a user may have written a key, and then those of each of its parent keys.
+
+    Each position is the first element of a pair. The second element has the remaining parts of the key, which are empty
+    for the key itself.
+    """
     for length in range(len(path), 0, -1):
         start, rest = path[:length], path[length:]
         yield start, rest

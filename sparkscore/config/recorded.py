@@ -1,4 +1,4 @@
-"""Prepare a deployment for the run record: locations and names stay exact, secrets are masked (driver)."""
+"""Mask the secrets of a deployment for the run record, and keep locations and names unchanged (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.redaction import redact, redact_mapping
 
-# These values stay exact: later commands ('publish', 'resume', 'clean') read them back, or they name columns or models.
+# These values stay unchanged, because later commands ('publish', 'resume', 'clean') read them from the run record, or
+# because they are names of columns or models.
 _OF_A_MODEL: Final = ("path", "name", "version", "sha256", "inputs", "predict_fn")
 _EXACT: Final = frozenset(
     {
@@ -31,13 +32,23 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a deployment's dictionary for the run record, with its secrets masked."""
+    """Return a copy of a deployment's dictionary with its secrets masked, for the run record.
+
+    Locations, names and other values that have to stay exact are copied unchanged, except for secrets in URIs.
+    """
     masked: Any = redact_mapping(maskable_part(tree))
     return {key: _with_exact(value, masked.get(key), (key,)) for key, value in tree.items()}
 
 
 def maskable_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a copy of a deployment's dictionary without the values that stay exact: the part that may have secrets."""
+    """Return a copy of a deployment's dictionary with only the values in which secrets may be masked.
+
+    Values that have to stay exact in the run record, such as locations, are left out.
+
+    Args:
+        tree: dictionary of the deployment, or of a part of it.
+        path: the parts of the key of `tree`; empty for the whole deployment.
+    """
     return {
         key: maskable_part(value, _below(path, key)) if isinstance(value, Mapping) else value
         for key, value in tree.items()
@@ -58,8 +69,8 @@ def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without_secret_addresses(value: Any) -> Any:
-    """Return a copy of an exact value with the secrets of its URIs masked."""
-    # A run with such a URI does not start: `refuse_secrets_in_locations`.
+    """Return a copy of a value that has to stay exact, with only the secrets in its URIs masked."""
+    # A run whose locations contain such a URI does not start, see `refuse_secrets_in_locations`.
     if isinstance(value, Mapping):
         return {key: _without_secret_addresses(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -68,11 +79,14 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Return the values that are masked in the record, in the structure of the deployment, or None if there are none.
+    """Return the values that are masked in a copy of a deployment, or None if none is masked.
+
+    The result is a dictionary with the structure of the deployment and with the unmasked value for each masked one, in
+    a list of one element. A list of the deployment becomes a dictionary by position.
 
     Args:
-        tree: the deployment's dictionary, or a part of it.
-        shown: the same dictionary or part with its secrets masked.
+        tree: dictionary of the deployment, or a part of it.
+        shown: the copy of `tree` in which secrets are masked.
     """
     if isinstance(tree, Mapping) and isinstance(shown, Mapping):
         found = {str(key): hidden_values(value, shown.get(key)) for key, value in tree.items()}
@@ -84,15 +98,16 @@ def hidden_values(tree: Any, shown: Any) -> Any:
 
 
 def refuse_secrets_in_locations(chosen: Mapping[str, object]) -> None:
-    """Raise an error if the URI of a location contains a secret.
+    """Raise an error if a location in a deployment is a URI that contains a secret.
 
-    The run record has to keep locations exactly, because commands such as ``resume`` read them there.
+    A secret in a location cannot be masked, because commands such as ``resume`` read the location from the run record.
 
     Args:
         chosen: the deployment's values by dotted key.
 
     Raises:
-        ConfigError: code ``SECRET_IN_PLACE``.
+        ConfigError: the URI of an input, output, model or other location contains a secret; the code is
+            ``SECRET_IN_PLACE``.
     """
     for key, location in _locations(chosen):
         if _URI.match(location) and redact(location) != location:

@@ -1,4 +1,4 @@
-"""Define the sections of a deployment file; the descriptions are shown in the JSON schema and the docs (driver)."""
+"""Define the sections of a deployment file; their descriptions are shown in the JSON schema and the docs (driver)."""
 
 from __future__ import annotations
 

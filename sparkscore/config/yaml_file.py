@@ -1,8 +1,9 @@
-"""Read YAML strictly, with the line and column of each key (driver).
+"""Parse YAML files by strict rules, and find the line and column of each key (driver).
 
 YAML has features that a settings file does not need and that can do harm: aliases can expand to gigabytes, the second
-of two equal keys wins silently, ``no`` becomes false and ``12:30:00`` becomes 45000. So anchors, aliases, tags,
-duplicate keys, deep nesting and large files are errors, and plain values follow the core schema of YAML 1.2.
+of two equal keys silently replaces the first, ``no`` becomes false, and ``12:30:00`` becomes 45000. So anchors,
+aliases, tags, duplicate keys, deep nesting and large files are errors. Values without quotes follow the core schema of
+YAML 1.2, except that unusual numbers, such as 0755, stay strings.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 50
 
-# Below these keys, numbers, dates and booleans stay texts as they were written: version 1.10 is not version 1.1.
+# Below these keys, numbers, dates and booleans stay strings, as they were written: version 1.10 is not version 1.1.
 _AS_WRITTEN: Final[tuple[KeyPath, ...]] = (
     ("environment_variables",),
     ("settings", "environment_variables"),
@@ -37,7 +38,7 @@ _NULL: Final = "tag:yaml.org,2002:null"
 _BOOL: Final = "tag:yaml.org,2002:bool"
 _INT: Final = "tag:yaml.org,2002:int"
 _FLOAT: Final = "tag:yaml.org,2002:float"
-# No leading zeros and at most 18 digits: 0755 and longer numbers stay texts.
+# No leading zeros and at most 18 digits: 0755 and longer numbers stay strings.
 _INTEGER: Final = re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,17})$")
 _DECIMAL: Final = re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]{1,4})$")
 
@@ -56,13 +57,13 @@ class Document:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that accepts plain values only."""
+    """A YAML loader that raises an error for anchors, aliases, tags and deep nesting."""
 
     yaml_implicit_resolvers: Final = {}  # type: ignore[misc] # those of SafeLoader follow YAML 1.1; filled below
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node; raise an error if it uses a feature that is not allowed."""
+        """Return the next node, or raise `_YamlError` for an alias, an anchor, a tag or too many levels of nesting."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs leave it out
         if isinstance(event, yaml.AliasEvent):
             raise _YamlError(f"alias '*{event.anchor}'", "the value itself", event.start_mark)
@@ -93,11 +94,11 @@ class _YamlError(Exception):
 
 
 def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level is a mapping.
+    """Read a YAML file whose top level is a mapping. An empty file has no values.
 
     Raises:
-        ConfigError: ``CONFIG_FILE`` if it cannot be read, ``CONFIG_YAML`` with line and column if it is not YAML that
-            sparkscore accepts.
+        ConfigError: the file cannot be read, is too large or is not UTF-8 (code ``CONFIG_FILE``), or it is not YAML
+            that sparkscore accepts (``CONFIG_YAML``; the message has the line and the column).
     """
     text = _read_text(path)
     try:
@@ -107,14 +108,14 @@ def read_document(path: Path) -> Document:
 
 
 def parse_value(text: str, key: KeyPath) -> object:
-    """Return the value of an option, which is YAML: a number, true or false, a text, ``[a, b]`` or ``{a: b}``.
+    """Parse the value of an option as YAML: a number, a boolean, a string, ``[a, b]`` or ``{a: b}``.
 
     Args:
-        text: the value as it was written.
-        key: the key of the setting; for some keys, numbers stay texts as they were written.
+        text: the value as the user wrote it.
+        key: the parts of the setting's key. Some keys, such as ``model.version``, keep numbers as strings.
 
     Raises:
-        ValueError: if it is not valid YAML; the text gives the reason.
+        ValueError: the value is too long or not valid YAML; the message has the reason.
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"got {len(text)} characters, expected at most {MAX_BYTES}")
@@ -210,7 +211,10 @@ def _position(node: yaml.Node) -> tuple[int, int]:
 
 
 def _text(node: yaml.Node) -> str:
-    """Return a scalar's text with surrogate pairs joined: PyYAML keeps the halves of an escaped pair separate."""
+    """Return the string of a scalar node, with the two halves of each escaped surrogate pair merged into one character.
+
+    PyYAML leaves the halves separate. A half without the other causes a `_YamlError`.
+    """
     text = str(node.value)
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")

@@ -1,4 +1,4 @@
-"""List the codes of errors and failed items (driver and worker)."""
+"""Define the codes of errors and of failed items (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import StrEnum, unique
 
 @unique
 class ErrorCode(StrEnum):
-    """The stable code of an error or a failure; `docs/errors.md` explains each.
+    """The stable code of an error or of the failure of an item; `docs/errors.md` explains each code.
 
-    A member is a string equal to its name, so it can be compared with texts and stored as one. Each member has an
-    explanation in one of the other modules of this package.
+    A member is a string that is equal to its name, so it can be compared with strings and stored as one. The other
+    modules of this package contain an explanation for each member.
     """
 
     # The request

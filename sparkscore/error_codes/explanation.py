@@ -1,4 +1,4 @@
-"""Define the explanation of a code, and the sections of the page of codes (driver)."""
+"""Define the classes for the explanation of an error code and for a section of `docs/errors.md` (driver)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sparkscore.error_codes import ErrorCode
 
 @dataclass(frozen=True)
 class Explanation:
-    """The explanation of a code.
+    """The explanation of an error code.
 
     Attributes:
-        meaning: the meaning of the code, as complete sentences.
-        next_step: what the reader can do, as complete sentences.
+        meaning: the meaning of the code, in complete sentences.
+        next_step: advice for the user, in complete sentences.
     """
 
     meaning: str
@@ -23,12 +23,12 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page of codes.
+    """A section of the page `docs/errors.md`.
 
     Attributes:
         title: heading of the section.
         text: paragraph below the heading; may be empty.
-        codes: the codes with their explanations.
+        codes: the error codes of the section, with their explanations.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Explain the codes of outputs and runs (driver)."""
+"""Explain the error codes of outputs, of runs and of sparkscore itself (driver)."""
 
 from __future__ import annotations
 
