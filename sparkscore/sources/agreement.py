@@ -116,7 +116,7 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 
 
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
-    """Check the partition columns and the declared columns against the columns that the files contain.
+    """Check that no partition column is also in the files, and that each declared column exists.
 
     Args:
         keys: the names of the partition columns.
@@ -125,8 +125,9 @@ def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, fou
         what: the format of the input, for the error message.
 
     Raises:
-        SourceSchemaError: a partition column is also a column in the files, which Spark would ignore; or a declared
-            column is neither in the files nor a partition column, so that Spark would fill it with NULL.
+        SourceSchemaError: a partition column is also a column in the files, so that Spark would ignore the column in
+            the files; or a declared column is neither in the files nor a partition column, so that Spark would fill it
+            with NULL.
     """
     present = set(found)
     by_folded = {folded(key): key for key in keys}

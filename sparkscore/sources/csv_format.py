@@ -23,7 +23,7 @@ _DEFAULTS: Final = {
     "multiline": "true",
     "columnnameofcorruptrecord": "_sparkscore_no_record",
 }
-# Spark does not get these options for type inference and for comparing headers, since sparkscore does both.
+# These options control type inference and the comparison of headers. sparkscore does both, so Spark does not get them.
 _NOT_FOR_SPARK: Final = frozenset({"inferschema", "samplingratio", "preferdate", "enforceschema"})
 # Source: the escapes that Spark's CSVExprUtils knows.
 _ESCAPED: Final = {r"\t": "\t", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\"": '"', r"\'": "'", r"\\": "\\"}

@@ -40,7 +40,7 @@ class Listing:
 def list_files(locations: Iterable[str]) -> Listing:
     """List the files at the locations of an input.
 
-    A location is the path of a file, a glob, or a folder with all files in it and its subfolders.
+    A location is the path of a file, a glob, or a folder. The files in a folder and in its subfolders are listed.
 
     A hidden file is listed if its path is one of the locations. If it is only found in a folder or by a glob, it is
     left out, as in Spark's readers. Symbolic links to folders are not followed inside a folder, so a cycle of links
@@ -48,8 +48,8 @@ def list_files(locations: Iterable[str]) -> Listing:
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a folder cannot be read, the name of a file is not UTF-8, or a location is inside files that
-            sparkscore wrote for its runs.
+        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location is in a folder that
+            sparkscore uses for its runs.
     """
     named = list(locations)
     skipped: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def check_locations(locations: Iterable[str]) -> None:
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a location is inside files that sparkscore wrote for its runs.
+        SourceError: a location is in a folder that sparkscore uses for its runs.
     """
     for location in locations:
         if not is_remote(location):
@@ -122,7 +122,7 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
     Raises:
         SourceNotFoundError: the location does not exist, and no file matches it as a glob.
-        SourceError: the location is inside files that sparkscore wrote for its runs.
+        SourceError: the location is in a folder that sparkscore uses for its runs.
     """
     path = _absolute(location)
     if path.exists():

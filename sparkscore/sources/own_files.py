@@ -41,13 +41,14 @@ def is_own_file(path: Path) -> bool:
 
 
 def refuse_own(path: Path) -> None:
-    """Raise an error if the location of an input is inside files that sparkscore writes for its runs.
+    """Raise an error if the location of an input is in a folder that sparkscore uses for its runs.
 
-    sparkscore may change or remove these files. The files that a scoring script wrote into the folder of its run are
-    allowed.
+    sparkscore may change or remove the files in such a folder. The files that a scoring script wrote into the folder of
+    its run are allowed.
 
     Raises:
-        SourceError: the path is a runs folder, or is the folder of a run or a stage, or is inside such a folder.
+        SourceError: the path is a runs folder, or is the folder of a run or a stage, or is inside the folder of a run
+            or a stage.
     """
     above = [folder for folder in (path, *path.parents) if _is_stage(folder) or _is_run(folder)]
     is_of_script = bool(above) and _is_run(above[0]) and path.relative_to(above[0]).parts[:1] in _FOLDERS_OF_SCRIPTS
@@ -67,7 +68,11 @@ _FOLDERS_OF_SCRIPTS: Final = {(name,) for name in _OF_SCRIPTS}
 
 
 def _is_run(folder: Path) -> bool:
-    """Return whether a folder is the folder of a run."""
+    """Return whether a folder is the folder of a run.
+
+    Such a folder contains a marker file. If an earlier version of sparkscore wrote it, it contains a run record and a
+    folder for the script's files instead.
+    """
     return (folder / RUN_MARKER).is_file() or (
         (folder / "record.json").is_file() and (folder / _OF_SCRIPTS[0]).is_dir()
     )

@@ -76,7 +76,7 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
     Args:
         field: the column, as Arrow reads it from the footer of the file.
         is_int96: whether the times in the column, including nested times, are stored as INT96. Spark reads such times
-            as times in UTC.
+            as UTC timestamps.
     """
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
