@@ -1,7 +1,7 @@
-"""Handle Ctrl-C and SIGTERM: record the run as ABORT, stop Spark, and exit with the code of the signal (driver).
+"""Handle Ctrl-C, SIGTERM and SIGHUP: record the run as ABORT, stop Spark, exit with the signal's code (driver).
 
 A terminal sends Ctrl-C to all processes of its foreground process group. Spark's JVM is started with SIGINT ignored, so
-it runs until this process stops it. Its Python workers are in another process group.
+it runs until this process stops it. Spark's Python workers are in another process group.
 """
 
 from __future__ import annotations

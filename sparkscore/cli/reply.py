@@ -52,7 +52,7 @@ def _write(stream: TextIO, label: str, lines: Sequence[str]) -> None:
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """Print the result of a command to stdout as a JSON object."""
+    """Print a dictionary to stdout as an indented JSON object."""
     to_stdout(*json.dumps(answer, indent=2, default=str).split("\n"))
 
 

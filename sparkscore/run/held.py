@@ -43,6 +43,7 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         RunNotFoundError: there is no such run.
         ConfigError: the run has no staged rows to publish, or another driver is working on it.
         SinkError: publishing failed. The message says what readers of the table see.
+        LineageError: another version of sparkscore wrote the run's files in a form that this version does not read.
     """
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
