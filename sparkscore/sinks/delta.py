@@ -1,4 +1,4 @@
-"""Publish into a Delta table: Spark reads the staged files and commits them once (driver)."""
+"""Publish to a Delta table: Spark reads the staged files and writes their rows in one commit (driver)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sparkscore.stage import RunStage, StagedFile
 
 _LOG = "_delta_log"
 _MODES = {"append": "append", "overwrite": "overwrite", "error": "error"}
-# Source: https://docs.delta.io/latest/concurrency-control.html, the conflicts that a second try can resolve.
+# Errors of conflicts that a retry can resolve. Source: https://docs.delta.io/latest/concurrency-control.html.
 _CURED_BY_A_RETRY = re.compile(
     "DELTA_(PROTOCOL_CHANGED|METADATA_CHANGED|CONCURRENT_WRITE|CONCURRENT_APPEND|PATH_EXISTS)"
     "|(ProtocolChanged|MetadataChanged|ConcurrentWrite|ConcurrentAppend)Exception"
@@ -49,10 +49,10 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
 
 class DeltaSink:
-    """A Delta table by path.
+    """A Delta table that is given by its path.
 
-    The commit has ``txnAppId`` and ``txnVersion``, so that Delta skips it if it was made before. It also has the run id
-    in ``userMetadata``, by which the commit is found in the table's history.
+    A commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if this run has made it
+    already. It also has the run id in ``userMetadata``, by which the commit is found in the table's history.
     """
 
     format = "delta"
@@ -68,17 +68,25 @@ class DeltaSink:
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the output does not exist, or is a Delta table and the mode allows it."""
+        """Check that the mode allows the existing output, which must be a Delta table without a commit of this run.
+
+        If there is no Delta table, the output must have no files. If this run has begun to publish before, such files
+        are allowed, because they may be from its failed commit.
+        """
         foreign = [] if is_retried else self._target.entries()
         if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
             raise run_exists(self._target)
         check_writable(self._target, self._target.path / _LOG)
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that Delta can store the column names, and that the columns match an existing table."""
+        """Check that Delta can store the columns of the result, and that an existing table has the same columns.
+
+        Also check the rules of an existing table that do not depend on rows.
+        """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
-        # Also for a new table, so that a setting that cannot be changed is reported before anything is scored.
+        # The settings are pinned for a new table as well, so that a setting that cannot be changed is reported before
+        # anything is scored.
         with pinned_settings(self._spark, for_writing=True):
             if not self._exists():
                 return
@@ -87,7 +95,7 @@ class DeltaSink:
             self._rules().check(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Check that rows break no NOT NULL, CHECK or other rule of the table."""
+        """Check that the rows break no rule of an existing table, for example NOT NULL or CHECK."""
         if self._exists():
             with pinned_settings(self._spark):
                 self._rules().check_rows(rows, schema)
@@ -97,20 +105,27 @@ class DeltaSink:
         return TableRules(self._spark, self._target, detail or Row())
 
     def columns_without_null(self) -> list[str]:
-        """Return the columns of the table that are NOT NULL."""
+        """Return the names of the table's NOT NULL columns, or an empty list if there is no table yet."""
         if not self._exists():
             return []
         existing = read_from(self._spark, "delta").load(str(self._target.path)).schema
         return [field.name for field in existing if not field.nullable]
 
     def check_again(self, schema: StructType) -> None:
-        """Check that no table was created and that no columns changed since the first checks."""
+        """Repeat the checks of the mode, the existing files and the columns, because the output may have changed."""
         with nothing_published(self._target.run_id):
             self._refuse_what_is_there("a Delta table that came while the run was scoring", self._foreign())
             self.check_schema(schema)
 
     def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
-        """Return whether there is a table; raise an error if the mode does not allow it, or if other files exist."""
+        """Return whether the output is a Delta table. Raise an error if the run may not publish to the output.
+
+        The run may not publish if the table exists and the mode is ``error``, or if there is no table but other files.
+
+        Args:
+            what: description of the existing table for the error.
+            foreign: names of the files at the output that are not part of a Delta table.
+        """
         if self._exists():
             if self._target.mode == "error":
                 raise output_exists(self._target, what)
@@ -120,20 +135,23 @@ class DeltaSink:
         return False
 
     def _foreign(self) -> list[str]:
-        """Return the files at the output that are not part of a table.
+        """Return the names of the files and folders at the output that cannot be part of a Delta table.
 
-        A log without a commit, and data files beside it, may be the first commit of another run at this moment.
+        If there is a log folder, files that Delta may have written are left out. The log may have no commit yet,
+        because another run may be making its first commit now. If there is no log folder, all names are returned.
         """
         entries = self._target.entries()
         return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
-        """Append or overwrite in one commit, then find the commit in the history and compare its number of rows.
+        """Append the staged rows to the table, or overwrite the table with them, in one commit, and return this commit.
 
-        If a concurrent commit causes a conflict, the commit is tried again after the same checks.
+        Afterwards the commit is looked up in the table's history, and its number of rows is compared with that of the
+        staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated.
         """
         for tries_left in reversed(range(_TRIES)):
-            # Before the checks: if there is no table now, the commit must create it and not write to one that appears.
+            # This comes before the checks: if there is no table now, the commit must create one, and must not write to
+            # a table that another process creates in the meantime.
             is_first = not self._exists()
             self.check_again(staged.schema)
             if is_first:
@@ -143,7 +161,7 @@ class DeltaSink:
                     self._writer(staged, is_first=is_first).save(str(self._target.path))
                 break
             except SPARK_ERRORS as error:
-                # The commit may have succeeded although its answer was lost, so the table's history is checked.
+                # The commit may have succeeded although Spark raised an error, so the table's history is checked.
                 if self.landed(staged.schema) is not None:
                     break
                 if not tries_left or not self._is_cured_by_a_retry(error, is_first=is_first):
@@ -152,7 +170,7 @@ class DeltaSink:
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Whether a concurrent commit caused the error, and a retry would not overwrite that commit's rows."""
+        """Return whether another commit caused the error, and a retry cannot overwrite the rows of that commit."""
         is_conflict = _CURED_BY_A_RETRY.search(f"{condition_of(error)} {type(error).__name__} {error}") is not None
         return is_conflict and (is_first or self._target.mode != "overwrite")
 
@@ -167,18 +185,18 @@ class DeltaSink:
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Return this run's rows in the version that it committed."""
+        """Return a DataFrame with this run's rows in the table version that the run committed."""
         table = read_from(self._spark, "delta", {"versionAsOf": str(published.version)})
         return table.load(str(self._target.path)).where(column(self._target.run_id_column) == self._target.run_id)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Compare the published and the staged rows with Spark."""
+        """Return whether the published rows equal the staged rows in the given columns, in any order."""
         with pinned_settings(self._spark):
             there, ours = (rows.select(*columns) for rows in (self.read(published), self.read_staged(staged)))
             return bool(there.exceptAll(ours).isEmpty() and ours.exceptAll(there).isEmpty())
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return the rows of the staged files."""
+        """Return a DataFrame with the rows of the staged files."""
         files = [spark_path(staged.folder / file.path) for file in staged.files if file.rows]
         if not files:
             return self._spark.createDataFrame([], staged.schema)
@@ -195,7 +213,7 @@ class DeltaSink:
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and row count of this run's commit, or None if the table's history has none."""
+        """Return the version and row count of this run's commit, or None if the table's history has no such commit."""
         del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
         if not commits:
@@ -204,7 +222,7 @@ class DeltaSink:
         return Published(int(commits[0]["version"]), int(metrics.get("numOutputRows", 0)), schema)
 
     def shows_rows(self) -> bool:
-        """Whether readers see rows of this run in the table now."""
+        """Return whether the current version of the table has rows of this run."""
         if not self._exists():
             return False
         try:
@@ -215,11 +233,11 @@ class DeltaSink:
             raise self._unreadable(error) from error
 
     def holds(self, published: Published) -> bool:
-        """Whether the table's history still has this run's commit."""
+        """Return whether the table's history still has the commit of this run."""
         return self._exists() and any(row["version"] == published.version for row in self._commits())
 
     def _commits(self) -> list[Row]:
-        """Return this run's commits in the table's history."""
+        """Return the rows of the table's history that describe commits of this run."""
         try:
             with pinned_settings(self._spark):
                 history = describe(self._spark, "HISTORY", str(self._target.path))
@@ -238,10 +256,11 @@ class DeltaSink:
         )
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Return this run's commit from the table's history, after comparing its number of rows.
+        """Return the version and row count of this run's commit, after a check of the table's history.
 
         Raises:
-            SinkError: code ``PUBLISH_UNPROVEN``.
+            SinkError: the history does not have exactly one commit of this run, or the commit does not have as many
+                rows as were staged.
         """
         ours = self._commits()
         rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1
@@ -257,13 +276,18 @@ class DeltaSink:
         return Published(int(ours[0]["version"]), rows, staged.schema)
 
     def _exists(self) -> bool:
-        """Whether there is a table. A first commit that failed leaves a log folder without commits."""
+        """Return whether the output has a Delta log with commits.
+
+        A first commit that failed leaves a log folder without commits.
+        """
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: RunStage) -> None:
-        """Check before the first commit that the output has no other files, and note that in the stage.
+        """Check that the output has no other files, and note in the stage that this run creates the table.
 
-        If the first commit fails, it leaves files that no log contains. They stay, because Delta ignores them.
+        If the first commit fails, it leaves files that no log contains. They are not removed, because Delta ignores
+        them. With the note, a retry recognises them as files of this run. Nothing is checked if the table or the note
+        exists already.
         """
         if self._exists() or first_commit_began(stage, self._target):
             return
@@ -313,7 +337,7 @@ def _refuse_names(schema: StructType, origins: Origins) -> None:
 
 
 def _all_names(spark_type: DataType) -> Iterator[str]:
-    """Return the names of all fields of a type, nested ones included."""
+    """Yield the names of all fields in a Spark type, including the fields of nested types."""
     if isinstance(spark_type, StructType):
         for field in spark_type:
             yield field.name

@@ -16,13 +16,16 @@ _DIGITS: Final = 20
 
 
 def read_columns(log: Path) -> list[dict[str, Any]]:
-    """Return the columns of a table's newest version in the form of its log, with their properties.
+    """Return the columns of a Delta table's newest version, with their properties, as the log contains them.
 
     Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md, 'Change Metadata' and 'Schema Serialization
     Format'.
 
+    Args:
+        log: the table's folder ``_delta_log``.
+
     Returns:
-        the columns, or an empty list if the log cannot be read, for example because a catalog keeps a part of it.
+        the columns, or an empty list if they cannot be read, for example because a catalog stores a part of the log.
     """
     try:
         for file in sorted(_files(log), key=_newest_first):
@@ -48,7 +51,7 @@ def _newest_first(file: Path) -> tuple[int, bool]:
 
 def _in_commit(file: Path) -> Mapping[str, Any] | None:
     with file.open(encoding="utf-8") as lines:
-        # Each line is an action and begins with its name.
+        # Each line is a JSON object with one action. The name of the action is at its beginning.
         found = [json.loads(line)[_METADATA] for line in lines if _METADATA in line[:_DIGITS]]
     return found[-1] if found else None
 

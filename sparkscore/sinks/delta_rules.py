@@ -1,4 +1,4 @@
-"""Check a Delta table's rules before scoring, so that its commit does not fail because of them (driver)."""
+"""Check the rules of a Delta table before scoring, so that the commit does not fail because of them (driver)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from sparkscore.sinks.target import Target, check_same_partitioning
 from sparkscore.spark.jvm_delta import supported_features
 from sparkscore.spark.schema import quoted
 
-# Source: table features exist since version 7 of the writer's protocol, the last; delta-io/delta, PROTOCOL.md.
+# The last version of the writer's protocol. Newer requirements are table features. Source: delta-io/delta, PROTOCOL.md.
 _LAST_WRITER_VERSION = 7
 
 
 @dataclass(frozen=True)
 class TableRules:
-    """The rules of a Delta table for everyone who writes to it.
+    """The rules of a Delta table that every writer must follow, for example NOT NULL, CHECK and table features.
 
     Attributes:
         spark: the session.
-        target: the output, with the table's path.
-        detail: the row of ``DESCRIBE DETAIL``.
+        target: the output: the table's path and the settings of this run.
+        detail: the row that ``DESCRIBE DETAIL`` returned for the table.
     """
 
     spark: SparkSession
@@ -52,10 +52,15 @@ class TableRules:
         return rules_of(self._columns, self.detail["properties"] or {})
 
     def check(self, schema: StructType) -> None:
-        """Check all that does not depend on rows. Must be called with pinned settings.
+        """Check the rules that do not depend on rows: partition columns, mode, table features and identity columns.
+
+        Also check that Spark can evaluate the rules for rows. Call this method inside `pinned_settings`.
+
+        Args:
+            schema: the columns of the result.
 
         Raises:
-            SinkError: the table does not allow this write, or the installed Delta cannot write to it.
+            SinkError: the table does not allow this write, or the installed Delta cannot write to the table.
         """
         check_same_partitioning(self.target, list(self.detail["partitionColumns"]))
         self._check_mode()
@@ -64,15 +69,16 @@ class TableRules:
         self._check_conditions(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Check that rows break no rule. Must be called with pinned settings.
+        """Check that no row breaks a rule of the table. Call this method inside `pinned_settings`.
 
         Args:
-            rows: function that returns the rows, with all columns of the result or with those whose values are known.
+            rows: function that returns the rows, with all columns of the result or only with those whose values are
+                known already.
             schema: the columns of the result.
 
         Raises:
-            SinkSchemaError: rows break rules; the message has the rules, the number of rows, and the SQL statement that
-                removes the first rule.
+            SinkSchemaError: some rows break rules. The message has the rules and the number of these rows. If an SQL
+                statement can remove the first rule, the message has it too.
         """
         if not self._of_rows:
             return
@@ -113,7 +119,10 @@ class TableRules:
             )
 
     def _check_features(self) -> None:
-        """Check that the installed Delta supports the table's features; if they are unknown, the commit fails."""
+        """Check that the installed Delta supports all features of the table.
+
+        If its supported features are unknown, nothing is checked here, and the commit may fail.
+        """
         supported = supported_features(self.spark)
         if supported is None:
             return
@@ -140,7 +149,7 @@ class TableRules:
             )
 
     def _check_conditions(self, schema: StructType) -> None:
-        """Check that each rule can be evaluated for the columns of the result."""
+        """Check that Spark can evaluate each rule for rows with the columns of the result."""
         if not self._of_rows:
             return
         result = self.spark.createDataFrame([], schema)

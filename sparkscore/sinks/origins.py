@@ -1,4 +1,4 @@
-"""Record the origin of the columns of a result, so that errors can say which setting changes them (driver)."""
+"""Record the original names of the result's columns, so that errors can say which setting changes a column (driver)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NO_SIGN: Final = re.compile(r"\W+", re.ASCII)
 
 @dataclass(frozen=True)
 class Origins:
-    """The columns of a result with their names before ``columns`` renamed them.
+    """The columns of a result with the names that they had before the deployment's ``columns`` renamed them.
 
     Attributes:
-        carried: names of input columns, by their names in the result.
-        added: names of predictions and lineage columns, by their names in the result.
-        renamed: the deployment's ``columns``.
+        carried: names of the carried columns in the input, by their names in the result.
+        added: original names of the predictions and lineage columns, by their names in the result.
+        renamed: the deployment's ``columns``, which has the new names by the original names.
     """
 
     carried: Mapping[str, str] = field(default_factory=dict)
@@ -31,11 +31,11 @@ class Origins:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
-        """Return a ``columns`` line for the deployment file that replaces invalid column names.
+        """Return a ``columns`` line for the deployment file that gives valid names to columns with invalid names.
 
         Args:
             wrong: the invalid names, which have characters that the output cannot store.
-            taken: the names of all columns; the new names differ from them.
+            taken: the names of all columns of the result. The new names differ from these names.
         """
         before, names = {**self.added, **self.carried}, list(taken)
         lines = dict(self.renamed)
@@ -45,10 +45,12 @@ class Origins:
         return renaming_line(lines)
 
     def typing(self, types: Mapping[str, str]) -> list[str]:
-        """Return advice on how to declare the types of columns.
+        """Return advice for an error: how the deployment can declare the types of columns.
+
+        The list has one sentence part for carried columns and one for the other columns, if there are such columns.
 
         Args:
-            types: the wanted types, by the columns' names in the result.
+            types: the types to declare, by the columns' names in the result.
         """
         advice = []
         if carried := [f"{_ddl_name(self.carried[name])} {types[name]}" for name in types if name in self.carried]:
@@ -63,10 +65,10 @@ NO_ORIGINS: Final = Origins()
 
 
 def renaming_line(names: Mapping[str, str]) -> str:
-    """Return the key ``columns`` as a line of a deployment.
+    """Return the deployment's key ``columns`` as one line of YAML.
 
     Args:
-        names: the new names by the old names.
+        names: the new names, by the original names.
     """
     return f"columns: {{{', '.join(f'{yaml_text(old)}: {yaml_text(new)}' for old, new in names.items())}}}"
 

@@ -1,4 +1,4 @@
-"""Check that the stage and the output are not inside each other (driver)."""
+"""Check that the stage and the output do not overlap (driver)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from sparkscore.errors import ConfigError
 
 
 def refuse_overlap(stage: Path, output: Path) -> None:
-    """Raise an error if the stage is an output, contains an output, or is inside an output where readers see it.
+    """Raise an error if readers of an output would see the stage, or if the stage contains an output.
 
-    The outputs are the result and its quarantine.
+    The outputs are the folder of the result and the folder of its quarantine. The stage may be in a folder of an output
+    whose name begins with ``_`` or ``.``, because readers ignore such folders.
+
+    Args:
+        stage: path of the run's stage.
+        output: path of the result.
 
     Raises:
-        ConfigError: code ``STAGE_OVERLAP``.
+        ConfigError: the stage and an output overlap.
     """
     stage, result = Path(os.path.realpath(stage)), Path(os.path.realpath(output))
     for table in (result, result.with_name(f"{result.name}_quarantine")):

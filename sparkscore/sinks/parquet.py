@@ -1,4 +1,4 @@
-"""Publish into a folder of Parquet files: one rename makes the staged files visible (driver)."""
+"""Publish to a folder of Parquet files: one rename makes the staged files visible (driver)."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ from sparkscore.stage.store import writing
 from sparkscore.stage.surroundings import open_common, open_store
 from sparkscore.stage.writer import unescape_path
 
-# Types whose text in a folder's name every reader converts back to the same value.
+# Types whose values are written into names of folders, and which every reader converts back to the same values.
 _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 class ParquetSink:
-    """A folder of Parquet files with a folder for each run: ``<target>/run_id=<id>/…``.
+    """A folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
 
-    Spark's own writer is not used for the target: after a driver was killed, its next append would also make the rows
-    of the dead run visible. One rename shows all rows of a run or none.
+    Spark's own writer is not used for this folder. If a driver was killed while Spark was writing, Spark's next append
+    would make the rows of the killed run visible too. Here, one rename makes all rows of a run visible.
     """
 
     format = "parquet"
@@ -81,8 +81,13 @@ class ParquetSink:
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows the existing files: none in ``error``, only those of runs in ``append``."""
-        del is_retried  # one rename leaves nothing that could be taken for rows of others
+        """Check that the mode allows the files at the output, and that there are no rows with this run id.
+
+        The mode ``error`` allows no files, and ``append`` allows only the folders of runs. The mode ``overwrite``
+        allows files that sparkscore wrote and, with ``output.replace: foreign``, other files of tables. If an earlier
+        driver died while it replaced rows, its replacement is completed or undone first.
+        """
+        del is_retried  # after one rename, no files are left that could be mistaken for other files
         self._recover()
         if self._run_folder.exists() and self._target.mode != "error":
             raise run_exists(self._target)
@@ -90,14 +95,18 @@ class ParquetSink:
         check_writable(self._target)
 
     def columns_without_null(self) -> list[str]:
-        """Return no columns, because all columns of Parquet files allow NULL."""
+        """Return an empty list, because all columns of Parquet files allow NULL."""
         return []
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Do nothing, because files have no rules."""
+        """Do nothing, because Parquet files have no rules for rows."""
 
     def check_again(self, schema: StructType) -> None:
-        """Repeat the checks. Under the output's lock, they stay true until the rows are published."""
+        """Repeat the checks of the existing files and the columns, because the output may have changed since.
+
+        If the caller holds the output's lock, no other run can change the output between these checks and the
+        publishing.
+        """
         with nothing_published(self._target.run_id):
             self._refuse_what_is_there("files or folders that came while the run was scoring")
             self.check_schema(schema)
@@ -127,12 +136,13 @@ class ParquetSink:
             )
 
     def _refuse_foreign(self, entries: list[str]) -> None:
-        """Check that ``overwrite`` replaces only files that sparkscore wrote, or other table files with consent.
+        """Check that ``overwrite`` replaces only files that sparkscore wrote, or that the deployment allows more.
 
+        With ``output.replace: foreign``, other files of tables may be replaced too. They are moved into another folder.
         Files that cannot be part of a table, such as code or models, are never replaced.
 
         Raises:
-            SinkConflictError: there are other files, and the deployment does not have ``replace: foreign``.
+            SinkConflictError: the output has files that may not be replaced.
         """
         foreign = [name for name in entries if not self._is_own(name)]
         precious = [name for name in foreign if not _is_of_a_table(self._target.path / name)]
@@ -151,9 +161,10 @@ class ParquetSink:
         return name.startswith(f"{self._target.run_id_column}=") and is_of_a_run(self._target.path / name)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the name and row count of this run's folder, or None if it does not exist.
+        """Return the name and row count of this run's folder, or None if the folder does not exist.
 
-        A folder always has all rows of its run, because one rename created it.
+        The folder always has all rows of the run, because one rename created it. If the driver died after this rename,
+        the lock that it left on the output is removed.
         """
         self._recover()
         if not self._run_folder.is_dir():
@@ -171,22 +182,29 @@ class ParquetSink:
         return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
-        """Whether readers see rows of this run; its folder has all rows or does not exist."""
+        """Return whether readers see rows of this run: whether the run's folder exists and has files of sparkscore."""
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
-        """Whether the folder of this run has the given files, or any files of sparkscore if none are given."""
+        """Return whether the folder of this run has all of these files.
+
+        If no files are given, return whether sparkscore wrote any file in this folder.
+        """
         found = {path.name for path in self._run_folder.rglob("*.parquet")}
         if files:
             return {Path(file.path).name for file in files} <= found
         return is_of_a_run(self._run_folder) or any(map(is_result_file, found))
 
     def holds(self, published: Published) -> bool:
-        """Whether the folder of this run still exists."""
+        """Return whether the folder that this run published still exists."""
         return published.version == self._run_folder.name and self._run_folder.is_dir()
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check that partition columns have simple types, and that the columns match those of earlier runs."""
+        """Check that the types of the partition columns are allowed, and that the columns match those of earlier runs.
+
+        A partition column must be a string, an integer, a boolean or a date, and must not be the column with the run
+        id. The columns are compared only in the mode ``append``.
+        """
         for name in self._target.partition_by:
             spark_type = schema[name].dataType
             if name == self._target.run_id_column:
@@ -215,12 +233,17 @@ class ParquetSink:
         check_same_columns(self._target, existing, columns_of(StructType(ours)), origins)
 
     def publish(self, staged: StagedResult) -> Published:
-        """Link the staged files into one folder, and rename that folder to the run's folder."""
+        """Link the staged files into a new folder, and rename this folder to the folder of the run.
+
+        The rename makes all rows of the run visible. The output is locked during the last checks and the rename. In the
+        mode ``overwrite``, older files are moved away before the rename, and files that sparkscore wrote are removed
+        afterwards. The returned name and row count are read from the published folder.
+        """
         folder = staged.folder
         stage, gathered = open_store(folder), folder / f"{PUBLISHED}{self._target.part}"
         try:
             known = known_in(stage)
-            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # from a driver that died here
+            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # after a driver died here
             stage.drop(gathered.name)
             stage.make(gathered.name)
             for file in staged.files:
@@ -247,13 +270,17 @@ class ParquetSink:
         return self._proof(staged)
 
     def has_same_rows(self, published: Published, staged: StagedResult, columns: Sequence[str]) -> bool:
-        """Compare the rows of the published and the staged files."""
+        """Return whether the published rows equal the staged rows in the given columns, in any order."""
         del published  # the run has one folder
         there = _count_rows(self._run_folder.rglob("*.parquet"), columns)
         return there == _count_rows((staged.folder / file.path for file in staged.files), columns)
 
     def read_staged(self, staged: StagedResult) -> DataFrame:
-        """Return the rows of the staged files, with the partition values from the folders of each task attempt."""
+        """Return a DataFrame with the rows of the staged files.
+
+        The values of partition columns are read from the names of folders. The files of each task attempt are read
+        separately, because each task attempt has its own folder.
+        """
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)
         by_task_attempt = groupby(staged.files, key=lambda file: task_attempt_of(file.path))
@@ -266,12 +293,25 @@ class ParquetSink:
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Return this run's rows, with the types of the run, so that partition columns keep their types."""
+        """Return a DataFrame with this run's rows.
+
+        The types are those that the run published. Without them, Spark would read partition columns as different types.
+        """
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))
 
     def _show(self, gathered: Path, stage: Path) -> Path | None:
-        """Make the gathered files visible; return the folder with files of others that were moved, or None."""
+        """Rename a folder to the run's folder, which makes its files visible, and replace old files if requested.
+
+        Old files are replaced only in the mode ``overwrite``.
+
+        Args:
+            gathered: the folder with links to the staged files.
+            stage: the run's stage.
+
+        Returns:
+            the folder into which files that sparkscore did not write were moved, or None if there were no such files.
+        """
         open_store(self._target.path).make()
         disk, (unpublished, run_folder) = open_common(gathered, self._run_folder)
         if self._target.mode != "overwrite":
@@ -285,7 +325,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo the replacement of rows that a dead driver has begun, also one of this run."""
+        """Complete or undo replacements of rows by drivers that died, including an earlier driver of this run."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:
@@ -301,7 +341,7 @@ class ParquetSink:
         """Return the name and row count of the published folder, after comparing the row count with the staged rows.
 
         Raises:
-            SinkError: code ``PUBLISH_UNPROVEN``.
+            SinkError: the folder does not have as many rows as were staged.
         """
         rows = self._rows()
         if rows != staged.row_count:

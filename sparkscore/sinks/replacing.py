@@ -1,8 +1,9 @@
 """Replace the rows in a folder of Parquet files without losing rows if the driver crashes (driver).
 
-Old files are moved into the folder ``_replaced_by_<run>``, which readers ignore, with a journal. Then the new rows are
-made visible, then the old files that sparkscore wrote are removed. After a crash, the next run or ``sparkscore clean``
-finds the journal. If the new rows are visible, it removes the old files; otherwise it moves them back.
+First, the old files are moved into the folder ``_replaced_by_<run>``, which readers ignore. This folder also contains a
+journal. Then the new rows are made visible. At the end, the old files that sparkscore wrote are removed. After a crash,
+the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files are removed.
+Otherwise, the old files are moved back.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
 
 def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
-    """Write the list of files into a folder before it is published, with the types of the partition columns.
+    """Write the list of a run's Parquet files into the run's folder before the folder is published.
 
-    The types are needed because a folder's name such as ``day=7`` does not tell whether the value is a number or a
-    text. A full disk does not stop the publishing: the list is skipped, and a later run can replace these files only
-    with ``output.replace: foreign``.
+    The list also has the types of the partition columns, because the name of a folder such as ``day=7`` does not show
+    whether the value is a number or a string. If the disk is full, the list is skipped with a warning, and publishing
+    continues. Later runs can then replace these files only with ``output.replace: foreign``.
 
     Args:
-        folder: the folder.
-        partitions: the types of the partition columns.
+        folder: the folder that will be published.
+        partitions: the types of the partition columns, by name.
     """
     store = open_store(folder)
     files = {name: size for name, size in _files_below(store) if name.endswith(".parquet")}
@@ -60,14 +61,17 @@ def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
 
 
 def is_of_a_run(folder: Path) -> bool:
-    """Whether sparkscore has published a folder, which then contains a list of its files."""
+    """Return whether sparkscore has published a folder. Such a folder contains the list that `list_files` writes."""
     store = open_store(folder)
     entry = store.find()
     return entry is not None and entry.type is EntryType.FOLDER and _listed(store) is not None
 
 
 def partition_types(folder: Path) -> dict[str, str]:
-    """Return the types of the partition columns in a run's folder; folders of earlier versions have none."""
+    """Return the types of the partition columns of a run's folder, by name, from the list of its files.
+
+    The dictionary is empty if the folder has no list, or if an earlier version of sparkscore wrote the list.
+    """
     found = (_read(open_store(folder), FILES) or {}).get("partitions")
     return {str(name): str(type_name) for name, type_name in found.items()} if isinstance(found, dict) else {}
 
@@ -87,21 +91,20 @@ def _read(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, show: Callable[[], None]) -> Path | None:
-    """Move old files into another folder, make the new rows visible, and remove the old files of sparkscore.
+    """Move old files into another folder, make the new rows visible, and remove the old files that sparkscore wrote.
 
     Args:
         target: folder of the table.
-        entries: names of the files and folders that are replaced.
+        entries: names of the files and folders to replace.
         shown: the run's folder, which exists as soon as the new rows are visible.
-        lock: the run's lock, by which other drivers see that the run is still running.
+        lock: the run's lock, which shows other drivers that this run is still running.
         show: function that makes the run's folder visible in one step.
 
     Returns:
-        the folder with the old files that sparkscore did not write, or None if there were none.
+        the folder with the old files that sparkscore did not write, or None if there were no such files.
 
     Raises:
-        SinkConflictError: another run is replacing the same rows.
-        OSError: it failed, and the old rows were moved back.
+        OSError: a file could not be moved or removed. The old rows were moved back, unless the new rows are visible.
     """
     store = open_store(target)
     aside = _new_aside(store, shown.name.partition("=")[2])
@@ -111,7 +114,7 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         for name in entries:
             store.rename(name, f"{aside}/{name}")
         show()
-    # Also for interrupts, because readers must get the old rows back.
+    # Interrupts are caught too, because readers must see the old rows again.
     except BaseException:
         _settle(store, aside)
         raise
@@ -132,15 +135,17 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Complete or undo replacements of rows that dead drivers have begun.
+    """Complete or undo the replacements of rows whose drivers died, and return the folders with the old files.
 
     Args:
         target: folder of the table.
-        own: name of the caller's run folder, whose replacement is completed or undone although the run is running.
-        is_dry: whether to only return the folders.
+        own: name of the folder of the run that calls this function. Its replacement is completed or undone too,
+            although the run is running.
+        is_dry: whether to change nothing and only return the folders.
 
     Returns:
-        the folders with the old files of these replacements.
+        the folders that contained the old files. A folder still exists if files that sparkscore did not write are in
+        it.
 
     Raises:
         OSError: files cannot be read, moved or removed.
@@ -164,14 +169,14 @@ def _is_litter(name: str) -> bool:
 
 
 def refuse_rival(target: Path, own: str) -> None:
-    """Check that no other run is replacing the same rows.
+    """Raise an error if another run is replacing rows of the same table.
 
     Args:
         target: folder of the table.
-        own: name of the caller's run folder.
+        own: name of the folder of the run that calls this function.
 
     Raises:
-        SinkConflictError: another run is replacing them.
+        SinkConflictError: another run is replacing rows.
     """
     store = open_store(target)
     for aside in _asides(store):
@@ -187,7 +192,14 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal in a folder of old files, or None if there is none or if it is a file of the user."""
+    """Return the journal in a folder of old files, or None if there is none or if the file belongs to the user.
+
+    A journal of sparkscore names the same run as the folder of old files.
+
+    Args:
+        store: the store of the table's folder.
+        aside: name of the folder of old files.
+    """
     found, entry = _read(store, f"{aside}/{_JOURNAL}") or {}, store.find(aside)
     shown, lock = found.get("shown"), found.get("lock")
     if not isinstance(shown, str) or not isinstance(lock, str) or entry is None or entry.type not in FOLDERS:
@@ -198,10 +210,14 @@ def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
 
 
 def _settle(store: Store, aside: str) -> Path | None:
-    """Remove the old files if the new rows are visible, else move the old files back.
+    """Complete or undo a replacement: remove the old files if the new rows are visible, else move the old files back.
+
+    Args:
+        store: the store of the table's folder.
+        aside: name of the folder of old files.
 
     Returns:
-        the folder if files of others stay in it, else None.
+        the folder of old files if it still has files, or None if it was removed.
     """
     journal = _journal_in(store, aside)
     inside = [(entry.name, entry.name.rpartition("/")[2]) for entry in store.entries(aside)]
@@ -222,7 +238,14 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove the files in the list of a run's folder if their sizes are unchanged, then the folder if it is empty."""
+    """Remove the files that are in the list of a run's folder, and then the folder if it is empty.
+
+    Files whose sizes differ from the list are kept. If the folder has no list, nothing is removed.
+
+    Args:
+        store: the store of the table's folder.
+        folder: name of the run's folder in the store.
+    """
     path = Path(store.locate(folder))
     files = _listed(open_store(path)) if is_of_a_run(path) else None
     if files is None:

@@ -1,4 +1,4 @@
-"""Find rows that break a rule of a Delta table: NOT NULL, CHECK, lengths, generated columns (driver)."""
+"""Find rows that break a rule of a Delta table: NOT NULL, CHECK, string lengths, generated columns (driver)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ _GENERATED, _INVARIANT, _KIND = "delta.generationExpression", "delta.invariants"
 
 @dataclass(frozen=True)
 class RowRule:
-    """A rule that each row of a table must follow.
+    """A rule that each row of a Delta table must follow.
 
     Attributes:
         name: description of the rule for messages.
-        condition: Spark SQL expression that must be true; NULL breaks the rule.
-        change: SQL after ``ALTER TABLE`` that removes the rule; empty if no statement can.
+        condition: Spark SQL expression that must be true for each row. A row for which it is NULL breaks the rule.
+        change: the part of a statement after ``ALTER TABLE`` that removes the rule, or an empty string if no statement
+            can.
     """
 
     name: str
@@ -36,11 +37,11 @@ class RowRule:
 
 
 def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
-    """Return the rules of a table.
+    """Return the rules that the rows of a Delta table must follow.
 
     Args:
-        columns: the columns in the form of the table's log.
-        properties: the table's properties.
+        columns: the columns of the table, as `read_columns` returns them.
+        properties: the table's properties, which include the CHECK constraints.
     """
     rules = [
         RowRule(f"CHECK constraint '{key.removeprefix(_CHECKS)}'", condition, _drop(key.removeprefix(_CHECKS)))
@@ -51,17 +52,17 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Return the rules that can be evaluated already, without those that use columns with unknown values.
+    """Return the rules that can be evaluated already, because they use no column whose values are unknown.
 
     Args:
         rules: the table's rules.
-        unknown: columns whose values are not known yet.
+        unknown: names of the columns whose values are not known yet.
     """
     return [rule for rule in rules if not any(_may_name(rule.condition, name) for name in unknown)]
 
 
 def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRule, int]]:
-    """Return the rules that rows break, each with the number of rows, counted in one Spark job."""
+    """Return the rules that some rows break, each with the number of these rows. One Spark job counts them."""
     if not rules:
         return []
     broken = (count_if(~coalesce(expr(rule.condition), lit(False))) for rule in rules)
@@ -70,7 +71,7 @@ def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRul
 
 
 def is_valid(rows: DataFrame, rule: RowRule) -> bool:
-    """Whether a rule can be evaluated for the columns of a frame; no row is read."""
+    """Return whether Spark can evaluate a rule for the columns of a DataFrame. No row is read."""
     try:
         return bool(rows.where(rule.condition).columns)
     except SPARK_ERRORS:
@@ -78,7 +79,7 @@ def is_valid(rows: DataFrame, rule: RowRule) -> bool:
 
 
 def is_identity_without_values(column: Mapping[str, Any]) -> bool:
-    """Whether a column is ``GENERATED ALWAYS AS IDENTITY``, so that only Delta can fill it."""
+    """Return whether a column is ``GENERATED ALWAYS AS IDENTITY``, so that only Delta may write its values."""
     return column["metadata"].get("delta.identity.allowExplicitInsert") is False
 
 

@@ -1,4 +1,4 @@
-"""Create, reopen and remove the stage, the folder of a run's files until they are published (driver)."""
+"""Create, reopen and remove a stage: the folder of a run's files until they are published (driver)."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ logger = logging.getLogger("sparkscore")
 
 
 class Stage(StageFolder):
-    """The stage of a running run; this driver holds the lock of the stage.
+    """The open stage of a run that this driver is working on. This driver holds the lock of the run.
 
     Attributes:
-        is_kept: whether the stage stays when the run ends.
-        is_taken_up: whether the run is resumed, so that the stage may have files already.
+        is_kept: whether the stage is kept when the run ends.
+        is_taken_up: whether an earlier execution of the run created the stage, so that it may contain chunks.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_taken_up: bool) -> None:
@@ -51,10 +51,10 @@ class Stage(StageFolder):
         self._lock = lock
 
     def check_still_ours(self) -> None:
-        """Check, before anything is published, that no other driver has taken over this run.
+        """Check, before anything is published, that this driver still holds the lock of the run.
 
         Raises:
-            SinkConflictError: another driver has taken it over.
+            SinkConflictError: another driver has taken the lock.
         """
         self._lock.check()
 
@@ -63,22 +63,25 @@ class Stage(StageFolder):
 def staged_in(
     target: Target, parent: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
 ) -> Iterator[Stage]:
-    """Open the run's stage for the body of a ``with`` statement, and remove it when the run ends.
+    """Open the run's stage for the body of a ``with`` statement, and then remove it unless it is needed again.
 
-    The stage stays if the run can be resumed or published later: after an interrupt, a dead driver, or a failure to
-    publish.
+    The stage of an earlier execution of the run is opened again. The stage is not removed if the run can be resumed or
+    published later: after an interrupt, after a failure to publish, if the driver dies, or while the run is held.
 
     Args:
-        target: the output. By default, the stage is in its folder ``_sparkscore``, which readers ignore.
-        parent: another folder for stages, or None.
-        identity: digest of everything that decides the result. Rows that another request staged are not reused.
-        is_moved: whether publishing renames the staged files, which only works within one file system.
-        run_folder: the run's folder, whose record says whether the run is held.
+        target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
+        parent: a different folder for stages, or None.
+        identity: digests of everything that decides the result. A stage with different digests is not opened, so its
+            rows are not reused.
+        is_moved: whether publishing renames the staged files, which is possible only within one file system.
+        run_folder: the run's folder in the runs folder. It has the record that says whether the run is held.
 
     Raises:
-        ConfigError: another driver is running this run, the stage belongs to another request, or other files are at the
-            stage's path.
-        SinkError: the folder cannot be created, or is on another file system than the target.
+        ConfigError: another driver is working on this run, the stage belongs to a different request, or the stage's
+            path has files that sparkscore did not create.
+        SinkError: the folder cannot be created, or is on a different file system than the output.
+        LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
+            format.
     """
     holder = _holder(target, parent)
     made_by_us = missing_of(holder, target.path)
@@ -94,7 +97,7 @@ def staged_in(
                 if is_moved:
                     _refuse_other_file_system(stage, target.path)
                 yield opened
-            # Also for interrupts: whether the stage stays depends on the error, which is raised again.
+            # Interrupts are caught too, and raised again: whether the stage is kept depends on the error.
             except BaseException as error:
                 if not lock.is_ours():
                     _remove_unless_in_use(stage)
@@ -108,22 +111,30 @@ def staged_in(
 
 
 def stage_of(target: Target, parent: str | None) -> RunStage:
-    """Return the stage of a run, which may not exist."""
+    """Return the stage of a run without opening or creating it. Its folder may not exist.
+
+    Args:
+        target: the output and the run id.
+        parent: the folder for stages, or None for the default folder in the output.
+    """
     return StageFolder(_holder(target, parent) / target.run_id)
 
 
 def stage_at(location: str) -> RunStage:
-    """Return the stage at a location that a run record names."""
+    """Return the stage at the path that a run record contains, without opening or creating it."""
     return StageFolder(Path(location))
 
 
 def note_first_commit(stage: RunStage, target: Target) -> None:
-    """Note that this run is about to create a new table, so that files of a failed commit are known as its own."""
+    """Write a note into the stage that this run is about to create a new table.
+
+    If the commit fails, the note shows that the files which it left at the output are from this run.
+    """
     open_store(stage.location).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
 def first_commit_began(stage: RunStage, target: Target) -> bool:
-    """Whether this run has begun to create a new table, according to its stage."""
+    """Return whether the stage has a note that this run has begun to create a new table."""
     try:
         name = f"{FIRST_COMMIT}{target.part}"
         return is_stage(Path(stage.location)) and open_store(stage.location).read(name) == _named(target.path)
@@ -137,7 +148,12 @@ def _named(path: Path) -> bytes:
 
 
 def remove_stage(target: Target, parent: str | None) -> None:
-    """Remove the stage and the lock of a published run that a dead driver left behind."""
+    """Remove the stage and the lock of a run that was published or discarded and that no driver is working on.
+
+    Args:
+        target: the output and the run id.
+        parent: the folder for stages, or None for the default folder in the output.
+    """
     holder = _holder(target, parent)
     remove_stage_folder(holder / target.run_id)
     with suppress(OSError):
@@ -146,7 +162,10 @@ def remove_stage(target: Target, parent: str | None) -> None:
 
 
 def _remove_unless_in_use(stage: Path) -> None:
-    """Remove the stage after this driver lost its lock, unless the driver that took over is still running."""
+    """Remove the stage of a run whose lock this driver lost, unless another driver still needs the stage.
+
+    The stage stays if another driver holds the lock, or if the run is held.
+    """
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(lock_of(stage.name)), stage.name):
         if not is_held_in(stage):
             _mark_if_made_again(stage)
@@ -154,7 +173,11 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Write the marker file into a stage that tasks of this driver created again after another driver removed it."""
+    """Write the marker file into a stage that was created again after another driver had removed it.
+
+    Tasks of this driver may create the stage again by writing into it. Without the marker file, sparkscore would not
+    remove such a folder. If the folder has files that sparkscore did not create, no marker is written.
+    """
     store = open_store(stage)
     is_there = store.find() is not None and not is_stage(stage)
     if is_there and not clear(store, known_in(store), is_dry=True).left:
@@ -166,10 +189,12 @@ def _holder(target: Target, parent: str | None) -> Path:
 
 
 def remove_holders(holder: Path, *made_by_us: Path) -> None:
-    """Remove the folder for stages in an output, and the folders that this run created, if they are empty.
+    """Remove the folder that contains stages, and the folders that this run created, if they are empty.
+
+    A folder for stages that the user named in ``output.stage`` is removed only if this run created it.
 
     Args:
-        holder: the folder for stages.
+        holder: the folder that contains stages.
         made_by_us: the folders that this run created.
     """
     for folder in (holder, *made_by_us):
@@ -179,7 +204,18 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
 
 
 def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
-    """Create the stage, or reopen the stage of the same run; return whether it was reopened."""
+    """Create the stage, or open the stage of an earlier execution of the run, and return whether it existed.
+
+    Args:
+        stage: path of the stage.
+        identity: digests of everything that decides the result.
+        run_id: id of the run.
+        run_folder: the run's folder, whose path is written into the stage.
+
+    Raises:
+        ConfigError: the stage belongs to a different request, or has files that sparkscore did not create.
+        LineageError: another version of sparkscore wrote the stage in a different format.
+    """
     store = open_store(stage)
     _refuse_foreign(stage, run_id)
     refuse_other_format(_format_of(stage), "stage", stage, run_id)
@@ -206,7 +242,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
-    """Raise an error if the stage has rows but no file that says to which request they belong."""
+    """Raise an error if the stage has rows but no file ``identity``, which shows the request that they belong to."""
     is_held = is_held_in(stage)
     if not is_held and not StageFolder(stage).count_chunks():
         return
@@ -222,10 +258,10 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Whether the rows in a stage are held until they are published or discarded, according to the run's record.
+    """Return whether the run of a stage is held, according to the run's record.
 
-    A stage counts as held if nobody can tell: if the runs folder does not exist, for example on another host, or if the
-    stage has another format.
+    If this is unknown, the answer is yes, so that no rows are lost: if the runs folder does not exist, for example on
+    another host, or if the stage has a different format.
     """
     if is_other_format(found := _format_of(stage)):
         logger.warning(
@@ -254,7 +290,7 @@ def is_held_in(stage: Path) -> bool:
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
-    """Raise an error if the stage's path has a file or a non-empty folder that sparkscore did not create."""
+    """Raise an error if the stage's path has a file, or a folder with files that sparkscore did not create."""
     if open_store(stage).find() is None or is_stage(stage) or is_empty(stage):
         return
     raise ConfigError(
@@ -268,17 +304,17 @@ def _refuse_foreign(stage: Path, run_id: str) -> None:
 
 
 def is_stage(folder: Path) -> bool:
-    """Whether a folder is a stage that sparkscore created."""
+    """Return whether a folder is a stage that sparkscore created: whether it has the marker file."""
     store = open_store(folder)
     entry, marker = store.find(), store.find(MARKER)
     return entry is not None and entry.type is EntryType.FOLDER and marker is not None and marker.type is EntryType.FILE
 
 
 def check_waiting(stage: RunStage) -> None:
-    """Check that this version of sparkscore can read a stage with held rows.
+    """Check that this version of sparkscore can read the stage of a run that can be published or discarded.
 
     Raises:
-        LineageError: the stage has another format, or no format.
+        LineageError: the stage has a different format, or no marker file.
     """
     folder = Path(stage.location)
     found = _format_of(folder) if is_stage(folder) else f"unknown, without '{MARKER}'"
@@ -286,7 +322,7 @@ def check_waiting(stage: RunStage) -> None:
 
 
 def _format_of(stage: Path) -> str:
-    """Return the format number in the stage's marker file, or an empty text if there is none."""
+    """Return the format number in the stage's marker file, or an empty string if the file cannot be read."""
     try:
         return open_store(stage).read(MARKER).decode(errors="replace")
     except OSError:
@@ -294,7 +330,7 @@ def _format_of(stage: Path) -> str:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder is empty, apart from a marker file that was not written completely."""
+    """Return whether a path is a folder without files. An incomplete marker file is not counted."""
     store = open_store(folder)
     entry = store.find()
     is_folder = entry is not None and entry.type is EntryType.FOLDER
@@ -302,7 +338,7 @@ def is_empty(folder: Path) -> bool:
 
 
 def drop_empty(folder: Path) -> None:
-    """Remove the folder of a stage that has no files, apart from an incomplete marker file."""
+    """Remove the folder of a stage if it has no files. An incomplete marker file is removed too."""
     store = open_store(folder)
     with suppress(OSError):
         clear(store, lambda name: finished(name) == MARKER)
@@ -310,11 +346,13 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove a stage file by file; files that sparkscore did not create stay and are named in a warning.
+    """Remove a stage file by file, and return the removed files. Files that sparkscore did not create stay.
+
+    A warning names the files that stay.
 
     Args:
-        stage: the stage. Nothing is removed if it is not one, or if it has another format.
-        is_dry: whether to only return the files that would be removed.
+        stage: folder of the stage. If it is not a stage, or has a different format, no file is removed.
+        is_dry: whether to remove nothing and only return the files that would be removed.
     """
     if not is_stage(stage):
         if stage.parent.name == STAGE_FOLDER and not is_dry:
@@ -324,7 +362,7 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     removal = Removal()
     if is_other_format(_format_of(stage)):
         return removal
-    # The run has ended already. Files that cannot be listed or removed stay for 'clean'.
+    # The run has ended already, so this is no error. Files that cannot be listed or removed stay for 'clean'.
     with suppress(OSError):
         known = known_in(store)
         # The marker is removed last, so that a partly removed stage is still recognised.

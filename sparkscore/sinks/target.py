@@ -1,4 +1,4 @@
-"""Define the values and checks that all sinks share: the target, the staged rows, the published rows (driver)."""
+"""Define the values and checks that all sinks use: the target, the staged rows and the published rows (driver)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class Target:
     Attributes:
         path: folder of the table.
         mode: ``append``, ``overwrite`` or ``error``.
-        partition_by: partition columns.
-        run_id: id of the run that writes.
-        run_id_column: name of the column with the run id.
-        part: the part of the run's result, ``predictions`` or ``quarantine``.
-        replaces_foreign: whether ``overwrite`` may move files that sparkscore did not write into another folder.
+        partition_by: names of the partition columns.
+        run_id: id of the run that writes to the output.
+        run_id_column: name of the column that contains the run id.
+        part: the part of the run's result that is written, ``predictions`` or ``quarantine``.
+        replaces_foreign: whether ``overwrite`` may replace files that sparkscore did not write. They are moved into
+            another folder.
     """
 
     path: Path
@@ -44,7 +45,10 @@ class Target:
     replaces_foreign: bool = False
 
     def entries(self) -> list[str]:
-        """Return the names of the files and folders at the target, without those that sparkscore needs for itself."""
+        """Return the names of the files and folders in the output, without the folders of sparkscore.
+
+        If a file is at the path of the output, the list has only its name.
+        """
         if not self.path.is_dir():
             return [self.path.name] if self.path.exists() else []
         found = (entry.name for entry in self.path.iterdir())
@@ -57,7 +61,7 @@ class StagedResult:
 
     Attributes:
         stage: the run's stage.
-        files: the files of the successful task attempts; other files in the stage are ignored.
+        files: the files of the successful task attempts. Other files in the stage are ignored.
         schema: all columns of the result.
         commit_info: values for the ``userMetadata`` of a Delta commit.
     """
@@ -69,24 +73,24 @@ class StagedResult:
 
     @property
     def folder(self) -> Path:
-        """The folder of the stage: the sinks here publish files."""
+        """The path of the stage's folder."""
         return Path(self.stage.location)
 
     @property
     def row_count(self) -> int:
-        """Number of rows in the files."""
+        """The number of rows in all files."""
         return sum(file.rows for file in self.files)
 
 
 @dataclass(frozen=True)
 class Published:
-    """The result of publishing.
+    """The version and the number of rows that a run published.
 
     Attributes:
-        version: the version of the Delta table, or the name of the run's folder; None if publishing is not complete.
-        rows: number of rows, read back from the output; None if publishing is not complete.
+        version: the version of the Delta table, or the name of the run's folder, or None if publishing is not complete.
+        rows: number of rows, read from the output, or None if publishing is not complete.
         schema: the columns.
-        moved_to: folder into which files of others were moved, if there were any.
+        moved_to: folder into which files that sparkscore did not write were moved, or None if there were no such files.
     """
 
     version: int | str | None
@@ -97,7 +101,11 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Complete errors of checks that run after scoring: the output is unchanged and the staged rows are kept."""
+    """Extend errors of checks after scoring: nothing was published, and the scored rows are still staged.
+
+    The checks run in the body of a ``with`` statement. The next step of an error says how to publish the staged rows or
+    how to discard them.
+    """
     try:
         yield
     except SinkError as error:
@@ -110,14 +118,14 @@ def nothing_published(run_id: str) -> Iterator[None]:
 
 
 def check_writable(target: Target, *folders: Path) -> None:
-    """Check before scoring that the user may write to the output and that its file system is not full.
+    """Check, before scoring, that the user may write to the output and that its file system is not full.
 
     Args:
         target: the output.
-        folders: other folders in which publishing creates files.
+        folders: more folders in which publishing creates files.
 
     Raises:
-        SinkError: the user cannot write to a folder, or its file system is full.
+        SinkError: the user cannot write to a folder, or the file system is full.
     """
     nearest = next(folder for folder in (target.path, *target.path.parents) if folder.exists())
     effective = os.access in os.supports_effective_ids
@@ -141,13 +149,16 @@ def check_writable(target: Target, *folders: Path) -> None:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether a file system reports that it is full. Some file systems report no sizes, which does not count."""
+    """Return whether a file system reports that it has no free blocks or no free inodes.
+
+    Some file systems report zero for their whole size. They do not count as full.
+    """
     found = os.statvfs(folder)
     return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
 
 
 def how_to_publish(target: Target) -> str:
-    """Return the next step after publishing failed."""
+    """Return the next step for the error of a run that could not publish its rows."""
     return f"Correct the cause and run 'sparkscore publish {target.run_id}': nothing is scored again."
 
 
@@ -168,7 +179,7 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 
 
 def run_exists(target: Target) -> SinkConflictError:
-    """Return the error for an output that has rows with this run id, from a run that is not in this runs folder."""
+    """Return the error for an output that has rows with this run id, although the runs folder has no such run."""
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,
         what=f"output '{target.path}'",
@@ -179,7 +190,11 @@ def run_exists(target: Target) -> SinkConflictError:
 
 
 def refuse_binary_partitions(target: Target, schema: StructType) -> None:
-    """Check that no partition column is binary, because names of folders cannot store all bytes.
+    """Raise an error if a partition column is binary, because names of folders cannot store all bytes.
+
+    Args:
+        target: the output with the partition columns.
+        schema: the columns of the result.
 
     Raises:
         SinkSchemaError: a partition column is binary.
@@ -202,12 +217,12 @@ def check_same_columns(
 
     Args:
         target: the output.
-        existing: the columns of the table with their types.
-        ours: the columns of the result with their types.
-        origins: the origin of the columns, for the advice in the error.
+        existing: the types of the table's columns, by name.
+        ours: the types of the result's columns, by name.
+        origins: the names of the columns before they were renamed, for the advice in the error.
 
     Raises:
-        SinkSchemaError: they differ; the message has the first differences.
+        SinkSchemaError: the columns or types differ. The message has the first five differences.
     """
     differences = [f"'{name}' missing in the result" for name in existing if name not in ours]
     differences += [f"'{name}' not in the table" for name in ours if name not in existing]
@@ -238,14 +253,14 @@ def _advice(existing: Mapping[str, str], ours: Mapping[str, str], origins: Origi
 
 
 def check_same_partitioning(target: Target, existing: Sequence[str]) -> None:
-    """Check that an existing table has the partition columns of the deployment.
+    """Check that an existing table has the same partition columns as the deployment, in the same order.
 
     Args:
-        target: the output with the deployment's partition columns.
+        target: the output with the partition columns of the deployment.
         existing: the partition columns of the table.
 
     Raises:
-        SinkSchemaError: they differ.
+        SinkSchemaError: the partition columns or their order differ.
     """
     if list(existing) != list(target.partition_by):
         raise SinkSchemaError(

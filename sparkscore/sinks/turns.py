@@ -1,4 +1,7 @@
-"""Lock an output without a commit protocol, so that one run at a time checks and changes it (driver)."""
+"""Lock a folder of Parquet files, so that only one run at a time checks and changes the folder (driver).
+
+Delta tables do not need this lock, because Delta detects conflicts between commits.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,23 @@ from sparkscore.stage.layout import STAGE_FOLDER, TARGET_LOCK
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.surroundings import open_store
 
-#: Seconds that a run waits for another run to publish. The lock of a dead driver on another host expires earlier.
+#: Seconds that a run waits for another run to publish. If a driver on another host died, its lock expires earlier.
 WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.2
 
 
 @contextmanager
 def turn_at(target: Target) -> Iterator[Callable[[], None]]:
-    """Hold the output's lock in the body of a ``with`` statement, so that checks stay true until the rename.
+    """Hold the lock of an output in the body of a ``with`` statement, so that no other run changes the output.
+
+    If another run holds the lock, this function waits up to `WAIT_S` seconds.
 
     Yields:
-        a function that checks that the lock is still held, to be called directly before the rename. A process that was
-        suspended may have lost the lock.
+        a function that raises an error if this run no longer holds the lock. Call it directly before the rename that
+        publishes: a process that was suspended may have lost the lock.
 
     Raises:
-        SinkError: other runs hold the lock for too long, or it cannot be written.
+        SinkError: other runs hold the lock for too long, or the lock file cannot be written.
     """
     holder = target.path / STAGE_FOLDER
     with ExitStack() as stack:
@@ -61,7 +66,7 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
 
 
 def forget_dead_turn(target: Target) -> None:
-    """Remove the lock of a driver that died after publishing; the lock of a running driver stays."""
+    """Remove the lock of an output if its driver died after publishing. The lock of a running driver stays."""
     holder = target.path / STAGE_FOLDER
     if open_store(holder).find(TARGET_LOCK) is not None:
         with suppress(ConfigError, LineageError), RunLock(holder / TARGET_LOCK, target.run_id):
