@@ -1,7 +1,7 @@
-"""Read a tree model's lists of categories, and find the columns that they belong to (driver and worker).
+"""Read the categories of LightGBM and XGBoost models, and find the columns that they belong to (driver and worker).
 
-LightGBM stores one list for each category column, in the order of the columns, but not which columns these are.
-XGBoost stores a list for each feature, since version 3.1.
+LightGBM stores one list of categories for each category column, in the order of the columns, but it does not store
+which columns are category columns. XGBoost stores a list for each category feature since version 3.1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelLoadError, names
 
-#: Types of the values in columns and lists.
+#: Types of the values in a column or in a list of categories.
 TEXT: Final = "text"
 NUMBER: Final = "number"
 INTEGER: Final = "integer"
@@ -33,7 +33,10 @@ _UNUSED: Final = "none"
 
 
 def value_type_of(values: Any) -> str:
-    """Return the type of values: text, number, boolean, nothing, or for any other type the name that pandas gives it.
+    """Return the type of the values in a list or column, without NULLs, as one of the names that this module defines.
+
+    The names are ``text``, ``number``, ``boolean``, and ``nothing`` if there are no values. For any other type, the
+    name that pandas gives it is returned.
 
     >>> value_type_of(["a", None]), value_type_of([1, 2.5]), value_type_of([])
     ('text', 'number', 'nothing')
@@ -45,17 +48,21 @@ def value_type_of(values: Any) -> str:
 def find_positions(
     infos: Sequence[str], lists: Sequence[Any], types: Sequence[str] | None = None
 ) -> Sequence[int] | None:
-    """Return the positions of the features that LightGBM's lists belong to, or None if there is not exactly one way.
+    """Find the features that the lists of categories of a LightGBM model belong to.
 
     Args:
-        infos: LightGBM's entry for each feature: ``-1:0:2`` for categories, ``[0.5:7]`` for numbers, or ``none``.
-        lists: the categories of each category feature, in the order of the features.
-        types: the type of each feature's column as `value_type_of` names it; None if no rows have arrived yet.
+        infos: LightGBM's description of each feature: ``-1:0:2`` for categories, ``[0.5:7]`` for numbers, or ``none``.
+        lists: the lists of categories, in the order of their features.
+        types: the type of each feature's column, as `value_type_of` names it, or None if no rows are available yet.
+
+    Returns:
+        the position of the feature of each list, or None if no assignment or more than one is possible.
     """
     types = types or [NOTHING] * len(infos)
     texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM takes texts only as categories
     coded = {at for at, info in enumerate(infos) if _CODES.fullmatch(info)}
-    # A feature of numbers has categories but no list only if it was named in 'categorical_feature' in training.
+    # Usually each feature with codes has a list. A feature of numbers has codes but no list if it was named in
+    # 'categorical_feature' in training. So the second pass does not require a list for features with codes.
     for needed in (texts | coded, texts):
         found = list(_ways(infos, lists, types, 0, needed))
         if found:
@@ -66,14 +73,16 @@ def find_positions(
 def _ways(
     infos: Sequence[str], lists: Sequence[Any], types: Sequence[str], start: int, needed: Collection[int]
 ) -> Iterator[list[int]]:
-    """Yield ways to assign the lists to features, at most two: the caller only needs to know if there is one.
+    """Yield possible assignments of lists of categories to features, but not more than two.
+
+    `find_positions` only needs to know whether there is exactly one assignment.
 
     Args:
-        infos: LightGBM's entry for each feature.
+        infos: LightGBM's description of each feature, as in `find_positions`.
         lists: the lists that are not assigned yet.
-        types: the type of each feature's column.
+        types: the type of each feature's column, as `value_type_of` names it.
         start: position of the first feature that a list may be assigned to.
-        needed: positions of features that must get a list.
+        needed: positions of the features that must get a list.
 
     Yields:
         the position of the feature of each list.
@@ -95,12 +104,13 @@ def _ways(
 
 
 def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTHING) -> bool:
-    """Whether a LightGBM feature can have these categories.
+    """Return whether a feature of a LightGBM model can have a list of categories.
 
     Args:
-        info: LightGBM's entry for the feature, which holds the codes or the range of numbers seen in training.
-        categories: the categories.
-        value_type: type of the feature's column as `value_type_of` names it.
+        info: LightGBM's description of the feature: the codes of its categories or the range of its numbers in the
+            training data, or ``none`` if the model does not use the feature.
+        categories: the list of categories.
+        value_type: the type of the feature's column, as `value_type_of` names it.
     """
     wanted = value_type_of(categories)
     if NOTHING not in {value_type, wanted} and value_type != wanted:
@@ -116,10 +126,11 @@ def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTH
 
 
 def lists_of_xgboost(booster: Any) -> dict[int, pd.Index[Any]]:
-    """Return the categories of an XGBoost model's features, by the feature's position.
+    """Return the categories of each category feature of an XGBoost model, by the position of the feature.
 
     Raises:
-        ModelLoadError: the model does not store the categories of a feature, or stores a truncated list.
+        ModelLoadError: the model does not store the categories of a category feature, or its list of categories is
+            truncated.
     """
     types = booster.feature_types or ()
     positions = [at for at, type_ in enumerate(types) if type_ == "c"]
@@ -153,9 +164,9 @@ def _stored_by_xgboost(booster: Any) -> Mapping[int, Any]:
 
 
 def _is_whole(values: Any) -> bool:
-    """Whether XGBoost has stored a list of texts completely, which it does for ASCII only.
+    """Return whether XGBoost has stored a list of categories completely. It truncates strings that are not ASCII.
 
-    Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of a list and copies that many bytes.
+    Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of all strings and copies that number of bytes.
     """
     buffers = values.buffers()
     is_text = len(buffers) == 3  # noqa: PLR2004 - validity, offsets, bytes
@@ -163,7 +174,7 @@ def _is_whole(values: Any) -> bool:
 
 
 def no_lists(got: str, expected: str, next_step: str) -> ModelLoadError:
-    """Return the error for a model from whose file the categories of its columns cannot be read."""
+    """Return the error for a model whose categories, or their columns, cannot be read from the model."""
     return ModelLoadError(
         code=ErrorCode.MODEL_CATEGORIES, what="the model's categories", got=got, expected=expected, next_step=next_step
     )

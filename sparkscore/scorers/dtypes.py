@@ -1,7 +1,7 @@
-"""Give each column of a DataFrame the same dtype in all mini-batches of a run (worker).
+"""Give each column of a DataFrame the same dtype in all mini-batches of a run (driver and worker).
 
-The driver decides the dtypes before scoring. Otherwise an integer column would be int64 in one mini-batch and float64
-in the next one, which holds a NULL.
+The driver chooses the dtypes before scoring. Without this, an integer column would be int64 in a mini-batch without a
+NULL and float64 in a mini-batch with a NULL.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from sparkscore.errors import SourceSchemaError
 
 @dataclass(frozen=True)
 class Dtypes:
-    """The dtypes of all DataFrames of a run, decided from the input's NULLs or its declared types; picklable.
+    """The choice of dtypes for all DataFrames of a run. It can be pickled.
+
+    The driver makes the choice before scoring, from the deployment and from the NULLs in the input.
 
     Attributes:
-        are_arrow: whether columns are Arrow-backed; these hold NULLs in every type.
-        with_null: integer and boolean columns that hold, or may hold, a NULL in some mini-batch. They become float64
-            and object; other integer and boolean columns keep their type and must not hold a NULL.
-        nan: whether a NULL among texts and booleans becomes NaN, as in ``pandas.read_csv``, instead of None.
+        are_arrow: whether all columns are Arrow-backed. Such columns can hold NULLs in every type.
+        with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. These integers
+            become float64, and these booleans become objects. Other integer and boolean columns keep their type and
+            must not hold a NULL.
+        nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``, or else None.
     """
 
     are_arrow: bool = False
@@ -31,20 +34,30 @@ class Dtypes:
     nan: bool = False
 
     def renamed(self, names: Iterable[tuple[str, str]]) -> Dtypes:
-        """Return the same dtypes for renamed columns, given as pairs of the old and the new name."""
+        """Return the same choice of dtypes for renamed columns. A column without a new name is left out.
+
+        Args:
+            names: pairs of the old and the new name of a column.
+        """
         return replace(self, with_null=frozenset(new for old, new in names if old in self.with_null))
 
 
 def has_two_dtypes(arrow_type: pa.DataType) -> bool:
-    """Whether pandas gives a column of this type another dtype if it holds a NULL: true of integers and booleans."""
+    """Return whether pandas gives a column of this Arrow type a different dtype if the column holds a NULL.
+
+    That is so for integers and booleans.
+    """
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type))
 
 
 def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
-    """Return the rows with doubles in the integer columns that are float64 in this run, even without a NULL here.
+    """Return the rows with doubles in each integer column that may hold a NULL in some mini-batch of the run.
+
+    If the DataFrames of the run are Arrow-backed, no column is converted. The metadata of the schema is removed.
 
     Raises:
-        SourceSchemaError: a double cannot hold an integer exactly, or a column holds a NULL that was not expected.
+        SourceSchemaError: a double cannot hold an integer exactly, or an integer or boolean column that is not in
+            ``dtypes.with_null`` holds a NULL.
     """
     plain = rows.replace_schema_metadata(None)
     if dtypes.are_arrow:

@@ -1,4 +1,7 @@
-"""Compare the packages of the interpreter that scores with those that the deployment or model asks for (worker)."""
+"""Compare the installed packages with those that the deployment or the model lists (worker).
+
+This code runs in the Python interpreter that runs the user's script or model.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from packaging.utils import canonicalize_name
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import EnvironmentMismatchError
 
-# Packages that are published under several names, for other hardware or without graphical parts.
+# Names under which variants of the same package are published, for example for different hardware.
 _SAME: Final = tuple(
     map(
         frozenset,
@@ -31,14 +34,15 @@ _SAME: Final = tuple(
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """The packages and the Python that the interpreter that scores should have; picklable.
+    """The version of Python and the packages that the workers should have. It can be pickled.
 
     Attributes:
-        source: the file or model that lists the requirements, as messages call it.
+        source: the file or model that lists the packages, as it is named in messages.
         requirements: the packages, as lines of a pip requirements file.
-        python_version: the version of Python, of which only major and minor count; None if any version will do.
-        is_strict: whether a difference fails the run.
-        conda_packages: packages that a conda file installs with conda; they are neither compared nor built.
+        python_version: the version of Python, or None for any version. Only the major and minor version are compared.
+        is_strict: whether the run fails if an installed package or the version of Python is different.
+        conda_packages: the packages in a conda file that conda installs. They are not compared with the installed
+            packages, and `sparkscore env build` does not install them.
     """
 
     source: str
@@ -49,19 +53,23 @@ class EnvironmentSpec:
 
 
 def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return one text for each difference between this interpreter and the requirements, in their order.
+    """Compare this Python and its installed packages with a specification, and describe each difference in a string.
 
-    Runs in the interpreter that scores. Lines that are not plain requirements (an address, an option) are ignored.
+    Requirements that pip reads in a different way, such as a URL or an option of pip, are ignored.
+
+    Returns:
+        a string for the version of Python if it differs, and then a string for each package that differs, in the order
+        of the requirements.
     """
     found = [_difference(line) for line in spec.requirements]
     return tuple(text for text in (_python_difference(spec.python_version), *found) if text)
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return the differences between this interpreter and the requirements; raise if the deployment is strict.
+    """Return a string for each difference that `differences_of` finds, or raise an error if the check is strict.
 
     Raises:
-        EnvironmentMismatchError: code ``ENVIRONMENT_MISMATCH``, with every difference.
+        EnvironmentMismatchError: the check is strict and there are differences. The message lists all of them.
     """
     differences = differences_of(spec)
     if differences and spec.is_strict:
@@ -96,7 +104,9 @@ def _difference(line: str) -> str:
 
 
 def names_of_the_same(package: str) -> frozenset[str]:
-    """Return the names of all packages that install the same modules as this one, including its own name.
+    """Return the names of all packages that install the same modules as a package, including the package itself.
+
+    The names are in the normalized spelling of package indexes, in lower case.
 
     >>> sorted(names_of_the_same("PSycopg2"))
     ['psycopg2', 'psycopg2-binary']

@@ -1,4 +1,4 @@
-"""Handle what is special about scikit-learn's estimators: inputs of texts, missing texts, several outputs (worker)."""
+"""Prepare scikit-learn estimators that take texts, and split the return values of several outputs (worker)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from sparkscore.scorers.dtypes import Dtypes
 
 
 def is_estimator(model: object) -> bool:
-    """Whether a model is a scikit-learn estimator, or has the methods of one."""
+    """Return whether an object is a scikit-learn estimator, or at least has the methods ``fit`` and ``get_params``."""
     return callable(getattr(model, "get_params", None)) and callable(getattr(model, "fit", None))
 
 
 def pass_texts_as_column(model: object) -> None:
-    """Wrap each text vectorizer inside a model, so that it gets the one column of a DataFrame instead of the DataFrame.
+    """Make each text vectorizer inside a model take the only column of a DataFrame instead of the whole DataFrame.
 
-    A vectorizer iterates over its input. Iterating over a DataFrame yields its column names, which would make one
-    prediction for any number of rows. Changes the loaded model.
+    A vectorizer iterates over its input. The elements of a DataFrame are its column names, so the model would return
+    one prediction for each column instead of each row. The method ``transform`` of each vectorizer is replaced with a
+    wrapper. It raises a `SignatureMismatchError` if the DataFrame has several columns. The same is done for estimators
+    that take dictionaries or lists, such as ``DictVectorizer``; their wrapper raises that error for each DataFrame.
 
     Source: ``raw_documents`` of scikit-learn's ``CountVectorizer.transform`` is "an iterable".
     """
@@ -34,12 +36,16 @@ def pass_texts_as_column(model: object) -> None:
 
 
 def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
-    """Return a warning if parts of a model learned NaN for a missing text, but a NULL reaches them as None.
+    """Return a warning if parts of a model were fitted with NaN for missing strings, but a NULL reaches them as None.
 
-    To an encoder, None is another category than NaN, and an imputer does not fill it.
+    For an encoder, None and NaN are different categories. An imputer that fills NaN does not fill None.
+
+    Args:
+        model: the loaded model.
+        dtypes: the dtypes of the DataFrames, which say whether a NULL reaches the model as NaN.
 
     Returns:
-        the warning, or nothing if there is no such part or NULLs arrive as NaN.
+        a tuple with the warning, or an empty tuple if there is no reason to warn.
     """
     if dtypes.nan:
         return ()
@@ -54,7 +60,10 @@ def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
 
 
 def _knows_nan(part: Any) -> bool:
-    """Whether an encoder has NaN among its text categories, or an imputer of texts fills NaN."""
+    """Return whether an estimator is an encoder with NaN among its string categories, or an imputer that fills NaN.
+
+    Only an imputer of strings counts.
+    """
     categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
     if isinstance(filled, np.ndarray) and filled.dtype == object:
         return _is_nan(getattr(part, "missing_values", None))
@@ -67,10 +76,10 @@ def _is_nan(value: object) -> bool:
 
 
 def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
-    """Return the outputs of a model with several outputs as columns ``c0``, ``c1`` and so on.
+    """Split the return value of an estimator with several outputs into columns ``c0``, ``c1`` and so on.
 
     Returns:
-        one matrix for each output, by column, or None if the returned value is not a list of matrices.
+        the matrix of each output by the name of its column, or None if the return value is not a list of matrices.
 
     Source: ``predict_proba`` of a model with several outputs is "a list of n_outputs such arrays".
     """
@@ -82,11 +91,11 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
 
 
 def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
-    """Yield the estimators inside an estimator: the steps of a pipeline, the best estimator of a search, and so on.
+    """Yield an estimator and all estimators inside it, such as the steps of a pipeline or the best one of a search.
 
     Args:
-        value: an estimator, or a list, tuple or dictionary in one.
-        seen: identities of the objects visited so far; objects can contain each other.
+        value: an estimator, or a list, tuple or dictionary that may hold estimators. Other objects have no parts.
+        seen: the ``id()`` of each object that was visited before. It is needed because objects can contain each other.
     """
     if id(value) in seen:
         return
@@ -107,7 +116,10 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
 
 
 def _input_tags(part: Any) -> Any:
-    """Return an estimator's tags about its input, or None if it has none; scikit-learn 1.6 and later have them."""
+    """Return the tags with which an estimator describes its input, or None if it has no tags.
+
+    scikit-learn has these tags since version 1.6.
+    """
     try:
         return part.__sklearn_tags__().input_tags
     except Exception:  # noqa: BLE001 - a class of the user's own may raise anything here
@@ -115,7 +127,7 @@ def _input_tags(part: Any) -> Any:
 
 
 def _old_tags(part: Any) -> list[str]:
-    """Return the input types of an estimator's tags in scikit-learn before 1.6; empty if it has none."""
+    """Return the input types in the tags of an estimator of scikit-learn before 1.6, or an empty list without tags."""
     try:
         return list(part._get_tags()["X_types"])  # noqa: SLF001 - there is no public name for it
     except Exception:  # noqa: BLE001 - see above
@@ -130,7 +142,7 @@ def _takes_texts(part: Any) -> bool:
 
 
 def _takes_a_table(part: Any) -> bool:
-    """Whether an estimator takes rows with columns; True if its tags do not say."""
+    """Return whether an estimator takes a table with rows and columns, or True if its tags do not say what it takes."""
     tags = _input_tags(part)
     if tags is None:
         return not set(_old_tags(part)) & {"string", "dict"}

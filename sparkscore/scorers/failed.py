@@ -1,4 +1,4 @@
-"""What a scorer raises if a whole mini-batch failed, and returns if some of its items failed (worker)."""
+"""The error of a scorer for a whole mini-batch, and its return value if only some items failed (worker)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparkscore.outcome import Failure, ItemFailure
 
 
 class ScorerFailedError(Exception):
-    """The user's code or model raised an exception, which is described by the attribute ``failure``."""
+    """The user's code or model raised an exception. The attribute ``failure`` describes that exception."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -17,11 +17,11 @@ class ScorerFailedError(Exception):
 
 @dataclass(frozen=True)
 class PartlyScored:
-    """The return value of a scorer that could not score some of the items.
+    """The return value of a scorer that could not score some of the items of a mini-batch.
 
     Attributes:
-        returned: the scores of the other items, in their order.
-        failures: the items that could not be scored.
+        returned: the scores of the items that could be scored, in the order of the items.
+        failures: a failure for each item that could not be scored.
     """
 
     returned: object

@@ -1,4 +1,7 @@
-"""Find the names of the columns that a loaded model was trained with, for models of any library (worker)."""
+"""Find the columns that a loaded model was trained with, by their names (worker).
+
+This works for boosters of XGBoost and LightGBM, and for all models that have ``feature_names_in_``.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,23 @@ _LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm"})
 
 
 def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, str]]:
-    """Find the columns that a model was trained with, in the model's order.
+    """Find the columns of the input that a model was trained with, in the model's order.
 
-    A library's default names, such as ``Column_0``, count only if the input has all of them. If the model has no names,
-    all columns are returned in the order of the input. LightGBM replaces blanks in names by underscores.
+    If the model has no column names, all columns of the input are returned in their order. The same applies to default
+    names of a library, such as ``Column_0``, unless the input has columns with all of these names. LightGBM replaces
+    spaces in names with underscores, so a column is also found by its name with underscores.
 
     Args:
-        rows: the input.
+        rows: the rows of the input.
         model: the loaded model.
-        order_doubt: why the input's columns must not be taken by position; empty if they may.
+        order_doubt: the reason why columns must not be passed by position, or an empty string if they may be.
 
     Returns:
-        pairs of a column's name in the input and its name in the model.
+        for each column, a pair of its name in the input and its name in the model.
 
     Raises:
-        SignatureMismatchError: a column is missing, or the model takes columns by position and the input's columns
-            have no defined order.
+        SignatureMismatchError: the input lacks a column of the model, or has several that fit. Or the model has no
+            column names, and the columns must not be passed by position.
     """
     features = feature_names(model)
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):
@@ -53,7 +57,7 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
 
 def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
-    """Return the columns that `find_named` found, in the model's order and with the model's names."""
+    """Return a table with the columns that `find_named` has found, in the model's order and with the model's names."""
     return rows.select([column for column, _ in found]).rename_columns([name for _, name in found])
 
 
@@ -63,12 +67,15 @@ def feature_names(model: Any) -> tuple[str, ...] | None:
 
 
 def find_columns(features: Sequence[str], columns: Sequence[str], *, has_blanks: bool) -> list[str | None]:
-    """Return the input column for each of a model's features; None for a feature with no column, or with several.
+    """Return the name of the input's column for each feature of a model.
 
     Args:
-        features: the model's names of its columns.
-        columns: the names of the input's columns.
-        has_blanks: whether the model's library replaces blanks by underscores, as LightGBM does.
+        features: names of the features in the model.
+        columns: names of the columns of the input.
+        has_blanks: whether the model's library replaces spaces in names with underscores, as LightGBM does.
+
+    Returns:
+        a list with the name for each feature, or None for a feature that fits no column or several columns.
     """
     by_feature: dict[str, set[str]] = {}
     for column in columns:
@@ -79,7 +86,7 @@ def find_columns(features: Sequence[str], columns: Sequence[str], *, has_blanks:
 
 
 def class_name_of(model: Any) -> str:
-    """Return the class of a model with its top-level package, for example ``lightgbm.Booster``."""
+    """Return the top-level package and the class name of a model, for example ``lightgbm.Booster``."""
     return f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
 
 
@@ -88,7 +95,10 @@ def _are_defaults(found: Sequence[str]) -> bool:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Yield the model and, if it is a pipeline, its first step: that is the part that gets the input's columns."""
+    """Yield a model and, if the model is a pipeline, its first step, which gets the columns of the input.
+
+    Steps that pass the columns on unchanged (None or ``passthrough``) are skipped.
+    """
     yield model
     for _, step in getattr(model, "steps", None) or ():
         if step is not None and not isinstance(step, str):

@@ -1,6 +1,7 @@
-"""Convert the input's columns to a model's inputs: Arrow columns, or tensors made without pandas (worker).
+"""Convert the columns of the input to the columns or tensors that a model takes (worker).
 
-A value that cannot be converted exactly is refused.
+The values are converted with Arrow and NumPy, without pandas. A value that cannot be converted exactly raises an error,
+unless the deployment allows numbers to be rounded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sparkscore.signature.model_signature import Feed
 Tensor = npt.NDArray[Any]
 _MASK_ADVICE: Final = "Fill the NULLs beforehand, or use a model that takes doubles there."
 _ROUND_ADVICE: Final = "Correct the input, or have numbers rounded with 'model.round_inputs: true'."
-# ONNX Runtime converts None to the text 'None'.
+# ONNX Runtime converts None to the string 'None'.
 _TEXT_ADVICE: Final = (
     "A tensor of texts has no NULL. Fill the NULLs beforehand with the text that replaced them in training, or "
     "tolerate such rows with 'settings.error_threshold'."
@@ -30,14 +31,15 @@ _TEXT_ADVICE: Final = (
 
 
 def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
-    """Return a table with a model's input columns, in the model's names and types.
+    """Return a table with the columns that a model takes, with the model's names and types.
 
     Args:
-        rows: the input.
-        feeds: the model's inputs and the input columns that they are made of.
+        rows: the rows of the input.
+        feeds: the columns that the model takes, each with the column of the input that it is made from.
 
     Raises:
-        SignatureMismatchError: a value does not fit: a NULL among integers or booleans, or a number out of range.
+        SignatureMismatchError: a value cannot be converted to the model's type, for example a number that is out of
+            range, or a NULL in a column of integers or booleans.
     """
     return pa.table(
         {name: _column(rows, column, feed) for feed, (column, name) in zip(feeds, names_of(feeds), strict=True)}
@@ -45,21 +47,22 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Return pairs of a column's name in the input and its name in the model, for each column that the model gets."""
+    """Return a pair of names for each column that a model gets: its name in the input, and its name in the model."""
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 
 
 def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:
-    """Return the tensor for one input of a model, with shape ``(rows, …)`` and in C order.
+    """Return the tensor for one input of a model, in C order. Its first dimension has one entry for each row.
 
-    The tensor owns its memory, or it is a read-only view of Arrow's. A NULL is NaN in a tensor of floats.
+    A NULL becomes NaN in a tensor of floats. The tensor may be a read-only view of Arrow's memory.
 
     Args:
-        rows: the input.
-        feed: the model's input and the input columns that it is made of.
+        rows: the rows of the input.
+        feed: the model's input, with the columns that the tensor is made from.
 
     Raises:
-        SignatureMismatchError: a value does not fit: a NULL in a tensor without NaN, or lists of different lengths.
+        SignatureMismatchError: a value cannot be converted to the type of the tensor, a NULL is in a tensor whose type
+            has no NaN, or the values of a row do not have the shape that the model expects.
     """
     shape = feed.shape or (-1,)
     inner = shape[1:]
@@ -105,7 +108,10 @@ def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> p
 
 
 def _to_utc(array: pa.Array) -> pa.Array:
-    """Convert timestamps with a time zone to timestamps without one, which hold the time in UTC."""
+    """Convert timestamps with a time zone to timestamps without one that hold the time in UTC.
+
+    Timestamps without a time zone are returned unchanged.
+    """
     return (
         array
         if array.type.tz is None
@@ -114,9 +120,10 @@ def _to_utc(array: pa.Array) -> pa.Array:
 
 
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Convert an array to a type that Arrow rounds to the wanted float, if it does not do so directly.
+    """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Arrow does not round decimals to floats, and does not cast integers to half floats.
+    Arrow can neither round decimals to floats nor cast integers to half floats, so these become doubles first. Other
+    arrays are returned unchanged.
     """
     if pa.types.is_decimal(_innermost(array.type)):
         return pc.cast(
@@ -134,10 +141,16 @@ def _refuse_nulls(array: pa.Array, name: str) -> None:
 
 
 def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[int]]:
-    """Return the values of a column without the lists around them, and the length of the lists at each level.
+    """Return the values inside the lists of a column as one flat array, and the length of the lists at each level.
+
+    Args:
+        array: the column, whose values may be in lists, lists of lists and so on.
+        feed: the model's input, for messages.
+        depth: number of the tensor's dimensions after the first. If 0, no lengths are returned.
 
     Raises:
-        SignatureMismatchError: a list is NULL, or lists of one level have different lengths.
+        SignatureMismatchError: a list is NULL, the lists of one level have different lengths, or a value that is not a
+            float is NULL.
     """
     widths: list[int] = []
     name = feed.columns[0]
@@ -159,17 +172,19 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
 
 
 def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, found: int) -> list[int]:
-    """Return the size of each dimension after the first; the values decide the size that the model leaves open.
+    """Return the size of each dimension of a tensor after the first.
+
+    A size that the model leaves open is computed from the lengths of the lists, or from the number of values in a row.
 
     Args:
-        inner: sizes of the model's dimensions after the first; -1 for any.
-        widths: lengths of the column's lists, outermost first.
+        inner: the sizes that the model expects for the dimensions after the first, with -1 for any size.
+        widths: the length of the lists of the column at each level, outermost first.
         feed: the model's input, for messages.
         rows: number of rows.
         found: number of values in all rows.
 
     Raises:
-        SignatureMismatchError: the values do not fit into this shape.
+        SignatureMismatchError: the values do not fit into the shape that the model expects.
     """
     if (
         rows
@@ -198,10 +213,14 @@ def _sizes(inner: tuple[int, ...], widths: list[int], feed: Feed, rows: int, fou
 
 
 def _values(array: pa.Array, name: str) -> Tensor:
-    """Convert an Arrow array to NumPy, with NaN for a NULL among floats.
+    """Convert an Arrow array to a NumPy array. In an array of floats, a NULL becomes NaN.
+
+    Args:
+        array: the Arrow array.
+        name: name of the column, for the message.
 
     Raises:
-        SignatureMismatchError: an array of another type holds a NULL.
+        SignatureMismatchError: a NULL is in an array that does not have floats.
     """
     if pa.types.is_floating(array.type):
         filled = array.fill_null(pa.scalar(float("nan")).cast(array.type)) if array.null_count else array

@@ -17,13 +17,15 @@ _DEFAULT: Final = Dtypes()
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A DataFrame that user code got and may have changed, and the rows that it was made from.
+    """A DataFrame that the user's code got and may have changed, and the rows that it was made from.
 
     Attributes:
-        frame: the DataFrame, as it is now.
+        frame: the DataFrame, with the changes of the user's code.
         rows: the original rows, with doubles in the integer columns that are float64 in the DataFrame.
-        columns: the original column names, to check quickly whether they are still the same.
-        before: a DataFrame with the original Python objects of the columns of texts and days; None if there are none.
+        columns: the original column index of the DataFrame, or None if it was not kept. With it, a check whether the
+            columns are still the same is fast.
+        before: a DataFrame with the original Python objects, for example strings and dates, or None if no column has
+            dtype object or if the objects were not kept.
     """
 
     frame: pd.DataFrame
@@ -33,26 +35,41 @@ class HandedOver:
 
 
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
-    """Convert rows as `to_pandas` does, and keep what is needed to check later whether user code moved its rows."""
+    """Convert rows to a DataFrame as `to_pandas` does, and keep the original rows and objects with it.
+
+    With these, it can be checked later whether the user's code has moved rows of the DataFrame.
+    """
     settled = settle(rows, dtypes)
     frame, before = _make(settled, dtypes)
     return HandedOver(frame, settled, frame.columns, before if np.dtype(object) in set(before.dtypes) else None)
 
 
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
-    """Convert rows to a DataFrame with a new RangeIndex, which the user's code may change.
+    """Convert rows to a DataFrame with the default RangeIndex. The user's code may change the DataFrame.
 
-    The dtypes are those that ``pyarrow.Table.to_pandas()`` chooses for a table in which each column of
-    ``dtypes.with_null`` holds a NULL, even if these rows have none.
+    By default, the dtypes are those that ``pyarrow.Table.to_pandas()`` would choose if each column of
+    ``dtypes.with_null`` held a NULL, even if these rows have none.
+
+    Args:
+        rows: the rows.
+        dtypes: how the dtypes are chosen; the same for all mini-batches of a run.
 
     Raises:
-        SourceSchemaError: float64 cannot hold an integer exactly, or a column holds a NULL that was not expected.
+        SourceSchemaError: float64 cannot hold an integer exactly, or an integer or boolean column that is not in
+            ``dtypes.with_null`` holds a NULL.
     """
     return _make(settle(rows, dtypes), dtypes)[0]
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second one that holds the same Python objects."""
+    """Return a DataFrame for the user's code, and a second one with the same Python objects.
+
+    If the columns are Arrow-backed, the second DataFrame has no columns.
+
+    Args:
+        settled: the rows, as `settle` returns them.
+        dtypes: how the dtypes are chosen.
+    """
     if dtypes.are_arrow:
         frame: pd.DataFrame = settled.to_pandas(types_mapper=pd.ArrowDtype)
         return frame, frame.iloc[:, :0]

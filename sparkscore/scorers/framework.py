@@ -1,4 +1,4 @@
-"""Score with a plain model file of scikit-learn, XGBoost or LightGBM, on one thread (worker)."""
+"""Score mini-batches with a model file of scikit-learn, XGBoost or LightGBM, on one thread (worker)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from sparkscore.scorers.model_output import named_outputs, plain_output
 from sparkscore.scorers.specs import PICKLES, FrameworkSpec
 from sparkscore.scorers.xgboost_file import file_or_bytes
 
-# LightGBM ignores any other name without an error; DMatrix takes 'missing'.
+# Parameters that a method accepts in addition to those in its signature. LightGBM ignores all other names without an
+# error. For a Booster of XGBoost, 'missing' is a parameter of its DMatrix.
 # Source: https://lightgbm.readthedocs.io/en/stable/Parameters.html#predict-parameters
 _OF_LIGHTGBM: Final = (
     "num_threads", "predict_disable_shape_check", "pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin"
@@ -39,17 +40,18 @@ _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "ligh
 
 
 class FrameworkScorer:
-    """A scorer for plain model files, which calls them as one would in plain Python.
+    """A scorer for model files of scikit-learn, XGBoost and LightGBM. It calls the model as plain Python code would.
 
-    - scikit-learn, and any pickle: the object's methods, with a DataFrame.
-    - XGBoost: ``Booster.predict(DMatrix(frame))``, so a classifier returns probabilities. A method that only XGBoost's
-      scikit-learn classes have (``predict_proba``) is called on one of these.
-    - LightGBM: ``Booster.predict(frame)``.
+    - A pickle, of scikit-learn or any other library: the methods of the object get a DataFrame.
+    - An XGBoost file: ``Booster.predict`` gets a ``DMatrix``, so a classifier returns probabilities. If the deployment
+      names a method that a Booster does not have, such as ``predict_proba``, the file is loaded into one of XGBoost's
+      scikit-learn classes.
+    - A LightGBM file: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
-        handed_over: the DataFrame that the last call got.
-        warnings: warnings about the model, found while it was loaded.
-        verified: digests of the model's files that were checked on this host.
+        handed_over: the DataFrame that the model got in the last call, or None before the first call.
+        warnings: warnings about the model that were found while it was loaded.
+        verified: digest of the model's file, which was checked on this host. Empty before the model is loaded.
     """
 
     def __init__(self, spec: FrameworkSpec) -> None:
@@ -64,16 +66,18 @@ class FrameworkScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """Number of values in each column of the last mini-batch that are not among the model's categories."""
+        """The number of values in the last mini-batch that the model has no category for, by column."""
         return self._counted
 
     def load(self) -> None:
-        """Fetch the model and load it.
+        """Copy the model to this host, and load it.
 
         Raises:
             ScorerFailedError: the model's library raised an exception.
-            ModelLoadError: the model lacks a method that the deployment asks for.
-            MissingDependencyError: the library is not installed on this worker.
+            ModelError: the model cannot be copied, or its file has changed.
+            ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
+            SignatureMismatchError: a method of the model does not have a parameter that the deployment sets.
+            MissingDependencyError: the model's library is not installed on this worker.
         """
         if find_spec(_MODULES[self._spec.framework]) is None:
             raise _missing(self._spec.framework)
@@ -94,11 +98,12 @@ class FrameworkScorer:
             self._methods = {name: _taking_frames(model, method, make) for name, method in methods.items()}
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the model's methods with the rows and return what they return.
+        """Call the methods of the model with the rows of a mini-batch, and return the scores.
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows lack a column of the model, or the items are files.
+            SignatureMismatchError: the rows lack a column of the model, a value cannot be converted to the model's
+                type, or the items are files.
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
@@ -137,7 +142,10 @@ def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
 
 
 def _unpickle(path: Path) -> Any:
-    """Load a pickle, which can run any code; the driver has checked that the deployment trusts the model."""
+    """Load a model from a pickle, with joblib if it is installed.
+
+    Loading a pickle can run any code. So the driver has checked before that the deployment trusts the model.
+    """
     if find_spec("joblib") is None:
         with path.open("rb") as file:
             return pickle.load(file)  # noqa: S301 - trusted, see above
@@ -152,14 +160,18 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
     booster = xgboost.Booster(model_file=file_or_bytes(path))
     if all(hasattr(booster, name) for name in wanted):
         return booster
-    # The file says which of XGBoost's scikit-learn classes it was saved by, if it was.
+    # A file that one of XGBoost's scikit-learn classes saved contains the type of that class.
     model = xgboost.XGBClassifier() if "classifier" in (booster.attr("scikit_learn") or "") else xgboost.XGBRegressor()
     model.load_model(file_or_bytes(path))
     return model
 
 
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
-    """Return warnings about settings that an XGBoost file does not hold, or that ``Booster.predict`` ignores."""
+    """Return warnings about two XGBoost settings, because of which scores may differ from those in the user's own code.
+
+    The model file does not contain ``missing``, and ``Booster.predict`` ignores ``best_iteration``. There are no
+    warnings for pickles and for models of other libraries.
+    """
     if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()
     is_booster = type(model).__name__ == "Booster"
@@ -182,9 +194,9 @@ def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
 
 
 def _use_one_thread(model: Any) -> None:
-    """Let a model use one thread only, because Spark runs other tasks on the other cores.
+    """Make a model use only one thread, because Spark runs other tasks on the other cores.
 
-    With one thread, forests also add up the results of their trees in the same order each time.
+    With one thread, forests also add the results of their trees in the same order each time.
     """
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
         settings: Mapping[str, Any] = model.get_params(deep=True)
@@ -197,12 +209,13 @@ def _use_one_thread(model: Any) -> None:
 
 
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
-    """Wrap a method of a model into a function that takes a DataFrame and the deployment's parameters.
+    """Return a function that calls a method of a model with a DataFrame and the deployment's parameters.
 
     Args:
         model: the loaded model.
-        method: one of its methods.
-        make: converts the columns to the model's categories; None if the model is not a tree model.
+        method: a method of the model.
+        make: function that converts the columns of a DataFrame to the model's categories, or None if the model is not
+            one of LightGBM or XGBoost.
     """
     class_name = class_name_of(model)
     if class_name == "lightgbm.Booster":

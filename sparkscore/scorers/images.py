@@ -1,4 +1,4 @@
-"""Decode image files into the tensor that a model takes (worker)."""
+"""Read image files and convert them to the tensor, or the column of bytes, that a model takes (worker)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ _DEEP: Final = re.compile(r";16[A-Z]")
 
 
 def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tuple[ItemFailure, ...]]:
-    """Decode image files into one tensor, or return their bytes if the model takes a binary column.
+    """Decode image files into one tensor, or return the bytes of the files if the model takes a binary column.
 
-    Values are those stored in the image, 0 to 255, of its first frame; nothing is scaled, resized or rotated. The
-    channels are the dimension of the tensor that has the size 1, 3 or 4. A tensor of two dimensions gets all values of
-    an image in one row, as Azure's no-code deployments reshape them. For shape ``(-1,)`` the tensor is an array of
-    arrays.
+    The tensor has the pixel values that are stored in the first frame of each image. Nothing is scaled, resized or
+    rotated. The shape of the tensor decides the arrangement:
+
+    - Four dimensions: the last or second dimension is that of the channels if its size is 1, 3 or 4. The image is
+      converted to that number of channels.
+    - Three dimensions: the image is converted to gray.
+    - Two dimensions: all values of an image are in one row, as in Azure's no-code deployments.
+    - One dimension: the tensor is an array of arrays, one for each image.
 
     Args:
         files: paths of the images.
         feed: the model's input.
 
     Returns:
-        the contents of the readable files, in their order, and a failure for each other file: one that is corrupt, is
-        not an image, or has another size.
+        the tensor or the bytes of the readable files, in their order, and a failure for each of the other files. A file
+        fails if it cannot be read, is not an image, or has a size or depth that the tensor cannot hold.
     """
     contents: list[Any] = []
     failures: list[ItemFailure] = []
@@ -82,7 +86,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
     inner = (feed.shape or ())[1:]
     try:
         with warnings.catch_warnings():
-            # Pillow warns of suspiciously large images; that is a failure of this file.
+            # Pillow warns about a suspiciously large image. Here the warning becomes a failure of the file.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
                 if _loses_bits(image):
@@ -103,13 +107,13 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
 
 
 def _loses_bits(image: Any) -> bool:
-    """Whether Pillow would drop half the bits of each channel: it has 16-bit modes for gray images only.
+    """Return whether Pillow would drop half of the bits of each channel of an open image.
 
-    The decision is made from the file's content, not from its ending. Formats that do not say how many bits a channel
-    has count as losing bits if the image has several channels.
+    Pillow reads 16 bits per channel for gray images only. The content of the file decides, not the ending of its name.
+    For a format that does not say how many bits a channel has, the result is True if the image has several channels.
 
     Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
-    The ``BGR;16`` of BMP files has 16 bits for all channels together.
+    The raw mode ``BGR;16`` of BMP files has 16 bits for all channels together.
     """
     if image.mode.startswith("I"):
         return False
@@ -119,7 +123,15 @@ def _loses_bits(image: Any) -> bool:
 
 
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
-    """Convert an image to the tensor's number of channels; keep its channels if the tensor's shape does not say."""
+    """Convert an image to the number of channels that the shape of the tensor has.
+
+    If the shape does not show the number of channels, the image keeps its channels. Only images with a palette, CMYK,
+    YCbCr or black-and-white images are converted to RGB.
+
+    Args:
+        image: an open image of Pillow.
+        inner: sizes of the dimensions of the tensor after the first.
+    """
     channels = _channels(inner)
     if channels is None:
         return image.convert("RGB") if image.mode in {"P", "CMYK", "YCbCr", "1"} else image

@@ -1,4 +1,7 @@
-"""Collect the warnings of libraries while a model is loaded, such as one about the version that saved it (worker)."""
+"""Collect the warnings that libraries issue while a model is loaded (worker).
+
+An example is a warning about the version of the library that saved the model.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, Final
 
 from sparkscore.redaction import redact
 
-#: The beginning of each collected text.
+#: The beginning of each collected warning.
 LOADING: Final = "while the model was loaded: "
 _MOST: Final = 5
 _LONGEST: Final = 400
@@ -19,12 +22,14 @@ _FOR_PROGRAMMERS: Final = (DeprecationWarning, PendingDeprecationWarning, Import
 
 @contextmanager
 def noting_warnings() -> Iterator[list[str]]:
-    """Collect the warnings of the ``with`` block, each once; they are shown as before.
+    """Collect the warnings that are issued in the ``with`` block, each message once.
 
-    Unlike `warnings.catch_warnings`, this keeps the filters and functions that the block itself sets.
+    The warnings are also shown as usual. Warnings for programmers, such as `DeprecationWarning`, are not collected.
+    Unlike `warnings.catch_warnings`, this function keeps changes that the block makes to the settings of `warnings`.
 
     Yields:
-        a list, which holds the texts of the warnings after the block.
+        an empty list, which is filled at the end of the block: with the first few messages, and with one message about
+        the number of further warnings.
     """
     before, found, told = warnings.showwarning, dict[str, None](), list[str]()
 

@@ -1,7 +1,7 @@
-"""Advise on a package that the user's code could not import: is it listed, and how do workers get it (worker).
+"""Add advice to a failure that a missing package caused: how the workers can get the package (worker).
 
-The names of modules and packages differ. `importlib.metadata` maps them for installed packages only, so this module has
-a list of well-known ones.
+The name of a module can differ from the name of its package. `importlib.metadata` knows the package of a module only if
+the package is installed, so this module has a list of well-known packages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from sparkscore.outcome import Failure
 from sparkscore.scorers.environment import EnvironmentSpec, names_of_the_same
 
-# Names of modules that many packages share.
+# Top-level module names that many packages share.
 _SHARED: Final = frozenset({"azure", "backports", "google", "nvidia", "opentelemetry", "ruamel"})
 _PACKAGES: Final = {
     "bs4": "beautifulsoup4",
@@ -45,14 +45,13 @@ _PACKAGES: Final = {
 
 
 def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
-    """Return a failure with advice on the missing module that caused it.
+    """Return a failure with advice on how the workers can get the missing module that caused the failure.
 
-    A failure that has advice already, or another cause, is returned unchanged. The missing module may be the cause of
-    another error, for example in pandas without openpyxl.
+    The failure is returned unchanged if it has a next step already, or if no missing module caused it.
 
     Args:
         failure: the failure of the user's code or model.
-        environment: the packages that the deployment lists; None if it lists none.
+        environment: the packages that the deployment lists, or None if it lists none.
     """
     if failure.next_step or not failure.missing_module:
         return failure
@@ -77,7 +76,14 @@ def _advice(module: str, environment: EnvironmentSpec | None) -> str:
 
 
 def _version_of(top: str, package: str) -> str | None:
-    """Return the installed version of the package that a module belongs to, or None if the module is not installed."""
+    """Return the installed version of a package, or None if its top-level module is not installed.
+
+    Return "version unknown" if the module is installed, but no package with this name is.
+
+    Args:
+        top: name of the top-level module.
+        package: name of the package that the module probably belongs to.
+    """
     try:
         if find_spec(top) is None:
             return None

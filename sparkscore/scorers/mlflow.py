@@ -1,4 +1,4 @@
-"""Score with an MLflow model through its pyfunc, as `mlflow.pyfunc.load_model(path).predict(data)` does (worker)."""
+"""Score mini-batches with an MLflow model, as ``mlflow.pyfunc.load_model(path).predict(data)`` does (worker)."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _LIBRARIES: Final = frozenset({"sklearn", "lightgbm", "xgboost"})
 
 
 class MlflowScorer:
-    """A scorer that calls an MLflow model through its pyfunc; MLflow's tracking store is neither read nor written.
+    """A scorer that loads an MLflow model as a pyfunc. MLflow's tracking store is neither read nor written.
 
     Attributes:
-        handed_over: the DataFrame that the last call got; None if the model got something else.
-        warnings: warnings about the model, found while it was loaded.
-        verified: digests of the model's files that were checked on this host.
+        handed_over: the DataFrame that the model got in the last call, or None if it got data of a different type.
+        warnings: warnings about the model that were found while it was loaded.
+        verified: digest of the model's files, which was checked on this host. Empty before the model is loaded.
     """
 
     def __init__(self, spec: MlflowSpec) -> None:
@@ -63,11 +63,12 @@ class MlflowScorer:
         self._counted: dict[str, int] = {}
 
     def load(self) -> None:
-        """Fetch the model and load its pyfunc.
+        """Copy the model to this host, and load it as a pyfunc.
 
         Raises:
-            ScorerFailedError: the model's library raised an exception.
-            ModelLoadError: the model lacks a method that the deployment asks for.
+            ScorerFailedError: MLflow or the model's library raised an exception.
+            ModelError: the model cannot be copied, or its files have changed.
+            ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
             MissingDependencyError: MLflow is not installed on this worker.
         """
         self._folder = fetch_model(self._spec.files)
@@ -75,18 +76,22 @@ class MlflowScorer:
         with quiet_mlflow(), self._path.entered(), reporting(ErrorCode.MODEL_LOAD):
             from mlflow import pyfunc
 
-            # The workers' packages are compared with the model's requirements elsewhere, once for a run.
+            # MLflow's warning about requirements is suppressed, because `sparkscore.scorers.environment` compares the
+            # packages of the worker with them.
             self._model = pyfunc.load_model(str(self._folder), suppress_warnings=True)
             self._prepare_estimator()
             _keep_objects(self._model, self._spec.dtypes.renamed(names_of(self._spec.feeds or ())).with_null)
             self._methods = self._find_methods()
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the model with the rows, or with the contents of the files, and return the scores.
+        """Call the model with the rows or image files of a mini-batch, and return the scores.
+
+        If some files cannot be read, a `PartlyScored` with the scores of the others is returned.
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows do not fit the model's signature.
+            SignatureMismatchError: the rows lack a column of the model, a value does not fit the model's signature, or
+                the items are files and the signature does not have exactly one input.
         """
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
@@ -108,7 +113,7 @@ class MlflowScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """Number of values in each column of the last mini-batch that are not among the model's categories."""
+        """The number of values in the last mini-batch that the model has no category for, by column."""
         return self._counted
 
     def _prepare_estimator(self) -> None:
@@ -121,7 +126,10 @@ class MlflowScorer:
             self._is_estimator = is_estimator(estimator)
 
     def _find_methods(self) -> dict[str, Callable[..., Any]]:
-        """Return the methods that the deployment asks for: ``predict`` of the pyfunc, others of the wrapped model."""
+        """Return the methods that the deployment names in ``model.predict_fn``, by name.
+
+        ``predict`` is the method of the pyfunc. All others are methods of the model that the pyfunc wraps.
+        """
         wanted = [name for name in self._spec.predict_fn if name != "predict"]
         own = methods_of(self._wrapped_model(), wanted, self._spec.files.name) if wanted else {}
         return {name: own.get(name, self._model.predict) for name in self._spec.predict_fn}
@@ -135,7 +143,7 @@ class MlflowScorer:
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Return the model object of the model's library, or None if there is none, as in a PythonModel."""
+        """Return the model object of the library that made the model, or None if the flavor has no such object."""
         with suppress(Exception):  # flavors raise exceptions of any class
             return self._model.get_raw_model()
         return None
@@ -151,9 +159,10 @@ class MlflowScorer:
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def _conform(self, returned: Any) -> object:
-        """Convert what the model returned to columns, or to a matrix if the signature's output is a matrix.
+        """Convert the return value of the model to named columns, or to one array, Series or list of values.
 
-        Some flavors return a DataFrame without column names for a matrix.
+        If the output in the signature is one tensor of several dimensions, a DataFrame becomes a matrix, because some
+        flavors return a DataFrame without column names instead of a matrix.
         """
         outputs = self._model.metadata.get_output_schema()
         if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
@@ -163,7 +172,10 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Return the columns that the model gets, with the model's names, and their dtypes by these names."""
+        """Return a table with the columns that the model gets, and their dtypes, both with the model's names.
+
+        If the model takes tensors, the rows and dtypes are returned unchanged, with the names of the input.
+        """
         spec = self._spec
         if spec.feeds is None:
             found = find_named(rows, self._raw_model(), spec.order_doubt)
@@ -181,7 +193,10 @@ class MlflowScorer:
         return self._frame(rows, dtypes)
 
     def _frame(self, table: pa.Table, dtypes: Dtypes) -> Any:
-        """Convert a table to what ``predict`` takes: a list if the method has type hints, otherwise a DataFrame."""
+        """Convert a table to the argument of ``predict``: a list if MLflow made the signature from type hints.
+
+        Otherwise the argument is a DataFrame.
+        """
         specs = self._model.metadata.get_input_schema().inputs
         takes_objects = len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] == "object"
         if self._model.metadata.to_dict().get("is_signature_from_type_hint"):
@@ -199,7 +214,10 @@ class MlflowScorer:
         return frame
 
     def _tensors(self, tensors: dict[str | None, Any]) -> Any:
-        """Return an unnamed tensor itself, or named tensors as a dictionary, in the types of the signature."""
+        """Convert tensors to the types in the signature, and return the argument of ``predict``.
+
+        The argument is the tensor itself if it has no name, or else a dictionary of the tensors by name.
+        """
         specs = {spec.name: spec for spec in self._model.metadata.get_input_schema().inputs}
         typed = {name: _typed(tensor, specs[name].type) for name, tensor in tensors.items()}
         return typed[None] if list(typed) == [None] else typed
@@ -227,18 +245,21 @@ class MlflowScorer:
 
 
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Replace NULL by NaN in a column of floats, because a ``list[float]`` cannot hold None."""
+    """Replace NULL with NaN in a column of floats, because a ``list[float]`` cannot hold None.
+
+    Other columns are returned unchanged.
+    """
     return column.fill_null(float("nan")) if pa.types.is_floating(column.type) else column
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Give the model dtype ``object`` for boolean columns that may hold NULLs, in every mini-batch.
+    """Make a model get boolean columns that may hold NULLs with dtype ``object`` in every mini-batch.
 
-    Otherwise MLflow's schema enforcement converts such a column to ``bool`` in a mini-batch without a NULL. Changes the
-    loaded pyfunc.
+    In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. So the method that a
+    pyfunc calls after the enforcement is replaced with a wrapper that converts the column back.
 
     Args:
-        model: the loaded pyfunc.
+        model: the loaded pyfunc, which is changed.
         columns: names of the integer and boolean columns that may hold NULLs.
     """
     own = getattr(model, "_predict_fn", None)
@@ -255,9 +276,15 @@ def _keep_objects(model: Any, columns: frozenset[str]) -> None:
 
 
 def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
-    """Refuse a NULL in a list of texts or booleans: MLflow's schema enforcement converts it to 'None' or False.
+    """Raise an error if a NULL is inside a list of strings or booleans.
+
+    MLflow's schema enforcement would convert it to 'None' or False.
 
     Source: mlflow/models/utils.py, `_enforce_array`: ``to_numpy(dtype=...)``.
+
+    Args:
+        name: name of the column, for the message.
+        column: a column, which may hold lists in lists, structs or maps.
 
     Raises:
         SignatureMismatchError: a list in the column holds such a NULL.
@@ -276,7 +303,10 @@ def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
 
 
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
-    """Convert a nested column to Python objects: dictionaries for maps and structs, arrays or lists for lists."""
+    """Convert a column of lists, structs or maps to a Series of Python objects.
+
+    Structs and maps become dictionaries. Lists become NumPy arrays, or Python lists where an array is not possible.
+    """
     values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict", integer_object_nulls=True)
     own = with_own_numbers(values, column.type) if has_null_inside(column) else values
     return own.map(with_ragged_lists) if holds_lists_of_lists(column.type) else own

@@ -1,4 +1,4 @@
-"""Call a model's code: report its exceptions as failures, find its methods, and isolate its import path (worker)."""
+"""Call the code of a model: report its exceptions as failures, find its methods, and set its import path (worker)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ _NO_MODEL: Final = (
 
 @contextmanager
 def reporting(code: ErrorCode) -> Iterator[None]:
-    """Raise a `ScorerFailedError` for any exception of a model's library; sparkscore's own errors pass through.
+    """Replace any exception that a model raises in the ``with`` block with a `ScorerFailedError`.
+
+    Only sparkscore's own errors and `KeyboardInterrupt` pass through.
 
     Args:
-        code: the failure's code, which says whether the model was loading or predicting.
+        code: the code of the failure, which says whether the model was loading or predicting.
 
     Raises:
         ScorerFailedError: the ``with`` block raised an exception.
@@ -38,10 +40,15 @@ def reporting(code: ErrorCode) -> Iterator[None]:
 
 
 def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[str, Callable[..., Any]]:
-    """Return the methods of a model that the deployment asks for, by name.
+    """Return the methods of a model that the deployment names, by name.
+
+    Args:
+        model: the loaded model.
+        wanted: the names of the methods.
+        model_name: the name of the model, for the message.
 
     Raises:
-        ModelLoadError: the model has no such method.
+        ModelLoadError: the model lacks one of the methods.
     """
     found = {name: getattr(model, name, None) for name in wanted}
     missing = [name for name, method in found.items() if not callable(method)]
@@ -60,15 +67,18 @@ def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[st
 def refuse_unknown_params(
     methods: Mapping[str, Callable[..., Any]], params: Collection[str], also: Collection[str] = ()
 ) -> None:
-    """Refuse parameters that a method does not have, if its signature says which it has.
+    """Raise an error if the deployment sets a parameter that one of the methods does not have.
+
+    A method without a Python signature is not checked.
 
     Args:
-        methods: the methods by name.
-        params: names of the deployment's parameters.
-        also: names that a method with ``**kwargs`` knows; if empty, such a method accepts every name.
+        methods: the methods, by name.
+        params: names of the parameters that the deployment sets.
+        also: names that the methods accept in addition to those in their signatures. If empty, a method with
+            ``**kwargs`` accepts every name.
 
     Raises:
-        SignatureMismatchError: a method has no such parameter.
+        SignatureMismatchError: a method does not have one of the parameters.
     """
     for name, method in methods.items() if params else ():
         taken = _parameters_of(method)
@@ -86,7 +96,7 @@ def refuse_unknown_params(
 
 
 def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return a method's parameters; an empty list if it is written in C and has no signature."""
+    """Return the parameters of a method, or an empty list if the method is written in C and has no signature."""
     try:
         return list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):
@@ -94,14 +104,21 @@ def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 class ImportPath:
-    """The ``sys.path`` of a model, with the entries that it added for its own code; used only while that code runs."""
+    """The ``sys.path`` of a model, with the entries that the model has added for its own code.
+
+    It is set only while the code of the model runs, so that the model does not change the imports of the worker.
+    """
 
     def __init__(self) -> None:
         self._models: list[str] | None = None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Set ``sys.path`` to the model's in the ``with`` block, and restore the worker's afterwards."""
+        """Use the ``sys.path`` of the model in the ``with`` block, and restore that of the worker afterwards.
+
+        The first block begins with the ``sys.path`` of the worker. Changes that a block makes are kept for the next
+        block, unless an exception is raised.
+        """
         path, workers = sys.path, sys.path.copy()
         try:
             if self._models is not None:
@@ -109,6 +126,6 @@ class ImportPath:
             yield
             self._models = list(sys.path)
         finally:
-            # MLflow replaces the list itself.
+            # MLflow replaces the list object itself, so the original object is restored, too.
             sys.path = path
             path[:] = workers

@@ -1,8 +1,8 @@
-"""Keep integers and booleans inside lists, structs and maps unchanged if others beside them are NULL (worker).
+"""Convert lists, structs and maps to Python values, so that a NULL in one row does not change other rows (worker).
 
-If one integer inside such a column is NULL, pyarrow converts all integers in the column of the mini-batch to floats.
-Here a list without NULL becomes an array of its own dtype, and a list with NULL becomes an array of Python objects. So
-the value of a row does not depend on other rows.
+If one integer inside such a column is NULL, pyarrow by default converts all integers in the column to floats. Here, a
+list without a NULL becomes an array of integers or booleans, and a list with a NULL becomes an array of Python objects.
+So the converted value of a row does not depend on other rows of the mini-batch.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from sparkscore.scorers.dtypes import has_two_dtypes
 
 
 def has_null_inside(column: pa.Array | pa.ChunkedArray) -> bool:
-    """Whether an integer or a boolean inside a column of lists, structs or maps is NULL."""
+    """Return whether an integer or a boolean inside a column of lists, structs or maps is NULL.
+
+    For a column of a different type, the result is False.
+    """
     return any(
         bool(part.null_count) if has_two_dtypes(part.type) else has_null_inside(part) for part in parts_of(column)
     )
 
 
 def with_own_numbers(values: pd.Series[Any], arrow_type: pa.DataType) -> pd.Series[Any]:
-    """Convert each row of a nested column to what pyarrow would make of that row alone.
+    """Convert each row of a column of lists, structs or maps as if the column had only that row.
 
     Args:
-        values: the column as pyarrow converts it with ``integer_object_nulls``: if one integer is NULL, all are Python
-            objects.
-        arrow_type: the column's type in Arrow.
+        values: the column, as pyarrow converts it with ``integer_object_nulls``. If one integer is NULL, all integers
+            are Python objects.
+        arrow_type: the Arrow type of the column.
     """
     made = np.empty(len(values), dtype=object)
     for position, value in enumerate(values.array):
@@ -39,13 +42,16 @@ def with_own_numbers(values: pd.Series[Any], arrow_type: pa.DataType) -> pd.Seri
 
 
 def holds_lists_of_lists(arrow_type: pa.DataType) -> bool:
-    """Whether a type is, or contains, a list of lists."""
+    """Return whether an Arrow type is, or contains, a list of lists."""
     inside = [arrow_type.field(position).type for position in range(arrow_type.num_fields)]
     return (is_list(arrow_type) and is_list(arrow_type.value_type)) or any(map(holds_lists_of_lists, inside))
 
 
 def with_ragged_lists(value: Any) -> Any:
-    """Convert arrays of arrays with different lengths to Python lists, because NumPy cannot make an array of them.
+    """Convert each array inside a value whose elements are arrays of different shapes to a Python list.
+
+    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ. Other values are
+    returned unchanged.
 
     Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for each value that is an array.
     """
@@ -61,7 +67,10 @@ def with_ragged_lists(value: Any) -> Any:
 
 
 def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedArray]:
-    """Return the arrays inside a column of lists, structs or maps; an empty list for a column of another type."""
+    """Return the arrays inside a column of lists, structs or maps, or an empty list for a column of a different type.
+
+    These are the elements of the lists, each field of the structs, or the keys and values of the maps.
+    """
     if is_list(column.type):
         return [pc.list_flatten(column)]
     if pa.types.is_struct(column.type):
@@ -73,12 +82,17 @@ def parts_of(column: pa.Array | pa.ChunkedArray) -> list[pa.Array | pa.ChunkedAr
 
 
 def is_list(type_: pa.DataType) -> bool:
-    """Whether an Arrow type is one of the three types of lists."""
+    """Return whether an Arrow type is a list, a large list or a list of fixed size."""
     return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def _own(value: Any, type_: pa.DataType) -> Any:
-    """Convert one nested value, so that a list of numbers becomes an array of numbers unless it holds a NULL itself."""
+    """Convert one nested value, so that each list of integers or booleans without a NULL becomes an array of its type.
+
+    Args:
+        value: a value that pyarrow has converted from a nested column, or a part of such a value.
+        type_: the Arrow type of the value.
+    """
     if value is None:
         return None
     if is_list(type_):

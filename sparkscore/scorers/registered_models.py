@@ -1,4 +1,4 @@
-"""Download registered models to this host, for scoring scripts that ask for them by name (worker)."""
+"""Download registered models to this host, for scoring scripts that look them up by name (worker)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sparkscore.scorers.model_files import fetch_once
 
 
 def fetch_registered(name: str, version: str | None) -> tuple[Path, str]:
-    """Return the path of this host's copy of a registered model, and its version.
+    """Download a registered model, unless this host has a copy of it, and return the path and the version of the copy.
 
-    The registry is the one that MLflow's own settings name.
+    The model comes from the registry that MLflow is configured to use.
 
     Args:
         name: name of the registered model.
-        version: the version to download; the latest if None.
+        version: the version to download, or None for the latest version.
 
     Raises:
-        ModelNotFoundError: there is no such model or version, or no registry to ask.
+        ModelNotFoundError: there is no such model or version, there is no registry, or MLflow is not installed.
         ModelError: the registry does not answer, or the download failed.
     """
     if find_spec("mlflow") is None:

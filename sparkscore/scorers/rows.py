@@ -1,4 +1,4 @@
-"""Select the columns that a Spark ML model added to the rows, which Spark has scored already (worker)."""
+"""Select the columns that a Spark ML model has added to the rows (worker)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from sparkscore.scorers.specs import RowsSpec
 
 
 class RowsScorer:
-    """The scorer for rows that Spark ML has scored: it selects columns, and has nothing to load."""
+    """A scorer for rows that a Spark ML model has already scored in Spark. It only selects the columns of the model."""
 
     def __init__(self, spec: RowsSpec) -> None:
         self._spec = spec
 
     def load(self) -> None:
-        """Do nothing: the model runs inside Spark."""
+        """Do nothing, because the model runs inside Spark."""
 
     def score(self, mini_batch: MiniBatch) -> pa.Table:
-        """Return the columns that the model added."""
+        """Return the columns of the mini-batch that the model has added."""
         if mini_batch.rows is None:
             raise RuntimeError("a Spark ML model scores rows, not files")
         return mini_batch.rows.select(list(self._spec.columns))
 
     def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Do nothing, because the scorer holds no model and no files."""

@@ -1,4 +1,4 @@
-"""Run a scoring script with ``init()`` and ``run(mini_batch)`` as Azure ML batch endpoints do (worker)."""
+"""Run a scoring script with ``init()`` and ``run(mini_batch)``, as Azure ML batch endpoints do (worker)."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ from sparkscore.scripts.refusals import is_taken, missing_run, other_parameters,
 from sparkscore.scripts.surroundings import Surroundings
 from sparkscore.stage.layout import SCRIPTS
 
-# With this variable, workers that the command line starts do not import modules from the working directory. It is
-# removed from the script's environment.
-# Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH (any non-empty text).
+# With this environment variable, workers that the command line starts do not import modules from the working directory.
+# It is removed from the environment of the script. Python accepts any value that is not an empty string.
+# Source: https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH
 SAFE_PATH: Final = ("PYTHONSAFEPATH", "sparkscore")
 
 
 @dataclass(frozen=True)
 class ScriptSpec:
-    """Everything that a worker needs to run a scoring script; picklable.
+    """Everything that a worker needs to run a scoring script. It can be pickled.
 
     Attributes:
-        code: the code folder as the bytes of a ZIP archive.
+        code: the code folder, as the bytes of a ZIP archive.
         script: path of the script inside the code folder.
-        arguments: the script's ``sys.argv[1:]``.
-        environment: environment variables, as pairs of name and value.
-        model: the model in ``AZUREML_MODEL_DIR``, if there is one.
-        models: further models, in ``AZUREML_MODEL_DIR`` as ``<name>/<version>/<file or folder>``.
-        tracking_uri: MLflow's tracking store for the script, unless ``environment`` names one; if empty, MLflow's
-            default.
-        registry_uri: MLflow's registry for the script, under the same rules.
-        output_folder: existing folder, which the script finds in ``AZUREML_BI_OUTPUT_PATH``.
-        log_folder: folder for the logs of Azure's ``EntryScript``, and for MLflow's if the script names no store. If
-            empty, logs are removed with the scorer.
-        work_folder: existing folder for the unpacked code, removed with the run; if empty, the system's folder for
-            temporary files.
-        dtypes: dtypes of the DataFrames.
+        arguments: the command-line arguments of the script, ``sys.argv[1:]``.
+        environment: the script's environment variables, as pairs of name and value.
+        model: the main model, which is in the folder ``AZUREML_MODEL_DIR``, or None if the deployment has none.
+        models: further models, which are in ``AZUREML_MODEL_DIR`` as ``<name>/<version>/<file or folder>``.
+        tracking_uri: URI of MLflow's tracking store for the script, or an empty string if it is not known. A URI in
+            ``environment`` has priority.
+        registry_uri: URI of MLflow's registry for the script, with the same rules.
+        output_folder: existing folder, whose path the script finds in the variable ``AZUREML_BI_OUTPUT_PATH``.
+        log_folder: folder for the logs of Azure's ``EntryScript``, and for MLflow's data if no tracking store is set.
+            If it is an empty string, the logs are written to a folder that is removed when the scorer is closed.
+        work_folder: existing folder in which the code is unpacked, or an empty string for the system's folder for
+            temporary files. The unpacked code is removed at the end of the run.
+        dtypes: the choice of dtypes for the DataFrames.
     """
 
     code: bytes
@@ -82,14 +82,14 @@ class ScriptSpec:
 class ScriptScorer:
     """A scorer that runs a scoring script.
 
-    The script runs in an unpacked copy of its code folder. This copy is its working directory, the first entry of
-    ``sys.path`` and the folder of its ``__file__``. Environment variables, working directory, import path and arguments
-    are the script's only while its code runs. Modules that it imported from its folder are unloaded when the scorer is
+    The script runs in an unpacked copy of its code folder, which is its working directory. The folder of the script is
+    the first entry of ``sys.path``. The script's environment variables, working directory, import path and arguments
+    are set only while its code runs. The modules that it imported from its code folder are unloaded when the scorer is
     closed.
 
     Attributes:
-        handed_over: the DataFrame that the last call of ``run()`` got.
-        verified: digests of the models' files that were checked on this host.
+        handed_over: the DataFrame that ``run()`` got in the last call, or None if it got a list of files.
+        verified: digests of the models' files, which were checked on this host. Empty before the models are copied.
     """
 
     def __init__(self, spec: ScriptSpec) -> None:
@@ -108,11 +108,12 @@ class ScriptScorer:
         self._contained = Contained()
 
     def load(self) -> None:
-        """Unpack the code, import the script and call its ``init()``, if it has one.
+        """Unpack the code folder, import the script, and call the script's ``init()`` if there is one.
 
         Raises:
             ScorerFailedError: the import or ``init()`` raised an exception.
-            ModelError: a model cannot be copied to this host.
+            ModelError: a model cannot be copied to this host, or its files have changed.
+            SparkscoreError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
         """
         with zipfile.ZipFile(io.BytesIO(self._spec.code)) as archive:
             archive.extractall(self._folder)
@@ -133,9 +134,9 @@ class ScriptScorer:
         self._run = run
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Call the script's ``run()`` with a list of paths or a DataFrame, and return what it returns.
+        """Call the script's ``run()`` with a list of file paths or a DataFrame, and return its return value.
 
-        A generator is converted to a list, because its code must run with the script's environment.
+        A generator or other iterator is converted to a list, because its code must run in the script's environment.
 
         Raises:
             ScorerFailedError: ``run()`` raised an exception.
@@ -145,7 +146,7 @@ class ScriptScorer:
             raise RuntimeError("the scorer is not loaded")
         self.handed_over = None
         if self._models is not None:
-            os.utime(self._models)  # old folders are removed as left over
+            os.utime(self._models)  # other processes remove a folder that has not been used for a week
         if mini_batch.rows is None:
             argument: object = list(mini_batch.files)
         else:
@@ -160,10 +161,13 @@ class ScriptScorer:
             return returned
 
     def close(self) -> None:
-        """Call the script's ``shutdown()``, if it has one, unload its modules and remove its copy."""
+        """Call the script's ``shutdown()`` if there is one, unload its modules and remove its unpacked code.
+
+        Errors in ``shutdown()`` are ignored. If the script has left an MLflow run active, the MLflow run is ended.
+        """
         shutdown = getattr(self._module, "shutdown", None)
         if self._run is not None and callable(shutdown):
-            # The result is complete without it, so a failing clean-up must not fail the run.
+            # The result is complete by now, so an error in shutdown() must not fail the run.
             with suppress(BaseException), self._surroundings(), self._contained:
                 shutdown()
         if self._scripts_own is not None:
@@ -178,18 +182,23 @@ class ScriptScorer:
             remove_made(self._models)
 
     def _folder_for_models(self) -> Path:
-        """Return this scorer's folder for models, on the file system of their copies, so that files can be linked."""
+        """Return the folder into which this scorer links models. The first call creates it.
+
+        The folder is on the file system of this host's copies of models, because hard links need that.
+        """
         if self._models is None:
             self._models = make_folder_for_links().resolve()
         return self._models
 
     def _link_models(self) -> list[DeployedModel]:
-        """Make the folder ``AZUREML_MODEL_DIR``, link the models into it, and return them.
+        """Create the folder ``AZUREML_MODEL_DIR``, link the models of the deployment into it, and return the models.
 
-        The folder holds the model under its own name, because scripts join that name to ``AZUREML_MODEL_DIR``.
+        The main model has the name of its file or folder there, because scripts append that name to
+        ``AZUREML_MODEL_DIR``.
 
         Raises:
-            ModelError: a model cannot be copied to this host, or two models have the same name.
+            ModelError: a model cannot be copied to this host, its files have changed, or a further model has the name
+                of the main model's file or folder.
         """
         has_models = self._spec.model is not None or bool(self._spec.models)
         self._model_folder = holder = (self._folder_for_models() if has_models else self._home) / "model"
@@ -236,7 +245,13 @@ class ScriptScorer:
 
     @contextmanager
     def _reporting(self, code: ErrorCode) -> Iterator[None]:
-        """Raise a `ScorerFailedError` for any exception of the user's code in the ``with`` block."""
+        """Replace any exception that the user's code raises in the ``with`` block with a `ScorerFailedError`.
+
+        Only `KeyboardInterrupt` passes through.
+
+        Args:
+            code: the code of the failure, which says what part of the script was running.
+        """
         try:
             yield
         except KeyboardInterrupt:
@@ -251,8 +266,8 @@ class ScriptScorer:
     def _surroundings(self) -> Iterator[None]:
         """Set the script's environment variables, working directory, import path and arguments in the ``with`` block.
 
-        Changes that ``init()`` makes to them are kept for ``run()``, as in a process that only runs the script.
-        Afterwards, those of the worker are restored.
+        Changes that the script makes to these settings, for example in ``init()``, are kept for its next call, unless
+        the block raises an exception. After the block, the settings of the worker process are restored.
         """
         workers_own = Surroundings.of_this_process()
         try:
@@ -279,7 +294,10 @@ class ScriptScorer:
 
 
 def _check_parameters(run: Callable[..., object], script: str) -> None:
-    """Refuse a ``run()`` that cannot be called with a mini-batch alone; one without a signature is accepted."""
+    """Raise an error if ``run()`` cannot be called with the mini-batch as its only argument.
+
+    A ``run()`` without a Python signature, for example one that is written in C, is accepted.
+    """
     try:
         signature = inspect.signature(run)
     except (TypeError, ValueError):  # functions that are written in C may have no signature
@@ -300,7 +318,16 @@ def _two_models(name: str) -> ModelError:
 
 
 def _link_version(copy: Path, holder: Path, name: str, version: str) -> Path:
-    """Link a model into a folder as ``<name>/<version>/<file or folder>``, as Azure does, and return its path."""
+    """Link a model into a folder as ``<name>/<version>/<file or folder>``, as Azure ML does, and return that path.
+
+    In the version, characters that are unusual in file names, such as a slash, are replaced with hyphens.
+
+    Args:
+        copy: path of this host's copy of the model.
+        holder: the folder.
+        name: name of the model.
+        version: version of the model.
+    """
     folder = holder / name / re.sub(r"[^\w.+-]|^\.+$", "-", version)
     folder.mkdir(parents=True)
     link_files(copy, folder / copy.name)

@@ -1,6 +1,6 @@
-"""Specifications of models without a scoring script, which the driver sends to workers (driver and worker).
+"""Specifications from which workers build the scorers of models without a scoring script (driver and worker).
 
-All of them are picklable.
+The driver makes a specification, pickles it and sends it to the workers.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ PICKLES: Final = frozenset({".joblib", ".p", ".pickle", ".pk", ".pkl", ".sav"})
 
 @dataclass(frozen=True)
 class MlflowSpec:
-    """An MLflow model, scored by its pyfunc or by methods of the model that the pyfunc wraps.
+    """Specification of an MLflow model, which is scored with its pyfunc or with methods of the model inside the pyfunc.
 
     Attributes:
         files: the model's files.
-        feeds: the model's inputs; None if it has no signature and gets all columns unchanged.
-        predict_fn: methods to call instead of the pyfunc's ``predict``; several methods give one column each.
-        params: parameters of ``predict``, as pairs of name and value.
-        order_doubt: why the columns must not be taken by position; empty if they may.
-        dtypes: dtypes of the DataFrame, by the names of the input's columns.
+        feeds: the model's inputs, each with the columns that it gets, or None if the model has no signature.
+        predict_fn: names of the methods to call. Several methods give one column each. If empty, the ``predict`` of the
+            pyfunc is called.
+        params: parameters of the methods, as pairs of name and value.
+        order_doubt: the reason why columns must not be passed by position, or an empty string if they may be.
+        dtypes: the choice of dtypes for the DataFrame, with the names of the input's columns.
     """
 
     files: ModelFiles
@@ -40,16 +41,17 @@ class MlflowSpec:
 
 @dataclass(frozen=True)
 class FrameworkSpec:
-    """A plain model file of scikit-learn, XGBoost or LightGBM.
+    """Specification of a model file of scikit-learn, XGBoost or LightGBM.
 
     Attributes:
         files: the model's file.
         framework: the library that wrote the file.
-        feeds: the model's inputs; None if the file does not name them.
-        predict_fn: methods to call; several methods give one column each. If empty, ``predict`` is called.
+        feeds: the model's inputs, each with the column that it gets, or None if the driver could not read the inputs
+            from the file.
+        predict_fn: names of the methods to call. Several methods give one column each. If empty, ``predict`` is called.
         params: arguments of the methods, as pairs of name and value.
-        order_doubt: why the columns must not be taken by position; empty if they may.
-        dtypes: dtypes of the DataFrame, by the names of the input's columns.
+        order_doubt: the reason why columns must not be passed by position, or an empty string if they may be.
+        dtypes: the choice of dtypes for the DataFrame, with the names of the input's columns.
     """
 
     files: ModelFiles
@@ -63,16 +65,16 @@ class FrameworkSpec:
 
 @dataclass(frozen=True)
 class OnnxSpec:
-    """An ONNX graph, run by ONNX Runtime.
+    """Specification of an ONNX graph, which ONNX Runtime runs.
 
     Attributes:
         files: the model's files.
-        graph: path of the graph inside the model's folder; empty if the model is one file.
-        feeds: the graph's inputs.
-        outputs: pairs of an output of the graph and the column that it becomes; other outputs are not computed.
-        providers: execution providers, the preferred one first; if empty, the provider for the CPU.
-        session_options: further options of the session, as pairs of name and value.
-        threads: number of threads that compute one operator; the cores of one Spark task.
+        graph: path of the graph inside the model's folder, or an empty string if the model is one file.
+        feeds: the inputs of the graph, each with the columns that it gets.
+        outputs: pairs of an output of the graph and the column that it becomes. Other outputs are not computed.
+        providers: names of execution providers, the preferred one first. If empty, the provider for the CPU is used.
+        session_options: the deployment's options for the session, as pairs of name and value.
+        threads: number of threads that compute one operator, which is the number of cores of one Spark task.
     """
 
     files: ModelFiles
@@ -86,10 +88,12 @@ class OnnxSpec:
 
 @dataclass(frozen=True)
 class RowsSpec:
-    """Rows that a ``pyspark.ml`` pipeline has scored in Spark; the worker selects the columns of the model.
+    """Specification for rows that a ``pyspark.ml`` pipeline has already scored in Spark.
+
+    The worker only selects the columns that the pipeline has added.
 
     Attributes:
-        columns: the columns that the model added.
+        columns: names of these columns.
     """
 
     columns: tuple[str, ...]
