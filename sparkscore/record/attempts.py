@@ -13,7 +13,7 @@ import pyarrow as pa
 from sparkscore.stage import MiniBatchReport
 from sparkscore.stage.report import CALL_SCHEMA
 
-#: Columns of the run table.
+#: Columns of ``attempts.parquet``.
 ATTEMPTS_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),

@@ -55,9 +55,9 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
         LineageError: the manifest was changed since it was written, or it has a different format, or it is the manifest
             of another run.
     """
-    # Checked first, because another format may compute its checksum in another way.
+    # The format is checked first, because the checksum may be computed in another way in another format.
     refuse_other_format(content.get("format"), "manifest", path, run_id)
-    # Earlier versions of sparkscore wrote no checksums, neither of the manifest nor of the files.
+    # Earlier versions of sparkscore wrote no checksum of the manifest, and none of the files.
     has_none = SUM not in content and _is_of_an_earlier_version(content)
     record = record_in(content["record"], run_id) if has_none or is_whole(content) else None
     if record is None:

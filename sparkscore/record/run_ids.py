@@ -10,9 +10,9 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 
 _RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
-# Source: Spark finds the types of partition columns with Java's parseDouble; other readers use C's strtod.
+# Words that readers of partition columns treat as numbers. Spark uses Java's parseDouble, and other readers C's strtod.
 _NUMBERS = {"nan", "inf", "infinity"}
-# Names of files beside the folders of runs and of stages: Spark's own files, and locks.
+# Names of files next to the folders of runs and of stages: Spark's own files, and locks.
 _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|.*\.lock(\..*)?", re.IGNORECASE)
 
 

@@ -44,7 +44,7 @@ def _checked_time(value: str) -> str:
     return value
 
 
-# A text, so that a time is written again with the same digits.
+# A string, so that a time that is read and written again keeps its digits.
 Time = Annotated[str, AfterValidator(_checked_time)]
 # Earlier versions wrote null for a part that was not known.
 OrNull = BeforeValidator(_nothing_for_null)

@@ -36,7 +36,7 @@ from sparkscore.stage.surroundings import open_store
 logger = logging.getLogger("sparkscore")
 
 RUNS_VARIABLE = "SPARKSCORE_RUNS"
-#: File in a folder of runs, so that an input does not take the files there for items.
+#: File that marks a runs folder, so that the files there are not treated as items of an input.
 RUNS_MARKER = ".sparkscore-runs"
 _MANIFEST = "manifest.json"
 _KEY = "identity.key"
@@ -62,9 +62,9 @@ class RunFolder:
         self.lock_file = self.path / "lock"
         self.log_file = self.path / "run.log"
         self.spark_log_file = self.path / "spark.log"
-        #: Scripts may write files here. They are kept with the run, and nothing reads them.
+        #: Scripts may write files into this folder. The files are kept with the run, and sparkscore does not read them.
         self.script_output = self.path / "script_output"
-        #: Azure's ``EntryScript`` writes the script's logs here, a folder for each host. The script makes the folder.
+        #: Azure's ``EntryScript`` writes the script's logs into this folder, with a subfolder for each host.
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
@@ -284,7 +284,7 @@ class RunFolder:
             write_plan(str(self.path / "plan.parquet"), mini_batches)
 
     def _put(self, name: str, text: str, check: Callable[[], None] = lambda: None) -> None:
-        # File names may have bytes that are not UTF-8. JSON can hold them as escapes.
+        # File names may have bytes that are not UTF-8. They are written as escape sequences.
         self._store.put(name, text.encode(errors="backslashreplace"), check=check)
 
 

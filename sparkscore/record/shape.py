@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sparkscore.stage.layout import finished
 
-#: File in each run's folder that sparkscore made. A folder without it belongs to somebody else.
+#: File that marks a folder as a run's folder that sparkscore made. A folder without it belongs to the user.
 RUN_MARKER: Final = ".sparkscore-run"
 _STATES: Final = frozenset({"RUNNING", "COMPLETE", "HELD", "FAIL", "ABORT"})
-# Files that earlier versions, which made no `RUN_MARKER`, wrote into a run's folder before its record.
+# Files that earlier versions, which made no `RUN_MARKER`, wrote into a run's folder before they wrote its record.
 _BEFORE_THE_RECORD: Final = re.compile(
     r"spark\.log(\..*)?|run\.log|script_(output|logs)|lock(\..*)?|identity\.key"
     r"|\.identity\.key\.[0-9]+|\.record\.json\.[0-9]+"

@@ -17,7 +17,7 @@ class Ending(StrEnum):
     REFUSED = "the request, the scorer or the items are wrong, or too many items failed"
 
 
-#: Endings after which the next attempt may succeed although nobody changes the request.
+#: Endings after which the run may succeed if it is resumed, although nobody changes the request.
 _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MACHINES})
 
 
@@ -31,5 +31,5 @@ def keeps_stage(ending: Ending, *, is_held: bool, has_chunks: bool) -> bool:
         is_held: whether the run waits until somebody publishes or discards it.
         has_chunks: whether the stage has finished chunks, which are not scored again if the run is resumed.
     """
-    # This version cannot tell what such a stage is worth, and its error says that nothing was removed.
+    # This version cannot read a stage in a different format, and the error message says that nothing was removed.
     return is_held or ending is Ending.OTHER_FORMAT or (has_chunks and ending in _MAY_PASS)

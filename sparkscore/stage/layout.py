@@ -15,24 +15,25 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sparkscore.stage.store import Store
 
-#: Folder of an output that holds stages and their locks.
+#: Folder in an output that contains stages and their locks.
 STAGE_FOLDER: Final = "_sparkscore"
-#: End of the name of a stage's lock, which is a file beside the stage.
+#: Suffix of the name of a stage's lock, which is a file next to the stage.
 LOCK_ENDING: Final = ".lock"
-#: Lock of an output while a run publishes its rows. It is no run's lock, because run ids begin with a letter.
+#: Lock of an output while a run publishes its rows. Its name cannot be that of a run's lock, because run ids begin
+#: with a letter.
 TARGET_LOCK: Final = f"_target{LOCK_ENDING}"
-#: File in each stage that sparkscore made. A folder without it belongs to somebody else.
+#: File that marks a folder as a stage that sparkscore made. A folder without it belongs to the user.
 MARKER: Final = ".sparkscore-stage"
 IDENTITY: Final = "identity"
-#: File with the path of the run's folder, whose record tells whether the run is held.
+#: File with the path of the run's folder. The record in that folder says whether the run is held.
 RUN: Final = "run"
-#: File in the stage of a held run; written by earlier versions of sparkscore only.
+#: File in the stage of a held run, which only earlier versions of sparkscore wrote.
 HELD: Final = "held"
-#: Beginning of the name of a note: the run makes a table that did not exist.
+#: Prefix of the name of a file which says that the run creates a table that did not exist.
 FIRST_COMMIT: Final = "first-commit-"
 PLAN: Final = "plan.parquet"
 PROBE: Final = "probe"
-#: File that tells which columns have a NULL.
+#: File that says which columns have a NULL.
 NULLS: Final = "nulls"
 STOP: Final = "stop"
 CHUNKS: Final = "done"
@@ -41,18 +42,18 @@ ATTEMPTS: Final = "attempts"
 QUARANTINE: Final = "quarantine"
 MODELS: Final = "models"
 ARCHIVES: Final = "python"
-#: Beginning of the names of folders that scripts are unpacked into. The names are random.
+#: Prefix of the names of folders into which scripts are unpacked. The rest of the name is random.
 SCRIPTS: Final = "sparkscore-script-"
-#: Beginning of the name of a folder in which a part of the result is gathered before it is published.
+#: Prefix of the name of a folder in which a part of the result is gathered before it is published.
 PUBLISHED: Final = "published-"
-#: List of the files that sparkscore wrote into the folder of a run that is about to be published.
+#: File with the list of the files that sparkscore wrote into the folder of a run that is about to be published.
 FILES: Final = "_sparkscore.json"
-#: List of the files that were copied into a folder. It is needed because their names are the user's.
+#: File with the list of the files that were copied into a folder. It is needed because the user chose their names.
 COPIED: Final = ".copied-files"
 #: Name of a copy that is not complete yet.
 UNFINISHED: Final = ".unfinished"
 
-#: File of a result without rows, so that readers find its columns.
+#: File that is published if a result has no rows, so that readers find its columns.
 EMPTY_PART: Final = "part-00000-empty.parquet"
 
 _HEX = "[0-9a-f]{32}"
@@ -128,7 +129,7 @@ STAGE: Final = (
     ),
     Named(f"{SCRIPTS}…/", rf"{SCRIPTS}[^/]+/", "an unpacked script, removed as a whole", "worker"),
 )
-#: The files beside the stages.
+#: The files next to the stages.
 BESIDE: Final = (
     Named(f"RUN_ID{LOCK_ENDING}", rf"[^/]+{re.escape(LOCK_ENDING)}", "the lock of a run's stage", "driver"),
     Named(TARGET_LOCK, re.escape(TARGET_LOCK), "the lock of the output while a run publishes (Parquet)", "driver"),

@@ -63,7 +63,7 @@ class LocalStore:
             OSError: the name is that of a folder, a pipe or a device.
         """
         path = self._path(name)
-        # A pipe would keep the reader waiting.
+        # Reading a pipe could block forever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError(f"not a file: '{path}'")
         return path.read_bytes()
@@ -160,7 +160,7 @@ class LocalStore:
         try:
             self._do_link(written, path)
         except OSError as error:
-            # A network file system may lose the answer to a successful link. Both names have the same file then.
+            # A network file system may report an error for a link that was made. Then both names have the same file.
             with suppress(OSError):
                 if os.path.samestat(written.lstat(), path.lstat()):
                     return True

@@ -23,17 +23,17 @@ from sparkscore.stage.surroundings import here, open_store
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
-#: Seconds without a heartbeat after which a driver on another host counts as dead.
+#: Seconds without a heartbeat after which a driver on another host is treated as dead.
 DEAD_AFTER_S: Final = 30.0
 
 
-# Ending of the temporary files that drivers of earlier versions made beside a lock.
+# Suffix of the temporary files that drivers of earlier versions made next to a lock.
 _EARLIER_LITTER: Final = re.compile(r"\.(clock-)?[0-9a-f]{32}")
 _BEGIN: Final = b'{"token": "'
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-# Tokens of the locks that this process holds. This is module state because a lock file names a process as its holder.
-# Only this set tells the lock of a run that is at work in this process from a lock that an ended run of this process
-# could not remove.
+# Tokens of the locks that this process holds. A lock file that names this process as its holder, but whose token is not
+# in this set, was left by a run that has ended and could not remove the file. The set is module state, because a lock
+# file names a process.
 _held_here: set[str] = set()
 
 
@@ -95,7 +95,7 @@ class RunLock:
         if self._thread is not None:
             self._thread.join()
         _held_here.discard(self._token)
-        # A lock file that cannot be removed does not matter: it is then the lock of a dead process.
+        # A lock file that cannot be removed does not matter: other drivers treat it as that of a dead process.
         with suppress(OSError):
             if self.is_ours():
                 self._store.delete(self._name)
@@ -128,7 +128,7 @@ class RunLock:
         try:
             return self._store.put_new(self._name, self._content())
         except FileNotFoundError:
-            # Another run may just have removed the empty folder of the stages.
+            # Another run may have removed the empty folder of the stages in the meantime.
             return False
         except OSError as error:
             if not self._may_be_empty(error):
@@ -165,11 +165,11 @@ class RunLock:
         try:
             return self._store.put_if_match(self._name, self._content(), found.entry.version)
         except FileNotFoundError:
-            return False  # another driver released its lock, and removed the temporary files beside it
+            return False  # another driver released its lock, and removed the temporary files next to it
         except OSError as error:
             if not self._may_be_empty(error):
                 raise
-            return False  # the dead driver's lock was removed, and an empty one can be made
+            return False  # the dead driver's lock is removed, so that an empty lock can be created
 
     def _may_be_empty(self, error: OSError) -> bool:
         """Return whether the lock may be an empty file: the disk is full, and the lock is in a folder of sparkscore.
@@ -211,7 +211,7 @@ class _Found:
         entry = store.find(name)
         if entry is None:
             return cls(None, b"", {})
-        # Reading another user's pipe would never return.
+        # Reading a pipe could block forever.
         if entry.type is not EntryType.FILE:
             return cls(entry, None, {})
         try:

@@ -71,7 +71,7 @@ class ProgressFile:
             self._write()
 
     def _write(self) -> None:
-        # A mini-batch that was scored must not fail because its progress cannot be written.
+        # A mini-batch that was scored must not fail because the progress file cannot be written.
         with suppress(OSError):
             done = [self._items, self._failed, self._failed_mini_batches]
             self._store.put(self._name, json.dumps(done).encode(), is_durable=False)
@@ -84,7 +84,7 @@ def ask_to_stop(stage_folder: str) -> None:
 
     An `OSError` is ignored, because each task also stops when too many of its own items have failed.
     """
-    with suppress(OSError):  # each task also stops by its own failures
+    with suppress(OSError):  # each task also stops when too many of its own items fail
         open_store(stage_folder).touch(layout.STOP)
 
 

@@ -107,7 +107,7 @@ class MiniBatchReport:
     unseen: tuple[tuple[str, int], ...] = ()
 
 
-#: A failure as reports store it.
+#: Arrow's type of a failure in a report.
 FAILURE_TYPE = pa.struct(
     [
         ("code", pa.string()),
@@ -118,7 +118,7 @@ FAILURE_TYPE = pa.struct(
         ("next_step", pa.string()),
     ]
 )
-#: Columns that describe a call, in reports and in the run table.
+#: Columns that describe a call, in reports and in ``attempts.parquet``.
 CALL_SCHEMA = pa.schema(
     [
         ("items", pa.int64()),

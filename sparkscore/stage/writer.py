@@ -22,7 +22,7 @@ from sparkscore.stage.surroundings import here, open_store
 
 #: The value that Spark's writers use for NULL in the path of a partition.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-# Source: Spark's ExternalCatalogUtils.escapePathName, which all Hive-style readers undo.
+# Source: Spark's ExternalCatalogUtils.escapePathName. All readers of Hive partitions undo the escaping.
 _ESCAPED = {chr(code) for code in (*range(0x01, 0x20), 0x7F)} | set("\"#%'*/:=?\\{[]^")
 _BUFFER_ROWS = 128 * 1024
 _BUFFER_BYTES = 64 * 1024 * 1024
