@@ -1,4 +1,4 @@
-"""Resolve the deployment's models to files, names, versions and digests, and describe their contents (driver)."""
+"""Find the files, names, versions and digests of the deployment's models, and describe the models (driver)."""
 
 from __future__ import annotations
 

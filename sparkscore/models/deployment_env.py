@@ -1,4 +1,4 @@
-"""Build an archive with the Python packages that a deployment asks for (driver)."""
+"""Build an archive with the Python packages that a deployment or its model lists (driver)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sparkscore.record.runs_folder import runs_folder
 
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """A Python environment that was built for workers.
+    """The result of `build_deployment_env`: a Python environment for the workers.
 
     Attributes:
-        archive: path of the archive that workers unpack.
-        requirements: the packages that the deployment asks for.
-        source: the file or model that lists the packages, as messages call it.
+        archive: path of the archive, which the workers unpack.
+        requirements: the packages that the deployment or its model lists.
+        source: the file or model that lists the packages, as it is named in messages.
     """
 
     archive: Path
@@ -33,7 +33,7 @@ class BuiltEnvironment:
     source: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the dictionary that ``sparkscore env build --json`` prints."""
+        """Return the dictionary that ``sparkscore env build --json`` prints: archive, its digest and packages."""
         sha256 = digest_of_path(self.archive)
         return {"archive": str(self.archive), "sha256": sha256, "requirements": list(self.requirements)}
 
@@ -45,23 +45,23 @@ def build_env(
     wheels: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Build an archive with the packages that a deployment asks for, unless it exists already.
+    """Build an archive with the packages that a deployment or its model lists, unless the archive exists already.
 
-    Runs on the driver and does not need Spark. Call it with the version of Python that the workers have.
+    Runs on the driver and does not need Spark. It must be called with the version of Python that the workers have.
 
     Args:
         deployment: path of the deployment file.
-        output: folder for the archives, each of which is named by a digest; by default, ``environments`` in the runs
-            folder.
-        wheels: folder with wheels to install from, without a network.
-        settings: further settings of the deployment by their dotted names.
+        output: folder for the archive, or None for the folder ``environments`` in the runs folder. The name of the
+            archive contains a digest of its packages.
+        wheels: folder with wheels to install the packages from, without a network, or None to let pip download them.
+        settings: further settings of the deployment, by their dotted names.
 
     Returns:
         a dictionary with the path of the ``archive`` for the setting ``python.archive``, its ``sha256``, and the
         ``requirements``.
 
     Raises:
-        ConfigError: the deployment lists no requirements, or they cannot be installed.
+        ConfigError: the deployment and its model list no packages, or the packages cannot be installed.
     """
     return build_deployment_env(deployment, output=output, wheels=wheels, settings=settings or {}).as_dict()
 
@@ -69,10 +69,10 @@ def build_env(
 def build_deployment_env(
     deployment: str | Path, *, output: str | Path | None, wheels: str | Path | None, settings: Mapping[str, object]
 ) -> BuiltEnvironment:
-    """Build the environment as `build_env` does, and return it with the name of the list of packages.
+    """Build the archive as `build_env` does, and return it together with the file or model that lists the packages.
 
     Raises:
-        ConfigError: the deployment lists no requirements, or they cannot be installed.
+        ConfigError: the deployment and its model list no packages, or the packages cannot be installed.
     """
     loaded = load_deployment(deployment, settings)
     model, has_script = resolve_model(loaded.model), loaded.code_configuration is not None
@@ -85,7 +85,7 @@ def build_deployment_env(
             expected="'python.requirements', 'environment.conda_file', or a model that recorded its packages",
             next_step="Name a requirements file in 'python.requirements'.",
         )
-    # The runs folder is never packed as a part of a script's code.
+    # The runs folder is the default, because it is never packed as a part of a script's code folder.
     folder = runs_folder() / "environments" if output is None else Path(output)
     archive = build_environment(spec, folder, None if wheels is None else Path(wheels))
     return BuiltEnvironment(archive, tuple(spec.requirements), spec.source)

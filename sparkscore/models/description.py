@@ -1,6 +1,6 @@
-"""Describe a model by its files: format, signature, requirements (driver).
+"""Describe a model by its files: its format, signature and packages (driver).
 
-No code of the model runs.
+No code of the model runs for this.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 
 
 def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
-    """Return the description of a model that has no scoring script, read from its files.
+    """Read the description of a model that has no scoring script from the model's files, and return it.
 
     Args:
-        model: the resolved model.
+        model: the model and its files.
         section: the section ``model`` of the deployment.
 
     Raises:
         ModelError: the files are broken, or are not a model that can be scored without a script.
-        MissingDependencyError: the package that reads such a model is not installed.
+        MissingDependencyError: the package that reads models of this format is not installed.
     """
     model_format = _format_of(model, section.framework)
     if model_format == "mlflow":
@@ -53,15 +53,17 @@ def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
 
 
 def check_trust(model: ResolvedModel, description: ModelDescription, trust: str | None) -> None:
-    """Refuse a model that can run any code while it loads, unless it comes from a registry or the deployment trusts it.
+    """Raise an error if a model could run any code while it is loaded, and is not trusted.
+
+    A model is trusted if it comes from a registry, or if the deployment has ``model.trust: code``.
 
     Args:
-        model: the resolved model.
-        description: its description, which says whether it can run code.
-        trust: the deployment's setting ``model.trust``.
+        model: the model and its files.
+        description: the description of the model, which says whether loading it can run any code.
+        trust: the value of ``model.trust`` in the deployment, or None if it is not set.
 
     Raises:
-        ConfigError: the model can run any code and is not trusted.
+        ConfigError: the model could run any code, and is not trusted.
     """
     if description.runs_code and model.uri is None and trust != "code":
         raise ConfigError(

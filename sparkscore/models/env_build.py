@@ -1,7 +1,7 @@
-"""Build an archive with the packages that a deployment asks for, which workers unpack (driver).
+"""Build an archive with Python packages, which the workers unpack (driver).
 
-The archive holds packages but no Python, so it is small. Each worker uses its own Python, which must have the same
-version and may be installed at any path.
+The archive does not contain Python itself, so it is small. Each worker uses its own Python, which must have the same
+version as that of the driver, but may be installed at a different path.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
-# Packages that the worker's part of sparkscore imports.
+# Packages that sparkscore itself imports on the workers.
 _OWN_NEEDS: Final = ("numpy", "packaging", "pandas", "pyarrow")
 
 
 def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None = None) -> Path:
-    """Install the requirements into a virtual environment, pack it, and return the path of the archive.
+    """Install packages into a new virtual environment, pack the environment, and return the path of the archive.
 
-    If the folder has an archive for the same requirements and version of Python, nothing is built.
+    The packages that sparkscore itself needs on the workers are added. If the folder has an archive for the same
+    packages and version of Python already, its path is returned and nothing is built.
 
     Args:
-        spec: the requirements.
-        folder: folder for archives, each of which is named by the digest of its requirements.
-        wheels: folder with wheels to install from; if given, nothing is downloaded.
+        spec: the packages and the version of Python.
+        folder: folder for the archive. The name of the archive contains a digest of its packages.
+        wheels: folder with wheels to install the packages from, without a network, or None to let pip download them.
 
     Raises:
-        ConfigError: the requirements cannot be installed, or are for another version of Python.
-        MissingDependencyError: this Python cannot make virtual environments.
+        ConfigError: the packages cannot be installed, or ``spec`` is for a different version of Python than this one.
+        MissingDependencyError: this Python cannot create virtual environments.
     """
     _refuse_other_python(spec)
     requirements = [*spec.requirements, *_missing_own(spec.requirements)]
@@ -65,7 +66,13 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Return requirements for the packages that sparkscore needs and that are not listed, in this Python's versions."""
+    """Return a requirement for each package that sparkscore needs on the workers and that is not in the list.
+
+    Each requirement pins the version that is installed here.
+
+    Args:
+        requirements: the listed packages, as lines of a pip requirements file.
+    """
     named = {_name_of(line) for line in requirements}
     return [f"{name}=={version(name)}" for name in _OWN_NEEDS if name not in named]
 
@@ -73,7 +80,7 @@ def _missing_own(requirements: Sequence[str]) -> list[str]:
 def _name_of(line: str) -> str:
     try:
         return canonicalize_name(Requirement(line).name)
-    except InvalidRequirement:  # an address or a path, which pip understands
+    except InvalidRequirement:  # a URL or a path, which pip understands
         return ""
 
 

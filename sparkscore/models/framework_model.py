@@ -1,4 +1,4 @@
-"""Describe a plain model file of scikit-learn, XGBoost or LightGBM without unpickling it (driver)."""
+"""Describe a model file of scikit-learn, XGBoost or LightGBM, without unpickling it (driver)."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ _TREE_LINES: Final = 200
 
 
 def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescription:
-    """Return the description of a model file, as far as it can be read without running code of the model.
+    """Return the description of a model file, as far as it can be read without running code in the file.
+
+    A pickle is not opened, so its description has no inputs.
 
     Args:
-        model: the resolved model.
+        model: the model and its file.
         framework: the library that wrote the file.
 
     Raises:
-        ModelLoadError: the file is not one of this library.
+        ModelLoadError: the library cannot have written the file, or the categories of the model cannot be read.
     """
     suffix = model.path.suffix.lower()
     if suffix in PICKLES:
@@ -61,7 +63,11 @@ def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescr
 
 
 def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
-    """Return the names and types of an XGBoost model's features, or None if XGBoost is not installed."""
+    """Return an input for each feature of an XGBoost model, or None if XGBoost is not installed.
+
+    Raises:
+        ModelLoadError: XGBoost cannot read the file, or the file does not contain the categories of a feature.
+    """
     if find_spec("xgboost") is None:
         return None
     import xgboost
@@ -82,14 +88,24 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 
 
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
-    """Return the input for a number; XGBoost itself rounds numbers to 32-bit floats, as in plain Python."""
+    """Return the input for a numeric feature of an XGBoost model.
+
+    XGBoost itself rounds numbers to 32-bit floats, so the input does not have to have that type.
+
+    Args:
+        name: name of the feature, or None if it has no name.
+        feature_type: XGBoost's type of the feature, such as ``int`` or ``float``, or an empty string.
+    """
     if feature_type in {"int", "i"}:
         return ColumnInput(name, None, accepts=(NUMBER, BOOLEAN))
     return _number(name)
 
 
 def _number(name: str | None) -> ColumnInput:
-    """Return the input for a double, which also accepts integers; each value is checked when it is converted."""
+    """Return an input that takes doubles, and also integers and booleans, which are converted to doubles.
+
+    The conversion raises an error for an integer that a double cannot hold exactly.
+    """
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 
@@ -110,7 +126,7 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
     lists = _lists(header.get("pandas_categorical", ""))
     positions = find_positions(infos, lists)
     if positions is None:
-        # The worker finds the columns of the lists by the types of the first rows.
+        # The worker finds the columns that the lists belong to by the types of the first rows.
         return tuple(_maybe_category(name, info, lists) for name, info in zip(features, infos, strict=True))
     found = dict(zip(positions, lists, strict=True))
     return tuple(
@@ -125,7 +141,11 @@ def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
 
 
 def _header_of_lightgbm(path: Path) -> dict[str, str]:
-    """Return the entries ``key=value`` above the first tree of a model file, and the categories below the last tree."""
+    """Return the entries ``key=value`` at the beginning of a LightGBM file, and the categories at its end.
+
+    The categories are a string in JSON with the key ``pandas_categorical``. The dictionary is empty if the file is not
+    text in UTF-8.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:

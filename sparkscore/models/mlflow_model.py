@@ -20,10 +20,10 @@ from sparkscore.signature.model_signature import ModelSignature
 
 MLMODEL: Final = "MLmodel"
 
-# Loaders of MLflow 3.17 that only read data. scikit-learn's are not among them: a pickle runs code, and for skops the
-# model's own MLmodel file lists the types that are trusted.
+# Loader modules of MLflow 3.17 that only read data. That of scikit-learn is not among them: a pickle can run code, and
+# for skops, the MLmodel file of the model itself lists the trusted types.
 _DATA_LOADERS: Final = frozenset({"mlflow.lightgbm", "mlflow.onnx", "mlflow.spark", "mlflow.xgboost"})
-# For these two, the model names the class that is instantiated.
+# For these two loaders, the MLmodel file names the class of the model. Other classes may run other code.
 _DATA_CLASSES: Final = {
     "mlflow.lightgbm": ("lightgbm.basic.Booster",),
     "mlflow.xgboost": (
@@ -44,8 +44,8 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
     """Return the description of an MLflow model.
 
     Raises:
-        ModelLoadError: its MLmodel file is broken, or it has no flavor ``python_function``.
-        MissingDependencyError: the model has a signature, and MLflow, which reads it, is not installed.
+        ModelLoadError: the MLmodel file is broken, or the model does not have the flavor ``python_function``.
+        MissingDependencyError: the model has a signature, but MLflow, which is needed to read it, is not installed.
     """
     content = _read_mlmodel(model)
     flavors: dict[str, Any] = content["flavors"]
@@ -61,15 +61,19 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
 
 
 def check_params(description: ModelDescription, params: Mapping[str, object], *, has_predict_fn: bool = False) -> None:
-    """Refuse parameters that the model's ``predict`` would ignore or cannot take.
+    """Raise an error for parameters that the ``predict`` of an MLflow model would ignore or does not accept.
+
+    Nothing is checked for models of other formats.
 
     Args:
-        description: the model's description.
-        params: the deployment's parameters.
-        has_predict_fn: whether the deployment calls other methods than ``predict``, which check their own arguments.
+        description: the description of the model.
+        params: the parameters that the deployment sets, by name.
+        has_predict_fn: whether the deployment names the methods to call. Their parameters are not in the signature of
+            the model, so nothing is checked.
 
     Raises:
-        SignatureMismatchError: the signature has no such parameter, or one of another type.
+        SignatureMismatchError: the model's signature does not have one of the parameters, or a value has a different
+            type than the parameter in the signature.
     """
     if not params or has_predict_fn or description.model_format not in {"mlflow", "spark"}:
         return
@@ -98,7 +102,10 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Whether MLflow accepts a value for a parameter with this default: same type, or an integer for a float."""
+    """Return whether MLflow accepts a value for a parameter with this default value.
+
+    The value must have the type of the default. An integer is also accepted for a float, and any value for None.
+    """
     if default is None:
         return True
     if isinstance(default, list):

@@ -1,4 +1,4 @@
-"""Convert MLflow's signatures to Arrow's types (driver)."""
+"""Convert the signature of an MLflow model to a `ModelSignature` with Arrow types (driver)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SCALARS: Final = {
     "double": pa.float64(),
     "string": pa.string(),
     "binary": pa.binary(),
-    # MLflow refuses datetimes with a time zone: the model gets the instant in UTC.
+    # MLflow raises an error for datetimes with a time zone, so the model gets the time in UTC, without a time zone.
     "datetime": pa.timestamp("us"),
 }
-# Spark has no unsigned integers and no half floats; a result column has the next wider type.
+# Spark has no unsigned integers and no half floats, so a column of the result has the next wider type of Spark.
 _STORED: Final = {
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -36,13 +36,15 @@ _STORED: Final = {
 
 
 def read_signature(signature: dict[str, Any]) -> ModelSignature:
-    """Convert the signature in an MLmodel file, which MLflow's own classes read.
+    """Convert the signature in an MLmodel file to a `ModelSignature`.
+
+    MLflow itself reads the signature, so this function must be called inside `quiet_mlflow`.
 
     Args:
         signature: the value of the key ``signature`` in the MLmodel file.
 
     Raises:
-        Exception: MLflow cannot read the signature; the class of the exception depends on what is wrong.
+        Exception: MLflow cannot read the signature. MLflow has no common class for these exceptions.
     """
     from mlflow.models import ModelSignature as MlflowSignature
 
@@ -71,7 +73,9 @@ def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> Co
 
 
 def _takes_null(spec: ColSpec) -> bool:
-    """Whether MLflow passes NULLs in this column to the model: it does for optional booleans, but not for integers.
+    """Return whether a model may get NULLs in this column although its type has no value for NULL.
+
+    MLflow passes NULLs to the model in optional columns of booleans, but not in columns of integers.
 
     Source: mlflow/models/utils.py, `_enforce_mlflow_datatype` accepts objects with None in a column of booleans, but
     not in a column of integers.
@@ -84,7 +88,10 @@ def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
 
 
 def _outputs(schema: Schema) -> pa.Schema | None:
-    """Return the result's columns, or None if the signature leaves a type open, so that a probe must find it."""
+    """Return the columns that the model's outputs become in the result, with their types.
+
+    Return None if the signature does not define all types, so that a probe must find them.
+    """
     if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
         # The model returns dictionaries, and each key is a column. A map does not list its keys.
         fields = _column_type(schema.inputs[0].to_dict())
@@ -102,7 +109,10 @@ def _outputs(schema: Schema) -> pa.Schema | None:
 
 
 def _name_of(spec: ColSpec | TensorSpec) -> str | None:
-    """Return a column's name, or None if it is a number, which pandas gives to unnamed columns."""
+    """Return the name of a column or tensor, or None if it has no name.
+
+    A number is not a name, because pandas numbers columns that have no name.
+    """
     return spec.name if isinstance(spec.name, str) else None
 
 
@@ -120,7 +130,11 @@ def _output_type(spec: Any) -> pa.DataType | None:
 
 
 def _column_type(written: Any) -> pa.DataType | None:
-    """Return the Arrow type for a type that MLflow has written, or None if any type will do."""
+    """Return the Arrow type for a type in MLflow's notation, or None if the notation does not define the whole type.
+
+    Args:
+        written: the type as MLflow writes it into a dictionary: a name, or a dictionary with the key ``type``.
+    """
     type_name = written if isinstance(written, str) else written["type"]
     if type_name in _SCALARS:
         return _SCALARS[type_name]

@@ -1,4 +1,4 @@
-"""The description of a model that the driver reads from its files, without loading it (driver)."""
+"""The description of a model, which the driver reads from the model's files without loading the model (driver)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ ModelFormat = Literal["mlflow", "spark", "onnx", "sklearn", "xgboost", "lightgbm
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The description of a model that has no scoring script.
+    """The description of a model that is scored without a scoring script.
 
     Attributes:
-        model_format: the format of its files, which decides the scorer.
-        flavors: MLflow's flavors; for other models, the format and ending of the file.
-        signature: its inputs and outputs.
-        requirements: the packages that it lists, as lines of a pip requirements file.
-        python_version: the version of Python that made it, if it is recorded.
-        runs_code: whether loading it can run any code, because it has pickles, custom pyfuncs or modules.
-        signature_advice: how the user can add a signature to a model without one.
+        model_format: the format of the model's files, which decides the scorer.
+        flavors: the flavors of an MLflow model, or for other models a string with the format and, if useful, the ending
+            of the file.
+        signature: the inputs, outputs and parameters of the model, as far as they are known.
+        requirements: the packages that MLflow recorded, as lines of a pip requirements file.
+        python_version: the version of Python that MLflow recorded, or None if it is not known.
+        runs_code: whether loading the model can run any code, for example because it has a pickle or a Python module.
+        signature_advice: advice on how to add a signature, for a model that has none.
     """
 
     model_format: ModelFormat

@@ -1,4 +1,4 @@
-"""Refuse ONNX models that workers could not load: newer versions, missing external data (driver)."""
+"""Find ONNX models that workers could not load: a version is too new, or external data is missing (driver)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparkscore.scorers.onnx import accepts_graph
 if TYPE_CHECKING:  # the package is optional, and slow to import
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-# Versions that every supported ONNX Runtime loads, for test graphs in which only one other version is in question.
+# Versions that every supported ONNX Runtime can load. A test graph has these versions, except for the one to test.
 _PLAIN_IR: Final = 7
 _PLAIN_OPSET: Final = 13
 _ITEM_BYTES: Final = {
@@ -26,16 +26,18 @@ _ITEM_BYTES: Final = {
 
 
 def check_versions(proto: ModelProto, file: Path) -> None:
-    """Check that the installed ONNX Runtime supports a model's IR version and opsets.
+    """Check that the installed ONNX Runtime supports the IR version and the opsets of a model.
 
-    For each of them, ONNX Runtime loads a test graph with one node.
+    To test a version, ONNX Runtime loads a graph with this version and one node. If ONNX Runtime is not installed,
+    nothing is checked.
 
     Args:
         proto: the model.
-        file: the file that it was read from, for messages.
+        file: the file that the model was read from, for messages.
 
     Raises:
-        ModelLoadError: codes ``ONNX_IR`` and ``ONNX_OPSET``, with the model's version and the newest supported one.
+        ModelLoadError: the IR version (code ``ONNX_IR``) or an opset (code ``ONNX_OPSET``) of the model is too new. The
+            message has the newest version that is supported.
     """
     _check_version(
         ErrorCode.ONNX_IR, f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir)
@@ -76,15 +78,16 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 
 
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
-    """Refuse external data that would not be beside the graph on the workers, or that is incomplete.
+    """Check that the external data of a model is complete, and will be next to the graph on the workers.
 
     Args:
         proto: the model.
-        file: the file that it was read from.
-        folder: the model's folder; None if the model is a single file.
+        file: the file that the model was read from.
+        folder: the folder of the model, or None if the model is a single file.
 
     Raises:
-        ModelLoadError: code ``ONNX_EXTERNAL_DATA``.
+        ModelLoadError: the model is a single file and has external data. Or a file with external data is missing, is
+            too short, or is outside of the folder of the graph.
     """
     from onnx import TensorProto
 
@@ -103,11 +106,12 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
 
 
 def _check_tensor(tensor: TensorProto, file: Path) -> None:
-    # str(), because protobuf returns bytes for a text that is not UTF-8.
+    # str(), because protobuf returns bytes for a string that is not valid UTF-8.
     entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     path = Path(os.path.normpath(location))
-    # ONNX Runtime accepts a path beside the graph or below. Links do not matter: on a worker they are files.
+    # ONNX Runtime accepts a path in the folder of the graph or below. Links may lead to other folders, because on the
+    # workers they are replaced with files.
     if not location or path.is_absolute() or ".." in path.parts:
         raise _out_of_reach(file, tensor.name, got=f"location '{location}'", expected="a path below the graph's folder")
     data = file.parent / path
@@ -121,13 +125,21 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Return the number of bytes up to the tensor's end; an offset or length that is not a number counts as 0."""
+    """Return the size in bytes that a file with external data needs at least, to contain a tensor completely.
+
+    Args:
+        tensor: the tensor.
+        entries: where the tensor is in the file: ``offset`` and ``length``. A value that is not a number counts as 0.
+    """
     offset, length = (int(entries[key]) if entries.get(key, "").isdecimal() else 0 for key in ("offset", "length"))
     return offset + max(length, _size_bytes(tensor))
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Return the size of the tensor's values in bytes, or 0 for other types, such as those smaller than a byte."""
+    """Return the size in bytes of the values of a tensor, or 0 if the size of one value is not known.
+
+    Types with less than 8 bits, such as INT4, are an example.
+    """
     from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}

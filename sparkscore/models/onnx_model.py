@@ -1,14 +1,15 @@
-"""Describe an ONNX graph: its inputs, its outputs and the columns that they become, without running it (driver).
+"""Describe an ONNX graph, without running it: its inputs, and the columns that its outputs become (driver).
 
-Outputs become columns by these rules:
+Outputs become columns of the result by these rules:
 
-- A single output becomes the column ``prediction``; several keep their names.
+- A single output becomes the column ``prediction``. Several outputs become columns with the names of the outputs.
 - A tensor of shape (N,) or (N, 1) becomes a column of scalars. Each further dimension adds a level of arrays.
-- A sequence has one element per row. Its maps, as ZipMap makes them, stay maps.
-- Floats, booleans and texts keep their type, except float16, which becomes float. An unsigned integer becomes the
-  smallest signed type that holds it.
-- An output without dimensions, or whose first dimension has a fixed size other than the batch's, has no value per row
-  and is left out.
+- A sequence becomes a column with one element in each row. Its maps, as the operator ZipMap makes them, become Arrow
+  maps.
+- Types that Spark does not have become wider: float16 becomes float, and an unsigned integer becomes the smallest
+  signed integer or decimal that holds all its values. Other types are kept.
+- An output is left out if it has no value for each row: a scalar, or a tensor whose first dimension has a fixed size
+  other than the batch size.
 """
 
 from __future__ import annotations
@@ -61,12 +62,14 @@ _WIDENED: Final = {
 def describe_onnx(model: ResolvedModel) -> ModelDescription:
     """Return the description of an ONNX model, and check that the installed ONNX Runtime supports its versions.
 
-    External data is not read. If ONNX Runtime is not installed on the driver, the workers check the versions.
+    External data is not read; only its files and their sizes are checked. If ONNX Runtime is not installed on the
+    driver, the versions are not checked here.
 
     Raises:
-        ModelLoadError: codes ``ONNX_BROKEN``, ``ONNX_IR``, ``ONNX_OPSET``, ``ONNX_EXTERNAL_DATA``, ``ONNX_INPUT``,
-            ``ONNX_OUTPUT``.
-        ModelError: as `graph_file`.
+        ModelLoadError: the file is not an ONNX graph (``ONNX_BROKEN``), a version is too new (``ONNX_IR``,
+            ``ONNX_OPSET``), external data is missing (``ONNX_EXTERNAL_DATA``), or an input or output is not supported
+            (``ONNX_INPUT``, ``ONNX_OUTPUT``).
+        ModelError: the model is a folder that does not have exactly one ``.onnx`` file.
         MissingDependencyError: the package ``onnx`` is not installed.
     """
     file = model.path / graph_file(model.path)
@@ -82,21 +85,24 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
 
 
 def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
-    """Return the graph's outputs that have a value per row, and the columns that they become, as pairs.
+    """Return the outputs of a graph that have a value for each row, as pairs of the output and the column for it.
+
+    Args:
+        path: path of the model's file or folder.
 
     Raises:
-        ModelError: as `describe_onnx`.
+        ModelError: the file cannot be read as an ONNX graph, or an input or output is not supported.
     """
     graph = _read(path / graph_file(path)).graph
     return tuple((output, column) for output, column, _ in _columns(graph, _batch_size(_inputs(graph))))
 
 
 def graph_file(path: Path) -> str:
-    """Return the relative path of the graph in a model's folder, or an empty text if the model is a file.
+    """Return the relative path of the ``.onnx`` file in a model's folder, or an empty string if the model is a file.
 
     Raises:
-        ModelNotFoundError: code ``ONNX_NO_GRAPH``: the folder has no ``.onnx`` file.
-        ModelError: code ``ONNX_SEVERAL_GRAPHS``: the folder has several ``.onnx`` files.
+        ModelNotFoundError: the folder has no ``.onnx`` file.
+        ModelError: the folder has several ``.onnx`` files.
     """
     if not path.is_dir():
         return ""
@@ -131,7 +137,7 @@ def _read(file: Path) -> ModelProto:
             next_step="Install it: pip install 'sparkscore[onnx]'.",
         ) from error
     try:
-        # With the format, because load_model would otherwise decide by the file's ending.
+        # The format is given, because load_model would otherwise choose it by the ending of the file name.
         proto = onnx.load_model(file, format="protobuf", load_external_data=False)
     except DecodeError as error:
         raise _broken(file, "bytes that are not an ONNX graph") from error
@@ -139,17 +145,18 @@ def _read(file: Path) -> ModelProto:
         raise _broken(file, "a graph without IR version, opset or outputs")
     values = [*proto.graph.input, *proto.graph.output]
     texts = [opset.domain for opset in proto.opset_import] + [value.name for value in values]
-    # protobuf returns bytes for a text that is not UTF-8.
+    # protobuf returns bytes for a string that is not valid UTF-8.
     if not all(isinstance(text, str) for text in texts):
         raise _broken(file, "names that are not text")
     return proto
 
 
 def _inputs(graph: GraphProto) -> tuple[TensorInput, ...]:
-    """Return the graph's inputs that need a value; an input with an initializer does not.
+    """Return the inputs of a graph that need a value. An input with an initializer needs none.
 
     Raises:
-        ModelLoadError: there is no such input, or one is not a tensor of rows in a supported type.
+        ModelLoadError: there is no such input, or one of them is not a tensor with a dimension for the rows and a
+            supported type.
     """
     given = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = tuple(_input(value) for value in graph.input if value.name not in given)
@@ -176,12 +183,19 @@ def _input(value: ValueInfoProto) -> TensorInput:
 
 
 def _sizes(shape: TensorShapeProto) -> tuple[int, ...]:
-    """Return the sizes of the dimensions, with -1 for a free one; like ONNX Runtime, also for any negative size."""
+    """Return the size of each dimension of a tensor, with -1 for a dimension of any size.
+
+    A negative size in the graph also means any size, as in ONNX Runtime.
+    """
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else _FREE for dim in shape.dim)
 
 
 def _batch_size(inputs: Sequence[TensorInput]) -> int:
-    """Return the number of rows that the graph takes at once, or -1 if it takes any number."""
+    """Return the number of rows that a graph takes at once, or -1 if it takes any number.
+
+    Raises:
+        ModelLoadError: the first dimensions of the inputs have different sizes.
+    """
     sizes = {tensor.shape[0]: tensor.name for tensor in inputs if tensor.shape[0] != _FREE}
     if len(sizes) > 1:
         got = ", ".join(f"{size} of '{name}'" for size, name in sizes.items())
@@ -190,14 +204,18 @@ def _batch_size(inputs: Sequence[TensorInput]) -> int:
 
 
 def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType | None]]:
-    """Return the outputs that have a value per row: output, column, and the column's type or None if it is unknown.
+    """Return the outputs of a graph that have a value for each row, and the columns that they become.
 
     Args:
         graph: the graph.
-        batch: number of rows that the graph takes at once; -1 for any.
+        batch: number of rows that the graph takes at once, or -1 for any number.
+
+    Returns:
+        for each output, its name, the name of its column, and the type of the column, or None if the graph does not
+        define the type.
 
     Raises:
-        ModelLoadError: no output has a value per row, or one has a type that is not supported.
+        ModelLoadError: no output has a value for each row, or the type of such an output is not supported.
     """
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:
@@ -251,12 +269,15 @@ def _sequence_type(element: TypeProto, output: str) -> pa.DataType | None:
 
 
 def _tensor_type(type_: TypeProto, output: str, *, per_row: int) -> pa.DataType | None:
-    """Return the type of the column that a tensor becomes, or None if the graph does not say its shape.
+    """Return the type of the column that a tensor becomes, or None if the graph does not define the tensor's shape.
 
     Args:
-        type_: the tensor's type.
+        type_: the type of the tensor.
         output: name of the output, for messages.
-        per_row: 1 if the tensor's first dimension is that of the rows, 0 if there is a tensor for each row.
+        per_row: 1 if the first dimension of the tensor is that of the rows, or 0 if each row has its own tensor.
+
+    Raises:
+        ModelLoadError: the type of the tensor's elements is not supported.
     """
     column = _scalar_type(type_.tensor_type.elem_type, output)
     if not type_.tensor_type.HasField("shape"):

@@ -1,4 +1,4 @@
-"""Resolve MLflow's model references (``models:/…``, ``runs:/…``) to one version and download its files (driver)."""
+"""Find the version that an MLflow reference such as ``models:/…`` means, and download its files (driver)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FORMS: Final = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest, 
 
 @dataclass(frozen=True)
 class FoundModel:
-    """The files that a model reference leads to.
+    """A model that was found by a path or by an MLflow reference.
 
     Attributes:
-        path: local file or folder.
-        name: the model's name.
-        version: its version; None for a file or folder, which has none.
-        uri: the reference of exactly this version; None for a file or folder.
+        path: path of the model's file or folder on the driver.
+        name: the name of the model.
+        version: the version of the model, or None if the path or reference has no version.
+        uri: MLflow's reference of exactly this version, or None if the model was given as a path.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class FoundModel:
 
 
 def is_registry_reference(reference: str) -> bool:
-    """Whether MLflow must resolve a model reference; otherwise it is a path.
+    """Return whether a model reference is one of MLflow, and not a path.
 
     >>> is_registry_reference("models:/heart@champion"), is_registry_reference("/models/heart")
     (True, False)
@@ -45,14 +45,18 @@ def is_registry_reference(reference: str) -> bool:
 
 
 def find_in_registry(reference: str) -> FoundModel:
-    """Resolve an MLflow reference to one version and download its files; they are removed when the process ends.
+    """Find the version of a model that an MLflow reference means, and download its files.
 
-    An alias, a stage or ``latest`` is looked up once and becomes a version. The version of a logged model is its id,
-    and the version of a model in a run is the id of the run.
+    An alias, a stage or ``latest`` is looked up once, so that the version cannot change during the run. For a logged
+    model, the version is its id. For a model of an MLflow run, the version is the id of that run. The files are removed
+    when the process ends.
+
+    Args:
+        reference: reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.
 
     Raises:
-        ModelNotFoundError: the registry has no such model, version or alias, or there is no such run or file.
-        ModelError: the registry does not answer, or the text is not a reference.
+        ModelNotFoundError: MLflow has no such model, version, alias, run or file.
+        ModelError: the registry does not answer, or the reference has a wrong form.
         MissingDependencyError: MLflow is not installed.
     """
     with quiet_mlflow():
@@ -68,10 +72,10 @@ def find_in_registry(reference: str) -> FoundModel:
 
 
 def _registry_of(reference: str) -> Registry:
-    """Return the registry or tracking store that a reference is about.
+    """Return the MLflow registry or tracking store in which a reference must be looked up.
 
     Raises:
-        ModelError: it is an SQLite file that does not exist.
+        ModelError: MLflow is configured to use an SQLite file that does not exist.
     """
     registry = registry_of_name(_name_in(reference)) if reference.startswith("models:/") else tracking_store()
     if not registry.can_exist():
@@ -89,7 +93,14 @@ def _name_in(reference: str) -> str:
 
 
 def _pin(reference: str, registry: Registry) -> tuple[str, str | None, str]:
-    """Return the model's name, its version, and the reference of exactly that version."""
+    """Return the name of the model that a reference means, its version, and the reference of exactly this version.
+
+    The version is None if the reference names a path in a store and not a model or run.
+
+    Raises:
+        NotRegisteredError: MLflow has no such model, version, alias or run.
+        ModelError: the reference has a wrong form.
+    """
     scheme, _, rest = reference.partition(":/")
     parts = rest.rstrip("/").split("/")
     if not all(parts):
@@ -122,12 +133,15 @@ def _pin_model(reference: str, registry: Registry, parts: list[str]) -> tuple[st
 
 
 def _find_latest(registry: Registry, name: str, word: str) -> str:
-    """Return the latest version of a model, among all versions or those in a stage.
+    """Return the latest version of a registered model, among all its versions or those in a stage.
 
     Args:
-        registry: where the model is registered.
+        registry: the registry that has the model.
         name: name of the registered model.
-        word: ``latest``, or the name of a stage.
+        word: ``latest`` for all versions, or the name of a stage.
+
+    Raises:
+        NotRegisteredError: there is no such model, or it has no version in the stage.
     """
     stage = None if word.lower() == "latest" else word
     version = registry.find_latest_version(name, stage)

@@ -1,6 +1,6 @@
-"""Read the packages that a deployment asks for: from its own file, Azure's conda file, or the MLflow model (driver).
+"""Find the Python packages that a deployment needs: in its own list, in Azure's conda file, or in the model (driver).
 
-The workers check whether they have these packages; see `sparkscore.scorers.environment`.
+The workers compare their installed packages with these; see `sparkscore.scorers.environment`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ _CONDA_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)\s*=\s*([0-9][^=,\s]*)(=\S+)?"
 def environment_of(
     deployment: Deployment, model: ResolvedModel | None, description: ModelDescription | None
 ) -> EnvironmentSpec | None:
-    """Return the packages that the workers' Python must have, or None if they are listed nowhere.
+    """Return the packages and the version of Python that the workers should have, or None if they are listed nowhere.
 
-    They come from ``python.requirements``; without it, from Azure's ``environment.conda_file``; without both, from the
-    model.
+    Only one list is used: the file in ``python.requirements``, or else Azure's ``environment.conda_file``, or else the
+    packages that MLflow recorded in the model.
 
     Args:
         deployment: the deployment.
-        model: the resolved model, if the deployment has one.
-        description: the model's description; None if a script scores it.
+        model: the model and its files, or None if the deployment has no model.
+        description: the description of the model, or None if a script scores it.
 
     Raises:
-        ConfigError: a file cannot be read, or ``python.check`` is strict and there is nothing to check.
+        ConfigError: a file cannot be read, or there is no list although ``python.check`` is strict. An unreadable conda
+            file is an error only if ``python.check`` is strict.
     """
     is_strict = deployment.python.check == "strict"
     found = _own(deployment) or _azures(deployment) or _recorded(model, description)
@@ -60,7 +61,10 @@ def environment_of(
 
 
 def recorded_requirements(folder: Path) -> tuple[str, ...]:
-    """Return the packages that MLflow recorded in a model's folder, as lines of a pip requirements file."""
+    """Return the packages that MLflow recorded in the folder of a model, as lines of a pip requirements file.
+
+    They come from ``requirements.txt`` in the folder, or from ``conda.yaml`` if there is no such file.
+    """
     file = folder / "requirements.txt"
     if file.is_file():
         return _plain_lines(file.read_text(encoding="utf-8", errors="replace").splitlines())
@@ -68,12 +72,13 @@ def recorded_requirements(folder: Path) -> tuple[str, ...]:
 
 
 def recorded_python(folder: Path) -> str | None:
-    """Return the version of Python that MLflow recorded in a model's folder, or None."""
+    """Return the version of Python that MLflow recorded in the folder of a model, or None if it recorded none."""
     version = _read_yaml(folder / "python_env.yaml").get("python")
     return None if version is None else str(version)
 
 
-# The name of the list for messages, packages of pip, the version of Python, and packages of conda.
+# The name of the list for messages, the packages that pip installs, the version of Python, and the packages that conda
+# installs.
 _Found = tuple[str, Iterable[str], str | None, Iterable[str]]
 
 
@@ -85,7 +90,7 @@ def _own(deployment: Deployment) -> _Found | None:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable("python.requirements", file, error) from error
-    # A backslash at the end of a line continues it, as before the option --hash.
+    # A line that ends with a backslash continues on the next line, for example before the option --hash.
     lines = re.sub(r"\\\n", " ", text).splitlines()
     return f"'{Path(file).name}'", _plain_lines(re.sub(r"\s--hash=\S+", "", line) for line in lines), None, ()
 
@@ -101,7 +106,7 @@ def _azures(deployment: Deployment) -> _Found | None:
             unreadable = _unreadable("environment.conda_file", conda, error)
             if deployment.python.check == "strict":
                 raise unreadable from error
-            # Azure cannot run without the file, but sparkscore can.
+            # Azure ML needs the file to run the deployment, but sparkscore does not.
             logger.warning("the workers' packages are not compared: %s", unreadable.sentence)
             return None
     content = conda if isinstance(conda, dict) else {}
@@ -127,7 +132,10 @@ def _plain_lines(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _pip_lines(conda: dict[str, Any]) -> list[str]:
-    """Return the packages that a conda file installs with pip; conda's own packages may have other names."""
+    """Return the packages that a conda file installs with pip.
+
+    Packages that conda itself installs are left out, because their names may differ from those that pip uses.
+    """
     entries = conda.get("dependencies")
     listed = entries if isinstance(entries, list) else []
     return [str(line) for entry in listed if isinstance(entry, dict) for line in entry.get("pip") or ()]
@@ -148,7 +156,7 @@ def _python_of_conda(conda: dict[str, Any]) -> str | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file that is optional, or an empty dictionary if it is missing or broken."""
+    """Return the content of a YAML file, or an empty dictionary if the file is missing or does not hold a mapping."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Resolve a model reference to a path, a name, a version and a digest, once for each run (driver)."""
+"""Find the files, the name, the version and the digest of a model, once for each run (driver)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _SHOWN_DIGITS = 12
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model of a run, with its files on the driver.
+    """A model of a run, and its files on the driver.
 
     Attributes:
-        path: absolute path of its file or folder.
-        name: the name that the result has in each row.
-        version: the version that the result has in each row; ``sha256:…`` if the model has no other version.
-        sha256: digest of its contents.
-        uri: the registry's reference of exactly this version; None for a file or folder.
+        path: absolute path of the model's file or folder.
+        name: the name of the model, which is written into each row of the result.
+        version: the version of the model, which is written into each row of the result. If the model has no version,
+            this is ``sha256:`` with the beginning of the digest.
+        sha256: digest of the model's files.
+        uri: MLflow's reference of exactly this version, or None if the model was given as a path.
     """
 
     path: Path
@@ -35,20 +36,22 @@ class ResolvedModel:
     uri: str | None = None
 
     def describe(self) -> dict[str, str | None]:
-        """Return the model's entry in the run record."""
+        """Return the entry of the model in the run record."""
         path = None if self.uri else str(self.path)
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": path, "uri": self.uri}
 
 
 def resolve_model(model: Model | None) -> ResolvedModel | None:
-    """Return the model with its files and digest, or None if the deployment has no model.
+    """Find the files of a model, and return the model with its digest, or None if the deployment has no model.
+
+    A model in MLflow's registry is downloaded.
 
     Args:
-        model: the section ``model`` of the deployment.
+        model: the section ``model`` of the deployment, or None if there is no such section.
 
     Raises:
-        ModelNotFoundError: nothing is at the path, or the registry has no such model.
-        ModelError: the files cannot be read, or their digest is not the one in the deployment.
+        ModelNotFoundError: the path does not exist, or MLflow has no such model.
+        ModelError: the files cannot be read, or their digest differs from the one in the deployment.
         MissingDependencyError: the model is in MLflow's registry, and MLflow is not installed.
     """
     if model is None:
@@ -71,15 +74,15 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
 
 
 def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
-    """Return the further models of a deployment, each under the name that the deployment gives it.
+    """Find the files of the further models of a deployment, and return the models with the names in the deployment.
 
     Args:
-        models: the section ``models`` of the deployment: the models by name.
-        main: the model of the section ``model``, which is beside them in ``AZUREML_MODEL_DIR``.
+        models: the section ``models`` of the deployment, with each model by its name.
+        main: the model in the section ``model``, or None. Scripts find all models in the folder ``AZUREML_MODEL_DIR``.
 
     Raises:
-        ConfigError: a name is not a valid folder name, or is that of the main model's file or folder.
-        ModelError: as in `resolve_model`.
+        ConfigError: a name cannot be the name of a folder, or is the name of the main model's file or folder.
+        ModelError: a model cannot be found or read, or its digest differs from the one in the deployment.
     """
     for name in models:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:
@@ -111,13 +114,17 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
 
 
 def find_model(reference: str) -> FoundModel:
-    """Return where a model's files are, without reading them; files in a registry are downloaded.
+    """Find the files of a model, and return their path together with the name and version of the model.
+
+    A model in MLflow's registry or tracking store is downloaded. The files are not read.
 
     Args:
-        reference: a path, or a reference of MLflow's.
+        reference: a path, or an MLflow reference such as ``models:/NAME/VERSION``.
 
     Raises:
-        ModelNotFoundError: nothing is at the path, or the registry has no such model.
+        ModelNotFoundError: the path does not exist, or MLflow has no such model.
+        ModelError: the reference has a wrong form, or the registry does not answer.
+        MissingDependencyError: the reference is one of MLflow, and MLflow is not installed.
     """
     if is_registry_reference(reference):
         return find_in_registry(reference)

@@ -19,17 +19,22 @@ from sparkscore.signature.model_signature import ColumnInput, ModelInput
 
 
 def show_model(reference: str | Path, *, framework: str | None = None) -> dict[str, Any]:
-    """Return a model's files, digest, signature and requirements, without Spark and without running its code.
+    """Return the files, the digest, the signature and the packages of a model.
+
+    Spark is not needed, and no code of the model runs.
 
     Args:
-        reference: a file or folder, or MLflow's ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``runs:/RUN/PATH``.
-        framework: library that wrote a plain file: ``sklearn``, ``xgboost`` or ``lightgbm``.
+        reference: path of a file or folder, or an MLflow reference: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or
+            ``runs:/RUN/PATH``.
+        framework: the library that wrote the model file, for a file that does not show it: ``sklearn``, ``xgboost`` or
+            ``lightgbm``.
 
     Returns:
         the dictionary that ``sparkscore models show --json`` prints.
 
     Raises:
-        ModelError: there is no model at the reference.
+        ModelError: there is no such model, or its files cannot be read.
+        MissingDependencyError: a package that is needed to find or read the model is not installed.
     """
     section = load_deployment(None, {"model.path": str(reference), "model.framework": framework}).model
     model = resolve_model(section)

@@ -1,4 +1,4 @@
-"""Score with a ``pyspark.ml`` pipeline that MLflow logged, through Spark's own ``transform`` (driver)."""
+"""Score rows with a ``pyspark.ml`` pipeline in an MLflow model, in Spark itself (driver)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from sparkscore.spark.settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:
-    """Return the rows with the pipeline's columns, lazily; vectors become arrays of doubles.
+    """Apply a pipeline to rows, and return the rows with the columns that the pipeline adds.
+
+    Spark computes the columns only when the rows are read. Columns of vectors become arrays of doubles.
 
     Args:
-        rows: the input.
-        model: folder of the MLflow model.
+        rows: the rows of the input.
+        model: folder of the MLflow model that has the pipeline.
 
     Raises:
-        ModelLoadError: Spark cannot load the pipeline, or it does not take these rows.
+        ModelLoadError: Spark cannot load the pipeline, or the pipeline cannot be applied to these rows, for example
+            because a column is missing.
     """
     try:
         with pinned_settings(rows.sparkSession):

@@ -29,14 +29,14 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
     Args:
         rows: the rows of the input.
         model: the loaded model.
-        order_doubt: the reason why columns must not be passed by position, or an empty string if they may be.
+        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
 
     Returns:
         for each column, a pair of its name in the input and its name in the model.
 
     Raises:
         SignatureMismatchError: the input lacks a column of the model, or has several that fit. Or the model has no
-            column names, and the columns must not be passed by position.
+            column names, and the order of the input's columns is not known.
     """
     features = feature_names(model)
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):

@@ -27,7 +27,7 @@ class MlflowSpec:
         predict_fn: names of the methods to call. Several methods give one column each. If empty, the ``predict`` of the
             pyfunc is called.
         params: parameters of the methods, as pairs of name and value.
-        order_doubt: the reason why columns must not be passed by position, or an empty string if they may be.
+        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
         dtypes: the choice of dtypes for the DataFrame, with the names of the input's columns.
     """
 
@@ -50,7 +50,7 @@ class FrameworkSpec:
             from the file.
         predict_fn: names of the methods to call. Several methods give one column each. If empty, ``predict`` is called.
         params: arguments of the methods, as pairs of name and value.
-        order_doubt: the reason why columns must not be passed by position, or an empty string if they may be.
+        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
         dtypes: the choice of dtypes for the DataFrame, with the names of the input's columns.
     """
 
