@@ -1,1 +1,1 @@
-"""Survey input files before they are scored: their values, and text that Spark would misread (driver and worker)."""
+"""Survey input files before scoring, for the types of their values and text that Spark misreads (driver and worker)."""

@@ -1,7 +1,8 @@
-r"""Find the quotes and line ends of a CSV file that Spark's reader would misread without an error (driver and worker).
+"""Find quotes and line ends in CSV files that Spark's parser would misread without an error (driver and worker).
 
-Spark's CSV parser reads a quote that is neither doubled nor followed by a separator as part of a text. It reads
-everything after a quote that is never closed as one value, and takes the first line end of a file for the only one.
+Inside a quoted value, Spark's CSV parser treats a quote as part of the value if the quote is neither doubled nor
+followed by a separator or line end. If a quote is never closed, the parser reads everything after the quote as one
+value. The parser assumes that all lines of a file end like the first line.
 Source: observed with univocity-parsers 2.9.1 and the settings of Spark 4.2.
 """
 
@@ -24,7 +25,7 @@ FaultReason = Literal[
 
 #: The line ends that a CSV file may have.
 LINE_ENDS: Final = ("\n", "\r", "\r\n")
-# So many characters at the end of a block are read again with the next one: a token may go on there.
+# This many characters at the end of a block are processed with the next block, because a token may continue there.
 _KEPT_CHARACTERS: Final = 8
 _NO_POSITIONS: Final = np.empty(0, dtype=np.intp)
 _NAMES_OF_ENDS: Final = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
@@ -32,18 +33,19 @@ _NAMES_OF_ENDS: Final = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written.
+    """The syntax of a CSV file: its encoding, separator, quotes, comments and line ends.
 
     Attributes:
         encoding: Python's name of the encoding.
         sep: the separator between values.
-        quote: the quote character, or an empty text if values are not quoted.
-        escape: the character that escapes a quote inside a quoted value; equal to the quote if quotes are doubled.
-        comment: the character that starts a comment line, or an empty text if there are no comments.
+        quote: the quote character, or an empty string if values are not quoted.
+        escape: the character that escapes a quote inside a quoted value. If it is the quote character itself, a quote
+            is escaped by doubling it.
+        comment: the character that starts a comment line, or an empty string if there are no comments.
         reads_lines: whether every line end ends a row, even inside quotes (Spark's ``multiLine: false``).
-        line_end: the line end that the user sets with ``lineSep``, or an empty text.
-        skips_leading: whether blanks before a value are ignored.
-        skips_trailing: whether blanks after a value are ignored.
+        line_end: the line end that the user sets with ``lineSep``, or an empty string.
+        skips_leading: whether spaces and tabs before a value are ignored.
+        skips_trailing: whether spaces and tabs after a value are ignored.
     """
 
     encoding: str = "utf-8"
@@ -57,22 +59,22 @@ class Dialect:
     skips_trailing: bool = False
 
     def is_comment(self, start: str) -> bool:
-        """Whether a line that starts with this text is a comment."""
+        """Return whether a line that begins with the string ``start`` is a comment."""
         return bool(self.comment) and start.startswith(self.comment)
 
     @property
     def is_plain(self) -> bool:
-        """Whether separator, quote and escape are one ASCII character each."""
+        """Whether the separator, the quote and the escape character are one ASCII character each."""
         return all(len(character) == 1 and character.isascii() for character in (self.sep, self.quote, self.escape))
 
 
 @dataclass(frozen=True)
 class FileFault:
-    """A fault in a CSV file.
+    """A reason why Spark would misread a CSV file or cannot read it.
 
     Attributes:
-        reason: the type of the fault.
-        detail: a phrase for the error message, which names the line.
+        reason: the category of the fault.
+        detail: a phrase for the error message. It has the line of the fault, if the line is known.
     """
 
     reason: FaultReason
@@ -80,9 +82,12 @@ class FileFault:
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Return the first fault of a file, or None if it has none.
+    """Return the first fault of a CSV file, or None if the file has no fault.
 
-    Returns None as well if the operating system cannot read the file: Spark then reports why.
+    The result is also None if the operating system cannot read the file: Spark then reports the reason.
+
+    Only the encoding and the compression of the file are checked if values are not quoted, or if every line end ends a
+    row and the user sets a line end other than LF, CR and CR LF.
     """
     try:
         if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
@@ -101,17 +106,19 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
 
 
 def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
-    """Whether all quotes are at the ends of values or doubled inside them, and all line ends are the same.
+    """Return whether all quotes are around values or doubled inside them, and all line ends are the same.
 
-    A file for which this is False may still be correct: a value without quotes around it may contain a quote.
+    Line ends may differ if every line end ends a row (``reads_lines``).
+
+    This quick check may return False for a correct file: a value that is not quoted may contain a quote.
     """
     quote = ord(dialect.quote)
     around = np.zeros(256, dtype=bool)
     around[[ord(dialect.sep), ord("\n"), ord("\r")]] = True
     around[quote] = dialect.escape == dialect.quote
     is_inside, has_feeds, counts = False, False, [0, 0, 0]
-    # Two bytes are kept from block to block, so that each byte is checked together with both of its neighbors. A
-    # separator stands in for what comes before the file and after it.
+    # The last two bytes of a block are kept, so that each byte is checked together with both of its neighbors. A
+    # separator stands for the bytes before the start and after the end of the file.
     held = dialect.sep.encode() * 2
     for block in _and_end(blocks if dialect.escape == dialect.quote else _without_escapes(blocks, dialect)):
         data = held + (dialect.sep.encode() if block is None else block.encode())
@@ -144,11 +151,19 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
 
 
 def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
-    """Whether a line end inside quotes may be misread.
+    """Return whether a part of a file has a line end inside quotes that Spark may misread.
 
-    A line feed inside quotes is kept by Spark's parser, unless the file is cut into lines first.
+    Spark may misread a carriage return inside quotes. It keeps a line feed inside quotes, unless every line end ends a
+    row (``reads_lines``).
+
+    Args:
+        data: the part of the file. Its first and last byte are not checked here, but together with the parts next to
+            it.
+        quotes: the positions of the quotes in the part.
+        dialect: the syntax of the file.
+        is_inside: whether the part begins inside quotes.
     """
-    # The first byte and the last are checked with the neighboring blocks.
+    # The first and the last byte are checked with the neighboring blocks.
     if not (b"\r" in data[1:-1] or (dialect.reads_lines and b"\n" in data[1:-1])):
         return False
     codes = np.frombuffer(data, dtype=np.uint8)
@@ -158,9 +173,9 @@ def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect,
 
 
 def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
-    """Yield the text with each escaped quote and each escaped escape character replaced by a letter.
+    """Yield the text of a file with a letter in place of each escaped quote and each escaped escape character.
 
-    For dialects whose escape character is not the quote.
+    This function is for dialects in which the escape character is not the quote.
     """
     escape, held = dialect.escape, ""
     letter = next(each for each in "abc" if each not in {dialect.sep, dialect.quote})
@@ -171,9 +186,9 @@ def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
 
 
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:
-    """Return the regular expression that splits a text into tokens.
+    """Return the regular expression that splits the text of a CSV file into tokens.
 
-    A token is a line end, a separator, quote or escape, or the text between two of these.
+    A token is a line end, a separator, a quote, an escape character, or the text between two of these.
     """
     characters = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
     either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *characters)))
@@ -182,9 +197,9 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 
 
 class Walk:
-    """A pass over a file token by token, with the states of Spark's parser.
+    """A state machine that finds the first fault of a CSV file. It has the same states as Spark's parser.
 
-    It is ten times slower than `_is_well_formed`, but exact.
+    It is ten times slower than `_is_well_formed`, but exact: it finds no fault in a correct file.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -200,7 +215,7 @@ class Walk:
         self._saw_backslash = False
 
     def find(self, blocks: Iterable[str]) -> FileFault | None:
-        """Return the first fault in the blocks of a file, or None."""
+        """Return the first fault in the text of a file, which is passed in blocks, or None if there is no fault."""
         text = ""
         for block in _and_end(blocks):
             text += block or ""
@@ -244,7 +259,7 @@ class Walk:
         if self._dialect.reads_lines:
             return self._open_quote() if is_quoted else None
         if is_quoted:
-            # Unless 'lineSep' is set, the parser turns the file's line end into a line feed, also inside quotes.
+            # Unless 'lineSep' is set, the parser turns the file's line end into a line feed, even inside quotes.
             is_lost = token.startswith(self._first_end) and not (token == LINE_ENDS[0] or self._dialect.line_end)
             end = _NAMES_OF_ENDS.get(token)
             detail = f"{end} inside a value in line {self._line - 1:,}, the same as at the ends of the lines"
@@ -270,7 +285,11 @@ class Walk:
             self._state = "escaped"
 
     def _after_quotes(self, token: str) -> FileFault | None:
-        """Process a token after the closing quote of a value."""
+        """Process a token that follows a quote inside a quoted value, and return a fault if the quote is misplaced.
+
+        The quote ended the value if the token is a separator or a line end. If the token is a quote too, the two may be
+        a doubled quote, after which the value continues.
+        """
         if token == self._dialect.sep or token in LINE_ENDS:
             self._state = "start"
             return None
@@ -280,7 +299,7 @@ class Walk:
                 self._state = "quoted"
                 return None
             return self._fault("doubled quote", f"a doubled quote in line {self._line:,}")
-        # The parser ignores blanks after a quoted value.
+        # The parser ignores spaces and control characters after a quoted value.
         if token != self._dialect.quote and all(character <= " " for character in token):
             return None
         return self._fault("quote inside", f"a quote inside a quoted value in line {self._line:,}")

@@ -1,4 +1,4 @@
-"""Read the first record of CSV files as Spark's parser does, and find the faults of many files (driver and worker)."""
+"""Check many CSV files for faults, and read their first records as Spark's parser does (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 @dataclass(frozen=True)
 class FilesSurvey:
-    """The faults and headers of some CSV files.
+    """The first fault and the different headers of some CSV files.
 
     Attributes:
-        fault: the first file with a fault, and the fault; None if no file has one.
-        headers: each different header, with the first file that has it.
+        fault: the path of the first file that has a fault, and the fault; or None if no file has a fault.
+        headers: each different header (the values of a file's first record), with the path of the first file that has
+            it.
     """
 
     fault: tuple[str, FileFault] | None
@@ -26,7 +27,10 @@ class FilesSurvey:
 
 
 def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
-    """Check files in the order of their paths and collect their headers, up to the first file with a fault."""
+    """Check CSV files for faults and collect their headers.
+
+    The files are read in the order of their paths, up to the first file with a fault.
+    """
     headers: dict[tuple[str, ...], str] = {}
     for path in sorted(paths):
         if fault := find_fault(path, dialect):
@@ -37,21 +41,28 @@ def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
 
 
 def survey_files_as_json(share: tuple[tuple[str, ...], Dialect]) -> str:
-    """Call `survey_files` and return its result as JSON, in which form it travels to the driver."""
+    """Run `survey_files` on a worker, and return the result as JSON, to be sent to the driver.
+
+    Args:
+        share: the paths of the files, and their dialect.
+    """
     found = survey_files(*share)
     fault = None if found.fault is None else [found.fault[0], found.fault[1].reason, found.fault[1].detail]
     return json.dumps({"fault": fault, "headers": list(found.headers.items())})
 
 
 def read_survey(text: str) -> FilesSurvey:
-    """Read the JSON that `survey_files_as_json` returned."""
+    """Create a `FilesSurvey` from the JSON that `survey_files_as_json` returned."""
     plain = json.loads(text)
     fault = plain["fault"] and (plain["fault"][0], FileFault(plain["fault"][1], plain["fault"][2]))
     return FilesSurvey(fault, {tuple(header): path for header, path in plain["headers"]})
 
 
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
-    """Join the results for several groups of files; of several faults, keep the one with the first path."""
+    """Merge the results of `survey_files` for several groups of files into one result.
+
+    If several groups have a fault, the result has the fault of the file whose path comes first in sorted order.
+    """
     faults, headers = [], dict[tuple[str, ...], str]()
     for part in parts:
         faults += [part.fault] if part.fault else []
@@ -61,7 +72,7 @@ def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
 
 
 def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
-    """Return the values of the first record, or None if the file has no record or cannot be read."""
+    """Return the values of the first record of a CSV file, or None if the file has no record or cannot be read."""
     try:
         tokens = _tokens(path, dialect)
         first = next(tokens, None)
@@ -72,13 +83,16 @@ def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
 
 
 def _tokens(path: str, dialect: Dialect) -> Iterator[str]:
-    """Yield the tokens of a file, without the comments and empty lines before its first record."""
+    """Yield the tokens of a CSV file, starting with its first record.
+
+    Comments and empty lines before the first record are skipped.
+    """
     expression, text, is_begun, is_comment = tokens_of(dialect), "", False, False
     for block in decoded_blocks(path, dialect.encoding):
         text += block
         offset = 0
         for match in expression.finditer(text):
-            # The last token may go on in the next block.
+            # The last token may continue in the next block.
             if block and match.end() == len(text):
                 break
             offset = match.end()
@@ -103,7 +117,10 @@ def _fields(tokens: Iterator[str], dialect: Dialect) -> Iterator[str]:
 
 
 def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
-    """Return the value after an opening quote, and the token that ends it."""
+    """Read a quoted value whose opening quote was already read; return the value and the token that ends it.
+
+    This token is a separator, a line end, or an empty string at the end of the file.
+    """
     value = ""
     for token in tokens:
         if token == dialect.quote:
@@ -112,7 +129,7 @@ def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
                 return value, next((end for end in chain((following,), tokens) if _is_end(end, dialect)), "")
             value += token
         elif token == dialect.escape:
-            # The parser drops an escape before a quote or another escape, and keeps it before anything else.
+            # The parser drops an escape character before a quote or another escape character, and keeps it elsewhere.
             following = next(tokens, "")
             value += following if following in {dialect.quote, dialect.escape} else token + following
         else:

@@ -1,4 +1,7 @@
-"""Find the row of a CSV file that has more or fewer values than its header, which Spark does not report (driver)."""
+"""Find the first row of a CSV file that has more or fewer values than the header (driver).
+
+Spark cannot read such a row, but its error does not have the line of the row.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 @dataclass(frozen=True)
 class UnevenRow:
-    """A row with more or fewer values than the header.
+    """A row of a CSV file with more or fewer values than the header.
 
     Attributes:
-        line: the number of the line on which the row begins.
-        values: the number of its values.
+        line: the number of the line on which the row begins, counted from 1.
+        values: the number of values in the row.
     """
 
     line: int
@@ -23,9 +26,9 @@ class UnevenRow:
 
 
 def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None:
-    """Return the first row whose number of values is not ``width``.
+    """Return the first row of a CSV file whose number of values is not ``width``.
 
-    Returns None if there is no such row, or if the file cannot be read.
+    The result is None if there is no such row, or if the file cannot be read.
     """
     walk = _CountingWalk(dialect, width)
     try:
@@ -36,10 +39,10 @@ def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None
 
 
 class _CountingWalk(Walk):
-    """A pass over a file that counts the values of each row.
+    """A `Walk` that counts the values of each row, and stops after the first row with a wrong number of values.
 
     Attributes:
-        uneven: the first row with another number of values, or None.
+        uneven: the row with a wrong number of values, or None if no row that was read so far is wrong.
     """
 
     def __init__(self, dialect: Dialect, width: int) -> None:
@@ -54,14 +57,17 @@ class _CountingWalk(Walk):
         if self._state == "start" and token in LINE_ENDS:
             self.uneven = None if is_comment else self.last_row()
             self._start, self._values, self._is_empty = self._line, 1, True
-            # A fault ends the walk, whatever its reason and text.
+            # Any fault ends the walk; its reason and detail are not used.
             return fault or (FileFault("open quote", "") if self.uneven else None)
         self._is_empty = False
         self._values += self._state == "start" and token == self._dialect.sep
         return fault
 
     def last_row(self) -> UnevenRow | None:
-        """Return the row that was read last if it is uneven, or None; empty lines and comments are not rows."""
+        """Return the row that was read last if its number of values is wrong, or None if the number is right.
+
+        Empty lines and comments are not rows; for these, the result is None.
+        """
         is_comment = self._state == "comment"
         is_even = self._is_empty or is_comment or self._values == self._width
         return None if is_even else UnevenRow(self._start, self._values)

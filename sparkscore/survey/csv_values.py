@@ -1,4 +1,4 @@
-"""Survey all values of CSV files, as Spark splits them, and summarize each column (driver and worker)."""
+"""Summarize the values in each column of CSV files, which Spark reads as strings (driver and worker)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SURVEY_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class ColumnSurvey:
-    """A summary of the values of a column.
+    """A summary of the values in one column of CSV files.
 
     Attributes:
-        seen: the types that its texts look like; empty if a type is declared.
+        seen: flags for the types that the strings of the column look like; no flags if the column has a declared type.
         nulls: the number of NULLs.
         misfits: the number of values that the declared type cannot hold exactly.
-        file: the first file with such a value, or an empty text.
+        file: the path of the first file with such a value, or an empty string if there is none.
     """
 
     seen: Seen = field(default_factory=lambda: Seen(0))
@@ -43,13 +43,13 @@ class ColumnSurvey:
 
 @dataclass(frozen=True)
 class SurveySpec:
-    """The settings of `survey`, which travel to the tasks.
+    """The settings of `survey`, which are sent to the Spark tasks.
 
     Attributes:
-        types: Spark's name of the declared type of each column, or an empty text if the type is inferred. The record
-            batches have these columns in this order, and then one with the path of the file.
-        special: the texts that the user sets for NaN and infinity.
-        zone: the time zone of times without one.
+        types: Spark's name of the declared type of each column, or an empty string if the type is inferred. The record
+            batches have these columns in this order, followed by a column with the path of the file.
+        special: the strings that the user sets for NaN and infinity.
+        zone: the time zone of times that are written without a time zone.
     """
 
     types: tuple[str, ...]
@@ -77,7 +77,7 @@ class _Column:
 
 
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
-    """Read all record batches of a task, then yield one record batch with the summary of each column in a row."""
+    """Read all record batches of a task, then yield one record batch that has a row with the summary of each column."""
     columns = [_Column(spark_type) for spark_type in spec.types]
     for batch in map(settle_types, batches):
         files = batch.column(len(columns))
@@ -91,7 +91,12 @@ def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.R
 
 
 def join_columns(rows: list[dict[str, Any]], width: int) -> list[ColumnSurvey]:
-    """Join the rows of all tasks into one summary for each of the ``width`` columns."""
+    """Merge the rows that `survey` yielded in all tasks into one summary per column.
+
+    Args:
+        rows: the rows, as dictionaries.
+        width: the number of columns.
+    """
     found = [ColumnSurvey() for _ in range(width)]
     for row in rows:
         before = found[row["number"]]

@@ -1,7 +1,7 @@
-"""Check that a declared type holds texts exactly (driver and worker).
+"""Check whether strings can be converted to a declared type without changing their values (driver and worker).
 
-A value may be written in several ways: ``007`` is 7 as a bigint. The value itself must stay the same: a text does not
-fit a type that would round it, truncate it or shift it to another time.
+A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit a type that
+would round or truncate its value, or shift it to a different time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _INSTANT: Final = re.compile(
 )
 _SPECIAL: Final = re.compile(r"nan|[+-]?inf(?:inity)?", re.IGNORECASE)
 _BLANKS: Final = " \t"
-# Numbers that match fit, without another check: they have few digits before the point and a small exponent.
+# Strings that match fit without another check: they have few digits before the point and a small exponent.
 _SAFE_NUMBERS: Final = {
     "double": r"^[+-]?[0-9]{1,15}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?$",
     "float": r"^[+-]?[0-9]{1,7}(?:\.[0-9]{0,20})?$",
@@ -49,15 +49,15 @@ _SEEN: Final = {
     "timestamp_ntz": Seen.TIME | Seen.DATE,
     "timestamp": Seen.INSTANT | Seen.TIME | Seen.DATE,
 }
-#: The default time zone of times without one. No clock is ever changed in it, so each time occurs exactly once.
+#: The default time zone of times that are written without one. Its clocks are never changed, so each time exists.
 UTC: Final = "UTC"
 _LOCAL: Final = re.compile(f"{_DAY}(?:[T ]([0-9]{{1,2}}):([0-9]{{2}})(?::([0-9]{{2}})(?:[.][0-9]+)?)?)?")
-#: Types that hold any text.
+#: Types that hold any string.
 _TEXT_TYPES: Final = frozenset({"string", "binary"})
 
 
 def is_of_texts(spark_type: str) -> bool:
-    """Whether texts can be read as the type with this name in Spark, such as ``bigint``."""
+    """Return whether strings can be converted to a type, which is given by its name in Spark, such as ``bigint``."""
     is_plain = spark_type in {*_TEXT_TYPES, *_BITS, *_SEEN, *_SAFE_NUMBERS}
     return is_plain or any(form.fullmatch(spark_type) for form in (_DECIMAL, _VARCHAR))
 
@@ -65,13 +65,13 @@ def is_of_texts(spark_type: str) -> bool:
 def find_misfits(
     texts: pa.Array, spark_type: str, special: Collection[str] = (), zone: str = UTC
 ) -> npt.NDArray[np.int64]:
-    """Return the indices of the texts that a type does not hold exactly.
+    """Return the indices of the strings whose values a type cannot hold exactly.
 
     Args:
-        texts: the texts; a NULL fits every type.
+        texts: the strings; a NULL fits every type.
         spark_type: Spark's name of the type.
-        special: texts that fit as well, such as those that the user sets for NaN.
-        zone: the time zone of times without one.
+        special: strings that fit as well, such as those that the user sets for NaN.
+        zone: the time zone of times that are written without a time zone.
     """
     if spark_type in _TEXT_TYPES or texts.null_count == len(texts):
         return np.empty(0, dtype=np.int64)
@@ -88,7 +88,10 @@ def find_misfits(
 
 
 def _all_fit(texts: pa.Array, spark_type: str) -> bool:
-    """Whether all texts fit, by a quick check; False if each text has to be checked on its own."""
+    """Return whether a quick check shows that all strings fit a type.
+
+    If it returns False, all strings may still fit: each string must then be checked separately.
+    """
     if _VARCHAR.fullmatch(spark_type):
         return False
     if safe := _SAFE_NUMBERS.get(spark_type) or _safe_decimal(spark_type):
@@ -129,7 +132,15 @@ def _holds(spark_type: str) -> _Holds:
 
 
 def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
-    """Whether a number, as a float, becomes neither zero, nor infinite, nor another integer; fractions are rounded."""
+    """Return whether a string fits a floating-point type.
+
+    NaN and infinity fit. An integer fits if the type holds it exactly. Any other number fits unless it becomes
+    infinite, or becomes zero although it is not zero; its fraction may be rounded.
+
+    Args:
+        text: the string.
+        rounded: a function that converts the string to the floating-point type.
+    """
     if not _NUMBER.fullmatch(text):
         return _SPECIAL.fullmatch(text) is not None
     with np.errstate(over="ignore"):
@@ -158,26 +169,34 @@ def _is_day(found: re.Match[str] | None) -> bool:
 
 
 def _holds_in(zone: str) -> _Holds:
-    """Return the check for timestamps in a time zone. Local times that its clocks skip in spring do not fit."""
+    """Return the function that checks whether a string fits the type ``timestamp``, with local times of a time zone.
+
+    A local time that does not exist because clocks are set forward does not fit.
+    """
     is_time = _holds("timestamp")
     return lambda text: is_time(text) and _exists(_LOCAL.fullmatch(text), zone)
 
 
 def _exists(found: re.Match[str] | None, zone: str) -> bool:
-    # A text that does not match has a time zone of its own.
+    # A string that does not match contains its own time zone.
     return found is None or exists_in_zone(local_time(found.groups()), zone)
 
 
 def local_time(parts: Iterable[str | None]) -> dt.datetime:
-    """Return the time with this year, month, day, hour, minute and second; a missing part counts as 0."""
+    """Return a datetime from the strings of its year, month, day, hour, minute and second; None counts as 0.
+
+    Raises:
+        ValueError: there is no such date or time of day.
+    """
     year, month, day, hour, minute, second = (int(part or 0) for part in parts)
-    return dt.datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the time zone is checked apart
+    return dt.datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the time zone is checked separately
 
 
 def exists_in_zone(local: dt.datetime, zone: str) -> bool:
-    """Whether the clocks of a zone show a local time; they skip an hour when they are set forward.
+    """Return whether a local time exists in a time zone: clocks skip an hour when they are set forward.
 
-    True for a zone that is an offset such as ``+02:00``, whose clocks are never changed.
+    The result is also True for an offset such as ``+02:00`` or an unknown time zone, and for the first and the last day
+    of the calendar.
     """
     clocks = _zone_info(zone)
     if clocks is None or not dt.date.min < local.date() < dt.date.max:

@@ -1,4 +1,4 @@
-"""Find nanoseconds in Parquet's INT96 timestamps, which Spark truncates to microseconds (driver and worker)."""
+"""Find INT96 timestamps with nanoseconds in Parquet files: Spark truncates them to microseconds (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ Times = tuple[str, tuple[str, ...]]
 
 
 def find_nanoseconds(share: Sequence[Times]) -> str:
-    """Return the first file and column that has nanoseconds, as JSON, or an empty text if none has."""
+    """Return the path and the column of the first timestamp that has nanoseconds, as a JSON list.
+
+    The result is an empty string if no timestamp has nanoseconds.
+
+    A file that cannot be read is skipped: Spark reports what is wrong with it.
+
+    Args:
+        share: the files to read, each with the names of its INT96 columns.
+    """
     for path, columns in share:
         for name in columns:
             if _has_nanoseconds(path, name):

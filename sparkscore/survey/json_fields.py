@@ -1,4 +1,4 @@
-"""Collect the types of the values in each field of JSON records, and where they occur (driver and worker)."""
+"""Count the types of the values in each field of JSON records, and note their first positions (driver and worker)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from sparkscore.survey.json_numbers import DIGITS, has_lost_digits, is_beyond_double
 from sparkscore.survey.json_records import NotFinite
 
-#: The number of a part of a file, and the number of a line within that part.
+#: A position in the input: the number of a part of a file, and the number of a line within that part.
 Position = tuple[int, int]
 
 NULL: Final = "null"
@@ -33,14 +33,14 @@ _SHORT: Final = 300
 
 
 class FieldSurvey:
-    """The values that were found in one field of the records.
+    """A summary of the values in one field of JSON records.
 
     Attributes:
-        types: for each type of value, a list of three integers: the position of the first such value (two integers)
-            and the number of such values.
-        misfits: for each way in which values do not fit the declared type, the position of the first such value.
-        fields: the same for each field, if values are objects.
-        element: the same for the elements, if values are arrays.
+        types: for each type of value (a constant of this module), a list of three integers: the position of the first
+            value of the type (two integers) and the number of values of the type.
+        misfits: for each reason why values do not fit the declared type, the position of the first such value.
+        fields: the summaries of the fields inside the values that are objects, by field name.
+        element: the summary of the elements of the values that are arrays, or None if no value is an array.
     """
 
     __slots__ = ("element", "fields", "misfits", "types")
@@ -53,11 +53,11 @@ class FieldSurvey:
 
     @property
     def count(self) -> int:
-        """The number of values that are not NULL."""
+        """The number of values that are not null."""
         return sum(found[2] for json_type, found in self.types.items() if json_type != NULL)
 
     def add(self, value: Any, position: Position) -> None:
-        """Count a value under its type, and also the values inside it."""
+        """Count a value under its type. If the value is an object or array, also count the values inside it."""
         json_type = _PLAIN.get(type(value)) or _type_of_number(value)
         found = self.types.get(json_type)
         if found is None:
@@ -74,18 +74,25 @@ class FieldSurvey:
                 self.element.add(inner, position)
 
     def field(self, name: str) -> FieldSurvey:
-        """Return the survey of a field of the objects; create it if the field is new."""
+        """Return the summary for a field of the objects; create it if no object had this field so far."""
         found = self.fields.get(name)
         if found is None:
             found = self.fields[name] = FieldSurvey()
         return found
 
     def add_misfit(self, misfit: str, position: Position) -> None:
-        """Remember the position of the first value that does not fit the declared type in this way."""
+        """Note the position of a value that does not fit the declared type.
+
+        Only the first position is kept for each reason.
+
+        Args:
+            misfit: a phrase that gives the reason.
+            position: the position of the value.
+        """
         self.misfits.setdefault(misfit, position)
 
     def merge(self, other: FieldSurvey) -> None:
-        """Add the survey of the same field in other parts of the input."""
+        """Add the summary of the same field in another part of the input to this summary."""
         for json_type, found in other.types.items():
             mine = self.types.setdefault(json_type, [*found[:2], 0])
             mine[:2] = min(mine[:2], found[:2])
@@ -99,7 +106,7 @@ class FieldSurvey:
             self.element.merge(other.element)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the survey as a dictionary that can be written as JSON."""
+        """Return the summary as a dictionary that can be written as JSON."""
         return {
             "types": self.types,
             "misfits": self.misfits,
@@ -109,7 +116,7 @@ class FieldSurvey:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> FieldSurvey:
-        """Create a survey from the dictionary that `to_dict` returned."""
+        """Create a summary from the dictionary that `to_dict` returned."""
         survey = cls()
         survey.types = dict(plain["types"])
         survey.misfits = {misfit: (position[0], position[1]) for misfit, position in plain["misfits"].items()}

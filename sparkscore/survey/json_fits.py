@@ -1,8 +1,8 @@
-"""Check that a JSON value keeps its value when Spark reads it as the declared type (driver and worker).
+"""Check whether JSON values stay the same when Spark reads them as a declared type (driver and worker).
 
-Spark's reader in mode ``FAILFAST`` refuses some values that do not fit, but does not report the line. It changes
-others: it rounds numbers for ``decimal``, reads a number for ``timestamp`` as seconds and ``200`` for ``tinyint`` as
--56, and drops the time of day from a text for ``date``.
+In mode ``FAILFAST``, Spark's reader raises an error for some values that do not fit, but without their line. Other
+values are changed without an error: Spark rounds numbers for ``decimal``, reads a number for ``timestamp`` as seconds,
+reads ``200`` for ``tinyint`` as -56, and drops the time of day from a string for ``date``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sparkscore.survey.declared_texts import UTC, exists_in_zone, local_time
 from sparkscore.survey.json_numbers import DIGITS, is_beyond_double
 from sparkscore.survey.json_records import NotFinite, Number
 
-#: A function that returns a phrase for a value that does not fit, or an empty text if the value fits.
+#: A function that returns a phrase for a value that does not fit, or an empty string if the value fits.
 Check = Callable[[Any], str]
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
@@ -31,7 +31,7 @@ _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 _TIME: Final = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?\s*([A-Za-z+-].*)?)?"
 )
-# Source: Spark's JacksonParser reads these texts as numbers; 'allowNonNumericNumbers' is about NaN without quotes.
+# Source: Spark's JacksonParser reads these strings as numbers; 'allowNonNumericNumbers' is about NaN without quotes.
 _NOT_FINITE: Final = {"NaN", *(sign + word for sign in ("", "+", "-") for word in ("INF", "Infinity"))}
 _INEXACT: Final = "an integer that the type does not hold exactly"
 _MICROSECOND_DIGITS: Final = 6
@@ -41,12 +41,12 @@ _MOST_HOURS: Final = 18
 
 @dataclass(frozen=True)
 class Formats:
-    """The date and time formats of the deployment.
+    """The deployment's settings for dates and times in JSON files.
 
     Attributes:
-        has_date: whether ``dateFormat`` is set. Dates are then not checked here: Spark parses them.
-        has_time: whether a format of timestamps is set. Times are then not checked here either.
-        zone: the time zone of times without one.
+        has_date: whether ``dateFormat`` is set. Then Spark parses dates; here, only their JSON type is checked.
+        has_time: whether a timestamp format is set. Then Spark parses times; here, only their JSON type is checked.
+        zone: the time zone of times that are written without a time zone.
     """
 
     has_date: bool = False
@@ -55,7 +55,10 @@ class Formats:
 
 
 def check_of(arrow_type: pa.DataType, formats: Formats) -> Check:
-    """Return the check for values of a declared type; null fits every type."""
+    """Return the function that checks values of a declared type.
+
+    The function returns a phrase if a value does not fit, or else an empty string. A null fits every type.
+    """
     inner = _check_for(arrow_type, formats)
     return lambda value: "" if value is None else inner(value)
 
@@ -83,7 +86,10 @@ def _nested_check(arrow_type: pa.DataType, formats: Formats) -> Check:
 
 
 def _accept_any(_value: Any) -> str:
-    """Accept any value: a column of texts gets each value as it is written in the file."""
+    """Return an empty string for any value.
+
+    This is the check of string columns: Spark stores each value as it is written in the file.
+    """
     return ""
 
 
@@ -92,7 +98,7 @@ def _check_text(value: Any) -> str:
 
 
 def _name_of_type(value: Any) -> str:
-    """Return the type of a value in the words of an error message, such as ``an integer``."""
+    """Return the JSON type of a value as a phrase for error messages, such as ``an integer``."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int):
@@ -123,14 +129,14 @@ def _integer_check(arrow_type: pa.DataType) -> Check:
 
 
 def has_integers(arrow_type: pa.DataType) -> bool:
-    """Whether a type is an integer, or has integers inside it."""
+    """Return whether a type is a signed integer type, or a nested type that contains one."""
     if pa.types.is_nested(arrow_type):
         return any(has_integers(arrow_type.field(number).type) for number in range(arrow_type.num_fields))
     return bool(pa.types.is_signed_integer(arrow_type))
 
 
 def has_reals(value: Any) -> bool:
-    """Whether a value is a number with a point or an exponent, or has one inside it."""
+    """Return whether a JSON value is a number with a decimal point or an exponent, or contains such a number."""
     if isinstance(value, (list, dict)):
         return any(map(has_reals, value.values() if isinstance(value, dict) else value))
     return isinstance(value, Number)
@@ -149,7 +155,7 @@ def _check_large_integer(value: int) -> str:
         number = float(value)
     except OverflowError:
         return "a number beyond its range"
-    # JavaScript writes a large double as its shortest digits and then zeros, which need not be its exact value.
+    # JavaScript writes a large double as its shortest digits and then zeros, which may differ from its exact value.
     is_short = abs(value) >= 2**63 and len(str(value).lstrip("-").rstrip("0")) <= DIGITS
     return "" if is_short or int(number) == value else _INEXACT
 
@@ -202,7 +208,12 @@ def _check_date(value: Any) -> str:
 
 
 def _time_check(zone: str) -> Check:
-    """Return the check for times; an empty ``zone`` stands for ``timestamp_ntz``, which takes no time zone."""
+    """Return the function that checks strings that are times.
+
+    Args:
+        zone: the time zone of times that are written without a time zone; empty to check for ``timestamp_ntz``, whose
+            times have no time zone.
+    """
 
     def check(value: Any) -> str:
         if _check_text(value):
@@ -220,7 +231,14 @@ def _time_check(zone: str) -> Check:
 
 
 def _exists(found: re.Match[str], zone: str) -> bool:
-    """Whether a local time exists in the time zone that is written with it, or else in ``zone``."""
+    """Return whether the local time in a string exists in its time zone.
+
+    The result is False for an unknown time zone, and for an offset of 18 hours or more.
+
+    Args:
+        found: the match of `_TIME` with the string.
+        zone: the time zone if the string has none.
+    """
     own = found[8] or zone
     if offset := _OFFSET.fullmatch(own):
         return int(offset[1]) < _MOST_HOURS

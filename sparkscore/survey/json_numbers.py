@@ -1,4 +1,4 @@
-"""Check whether a double can hold a number that is given as text (driver and worker)."""
+"""Check whether a double can hold a number that is given as a string (driver and worker)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import re
 from typing import Final
 
-#: With so many significant digits every double has a spelling of its own.
+#: If doubles are written with this many significant digits, any two different doubles are written differently.
 DIGITS: Final = 17
 _FORM: Final = re.compile(r"-?(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
 
 
 def is_beyond_double(text: str) -> bool:
-    """Whether a number becomes infinite as a double, or becomes zero although it is not zero.
+    """Return whether a number becomes infinite as a double, or becomes zero although it is not zero.
 
     >>> [is_beyond_double(text) for text in ("1e308", "1e400", "1e-400", "0e-400")]
     [False, True, True, False]
@@ -22,7 +22,7 @@ def is_beyond_double(text: str) -> bool:
 
 
 def has_lost_digits(text: str) -> bool:
-    """Whether a number has more than 17 significant digits and is not the exact value of a double.
+    """Return whether a number has more than 17 significant digits, and a double would change some of its digits.
 
     >>> [has_lost_digits(text) for text in ("0.1", "0.1234567890123456789", "0.10000000000000000555")]
     [False, True, False]
@@ -35,6 +35,6 @@ def has_lost_digits(text: str) -> bool:
 
 
 def _digits(text: str) -> str:
-    """Return the significant digits of a number."""
+    """Return the significant digits of a number as a string, which is empty if the number is zero."""
     form = _FORM.fullmatch(text)
     return "" if form is None else (form[1] + (form[2] or "")).strip("0")

@@ -1,4 +1,4 @@
-"""Survey parts of JSON files: find text that is not a record, and the values of each column (driver and worker)."""
+"""Survey parts of JSON files: find text that is not a record, and summarize each column (driver and worker)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sparkscore.survey.text_lines import read_lines
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a file.
+    """A part of a JSON file.
 
     Attributes:
         number: the number of the part, counted over all files.
         path: the path of the file.
-        start: the offset of its first byte.
-        end: the offset of the first byte after it, or None if it reaches to the end of the file.
+        start: the offset of the first byte of the part.
+        end: the offset of the first byte after the part, or None if the part ends with the file.
     """
 
     number: int
@@ -37,15 +37,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Share:
-    """The work of one call of `survey_parts`.
+    """The parts of files that one call of `survey_parts` reads, with the settings for reading them.
 
     Attributes:
         parts: the parts to read.
-        form: how the files are written.
-        declared: the type of each declared column, or None for a type that is not checked. None instead of the mapping
-            if no columns are declared and types are inferred.
-        formats: the date and time formats of the deployment.
-        drops_bad: whether lines that are not records are passed over, because the deployment lets Spark drop them.
+        form: the syntax of the files.
+        declared: the type of each declared column, or None for a column that is not checked. The whole attribute is
+            None if no columns are declared; types are then inferred.
+        formats: the deployment's settings for dates and times.
+        drops_bad: whether lines that are not records are skipped, because the deployment lets Spark drop such lines.
     """
 
     parts: tuple[Part, ...]
@@ -57,13 +57,14 @@ class Share:
 
 @dataclass
 class Found:
-    """The result of surveying some parts.
+    """The result of a survey of some parts of JSON files.
 
     Attributes:
-        columns: the values of each column.
+        columns: for each column, the summary of its values.
         rows: the number of records.
         lines: for each part, the number of lines that begin in it.
-        problem: the first text that is not a record: its position, the `RecordError.reason` and the detail.
+        problem: the first text that is not a record, or the first file that cannot be read: its position, a reason such
+            as `RecordError.reason`, and a detail. None if there is no problem.
         respelled: the columns declared as integers in which some values are written as ``5.0`` or ``5e0``.
     """
 
@@ -74,7 +75,7 @@ class Found:
     respelled: set[str] = field(default_factory=set)
 
     def merge(self, other: Found) -> None:
-        """Add the result of other parts."""
+        """Add the result for other parts to this result."""
         for name, seen in other.columns.items():
             self.columns.setdefault(name, FieldSurvey()).merge(seen)
         self.rows += other.rows
@@ -84,7 +85,7 @@ class Found:
         self.problem = min(problems, default=None)
 
     def to_json(self) -> str:
-        """Return the result as JSON, in which form it travels to the driver."""
+        """Return the result as JSON, to be sent to the driver."""
         plain = {"rows": self.rows, "lines": list(self.lines.items()), "problem": self.problem}
         columns = {name: seen.to_dict() for name, seen in self.columns.items()}
         return json.dumps(plain | {"columns": columns, "respelled": list(self.respelled)})
@@ -104,7 +105,10 @@ class Found:
 
 
 def survey_parts(share: Share) -> str:
-    """Read parts of files up to the first text that is not a record, and return a `Found` as JSON."""
+    """Survey parts of files, and return the result, a `Found`, as JSON.
+
+    The survey ends at the first text that is not a record, or at the first file that cannot be read.
+    """
     found = Found()
     declared = None if share.declared is None else _Declared.of_types(share.declared, share.formats)
     for part in share.parts:
@@ -116,11 +120,11 @@ def survey_parts(share: Share) -> str:
 
 @dataclass(frozen=True)
 class _Declared:
-    """The declared columns.
+    """The checks for the declared columns.
 
     Attributes:
-        checks: for each column the check of its values.
-        integers: the columns whose type is an integer, or has integers inside it.
+        checks: for each column, the function that checks its values.
+        integers: the columns whose type is an integer, or contains integers.
     """
 
     checks: Mapping[str, Check]
@@ -156,7 +160,7 @@ def _add_record(record: dict[str, Any], position: Position, declared: _Declared 
         if declared is None:
             column.add(value, position)
             continue
-        # Only NULLs are counted: the type is declared.
+        # The type is declared, so values are only counted as NULL or not NULL: an empty string stands for any value.
         column.add(None if value is None else "", position)
         if (check := declared.checks.get(name)) is not None and (misfit := check(value)):
             column.add_misfit(misfit, position)
@@ -165,10 +169,11 @@ def _add_record(record: dict[str, Any], position: Position, declared: _Declared 
 
 
 class _Records:
-    """An iterable of the records of a part, each with the number of its line.
+    """An iterable over the records of a part of a JSON file, each with the number of its line.
 
     Attributes:
-        line: the number of the line that was read last, within the part.
+        line: the number of the line that was read last, counted from 1 at the start of the part; always 1 if the whole
+            file is one JSON value.
     """
 
     def __init__(self, part: Part, share: Share) -> None:

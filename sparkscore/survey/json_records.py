@@ -1,4 +1,4 @@
-"""Parse JSON strictly: keep the spelling of numbers, and report the line of text that is not JSON (driver and worker).
+"""Parse JSON strictly: keep numbers as they are written, and report the line of an error (driver and worker).
 
 Spark's JSON reader drops some data without an error, even in mode ``FAILFAST``: the second of two records on one line,
 the first of two fields with the same name, and half of a surrogate pair.
@@ -19,23 +19,24 @@ _TOO_DEEP: Final = "fields that are nested too deep"
 
 
 class Number(str):
-    """A number with a decimal point or an exponent, as the text that is in the file."""
+    """A number with a decimal point or an exponent, as the string that is written in the file."""
 
     __slots__ = ()
 
 
 class NotFinite(float):
-    """NaN, Infinity or -Infinity, which are not JSON, but which Spark reads as numbers."""
+    """NaN, Infinity or -Infinity. These values do not belong to JSON, but Spark reads them as numbers."""
 
     __slots__ = ()
 
 
 class RecordError(Exception):
-    """A text is not a record. The error holds no data of the text except the name of a field.
+    """Raised for text that is not a valid record. The only data in the error is the name of a field.
 
     Attributes:
-        reason: what is wrong: ``encoding``, ``json``, ``spans`` (the record does not end on its line), ``behind``
-            (more text after the record), ``doubled`` (a field twice), ``surrogate`` or ``object`` (not an object).
+        reason: the category of the error: ``encoding``, ``json``, ``spans`` (the record does not end on its line),
+            ``behind`` (more text follows the record), ``doubled`` (a field occurs twice), ``surrogate`` (half of a
+            surrogate pair) or ``object`` (the value is not an object).
         detail: a phrase for the error message; it may be empty.
         line: the line of the error within the text, counted from 0.
     """
@@ -47,12 +48,13 @@ class RecordError(Exception):
 
 @dataclass(frozen=True)
 class JsonForm:
-    """How JSON files are written.
+    """The syntax of JSON files.
 
     Attributes:
         encoding: Python's name of the encoding.
-        separator: the bytes that end a line, or None for any of LF, CR and CR LF.
-        is_multiline: whether a file is one value (an array of records, or one record) instead of a record per line.
+        separator: the bytes that end a line, or None if a line may end with LF, CR or CR LF.
+        is_multiline: whether a file is one JSON value (an array of records, or one record) instead of a record per
+            line.
         is_lenient: whether strings may contain control characters that are not escaped.
     """
 
@@ -62,14 +64,18 @@ class JsonForm:
     is_lenient: bool = False
 
     def decoder(self) -> json.JSONDecoder:
-        """Return a decoder that keeps the spelling of numbers and raises a `RecordError` for a repeated field name."""
+        """Return a JSON decoder that is stricter than Python's own.
+
+        It raises a `RecordError` for a field that occurs twice in an object. Numbers with a decimal point or an
+        exponent become `Number`; NaN and infinity become `NotFinite`.
+        """
         return json.JSONDecoder(
             object_pairs_hook=_record, parse_float=Number, parse_constant=NotFinite, strict=not self.is_lenient
         )
 
 
 def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
-    """Decode bytes of a JSON file.
+    """Decode bytes of a JSON file, and return the text without a byte order mark.
 
     Args:
         content: the bytes.
@@ -77,7 +83,7 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
         is_first: whether the bytes are the start of the file, where a byte order mark may be.
 
     Raises:
-        RecordError: reason ``encoding``, if the bytes are not in that encoding.
+        RecordError: reason ``encoding``: the bytes are not text in that encoding.
     """
     name = codecs.lookup(encoding).name
     if is_first and (other_format := find_other_format(content, name)):
@@ -92,10 +98,10 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
 
 
 def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]]:
-    """Return the records of a line: no record for an empty line, one for an object, or all those in an array.
+    """Return the records of a line: none for an empty line, one for an object, or all records of an array.
 
     Raises:
-        RecordError: the line is not a record.
+        RecordError: the line is not a record or an array of records.
     """
     stripped = text.strip(_SPACE)
     if not stripped:
@@ -108,10 +114,10 @@ def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]
 
 
 def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the records of a file that is one value, each with the number of the line on which it begins.
+    """Yield the records of a file that is one JSON value, each with the number of the line on which the record begins.
 
     Raises:
-        RecordError: the file is neither one array of records nor one record.
+        RecordError: the file is neither one record nor one array of records.
     """
     line, last = 1, 0
     for offset, end, value in _elements(text, decoder):

@@ -1,4 +1,4 @@
-"""Decode text files, and describe bytes that are not text in the expected encoding (driver and worker)."""
+"""Open and decode text files, and describe bytes that are not text in the expected encoding (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import IO, Any, Final, Self
 import pyarrow as pa
 
 _BLOCK_BYTES: Final = 1 << 20
-# Without a byte order mark, Java reads these as big-endian; Python uses the byte order of the machine.
+# Without a byte order mark, Java reads these encodings as big-endian; Python uses the byte order of the machine.
 _BIG_ENDIAN: Final = {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
 
 _MARKS: Final = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
-# Control characters that texts do not contain: windows-1252 has the euro sign, dashes and curved quotes at these codes.
+# Control characters that do not occur in texts: in windows-1252, the euro sign and curved quotes have these codes.
 _CONTROLS: Final = re.compile("[\x80-\x9f]")
 _CONTROL: Final = "a control character in ISO-8859-1; windows-1252 has characters such as € and curved quotes there"
 _RENAME: Final = "Rename the file, or unpack it."
-# For the first bytes of a file: its format, and the advice to the user.
+# Maps the first bytes of a file to a phrase for its format and the advice to the user.
 _OTHER_FORMATS: Final = {
     b"\x1f\x8b": ("a gzip file, whose name must end with '.gz'", _RENAME),
     b"BZh": ("a bzip2 file, whose name must end with '.bz2'", _RENAME),
@@ -44,7 +44,7 @@ _TO_UTF8: Final = (
 _PYTHON_NAMES: Final = {"UTF-16LE": "utf-16-le", "UTF-16BE": "utf-16-be", "UTF-32": "utf-32"}
 #: The phrase for a byte order mark in a JSON file with a record per line.
 MARK_OF_LINES: Final = "a byte order mark, which Spark reads as part of the first record if each line is a record"
-#: For a phrase that describes the bytes of a file: the advice to the user.
+#: Maps a phrase that describes the bytes of a file to the advice to the user.
 FIXES: Final = {
     **dict(_OTHER_FORMATS.values()),
     MARK_OF_LINES: "Convert the file to UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW. Or remove its first two bytes.",
@@ -53,11 +53,11 @@ FIXES: Final = {
 
 
 class WrongBytesError(ValueError):
-    """The bytes of a file are not text in its encoding. The message is a phrase that says which bytes."""
+    """Raised for a file that is not text in the expected encoding. The message describes the wrong bytes."""
 
 
 class _Deflate:
-    """A file with one zlib stream, which Hadoop calls ``deflate``."""
+    """A file that contains one zlib stream, open for reading. Hadoop calls this format ``deflate``."""
 
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("rb")  # noqa: SIM115 - closed in __exit__
@@ -79,24 +79,24 @@ class _Deflate:
         return b""
 
 
-# Hadoop decompresses a file by the ending of its name, which must be in lower case.
+# Hadoop decompresses a file if its name has one of these endings, in lower case.
 _OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".deflate": _Deflate,
     ".zst": lambda path: pa.input_stream(path, compression="zstd"),
 }
-#: Endings of files in Hadoop's own framing of these formats, which only Hadoop reads.
+#: Endings of compressed files that only Hadoop reads, because it stores these formats with a framing of its own.
 NOT_READ_HERE: Final = (".lz4", ".snappy")
 
 
 def is_compressed(path: str) -> bool:
-    """Whether `open_bytes` decompresses a file, so that it can only be read from its start."""
+    """Return whether `open_bytes` decompresses the file with this path. Such a file can only be read from its start."""
     return path.endswith(tuple(_OPENERS))
 
 
 def open_bytes(path: str) -> IO[bytes]:
-    """Open a file for reading bytes; it is decompressed if the ending of its name asks for it."""
+    """Open a file for reading bytes, and decompress it if its name has an ending such as ``.gz``."""
     opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
     file: IO[bytes] = Path(path).open("rb") if opener is None else opener(path)  # noqa: SIM115 - the caller closes it
     return file
@@ -106,12 +106,12 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
     """Yield the text of a file block by block, without a byte order mark; the last block is empty.
 
     Args:
-        path: the path of the file, which is decompressed if the ending of its name asks for it.
+        path: the path of the file, which is decompressed if its name has the ending of a compressed format.
         encoding: a name of the encoding that Python knows.
 
     Raises:
-        WrongBytesError: bytes are not text in that encoding.
-        OSError: the file cannot be read, or its compressed data is truncated (also `EOFError` and `zlib.error`).
+        WrongBytesError: the bytes of the file are not text in that encoding.
+        OSError: the file cannot be read, or its compressed data is damaged (also `EOFError` and `zlib.error`).
     """
     with open_bytes(path) as file:
         block = file.read(_BLOCK_BYTES)
@@ -136,12 +136,12 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
 
 
 def find_other_format(start: bytes, encoding: str) -> str | None:
-    """Return a phrase for the format of a file, if its first bytes show that it is not text in its encoding.
+    """Return a phrase for the format of a file whose first bytes show that it is not text in the expected encoding.
 
-    Returns None if the first bytes show nothing of this sort. `FIXES` has the advice for each phrase.
+    The result is None if the first bytes do not show this. `FIXES` has the advice for each phrase.
 
     Args:
-        start: the first bytes: at least four, unless the file is shorter.
+        start: the first bytes of the file: at least four, unless the file is shorter.
         encoding: Python's name of the expected encoding.
     """
     if binary := next((phrase for magic, (phrase, _) in _OTHER_FORMATS.items() if start.startswith(magic)), None):
@@ -159,9 +159,10 @@ def _wide_by_mark(start: bytes) -> str:
 
 
 def _wide_by_zeros(start: bytes, encoding: str) -> str:
-    """Return the UTF-16 encoding that zero bytes suggest, or an empty text.
+    """Return the UTF-16 encoding that the positions of zero bytes suggest, or an empty string.
 
-    An ASCII character in UTF-16 has a zero byte, and each text has such characters, for example its line ends.
+    An ASCII character in UTF-16 has one zero byte, and text files have ASCII characters, for example at their line
+    ends.
     """
     little, big = (start[first:_START_BYTES:2].count(0) for first in (1, 0))
     if encoding.startswith("utf-16"):
@@ -172,7 +173,7 @@ def _wide_by_zeros(start: bytes, encoding: str) -> str:
 def find_control_character(text: str) -> tuple[int, str] | None:
     """Find a control character which shows that a text was not written in ISO-8859-1.
 
-    Returns the index of the character and a phrase for the message, or None.
+    Return the index of the character and a phrase for the error message, or None if there is no such character.
     """
     found = None if text.isascii() else _CONTROLS.search(text)
     return None if found is None else (found.start(), _CONTROL)

@@ -1,4 +1,4 @@
-"""Read the lines of a text file, or of a part of it, as Spark's readers split them (driver and worker)."""
+"""Read the lines of a text file, or of a part of it, and split them as Spark's readers do (driver and worker)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _split(file: IO[bytes], separator: bytes | None) -> Iterator[bytes]:
             pending.append(block)
             continue
         lines = _split_lines(b"".join([*pending, block]), separator)
-        # The last line, or the second half of its line end, may go on in the next block.
+        # The last line, or the second half of its line end, may continue in the next block.
         pending = [lines.pop()]
         yield from lines
     if any(pending):

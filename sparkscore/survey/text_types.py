@@ -1,7 +1,7 @@
-"""Infer the type of a column of texts, by a grammar under which no text changes its value (driver and worker).
+"""Infer the type of a column from its strings; converting them to this type changes no value (driver and worker).
 
-The grammar is in docs/inputs.md. A column is read batch by batch. The result is a set of flags, which can be joined
-with the flags of other batches, files and tasks in any order.
+The rules for each type are in docs/inputs.md. A column is read batch by batch. The result is a set of flags, which can
+be merged with the flags of other batches, files and tasks in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Flags = npt.NDArray[np.bool_]
 
 
 class Seen(IntFlag):
-    """The types that the texts of a column look like."""
+    """Flags for the types that the strings of a column look like."""
 
     INTEGER = 1
     DECIMAL = 2
@@ -39,7 +39,7 @@ class Seen(IntFlag):
 
 _INTEGER: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
 _DECIMAL: Final = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-][0-9]+)$|^-0$"
-# Decimals that match fit into a double: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
+# Decimal numbers that match fit into a double: at most 17 digits, no integer beyond 2^53, an exponent of two digits.
 _SAFE_DECIMAL: Final = "^-?(?:{})$".format(
     "|".join(
         (
@@ -60,7 +60,7 @@ _TIME: Final = f"^{_DAY}{_CLOCK}$"
 _INSTANT: Final = f"^{_DAY}{_CLOCK}{_ZONE}$"
 # The first and the last day of the calendar: with a time zone, the instant may be in the year 0 or 10000.
 _EDGES: Final = "^(?:0001-01-01|9999-12-31)"
-#: The shortest spelling of a double has at most so many digits.
+#: The shortest way to write a double has at most this many digits.
 _DOUBLE_DIGITS: Final = 17
 _LARGEST_SAFE: Final = 2**53
 _DAY_LENGTH: Final = len("2024-01-01")
@@ -68,16 +68,16 @@ _INT64_DIGITS: Final = 19
 
 
 def look_at(texts: pa.Array, before: Seen) -> Seen:
-    """Return the flags of a column after some more of its texts.
+    """Return the flags of a column after reading more of its strings.
 
     Args:
-        texts: the next texts of the column; NULLs are ignored.
-        before: the flags of the texts before them.
+        texts: the next strings of the column; NULLs are ignored.
+        before: the flags of the strings that were read before.
     """
     if Seen.TEXT in before or texts.null_count == len(texts):
         return before
     rest, found = texts.drop_null(), before
-    # The types that the column had before come first: they are the most likely.
+    # The types that the column had before are tried first, because they are the most likely.
     for flag in sorted(_MATCHERS, key=lambda flag: flag not in before):
         if flag is Seen.INTEGER and (integers := _canonical(rest)) is not None:
             return found | Seen.INTEGER | _no_double(integers)
@@ -91,7 +91,11 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
 
 
 def type_of(seen: Seen) -> str:
-    """Return Spark's name of the type that holds every text of a column exactly, or ``string`` if no other does."""
+    """Return Spark's name of the type that holds the values of a column exactly, or ``string`` if no other type does.
+
+    Args:
+        seen: the flags of the column.
+    """
     types = seen & ~Seen.NO_DOUBLE
     if types == Seen.INTEGER:
         return "bigint"
@@ -109,7 +113,7 @@ _TYPES: Final = {
 
 
 def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Return the integers if all texts are spelled as Arrow writes integers, or None.
+    """Return strings as integers if all of them are written as Arrow writes integers, or None if one is not.
 
     This is faster than a regular expression.
     """
@@ -131,7 +135,10 @@ def _matches(texts: pa.Array, expression: str) -> _Flags:
 
 
 def _keep_if(is_match: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
-    """Clear the flag of each text that matched, but for which ``holds`` is False, such as a 31st of February."""
+    """Set ``is_match`` to False for the strings for which ``holds`` returns False, such as a February 31.
+
+    Only strings for which ``is_match`` is True are checked.
+    """
     for index in np.flatnonzero(is_match):
         is_match[index] = holds(texts[int(index)].as_py())
 
@@ -154,7 +161,11 @@ def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
 
 
 def _is_double(text: str) -> bool:
-    """Whether a decimal has at most 17 digits and, as a double, is neither zero, nor infinite, nor another integer."""
+    """Return whether a double can hold a decimal number.
+
+    The number may have at most 17 digits, without leading zeros. As a double, it must not become infinite, become zero
+    unless it is zero, or become a different integer.
+    """
     mantissa = re.split("[eE]", text)[0]
     digits = len(re.sub(r"^-?[0.]*|\.", "", mantissa))
     value = float(text)
