@@ -87,7 +87,7 @@ class Sink(Protocol):
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that rows follow the rules of an existing output, for example NOT NULL.
 
-        Called before scoring and before publishing.
+        This method is called before scoring and again before publishing.
 
         Args:
             rows: function that returns the rows. They have all columns of the result or, before scoring, only the
@@ -106,10 +106,12 @@ class Sink(Protocol):
         """
 
     def publish(self, staged: StagedResult) -> Published:
-        """Make the staged rows visible in one step, and return the published version after a check of its row count.
+        """Make the staged rows visible in one step, and return the published version and its row count.
+
+        The row count is read from the output, and must be that of the staged rows.
 
         Raises:
-            SinkError: publishing failed. The error says which rows readers see now.
+            SinkError: publishing failed, or the row counts differ. The error describes the state of the output.
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:

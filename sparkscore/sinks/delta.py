@@ -137,17 +137,18 @@ class DeltaSink:
     def _foreign(self) -> list[str]:
         """Return the names of the files and folders at the output that cannot be part of a Delta table.
 
-        If there is a log folder, files that Delta may have written are left out. The log may have no commit yet,
-        because another run may be making its first commit now. If there is no log folder, all names are returned.
+        If there is a log folder, files that Delta may have written are left out, even if the log has no commit: another
+        run may be making the first commit at this moment. If there is no log folder, all names are returned.
         """
         entries = self._target.entries()
         return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
-        """Append the staged rows to the table, or overwrite the table with them, in one commit, and return this commit.
+        """Append the staged rows to the table, or overwrite the table with them, in one commit.
 
-        Afterwards the commit is looked up in the table's history, and its number of rows is compared with that of the
-        staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated.
+        The returned version and row count are read from the table's history, and the row count must be that of the
+        staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated, unless a
+        retry could overwrite the rows of that commit.
         """
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
@@ -256,11 +257,11 @@ class DeltaSink:
         )
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Return the version and row count of this run's commit, after a check of the table's history.
+        """Return the version and row count of this run's commit, after checking the row count.
 
         Raises:
-            SinkError: the history does not have exactly one commit of this run, or the commit does not have as many
-                rows as were staged.
+            SinkError: the table's history does not have exactly one commit of this run, or the commit does not have as
+                many rows as were staged.
         """
         ours = self._commits()
         rows = int((ours[0]["operationMetrics"] or {}).get("numOutputRows", staged.row_count)) if len(ours) == 1 else -1

@@ -121,7 +121,7 @@ class TableRules:
     def _check_features(self) -> None:
         """Check that the installed Delta supports all features of the table.
 
-        If its supported features are unknown, nothing is checked here, and the commit may fail.
+        If the features that the installed Delta supports are unknown, nothing is checked here, and the commit may fail.
         """
         supported = supported_features(self.spark)
         if supported is None:

@@ -47,7 +47,7 @@ class Origins:
     def typing(self, types: Mapping[str, str]) -> list[str]:
         """Return advice for an error: how the deployment can declare the types of columns.
 
-        The list has one sentence part for carried columns and one for the other columns, if there are such columns.
+        The list has one part of a sentence for carried columns and one for other columns, if there are such columns.
 
         Args:
             types: the types to declare, by the columns' names in the result.

@@ -87,7 +87,7 @@ class ParquetSink:
         allows files that sparkscore wrote and, with ``output.replace: foreign``, other files of tables. If an earlier
         driver died while it replaced rows, its replacement is completed or undone first.
         """
-        del is_retried  # after one rename, no files are left that could be mistaken for other files
+        del is_retried  # publishing is one rename, which leaves no other files behind
         self._recover()
         if self._run_folder.exists() and self._target.mode != "error":
             raise run_exists(self._target)
@@ -102,7 +102,7 @@ class ParquetSink:
         """Do nothing, because Parquet files have no rules for rows."""
 
     def check_again(self, schema: StructType) -> None:
-        """Repeat the checks of the existing files and the columns, because the output may have changed since.
+        """Repeat the checks of the existing files and the columns, because the output may have changed.
 
         If the caller holds the output's lock, no other run can change the output between these checks and the
         publishing.
@@ -165,6 +165,9 @@ class ParquetSink:
 
         The folder always has all rows of the run, because one rename created it. If the driver died after this rename,
         the lock that it left on the output is removed.
+
+        Raises:
+            SinkConflictError: the folder does not have the files that this run published.
         """
         self._recover()
         if not self._run_folder.is_dir():
@@ -243,7 +246,7 @@ class ParquetSink:
         stage, gathered = open_store(folder), folder / f"{PUBLISHED}{self._target.part}"
         try:
             known = known_in(stage)
-            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # after a driver died here
+            clear(stage, lambda name: known(f"{gathered.name}/{name}"), gathered.name)  # left by a crash
             stage.drop(gathered.name)
             stage.make(gathered.name)
             for file in staged.files:

@@ -35,8 +35,9 @@ def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
     """Write the list of a run's Parquet files into the run's folder before the folder is published.
 
     The list also has the types of the partition columns, because the name of a folder such as ``day=7`` does not show
-    whether the value is a number or a string. If the disk is full, the list is skipped with a warning, and publishing
-    continues. Later runs can then replace these files only with ``output.replace: foreign``.
+    whether the value is a number or a string. If the list cannot be written, for example because the disk is full, a
+    warning is logged and publishing continues. Later runs can then replace these files only with ``output.replace:
+    foreign``.
 
     Args:
         folder: the folder that will be published.
@@ -135,7 +136,7 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Complete or undo the replacements of rows whose drivers died, and return the folders with the old files.
+    """Complete or undo replacements of rows that drivers began before they died.
 
     Args:
         target: folder of the table.
@@ -144,8 +145,7 @@ def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> li
         is_dry: whether to change nothing and only return the folders.
 
     Returns:
-        the folders that contained the old files. A folder still exists if files that sparkscore did not write are in
-        it.
+        the folders with the old files of these replacements. If nothing is left in a folder, it no longer exists.
 
     Raises:
         OSError: files cannot be read, moved or removed.
@@ -192,9 +192,9 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal in a folder of old files, or None if there is none or if the file belongs to the user.
+    """Return the journal in a folder of old files, or None if sparkscore did not create the folder.
 
-    A journal of sparkscore names the same run as the folder of old files.
+    The run id in the journal must be that in the name of the folder.
 
     Args:
         store: the store of the table's folder.

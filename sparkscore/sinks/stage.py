@@ -40,7 +40,7 @@ class Stage(StageFolder):
     """The open stage of a run that this driver is working on. This driver holds the lock of the run.
 
     Attributes:
-        is_kept: whether the stage is kept when the run ends.
+        is_kept: whether the stage is kept when the run ends, however it ends.
         is_taken_up: whether an earlier execution of the run created the stage, so that it may contain chunks.
     """
 
@@ -71,8 +71,8 @@ def staged_in(
     Args:
         target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
         parent: a different folder for stages, or None.
-        identity: digests of everything that decides the result. A stage with different digests is not opened, so its
-            rows are not reused.
+        identity: the digests of input, script, model and configuration. A stage with different digests is not opened,
+            so its rows are not reused.
         is_moved: whether publishing renames the staged files, which is possible only within one file system.
         run_folder: the run's folder in the runs folder. It has the record that says whether the run is held.
 
@@ -126,9 +126,9 @@ def stage_at(location: str) -> RunStage:
 
 
 def note_first_commit(stage: RunStage, target: Target) -> None:
-    """Write a note into the stage that this run is about to create a new table.
+    """Note in the stage that this run is about to create a new table.
 
-    If the commit fails, the note shows that the files which it left at the output are from this run.
+    If the commit fails, it may leave files at the output. The note shows that these files are from this run.
     """
     open_store(stage.location).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
@@ -199,7 +199,7 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
     """
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
-            # If it is not empty, or removed already, another run uses it.
+            # A folder that another run uses is not empty, so it stays.
             open_store(folder).drop()
 
 
@@ -208,7 +208,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
     Args:
         stage: path of the stage.
-        identity: digests of everything that decides the result.
+        identity: the digests of input, script, model and configuration.
         run_id: id of the run.
         run_folder: the run's folder, whose path is written into the stage.
 
@@ -260,8 +260,8 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 def is_held_in(stage: Path) -> bool:
     """Return whether the run of a stage is held, according to the run's record.
 
-    If this is unknown, the answer is yes, so that no rows are lost: if the runs folder does not exist, for example on
-    another host, or if the stage has a different format.
+    If this is unknown, True is returned, so that no rows are lost. It is unknown if the runs folder does not exist, for
+    example on another host, or if the stage has a different format.
     """
     if is_other_format(found := _format_of(stage)):
         logger.warning(
@@ -290,7 +290,7 @@ def is_held_in(stage: Path) -> bool:
 
 
 def _refuse_foreign(stage: Path, run_id: str) -> None:
-    """Raise an error if the stage's path has a file, or a folder with files that sparkscore did not create."""
+    """Raise an error if the stage's path has a file, a link, or a folder with files that is not a stage."""
     if open_store(stage).find() is None or is_stage(stage) or is_empty(stage):
         return
     raise ConfigError(
@@ -351,7 +351,7 @@ def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     A warning names the files that stay.
 
     Args:
-        stage: folder of the stage. If it is not a stage, or has a different format, no file is removed.
+        stage: folder of the stage. If it is not a stage, or has a different format, its files are not removed.
         is_dry: whether to remove nothing and only return the files that would be removed.
     """
     if not is_stage(stage):

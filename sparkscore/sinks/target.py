@@ -179,7 +179,7 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 
 
 def run_exists(target: Target) -> SinkConflictError:
-    """Return the error for an output that has rows with this run id, although the runs folder has no such run."""
+    """Return the error for an output with rows of this run id, of which the runs folder has no complete record."""
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,
         what=f"output '{target.path}'",

@@ -155,7 +155,7 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
 def _error_of_a_task(text: str) -> SparkscoreError | None:
     """Return the sparkscore error that a task raised, or None if Spark's message contains no such error.
 
-    The error is created again from the parts of Spark's message.
+    The driver gets the error of a task only as a part of Spark's message, so a new error is created from this part.
 
     Args:
         text: the message of Spark's exception.

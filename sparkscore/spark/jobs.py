@@ -86,8 +86,8 @@ def find_changed_files(
 ) -> list[tuple[str, str]]:
     """Return the staged files that changed since they were written: pairs of a path and the difference.
 
-    The driver itself checks the sizes and footers of a few files. Workers check many files in one Spark job. They also
-    check all files whose whole contents must be read.
+    The driver itself checks the sizes and footers of up to 1000 files. If there are more files, or if whole contents
+    must be read, workers check the files in one Spark job.
 
     Args:
         spark: the session.
@@ -140,8 +140,7 @@ def task_slots(spark: SparkSession) -> int:
     """Return an estimate of how many tasks Spark can run at the same time, from Spark's settings.
 
     With a local master, it is the number of Spark's threads. Otherwise it is the number of executors times their cores,
-    or 32 if one of these settings is missing. Only settings are read, because Spark Connect does not offer anything
-    else.
+    or 32 if one of these settings is missing. Only settings are used, because Spark Connect offers nothing else.
     """
     master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
     if master:
@@ -172,7 +171,7 @@ def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
 
 def _check_function(stage: TaskStage, files: tuple[StagedFile, ...], count: int, *, reads_all: bool) -> ArrowFunction:
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Check some of the staged files, and yield the files that changed with their differences. Runs on a worker."""
+        """Check this task's share of the staged files, and yield the files that changed. Runs on a worker."""
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 changed = stage.find_changed(files[number::count], reads_all=reads_all)

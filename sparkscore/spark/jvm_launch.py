@@ -44,7 +44,7 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
 
     Yields:
         the settings that the caller must pass on the command line of the JVM. Usually there are none. If the user
-        passes a properties file, Spark reads only that file, and these are all settings that are not secret.
+        passes a properties file, Spark reads only that file. Then these are all settings except secrets.
 
     Raises:
         ConfigError: a Java option contains a secret, or the user of this process has no name.

@@ -12,11 +12,11 @@ from sparkscore.location import local_path, spark_path
 
 
 def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
-    """Raise an error if a path has a colon and a glob character, because Spark could write there but not read.
+    """Raise an error if a path has a colon and a glob character, because Spark could not read files there.
 
-    Source: tried with Spark 4.2. Spark's readers treat each path as a glob pattern. If a path has glob characters,
-    Hadoop parses the part of a folder's name before a colon as the scheme of a URI, and fails with
-    ``URISyntaxException``.
+    Source: tried with Spark 4.2. Spark can write files to such a path, but its readers treat each path as a glob
+    pattern. If a path has glob characters, Hadoop parses the part of a folder's name before a colon as the scheme of a
+    URI, and fails with ``URISyntaxException``.
 
     Args:
         locations: local paths or ``file:`` URIs.

@@ -68,10 +68,10 @@ def check_java() -> None:
 
 
 def _answer_of(java: str) -> str:
-    """Return the output of ``java -version``, or the reason why there is none, or an empty string without Java.
+    """Return the output of ``java -version``, or the reason why there is none, or an empty string if Java is missing.
 
-    If Java cannot be started or does not end, the reason is the error of the operating system. If Java prints nothing,
-    the reason is its exit code.
+    If Java cannot be started or runs too long, the reason is the message of the exception. If Java prints nothing, the
+    reason is its exit code.
 
     Args:
         java: path of the program ``java``.

@@ -116,12 +116,13 @@ PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
 
 
 def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
-    """Return a reader with options that override those settings of the session that can change the rows.
+    """Return a DataFrame reader with fixed options, which override settings of the session that can change the rows.
 
     Args:
         spark: the session.
         file_format: Spark's name of the format.
-        options: more options for the reader. They cannot make Spark skip corrupt files, missing files or checksums.
+        options: more options for the reader. They cannot make Spark skip corrupt files, missing files or the checksums
+            of Parquet pages.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
@@ -130,13 +131,13 @@ def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] 
 
 
 def write_to_delta(frame: DataFrame, options: Mapping[str, str]) -> DataFrameWriter:
-    """Return a writer for a Delta table, with options that override the settings of the session.
+    """Return a writer for a Delta table with fixed options, which override settings of the session.
 
     Call the writer's ``save`` inside `pinned_settings`.
 
     Args:
         frame: the rows to write.
-        options: more options for the writer.
+        options: more options for the writer. They cannot change the fixed options.
     """
     return frame.write.format("delta").options(**{**options, **_DELTA_WRITE_OPTIONS})
 
@@ -168,12 +169,12 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
 
     The pinned settings are those of `PINNED`. The arguments add those of `PINNED_FOR_WRITING` and
     `PINNED_FOR_WHOLE_FILES`. A setting that has the right value already is not changed. If actions in several threads
-    need a setting, the last action that ends restores it.
+    need the same change, the setting is restored when the last of these actions ends.
 
     Args:
         spark: the session.
         for_writing: whether the body writes a table.
-        for_whole_files: whether the tasks that the body starts must read whole files.
+        for_whole_files: whether each task that the body starts must read whole files.
 
     Raises:
         ConfigError: a setting has a different value and cannot be changed.
@@ -195,7 +196,7 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
 
 
 def _settings_of(spark: SparkSession) -> dict[str, str]:
-    """Return the settings of a session, by name.
+    """Return the settings of a session as a dictionary.
 
     If the platform allows it, all settings are read in one call. Otherwise only the settings that this module may
     change are read, one by one.
