@@ -16,7 +16,7 @@ _NO_MODEL = frozenset({"__pycache__", "lost+found"})
 
 
 def identity_of(parts: Mapping[str, object]) -> str:
-    """Return the identity of a run, which has the name and a digest of each part of the request.
+    """Return the identity of a run: a string with the name and a short digest of each part of its request.
 
     Args:
         parts: the parts that affect the result of the run, by name.

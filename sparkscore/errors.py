@@ -80,7 +80,7 @@ class SparkscoreError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The problem with ``got`` and ``expected``, without the code, the state, the next step and a full stop."""
+        """The first sentence of the message: the problem with ``got`` and ``expected``, without its full stop."""
         comparison = ", ".join(
             f"{label} {value}" for label, value in (("got", self.got), ("expected", self.expected)) if value
         )
@@ -88,7 +88,7 @@ class SparkscoreError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message with control characters that are not escaped, for run records and for masking secrets."""
+        """The whole message with control characters as they are, so that secrets in it can be found and masked."""
         return " ".join(part for part in (f"[{self.code}] {self.sentence}.", self.state, self.next_step) if part)
 
     def __str__(self) -> str:
@@ -96,9 +96,9 @@ class SparkscoreError(Exception):
         return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function and its arguments, with which pickle builds the error again.
+        """Return a function and its arguments, from which pickle creates a copy of the error.
 
-        The default implementation would lose the keyword arguments.
+        The default implementation would call the class without the keyword arguments that it needs.
         """
         return _rebuild, (type(self), dict(self.__dict__))
 
@@ -110,9 +110,10 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 
 
 def named(error: Exception) -> Exception:
-    """Return a `SparkscoreError` for an error of the operating system, or any other error unchanged.
+    """Return a `SparkscoreError` with the code ``SYSTEM`` for an `OSError`, or any other error unchanged.
 
-    Commands and runs use this function for an `OSError` for which nothing has raised a more specific error.
+    It is for an `OSError` that no other function has replaced with a more specific error. An `OSError` without
+    ``strerror`` is returned unchanged.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return error
@@ -215,7 +216,7 @@ class SourceNotFoundError(SourceError):
 
 
 class SourceSchemaError(SourceError):
-    """The columns of the input do not match the deployment."""
+    """The columns or values of the input do not match the deployment."""
 
     exit_code = 2
 
@@ -235,7 +236,7 @@ class ModelLoadError(ModelError):
 
 
 class SignatureMismatchError(ModelError):
-    """The input's columns do not match the model's signature."""
+    """The columns or values of the input, or the parameters, do not match the model's signature."""
 
     exit_code = 2
 

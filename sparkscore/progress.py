@@ -173,7 +173,7 @@ class NotebookDisplay:
         from IPython.display import display  # noqa: PLC0415 - this display is chosen only if IPython runs
 
         self._state = _State(total, item_type)
-        # The output must be created in the main thread: only there is it a part of the running cell.
+        # The output must be created in the main thread, because otherwise it is not part of the running cell.
         self._handle = display(self._bundle(self._state.describe()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self, items: int, failed: int) -> None:
@@ -190,7 +190,7 @@ class NotebookDisplay:
             self._handle.update(self._bundle(text), raw=True)
 
     def _bundle(self, text: str) -> dict[str, str]:
-        """Return a line for IPython, by MIME type: as plain text, and as HTML with a progress bar.
+        """Return a line in IPython's formats by MIME type: as plain text, and as HTML with a progress bar.
 
         There is no bar if the number of all items is not known.
         """

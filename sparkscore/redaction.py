@@ -95,7 +95,7 @@ _BASIC: Final = re.compile(r"(?P<kept>\bBasic\s{1,3})(?P<value>[a-z0-9+/]{4,}={0
 _AWS_SECRET: Final = re.compile(
     r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9+][A-Za-z0-9/+]{39})(?![A-Za-z0-9/+=_-]|\.\w)"
 )
-# The key of a storage account of Azure: 64 bytes.
+# The key of an Azure storage account: 64 bytes.
 _AZURE_KEY: Final = re.compile(r"(?<![A-Za-z0-9/+_.-])(?P<value>[A-Za-z0-9/+]{86}==)(?![A-Za-z0-9/+=_-])")
 _FEWEST_CHANGES: Final = 15
 
@@ -116,12 +116,12 @@ _NAMED: Final = tuple(
         ),
         # and in connection strings
         rf"(?P<kept>(?<![\w./-])(?P<name>(?i:pwd|passwd|password))\s{{0,3}}=\s{{0,3}}){_VALUE}",
-        # an entry of a printed mapping, also of one that is JSON inside JSON
+        # an entry of a printed dictionary, even if the dictionary is JSON inside JSON
         (
             r"""(?P<kept>b?(?P<quote>\\?["'])(?P<name>[^"'\s\\]{1,160})(?P=quote)\s{0,3}[:=]\s{0,3})"""
             rf"""(?P<value>\\"[^"\\]*\\"|{_QUOTED}|[^\s"',;:}}\])\\{{\[]+)"""
         ),
-        # a variable of Kubernetes, a header of HTTP in a pair
+        # a variable of Kubernetes, and an HTTP header in a pair
         (
             r"""(?P<kept>(?P<quote>["'])name(?P=quote)\s{0,3}:\s{0,3}(?P=quote)(?P<name>[^"'\s\\]{1,160})(?P=quote),"""
             rf"""\s{{0,3}}(?P=quote)value(?P=quote)\s{{0,3}}:\s{{0,3}})(?P<value>{_QUOTED})"""
@@ -130,7 +130,7 @@ _NAMED: Final = tuple(
             r"""(?P<kept>[(\[]b?(?P<quote>["'])(?P<name>[A-Za-z]{1,40}(?:-[A-Za-z]{1,40}){1,9}|[Aa]uthorization)"""
             rf"""(?P=quote),\s{{0,3}})(?P<value>{_QUOTED})"""
         ),
-        # a flag of a command line, an element of XML
+        # a command-line flag, and an XML element
         rf"(?P<kept>(?<![\w-])--{_NAME}\s{{1,3}})(?!-)(?P<value>[^\s\"']+)",
         rf"(?P<kept><{_NAME}>)(?P<value>[^<>]+)(?=<)",
         # a line of YAML or a header: a name in capitals, or a value alone on its line
@@ -198,7 +198,7 @@ def _is_random(text: str) -> bool:
 
 
 def _forms_of(value: str) -> set[str]:
-    """Return the forms of a secret that may appear in text: unchanged, as ``repr`` and as JSON write it, and its lines.
+    """Return the forms in which a secret may appear: unchanged, as ``repr`` and as JSON write it, and its single lines.
 
     Lines are included only if the secret has several, and only those of at least eight characters.
     """
@@ -284,9 +284,9 @@ def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
 def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
-    These are the strings whose key has the name of a secret, and those parts of all strings that have the form of a
-    secret, such as the password in a URL. Under such a key, numbers of up to six digits, words such as ``true``, and
-    paths that exist do not count as secrets.
+    These are the strings whose key has the name of a secret, except for numbers of up to six digits, words such as
+    ``true``, and absolute paths that exist. In addition, these are the parts of all strings that have the form of a
+    secret, such as the password in a URL.
     """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
@@ -333,9 +333,9 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    A value whose key has the name of a secret is replaced with ``***``, and so is each other occurrence of that value.
-    In other strings, the parts that have the form of a secret are replaced. The result depends only on the argument,
-    not on the secrets that this process remembers.
+    A value whose key has the name of a secret is replaced with ``***``. If the value has four characters or more, each
+    other occurrence of the value is replaced too. In other strings, the parts that have the form of a secret are
+    replaced. The result depends only on the argument, not on the secrets that this process remembers.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}

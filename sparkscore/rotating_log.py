@@ -67,7 +67,7 @@ class PipedLog:
         secrets, self._secrets = os.pipe()
         os.set_blocking(self._secrets, False)
         try:
-            # In a separate session: Ctrl-C must not end it before it has written the last lines of the others.
+            # In a separate session, because Ctrl-C must not end it before it has written the last lines of the others.
             self._process = subprocess.Popen(  # noqa: S603 - this module
                 [sys.executable, "-I", "-S", __file__, str(file.absolute()), str(MOST_BYTES), str(secrets)],
                 stdin=subprocess.PIPE,
@@ -127,9 +127,9 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
 
 
 def _read(output: int, secrets: int, mask: _Mask) -> bytes:
-    """Wait for data and return it, or return no bytes at the end of the data.
+    """Wait for data from `output` and return the data, or return no bytes at its end.
 
-    Secrets that arrive before the data are added to the mask first.
+    Secrets that arrive from `secrets` before the data are added to the mask first.
     """
     watched = [output, secrets]
     while True:

@@ -1,7 +1,7 @@
 """Decide from the name of a setting whether its value is a secret (driver and worker).
 
 A name is split into words. ``DB_PASS`` and ``openaiKey`` are names of secrets. ``max_tokens``, ``primary_key`` and
-``password_field`` contain similar words, but they are names of a number, a column and a field of a form.
+``password_field`` contain similar words, but they are names of a number, a column and a field.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# With such a last word, the value describes a secret or its location: 'password_field', 'token_count', 'secret_name'.
+# If the last word of a name is one of these, the value only describes a secret: 'password_field', 'token_count'.
 _ABOUT: Final = _words(
     "col cols column columns field fields name names path paths file files dir folder count counts length len limit "
     "size sizes type types policy url uri endpoint error exception expiry expires ttl age index idx position offset "
     "manager provider format usage used ratio budget min max error errors enabled required"
 )
-# A secret at any position, also inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
+# These mean a secret at any position of a name, even inside a word: 'pgpassword', 'clientSecret', 'accessKeyId'.
 _ANYWHERE: Final = re.compile(
     r"secret(?!ar)|p[a4]ssw(?:[o0]r)?d|passwort|kennwort|contrase|motdepasse|wachtwoord|passphrase|passcode|pwd"
     r"|credential|connectionstring|connstr|dockerconfigjson|fernet"
@@ -40,7 +40,7 @@ _SERVICES: Final = _words(
 )
 _LOGINS: Final = _SERVICES | _words("db database sql postgres pg mysql mongo redis smtp ftp sftp ssh ldap kafka root")
 _NO_AUTH: Final = _words("use no enable disable with require requires need needs is has")
-# 'max_tokens', 'eos_token': a count, or a token of a text.
+# 'max_tokens', 'eos_token': a number of tokens, or a token in the text of a language model.
 _TEXT_TOKEN: Final = _words(
     "pad eos bos sep cls mask unk special start end first last next prev stop word image audio vocab max min num n "
     "total per each new avg mean text target source prompt completion generated cached forced additional "

@@ -1,4 +1,4 @@
-"""Define the keys, the positions of keys, and the defaults of Azure ML's YAML files (driver).
+"""Define the keys of Azure ML's YAML files, the positions at which they may be written, and their defaults (driver).
 
 The other modules of this package use these definitions, so that only this module changes when Azure changes its
 schemas. Azure's fields that sparkscore records but does not use are declared in `sections` and `deployment`, like all
@@ -134,10 +134,10 @@ _CONVERT_JOB: Final = (
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A type of Azure ML's YAML files that sparkscore cannot run, because it is not a batch deployment of a model.
+    """A type of YAML file that Azure ML has and that sparkscore cannot run, such as a pipeline job.
 
     Attributes:
-        description: the type with its article, for messages, such as "a pipeline job".
+        description: name of the type for messages, such as "a pipeline job".
         keys: top-level keys that only files of this type have.
         schema_words: strings in lower case; the name of a schema of this type contains at least one of them.
         next_step: advice on how to write a batch deployment instead.
@@ -224,7 +224,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a schema's file name, such as ``batchDeployment.schema.json``, is that of batch deployments."""
+    """Return whether the file name of a schema, such as ``batchDeployment.schema.json``, means a batch deployment."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

@@ -64,7 +64,7 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for key, value in chosen.items():
         if not DESCRIPTIONS.isdisjoint(key.split(".")):
             continue
-        # Arguments that were written as one string are split at spaces by now, and so is an expression with spaces.
+        # The arguments are joined again: if they were written as one string, an expression with spaces has been split.
         whole = " ".join(map(str, value)) if key == _ARGUMENTS and isinstance(value, (list, tuple)) else value
         for path, leaf in _leaves({key: whole}):
             if isinstance(leaf, str) and (found := _EXPRESSION.search(leaf)):

@@ -37,7 +37,7 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
-    """Return settings in one form: each key at its one position, models as mappings, and paths absolute.
+    """Return settings in their canonical form: each key at its only position, models as mappings, and paths absolute.
 
     Keys without a value are removed. Values of a wrong type stay as they are; the validation reports them later.
 
@@ -80,9 +80,9 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Return the settings with a folder as ``code_configuration.code``, unless they set that key.
+    """Return settings with `folder` as the value of ``code_configuration.code``, unless that key has a value already.
 
-    Settings without a section ``code_configuration`` stay unchanged.
+    Settings without a section ``code_configuration`` are returned unchanged.
     """
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:

@@ -157,7 +157,7 @@ class Deployment(Section):
         return dict(_leaves(self.model_dump(mode="json", by_alias=True, exclude_unset=True), self))
 
     def effective(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment with its defaults as a dictionary, with secrets masked, for the run record.
+        """Return the deployment and its defaults as a dictionary in which secrets are masked, for the run record.
 
         The dictionary has the structure of a deployment file. A secret is a value that looks like one, or whose key has
         the name of a secret. Locations, column names and other values that later commands read from the run record are
@@ -169,12 +169,12 @@ class Deployment(Section):
         return without_secrets(self.whole(item_type))
 
     def whole(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the deployment with its defaults as a dictionary, with its secrets.
+        """Return the deployment and its defaults as a dictionary in which secrets are not masked.
 
         The identity of a run is computed from this dictionary. It must not be stored, because of the secrets.
 
         Args:
-            item_type: as in `effective`.
+            item_type: whether the items are files or rows. If None, a size of mini-batches that is not set is left out.
         """
         whole = self
         if item_type is not None:

@@ -74,7 +74,7 @@ def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
 
 
 def _has(path: tuple[str, ...]) -> Schema:
-    """Return a schema that accepts only files in which a key has a value.
+    """Return a schema that accepts only files in which a key has a value other than null.
 
     Args:
         path: the parts of the key.
@@ -96,7 +96,7 @@ def _accept_texts(schema: Schema, key: str) -> None:
 
 
 def _definition(schema: Schema, key: str) -> str:
-    """Return the name of the definition that a key refers to, or an empty string if the key is not a section."""
+    """Return the name of the definition in ``$defs`` of a section, or an empty string if the key is not a section."""
     value = schema["properties"][key]
     references = [option["$ref"] for option in (value, *value.get("anyOf", [])) if "$ref" in option]
     return str(references[0]).rsplit("/", 1)[-1] if references else ""

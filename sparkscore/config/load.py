@@ -45,7 +45,8 @@ def load_deployment(
         ConfigError: the file cannot be read (code ``CONFIG_FILE``), is not valid YAML (``CONFIG_YAML``) or is not a
             batch deployment (``CONFIG_KIND``); a key is unknown (``CONFIG_UNKNOWN_KEY``); a value is invalid
             (``CONFIG_VALUE``); only Azure can resolve or apply a value (``MODEL_REFERENCE``, ``AZURE_REFERENCE``,
-            ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT``); this version does not have a feature (``NOT_SUPPORTED_YET``).
+            ``AZURE_EXPRESSION``, ``AZURE_ARGUMENT``); a value needs a feature that does not exist yet
+            (``NOT_SUPPORTED_YET``).
     """
     tree, problems, origin = _read(path, overrides, folder)
     deployment = _validated(tree, problems, origin)
@@ -62,8 +63,8 @@ def load_valid_sections(
     """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing or itself invalid, or if the model is an ``azureml:`` reference. If the file cannot be read, the result
-    is a pair of None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
+    is missing or itself invalid, or if the model is an ``azureml:`` reference. If the file cannot be read, both are
+    None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -141,7 +142,7 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Convert nested settings to a dictionary with dotted keys, such as `load_deployment` accepts.
+    """Return nested settings as a dictionary with dotted keys, which `load_deployment` accepts as overrides.
 
     A mapping whose keys the user chose stays one value, and so does ``models``.
 

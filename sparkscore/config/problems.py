@@ -95,9 +95,9 @@ class Origin:
 
 
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
-    """Return one error that reports several problems, with the code of the first.
+    """Return one error that reports one or more problems, with the code of the first.
 
-    The message has at most five problems: first those without a line, then the others in the order of their lines.
+    The message has at most five problems, in the order of their lines. Problems without a line come first.
     """
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"
@@ -167,7 +167,7 @@ def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
 
 
 def dotted(tree: Mapping[str, object], prefix: str = "") -> list[str]:
-    """Return the dotted keys of all entries of nested dictionaries, including those of the inner dictionaries."""
+    """Return the dotted keys of all values in nested dictionaries, and of the inner dictionaries themselves."""
     result = []
     for key, below in tree.items():
         result.append(f"{prefix}{key}")
@@ -208,8 +208,8 @@ def _shown(path: KeyPath, value: object) -> str:
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
     """Yield the positions at which a user may have written a key, and then those of each of its parent keys.
 
-    Each position is the first element of a pair. The second element has the remaining parts of the key, which are empty
-    for the key itself.
+    Each position is the first element of a pair, and the second element has the remaining parts of the key. For
+    ``settings.timeout``, the first two pairs are ``(("settings", "timeout"), ())`` and ``(("timeout",), ())``.
     """
     for length in range(len(path), 0, -1):
         start, rest = path[:length], path[length:]

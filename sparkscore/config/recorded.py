@@ -34,7 +34,7 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a deployment's dictionary with its secrets masked, for the run record.
 
-    Locations, names and other values that have to stay exact are copied unchanged, except for secrets in URIs.
+    Values that later commands need exactly, such as locations, are copied unchanged, except for secrets in URIs.
     """
     masked: Any = redact_mapping(maskable_part(tree))
     return {key: _with_exact(value, masked.get(key), (key,)) for key, value in tree.items()}
@@ -69,7 +69,7 @@ def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without_secret_addresses(value: Any) -> Any:
-    """Return a copy of a value that has to stay exact, with only the secrets in its URIs masked."""
+    """Return a copy of a deployment's value in which only the secrets in URIs are masked."""
     # A run whose locations contain such a URI does not start, see `refuse_secrets_in_locations`.
     if isinstance(value, Mapping):
         return {key: _without_secret_addresses(item) for key, item in value.items()}
@@ -82,7 +82,7 @@ def hidden_values(tree: Any, shown: Any) -> Any:
     """Return the values that are masked in a copy of a deployment, or None if none is masked.
 
     The result is a dictionary with the structure of the deployment and with the unmasked value for each masked one, in
-    a list of one element. A list of the deployment becomes a dictionary by position.
+    a list of one element. A list in the deployment becomes a dictionary whose keys are the positions.
 
     Args:
         tree: dictionary of the deployment, or a part of it.
