@@ -1,6 +1,7 @@
-"""The class of the error that the driver raises for a worker's failure, by the failure's code (driver and worker).
+"""Find the error class that belongs to the code of a worker's failure (driver and worker).
 
-A worker reports a failure as a code and texts, not as an exception, so the driver finds the class by the code.
+A worker reports a failure as a code and strings, not as an exception. The driver finds the class of the error that it
+raises by this code.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() fo
 
 
 def error_class_of(code: ErrorCode) -> type[SparkscoreError]:
-    """Return the class of the error for a failure with this code: `ScoringError` unless a more specific one exists.
+    """Return the error class for a failure with this code, or `ScoringError` if there is no more specific class.
 
     >>> error_class_of(ErrorCode.OUTPUT_ROWS).__name__, error_class_of(ErrorCode.PROCESS_ENDED).__name__
     ('OutputContractError', 'ScoringError')

@@ -1,4 +1,4 @@
-"""A mini-batch, its size, and how the rows of one Spark task are cut into mini-batches (driver and worker)."""
+"""Describe mini-batches and their size, and split the rows of a Spark task into mini-batches (driver and worker)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
 
-#: A column that the driver adds to rows that are read from files: the file of each row. User code never gets it.
+#: A column that the driver adds to rows that Spark reads from files: the file of each row. The user's code never gets
+#: this column.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
-#: Columns for the block of its file that a row was read from: where it begins, and its length, in bytes.
+#: Columns that the driver adds for the block of the file that a row was read from: start and length of the block in
+#: bytes.
 BLOCK_COLUMNS = ("__sparkscore_block_start", "__sparkscore_block_length")
 #: All columns that the driver adds to rows.
 HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
@@ -23,11 +25,11 @@ HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 @dataclass(frozen=True)
 class MiniBatchLimit:
-    """How much one mini-batch may hold: a number of items, a number of bytes, or one file if neither is set.
+    """The maximum size of a mini-batch, in items or in bytes. If neither is set, each mini-batch is one whole file.
 
     Attributes:
-        items: number of files or rows.
-        size_bytes: bytes of the rows in Arrow's memory format.
+        items: maximum number of files or rows.
+        size_bytes: maximum number of bytes of the rows in Arrow's memory format.
     """
 
     items: int | None = None
@@ -35,7 +37,7 @@ class MiniBatchLimit:
 
     @property
     def is_file(self) -> bool:
-        """Whether a mini-batch holds all rows of one file."""
+        """Whether a mini-batch contains all rows of one file."""
         return self.items is None and self.size_bytes is None
 
 
@@ -44,11 +46,14 @@ class MiniBatch:
     """The items that one call of ``run()`` gets: file paths, or rows.
 
     Attributes:
-        mini_batch_id: name of the mini-batch, unique in its run and the same when a task is tried again.
-        files: the files that are the items, or that the rows come from, in order; empty if the rows come from no file.
-        rows: the rows, without the columns that sparkscore adds; None if the items are files.
-        input_position: a text that identifies the items in the input, the same in each task; None if it is not known.
-        is_indivisible: whether all rows must be in one call, because the model may return other values for parts.
+        mini_batch_id: name of the mini-batch. It is unique in the run, and stays the same if the task is executed
+            again.
+        files: the files that are the items, or that the rows come from, in order. Empty if the rows come from no file.
+        rows: the rows without the columns that sparkscore adds, or None if the items are files.
+        input_position: string that identifies the items in the input, or None if their position is not known. The
+            string is the same in each task attempt.
+        is_indivisible: whether all rows must be in one call, because the model may return different values if it gets
+            only a part of them.
     """
 
     mini_batch_id: str
@@ -59,42 +64,42 @@ class MiniBatch:
 
     @property
     def item_count(self) -> int:
-        """The number of items: files or rows."""
+        """The number of items, which are files or rows."""
         return len(self.files) if self.rows is None else self.rows.num_rows
 
     def halves(self) -> tuple[MiniBatch, MiniBatch]:
-        """Return two mini-batches with the first and the second half of the items; both keep the name."""
+        """Return two mini-batches with the same name: the first half of the items, and the second half."""
         middle = self.item_count // 2
         if self.rows is None:
             return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
         return replace(self, rows=self.rows.slice(0, middle)), replace(self, rows=self.rows.slice(middle))
 
     def only(self, positions: Sequence[int]) -> MiniBatch:
-        """Return a mini-batch of the same name with the items at these positions only."""
+        """Return a mini-batch with the same name that contains only the items at these positions."""
         if self.rows is None:
             return replace(self, files=tuple(self.files[position] for position in positions))
         return replace(self, rows=self.rows.take(pa.array(positions, pa.int64())))
 
     def without(self, positions: Collection[int]) -> MiniBatch:
-        """Return a mini-batch of the same name without the items at these positions."""
+        """Return a mini-batch with the same name that contains all items except those at these positions."""
         return self.only([position for position in range(self.item_count) if position not in positions])
 
 
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
     """Yield the rows of record batches as mini-batches, in the order of the rows.
 
-    Runs on the worker. A mini-batch has rows of one file only, and of one block if Spark read the file in blocks. With
-    a limit in items, each mini-batch but the last of a block has exactly that many rows, whatever the sizes of Spark's
-    record batches. With a limit in bytes, a mini-batch exceeds it only if it is a single row. At most one mini-batch
-    is in memory.
+    Runs on the worker. All rows of a mini-batch come from the same file, and from the same block of the file if Spark
+    read it in several blocks. With a limit in items, each mini-batch has exactly that many rows, except the last one of
+    a file or block. The sizes of Spark's record batches do not matter. With a limit in bytes, only a mini-batch with a
+    single row can exceed it. At most one mini-batch is in memory at a time.
 
     Args:
-        batches: the record batches, which are iterated once; some or all may be empty.
-        limit: the size of one mini-batch.
+        batches: record batches, which are iterated once. Some or all of them may be empty.
+        limit: maximum size of one mini-batch.
         unit: number of the work unit. Mini-batches are named ``<unit>-<number>``.
 
     Raises:
-        ScoringError: each mini-batch must be a whole file, and Spark read a file in several blocks.
+        ScoringError: each mini-batch must be a whole file, but Spark read a file in several blocks.
     """
     pending = _Pending(limit, unit)
     for block, piece in _pieces_of_one_block(batches):
@@ -106,7 +111,7 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
 
 
 class _Pending:
-    """The rows read so far that do not fill a mini-batch yet."""
+    """The rows that were read but do not fill a mini-batch yet."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
         self.block: _Block | None = None
@@ -119,7 +124,11 @@ class _Pending:
         self._position = 0
 
     def begin(self, block: _Block | None) -> None:
-        """Begin the next block, after all rows of the block before it were yielded."""
+        """Begin the next block. All rows of the previous block must have been yielded.
+
+        Raises:
+            ScoringError: each mini-batch must be a whole file, but this block does not begin at the start of its file.
+        """
         if self._limit.is_file and block is not None and block.start:
             what = f"Spark split the file '{block.file}', which the model must get as a whole"
             raise file_split(what, f"a part that begins at byte {block.start}")
@@ -127,7 +136,7 @@ class _Pending:
         self._first_row = 0
 
     def add(self, piece: pa.RecordBatch) -> Iterator[MiniBatch]:
-        """Add rows of the current block, and yield each mini-batch that is full."""
+        """Add rows of the current block, and yield each mini-batch that becomes full."""
         while piece.num_rows:
             fitting = self._fitting(piece)
             if not fitting and self._pieces:
@@ -141,7 +150,7 @@ class _Pending:
                 yield from self.flush()
 
     def flush(self) -> Iterator[MiniBatch]:
-        """Yield the waiting rows as a mini-batch, if there are any."""
+        """Yield the rows that were added since the last mini-batch as a mini-batch, if there are any."""
         if not self._pieces:
             return
         rows = pa.Table.from_batches(self._pieces)
@@ -153,24 +162,30 @@ class _Pending:
         self._first_row += rows.num_rows
 
     def _input_position(self, count: int) -> str | None:
-        """Return a text that identifies the next rows in the input: file, block, first row and number of rows."""
+        """Return a string that identifies the next rows in the input, or None if Spark does not report their block.
+
+        The string consists of the file, the block, the number of the first row in the block, and the number of rows.
+        """
         if self.block is None or self.block.start is None:
             return None
         return f"{self.block.file}#{self.block.start}+{self.block.length}:{self._first_row}+{count}"
 
     def _cost(self, piece: pa.RecordBatch) -> int:
-        """Return how much of a mini-batch's limit these rows use, in bytes or in rows."""
+        """Return how much of the mini-batch's limit these rows use: their size in bytes, or their number."""
         return int(piece.nbytes if self._limit.size_bytes else piece.num_rows)
 
     def _fitting(self, piece: pa.RecordBatch) -> int:
-        """Return how many of the first rows still fit into the current mini-batch."""
+        """Return how many rows from the start of this record batch still fit into the current mini-batch."""
         room = self._capacity - self._used
         return bisect_right(range(1, piece.num_rows + 1), room, key=lambda count: self._cost(piece.slice(0, count)))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """The part of a file that rows come from. Not every source tells where it begins, or how long it is."""
+    """A part of a file that rows come from: the file, and where the part starts and how long it is, in bytes.
+
+    A value that Spark does not report is None.
+    """
 
     file: str | None
     start: int | None = None
@@ -178,9 +193,9 @@ class _Block:
 
 
 def file_split(what: str, got: str) -> ScoringError:
-    """Return the error for a file that Spark read in several parts although its model needs it as a whole.
+    """Return the error for a file that Spark read in several parts although the model needs the whole file.
 
-    The driver calls it a second time, with the text of the error that the task raised.
+    The task raises this error. The driver creates it again from the message of Spark's exception.
     """
     return ScoringError(
         code=ErrorCode.FILE_SPLIT,
@@ -192,7 +207,10 @@ def file_split(what: str, got: str) -> ScoringError:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    """Yield pieces of rows, each with the block of a file that it comes from, or with None if it comes from no file."""
+    """Split record batches into pieces whose rows come from one block, and yield each block with its piece.
+
+    The columns that sparkscore added are removed. The block is None if the rows come from no file.
+    """
     for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]
         if not hidden:

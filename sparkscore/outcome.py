@@ -1,4 +1,4 @@
-"""The outcome of one mini-batch as a value: rows of the result, or the failure (worker)."""
+"""Describe the outcome of scoring one mini-batch: the rows of its result, and the failures (driver and worker)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SparkscoreError
 
 _MESSAGE_LENGTH = 2000
-# Each report has it, and a thousand long tracebacks would exceed `spark.driver.maxResultSize`.
+# Each report contains a traceback, and a thousand long ones would exceed `spark.driver.maxResultSize`.
 _TRACEBACK_LENGTH = 20_000
 _NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a mini-batch, or a part of it, was not scored.
+    """The reason why a mini-batch, or a part of it, was not scored.
 
-    It has texts instead of the exception itself: another process may be unable to import the exception's class.
+    A failure contains strings instead of the exception itself, because another process may be unable to import the
+    exception's class.
 
     Attributes:
-        code: the code of the failure. Everything that sparkscore decides about a failure, it decides by the code.
-        exception: name of the exception's class if the user's code raised it; empty if sparkscore found the failure.
-        message: the text of the exception, truncated to 2,000 characters; it may contain values of rows.
-        place: file and line in the user's code, if known.
-        traceback_text: the traceback for the log, truncated in the middle if it is very long.
-        next_step: advice for the user, or an empty text.
-        missing_module: the module that could not be imported, if that is why the user's code failed.
+        code: the error code. How sparkscore handles the failure depends on this code, not on the exception's class.
+        exception: name of the exception's class if the user's code raised it, or an empty string if sparkscore itself
+            found the failure.
+        message: description of the failure. For an exception of the user's code, this is its message, truncated to
+            2,000 characters. It may contain values of rows.
+        place: file name and line in the user's code, or an empty string if they are not known.
+        traceback_text: traceback for the log. If the traceback is very long, its middle is left out.
+        next_step: advice for the user, or an empty string.
+        missing_module: name of the module that could not be imported, if the user's code failed for that reason;
+            otherwise an empty string.
     """
 
     code: ErrorCode
@@ -47,7 +51,10 @@ class Failure:
 
     @property
     def error_class(self) -> str:
-        """The class name of the exception for tables and messages."""
+        """The name of the error class, for tables and messages.
+
+        This is the class of the user's exception, or else the class of sparkscore's errors that belongs to the code.
+        """
         return self.exception or error_class_of(self.code).__name__
 
 
@@ -56,8 +63,8 @@ class ItemFailure:
     """The failure of one item of a mini-batch.
 
     Attributes:
-        position: position of the item in the mini-batch, from 0.
-        failure: why the item was not scored.
+        position: position of the item in the mini-batch, counted from 0.
+        failure: reason why the item was not scored.
     """
 
     position: int
@@ -72,14 +79,19 @@ class Outcome:
         items: number of items of the mini-batch.
         scored: number of items that were scored.
         table: the rows of the result, or None if the mini-batch failed.
-        failure: the first failure, or None if all items were scored.
-        failures: the items that failed, if it is known which items failed.
-        elements: number of returned elements, or None if it is not known, for example because the call failed.
-        scored_in_parts: number of items whose values come from calls with a part of the mini-batch.
-        is_contract_broken: whether the mini-batch failed because the scorer does not return one element for each item.
+        failure: the failure that is reported for the mini-batch, or None if all items were scored.
+        failures: the items that are known to have failed, each with its reason. Empty if it is not known which items
+            failed.
+        elements: number of elements that ``run()`` returned, or None if it is not known, for example because the call
+            failed.
+        scored_in_parts: number of items that were scored in calls with a part of the mini-batch, after the whole
+            mini-batch had failed.
+        is_contract_broken: whether the mini-batch failed because the scorer does not return one element for each item,
+            in the order of the items.
         is_final: whether more calls are useless, because the scorer cannot be loaded.
-        columns: number of columns that the user's code got, which may be less than the input has; 0 if not known.
-        unseen: pairs of a column and its number of values for which the model has no category.
+        columns: number of columns in the DataFrame that the user's code got, which may be smaller than the number of
+            input columns; 0 if it is not known.
+        unseen: names of columns, each with the number of its values for which the model has no category.
     """
 
     items: int
@@ -101,21 +113,22 @@ class Outcome:
 
 
 def failed_outcome(items: int, failure: Failure) -> Outcome:
-    """Return the outcome of a mini-batch in which no item was scored."""
+    """Return the outcome of a mini-batch in which no item was scored because of this failure."""
     return Outcome(items=items, scored=0, failure=failure)
 
 
 def describe_failure(
     error: BaseException, code: ErrorCode = ErrorCode.SCRIPT_RUN, code_folder: Path | None = None
 ) -> Failure:
-    """Return the failure for an exception of the user's code or of sparkscore.
+    """Return a failure that describes an exception of the user's code or of sparkscore.
 
-    Runs on the worker. It raises no exception itself, even if the ``str()`` of the user's exception does.
+    Runs on the worker. Never raises an exception itself, even if the ``str()`` of the user's exception does.
 
     Args:
-        error: the exception.
-        code: the code for an exception of the user's code; those of sparkscore have a code of their own.
-        code_folder: folder of the user's code. The innermost frame in it becomes the ``place`` of the failure.
+        error: the exception to describe.
+        code: code of the failure if the user's code raised the exception. A `SparkscoreError` has its own code.
+        code_folder: folder of the user's code. The innermost stack frame in this folder becomes the ``place`` of the
+            failure.
     """
     if isinstance(error, SparkscoreError):
         cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
@@ -132,21 +145,22 @@ def describe_failure(
 
 
 def _missing_module(error: BaseException) -> str:
-    """Return the module that could not be imported, or an empty text if the code failed for another reason.
+    """Return the name of the module that could not be imported, or an empty string if the code failed otherwise.
 
-    A package may have caught the import error and raised another one, as pandas does if openpyxl is not installed.
+    The exceptions that led to this one are searched, too: a package may catch the import error and raise a different
+    exception, as pandas does if openpyxl is not installed.
     """
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
-    # An exception that was raised while an import error was handled may have another reason, unless it is an import
-    # error too.
+    # If an exception was raised while an import error was handled, its cause may be a different one. Only if it is an
+    # ImportError as well, the import error is taken as its cause.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and the exceptions before it that its traceback shows."""
+    """Yield an exception, and then the exceptions that led to it, as far as Python shows them in the traceback."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -156,19 +170,22 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _module_of(error: ModuleNotFoundError) -> str:
-    """Return the name of the missing module in the text of an exception, or an empty text."""
+    """Return the name of the missing module in the exception's message, or an empty string if there is no name."""
     found = _NO_MODULE.search(_text_of(error))
     return found[1] if found else ""
 
 
 def _storable(text: str) -> str:
-    """Escape surrogates, which Python uses for bytes in file names that are not text and Arrow cannot store."""
-    # `text.encode` may be a method of the user's subclass of str.
+    """Return a string whose surrogates are escaped, because Arrow cannot store surrogates.
+
+    Python uses surrogates for bytes in file names that it cannot decode.
+    """
+    # Not `text.encode`: the string may be of a subclass of str in the user's code, with a method of its own.
     return str.encode(text, errors="backslashreplace").decode()
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Return the traceback of an exception, without its middle if it is very long."""
+    """Return the traceback of an exception as a string. If it is very long, its middle is left out."""
     whole = _storable("".join(traceback.format_exception(error, chain=True)))
     if len(whole) <= _TRACEBACK_LENGTH:
         return whole
@@ -177,7 +194,7 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return the text of an exception, also if its own ``str()`` raises."""
+    """Return the message of an exception, or a fixed sentence if the exception's own ``str()`` raises an exception."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - the user's __str__ may raise anything
@@ -185,11 +202,12 @@ def _text_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
-    """Return file and line of the innermost frame in the code folder, or an empty text if there is none."""
+    """Return file name and line of the innermost stack frame in the code folder, or an empty string without one."""
     if code_folder is None:
         return ""
     lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    # A file with a syntax error has no frame, but the error names it. A compiled text has no file in the folder.
+    # Code with a syntax error has no frame, but the error contains its file name. Code that was compiled from a string
+    # has no file in the folder.
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
     own = [(Path(file).name, line) for file, line in lines if Path(file).is_relative_to(code_folder)]

@@ -1,4 +1,4 @@
-"""The plan: which files are in which mini-batch, and which work unit scores it (driver)."""
+"""Plan a run: divide the input files into mini-batches, and the mini-batches into work units (driver)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError
 from sparkscore.stage.plan_file import PLAN_SCHEMA
 
-# If a task fails, its work unit is scored again, so each task slot gets ten small units, and more for a large input.
-# They are not even smaller, because each task costs Spark about 50 ms.
+# If a task fails, its whole work unit is scored again. So work units should be small: each task slot gets ten of them,
+# and more if the input is large. Even smaller ones would cost too much time, because Spark needs about 50 ms per task.
 _UNITS_PER_SLOT: Final = 10
 _MINI_BATCHES_PER_UNIT: Final = 32
 _MOST_UNITS: Final = 2000
@@ -23,13 +23,14 @@ _MOST_UNITS: Final = 2000
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of the input, as it was when the run was planned.
+    """A file of the input, with its metadata from the time when the run was planned.
 
     Attributes:
-        path, size_bytes, modified_ns: path, size and time of modification. Two files are equal if these are.
-        inode, changed_ns: inode and time of the last change of the inode. They also change if a file is replaced by
-            another one with the same size and time of modification.
-        sample: digest of some of the bytes of the file, or of all.
+        path, size_bytes, modified_ns: path, size and modification time. Two `InputFile` objects are equal if these
+            three values are equal.
+        inode, changed_ns: inode and time of the inode's last change. They show that a file was replaced with another
+            one that has the same size and modification time.
+        sample: digest of some of the file's bytes, or of all of them.
     """
 
     path: str
@@ -42,18 +43,18 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The pinned input: the version of a table, or the list of files, that the run scores.
+    """The pinned input of a run: the version of a table, or the list of files, that the run scores.
 
     Attributes:
         format: format of the input: ``files``, ``csv``, ``json``, ``parquet``, ``delta`` or ``quarantine``.
         location: path, glob or URI of the input, as the user wrote it.
-        version: version of a table, or a digest of the file list.
+        version: version of a table, or digest of the file list.
         size_bytes: size of the input.
-        items: number of files or rows, or None if rows can be counted only by reading them.
+        items: number of files or rows, or None if the rows can be counted only by reading the input.
         files: the files, sorted by path; empty for a table.
-        skipped: number of files that are not scored, by the reason.
-        table_id: id of a Delta table, which changes if the table is removed and created again under its name.
-        order_doubt: why the order of the columns is not known, or an empty text if it is known.
+        skipped: number of files that are not scored, by reason.
+        table_id: id of a Delta table. If the table is removed and created again at the same location, it gets a new id.
+        order_doubt: why the order of the columns is not known, or an empty string if it is known.
     """
 
     format: str
@@ -68,18 +69,18 @@ class Snapshot:
 
     @property
     def item_type(self) -> Literal["files", "rows"]:
-        """What an item is: ``files`` or ``rows``."""
+        """The type of the items: ``files`` or ``rows``."""
         return "files" if self.format == "files" else "rows"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The input of a run, and the mini-batches of files. Workers cut an input of rows themselves.
+    """The input of a run and, if its items are files, its mini-batches. Workers split an input of rows themselves.
 
     Attributes:
         snapshot: the pinned input.
         unit_count: number of work units, or None if Spark's partitions are the work units.
-        mini_batches: a row for each file, ordered by work unit, or None for an input of rows.
+        mini_batches: table with a row for each file, ordered by work unit, or None for an input of rows.
     """
 
     snapshot: Snapshot
@@ -88,19 +89,19 @@ class Plan:
 
 
 def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) -> Plan:
-    """Return the plan of a run: an input of files is cut into mini-batches and work units.
+    """Return the plan of a run, in which an input of files is divided into mini-batches and work units.
 
-    Mini-batches have the files in order, so they depend on the names of the files and the mini-batch size only. The
-    work unit of a mini-batch depends on the sizes of the files: the largest mini-batches are assigned first, each to
-    the work unit with the fewest bytes.
+    Each mini-batch contains files that follow one another in the file list. So the mini-batches depend only on the
+    paths of the files and on the mini-batch size. The work units depend on the sizes of the files: the largest
+    mini-batches are assigned first, each to the work unit with the fewest bytes.
 
     Args:
         snapshot: the pinned input.
         mini_batch_files: number of files in a mini-batch, or None if the deployment sets a number of bytes.
-        task_slots: number of tasks that run at the same time, on which the number of work units depends.
+        task_slots: number of tasks that run at the same time. The number of work units depends on it.
 
     Raises:
-        ConfigError: the mini-batch size of an input of files is a number of bytes.
+        ConfigError: the deployment sets the mini-batch size of an input of files in bytes.
     """
     if snapshot.item_type == "rows":
         return Plan(snapshot)
@@ -125,7 +126,7 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
 
 
 def digest_of_files(files: Iterable[InputFile]) -> str:
-    """Return a digest of a file list: paths, sizes, times of modification, and samples of the contents."""
+    """Return a digest of the paths, sizes, modification times and content samples of these files."""
     digest = hashlib.sha256()
     for file in files:
         line = f"{file.path}\0{file.size_bytes}\0{file.modified_ns}\0{file.sample}\n"
@@ -134,14 +135,14 @@ def digest_of_files(files: Iterable[InputFile]) -> str:
 
 
 def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
-    """Assign mini-batches to work units of similar size.
+    """Assign mini-batches to work units, so that all units have about the same number of bytes.
 
     Args:
         sizes: number of bytes of each mini-batch.
         task_slots: number of tasks that run at the same time.
 
     Returns:
-        the numbers of the mini-batches of each work unit, in order.
+        for each work unit, the numbers of its mini-batches in ascending order.
     """
     wanted = max(_UNITS_PER_SLOT * task_slots, -(-len(sizes) // _MINI_BATCHES_PER_UNIT))
     unit_count = min(len(sizes), wanted, _MOST_UNITS)

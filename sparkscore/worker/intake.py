@@ -1,7 +1,8 @@
-"""Convert rows from Spark to Arrow types that do not depend on the session's settings (worker).
+"""Convert rows from Spark to Arrow types that do not depend on the settings of the Spark session (driver and worker).
 
-Spark gives timestamps the session's time zone, and may give strings Arrow's large type. The values are the same, but a
-script that reads the hour of a timestamp, or a scorer that expects the string type, would see a difference.
+Spark returns timestamps in the time zone of the session, and may return strings as Arrow's ``large_string``. The values
+are the same, but a script that reads the hour of a timestamp, or a scorer that expects the type ``string``, would
+notice the difference.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import pyarrow as pa
 
 
 def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> pa.RecordBatch:
-    """Return the same rows with all timestamps in UTC, and without Arrow's large types.
+    """Return the same rows with UTC as the time zone of timestamps, and without Arrow's large types.
+
+    Timestamps without a time zone stay as they are. Large types such as ``large_string`` are replaced with ``string``,
+    ``binary`` and ``list``.
 
     Args:
-        batch: rows as Spark gives them.
-        names: names for the columns, if the names in the batch are not to be kept.
+        batch: rows as Spark returns them.
+        names: new names of the columns. If None, the columns keep their names.
     """
     names = batch.schema.names if names is None else names
     fields = [
@@ -30,7 +34,7 @@ def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> p
 
 
 def _settled(arrow_type: pa.DataType) -> pa.DataType:
-    """Return the type with all timestamps in UTC, and without large types, also inside of nested types."""
+    """Return the type with UTC as the time zone of timestamps and without large types, also inside nested types."""
     if pa.types.is_timestamp(arrow_type):
         return arrow_type if arrow_type.tz is None else pa.timestamp(arrow_type.unit, "UTC")
     if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):

@@ -1,4 +1,4 @@
-"""Keep loaded engines in a worker process, so that its next tasks do not load them again (worker)."""
+"""Keep engines with their loaded scorers in a worker process, so that its next tasks need not load them (worker)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from sparkscore.stage.report import WorkerState
 from sparkscore.worker.child.supervisor import LOAD_ENDED, ChildEngine
 from sparkscore.worker.engine import Engine, EngineSpec, LocalEngine
 
-# If the process is killed while it loads, loading is tried again after these waits. The reason may have passed by then:
-# other processes may have needed the host's memory, for example.
+# Seconds to wait before each try to load a scorer. Loading is tried again only if the child was killed while it loaded:
+# the cause may be gone by then, for example if other processes had used all memory of the host.
 _WAITS_S: Final = (0.0, 1.0, 3.0)
 
 
 @dataclass
 class LoadedEngine:
-    """An engine that this worker process keeps for a run.
+    """An engine that this worker process keeps for a run, and whether its scorer could be loaded.
 
     Attributes:
-        key: the key of the `EngineSpec` that the engine was loaded for.
-        worker: name of this worker process, unique in the run even if a process id is used twice.
+        key: key of the `EngineSpec` that the engine was created for.
+        worker: name of this worker process. It is unique in the run, even if the system uses the same process id twice.
         engine: the engine.
-        failure: why the scorer did not load; this process does not try it again.
+        failure: why the scorer could not be loaded, or None. After a failure, this process does not try to load it
+            again.
         loads: how often this process has loaded the scorer.
-        warnings: warnings for the user, a sentence each.
-        models: digests of the models' files that this process has loaded.
-        is_proven: whether a call with several items returned one element for each.
+        warnings: warnings for the user, one sentence each.
+        models: digests of the model files that this process has loaded.
+        is_proven: whether it is known that the scorer returns one element for each item.
     """
 
     key: str
@@ -45,10 +46,10 @@ class LoadedEngine:
     is_proven: bool = False
 
     def ensure(self) -> None:
-        """Load the scorer if it is not loaded, the first time or after its process has ended.
+        """Load the scorer if it is not loaded, either for the first time or because its process has ended.
 
-        A scorer that failed to load is not loaded again, unless its process ended while it loaded: something outside
-        may have killed it.
+        If loading fails, it is not tried again, and the failure is stored. If the process ended during loading, loading
+        is tried up to two more times, because something outside of sparkscore may have killed the process.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -61,19 +62,19 @@ class LoadedEngine:
         self.failure, self.warnings, self.models = loaded.failure, loaded.warnings, loaded.models
 
     def describe(self) -> WorkerState:
-        """Return what a report says about this worker process."""
+        """Return the part of a report that describes this worker process."""
         return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
-#: How many engines a worker process keeps; a query may use two models.
+#: Maximum number of engines that a worker process keeps: a Spark query may use two models.
 ROOM: Final = 2
 
 
 class KeptEngines:
-    """A small cache of the loaded engines of a worker process, by key.
+    """A small cache of the engines of a worker process, by key.
 
-    When the cache is full, the engine that was used least recently is closed. At most one engine scores in the worker's
-    own process, because two scripts may have modules with the same name.
+    If the cache is full, the least recently used engine is closed. At most one engine scores in the worker's own
+    process, because two scripts may have modules with the same name.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -81,22 +82,27 @@ class KeptEngines:
         self._by_key: dict[str, LoadedEngine] = {}
 
     def get(self, spec: EngineSpec) -> LoadedEngine:
-        """Return the engine with the spec's key; load it if the cache does not have it."""
+        """Return the engine for this spec: create it if the cache does not have it, and load its scorer if necessary."""
         loaded = self._by_key.pop(spec.key, None)
         if loaded is None:
             self._make_room(is_own_process=spec.child is None)
             loaded = _new_engine(spec)
-        # A dictionary keeps the order of insertion, so the last one is the one that was used last.
+        # A dictionary keeps the order of insertion, so its last engine is the most recently used one.
         self._by_key[spec.key] = loaded
         loaded.ensure()
         return loaded
 
     def keep(self, loaded: LoadedEngine) -> None:
-        """Add an engine that is loaded already."""
+        """Add an engine that is already loaded."""
         self._by_key[loaded.key] = loaded
 
     def _make_room(self, *, is_own_process: bool) -> None:
-        """Close the engines that must go before another one is added."""
+        """Close engines, so that another engine can be added.
+
+        Args:
+            is_own_process: whether the other engine will score in the worker's own process. Then an engine that does so
+                already is closed.
+        """
         if is_own_process:
             self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])
         self._close(list(self._by_key)[: max(0, len(self._by_key) + 1 - self._room)])
@@ -114,10 +120,10 @@ def _new_engine(spec: EngineSpec) -> LoadedEngine:
 
 
 # Spark reuses worker processes for many tasks (`spark.python.worker.reuse`), but passes no object from one task to the
-# next. Only a variable of a module is visible to both.
+# next one. Only a module variable is visible to all tasks.
 _engines = KeptEngines()
 
 
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
-    """Return the loaded engine for a spec; this worker process loads it once and keeps it."""
+    """Return the engine for this spec. The worker process loads it once, and keeps it for its next tasks."""
     return _engines.get(spec)

@@ -1,4 +1,4 @@
-"""Write failed items as rows of the quarantine table, and read such rows again (worker, driver)."""
+"""Write failed items as rows of the quarantine table, and read input rows back from that table (driver and worker)."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _LONGEST_TRACEBACK: Final = 20_000
 def quarantined_rows(
     mini_batch: MiniBatch, outcome: Outcome, lineage: LineageValues, tries: int, failed_at: dt.datetime
 ) -> pa.Table | None:
-    """Return a row for each item that failed, or None if all were scored.
+    """Return a row of the quarantine table for each failed item, or None if all items were scored.
 
-    If a script returned fewer elements than it got files, it is not known which items failed: their position is NULL.
+    If a script returned too few elements, it is not known which items failed. Then ``position`` is NULL in these rows.
     """
     known = [(item.position, item.failure) for item in outcome.failures]
     unnamed = outcome.failed - len(known)
@@ -83,27 +83,30 @@ _NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS)
 
 
 class _Texts:
-    """Masks secrets in texts and truncates them. Each text is handled once: many failures have the same text."""
+    """Masks secrets in strings and truncates the strings.
+
+    Each string is processed only once, because many failures have the same message.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def safe(self, text: str, longest: int) -> str:
-        """Return a text without secrets, truncated to a number of characters."""
+        """Return a string with its secrets masked, truncated to this number of characters."""
         if text not in self._known:
             self._known[text] = redact(text)[:longest]
         return self._known[text]
 
 
 def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return the file that an item is or comes from, or None if that is not known."""
+    """Return the file that an item is or comes from, or None if the file is not known."""
     if mini_batch.rows is None:
         return None if position is None else mini_batch.files[position]
     return plain_path(mini_batch.files[0]) if len(mini_batch.files) == 1 else None
 
 
 def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return an input row as JSON that loses no digit, or None if the item is a file."""
+    """Return an input row as JSON without loss of digits, or None for a file or an item at an unknown position."""
     if mini_batch.rows is None or position is None:
         return None
     (row,) = mini_batch.rows.slice(position, 1).to_pylist()
@@ -111,14 +114,14 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Return the input rows that the quarantine has as JSON, with exactly the values and types of the input."""
+    """Return input rows from their JSON strings in the quarantine table, with the values and types of the input."""
     rows = [json.loads(text) for text in texts]
     columns = [pa.array([_from_json(row.get(field.name), field.type) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _from_json(value: Any, arrow_type: pa.DataType) -> Any:
-    """Return the value of an Arrow type that was written as JSON."""
+    """Convert a value that was read from JSON to a Python value for this Arrow type."""
     if value is None:
         return None
     if pa.types.is_struct(arrow_type):
@@ -143,7 +146,7 @@ _READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]]
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value that JSON has no type for as a text that `_from_json` reads again."""
+    """Return a string for a value of a type that JSON does not have. `_from_json` converts the string back."""
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, Decimal):

@@ -1,6 +1,7 @@
-"""Check that the rows of a result are in the order of the mini-batch (worker, child).
+"""Check that the rows of a result are in the order of the mini-batch (worker and child).
 
-Carried columns are joined by position, so rows in another order would get the input values of other rows.
+Carried columns are added to the result by position. If a script returned its rows in another order, they would get the
+carried values of other rows.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ _EXPECTED = "the order of the mini-batch, since input columns are carried into t
 
 
 def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOver | None, caller: str) -> None:
-    """Check that a result with one element for each row is in the order of the mini-batch, as far as that can be known.
+    """Raise an error if a result is known to be in another order than the mini-batch.
 
-    The index of a returned Series or DataFrame shows the order. So does the DataFrame that the user's code got, if the
-    code moved rows in it.
+    The result must have one element for each row. The index of a returned Series or DataFrame shows the order of its
+    rows. For any result, the DataFrame that the user's code got shows whether the code moved rows in place.
 
     Args:
-        returned: the value that the user's code returned.
-        rows: the rows of the mini-batch.
-        handed: the DataFrame that the user's code got, or None if it got none.
-        caller: text for messages that says what returned the value.
+        returned: value that the user's code returned.
+        rows: rows of the mini-batch.
+        handed: the DataFrame that the user's code got, or None if it got no DataFrame.
+        caller: what returned the value, for messages; for example ``run()``.
 
     Raises:
-        OutputContractError: the rows are in another order, or their order cannot be known; code ``OUTPUT_ORDER``.
+        OutputContractError: the rows are in another order, or the labels of the index are unrelated to the mini-batch;
+            code ``OUTPUT_ORDER``.
     """
     labels = _labels_of(returned)
     current = None if handed is None else handed.frame.index
@@ -56,30 +58,33 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
 
 
 def _labels_of(returned: object) -> pd.Index[Any] | None:
-    """Return the index of a pandas result, or None for a value without one."""
+    """Return the index of a returned pandas object, or None if the value has no index."""
     if isinstance(returned, (pd.Series, pd.DataFrame)):
         return returned.index
     return returned.labels if isinstance(returned, NamedColumns) else None
 
 
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
-    """Whether the labels of a result prove that its rows are in order; a fresh index from 0 proves nothing.
+    """Return whether the index of a result proves that its rows are in the order of the mini-batch.
+
+    A default RangeIndex proves nothing. Neither does the index that the user's code set in the DataFrame that it got.
 
     Args:
         labels: the index of the result.
-        rows: the rows of the mini-batch.
-        current: the index that the DataFrame of the user's code has after the call, or None.
-        caller: text for messages that says what returned the value.
+        rows: rows of the mini-batch.
+        current: the index that the user's DataFrame has after the call, or None if the user's code got no DataFrame.
+        caller: what returned the value, for messages.
 
     Raises:
-        OutputContractError: the labels show another order, or have nothing to do with the mini-batch.
+        OutputContractError: the labels show a different order, or are unrelated to the mini-batch.
     """
     own = pd.RangeIndex(len(labels))
     name = labels.name if labels.name in rows.column_names else None
     if name is None and isinstance(labels, pd.RangeIndex) and labels.equals(own):
         return False
     found = list(_positions_in_columns(labels, rows))
-    # An index with the name of a column has that column's values. Otherwise the mini-batch's own index comes first.
+    # If the index has the name of a column, the values of this column decide. Otherwise the row numbers of the
+    # mini-batch decide, if the labels are these numbers.
     of_own = _positions(labels, own)
     first = [positions for column, positions in found if column == name]
     for positions in [*first, *([] if of_own is None else [of_own])]:
@@ -96,7 +101,11 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
 
 
 def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Positions]]:
-    """Yield each column whose values are the labels, if no value is in it twice, with the position of each label."""
+    """Yield each column whose values are the labels of the index, with the row number of each label.
+
+    Columns with repeated values are skipped. The labels of a MultiIndex are compared with the columns that have the
+    names of its levels. If they match, None is yielded instead of a column name.
+    """
     if isinstance(labels, pd.MultiIndex):
         if set(labels.names) <= set(rows.column_names):
             columns = [rows.column(str(level)).to_pandas() for level in labels.names]
@@ -112,9 +121,10 @@ def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tup
 
 
 def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label among unique values, or None if the labels are not these values.
+    """Return the position of each label in a reference index, or None if the labels are not the reference's values.
 
-    A label is found as the same value, as the same text, or as the text of the same number.
+    Labels and values match if they are equal. If not all of them match, they are compared as strings, and string labels
+    are compared with numbers as numbers.
     """
     if isinstance(labels, pd.MultiIndex):
         return None
@@ -130,7 +140,7 @@ def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | N
 
 
 def _positions_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label among unique values, or None if there is not exactly one label for each."""
+    """Return the position of each label in the reference, or None unless labels and unique values match one to one."""
     try:
         if not reference.is_unique:
             return None

@@ -1,4 +1,4 @@
-"""How a task handles failures: how often it tries a mini-batch, and how many failures it tolerates (worker)."""
+"""Define how a task handles failures: how often it calls the scorer, and how many failures it tolerates (worker)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ class FailureRules:
     """How a task handles items that fail.
 
     Attributes:
-        tries: how often a task calls the scorer with a whole mini-batch before it halves it.
-        tolerance: how many items or mini-batches of the run may fail. A task stops if it alone has more failures.
+        tries: maximum number of calls with a whole mini-batch, before the mini-batch is halved.
+        tolerance: how many items or mini-batches of the whole run may fail. A task stops if its own failures already
+            exceed this number.
     """
 
     tries: int = 1
