@@ -1,6 +1,7 @@
-"""Call the scorer with a mini-batch until it is scored, and with halves of it if it keeps failing (worker).
+"""Call the scorer with a mini-batch, again if it fails, and with halves of it if it keeps failing (worker).
 
-Azure's `retry_settings` only try a whole mini-batch again. Halving, which finds the items that fail, is an addition.
+The `retry_settings` of Azure ML only try a whole mini-batch again. Halving, which finds the items that fail, is a
+feature of sparkscore.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from sparkscore.worker.rules import FailureRules
 
 
 class Calls:
-    """Calls of the scorer for one mini-batch.
+    """The calls of the scorer for one mini-batch.
 
     Attributes:
-        reports: a report of each call so far.
+        reports: one report for each call so far.
     """
 
     def __init__(self, loaded: LoadedEngine, spec: ResultSpec, rules: FailureRules, scored_at: datetime) -> None:
@@ -47,7 +48,7 @@ class Calls:
         self._scored_at = scored_at
 
     def score(self, mini_batch: MiniBatch) -> Outcome:
-        """Score as many items of a mini-batch as possible, and return a failure for each of the others."""
+        """Score as many items of a mini-batch as possible, and return their rows and the failures of the others."""
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
             outcome = self._call(mini_batch)
@@ -61,11 +62,19 @@ class Calls:
 
     @property
     def tries(self) -> int:
-        """The number of calls with the whole mini-batch."""
+        """The number of calls with the whole mini-batch so far."""
         return tries_of(self.reports)
 
     def _call(self, mini_batch: MiniBatch, *, is_part: bool = False) -> Outcome:
-        """Call the scorer once and add a report of the call; load the scorer first if its process has ended."""
+        """Call the scorer once, and add a report of the call.
+
+        If the scorer's process has ended, the scorer is loaded first. If it cannot be loaded, there is no call, and the
+        outcome has the failure of loading.
+
+        Args:
+            mini_batch: the items of the call.
+            is_part: whether these are only a part of the items of the mini-batch.
+        """
         self._loaded.ensure()
         if self._loaded.failure is not None:
             return replace(failed_outcome(mini_batch.item_count, self._loaded.failure), is_final=True)
@@ -82,27 +91,30 @@ class Calls:
         return self._call(mini_batch, is_part=True)
 
     def _test_part(self, mini_batch: MiniBatch) -> Outcome:
-        """Call the scorer with a part of the mini-batch only to see whether it fails; its rows are dropped."""
+        """Call the scorer with a part of the mini-batch only to see whether it fails. Its rows are not used."""
         outcome = self._call_part(mini_batch)
         self._drop_rows_of_last_call()
         return outcome
 
     def _drop_rows_of_last_call(self) -> None:
-        """Count no item of the last call as scored, because its rows are not in the result."""
+        """Change the report of the last call to 0 scored items, because its rows are not in the result."""
         self.reports[-1:] = [replace(call, scored=0) for call in self.reports[-1:]]
 
     def _score_parts(self, whole: Part) -> Outcome:
-        """Score the halves of a mini-batch that failed as a whole, and their halves, until the failing items are found.
+        """Score a mini-batch that failed as a whole in smaller and smaller parts, until the failing items are found.
+
+        Args:
+            whole: the mini-batch with the outcome of the call that failed.
 
         Raises:
-            BrokenContractError: the scorer fails for another reason than single items.
+            BrokenContractError: the scorer does not return one element for each item, so no single item is the cause.
         """
         halving = Halving(self._call_part, self._test_part, self._rules, {self._spec.columns, whole.outcome.columns})
         parts = halving.score(whole)
         joined = _joined(parts, whole.mini_batch.item_count)
         if not joined.failed:
-            # No single item fails. A script may compute values over the whole mini-batch, such as a mean, which differ
-            # in parts, so the whole mini-batch is tried once more.
+            # No single item failed. The script may compute a value over the whole mini-batch, such as a mean, which is
+            # different in a part. So the whole mini-batch is tried once more.
             again = self._call(whole.mini_batch)
             if again.failure is None:
                 self.reports[:-1] = [replace(call, scored=0) for call in self.reports[:-1]]
@@ -113,10 +125,13 @@ class Calls:
         return replace(joined, failure=whole.outcome.failure) if joined.failed else joined
 
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
-        """Score a half of a successful mini-batch as well, to check that there is one element for each row.
+        """Check that a successful call returned one element for each row, by scoring half of the mini-batch as well.
 
         A script that returns one element for each column succeeds by coincidence if there are as many rows as columns.
-        Once a call in this process has shown that there is one element for each row, this check is skipped.
+        If the half has a wrong number of elements, the returned outcome is a failure of the whole mini-batch.
+
+        The check is skipped if no columns are carried, or if an earlier call in this process has shown that there is
+        one element for each row.
         """
         is_clear = self._loaded.is_proven or outcome.failure is not None or mini_batch.item_count == 1
         if is_clear or not self._spec.carried:
@@ -136,21 +151,31 @@ class Calls:
         return replace(failed_outcome(mini_batch.item_count, failure), is_contract_broken=True)
 
     def _broken(self, whole: Outcome, why: str) -> Outcome:
-        """Return the outcome of a mini-batch that failed as a whole; rows that its parts returned are dropped."""
+        """Return a failed outcome for a mini-batch whose scorer broke its contract. Rows of its parts are not used.
+
+        Args:
+            whole: the outcome of the call with the whole mini-batch.
+            why: how the scorer broke its contract.
+        """
         self.reports[:] = [replace(call, scored=0) for call in self.reports]
         failure = broken_contract(whole.failure or Failure(ErrorCode.OUTPUT_ROWS), why)
         return replace(failed_outcome(whole.items, failure), is_contract_broken=True)
 
 
 def _with_every_item(outcome: Outcome) -> Outcome:
-    """Return the outcome with a failure for each item if the mini-batch failed as a whole."""
+    """Return the outcome with one failure for each item if the mini-batch failed as a whole, or else unchanged."""
     if not failed_whole(outcome) or outcome.failure is None:
         return outcome
     return replace(outcome, failures=tuple(ItemFailure(number, outcome.failure) for number in range(outcome.items)))
 
 
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
-    """Return the outcome of a mini-batch whose parts were scored one by one."""
+    """Merge the outcomes of the parts of a mini-batch into one outcome.
+
+    Args:
+        parts: all parts of the mini-batch, in the order of the items.
+        items: number of items of the mini-batch.
+    """
     outcomes = [(part.before, _with_every_item(part.outcome)) for part in parts]
     tables = [outcome.table for _, outcome in outcomes if outcome.table is not None]
     failures = tuple(

@@ -1,6 +1,6 @@
-"""Load a scorer, score mini-batches with it, and return each result or failure as a value (worker, child).
+"""Load a scorer, score mini-batches with it, and return each result or failure as a value (worker and child).
 
-`LocalEngine` scores in this process, and `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
+`LocalEngine` scores in the current process, and `sparkscore.worker.child.supervisor.ChildEngine` in a child process.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """How a worker runs the child process that scores for it.
+    """How a worker runs the child process in which the scorer runs.
 
     Attributes:
         python: path of the child's interpreter on the worker's host, or None for the worker's own interpreter.
-        archive: a packed environment that has the child's interpreter, or None.
-        timeout: seconds that one call with a mini-batch may take, or None for any time.
-        load_timeout: seconds that loading the scorer may take, or None for any time.
+        archive: a packed environment that contains the child's interpreter, or None.
+        timeout: maximum number of seconds for one call with a mini-batch, or None for no limit.
+        load_timeout: maximum number of seconds for loading the scorer, or None for no limit.
     """
 
     python: str | None = None
@@ -46,21 +46,21 @@ class ChildSpec:
 
     @property
     def is_own_python(self) -> bool:
-        """Whether the child has the worker's interpreter, so that the worker can score itself if no child starts."""
+        """Whether the child uses the worker's interpreter. Then the worker can score itself if no child can be started."""
         return self.python is None and self.archive is None
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """Which scorer a worker loads, and in which process it runs.
+    """Which scorer a worker loads, and in which process the scorer runs.
 
     Attributes:
-        key: the run id with a random part, so that a resumed run loads its scorer again. A worker process keeps its
-            loaded scorers by this key.
+        key: run id with a random suffix. A worker process finds its loaded scorers by this key. The suffix makes a
+            resumed run load its scorer again.
         scorer: the scorer to load.
         environment: the packages that the deployment lists, or None if it lists none.
-        child: how the child process is run that scores, or None if the worker itself scores.
-        variables: environment variables for a model without a script; a script has its own.
+        child: how to run the child process that scores, or None if the worker itself scores.
+        variables: environment variables for a model without a script. Those for a script are in the scorer's own spec.
         secrets: values that are masked in messages.
         not_null: columns of the input that are declared NOT NULL.
     """
@@ -74,7 +74,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Mask the run's secrets, and those in the environment variables, in all messages of this process."""
+        """Mask the run's secrets, and the secrets in the environment variables, in all messages of this process."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
@@ -84,9 +84,9 @@ class Loaded:
     """The result of loading a scorer.
 
     Attributes:
-        failure: why the scorer did not load, or None if it did.
-        warnings: warnings for the user, a sentence each.
-        models: digests of the models' files that this process has loaded.
+        failure: why the scorer could not be loaded, or None if it is loaded.
+        warnings: warnings for the user, one sentence each.
+        models: digests of the model files that this process has loaded.
     """
 
     failure: Failure | None = None
@@ -96,14 +96,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Probed:
-    """The shape of the result of one call, without its rows.
+    """The columns that one call of the scorer returned, without their values.
 
     Attributes:
         predictions: names and types of the returned columns, or None if the call failed.
         is_frame: whether the call returned a DataFrame.
         failure: why the call failed, or None.
         elements: number of returned elements.
-        columns: number of columns that the user's code got, or 0 if that is not known.
+        columns: number of columns that the user's code got, or 0 if it is not known.
     """
 
     predictions: pa.Schema | None = None
@@ -114,30 +114,30 @@ class Probed:
 
 
 class Engine(Protocol):
-    """Loads a scorer and scores mini-batches with it, in this process or in a child process.
+    """Loads a scorer and scores mini-batches with it, in the current process or in a child process.
 
     Every implementation passes the tests in ``tests/contract/test_engines.py``.
     """
 
     def load(self) -> Loaded:
-        """Load the scorer, the first time or again after its process has ended."""
+        """Load the scorer, for the first time or again after its process has ended."""
 
     @property
     def is_loaded(self) -> bool:
-        """Whether mini-batches can be scored; False again after the process that scores has ended."""
+        """Whether mini-batches can be scored. It is False again after the process that scores has ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch in one call, and return its rows of the result or a failure."""
+        """Score one mini-batch in one call, and return the rows of the result or a failure."""
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch in one call, and return the shape of the result or a failure."""
+        """Score one mini-batch in one call, and return the names and types of the result's columns, or a failure."""
 
     def close(self) -> None:
-        """Release the scorer. The engine is not used afterwards."""
+        """Release the scorer. The engine must not be used afterwards."""
 
 
 class LocalEngine:
-    """An engine that scores in this process."""
+    """An engine that scores in the current process."""
 
     def __init__(self, spec: EngineSpec) -> None:
         spec.remember_secrets()
@@ -154,7 +154,7 @@ class LocalEngine:
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Compare the installed packages with the deployment's list, and load the scorer."""
+        """Compare the installed packages with the deployment's list, and load the scorer; a failure is returned."""
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
         noted: list[str] = []
@@ -174,7 +174,7 @@ class LocalEngine:
         return Loaded(warnings=(told, *warnings), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, and return its rows of the result or a failure."""
+        """Score one mini-batch, and return the rows of the result or a failure."""
         returned = self._call(mini_batch)
         if isinstance(returned, Failure):
             return failed_outcome(mini_batch.item_count, returned)
@@ -185,7 +185,7 @@ class LocalEngine:
             return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch, and return the shape of the result or a failure."""
+        """Score one mini-batch, and return the names and types of the result's columns, or a failure."""
         returned = self._call(mini_batch)
         if isinstance(returned, Failure):
             return Probed(failure=returned)
@@ -200,7 +200,7 @@ class LocalEngine:
         return Probed(result.table.schema, result.is_frame, elements=result.elements, columns=self._columns)
 
     def close(self) -> None:
-        """Close the scorer, and restore the environment variables of this process."""
+        """Close the scorer, and restore the environment variables that `load` set in this process."""
         if self._scorer is not None:
             with Contained():
                 self._scorer.close()
@@ -214,21 +214,21 @@ class LocalEngine:
 
     @property
     def _handed_over(self) -> HandedOver | None:
-        """The DataFrame that the user's code got in the last call, or None if it got none."""
+        """The DataFrame that the user's code got in the last call, or None if it got no DataFrame."""
         return getattr(self._scorer, "handed_over", None)
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """The number of values, by column, that the model has no category for."""
+        """The names of columns, each with the number of its values for which the model has no category."""
         return tuple(sorted(getattr(self._scorer, "unseen", {}).items()))
 
     @property
     def _columns(self) -> int:
-        """The number of columns that the user's code got, or 0 if that is not known."""
+        """The number of columns that the user's code got in the last call, or 0 if it got no DataFrame."""
         return 0 if self._handed_over is None else self._handed_over.rows.num_columns
 
     def _call(self, mini_batch: MiniBatch) -> object:
-        """Return what the user's code returns for a mini-batch, or a failure."""
+        """Return the value that the user's code returns for a mini-batch, or a `Failure` if the code fails."""
         if self._scorer is None:
             raise RuntimeError("the engine is not loaded")
         try:
@@ -240,7 +240,7 @@ class LocalEngine:
 
 
 def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
-    """Raise a `SourceSchemaError` if a column that is declared NOT NULL has a NULL in this mini-batch."""
+    """Raise a `SourceSchemaError` if a column that is declared NOT NULL contains a NULL in this mini-batch."""
     rows = mini_batch.rows
     wrong = [] if rows is None else [name for name in columns if name in rows.column_names and rows[name].null_count]
     if wrong:
@@ -253,10 +253,10 @@ def _refuse_nulls(mini_batch: MiniBatch, columns: tuple[str, ...]) -> None:
         )
 
 
-# Exceptions that come from the user's code. A script that calls sys.exit() has failed its mini-batch.
+# Exceptions that fail a mini-batch, and not the task. The user's code may also call sys.exit().
 _OF_THE_USERS_CODE = (ScorerFailedError, SparkscoreError, SystemExit, KeyboardInterrupt)
 
 
 def _failure_of(error: BaseException, code: ErrorCode) -> Failure:
-    """Return the failure that an exception carries, or one that describes the exception."""
+    """Return the failure that a `ScorerFailedError` contains, or a new failure that describes any other exception."""
     return error.failure if isinstance(error, ScorerFailedError) else describe_failure(error, code)

@@ -1,8 +1,8 @@
-"""Score a failed mini-batch in halves to find the items that fail, or a scorer that breaks its contract (worker).
+"""Score a failed mini-batch in halves, to find the items that fail or a scorer that breaks its contract (worker).
 
-The contract is one returned element for each row. Any script that returns one element succeeds for a single row, so the
-success of a single row proves nothing. The results of parts are used only if the numbers of elements of two halves add
-up to that of the whole, and if the scorer has scored more than one item in one call.
+The contract is that the scorer returns one element for each row. A single row cannot show a broken contract: a script
+that always returns one element succeeds with it. So the results of parts are used only if the numbers of elements of
+two halves add up to that of the whole, and if the scorer has scored several items in one call.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from sparkscore.worker.child.supervisor import BROKEN, ENDED, TIMEOUT
 from sparkscore.worker.rules import FailureRules
 
 WRONG_COUNT: Final = ErrorCode.OUTPUT_ROWS
-# The halves would probably end the process too. Each time costs a timeout, or loading the model again.
+# After these failures, a mini-batch is not halved: its halves would probably end the process, too, and each end costs a
+# timeout or another load of the model.
 PROCESS_IS_GONE: Final = frozenset({TIMEOUT, ENDED, BROKEN})
-# Parts may hide these failures: a part with one row is in the right order whatever the script does.
+# After these failures, a mini-batch is not halved either, because parts may hide them: a part with one row is always in
+# the right order.
 _OF_THE_WHOLE: Final = frozenset({ErrorCode.OUTPUT_ORDER})
-# Halves, quarters and eighths: if all of them fail, single items are hardly the reason.
+# Halves, quarters and eighths. If all of them fail, single items are probably not the cause.
 _LEVELS: Final = 3
 
 Call = Callable[[MiniBatch], Outcome]
@@ -31,10 +33,10 @@ Call = Callable[[MiniBatch], Outcome]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a mini-batch, and its outcome.
+    """A part of a mini-batch, and the outcome of scoring it.
 
     Attributes:
-        before: number of items of the mini-batch before this part.
+        before: number of items of the mini-batch that precede this part.
         mini_batch: the items of this part.
         outcome: the outcome of the call with this part.
     """
@@ -45,7 +47,7 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer does not return one element for each item, so no single item is the reason. The text says how."""
+    """The scorer does not return one element for each item, so no single item is the cause. The message says how."""
 
 
 class Halving:
@@ -55,11 +57,11 @@ class Halving:
         """Prepare to call the scorer.
 
         Args:
-            call: calls the scorer with a part whose rows are kept.
-            test: calls the scorer with a part only to see whether it fails; its rows are dropped.
-            rules: how many items may fail; once more have failed, no more calls are made.
-            columns: how many columns the input has and how many the scorer gets; a result with that many elements may
-                have one for each column instead of one for each row.
+            call: function that calls the scorer with a part and keeps the returned rows.
+            test: function that calls the scorer with a part only to see whether it fails, and drops the returned rows.
+            rules: how many items may fail. After more have failed, no more calls are made.
+            columns: number of columns of the input, and number of columns that the scorer gets. A result with as many
+                elements may have one for each column instead of one for each row.
         """
         self._call = call
         self._test = test
@@ -68,10 +70,15 @@ class Halving:
         self._failed = 0
 
     def score(self, whole: Part) -> list[Part]:
-        """Return the parts that were scored and the single items that fail, in the order of the items.
+        """Split a mini-batch that failed as a whole, and return its parts with their outcomes in the order of the items.
+
+        A returned part either was scored, or cannot be halved further. The failed parts are usually single items.
+
+        Args:
+            whole: the mini-batch with the outcome of the call that failed.
 
         Raises:
-            BrokenContractError: the scorer fails for another reason than single items.
+            BrokenContractError: the scorer does not return one element for each item, so no single item is the cause.
         """
         parts = [whole]
         for _ in range(_LEVELS):
@@ -81,10 +88,17 @@ class Halving:
         return [piece for part in parts for piece in self._descend(part)]
 
     def prove(self, whole: MiniBatch, parts: Sequence[Part]) -> None:
-        """Score some of the successful items in one call, if each was scored in a part too small to prove anything.
+        """Score some of the successful items again in one call, to check that their results can be trusted.
+
+        This is needed if no call has proven yet that the scorer returns one element for each item. Nothing is checked
+        if too few items were scored, or if more items have failed than the run tolerates.
+
+        Args:
+            whole: the mini-batch.
+            parts: the parts that `score` returned for it.
 
         Raises:
-            BrokenContractError: the items fail together, so their single results cannot be trusted.
+            BrokenContractError: the items fail together, so the results of single items cannot be trusted.
         """
         good = [part for part in parts if part.outcome.failure is None]
         positions = [part.before + item for part in good for item in range(part.outcome.items)]
@@ -99,19 +113,24 @@ class Halving:
 
     @property
     def _is_given_up(self) -> bool:
-        """Whether so many items have failed that the run cannot succeed any more."""
+        """Whether more items have failed than the run tolerates, so that the run can no longer succeed."""
         return self._rules.tolerance.is_passed(self._failed, 0)
 
     @property
     def _telling_count(self) -> int:
         """The smallest number of items with which one call shows whether there is one element for each item.
 
-        It is neither 1 nor a number of columns: as many elements could be one in all, or one for each column.
+        It is not 1, because a single element may be one for all items. It is not a number of columns either, because as
+        many elements may be one for each column.
         """
         return next(number for number in count(2) if number not in self._columns)
 
     def _split(self, part: Part) -> list[Part]:
-        """Return the two scored halves of a part that failed as a whole, or the part itself if it did not."""
+        """Score the two halves of a part that failed as a whole, and return them; return any other part unchanged.
+
+        Raises:
+            BrokenContractError: the numbers of elements of the halves do not add up to that of the part.
+        """
         if self._is_given_up or not can_be_halved(part.mini_batch, part.outcome):
             return [part]
         halves, before = [], part.before
@@ -123,7 +142,7 @@ class Halving:
         return halves
 
     def _descend(self, part: Part) -> Iterator[Part]:
-        """Yield the parts that a part is split into until none of them can be halved any more."""
+        """Split a part again and again, and yield the parts that cannot be halved further."""
         pieces = self._split(part)
         if pieces == [part]:
             yield part
@@ -132,7 +151,12 @@ class Halving:
             yield from self._descend(piece)
 
     def _score(self, part: MiniBatch, before: Outcome) -> Outcome:
-        """Return the outcome of a part, or the failure of the larger part before it if the run is given up."""
+        """Score a part and return its outcome, or the failure of the larger part if too many items have failed already.
+
+        Args:
+            part: the items to score.
+            before: the outcome of the larger part.
+        """
         if self._is_given_up:
             return Outcome(part.item_count, 0, failure=before.failure)
         outcome = self._call(part)
@@ -141,17 +165,18 @@ class Halving:
         return outcome
 
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
-        """Raise an error if each part fails because the scorer cannot score several items in one call.
+        """Raise an error if all parts failed because the scorer cannot score several items in one call.
 
-        If all parts fail, either each of them has a failing item, or the scorer fails whenever it gets several items.
-        To find out, a few items from all over each part are scored in one call: most of them are probably good.
+        If all parts failed, either each of them has a failing item, or every call with several items fails. To find
+        out, a few items from all over a part are scored in one call. Most of these items are probably good, so if such
+        calls fail for all parts, the items are not the cause.
 
         Raises:
-            BrokenContractError: these few items fail together in each part.
+            BrokenContractError: no call with a few items of a part succeeded.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
-            return  # each item was scored alone and has a reason of its own
+            return  # each item was scored alone, so each has its own reason
         for part in parts:
             if part.mini_batch.item_count <= number:
                 continue
@@ -165,9 +190,10 @@ class Halving:
 
 
 def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
-    """Whether a mini-batch failed as a whole, for a reason that one of its halves may not have.
+    """Return whether a mini-batch failed as a whole, and can be halved to find the items that fail.
 
-    A mini-batch for which ``run()`` returned no element is not halved: it may return none for the halves either.
+    A mini-batch for which ``run()`` returned no element is not halved, because ``run()`` may return none for the halves
+    either. Some failures, such as the end of the process, would also affect the halves.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -176,20 +202,21 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
 
 
 def failed_whole(outcome: Outcome) -> bool:
-    """Whether no item was scored, and the failure does not belong to single items."""
+    """Return whether a mini-batch failed as a whole: no item was scored, and no failure is that of a single item."""
     return outcome.failure is not None and outcome.scored == 0 and not outcome.failures
 
 
 def is_proof(outcome: Outcome, columns: int) -> bool:
-    """Whether a call proves that the scorer returns one element for each item.
+    """Return whether the outcome of a call proves that the scorer returns one element for each item.
 
-    It does not if there may be one element in all, or one for each column.
+    It proves nothing if the call had one item, or as many items as columns: the scorer may then have returned one
+    element in all, or one for each column.
     """
     return outcome.failure is None and outcome.items > 1 and outcome.items not in {columns, outcome.columns}
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Return the outcome, marked as a broken contract if the code of its failure is about the whole mini-batch."""
+    """Return the outcome, marked as a broken contract if its failure is about the order of the whole mini-batch."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 
@@ -200,10 +227,12 @@ def broken_contract(failure: Failure, why: str) -> Failure:
 
 
 def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
-    """Check that two halves together returned as many elements as the whole did.
+    """Check that two halves together returned as many elements as the whole mini-batch did.
+
+    The check is made only if the mini-batch failed because of its number of elements.
 
     Raises:
-        BrokenContractError: they did not, so the number of elements does not come from the rows.
+        BrokenContractError: the numbers differ, so the number of elements does not depend on the rows.
     """
     if whole.failure is None or whole.failure.code != WRONG_COUNT or whole.elements is None:
         return
@@ -216,11 +245,11 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 
 
 def _all_failed(parts: Sequence[Part]) -> bool:
-    """Whether a mini-batch was split into eighths, and each of them failed as a whole without ending its process."""
+    """Return whether these parts are eighths that all failed as a whole, without ending the process that scores."""
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)
 
 
 def _is_gone(outcome: Outcome) -> bool:
-    """Whether the process that scores has ended, or the scorer does not load any more."""
+    """Return whether the process that scores has ended, or the scorer can no longer be loaded."""
     return outcome.failure is not None and (outcome.is_final or outcome.failure.code in PROCESS_IS_GONE)

@@ -82,7 +82,7 @@ class KeptEngines:
         self._by_key: dict[str, LoadedEngine] = {}
 
     def get(self, spec: EngineSpec) -> LoadedEngine:
-        """Return the engine for this spec: create it if the cache does not have it, and load its scorer if necessary."""
+        """Return the engine for this spec: create it if the cache does not have it, and load its scorer if needed."""
         loaded = self._by_key.pop(spec.key, None)
         if loaded is None:
             self._make_room(is_own_process=spec.child is None)

@@ -1,4 +1,4 @@
-"""The loop of a Spark task: read mini-batches, score them, write their rows to the stage, report (worker)."""
+"""Run a Spark task: read mini-batches, score them, write their rows to the stage, report to the driver (worker)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ from sparkscore.worker.rules import FailureRules
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """Everything that a task needs; it is pickled and sent to the workers.
+    """Everything that a task needs. It is pickled and sent to the workers.
 
     Attributes:
         engine: which scorer to load, and in which process.
-        limit: the size of a mini-batch of rows.
-        is_planned: whether the mini-batches are of files and in the plan; otherwise Spark reads the input as rows.
-        result: how the rows of the result are made.
-        stage: where the plan is, and where the rows of the result are written.
-        rules: how items that fail are handled.
-        units: the work unit of each task, by the number of the task; None if task N scores unit N.
+        limit: maximum size of a mini-batch of rows.
+        is_planned: whether the items are files, so that the mini-batches are in the plan. Otherwise Spark reads the
+            input as rows.
+        result: how to build the rows of the result.
+        stage: where to read the plan, and where to write the rows of the result.
+        rules: how to handle items that fail.
+        units: work unit of each task, by the number of the task, or None if each task scores the work unit with its own
+            number.
         chunk: when a chunk is full: after a number of items or of seconds.
     """
 
@@ -50,20 +52,26 @@ class WorkerSpec:
 
 
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
-    """Score the mini-batches of one Spark task, chunk by chunk; chunks that are finished already are not scored again.
+    """Score the mini-batches of one Spark task, chunk by chunk, and yield their reports.
 
-    Runs on the worker, once for each task attempt. Spark may run it again for the same work unit, and twice at the same
-    time. No failure of the user's code raises an exception here: failures are reported, and their items quarantined. A
-    task that has more failures than the run tolerates stops, because the run cannot succeed any more.
+    Runs on the worker, once for each task attempt. Spark may execute a task again, and also twice at the same time. If
+    an earlier execution finished a chunk, the chunk is not scored again: its stored reports are yielded.
+
+    A failure of the user's code raises no exception here: it is reported, and its items are quarantined. If the task
+    has more failures than the run tolerates, it stops, because the run can no longer succeed.
 
     Args:
-        batches: the input of the task, which is iterated once. If it is empty, the scorer is not loaded.
+        batches: input of the task, which is iterated once. If it is empty, the scorer is not loaded.
         spec: everything that the task needs.
         unit: number of the task.
 
     Yields:
-        Record batches of `REPORT_SCHEMA`, one for each chunk, with a row for each mini-batch. The last row of a chunk
-        lists the files of the chunk.
+        Record batches of `REPORT_SCHEMA`, one for each chunk, with one row for each mini-batch. The last row of a chunk
+        also lists the files of the chunk.
+
+    Raises:
+        ScoringError: the rows are in another order than when an earlier execution scored a chunk, or Spark split a file
+            that must be one mini-batch.
     """
     if spec.units is not None:
         unit = spec.units[unit]
@@ -78,17 +86,18 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
-    """Return the planned mini-batches of the unit, or those that the task's rows are cut into."""
+    """Return the planned mini-batches of the work unit, or split the rows of the task into mini-batches."""
     if spec.is_planned:
         return spec.stage.planned([unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)
 
 
 class _Task:
-    """One attempt at a task: the mini-batches that are done so far, and their counts.
+    """A task attempt: its scored mini-batches and failures so far.
 
     Attributes:
-        is_hopeless: whether the run cannot succeed any more, because the scorer did not load or too many items failed.
+        is_hopeless: whether the task must stop, because the scorer could not be loaded, too many items failed, or the
+            driver asked all tasks to stop.
     """
 
     def __init__(self, spec: WorkerSpec, unit: int) -> None:
@@ -104,15 +113,15 @@ class _Task:
         self._progress.close()
 
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
-        """Return the reports of a finished chunk, or an empty list if the next mini-batches must be scored.
+        """Return the stored reports of the next chunk, or an empty list if the next mini-batches must be scored.
 
         Args:
-            first: the next mini-batch. A finished chunk must begin with the same items.
-            rest: the mini-batches after it; those of the finished chunk are skipped.
+            first: the next mini-batch. A stored chunk is used only if it begins with the same items.
+            rest: iterator over the mini-batches after it. Those of the stored chunk are skipped.
 
         Raises:
-            ScoringError: the other mini-batches of the chunk differ from the next ones. The chunk is removed, so the
-                next attempt of Spark at this task scores them.
+            ScoringError: the first mini-batch is that of the stored chunk, but another one is not. The chunk is
+                removed, so that the next task attempt scores its mini-batches.
         """
         stage = self._spec.stage
         try:
@@ -132,7 +141,11 @@ class _Task:
         return reports
 
     def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
-        """Score mini-batches until a chunk is full, write its rows and reports to the stage, and return the reports."""
+        """Score mini-batches until a chunk is full, write their rows to the stage, and return their reports.
+
+        The reports are also stored in the stage, so that the chunk is not scored again. They are not stored if the task
+        must stop or if the position of the items in the input is not known.
+        """
         spec, start = self._spec, self._done
         began, items = time.monotonic(), 0
         reports: list[MiniBatchReport] = []
@@ -167,7 +180,7 @@ class _Task:
         return report
 
     def _count(self, report: MiniBatchReport) -> None:
-        """Add a mini-batch to the counts of this task, and note whether the run can still succeed."""
+        """Add a mini-batch to the counts of this task, and decide whether the task must stop."""
         self._done += 1
         self._failed += report.failed
         self._failed_mini_batches += bool(report.failed)
@@ -177,7 +190,7 @@ class _Task:
 
 
 def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[ScoredMiniBatch, LoadedEngine]:
-    """Score a mini-batch with the engine of this process, and return the engine as well."""
+    """Score a mini-batch with the engine of this worker process, and return the result together with the engine."""
     loaded = engine_of_this_process(spec.engine)
     scored_at, start = datetime.now(UTC), time.perf_counter()
     calls = Calls(loaded, spec.result, spec.rules, scored_at)

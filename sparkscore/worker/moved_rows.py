@@ -1,6 +1,7 @@
-"""Find out whether user code moved the rows of the DataFrame that it got (worker, child).
+"""Find out whether the user's code moved the rows of the DataFrame that it got (worker and child).
 
-The DataFrame after the call is compared with the rows of the mini-batch in Arrow, which user code never gets.
+The DataFrame after the call is compared with the rows of the mini-batch in an Arrow table, which the user's code never
+gets.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from sparkscore.scorers.frames import HandedOver
 Codes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
-# This many rows are compared first: if two of them are equal, the other rows need not be compared.
+# Numbers of rows to check first: if two of these rows are equal, the other rows need not be checked.
 _SAMPLES: Final = (64, 1024)
-# A multiplier that mixes the bits of several columns. If two rows get the same number by coincidence, more columns are
-# compared, which only takes longer.
+# A multiplier that mixes the bits of several columns. If two different rows get the same number by coincidence, more
+# columns are compared, which only takes longer.
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF: Final = np.uint64(32)
 _TWO: Final = 2
 
 
 def moved_how(handed: HandedOver) -> str | None:
-    """Return how the rows of a DataFrame that user code got have moved, or None if nothing shows that they have.
+    """Return how the user's code moved rows in the DataFrame that it got, or None if nothing shows that it did.
 
-    Rows have moved if the index has the same labels in another order, if the number of rows is another, or if one
-    permutation explains how the values of columns have moved. No row has moved if a column is unchanged and no value is
-    in it twice. Columns that were overwritten with other values, dropped or added show nothing.
+    Rows have moved if the number of rows has changed, if the index has its labels in another order, or if one
+    permutation of the rows explains how the values of the columns have changed. No row has moved if a column without
+    repeated values is unchanged. Columns that were dropped, added or overwritten with different values show nothing.
     """
     frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
@@ -47,7 +48,7 @@ def moved_how(handed: HandedOver) -> str | None:
 
 
 def _is_mixed(index: pd.Index[Any]) -> bool:
-    """Whether an index has the labels from 0 in another order."""
+    """Return whether an index consists of the row numbers from 0 in another order."""
     if isinstance(index, pd.RangeIndex):
         return index.step < 0 and len(index) > 1
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
@@ -56,9 +57,10 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 
 
 def _have_labels_moved(handed: HandedOver) -> bool:
-    """Whether rows with labels of the mini-batch are at other positions, because rows were dropped and others added.
+    """Return whether rows are at other positions than their labels, because rows were dropped and others added.
 
-    Labels alone do not show that, since a script may number its rows from 1. The rows must have their values, too.
+    The labels alone do not show that rows have moved, because a script may number its rows from 1. The values of the
+    rows must have moved together with their labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -79,9 +81,9 @@ class _Pair:
     """A column before and after the call of the user's code.
 
     Attributes:
-        was: the values before the call.
-        now: the values after the call.
-        objects: the Python objects of the column before the call, or None if it had no objects.
+        was: values before the call.
+        now: values after the call, as an array of NumPy or pandas.
+        objects: Python objects of the column before the call, or None if the column had no objects.
     """
 
     was: pa.ChunkedArray
@@ -90,10 +92,10 @@ class _Pair:
 
 
 def _are_moved(handed: HandedOver) -> bool:
-    """Whether the values of columns show that rows have moved.
+    """Return whether the values of the columns show that rows have moved.
 
-    Bits of numbers and references to objects are compared first, which is fast and usually enough. Values are compared
-    only if bits or references have changed.
+    First, the bits of numbers and the references to Python objects are compared, which is fast and usually enough.
+    Values are compared only for columns whose bits or references have changed or cannot be compared.
     """
     kept: list[_Pair] = []
     other: list[_Pair] = []
@@ -119,7 +121,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """A number for each row, computed from columns: rows with different numbers have different values."""
+    """A number for each row, computed from some columns. If the numbers of two rows differ, their values differ."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
@@ -127,7 +129,10 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Add a column, and return whether all rows are known to differ. Most calls skip that check, which is slow."""
+        """Add a column, and return whether all rows are now known to have different values.
+
+        Many calls return False without checking all rows, because this check is slow.
+        """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
             return len(column) <= 1  # a column of equal values does not help to tell rows apart
@@ -142,13 +147,17 @@ class _Fingerprint:
 
 
 def _has_repeats(numbers: Numbers) -> bool:
-    """Whether a number is there more than once."""
+    """Return whether a number occurs more than once."""
     ordered = np.sort(numbers)
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _pairs(handed: HandedOver) -> Iterator[_Pair]:
-    """Yield the columns that still exist, those first that are fast to compare and differ in most rows."""
+    """Yield each column that still exists in the DataFrame, as it was before the call and as it is after the call.
+
+    Columns of floating-point numbers come first, then integers, then all others: the first ones are fast to compare,
+    and few rows have equal values in them.
+    """
     frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
     positions = None if frame.columns is handed.columns else _positions(frame, rows.column_names)
     integers: list[int] = []
@@ -164,7 +173,13 @@ def _pairs(handed: HandedOver) -> Iterator[_Pair]:
 
 
 def _pair(handed: HandedOver, position: int, current: int | str) -> _Pair:
-    """Return a column of the rows, and its current values from a column of the DataFrame or a level of its index."""
+    """Return a column as it was before the call and as it is after the call.
+
+    Args:
+        handed: the DataFrame and the original rows.
+        position: position of the column in the original rows.
+        current: position of the column in the DataFrame, or the name of a level of its index.
+    """
     was, frame, before = handed.rows.column(position), handed.frame, None
     now = frame.index.get_level_values(current).array if isinstance(current, str) else _values_of(frame, current)
     if handed.before is not None and not pa.types.is_nested(was.type):
@@ -173,15 +188,22 @@ def _pair(handed: HandedOver, position: int, current: int | str) -> _Pair:
 
 
 def _values_of(frame: pd.DataFrame, position: int) -> Any:
-    """Return the array of a column. Making a Series of each column would take most of the time of the comparison."""
+    """Return the array of a DataFrame's column. Creating a Series for each column would take much more time."""
     return frame._get_column_array(position)  # type: ignore[operator]  # noqa: SLF001 - see above
 
 
 def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
-    """Find each column by its name in the DataFrame or in its index; a renamed column is found by its position.
+    """Find the columns of the original rows in the DataFrame or in its index.
+
+    A column is found by its name. A renamed column is found by its position.
+
+    Args:
+        frame: the DataFrame after the call.
+        found: names of the columns in the original rows.
 
     Returns:
-        the position in the DataFrame, or the name of the level of the index, by the position in the rows.
+        for each position of a column in the original rows, its position in the DataFrame or the name of its index
+        level. A column that was dropped is left out.
     """
     labels: list[Hashable] = list(frame.columns)
     by_name: dict[Hashable, int | str] = dict(zip(labels, range(len(labels)), strict=True))
@@ -200,8 +222,8 @@ def _compare_bits(pair: _Pair) -> tuple[bool, Numbers | None]:
     """Compare the bits of a column, or the references to its objects, with those before the call.
 
     Returns:
-        whether the column was overwritten with other values, and a number for each value if it is unchanged; False and
-        None if only the values themselves can tell.
+        whether the column was overwritten with different values; and a number for each value if the column is
+        unchanged, or else None. If the values themselves must be compared, the result is False and None.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -217,7 +239,7 @@ def _compare_bits(pair: _Pair) -> tuple[bool, Numbers | None]:
 
 
 def _has_lost_nan(pair: _Pair) -> bool:
-    """Whether values are missing in fewer rows than before, as after `fillna`."""
+    """Return whether fewer values are missing than before the call, as after ``fillna``."""
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False
@@ -225,14 +247,22 @@ def _has_lost_nan(pair: _Pair) -> bool:
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
-    """Whether the largest or the smallest of some changed values is one that the column did not have before."""
+    """Return whether a column has a new value: the largest or smallest changed value, if no row had it before.
+
+    Args:
+        before: values of the column before the call.
+        changed: some of the values that are different after the call.
+    """
     if not len(changed) or (changed.dtype.kind in "fMm" and np.isnan(changed).any()):  # NaN is not equal to itself
         return False
     return not all(bool((before == value).any()) for value in (changed.max(), changed.min()))
 
 
 def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return the column before and after the call as two NumPy arrays to compare, or None for types that have none."""
+    """Return NumPy arrays of a column before and after the call, or None twice for types that need another comparison.
+
+    For Python objects, the arrays contain the references to the objects.
+    """
     now = pair.now
     if pair.objects is not None:
         is_object = isinstance(now, np.ndarray) and now.dtype == object
@@ -251,7 +281,7 @@ def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 class _References:
-    """The references in an array of Python objects, which NumPy can read as numbers."""
+    """Lets NumPy read the references in an array of Python objects as integers."""
 
     def __init__(self, objects: npt.NDArray[Any]) -> None:
         self._objects = objects
@@ -260,12 +290,12 @@ class _References:
 
 
 def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a number for each object in an array; equal numbers mean the same object."""
+    """Return a number for each object in an array: its address in memory. Equal numbers mean the same object."""
     return np.asarray(_References(objects))
 
 
 def _has_other_numbers(pair: _Pair) -> bool:
-    """Whether a numeric column was overwritten: its smallest or largest value, or its number of NaN, has changed."""
+    """Return whether a numeric column was overwritten: its minimum, its maximum or its number of NaN has changed."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
@@ -282,7 +312,10 @@ def _count_nan(values: npt.NDArray[Any]) -> int:
 
 
 def _numbers_if_same(pair: _Pair) -> Numbers | None:
-    """Return a number for each value of a column if the column is unchanged, or None if it has changed."""
+    """Return a number for each value of a column if the column is unchanged, or None if it has changed.
+
+    Equal values have equal numbers. For a nested type, all numbers are 0.
+    """
     before, after = _without_nan(pair.was), _to_arrow(pair.now, pair.was.type)
     if after is None or not after.equals(before):
         return None
@@ -296,7 +329,7 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
-    """Return values in the type that the column had before, with NaN as NULL, or None if they do not have that type."""
+    """Return values as an Arrow array of this type, with NULL for NaN, or None if they do not have the type."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.dtype.categories.dtype)
     try:
@@ -307,7 +340,7 @@ def _to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in one chunk, with NULL for NaN: pandas does not distinguish the two."""
+    """Return the column in one chunk, with NULL for NaN, because pandas does not distinguish NaN and NULL."""
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])
     if column.num_chunks == 1:
@@ -316,7 +349,12 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
-    """Whether one new order of the rows explains all columns, apart from those that got new values."""
+    """Return whether one permutation of the rows explains all changed columns, except those that got new values.
+
+    Args:
+        changed: the columns whose values have changed.
+        kept: the unchanged columns, which the permutation must not change.
+    """
     moved = [codes for pair in changed if (codes := _codes(pair)) is not None and codes.are_same_values]
     certain = [codes for codes in moved if not codes.is_recoded]
     if not certain:
@@ -331,7 +369,14 @@ def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
 
 @dataclass(frozen=True)
 class _Codes:
-    """The values of a column before and after the call as numbers: equal numbers for equal values."""
+    """The values of a column before and after the call as numbers. Equal values have equal numbers.
+
+    Attributes:
+        was: numbers before the call.
+        now: numbers after the call.
+        are_two_numbers: whether the column has exactly two distinct values, which are numbers or booleans.
+        is_flag: whether these two values are 0 and 1, or False and True.
+    """
 
     was: Codes
     now: Codes
@@ -348,7 +393,7 @@ class _Codes:
 
     @property
     def is_recoded(self) -> bool:
-        """Whether the two values of a column were swapped, as by ``flag = 1 - flag``, which moves no row."""
+        """Whether the two values of a column were swapped, as by ``flag = 1 - flag``. This moves no row."""
         values = len(np.unique(self.was))
         if not self.is_flag and (not self.are_two_numbers or values > len(self.was) // 2):
             return False
@@ -357,7 +402,7 @@ class _Codes:
 
 
 def _codes(pair: _Pair) -> _Codes | None:
-    """Return the values of a column before and after the call as numbers, or None if their type has changed."""
+    """Return the values of a column before and after the call as numbers, or None if its type has changed."""
     now = _to_arrow(pair.now, pair.was.type)
     if now is None:
         return None
@@ -373,14 +418,14 @@ def _codes(pair: _Pair) -> _Codes | None:
 
 
 def _number(column: pa.Array | pa.ChunkedArray) -> tuple[Codes, pa.Array]:
-    """Return a number for each value, equal ones for equal values, and the distinct values."""
+    """Return a number for each value, which is the same for equal values, and the array of the distinct values."""
     whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     encoded = whole.dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Whether some columns together have the same rows as before in another order."""
+    """Return whether these columns together have the same rows as before the call, in any order."""
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:
         width = int(max(column.was.max(), column.now.max())) + 1

@@ -1,4 +1,4 @@
-"""Call the scorer on a few items before the run, to learn the names and types of its result (worker, driver)."""
+"""Call the scorer with a few items before the run, to find the names and types of its result (worker and driver)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
-# The largest number of calls with parts of the mini-batch until one of them is scored.
+# The maximum number of calls in which the mini-batch or a part of it is tried, until one call succeeds.
 _MOST_CALLS: Final = 20
 
 PROBE_SCHEMA = pa.schema(
@@ -34,19 +34,19 @@ PROBE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What the probe needs: the scorer, one mini-batch, and the declared result columns, if there are any.
+    """What a worker needs for the probe: the scorer, one mini-batch, and the declared result columns, if any.
 
     Attributes:
-        engine: the engine, with the same key as in the run, so the worker loads the scorer once for both.
+        engine: engine to use. Its key is the same as in the run, so that the worker loads the scorer once for both.
         mini_batch_id: name of the mini-batch.
-        files: its files.
-        rows: its rows as an Arrow stream, or None for a mini-batch of files.
-        declared: the result columns that the deployment declares, or None.
-        is_tolerant: whether the run tolerates failed items. If the mini-batch fails, parts of it are probed then.
-        is_joined: whether the result is joined to input columns row by row; None if that holds unless the result is a
-            DataFrame.
+        files: the files that the mini-batch consists of or comes from.
+        rows: rows of the mini-batch as an Arrow stream, or None if its items are files.
+        declared: names and types of the result columns that the deployment declares, or None.
+        is_tolerant: whether the run tolerates failed items. If so, and if the mini-batch fails, parts of it are tried.
+        is_joined: whether input columns are carried into the result by position. None means that they are, unless
+            ``run()`` returns a DataFrame.
         columns: number of columns that the user's code gets.
-        tries: how often the whole mini-batch is tried.
+        tries: maximum number of calls with the whole mini-batch.
     """
 
     engine: EngineSpec
@@ -68,11 +68,11 @@ class ProbeReport:
         predictions: names and types of the columns that ``run()`` returned, or None if it failed.
         is_frame: whether ``run()`` returned a DataFrame.
         worker: name of the worker process.
-        loads: how often that process has loaded the model.
-        calls: number of calls of ``run()``.
-        warnings: warnings for the user about the worker process, a sentence each.
+        loads: how often this process has loaded the scorer.
+        calls: number of calls of ``run()`` in the probe.
+        warnings: warnings for the user about the worker process, one sentence each.
         failure: why the probe failed, or None.
-        is_proven: whether ``run()`` returned one element for each of several rows, and not by coincidence.
+        is_proven: whether the calls prove that ``run()`` returns one element for each row.
     """
 
     predictions: pa.Schema | None
@@ -86,9 +86,10 @@ class ProbeReport:
 
 
 def probe(spec: ProbeSpec) -> pa.RecordBatch:
-    """Score one mini-batch and return the shape of the result as one row of `PROBE_SCHEMA`.
+    """Score one mini-batch, and return the names and types of its result as a record batch with one row.
 
-    Runs on the worker. A failure of the user's code is a part of the returned row, and raises no exception.
+    Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. If the user's code fails, the row contains the
+    failure, and no exception is raised.
     """
     loaded = engine_of_this_process(spec.engine)
     calls = _Calls(loaded, spec.declared)
@@ -112,14 +113,14 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
 
 
 def _row_of(report: ProbeReport) -> pa.RecordBatch:
-    """Return the report as a record batch of one row."""
+    """Return the report as a record batch with one row."""
     predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
     row = {**vars(report), "predictions": predictions, "failure": failure_row(report.failure)}
     return pa.RecordBatch.from_pylist([row], schema=PROBE_SCHEMA)
 
 
 def read_probe_report(table: pa.Table) -> ProbeReport:
-    """Return the report in a table that `probe` made (driver)."""
+    """Return the report from a table with the row that `probe` returned (driver)."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = read_failure(row["failure"])
@@ -136,7 +137,7 @@ class _Calls:
         self._declared = declared
 
     def probe(self, part: MiniBatch) -> Probed:
-        """Call the scorer with a part of the mini-batch; load the scorer first if its process has ended."""
+        """Call the scorer with some items. If the scorer's process has ended, load the scorer first."""
         self.loaded.ensure()
         if self.loaded.failure is not None:
             return Probed(failure=self.loaded.failure)
@@ -144,7 +145,7 @@ class _Calls:
         return self.loaded.engine.probe(part, self._declared)
 
     def try_first(self, part: MiniBatch, tries: int) -> Probed:
-        """Call the scorer with the first part, and try again if it fails, as often as the run itself would."""
+        """Call the scorer with the whole mini-batch. If the call fails, repeat it as often as the run would."""
         probed = self.probe(part)
         while probed.failure is not None and self.count < tries and self.loaded.failure is None:
             probed = self.probe(part)
@@ -152,10 +153,12 @@ class _Calls:
 
 
 def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
-    """Call the scorer with the mini-batch, then with ever smaller parts, until one of them is scored.
+    """Call the scorer with the mini-batch, then with smaller and smaller parts of it, until a call succeeds.
+
+    Parts are tried only if the run tolerates failed items.
 
     Returns:
-        the result and the part that was scored, or the first failure and None.
+        the result and the part that was scored, or the result of the first failed call and None.
     """
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
@@ -172,19 +175,21 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
 
 
 def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
-    """Whether the result must have one element for each of several rows."""
+    """Return whether the number of elements must be checked: carried columns need one for each of several rows."""
     is_joined = spec.is_joined if spec.is_joined is not None else not probed.is_frame
     return is_joined and part.rows is not None and part.item_count > 1
 
 
 def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
-    """Call the scorer with two halves if the number of returned elements may not be that of the rows.
+    """Check that ``run()`` returned one element for each row, with calls for two halves if the number is ambiguous.
 
-    One element, or as many as there are columns, may be one in all or one for each column. Any other wrong number is
-    left to the run, which finds the rows that fail.
+    If a script returned one element, or as many as there are columns, it may return one element for all rows, or one
+    for each column. The numbers of elements for the halves show that. Any other wrong number does not fail the probe:
+    the run itself finds the rows that fail.
 
     Returns:
-        the result, or a failure if it breaks the contract; and whether one element for each row is proven.
+        the result, or a failure if ``run()`` does not return one element for each row; and whether one element for each
+        row is proven.
     """
     items = part.item_count
     if probed.elements not in {1, columns, probed.columns}:
@@ -213,7 +218,7 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
 
 
 def packed_report(report: ProbeReport) -> bytes:
-    """Return a probe's report as bytes, which the stage keeps so that a resumed run has the same columns (driver)."""
+    """Return a probe's report as bytes. The stage stores them, so that a resumed run has the same columns (driver)."""
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, PROBE_SCHEMA) as writer:
         writer.write_batch(_row_of(report))
@@ -221,6 +226,6 @@ def packed_report(report: ProbeReport) -> bytes:
 
 
 def unpacked_report(content: bytes) -> ProbeReport:
-    """Return the probe's report that `packed_report` turned into bytes (driver)."""
+    """Return the probe's report from the bytes that `packed_report` returned (driver)."""
     with pa.ipc.open_file(content) as reader:
         return read_probe_report(reader.read_all())

@@ -1,4 +1,4 @@
-"""Make the rows of the result from what ``run()`` returned: predictions, carried and lineage columns (worker)."""
+"""Build the rows of the result: carried columns, the columns that ``run()`` returned, lineage (worker and child)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparkscore.scorers.frames import HandedOver
 from sparkscore.stage.writer import check_partition_values
 from sparkscore.worker.row_order import refuse_other_order
 
-#: The lineage columns in their order, under the names that they have unless the deployment renames them.
+#: The lineage columns in order, with the names that they have unless the deployment renames them.
 LINEAGE_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),
@@ -33,7 +33,7 @@ LINEAGE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class LineageValues:
-    """The values of those lineage columns that are the same in all rows of a run."""
+    """The values of the lineage columns that have the same value in all rows of a run."""
 
     run_id: str
     model_name: str | None
@@ -42,20 +42,20 @@ class LineageValues:
 
 @dataclass(frozen=True)
 class ResultSpec:
-    """How the value that ``run()`` returned becomes rows of the result.
+    """How to build rows of the result from the value that ``run()`` returned.
 
     Attributes:
         predictions: names and types of the columns that ``run()`` returns.
-        carried: input columns that are added to the predictions by position.
-        renamed: pairs of a prediction, lineage or input column and its name in the result.
+        carried: names of the input columns that are added to the predictions by position.
+        renamed: pairs of the name of a prediction, lineage or input column and its name in the result.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
-        caller: text for messages that says what returned the value.
-        is_per_item: whether a returned DataFrame has a row for each item, in their order, as that of a model has. A
-            script may return any number of rows.
-        columns: number of columns that the user's code gets. A result with that many elements may have one for each
+        caller: what returned the value, for messages; for example ``run()``.
+        is_per_item: whether a returned DataFrame has one row for each item, in the order of the items. This is so for
+            models. A script may return any number of rows.
+        columns: number of columns that the user's code gets. A result with as many elements may have one for each
             column instead of one for each row.
-        is_proven: whether the scorer is known to return one element for each of several rows.
+        is_proven: whether it is known that the scorer returns one element for each row.
     """
 
     predictions: pa.Schema
@@ -69,7 +69,11 @@ class ResultSpec:
     is_proven: bool = False
 
     def schema(self, carried_types: pa.Schema) -> pa.Schema:
-        """Return the schema of the result: carried columns, predictions, lineage columns."""
+        """Return the schema of the result: carried columns, predictions, lineage columns.
+
+        Args:
+            carried_types: schema of the input rows, which has the types of the carried columns.
+        """
         carried = [carried_types.field(name).with_name(self.name_of_carried(name)) for name in self.carried]
         added = [column.with_name(self.name_of_added(column.name)) for column in (*self.predictions, *LINEAGE_SCHEMA)]
         return pa.schema([*carried, *added])
@@ -79,9 +83,10 @@ class ResultSpec:
         return dict(self.renamed).get(name, name)
 
     def name_of_carried(self, name: str) -> str:
-        """Return the name that an input column has in the result.
+        """Return the name that a carried column has in the result.
 
-        If a prediction or lineage column has the same name, a new name is meant for that one, not for the input column.
+        If a prediction or lineage column has the same name, the deployment's new name is for that column, and the
+        carried column keeps its name.
         """
         is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
         return name if is_shared else dict(self.renamed).get(name, name)
@@ -96,26 +101,26 @@ def make_outcome(
 ) -> Outcome:
     """Check the value that ``run()`` returned for a mini-batch, and return the rows of the result or a failure.
 
-    Runs on the worker. Each missing element counts as a failed item, as in Azure. If input columns are carried, which
-    are joined by position, another number of elements than rows fails the whole mini-batch, and so does another order.
+    Runs on the worker. Each missing element counts as a failed item, as in Azure ML. If input columns are carried, they
+    are added by position. Then the whole mini-batch fails if the number of elements differs from the number of rows.
 
     Args:
-        returned: the value that ``run()`` returned.
+        returned: value that ``run()`` returned.
         mini_batch: the mini-batch.
-        spec: how the rows are made.
-        scored_at: the time of the call, UTC.
-        handed: the DataFrame that the user's code got, if it got one. It shows whether the code moved rows in it.
+        spec: how to build the rows.
+        scored_at: time of the call in UTC.
+        handed: the DataFrame that the user's code got, or None. It shows whether the code moved rows in it.
 
     Raises:
-        OutputContractError: the value cannot be converted to rows of the declared types, or its rows are in another
-            order than the mini-batch.
+        OutputContractError: the value cannot be read or converted to the declared types, its rows are in another order
+            than the mini-batch although columns are carried, or a value cannot be used in a partition column.
     """
     if isinstance(returned, PartlyScored):
         return _outcome_of_part(returned, mini_batch, spec, scored_at)
     items = mini_batch.item_count
     returned = in_memory(returned)
     elements = count_elements(returned)
-    # The number is checked before the types: halves of the mini-batch may have the right number.
+    # The number is checked before the types: if it is wrong, halves of the mini-batch may still have the right number.
     if spec.carried and elements not in {None, items}:
         return _wrong_count(spec.caller, mini_batch, elements or 0)
     result = read_returned(returned, spec.predictions)
@@ -131,7 +136,7 @@ def make_outcome(
 
 
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-    """Return the outcome of a mini-batch in which the scorer itself refused some items, such as unreadable images."""
+    """Return the outcome of a mini-batch in which the scorer could not score some items, such as unreadable images."""
     rest = mini_batch.without({item.position for item in part.failures})
     if not rest.item_count:
         return Outcome(mini_batch.item_count, 0, failure=part.failures[0].failure, failures=part.failures)
@@ -146,19 +151,23 @@ def in_memory(returned: object) -> object:
     """Return the elements of an iterator as a list, and any other value unchanged.
 
     Raises:
-        OutputContractError: the iterator raised.
+        OutputContractError: the iterator raised an exception.
     """
     if not isinstance(returned, Iterator):
         return returned
     try:
         return list(returned)
-    # A generator runs the user's code, which may raise anything.
+    # A generator runs the user's code, which may raise any exception.
     except Exception as error:
         raise _unreadable(error) from error
 
 
 def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
-    """Return the value that ``run()`` returned as a table with typed columns.
+    """Convert the value that ``run()`` returned to a table with typed columns.
+
+    Args:
+        returned: value that ``run()`` returned.
+        schema: names and types of the columns, or None to infer them from the value.
 
     Raises:
         OutputContractError: the value cannot be converted to rows, or reading it raised an exception.
@@ -167,7 +176,7 @@ def read_returned(returned: object, schema: pa.Schema | None) -> Returned:
         return tabulate(returned, schema)
     except OutputContractError:
         raise
-    # The value may have the user's own classes, whose methods may raise anything.
+    # The value may be of the user's own classes, whose methods may raise any exception.
     except Exception as error:
         raise _unreadable(error) from error
 
@@ -182,7 +191,7 @@ def _unreadable(error: Exception) -> OutputContractError:
 
 
 def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> pa.Table:
-    """Return the predictions with the carried columns and the lineage columns."""
+    """Return a table of the result: the carried columns, the predictions and the lineage columns."""
     count = result.table.num_rows
     rows = mini_batch.rows
     carried = [] if rows is None else [rows.column(name) for name in spec.carried]
@@ -197,10 +206,16 @@ def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: 
 
 
 def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Array:
-    """Return the file of each row, or NULLs if the files are not known.
+    """Return the input file of each row of the result, or NULLs if the files are not known.
 
-    They are known if the mini-batch has a single file, or if ``run()`` returned a list with one element for each file.
-    A returned DataFrame may have any number of rows, so as many rows as files may be a coincidence.
+    The files are known in two cases: the mini-batch has a single file, or ``run()`` returned a list with one element
+    for each file. A DataFrame of a script may have any number of rows. If it has as many rows as there are files, this
+    may be a coincidence.
+
+    Args:
+        mini_batch: the mini-batch.
+        count: number of rows.
+        is_frame: whether a script returned a DataFrame.
     """
     files = [plain_path(file) if mini_batch.rows is not None else file for file in mini_batch.files]
     if len(files) == 1:
