@@ -46,7 +46,7 @@ class ChildSpec:
 
     @property
     def is_own_python(self) -> bool:
-        """Whether the child uses the worker's interpreter. Then the worker can score itself if no child can be started."""
+        """Whether the child uses the worker's interpreter. If so, the worker can score itself if no child can start."""
         return self.python is None and self.archive is None
 
 

@@ -70,7 +70,7 @@ class Halving:
         self._failed = 0
 
     def score(self, whole: Part) -> list[Part]:
-        """Split a mini-batch that failed as a whole, and return its parts with their outcomes in the order of the items.
+        """Split a mini-batch that failed as a whole, and return its parts with their outcomes, in order of the items.
 
         A returned part either was scored, or cannot be halved further. The failed parts are usually single items.
 

@@ -1,1 +1,1 @@
-"""The child process that scores, and the worker's code that starts and ends it (worker and child)."""
+"""Run the child process that scores, and start and end that process from the worker (worker and child)."""

@@ -1,4 +1,4 @@
-"""Find the Python interpreter for the child on this host; unpack it from an archive if there is one (worker)."""
+"""Find the Python interpreter for the child on this host, and unpack it if it is in an archive (worker)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sparkscore.worker.engine import ChildSpec
 
 
 def find_interpreter(spec: ChildSpec) -> str:
-    """Return the path of the child's interpreter. An archive is unpacked once on each host.
+    """Return the path of the child's interpreter. If it is in an archive, the archive is unpacked once on each host.
 
     Raises:
-        EnvironmentMismatchError: the archive has no environment, or one for another version of Python.
-        ModelError: the archive has changed since the run began.
+        EnvironmentMismatchError: the archive contains no environment, or one for a different version of Python.
+        ModelError: the archive cannot be read, or has changed since the run began.
     """
     if spec.archive is None:
         return spec.python or sys.executable
@@ -34,7 +34,11 @@ def find_interpreter(spec: ChildSpec) -> str:
 
 
 def _unpack(archive: ModelFiles, target: Path) -> None:
-    """Unpack an archive into a folder."""
+    """Unpack the archive of an environment into a folder, and make a virtual environment use this host's Python.
+
+    Raises:
+        EnvironmentMismatchError: the archive cannot be unpacked, or is for a different version of Python.
+    """
     try:
         with tarfile.open(fetch_model(archive)) as packed:
             for entry in packed:
@@ -46,10 +50,13 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 
 
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
-    """Unpack one entry, and refuse one that would be written outside the folder, by its name or through a link.
+    """Unpack one entry of an archive, unless its name or a link would place it outside of the folder.
 
-    Python 3.11.4 and later have extraction filters, which are used as well.
-    Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
+    In Python 3.11.4 and later, the extraction filter ``tar`` is used as well. Source:
+    https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
+
+    Raises:
+        EnvironmentMismatchError: the entry would be written outside of the folder.
     """
     if not (target / entry.name).resolve().is_relative_to(target.resolve()):
         raise _no_environment("an entry that would be written outside the archive's folder")
@@ -58,7 +65,11 @@ def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> N
 
 
 def _use_interpreter_of_this_host(target: Path) -> None:
-    """Change a virtual environment, which has packages but no Python of its own, to use this worker's Python."""
+    """Make an unpacked virtual environment use this worker's Python, because it contains only packages.
+
+    Raises:
+        EnvironmentMismatchError: the packages are for a different version of Python.
+    """
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(target)}))
     if not packages.is_dir():
         found = [folder.name for folder in sorted(target.glob("lib/python*"))]

@@ -1,7 +1,8 @@
 """The main functions of the template process and of the child processes that are forked from it (child).
 
-A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection. Both
-run in the interpreter that the deployment names, which needs PyArrow, NumPy, pandas and packaging, but no Spark.
+A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection.
+Template and child run in the interpreter that the deployment names. This interpreter needs PyArrow, NumPy, pandas and
+packaging, but no Spark.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sparkscore.worker.child.messages import Connection, ConnectionLostError, De
 from sparkscore.worker.engine import LocalEngine
 
 _PR_SET_PDEATHSIG: Final = 1
-#: Exit code of a child if the user's code closed its connection to the worker, or wrote to it.
+#: Exit code of a child if the user's code closed the connection to the worker, or wrote to the connection.
 CONNECTION_BROKEN: Final = 121
 
 
@@ -33,15 +34,16 @@ def main(end: int, worker: int, token: str) -> None:
     """Fork a child for each request of the worker, until the worker closes the connection (template).
 
     Args:
-        end: file descriptor of this process's end of the socket.
+        end: file descriptor of the template's end of the socket.
         worker: process id of the worker.
-        token: the token of the connection, in hexadecimal digits.
+        token: token of the connection as hexadecimal digits.
     """
     _die_with(worker)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=end)
     connection = Connection(control, bytes.fromhex(token))
-    # Garbage collection in a child then ignores the objects of this process, whose memory would otherwise be copied.
+    # The garbage collector of a child then ignores the objects of the template. Otherwise it would write to their
+    # memory, and the system would have to copy that memory.
     # Source: https://docs.python.org/3/library/gc.html#gc.freeze
     gc.freeze()
     number, template = 0, os.getpid()
@@ -65,7 +67,15 @@ def main(end: int, worker: int, token: str) -> None:
 
 
 def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
-    """Answer the worker's requests in the forked process, in a session of its own."""
+    """Start a session in the forked process, and answer the worker's requests until the connection is closed.
+
+    Args:
+        end: file descriptor of the child's end of the socket.
+        trace: file descriptor of the file for the traceback of a crash.
+        template: process id of the template.
+        worker: process id of the worker.
+        token: token of the connection.
+    """
     os.setsid()
     _die_with(template)
     for descriptor in (end, trace):
@@ -83,7 +93,8 @@ def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) ->
 def _wait_for(child: int) -> int:
     """Wait until a child has ended, and return its exit code, or the negative number of the signal that ended it.
 
-    The child's process id is not released yet, so the worker cannot kill another process that got the same id.
+    The child's process id is not released yet. Otherwise another process could get this id, and the worker might kill
+    it.
     """
     ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     if ended is None:  # never, without WNOHANG
@@ -94,7 +105,8 @@ def _wait_for(child: int) -> int:
 def _die_with(parent: int) -> None:
     """Make the kernel kill this process when its parent ends (Linux).
 
-    On other systems, this process ends when it next reads from the worker's connection.
+    On other systems, this process ends when it next reads from the worker's connection. If the parent has ended
+    already, this process exits at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -103,7 +115,10 @@ def _die_with(parent: int) -> None:
 
 
 def _serve(connection: Connection, worker: int) -> None:
-    """Answer the worker's calls one after another, until the connection is closed."""
+    """Answer the worker's requests one after another, until the connection is closed.
+
+    If the user's code closed the connection or wrote to it, the process exits with `CONNECTION_BROKEN`.
+    """
     engine: LocalEngine | None = None
     number, code = 0, None
     while True:
@@ -128,7 +143,11 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
-    """Send the result of a call, or the traceback if the user's code damaged the interpreter so that the call fails."""
+    """Call a method and send its result to the worker, or the traceback if the call raises an exception.
+
+    A method of the engine returns failures of the user's code. It raises an exception only if that code damaged the
+    interpreter.
+    """
     try:
         connection.send(("answer", method(*arguments)), number)
     except ConnectionLostError:

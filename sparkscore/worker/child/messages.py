@@ -1,8 +1,8 @@
-"""Send and receive messages between a worker and its child: pickled objects, with a deadline (worker, child).
+"""Send and receive messages between a worker and its child: pickled objects, with a time limit (worker and child).
 
-Each message begins with the token of the connection, the number of the call and the id of the process that wrote it.
-Each call has one answer, written by the child itself. Anything else that is read is refused: the user's code, or a
-process that it started, may have written it.
+Each message begins with the token of the connection, the number of the call and the id of the process that sent it.
+Each call has one answer, which the child itself sends. Any other data raises an error, because the user's code or a
+process that it started may have written the data.
 """
 
 from __future__ import annotations
@@ -22,29 +22,32 @@ import pyarrow as pa
 
 _HEADER: Final = struct.Struct("!16sQQQ")
 _SIZE: Final = struct.Struct("!Q")
-# A socket does not send or receive more than this at once, so larger pieces would cost memory and save no time.
+# A socket does not send or receive more bytes than this at once, so larger pieces would need more memory and save no
+# time.
 _PIECE: Final = 1 << 20
-# A process that the other one forked may keep the socket open, so this often it is checked that the other one is alive.
+# How often to check whether the other process is still running. The socket does not always show that, because a process
+# that the other one forked may keep it open.
 _LOOK_SECONDS: Final = 0.25
 TOKEN_BYTES: Final = 16
 
 
 class ConnectionLostError(Exception):
-    """The other process has ended, or closed its end of the connection."""
+    """The other process has ended, or has closed its end of the connection."""
 
 
 class DescriptorLostError(ConnectionLostError):
-    """Code in this process closed the file descriptor of the connection, or opened another file under its number."""
+    """Code in this process closed the connection's file descriptor, or opened another file under the same number."""
 
 
 class ForeignMessageError(Exception):
-    """The data that was read is not the expected message."""
+    """The received data is not the expected message."""
 
 
 class Connection:
-    """One end of the socket between a worker and its child.
+    """One end of the socket between a worker and its child, or between a worker and its template.
 
-    Both processes belong to one user and run the code of one run, so unpickling is as safe as running that code.
+    Both processes belong to the same user and run the code of the same run. So unpickling a message is as safe as
+    running that code.
     """
 
     def __init__(self, end: socket.socket, token: bytes, *, is_other_alive: Callable[[], bool] | None = None) -> None:
@@ -52,8 +55,9 @@ class Connection:
 
         Args:
             end: the socket.
-            token: the first bytes of each message, which are the same at both ends and unique to this connection.
-            is_other_alive: returns whether the other process has not ended. Without it, only the socket shows that.
+            token: first bytes of each message. They are the same at both ends, and unique to this connection.
+            is_other_alive: function that returns whether the other process is still running. Without it, only the
+                socket shows that the process has ended.
         """
         self._socket = end
         self._token = token
@@ -63,10 +67,15 @@ class Connection:
     def send(self, message: object, number: int, timeout: float | None = None) -> None:
         """Send one message.
 
+        Args:
+            message: object to pickle and send.
+            number: number of the call.
+            timeout: maximum number of seconds, or None for no limit.
+
         Raises:
             TimeoutError: the other process did not read the message in time.
-            DescriptorLostError: this end of the connection was closed or replaced.
-            ConnectionLostError: the other process has ended, or closed its end.
+            DescriptorLostError: the file descriptor of this end was closed or replaced.
+            ConnectionLostError: the other process has ended, or has closed its end.
         """
         parts = [part.raw() for part in _dump(message)]
         self._check_own_end()
@@ -79,18 +88,18 @@ class Connection:
                 sent += self._move(deadline, self._socket.send, part[sent : sent + _PIECE])
 
     def receive(self, number: int, sender: int, timeout: float | None = None) -> Any:
-        """Wait for one message and return it.
+        """Wait for one message, and return the object in it.
 
         Args:
-            number: the number that the message must have.
-            sender: id of the process that must have written it.
-            timeout: seconds to wait, or None for any time.
+            number: number of the call that the message must have.
+            sender: id of the process that must have sent the message.
+            timeout: maximum number of seconds to wait, or None for no limit.
 
         Raises:
             TimeoutError: no complete message arrived in time.
-            ForeignMessageError: something else than the expected message arrived.
-            DescriptorLostError: this end of the connection was closed or replaced.
-            ConnectionLostError: the other process has ended, or closed its end.
+            ForeignMessageError: the received data is not the expected message.
+            DescriptorLostError: the file descriptor of this end was closed or replaced.
+            ConnectionLostError: the other process has ended, or has closed its end.
         """
         self._check_own_end()
         deadline = _deadline(timeout)
@@ -102,22 +111,27 @@ class Connection:
         return pickle.loads(message, buffers=buffers)  # noqa: S301 - see the class
 
     def wait(self, seconds: float) -> bool:
-        """Wait until there is something to read, or the connection is closed; return whether that happened in time."""
+        """Wait until there is data to read or the connection is closed; return whether that happened in this time."""
         ready = select.poll()
         ready.register(self._socket, select.POLLIN)
         return bool(ready.poll(seconds * 1000))
 
     def close(self) -> None:
-        """Close this end of the connection. The other process can then read nothing more."""
+        """Close this end of the connection. The other process notices this when it next reads."""
         self._socket.close()
 
     def _check_own_end(self) -> None:
-        """Raise a `DescriptorLostError` if the descriptor of this end is closed or stands for another file."""
+        """Raise a `DescriptorLostError` if the file descriptor of this end is closed or belongs to another file."""
         if self._file is None or _file_of(self._socket) != self._file:
             raise DescriptorLostError
 
     def _read(self, size: int, deadline: float | None) -> bytearray:
-        """Return exactly this many bytes."""
+        """Read exactly this many bytes from the socket and return them.
+
+        Raises:
+            TimeoutError: the bytes did not arrive before the deadline.
+            ConnectionLostError: the other process has ended, or has closed its end.
+        """
         data = bytearray(size)
         view, filled = memoryview(data), 0
         while filled < size:
@@ -128,7 +142,17 @@ class Connection:
         return data
 
     def _move(self, deadline: float | None, move: Callable[[memoryview], int], piece: memoryview) -> int:
-        """Send or receive some bytes of a piece, and return how many; wait until the socket is ready for that."""
+        """Wait until the socket is ready, send or receive some of these bytes, and return how many were moved.
+
+        Args:
+            deadline: time of the monotonic clock when to stop waiting, or None for no limit.
+            move: method of the socket that sends or receives bytes.
+            piece: memory that contains the bytes to send, or that the received bytes are written to.
+
+        Raises:
+            TimeoutError: the socket was not ready before the deadline.
+            ConnectionLostError: the other process has ended, or the socket cannot be used.
+        """
         while True:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -140,7 +164,8 @@ class Connection:
                 self._socket.settimeout(left)
                 return move(piece)
             except TimeoutError:
-                # Checked only after the timeout, so that a message is read that the process wrote before it ended.
+                # This is checked only after the timeout, so that a message that the process sent before it ended is
+                # still read.
                 if not is_alive:
                     raise ConnectionLostError from None
             except OSError as error:
@@ -148,7 +173,7 @@ class Connection:
 
 
 def _file_of(end: socket.socket) -> tuple[int, int] | None:
-    """Return device and inode of the file that a socket's descriptor stands for, or None if it is closed."""
+    """Return device and inode of the file behind a socket's descriptor, or None if the descriptor is closed."""
     try:
         found = os.fstat(end.fileno())
     except OSError:
@@ -161,7 +186,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _dump(message: object) -> list[pickle.PickleBuffer]:
-    """Return the pickled message and, as separate buffers that are not copied, the data of its tables."""
+    """Return the pickled message, followed by the data of its tables as separate buffers, which are not copied."""
     buffers: list[pickle.PickleBuffer] = []
     text = io.BytesIO()
     _Pickler(text, protocol=5, buffer_callback=buffers.append).dump(message)
@@ -169,7 +194,7 @@ def _dump(message: object) -> list[pickle.PickleBuffer]:
 
 
 class _Pickler(pickle.Pickler):
-    """A pickler that writes Arrow tables as Arrow streams, since a pickled slice would contain the whole table."""
+    """A pickler that writes Arrow tables as Arrow streams, because a pickled slice would contain the whole table."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, pa.Table):
@@ -178,7 +203,7 @@ class _Pickler(pickle.Pickler):
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:
-    """Return a table as an Arrow stream."""
+    """Return a table as bytes in Arrow's stream format."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

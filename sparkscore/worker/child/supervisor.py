@@ -1,7 +1,7 @@
 """Score in a child process, and return a failure if the child hangs, crashes or is killed (worker).
 
-A call that holds the interpreter's lock can be ended from another process only, and a segmentation fault ends only the
-process in which it happens. The child ends when its worker ends.
+A separate process is needed for two reasons. A call that holds Python's global interpreter lock can only be ended from
+another process. A segmentation fault ends the process in which it happens. The child ends when its worker ends.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class Child:
-    """One child process. It has a session of its own, so that processes that it starts are killed with it."""
+    """One child process. It has its own session, so that processes that it starts are killed together with it."""
 
     def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
         """Start the child.
 
         Args:
-            python: path of its interpreter.
-            is_own_python: whether this is the worker's own interpreter. The child then has the worker's import path.
-            timeout: seconds that the start may take, or None for any time.
+            python: path of the child's interpreter.
+            is_own_python: whether this is the worker's own interpreter. If so, the child gets the worker's import path.
+            timeout: maximum number of seconds for the start, or None for no limit.
 
         Raises:
             OSError: no process can be started.
@@ -80,14 +80,18 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the child has not ended."""
+        """Whether the child is still running."""
         return self._template.wait_for_child(0) is None
 
     def ask(self, request: tuple[Any, ...], timeout: float | None) -> Any:
-        """Send a request and return the answer.
+        """Send a request to the child, and return its answer.
+
+        Args:
+            request: name of a method of the engine, and its arguments.
+            timeout: maximum number of seconds until the answer, or None for no limit.
 
         Raises:
-            ChildEndedError: the child ended, or was killed because it gave no answer in time, or a wrong one.
+            ChildEndedError: the child ended, or was killed because it sent no answer in time, or sent something else.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._calls += 1
@@ -106,18 +110,28 @@ class Child:
         return answer
 
     def stop(self) -> None:
-        """Close the connection, wait some seconds for the child to end by itself, and kill it if it has not ended."""
+        """Close the connection, wait some seconds for the child to end, and kill the child if it is still running.
+
+        Other processes of the child's session are killed, too.
+        """
         self._connection.close()
         self._template.wait_for_child(_STOP_SECONDS)
         self._kill()
         self._close()
 
     def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
-        """Kill the child, and return an error with the reason and the tracebacks of its threads."""
+        """Kill the child, and return an error with the cause and the tracebacks of its threads.
+
+        Args:
+            is_timeout: whether the child took too long.
+            broken: description of the damage that the user's code did to the child, or an empty string.
+            trace: the traceback if it is already known; otherwise it is read from the child's file.
+        """
         if broken:
             self._kill()
         if is_timeout:
-            # Python's faulthandler writes the traceback of each thread on this signal, even if a thread holds the lock.
+            # On this signal, Python's faulthandler writes the traceback of each thread, even if a thread holds the
+            # global interpreter lock.
             os.kill(self.pid, signal.SIGABRT)
             os.kill(self.pid, signal.SIGCONT)  # a stopped process handles no signals
         code = self._template.wait_for_child(_TRACE_SECONDS)
@@ -130,7 +144,10 @@ class Child:
         return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
 
     def _kill(self) -> None:
-        """Kill the child with all processes of its session, and keep the template for the next child."""
+        """Kill the child and all processes of its session, and keep the template for the next child.
+
+        If the template can fork no more children, it is stopped.
+        """
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         with suppress(ProcessLookupError):
@@ -146,7 +163,7 @@ class Child:
 
 
 class ChildEngine:
-    """An engine that scores in a child process, and starts another child after the process has ended."""
+    """An engine that scores in a child process. After the child has ended, `load` starts another child."""
 
     def __init__(self, spec: EngineSpec, child: ChildSpec) -> None:
         self._spec = spec
@@ -156,11 +173,14 @@ class ChildEngine:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the scorer is loaded; False again after a mini-batch that ended the child."""
+        """Whether the scorer is loaded. It is False again after a mini-batch that ended the child."""
         return self._child is not None or self._local is not None
 
     def load(self) -> Loaded:
-        """Start the child and load the scorer in it; if this worker cannot start processes, load it in this process."""
+        """Start a child and load the scorer in it.
+
+        If this worker cannot start processes, the scorer is loaded in the worker itself. A failure is returned.
+        """
         has_begun = False
         try:
             self._child = self._start()
@@ -180,21 +200,21 @@ class ChildEngine:
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch in the child, and return its rows of the result or a failure."""
+        """Score one mini-batch in the child, and return the rows of the result or a failure."""
         if self._local is not None:
             return self._local.score(mini_batch, spec, scored_at)
         outcome: Outcome | Failure = self._ask(("score", mini_batch, spec, scored_at))
         return failed_outcome(mini_batch.item_count, outcome) if isinstance(outcome, Failure) else outcome
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch in the child, and return the shape of the result or a failure."""
+        """Score one mini-batch in the child, and return the names and types of the result's columns, or a failure."""
         if self._local is not None:
             return self._local.probe(mini_batch, declared)
         probed: Probed | Failure = self._ask(("probe", mini_batch, declared))
         return Probed(failure=probed) if isinstance(probed, Failure) else probed
 
     def close(self) -> None:
-        """Close the scorer and end the child."""
+        """Close the scorer, and end the child."""
         if self._child is not None:
             with suppress(ChildEndedError):
                 self._child.ask(("close",), _STOP_SECONDS)
@@ -212,7 +232,13 @@ class ChildEngine:
         return Child(find_interpreter(spec), is_own_python=spec.is_own_python, timeout=spec.load_timeout)
 
     def _load_here(self, error: OSError) -> Loaded:
-        """Load the scorer in this process, since no child can be started; fail if another interpreter is needed."""
+        """Load the scorer in the worker itself, because no child can be started.
+
+        If the deployment names another interpreter, return a failure instead.
+
+        Args:
+            error: why no child can be started.
+        """
         if not self._child_spec.is_own_python:
             return Loaded(_no_interpreter(self._child_spec, error))
         self._local = LocalEngine(self._spec)
@@ -223,7 +249,7 @@ class ChildEngine:
         return Loaded(loaded.failure, (*loaded.warnings, told))
 
     def _ask(self, request: tuple[Any, ...]) -> Any:
-        """Return the child's answer, or a failure if the child ended during the request."""
+        """Send a request to the child, and return its answer, or a failure if the child ended during the request."""
         if self._child is None:
             raise RuntimeError("the engine is not loaded")
         try:
@@ -235,7 +261,15 @@ class ChildEngine:
     def _failure(
         self, ended: ChildEndedError, timeout_code: ErrorCode, ended_code: ErrorCode, what: str, limit: Any
     ) -> Failure:
-        """Return the failure for a child that ended while it loaded the scorer or scored a mini-batch."""
+        """Return the failure for a child that ended while it loaded the scorer or scored a mini-batch.
+
+        Args:
+            ended: how the child ended.
+            timeout_code: code of the failure if the child took too long.
+            ended_code: code of the failure if the child ended for another reason.
+            what: what the child was working on, for messages.
+            limit: maximum number of seconds that the child had.
+        """
         if ended.broken:
             return _broke(ended, what)
         if ended.is_timeout:
@@ -255,7 +289,11 @@ class ChildEngine:
 
 
 def _how_ended(code: int | None) -> str:
-    """Return a text that says how a process ended, by its exit code."""
+    """Return the part of a sentence that says how a process ended, such as ``ended with exit code 1``.
+
+    Args:
+        code: exit code of the process, or the negative number of a signal, or None if it is not known.
+    """
     if code is None:
         return "closed its connection"
     if code >= 0:
@@ -266,7 +304,7 @@ def _how_ended(code: int | None) -> str:
 
 
 def _about_the_end(code: int | None) -> str:
-    """Return a sentence about the usual reason for such an end."""
+    """Return a sentence with the usual cause of this exit code or signal."""
     if code == -signal.SIGKILL:
         return "A process that was killed may have needed more memory than its host has."
     if code is None or code < 0:
@@ -275,7 +313,7 @@ def _about_the_end(code: int | None) -> str:
 
 
 def _broke(ended: ChildEndedError, what: str) -> Failure:
-    """Return the failure for code that damaged the child process or its connection to the worker."""
+    """Return the failure for user code that damaged the child process or its connection to the worker."""
     return Failure(
         BROKEN,
         message=f"the code damaged the process that scores, during {what}: {ended.broken}",
@@ -286,7 +324,13 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return the failure if the interpreter does not work, or None if the child ended for another reason."""
+    """Return a failure if the child ended because its interpreter does not work, or None for another cause.
+
+    Args:
+        spec: how the child is run. The worker's own interpreter is known to work.
+        ended: how the child ended.
+        has_begun: whether the child was started before it ended.
+    """
     if spec.is_own_python:
         return None
     if ended.code == IMPORT_FAILED:

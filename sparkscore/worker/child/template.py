@@ -1,7 +1,7 @@
-"""Start the child processes, each as a fork of a template process that has imported the packages they need (worker).
+"""Start child processes as forks of a template process that has already imported the packages (worker).
 
-Importing pandas and PyArrow takes most of a second; a fork takes some milliseconds. The template does not run the
-user's code, so nothing that the user's code changed in one child is in the next one.
+Importing pandas and PyArrow takes almost a second, and a fork only some milliseconds. The template never runs the
+user's code. So changes that the user's code makes in one child do not affect the next child.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import IO, Final
 from sparkscore.scorers.script import SAFE_PATH
 from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, ConnectionLostError
 
-#: The oldest supported version of Python, as in `sys.version_info`; pyproject.toml has the same.
+#: The oldest supported version of Python, to compare with `sys.version_info`. pyproject.toml contains the same version.
 PYTHON_NEEDED: Final = (3, 11)
-#: Exit code of a template with an older version of Python.
+#: Exit code of a template whose version of Python is older.
 PYTHON_TOO_OLD: Final = 4
 _BOOT: Final = (
     "import sys\n"
@@ -37,7 +37,7 @@ _BOOT: Final = (
     "paths, package, end, trace, worker, token = json.loads(sys.argv.pop())\n"
     "sys.path[:0] = paths\n"
     "try:\n"
-    # Its folder is not added to sys.path, because that folder also has packages of the worker's interpreter.
+    # The folder of sparkscore is not added to sys.path, because it also contains packages of the worker's interpreter.
     "    if package:\n"
     "        spec = importlib.util.spec_from_file_location('sparkscore', package)\n"
     "        sys.modules['sparkscore'] = importlib.util.module_from_spec(spec)\n"
@@ -49,7 +49,7 @@ _BOOT: Final = (
     "os.close(trace)\n"
     "main(end, worker, token)"
 )
-#: Exit code of a template with an interpreter that lacks a package.
+#: Exit code of a template whose interpreter lacks a package.
 IMPORT_FAILED: Final = 3
 _PACKAGE: Final = str(Path(__file__).parents[2] / "__init__.py")
 _STOP_SECONDS: Final = 5.0
@@ -58,13 +58,14 @@ _KILLED: Final = -9
 
 
 class ChildEndedError(Exception):
-    """The child has ended, or was killed because it took too long or gave a wrong answer.
+    """The child has ended, or was killed because it took too long or sent a wrong answer.
 
     Attributes:
-        code: its exit code, or the negative number of a signal; None if it had to be killed.
-        trace: the tracebacks of its threads, if it wrote them.
-        is_timeout: whether it took too long.
-        broken: text about the damage that the user's code did to the process; empty if it did none.
+        code: exit code of the child, or the negative number of a signal, or None if it had not ended before it was
+            killed.
+        trace: tracebacks of the child's threads, or an empty string if it wrote none.
+        is_timeout: whether the child took too long.
+        broken: description of the damage that the user's code did to the child, or an empty string if it did none.
     """
 
     def __init__(self, code: int | None, trace: str, *, is_timeout: bool = False, broken: str = "") -> None:
@@ -77,13 +78,13 @@ class ChildEndedError(Exception):
 
 @dataclass(frozen=True)
 class ChildStart:
-    """What a new child needs.
+    """What the template needs to start a child.
 
     Attributes:
         end: the child's end of its connection to the worker.
-        trace: the file that the child writes the traceback of a crash to.
-        token: the token of the connection.
-        timeout: seconds that the start may take, or None for any time.
+        trace: file to which the child writes the traceback of a crash.
+        token: token of the connection.
+        timeout: maximum number of seconds for the start, or None for no limit.
     """
 
     end: socket.socket
@@ -93,14 +94,15 @@ class ChildStart:
 
 
 class Template:
-    """A process that forks children, one at a time. Template and child end when the worker ends."""
+    """A process that forks children, one at a time. The template and its child end when the worker ends."""
 
     def __init__(self, python: str, *, is_own_python: bool) -> None:
         """Start the template process.
 
         Args:
-            python: path of its interpreter.
-            is_own_python: whether this is the worker's own interpreter. The template then has the worker's import path.
+            python: path of the template's interpreter.
+            is_own_python: whether this is the worker's own interpreter. If so, the template gets the worker's import
+                path.
 
         Raises:
             OSError: no process can be started.
@@ -130,7 +132,7 @@ class Template:
             theirs.close()
 
     def fits(self, python: str, *, is_own_python: bool) -> bool:
-        """Whether the process is alive, and has this interpreter and the current environment variables."""
+        """Return whether the template is running, and has this interpreter and the current environment variables."""
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
     def fork_child(self, start: ChildStart) -> int:
@@ -152,9 +154,10 @@ class Template:
         return pid
 
     def wait_for_child(self, seconds: float) -> int | None:
-        """Wait for the child to end, and return its exit code, or None if it has not ended in time.
+        """Wait for the child to end, and return its exit code, or None if it is still running after these seconds.
 
-        No other process gets the child's id before `forget_child` is called.
+        If a signal ended the child, the negative number of the signal is returned. No other process gets the child's
+        process id before `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
@@ -164,7 +167,7 @@ class Template:
         return self._code
 
     def forget_child(self) -> bool:
-        """Release the process id of the ended child, and return whether the template can fork another one."""
+        """Release the process id of a child that has ended, and return whether the template can fork another child."""
         if self.wait_for_child(_STOP_SECONDS) is None:
             return False
         self._calls += 1
@@ -183,7 +186,7 @@ class Template:
         return self._process.poll() is None
 
     def _ended(self, *, is_timeout: bool = False) -> ChildEndedError:
-        """Kill the template process if it has not ended, and return the error that says how it ended."""
+        """Kill the template process if it is still running, and return the error that says how it ended."""
         if not is_timeout:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
@@ -201,18 +204,18 @@ class Template:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment variables for a template, without one that the worker sets for scripts only."""
+    """Return the environment variables for a template. They do not include the one that the worker sets for itself."""
     return {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
 
 
 class Templates:
-    """Keeps at most one idle template process, so that the next child of the worker starts fast."""
+    """Keeps at most one idle template process, so that the worker's next child starts fast."""
 
     def __init__(self) -> None:
         self._waiting: Template | None = None
 
     def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, int]:
-        """Start a child from the idle template if that has the right interpreter, or else from a new template.
+        """Fork a child from the idle template if that has the right interpreter, or else from a new template.
 
         Returns:
             the template, and the process id of the child.
@@ -235,7 +238,7 @@ class Templates:
         return template, template.fork_child(start)
 
     def give_back(self, template: Template) -> None:
-        """Keep a template as the idle one, and stop the one that was idle before."""
+        """Keep a template as the idle one, and stop the template that was idle before."""
         self.stop()
         self._waiting = template
 
