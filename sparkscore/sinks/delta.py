@@ -171,7 +171,7 @@ class DeltaSink:
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Return whether another commit caused the error, and a retry cannot overwrite the rows of that commit."""
+        """Return whether a commit of another process caused the error and a retry cannot overwrite its rows."""
         is_conflict = _CURED_BY_A_RETRY.search(f"{condition_of(error)} {type(error).__name__} {error}") is not None
         return is_conflict and (is_first or self._target.mode != "overwrite")
 

@@ -35,7 +35,7 @@ class TableRules:
 
     Attributes:
         spark: the session.
-        target: the output: the table's path and the settings of this run.
+        target: the output, which has the path of the table.
         detail: the row that ``DESCRIBE DETAIL`` returned for the table.
     """
 

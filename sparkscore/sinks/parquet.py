@@ -328,7 +328,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo replacements of rows by drivers that died, including an earlier driver of this run."""
+        """Complete or undo replacements of rows that drivers began before they died, including a driver of this run."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:

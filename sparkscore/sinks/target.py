@@ -101,10 +101,10 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Extend errors of checks after scoring: nothing was published, and the scored rows are still staged.
+    """Add to errors of checks that nothing was published and that the scored rows are still staged.
 
-    The checks run in the body of a ``with`` statement. The next step of an error says how to publish the staged rows or
-    how to discard them.
+    The checks run after scoring, in the body of a ``with`` statement. The next step of an error says how to publish the
+    staged rows or how to discard them.
     """
     try:
         yield
@@ -179,7 +179,10 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 
 
 def run_exists(target: Target) -> SinkConflictError:
-    """Return the error for an output with rows of this run id, of which the runs folder has no complete record."""
+    """Return the error for an output that already has rows with this run id, from a run that is not known here.
+
+    The runs folder has no complete record of that run.
+    """
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,
         what=f"output '{target.path}'",

@@ -73,7 +73,8 @@ def file_behind(error: Exception) -> str:
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Return the sparkscore error for an input that Spark cannot read.
 
-    The error contains the path of the file, if Spark's message has it.
+    The error contains the path of the file, if Spark's message has it. If Spark treats two column names as the same
+    name, the error says how to solve that.
 
     Args:
         error: the exception that Spark raised.

@@ -72,7 +72,7 @@ def quoted(name: str) -> str:
 
 
 def columns_of(schema: StructType) -> dict[str, str]:
-    """Return the columns of a Spark schema as a dictionary: the names of their types, by the names of the columns."""
+    """Return a dictionary with the column names of a Spark schema and the names of their types."""
     return {field.name: field.dataType.simpleString() for field in schema}
 
 
