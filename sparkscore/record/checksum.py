@@ -11,7 +11,7 @@ SUM: Final = "sha256"
 
 
 def summed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a JSON object with the key ``sha256``, whose value is the checksum of the object."""
+    """Return a copy of a JSON object with the additional key ``sha256``, whose value is the checksum of the object."""
     return {**content, SUM: _sum_of(content)}
 
 

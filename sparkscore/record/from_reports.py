@@ -82,7 +82,6 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
     """Return the warnings for the run record.
 
     These are the warnings of the worker processes, each once, and warnings that follow from the numbers in the reports.
-
     Of the warnings from loading the model, only the first 10 are returned.
     """
     done = list(reports)

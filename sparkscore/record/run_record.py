@@ -177,7 +177,8 @@ class OnlyFailed(Part):
 
     Attributes:
         run_id: id of the run in which the items failed.
-        first: id of the run in which the items failed first, if runs have scored them again before; otherwise `run_id`.
+        first: id of the run in which the items failed for the first time. It differs from `run_id` if that run itself
+            scored failed items again.
         without: ids of later runs that have already scored some of the failed items. Those items are left out.
         items: number of items that are scored again.
     """
@@ -279,7 +280,8 @@ class RunRecord(Part):
         """Whether readers may see predictions or quarantined items of this run, because publishing began.
 
         Records of earlier versions do not have the field ``publishing_began``. In such a record, the output has columns
-        from the moment at which publishing began, or at which the run was held.
+        from the moment at which publishing began, or at which the run was held. So readers may see rows if the output
+        has columns and the run is not held.
         """
         if self.output.publishing_began is None:
             return bool(self.output.columns) and self.state != HELD

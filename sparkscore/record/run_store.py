@@ -27,8 +27,8 @@ class Claim(Protocol):
     def __enter__(self) -> Self:
         """Claim the run for this driver.
 
-        If the answer of the store is lost, this call finds out whether this driver has the claim. If this driver
-        crashes, another driver can take over the claim.
+        If the store reports an error although it wrote the claim, this call finds out that this driver has the claim.
+        If this driver crashes, another driver can take over the claim.
 
         Raises:
             ConfigError: another driver, which is alive, has the claim (code ``RUN_ID_RUNNING``).
@@ -114,7 +114,7 @@ class RunStore(Protocol):
         """
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request of the run, or None if it was not written."""
+        """Return the request of the run, or None if it was not written or was empty."""
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
         """Write the digests of the code folder's files, so that a resumed run can report which files have changed.

@@ -71,7 +71,7 @@ class RunFolder:
         """Raise an error if the user has a file or folder at the path of the run's folder, which would be overwritten.
 
         Raises:
-            ConfigError: the path exists, and it is not the folder of a run.
+            ConfigError: the path exists, and it is neither the folder of a run nor an empty folder.
         """
         if not os.path.lexists(self.path) or is_run_folder(self.path, self.run_id):
             return
@@ -170,7 +170,7 @@ class RunFolder:
             self._put("request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request from ``request.json``, or None if it was not written."""
+        """Return the request from ``request.json``, or None if it was not written or was empty."""
         return read_json(self.path / "request.json")
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:

@@ -54,11 +54,13 @@ def _is_before_the_record(name: str) -> bool:
 
 
 def read_json(path: Path, longest: float = math.inf) -> dict[str, Any] | None:
-    """Return the JSON object in a file, or None if there is none: no file, a folder, a pipe, or a truncated file.
+    """Return the JSON object in a file, or None if the file has none or cannot be read.
+
+    The result is also None for a folder, a pipe and a truncated file.
 
     Args:
         path: path of the file.
-        longest: size in bytes. For a larger file, the result is None.
+        longest: largest size of the file in bytes. For a larger file, the result is None.
     """
     try:
         if not path.is_file() or path.stat().st_size > longest:

@@ -61,7 +61,7 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
 
 
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
-    """Return the reports of the chunk that begins with a mini-batch, or an empty list if the chunk is not finished.
+    """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
 
     If a file with rows of the chunk is missing or has a different size, the chunk is removed and the list is empty, so
     that the mini-batches are scored again.
@@ -138,11 +138,13 @@ def count_chunks(stage_folder: Path) -> int:
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-    """Return the reports of each work unit whose mini-batches are all in finished chunks, by unit number (driver).
+    """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
+
+    A work unit is left out if a chunk of it was changed since it was written. The log then has a warning.
 
     Args:
         stage_folder: path of the run's stage.
-        planned: number of planned mini-batches in each work unit, by number of the unit.
+        planned: number of planned mini-batches in each work unit, keyed by unit number.
     """
     begun = {int(numbers[1]) for numbers in _names(open_store(stage_folder)).values()}
     units = {unit: _from_its_start(stage_folder, unit) for unit in sorted(begun & set(planned))}

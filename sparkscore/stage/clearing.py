@@ -12,7 +12,7 @@ from sparkscore.stage.store import FOLDERS, Entry, EntryType, Store
 
 @dataclass
 class Removal:
-    """What was removed when a folder was cleared, or would be removed in a dry run, and what stays.
+    """The entries that were removed from a folder, or would be removed in a dry run, and the entries that stay.
 
     Attributes:
         removed: paths of files and links, and of folders that were removed with their content. Folders that were
@@ -27,10 +27,10 @@ class Removal:
 
 
 def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_dry: bool = False) -> Removal:
-    """Remove what sparkscore made below a folder, and keep everything else. The folder itself stays.
+    """Remove the entries below a folder that `is_known` recognizes, and keep all others. The folder itself stays.
 
-    First the files and links are removed one by one, then the subfolders that are empty. Subfolders of type
-    `EntryType.MADE` are removed with their content. Links are not followed.
+    These are the entries that sparkscore made. First the files and links are removed one by one, then the subfolders
+    that are empty. Subfolders of type `EntryType.MADE` are removed with their content. Links are not followed.
 
     Args:
         store: the store that has the folder.
@@ -66,10 +66,10 @@ def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_
 
 
 def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]) -> Iterator[tuple[Entry, bool]]:
-    """Yield each entry below a folder, with whether sparkscore made it. A subfolder comes before its own entries.
+    """Yield pairs of an entry below a folder and whether sparkscore made the entry.
 
-    Subfolders that sparkscore did not make are yielded without their entries, and so are those of type
-    `EntryType.MADE`.
+    A subfolder comes before its own entries. A subfolder that sparkscore did not make is yielded without its entries,
+    and so is a subfolder of type `EntryType.MADE`, which is removed as a whole.
 
     Args:
         store: the store that has the folder.

@@ -14,7 +14,7 @@ from sparkscore.stage.surroundings import open_store
 
 
 def copy_once(original: Path, stage: Path, folder: str) -> Path:
-    """Copy a file or folder of the user into a folder of the stage, unless the copy exists, and return its path.
+    """Copy a file or folder of the user into the stage, unless the copy exists, and return the path of the copy.
 
     The copy is made under a temporary name and then renamed. So a copy with the final name is complete, even after a
     crash.

@@ -24,7 +24,8 @@ _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MAC
 def keeps_stage(ending: Ending, *, is_held: bool, has_chunks: bool) -> bool:
     """Return whether the stage of a run that ended is kept, so that the run can be resumed or published.
 
-    Only this function decides it.
+    The stage is kept if the run is held, or if another version of sparkscore wrote the stage in a different format. It
+    is also kept if the stage has finished chunks and the run may succeed when it is resumed.
 
     Args:
         ending: why this execution of the run ended.

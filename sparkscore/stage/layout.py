@@ -1,7 +1,7 @@
 """The names of all files and folders in the stage of a run (driver and worker).
 
-Only files with these names are removed when a run ends. All other files belong to the user. The tables in
-``docs/result.md`` are generated from `STAGE` and `BESIDE`.
+When a run ends, only files with these names are removed from its stage, and files that sparkscore copied into the
+stage. All other files belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and `BESIDE`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Named:
 
     Attributes:
         shown: the name as the documentation shows it. The name of a folder ends in ``/``.
-        pattern: regular expression for the name, relative to the stage. For a file next to the stages, the name alone.
+        pattern: regular expression for the name, relative to the stage; for a file next to the stages, relative to
+            their folder.
         meaning: what the file or folder is, for the documentation.
         written_by: who writes it, for the documentation: the driver, a task or a worker.
     """
@@ -224,7 +225,7 @@ def within_task_attempt(file: str) -> str:
 
 
 def task_attempt_of(file: str) -> str:
-    """Return the name of the folder in which a task attempt wrote a staged file of rows."""
+    """Return the name of the task attempt's folder that contains a staged file of rows."""
     return "/".join(file.split("/", 2)[:2])
 
 
@@ -265,9 +266,9 @@ def _slashes(name: str) -> Iterable[int]:
 
 
 def copied_files(store: Store, folder: str) -> list[str]:
-    """Return the names of the files in a folder that `list_copied` listed, or an empty list if there is no such list.
+    """Return the names in the list that `list_copied` wrote for a folder, or an empty list if there is no such list.
 
-    The result has two names for each file: the final one, and the one in a copy that is not finished.
+    For each file, the result also contains the name that the file has while its copy is not finished.
     """
     try:
         listed = json.loads(store.read(f"{folder}/{COPIED}"))

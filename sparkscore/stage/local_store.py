@@ -1,8 +1,8 @@
 """A store whose objects are files on a disk that all processes of a run can access (driver and worker).
 
-Only this module writes the files of a run; all other modules call it. A file is written under a temporary name and then
-renamed or linked to its final name, so that no reader sees an incomplete file. Files are removed and replaced only by
-functions of `sparkscore.removal`.
+Other modules write the files of a stage, and the files of a run's folder except for its logs, through this store. A
+file is written under a temporary name and then renamed or linked to its final name, so that no reader sees an
+incomplete file. Files are removed and replaced only by functions of `sparkscore.removal`.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class LocalStore:
             self._do_remove(aside)
 
     def put_mark(self, name: str) -> EmptyFile | None:
-        """Create an empty file and return it as an open mark, or return None if the name is taken.
+        """Create an empty file and return an `EmptyFile` for it, or return None if the name is taken.
 
         This also works on a full disk, because an empty file needs no free block.
         """
@@ -327,7 +327,7 @@ class UnfinishedFile:
     Args:
         store: the store of the file.
         path: final path of the file.
-        show: gives the file its final name. It gets the temporary path and the final path.
+        show: function that gives the file its final name. Its arguments are the temporary path and the final path.
         is_durable: whether `close` waits until the content is on the disk, so that it survives a power cut.
         mode: permissions of the file, before the umask of the process is applied.
     """
@@ -411,7 +411,7 @@ class UnfinishedFile:
 
 @dataclass
 class EmptyFile:
-    """An empty file as an open mark: implements `sparkscore.stage.store.Mark`.
+    """An empty file that can be distinguished from later files: implements `sparkscore.stage.store.Mark`.
 
     `is_there` recognizes the file by its inode number. The file is kept open, so that no other file gets this number.
 

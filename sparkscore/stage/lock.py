@@ -38,7 +38,7 @@ _held_here: set[str] = set()
 
 
 class RunLock:
-    """A lock file that its holder touches every two seconds, which is its heartbeat.
+    """A lock file with a heartbeat: the driver that holds the lock touches the file every two seconds.
 
     The file is created only if it does not exist, so only one of several drivers gets the lock. If the holder is dead,
     another driver replaces the lock, unless a third driver has replaced it first. Whether the holder is alive is
@@ -198,7 +198,7 @@ class _Found:
 
     Attributes:
         entry: the entry; None if there is none.
-        start: the first bytes of the file, without more if there is no file; None if the entry is not a file.
+        start: the first bytes of the file; empty if there is no entry, and None if the entry is not a file.
         holder: the process that holds the lock, as the file describes it; empty if the file does not describe one.
     """
 
@@ -294,7 +294,7 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files next to a lock that were left by drivers which died. The caller must hold the lock.
+    """Remove the temporary files next to a lock that drivers left there when they died. The caller must hold the lock.
 
     A temporary file of a driver that is alive may be removed as well. That driver then tries again.
     """

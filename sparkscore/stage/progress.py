@@ -22,8 +22,8 @@ _SECONDS_BETWEEN_WRITES = 0.5
 class ItemsDone:
     """How many items all tasks together have done so far.
 
-    These numbers are shown to the user, and let a run stop early if too many items have failed. They do not decide
-    whether a run succeeded: the reports do.
+    These numbers are shown to the user, and let a run stop early if too many items have failed. Whether a run succeeded
+    is decided by the reports alone.
 
     Attributes:
         items: number of items that are done.

@@ -166,7 +166,7 @@ class ScoredMiniBatch:
     """The outcome of one mini-batch, with the calls that led to it.
 
     Attributes:
-        outcome: typed rows, or a failure.
+        outcome: the typed rows of the result, and the failure if items failed.
         calls: the calls, in their order.
         seconds: wall-clock time of the calls, and of the conversion of the returned values.
         scored_at: when the first call began, in UTC.
@@ -192,7 +192,7 @@ def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, 
     """Add up numbers by column, and return the sums as pairs of column and number, sorted by column.
 
     Args:
-        counts: for each mini-batch, pairs of column and number.
+        counts: sequences of such pairs, for example one sequence for each mini-batch.
     """
     total: Counter[str] = Counter()
     for each in counts:
@@ -268,7 +268,7 @@ def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
 
 
 def failure_row(failure: Failure | None) -> dict[str, str] | None:
-    """Return a failure as a dictionary for Arrow's type `FAILURE_TYPE`, or None if there is no failure."""
+    """Return a failure as a dictionary with the fields of `FAILURE_TYPE`, or None if there is no failure."""
     return None if failure is None else {field.name: getattr(failure, field.name) for field in FAILURE_TYPE}
 
 
@@ -294,7 +294,7 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
-    """Return the reports in a table that was made from the record batches of `write_reports`, sorted by work unit.
+    """Return the reports from a table of record batches that `write_reports` returned, sorted by work unit.
 
     The reports of one work unit stay in their order.
     """

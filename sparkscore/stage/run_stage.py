@@ -35,9 +35,10 @@ class Decision(StrEnum):
 
 
 class ChunkWriter(Protocol):
-    """Writes the rows of one chunk into the stage. Rows count only if a report names their file.
+    """Writes the rows of one chunk into the stage.
 
-    After a crash or an `OSError`, the stage may have rows in files that no report names. These rows are ignored.
+    Only files that a report names are published. After a crash or an `OSError`, the stage may have files that no report
+    names, and that are ignored.
     """
 
     def write(self, rows: pa.Table) -> None:
@@ -83,14 +84,14 @@ class TaskStage(Protocol):
         """Return an iterator over the planned mini-batches of the given work units, in the order of the plan."""
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Return the reports of the chunk that begins with a mini-batch, or an empty list if the chunk is not finished.
+        """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
 
-        A chunk is finished only if all its files have the sizes that were reported. Otherwise the chunk is removed.
-        After a crash or an `OSError`, the call can be repeated.
+        If a file of the chunk is missing or does not have the size that was reported, the chunk is removed, and the
+        list is empty. After a crash or an `OSError`, the call can be repeated.
 
         Args:
             unit: number of the work unit.
-            first: number of the mini-batch within its work unit.
+            first: number of the chunk's first mini-batch within its work unit.
 
         Raises:
             SinkError: the reports were changed since they were written. The chunk is removed.
@@ -169,9 +170,8 @@ class RunStage(Protocol):
         After a crash or an `OSError`, the plan is stored completely or not at all.
 
         Returns:
-            the number of planned mini-batches in each work unit, by number of the unit. If a plan was stored before,
-                the work
-            units are those of that plan.
+            the number of planned mini-batches in each work unit, keyed by unit number. If a plan was stored before, the
+            work units are those of that plan.
 
         Raises:
             SinkError: the stored plan was changed, or it has different mini-batches.
@@ -212,10 +212,10 @@ class RunStage(Protocol):
         """The folder in which workers unpack scripts. Each script is unpacked into a subfolder with a random name."""
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of each work unit whose mini-batches are all in finished chunks, by number of the unit.
+        """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
         Args:
-            planned: number of planned mini-batches in each work unit, by number of the unit.
+            planned: number of planned mini-batches in each work unit, keyed by unit number.
         """
 
     def count_chunks(self) -> int:

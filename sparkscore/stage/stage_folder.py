@@ -42,7 +42,7 @@ class StageFolder:
         return self.path.is_dir()
 
     def for_tasks(self, partition_by: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> TaskFolder:
-        """Return the part of this stage that tasks use, with the columns that tasks do not write into files.
+        """Return the part of this stage that tasks use.
 
         See `sparkscore.stage.run_stage.RunStage.for_tasks` for the arguments.
         """
@@ -92,10 +92,10 @@ class StageFolder:
         return str(self.path)
 
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
-        """Return the reports of each work unit whose mini-batches are all in finished chunks, by number of the unit.
+        """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
         Args:
-            planned: number of planned mini-batches in each work unit, by number of the unit.
+            planned: number of planned mini-batches in each work unit, keyed by unit number.
         """
         return chunks.read_done_units(self.path, planned)
 

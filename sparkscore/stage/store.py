@@ -165,7 +165,7 @@ class Store(Protocol):
         """
 
     def put_mark(self, name: str) -> Mark | None:
-        """Create an empty object and return it as an open mark, or return None if there is an object with this name.
+        """Create an empty object and return a `Mark` for it, or return None if there is an object with this name.
 
         This also works on a full disk.
         """

@@ -90,13 +90,13 @@ _here: ContextVar[Surroundings] = ContextVar("surroundings", default=Surrounding
 
 
 def here() -> Surroundings:
-    """Return the functions that apply to the calling code: the usual ones, or those that a test put in their place."""
+    """Return the functions that apply to the calling code: the usual ones, or those that `put_into` set."""
     return _here.get()
 
 
 @contextmanager
 def put_into(surroundings: Surroundings) -> Iterator[None]:
-    """Replace the usual functions with others for the body of a ``with`` statement."""
+    """Replace the usual functions of this module with others for the body of a ``with`` statement, in a test."""
     token = _here.set(surroundings)
     try:
         yield
@@ -105,14 +105,17 @@ def put_into(surroundings: Surroundings) -> Iterator[None]:
 
 
 def open_store(folder: str | Path) -> Store:
-    """Open the store whose root is a folder. All processes of the run must see the folder under this path."""
+    """Open the store whose root is the given folder.
+
+    All processes of the run must be able to access the folder under the same path.
+    """
     return here().open_store(Path(folder))
 
 
 def open_common(*paths: Path) -> tuple[Store, list[str]]:
-    """Open one store that has several paths below its root, and return the store and the names of the paths in it.
+    """Open one store that contains all given paths, and return the store and the name of each path in it.
 
-    With such a store, files can be renamed from one path to another.
+    Files can then be renamed from one path to another.
     """
     root = Path(os.path.commonpath([path.absolute() for path in paths]))
     return open_store(root), [path.absolute().relative_to(root).as_posix() for path in paths]

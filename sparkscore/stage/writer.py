@@ -34,8 +34,8 @@ class StageWriter:
     """Writes the rows of one chunk into a folder that no other task attempt uses.
 
     So a task that is tried again, or that runs twice at the same time, never changes the files of another task attempt.
-    Only the files that a report names count. Up to 128 Ki rows or 64 MiB are buffered, and then written as one row
-    group for each partition. So the memory that is needed does not grow with the number of rows.
+    Only the files that a report names are published. Up to 128 Ki rows or 64 MiB are buffered, and then written as one
+    row group for each partition. So the memory that is needed does not grow with the number of rows.
 
     Args:
         stage: path of the run's stage.
@@ -144,7 +144,7 @@ class _OpenFile:
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:
     """Check that each partition value can be the name of a folder, and that readers can distinguish it from NULL.
 
-    Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
+    Only string columns are checked. Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
 
     Raises:
         OutputContractError: a partition column has one of these two values, a value with a NUL character, or a value
