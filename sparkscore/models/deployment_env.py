@@ -33,7 +33,7 @@ class BuiltEnvironment:
     source: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the dictionary that ``sparkscore env build --json`` prints: archive, its digest and packages."""
+        """Return the archive's path, its digest and its packages, as ``sparkscore env build --json`` prints them."""
         sha256 = digest_of_path(self.archive)
         return {"archive": str(self.archive), "sha256": sha256, "requirements": list(self.requirements)}
 

@@ -32,7 +32,9 @@ _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 
 
 def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
-    """Read the description of a model that has no scoring script from the model's files, and return it.
+    """Return the description of a model that is scored without a scoring script.
+
+    It is read from the files of the model.
 
     Args:
         model: the model and its files.

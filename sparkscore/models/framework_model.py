@@ -74,7 +74,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 
     try:
         booster = xgboost.Booster(model_file=file_or_bytes(model.path))
-    # For a file of another format, XGBoost raises its own errors, errors of C++ or errors of Python.
+    # For a file of a different format, XGBoost raises its own errors, errors of C++ or errors of Python.
     except Exception as error:
         raise _broken(model, "xgboost", "a file that XGBoost cannot read", "model.save_model(FILE)") from error
     count = booster.num_features()
@@ -90,7 +90,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
     """Return the input for a numeric feature of an XGBoost model.
 
-    XGBoost itself rounds numbers to 32-bit floats, so the input does not have to have that type.
+    XGBoost itself rounds numbers to 32-bit floats, so the input accepts doubles.
 
     Args:
         name: name of the feature, or None if it has no name.
@@ -104,7 +104,7 @@ def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
 def _number(name: str | None) -> ColumnInput:
     """Return an input that takes doubles, and also integers and booleans, which are converted to doubles.
 
-    The conversion raises an error for an integer that a double cannot hold exactly.
+    On the workers, an integer that a double cannot hold exactly is an error, unless the deployment allows rounding.
     """
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
@@ -121,7 +121,7 @@ def _inputs_of_lightgbm(model: ResolvedModel) -> tuple[ColumnInput, ...]:
     features = header["feature_names"].split()
     infos = header.get("feature_infos", "").split()
     infos = infos if len(infos) == len(features) else [""] * len(features)
-    # With LightGBM's default names, columns are taken by position.
+    # If the features have LightGBM's default names, the columns are passed by position.
     is_unnamed = features == [f"Column_{position}" for position in range(len(features))]
     lists = _lists(header.get("pandas_categorical", ""))
     positions = find_positions(infos, lists)

@@ -68,8 +68,8 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
     Args:
         description: the description of the model.
         params: the parameters that the deployment sets, by name.
-        has_predict_fn: whether the deployment names the methods to call. Their parameters are not in the signature of
-            the model, so nothing is checked.
+        has_predict_fn: whether the deployment names the methods to call. If so, nothing is checked, because the model's
+            signature describes only the parameters of ``predict``.
 
     Raises:
         SignatureMismatchError: the model's signature does not have one of the parameters, or a value has a different
@@ -147,7 +147,7 @@ def _signature_of(model: ResolvedModel, content: dict[str, Any]) -> ModelSignatu
     with quiet_mlflow():
         try:
             return read_signature(written)
-        # MLflow raises errors of many classes here: of JSON, of NumPy, KeyError, TypeError.
+        # MLflow raises errors of many classes here: those of JSON and NumPy, KeyError, TypeError.
         except Exception as error:
             raise _broken(model, f"a signature that MLflow cannot read ({type(error).__name__})") from error
 

@@ -16,8 +16,8 @@ class ModelDescription:
 
     Attributes:
         model_format: the format of the model's files, which decides the scorer.
-        flavors: the flavors of an MLflow model, or for other models a string with the format and, if useful, the ending
-            of the file.
+        flavors: names of the flavors of an MLflow model. For any other model, one string with its format, for example
+            ``xgboost .json``.
         signature: the inputs, outputs and parameters of the model, as far as they are known.
         requirements: the packages that MLflow recorded, as lines of a pip requirements file.
         python_version: the version of Python that MLflow recorded, or None if it is not known.

@@ -125,7 +125,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Return the size in bytes that a file with external data needs at least, to contain a tensor completely.
+    """Return the smallest size in bytes that a file with external data can have if it contains a whole tensor.
 
     Args:
         tensor: the tensor.
@@ -138,7 +138,7 @@ def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
 def _size_bytes(tensor: TensorProto) -> int:
     """Return the size in bytes of the values of a tensor, or 0 if the size of one value is not known.
 
-    Types with less than 8 bits, such as INT4, are an example.
+    It is not known for types with less than 8 bits, such as INT4.
     """
     from onnx import TensorProto
 

@@ -41,8 +41,8 @@ def environment_of(
         description: the description of the model, or None if a script scores it.
 
     Raises:
-        ConfigError: a file cannot be read, or there is no list although ``python.check`` is strict. An unreadable conda
-            file is an error only if ``python.check`` is strict.
+        ConfigError: the file in ``python.requirements`` cannot be read. Or ``python.check`` is strict, and the conda
+            file cannot be read or there is no list.
     """
     is_strict = deployment.python.check == "strict"
     found = _own(deployment) or _azures(deployment) or _recorded(model, description)
@@ -156,7 +156,7 @@ def _python_of_conda(conda: dict[str, Any]) -> str | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file, or an empty dictionary if the file is missing or does not hold a mapping."""
+    """Return the content of a YAML file, or an empty dictionary if the file cannot be read or has no mapping."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):

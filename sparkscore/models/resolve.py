@@ -74,7 +74,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
 
 
 def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
-    """Find the files of the further models of a deployment, and return the models with the names in the deployment.
+    """Find the files of the models in the section ``models``, and return these models with their names in the section.
 
     Args:
         models: the section ``models`` of the deployment, with each model by its name.

@@ -1,4 +1,4 @@
-"""Score rows with a ``pyspark.ml`` pipeline in an MLflow model, in Spark itself (driver)."""
+"""Score rows inside Spark with the ``pyspark.ml`` pipeline of an MLflow model (driver)."""
 
 from __future__ import annotations
 

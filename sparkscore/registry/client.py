@@ -50,13 +50,13 @@ class Registry:
     def can_exist(self) -> bool:
         """Return whether there can be a registry at this URI (driver and worker).
 
-        Return False for an SQLite file that does not exist. Otherwise MLflow would create an empty database, and would
+        Return False for an SQLite file that does not exist, because MLflow would create an empty database there and
         find no model in it.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
     def find_version(self, name: str, version: str) -> str:
-        """Check that a registered model has a version, and return it as the registry writes it (driver and worker).
+        """Check that a registered model has this version, and return it as the registry writes it (driver and worker).
 
         Raises:
             NotRegisteredError: there is no such model or version.
@@ -91,7 +91,7 @@ class Registry:
             return str(self._client().get_model_version_by_alias(name, alias).version)
 
     def find_logged_model(self, model_id: str) -> tuple[str, str]:
-        """Return the name and the id of the logged model with this id (driver).
+        """Look up a logged model by its id, and return its name and its id (driver).
 
         Raises:
             NotRegisteredError: there is no such logged model.
@@ -149,7 +149,7 @@ class Registry:
                 models = [model.name for model in client.search_registered_models()]
                 return f"one of the models {names(models)}" if models else "a registered model; the registry has none"
             aliases = client.get_registered_model(name).aliases
-        # The list only helps: the caller raises an error about the missing model in any case.
+        # The phrase is only a help for the user: the caller raises an error about the missing model in any case.
         except MlflowException:
             return ""
         found = f"version {names(version.version for version in versions)}"
@@ -226,7 +226,7 @@ def _versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 @contextmanager
 def _missing_reported() -> Iterator[None]:
-    """Replace an MLflow error in the ``with`` block with a `NotRegisteredError` if its code says "not found".
+    """Replace an MLflow error that means "not found" with a `NotRegisteredError` in the ``with`` block.
 
     Other errors pass through.
     """

@@ -19,7 +19,7 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """The methods that each scorer has. The tests in ``tests/contract`` check them for all scorers."""
+    """The methods that each scorer has. The tests in ``tests/contract`` check each scorer for them."""
 
     def load(self) -> None:
         """Load the script or model. Runs on the worker, once in each process, before the first mini-batch."""
@@ -48,7 +48,7 @@ def load_scorer(spec: ScorerSpec) -> Scorer:
     scorer = _make_scorer(spec)
     try:
         scorer.load()
-    # Raised again below. An interrupt, too, must not leave the model's folders behind.
+    # The folders of the model must be removed after any exception, even after an interrupt.
     except BaseException:
         scorer.close()
         raise

@@ -32,7 +32,7 @@ _METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_fu
 
 
 class CategoryMaker:
-    """A function that converts the columns of a DataFrame to the categories of one LightGBM or XGBoost model.
+    """A callable that converts the columns of a DataFrame to the categories of one LightGBM or XGBoost model.
 
     Attributes:
         has_categories: whether an XGBoost model has categories, so that its ``DMatrix`` needs ``enable_categorical``.

@@ -33,10 +33,10 @@ _UNUSED: Final = "none"
 
 
 def value_type_of(values: Any) -> str:
-    """Return the type of the values in a list or column, without NULLs, as one of the names that this module defines.
+    """Return the type of the values in a list or column: ``text``, ``number``, ``boolean`` or ``nothing``.
 
-    The names are ``text``, ``number``, ``boolean``, and ``nothing`` if there are no values. For any other type, the
-    name that pandas gives it is returned.
+    NULLs are ignored, and ``nothing`` means that there are no other values. For any other type, the name that pandas
+    gives it is returned.
 
     >>> value_type_of(["a", None]), value_type_of([1, 2.5]), value_type_of([])
     ('text', 'number', 'nothing')
@@ -59,7 +59,7 @@ def find_positions(
         the position of the feature of each list, or None if no assignment or more than one is possible.
     """
     types = types or [NOTHING] * len(infos)
-    texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM takes texts only as categories
+    texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM accepts strings only as categories
     coded = {at for at, info in enumerate(infos) if _CODES.fullmatch(info)}
     # Usually each feature with codes has a list. A feature of numbers has codes but no list if it was named in
     # 'categorical_feature' in training. So the second pass does not require a list for features with codes.

@@ -55,7 +55,7 @@ class EnvironmentSpec:
 def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
     """Compare this Python and its installed packages with a specification, and describe each difference in a string.
 
-    Requirements that pip reads in a different way, such as a URL or an option of pip, are ignored.
+    Lines that cannot be compared are ignored: URLs, options of pip, and requirements whose marker excludes this Python.
 
     Returns:
         a string for the version of Python if it differs, and then a string for each package that differs, in the order
@@ -106,7 +106,7 @@ def _difference(line: str) -> str:
 def names_of_the_same(package: str) -> frozenset[str]:
     """Return the names of all packages that install the same modules as a package, including the package itself.
 
-    The names are in the normalized spelling of package indexes, in lower case.
+    The names are in pip's normalized spelling, in lower case.
 
     >>> sorted(names_of_the_same("PSycopg2"))
     ['psycopg2', 'psycopg2-binary']

@@ -23,7 +23,7 @@ def is_estimator(model: object) -> bool:
 def pass_texts_as_column(model: object) -> None:
     """Make each text vectorizer inside a model take the only column of a DataFrame instead of the whole DataFrame.
 
-    A vectorizer iterates over its input. The elements of a DataFrame are its column names, so the model would return
+    A vectorizer iterates over its input. Iterating over a DataFrame yields its column names, so the model would return
     one prediction for each column instead of each row. The method ``transform`` of each vectorizer is replaced with a
     wrapper. It raises a `SignatureMismatchError` if the DataFrame has several columns. The same is done for estimators
     that take dictionaries or lists, such as ``DictVectorizer``; their wrapper raises that error for each DataFrame.
@@ -60,9 +60,9 @@ def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
 
 
 def _knows_nan(part: Any) -> bool:
-    """Return whether an estimator is an encoder with NaN among its string categories, or an imputer that fills NaN.
+    """Return whether an estimator was fitted with NaN for missing strings.
 
-    Only an imputer of strings counts.
+    That is an encoder that has NaN, and not None, among its string categories, or an imputer of strings that fills NaN.
     """
     categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
     if isinstance(filled, np.ndarray) and filled.dtype == object:
@@ -94,7 +94,8 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
     """Yield an estimator and all estimators inside it, such as the steps of a pipeline or the best one of a search.
 
     Args:
-        value: an estimator, or a list, tuple or dictionary that may hold estimators. Other objects have no parts.
+        value: an object of scikit-learn, or a list, tuple or dictionary that may hold such objects. Nothing is yielded
+            for any other value.
         seen: the ``id()`` of each object that was visited before. It is needed because objects can contain each other.
     """
     if id(value) in seen:

@@ -1,4 +1,4 @@
-"""The error of a scorer for a whole mini-batch, and its return value if only some items failed (worker)."""
+"""The error that a scorer raises for a mini-batch, and its return value if only some of the items fail (worker)."""
 
 from __future__ import annotations
 

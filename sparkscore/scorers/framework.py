@@ -167,10 +167,11 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
 
 
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
-    """Return warnings about two XGBoost settings, because of which scores may differ from those in the user's own code.
+    """Return warnings about settings of an XGBoost model that its file does not contain, or that have no effect here.
 
-    The model file does not contain ``missing``, and ``Booster.predict`` ignores ``best_iteration``. There are no
-    warnings for pickles and for models of other libraries.
+    Because of them, scores may differ from those in the code that trained the model. The file does not contain
+    ``missing``, and ``Booster.predict`` ignores ``best_iteration``. There are no warnings for pickles and for models of
+    other libraries.
     """
     if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()

@@ -28,8 +28,8 @@ def noting_warnings() -> Iterator[list[str]]:
     Unlike `warnings.catch_warnings`, this function keeps changes that the block makes to the settings of `warnings`.
 
     Yields:
-        an empty list, which is filled at the end of the block: with the first few messages, and with one message about
-        the number of further warnings.
+        an empty list. At the end of the block, it is filled with the first few messages, and with one message about the
+        number of further warnings if there are more.
     """
     before, found, told = warnings.showwarning, dict[str, None](), list[str]()
 

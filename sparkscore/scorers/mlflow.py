@@ -45,7 +45,8 @@ class MlflowScorer:
     """A scorer that loads an MLflow model as a pyfunc. MLflow's tracking store is neither read nor written.
 
     Attributes:
-        handed_over: the DataFrame that the model got in the last call, or None if it got data of a different type.
+        handed_over: the DataFrame that the model got in the last call, or None if the model got no DataFrame, or one
+            with different columns than the rows.
         warnings: warnings about the model that were found while it was loaded.
         verified: digest of the model's files, which was checked on this host. Empty before the model is loaded.
     """
@@ -128,7 +129,8 @@ class MlflowScorer:
     def _find_methods(self) -> dict[str, Callable[..., Any]]:
         """Return the methods that the deployment names in ``model.predict_fn``, by name.
 
-        ``predict`` is the method of the pyfunc. All others are methods of the model that the pyfunc wraps.
+        ``predict`` is the method of the pyfunc. All others are methods of the model that the pyfunc wraps. The
+        dictionary is empty if the deployment names no methods.
         """
         wanted = [name for name in self._spec.predict_fn if name != "predict"]
         own = methods_of(self._wrapped_model(), wanted, self._spec.files.name) if wanted else {}
@@ -193,9 +195,9 @@ class MlflowScorer:
         return self._frame(rows, dtypes)
 
     def _frame(self, table: pa.Table, dtypes: Dtypes) -> Any:
-        """Convert a table to the argument of ``predict``: a list if MLflow made the signature from type hints.
+        """Convert a table to the argument that the model's ``predict`` takes.
 
-        Otherwise the argument is a DataFrame.
+        The argument is a list if MLflow made the signature from type hints. Otherwise it is a DataFrame.
         """
         specs = self._model.metadata.get_input_schema().inputs
         takes_objects = len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] == "object"
@@ -253,7 +255,7 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Make a model get boolean columns that may hold NULLs with dtype ``object`` in every mini-batch.
+    """Pass boolean columns that may hold NULLs to a model with dtype ``object`` in every mini-batch.
 
     In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. So the method that a
     pyfunc calls after the enforcement is replaced with a wrapper that converts the column back.

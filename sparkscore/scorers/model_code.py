@@ -34,7 +34,7 @@ def reporting(code: ErrorCode) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SparkscoreError):
         raise
-    # SystemExit included: a model that calls sys.exit() has failed its mini-batch, not ended the worker.
+    # SystemExit included: if a model calls sys.exit(), only its mini-batch fails, and the worker continues.
     except BaseException as error:  # noqa: BLE001 - model code may raise anything
         raise ScorerFailedError(describe_failure(error, code)) from None
 

@@ -53,7 +53,7 @@ def fetch_model(files: ModelFiles) -> Path:
     """
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
-        # Under the model's own name: two models may have the same files and different names.
+        # The copy has the model's own file name, because two models may have the same content but different names.
         copy = folder / source.name
         if not copy.exists() or digest_of_path(copy) != files.sha256:
             _replace(copy, lambda unfinished: copy_model(source, unfinished))
@@ -127,7 +127,7 @@ def _entry(name: str) -> Iterator[Path]:
     """Lock a folder of the cache in the ``with`` block, so that no other process can use it, and yield its path.
 
     The folder is created if it does not exist. Its modification time is set to now, because `_remove_old` reads from it
-    when the folder was last used.
+    when the folder was last used. After the block, the old folders of the cache are removed.
 
     Args:
         name: name of the folder, a digest.

@@ -48,10 +48,10 @@ def holds_lists_of_lists(arrow_type: pa.DataType) -> bool:
 
 
 def with_ragged_lists(value: Any) -> Any:
-    """Convert each array inside a value whose elements are arrays of different shapes to a Python list.
+    """Convert arrays of arrays with different shapes to Python lists, at any depth of a nested value.
 
-    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ. Other values are
-    returned unchanged.
+    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ. Everything else in
+    the value is returned unchanged.
 
     Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for each value that is an array.
     """

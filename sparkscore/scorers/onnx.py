@@ -41,7 +41,7 @@ class OnnxScorer:
     """A scorer that runs an ONNX graph with ONNX Runtime.
 
     Attributes:
-        verified: digests of the model's files that were checked on this host.
+        verified: digest of the model's files, which was checked on this host. Empty before the model is loaded.
     """
 
     def __init__(self, spec: OnnxSpec) -> None:
@@ -66,7 +66,8 @@ class OnnxScorer:
         providers = list(spec.providers or [_CPU])
         options = _make_options(spec.threads, dict(spec.session_options))
         with _reporting(ErrorCode.MODEL_LOAD):
-            # Without its fallback, which prints and scores on another provider than the deployment asks for.
+            # Without ONNX Runtime's fallback, which prints a message and uses a different provider than the deployment
+            # names.
             session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
         lacking = set(providers) - set(session.get_providers())
         if lacking:
@@ -109,7 +110,8 @@ class OnnxScorer:
 
         Args:
             feeds: the tensor for each input of the graph, by the name of the input.
-            count: number of rows of each output to return. Further rows of the tensors are copies that fill them up.
+            count: number of rows of each output to return. Further rows of the tensors are copies of the last row, and
+                their outputs are left out.
         """
         if self._session is None:
             raise RuntimeError("the scorer is not loaded")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def forget_modules(folder: Path) -> None:
-    """Remove the modules that were imported from a folder from ``sys.modules``.
+    """Unload the modules that were imported from a folder, by removing them from ``sys.modules``.
 
-    Otherwise other code that imports a module with the same name would get the module of this folder.
+    Otherwise, other code that imports a module with the same name would get the module of this folder.
     """
     for name, module in list(sys.modules.items()):
         if any(Path(path).is_relative_to(folder) for path in _paths_of(module)):

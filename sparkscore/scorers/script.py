@@ -96,7 +96,7 @@ class ScriptScorer:
         self.handed_over: HandedOver | None = None
         self.verified: tuple[str, ...] = ()
         self._spec = spec
-        # Without links: scripts often resolve the links in their folder's path, and modules are found by that path.
+        # The path has no symbolic links: scripts often resolve them, and `forget_modules` finds modules by their paths.
         self._home = make_folder(SCRIPTS, Path(spec.work_folder) if spec.work_folder else None).resolve()
         self._folder = self._home / "code"
         self._models: Path | None = None
@@ -256,7 +256,7 @@ class ScriptScorer:
             yield
         except KeyboardInterrupt:
             raise
-        # SystemExit included: a script that calls sys.exit() has failed its mini-batch, not ended the worker.
+        # SystemExit included: if a script calls sys.exit(), only its mini-batch fails, and the worker continues.
         except BaseException as error:  # noqa: BLE001 - user code may raise anything
             failure = describe_failure(error, code, self._folder)
             step = failure.next_step or advice_for(error, self._model_folder, self._folder)
