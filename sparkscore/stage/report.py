@@ -42,8 +42,8 @@ class CallReport:
         scored: number of these items that were scored.
         is_part: whether the call got only a part of the mini-batch.
         seconds: wall-clock time of the call.
-        error_code: code of the error with which the call failed; empty if the call succeeded.
-        error_class: name of the error's class; empty if the call succeeded.
+        error_code: code of the error because of which items failed; empty if all items were scored.
+        error_class: name of the error's class; empty if all items were scored.
     """
 
     items: int
@@ -75,8 +75,8 @@ class MiniBatchReport:
             task stopped.
         failure: why items failed; None if no item failed.
         scored_in_parts: number of items that were scored by calls with a part of the mini-batch.
-        is_contract_broken: whether the mini-batch failed as a whole because the scorer broke its contract, so that no
-            single item is the cause.
+        is_contract_broken: whether the mini-batch failed as a whole because the scorer does not return one element for
+            each item, so that no single item is the cause.
         attempts: the calls, in their order.
         staged: the files with the chunk's rows of the result. Only the last report of a chunk has them.
         quarantined: the files with the chunk's rows of the quarantine. Only the last report of a chunk has them.

@@ -27,7 +27,7 @@ class Decision(StrEnum):
 
     Attributes:
         PROBE: the columns of the result, as the probe found them.
-        NULLS: which columns of the input have a NULL.
+        NULLS: which integer and boolean columns of the input have a NULL.
     """
 
     PROBE = PROBE
