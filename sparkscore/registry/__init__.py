@@ -1,8 +1,8 @@
 """Find and download models in MLflow's registry, and suppress MLflow's own output (driver and worker).
 
 The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up the models
-that a scoring script asks for by name (`sparkscore.scorers.registered_models`). Driver and worker import MLflow only
-inside `quiet_mlflow`, so that sparkscore works without MLflow.
+whose names a scoring script passes to Azure's ``Model.get_model_path`` (`sparkscore.scorers.registered_models`). Both
+import MLflow only inside `quiet_mlflow`, so that sparkscore works without MLflow.
 """
 
 from __future__ import annotations
