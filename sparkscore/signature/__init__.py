@@ -1,4 +1,4 @@
-"""The columns of models and results: read and write Spark DDL, match a model's inputs (driver and worker)."""
+"""Parse and write Spark DDL, and match the inputs of a model with the columns of the input (driver and worker)."""
 
 from __future__ import annotations
 

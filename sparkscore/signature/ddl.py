@@ -1,6 +1,6 @@
 """Parse Spark DDL into Arrow schemas, without Spark (driver and worker).
 
-Grammar: columns ``name[:] type [NOT NULL] [COMMENT 'text']`` joined by commas, and the same inside ``struct<…>``.
+Grammar: columns ``name[:] type [NOT NULL] [COMMENT 'text']``, separated by commas, and the same inside ``struct<…>``.
 Source: Spark's ``SqlBaseParser.g4``, rules ``colTypeList``, ``complexColTypeList`` and ``dataType``.
 """
 
@@ -48,23 +48,24 @@ _REFUSED: Final = {
 }
 #: Words that `parse_ddl` refuses, but that Spark's own parser may accept.
 OF_SPARK_ONLY: Final = frozenset({*_REFUSED, "collate", "default", "generated"})
-# What Spark's lexer reads as a number rather than as a name: 12, 1e5, 1L, 2.0D without its dot.
+# Words that Spark's lexer reads as numbers, not as names, such as 12, 1e5, 1L and 2D.
 _NUMBER: Final = re.compile(r"[0-9]+(e[0-9]+)?(l|s|y|d|f|bd)?", re.IGNORECASE)
 _KNOWN: Final = (*_SCALARS, *_ALIASES, *_DECIMALS, *_NESTED)
 
 
 def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> pa.Schema:
-    """Parse a schema that is written as Spark DDL.
+    """Parse a schema that is written as Spark DDL, and return it as an Arrow schema.
 
     ``NOT NULL`` becomes ``nullable=False``; a ``COMMENT`` becomes the field's metadata ``comment``.
 
     Args:
         ddl: the schema, for example ``id bigint, x double``.
-        setting: the setting that error messages name.
-        code: the error code if the text cannot be parsed.
+        setting: the name of the setting that has the schema, for error messages.
+        code: the error code of the `ConfigError`.
 
     Raises:
-        ConfigError: the text is not valid DDL; the message has the position of the error.
+        ConfigError: the schema is not valid DDL, or has a type that is not supported; the message has the position of
+            the error.
 
     >>> parse_ddl("prediction double, probs array<double>").field("probs").type.value_type
     DataType(double)
@@ -74,7 +75,7 @@ def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorC
 
 @dataclass
 class _Parser:
-    """A recursive-descent parser over tokens, the last of which is END."""
+    """A recursive-descent parser for a list of tokens whose last token is END."""
 
     tokens: list[Token]
     setting: str

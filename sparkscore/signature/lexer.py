@@ -30,12 +30,12 @@ _LETTERS: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "
 
 @dataclass(frozen=True)
 class Token:
-    """One token of a DDL text.
+    """One token of a DDL string.
 
     Attributes:
         type: ``word``, ``quoted`` (a name in backticks), ``text`` (a string literal), ``punctuation`` or END.
         text: the characters of the token, with their quotes.
-        start: the index of its first character.
+        start: the index of the token's first character in the DDL string.
     """
 
     type: str
@@ -44,21 +44,26 @@ class Token:
 
     @property
     def shown(self) -> str:
-        """The token as an error message shows it."""
+        """The token as it is shown in error messages: in quotes, and shortened if it is long."""
         if self.type == END:
             return "the end of the text"
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Whether the token is the given keyword, in upper or lower case."""
+        """Return whether the token is a keyword, which is given in lower case; the token may have any case."""
         return self.type == "word" and self.text.lower() == word
 
 
 def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> list[Token]:
-    """Split a DDL text into tokens, the last of which is END.
+    """Split a DDL string into tokens, the last of which is END.
+
+    Args:
+        ddl: the DDL string.
+        setting: the name of the setting that has the string, for error messages.
+        code: the error code of the `ConfigError`.
 
     Raises:
-        ConfigError: there is a character that DDL does not use, or a quote that is not closed.
+        ConfigError: the string has a character that DDL does not use, or a quote that is not closed.
     """
     tokens, position, end = [], 0, len(ddl.rstrip())
     while position < end:
@@ -71,7 +76,7 @@ def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCo
 
 
 def unquote(literal: str) -> str:
-    """Return the value of a quoted SQL string, in which Spark allows backslash escapes and doubled quotes."""
+    """Return the value of an SQL string literal, in which Spark allows backslash escapes and doubled quotes."""
     return _ESCAPE.sub(_unescape, literal[1:-1])
 
 

@@ -1,4 +1,4 @@
-"""Match a model's inputs with the columns of the input, before anything is scored (driver)."""
+"""Match the inputs of a model with the columns of the input, before anything is scored (driver)."""
 
 from __future__ import annotations
 
@@ -36,26 +36,31 @@ def match_inputs(
     rounds: bool,
     order_doubt: str = "",
 ) -> tuple[Feed, ...]:
-    """Return the columns that each input of the model gets.
+    """Find the columns for each input of the model.
 
     Columns are matched by their exact names, or by position if the signature has no names. A tensor gets the columns
-    that are chosen for it, the column with its name, or all columns if it is the only input. The model does not get
-    other columns. Values are cast to the model's types if the cast is exact.
+    that ``model.inputs`` chooses for it, or the column with its name, or all columns if it is the only input. The model
+    does not get any other columns.
+
+    A column must have a type that can be cast to the model's type without changing a value. With ``rounds``, numbers
+    may also be rounded. Signed integers may be cast to unsigned ones; negative numbers are then found during the run.
 
     Args:
         inputs: the inputs of the model.
         columns: the columns of the input, or None if the items are files.
-        chosen: the columns that ``model.inputs`` chooses, by the name of the model's input; the name of an input that
-            has none is ``input``.
+        chosen: for the names of some of the model's inputs, the columns that ``model.inputs`` chooses; an input without
+            a name is called ``input``.
         rounds: whether numbers may be rounded to the model's floats.
         order_doubt: the reason why the order of the columns is unknown, so that they cannot be matched by position;
             empty if the order is known.
 
     Returns:
-        the model's inputs in their order, without optional ones for which the input has no column.
+        the model's inputs in their order, each with its columns. An optional input for which there is no column is left
+        out.
 
     Raises:
-        SignatureMismatchError: columns do not fit; the message lists each with its type and the expected type.
+        SignatureMismatchError: the columns do not fit the model; the message lists the problems, with the types of the
+            columns and the expected types.
     """
     matcher = _Matcher(columns or pa.schema([]), order_doubt, rounds=rounds)
     matcher.check_chosen(chosen, inputs)
@@ -72,14 +77,14 @@ def match_inputs(
 
 
 def order_advice(columns: Sequence[str]) -> str:
-    """Return the advice to put columns in the model's order, with these columns as the example."""
+    """Return the advice to list the columns in the model's order, with these columns as the example."""
     return f"Name the columns in the model's order: 'input.columns: {yaml_list(columns)}'."
 
 
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
     """Return lines for the log that say which columns each input of the model gets.
 
-    Inputs that get the column of the same name are joined into one line for each type.
+    Inputs of the same type that get the columns with their own names share one line.
     """
     by_type: dict[str, list[str]] = {}
     lines = []
@@ -93,18 +98,18 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Return the columns for whose NULLs the model has no value, with the types that they are cast to."""
+    """Return the columns in which the model cannot take NULLs, each with the type that its values are cast to."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
 
 
 def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None:
-    """Raise an error if columns have NULLs for which the model has no value; called before scoring.
+    """Raise an error if a column has NULLs that the model cannot take. This is checked before scoring.
 
     Args:
         feeds: the model's inputs.
-        counts: the number of NULLs in each column, as far as it is known.
+        counts: the number of NULLs in each column; a column whose number is not known is left out.
 
     Raises:
         SignatureMismatchError: there are such columns; the message lists them.
@@ -122,7 +127,7 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
 
 
 class _Matcher:
-    """Matches columns with the inputs of a model, and collects the problems for one error."""
+    """Matches columns with the inputs of a model, and collects all problems so that one error can report them."""
 
     def __init__(self, columns: pa.Schema, order_doubt: str, *, rounds: bool) -> None:
         self._columns = columns
@@ -276,7 +281,11 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 
 
 def _has_no_null(feed: Feed) -> bool:
-    """Whether an input of the model has no value for NULL. Floats have NaN; columns of texts and objects have None."""
+    """Return whether NULLs cannot be passed to an input of the model.
+
+    Float inputs get NaN in their place; columns of strings and objects get None. Tensors of strings and columns of
+    integers or booleans have no such value, unless the model takes NULLs there.
+    """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False
     return feed.shape is not None or pa.types.is_integer(feed.type) or pa.types.is_boolean(feed.type)

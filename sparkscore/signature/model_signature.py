@@ -1,4 +1,4 @@
-"""The inputs and outputs of a model as Arrow types, independent of the model's library (driver and worker)."""
+"""Describe the inputs and outputs of a model with Arrow types, whatever library the model uses (driver and worker)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ColumnInput:
         type: the Arrow type that the model expects, or None if it takes several types.
         is_required: whether the model needs the column.
         takes_null: whether the model takes NULLs, although the type (an integer or boolean) has no value for them.
-        accepts: groups of types that the model takes as they are (``text``, ``integer``, ``number``, ``boolean``), in
-            addition to types that can be cast to ``type``. A column with neither a type nor groups takes any type.
+        accepts: groups of types that the model takes (``text``, ``integer``, ``number``, ``boolean``), in addition to
+            types that can be cast to ``type``. A column with neither a type nor groups takes any type.
     """
 
     name: str | None
@@ -37,8 +37,8 @@ class TensorInput:
 
     Attributes:
         name: the name of the tensor, or None if the signature has no names.
-        type: the Arrow type of the elements, or None if they may be any objects.
-        shape: the size of each dimension, of which the first is the batch; -1 for a dimension of any size.
+        type: the Arrow type of the elements, or None if they may be any Python objects.
+        shape: the size of each dimension. The first is the number of rows. -1 stands for any size.
     """
 
     name: str | None
@@ -47,7 +47,7 @@ class TensorInput:
 
     @property
     def width(self) -> int | None:
-        """The number of values in one row, or None if the model takes any number."""
+        """The number of values in one row of the tensor, or None if the model takes any number."""
         inner = self.shape[1:]
         return None if any(size < 0 for size in inner) else prod(inner)
 
@@ -56,12 +56,15 @@ ModelInput = ColumnInput | TensorInput
 
 
 def optional(field: pa.Field) -> pa.Field:
-    """Return a field of a struct, marked as one that the input may lack. It still compares equal to the plain field."""
+    """Return a copy of a struct field that is marked as optional: the input may lack the field.
+
+    The copy still compares equal to the field.
+    """
     return field.with_metadata({_OPTIONAL: b""})
 
 
 def is_optional(field: pa.Field) -> bool:
-    """Whether a field is marked as one that the input may lack."""
+    """Return whether a struct field is marked as optional, so that the input may lack it."""
     return _OPTIONAL in (field.metadata or {})
 
 
@@ -72,7 +75,7 @@ class ModelSignature:
     Attributes:
         inputs: the inputs in the model's order, or None if they are not described.
         outputs: the columns of the result, or None if they are not described.
-        params: pairs of a parameter and its default, or None if they are not described.
+        params: for each parameter a pair of its name and its default, or None if they are not described.
     """
 
     inputs: tuple[ModelInput, ...] | None = None
@@ -82,13 +85,13 @@ class ModelSignature:
 
 @dataclass(frozen=True)
 class Feed:
-    """One input of the model, and the columns whose values it gets. It can be pickled.
+    """One input of the model, and the columns that are passed to it. Feeds can be pickled.
 
     Attributes:
         name: the name of the model's input, or None if it has no name.
-        columns: the columns of the input, in order; several columns form one tensor.
+        columns: the names of the columns, in order; several columns form one tensor. Empty if the items are files.
         type: the Arrow type that the values are cast to, or None if they are not cast.
-        shape: for a tensor the size of each dimension, as in `TensorInput`; None for a column.
+        shape: for a tensor, the size of each dimension, as in `TensorInput`; None for a column.
         rounds: whether numbers may be rounded to the nearest value of the type.
         takes_null: whether the model takes NULLs among integers or booleans.
     """

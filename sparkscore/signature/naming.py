@@ -29,11 +29,13 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _NoSparkNameError(Exception):
-    """An Arrow type has no counterpart in Spark."""
+    """Raised for an Arrow type that Spark does not have."""
 
 
 def type_name(type_: pa.DataType) -> str:
-    """Return Spark's name of a type; a type that Spark does not have keeps its Arrow name, after the word ``Arrow``.
+    """Return Spark's name of an Arrow type.
+
+    If Spark does not have the type, return its Arrow name, after the word ``Arrow``.
 
     >>> type_name(pa.list_(pa.int64()))
     'array<bigint>'
@@ -45,10 +47,10 @@ def type_name(type_: pa.DataType) -> str:
 
 
 def to_ddl(schema: pa.Schema) -> str:
-    """Return a schema as Spark DDL, from which ``parse_ddl`` reads an equal schema.
+    """Return an Arrow schema as Spark DDL. `parse_ddl` converts the DDL to an equal schema.
 
     Raises:
-        ConfigError: code ``OUTPUT_SCHEMA``: Spark does not have the type of a column.
+        ConfigError: Spark does not have the type of a column (code ``OUTPUT_SCHEMA``).
     """
     return ", ".join(_column(field) for field in schema)
 

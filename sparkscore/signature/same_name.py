@@ -1,4 +1,4 @@
-"""Check whether Spark may take two column names for the same name (driver and worker)."""
+"""Check whether Spark may treat two column names as the same name (driver and worker)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def keys_of(name: str) -> frozenset[str]:
-    """Return the keys of a name. Spark may take two names for the same name if they have a key in common.
+    """Return keys for comparing a name: Spark may treat two names as the same if they have a key in common.
 
     Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``, for
     which the dotless i equals I, the long s equals S, and the Kelvin sign equals K.
@@ -20,7 +20,7 @@ def keys_of(name: str) -> frozenset[str]:
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
-    """Return the names that Spark may take for another of the given names, in their order.
+    """Return the names that Spark may treat as the same as another name in ``found``, in their order.
 
     >>> doubled_names(["id", "x", "ID"])
     ['id', 'ID']
@@ -31,12 +31,15 @@ def doubled_names(found: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """Return a text that is the same for all names that are equal for Java's ``String.equalsIgnoreCase``."""
+    """Return a string that is the same for all names that are equal for Java's ``String.equalsIgnoreCase``."""
     return "".join(map(_folded, name))
 
 
 def _folded(character: str) -> str:
-    """Return the simple lower case of the simple upper case, by which ``String.equalsIgnoreCase`` compares."""
+    """Return the lower case of the upper case of a character, the form that ``String.equalsIgnoreCase`` compares.
+
+    As in Java, a character stays as it is if its upper case would be several characters.
+    """
     upper = character.upper()
-    # Only the dotted capital I becomes two characters in lower case; the simple mapping is the first of them.
+    # Only the dotted capital I becomes two characters in lower case; Java uses the first of them.
     return (upper if len(upper) == 1 else character).lower()[0]

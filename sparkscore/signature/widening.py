@@ -1,4 +1,4 @@
-"""Decide which Arrow types can be cast to another type without changing a value (driver)."""
+"""Decide whether values of one Arrow type can be cast to another type without changing (driver)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pyarrow as pa
 
 from sparkscore.signature.model_signature import is_optional
 
-# The number of bits of an integer that each float type holds exactly.
+# For each float type, the number of bits of the integers that it holds exactly.
 _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether every value of the given type can be cast to the wanted type exactly.
+    """Return whether every value of the type ``given`` can be cast to the type ``wanted`` without changing.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
@@ -31,9 +31,10 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether signed integers may be cast to unsigned ones, or lists of them; each value is then checked in the run.
+    """Return whether a cast is from signed integers to unsigned integers, or between lists of such integers.
 
-    Spark has no unsigned integers: without this no column could be used for a tensor of unsigned integers.
+    Such a cast is allowed, because Spark has no unsigned integers: otherwise no column could be used for a tensor of
+    unsigned integers. Negative numbers do not fit, so each value is checked during the run.
     """
     if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)
@@ -41,7 +42,7 @@ def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
-    """Return the wanted type without the optional fields of structs that the given type lacks."""
+    """Return the type ``wanted`` without the fields of structs that the type ``given`` lacks."""
     if is_list(given) and is_list(wanted):
         return pa.list_(without_absent(given.value_type, wanted.value_type))
     if pa.types.is_map(given) and pa.types.is_map(wanted):
@@ -54,7 +55,7 @@ def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
 
 
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether numbers of the given type can be rounded to the nearest value of the wanted float type."""
+    """Return whether numbers of the type ``given`` can be rounded to the nearest value of the float type ``wanted``."""
     if is_list(given) and is_list(wanted):
         return is_rounded(given.value_type, wanted.value_type)
     is_number = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given)
@@ -62,7 +63,7 @@ def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_in_group(given: pa.DataType, group: str) -> bool:
-    """Whether a type belongs to a group: ``text``, ``integer``, ``number`` (not decimals) or ``boolean``."""
+    """Return whether a type belongs to a group: ``text``, ``integer``, ``number`` (not decimals) or ``boolean``."""
     if group == "boolean":
         return bool(pa.types.is_boolean(given))
     if group == "integer":
@@ -86,14 +87,14 @@ def _is_wider_number(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _holds_fields(given: pa.DataType, wanted: pa.DataType) -> bool:
     have = {field.name: field.type for field in given}
-    # Optional fields may be absent, but not all fields.
+    # Optional fields may be absent, but at least one field must be present.
     return any(field.name in have for field in wanted) and all(
         is_exact(have[field.name], field.type) if field.name in have else is_optional(field) for field in wanted
     )
 
 
 def is_list(type_: pa.DataType) -> bool:
-    """Whether a type is a list, a large list or a list of fixed size."""
+    """Return whether a type is a list, a large list or a fixed-size list."""
     return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_))
 
 
