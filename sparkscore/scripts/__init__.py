@@ -1,1 +1,1 @@
-"""Check and pack scoring scripts (driver), and prepare the process that they run in (worker)."""
+"""Check and pack scoring scripts (driver), and prepare the process in which they run (worker)."""

@@ -1,11 +1,11 @@
-"""Replacements for the modules that Azure provides to a scoring script, while that script runs (worker).
+"""Replace the modules that Azure ML provides to a scoring script, while that script runs (worker).
 
-``azureml_user.parallel_run`` has `EntryScript`, and ``azureml.core`` and ``azureml.core.model`` have ``Model`` with
-``get_model_path``. Anything else of Azure's SDK raises an error that says that it is missing.
+``azureml_user.parallel_run`` contains `EntryScript`. ``azureml.core`` and ``azureml.core.model`` contain ``Model`` with
+``get_model_path``. Any other name of Azure's SDK raises an error that says that the name is missing.
 
-Modules that are installed, or that are files in the script's folder, take precedence: models that AutoML trained load
-classes of the real SDK. Only ``Model.get_model_path`` of the real SDK is replaced, because it looks for the Azure run
-that calls it. There is none here, so the script would not find the deployment's models.
+Modules that are installed, or that are files in the script's folder, take precedence over the replacements, because
+models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced. It
+looks for the Azure run that calls it. There is none here, so the script would not find the deployment's models.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True)
 class ScriptFolders:
-    """The folders that `EntryScript` gives to a script.
+    """The folders that `EntryScript` provides to a script.
 
     Attributes:
         output: folder for files that the script writes.
-        logs: folder of this host for the script's logs, which is created when the script asks for it.
+        logs: folder for the script's logs on this host. It is created when the script asks for it.
         working: folder of the script.
     """
 
@@ -53,17 +53,17 @@ class ScriptFolders:
 
 
 class _HasOnly(type):
-    """A metaclass: a missing attribute of the class raises an error that says which attributes are supported."""
+    """A metaclass for replacement classes: a missing attribute raises an error that says which names are supported."""
 
     def __getattr__(cls, name: str) -> Any:
         raise AttributeError(_missing(f"{cls.__name__}.{name}"))
 
 
 class EntryScript(metaclass=_HasOnly):
-    """Azure's helper class for scripts. Each call of the class returns the same object.
+    """A replacement for Azure's helper class for scripts. Each call of the class returns the same object.
 
-    Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step, and the dummy for
-    local tests in Azure/MachineLearningNotebooks (``working_dir``).
+    Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step, and the dummy for local
+    tests in Azure/MachineLearningNotebooks (``working_dir``).
     """
 
     _folders: ClassVar[ScriptFolders]
@@ -72,7 +72,7 @@ class EntryScript(metaclass=_HasOnly):
     _logger: logging.Logger | None = None
 
     def __new__(cls) -> Self:
-        """Return the only instance."""
+        """Return the only instance of the class. The first call creates it."""
         if cls._one is None:
             cls._one = super().__new__(cls)
         only: Self = cls._one
@@ -96,7 +96,7 @@ class EntryScript(metaclass=_HasOnly):
 
     @property
     def log_dir(self) -> str:
-        """The folder of this host for the script's logs."""
+        """The folder for the script's logs on this host, which is created if it does not exist."""
         self._folders.logs.mkdir(parents=True, exist_ok=True)
         return str(self._folders.logs)
 
@@ -127,7 +127,10 @@ class AzureModules(MetaPathFinder, Loader):
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Make the script's replacements importable inside of the context, instead of Azure's modules of the worker."""
+        """Return a context manager in which the script's replacement modules can be imported.
+
+        The worker's own modules of Azure are removed from ``sys.modules`` during that time.
+        """
         workers = _take_modules()
         sys.modules.update(self._modules)
         sys.meta_path.insert(0, self)
@@ -140,7 +143,7 @@ class AzureModules(MetaPathFinder, Loader):
             sys.modules.update(workers)
 
     def close(self) -> None:
-        """Remove the modules and close the script's log file."""
+        """Remove the replacement modules, and close the script's log file."""
         self._modules.clear()
         for handler in [handler for logger in self._loggers for handler in logger.handlers]:
             handler.close()
@@ -148,7 +151,11 @@ class AzureModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of an installed module, or of its replacement."""
+        """Return the spec of an installed module of Azure or of its replacement, or None for any other module.
+
+        Raises:
+            ModuleNotFoundError: the module belongs to a replaced package, which does not have it.
+        """
         if fullname.partition(".")[0] not in _OURS:
             return None
         spec = self._installed(fullname, path, target)
@@ -164,7 +171,10 @@ class AzureModules(MetaPathFinder, Loader):
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return an empty module; a missing attribute of it raises an error that says what is supported."""
+        """Return an empty replacement module.
+
+        If an attribute is missing, the module raises an error that says which names are supported.
+        """
         return _StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -184,14 +194,14 @@ class AzureModules(MetaPathFinder, Loader):
 
 
 class _StandIn(ModuleType):
-    """A replacement module; a missing attribute raises an error that says what is supported."""
+    """A replacement module. A missing attribute raises an error that says which names are supported."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_missing(f"{self.__name__}.{name}"))
 
 
 class _ModelLoader(Loader):
-    """A loader for the real SDK's module ``azureml.core.model`` that replaces ``Model.get_model_path``."""
+    """A loader for the real SDK's module ``azureml.core.model``, in which it replaces ``Model.get_model_path``."""
 
     def __init__(self, real: Loader, stand_in: type) -> None:
         self._real = real
@@ -209,10 +219,10 @@ class _ModelLoader(Loader):
 
 
 def _model_class(find: FindModel) -> type:
-    """Return a class ``Model`` that finds models with this function."""
+    """Return a class ``Model`` whose ``get_model_path`` finds models with this function."""
 
     class Model(metaclass=_HasOnly):
-        """The part of Azure's ``Model`` that a scoring script needs."""
+        """A replacement for Azure's ``Model``, with only the method that a scoring script needs."""
 
         def __init__(self, *_: object, **__: object) -> None:
             raise NotImplementedError(_missing("Model(workspace, name)"))
@@ -226,7 +236,12 @@ def _model_class(find: FindModel) -> type:
 
 
 def _entry_script_class(folders: ScriptFolders, loggers: list[logging.Logger]) -> type[EntryScript]:
-    """Return a class ``EntryScript`` with the folders of one script, which adds its logger to a list."""
+    """Return a subclass of `EntryScript` for one script.
+
+    Args:
+        folders: folders of the script.
+        loggers: list to which the class adds the script's logger when the logger is created.
+    """
 
     class Own(EntryScript):
         _folders = folders
@@ -237,7 +252,7 @@ def _entry_script_class(folders: ScriptFolders, loggers: list[logging.Logger]) -
 
 
 def _take_modules() -> dict[str, ModuleType]:
-    """Remove Azure's modules from ``sys.modules``, and return them."""
+    """Remove Azure's modules and their replacements from ``sys.modules``, and return them by name."""
     found = [name for name in sys.modules if name.startswith(_OURS) and name.partition(".")[0] in _OURS]
     return {name: sys.modules.pop(name) for name in found}
 

@@ -1,4 +1,4 @@
-"""Read a scoring script without running it, and refuse a script that cannot work (driver; standard library only)."""
+"""Read a scoring script without running it, and check that it can work (driver; standard library only)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, a
 def check_script(path: Path) -> None:
     """Check that a script is valid Python, defines ``run(mini_batch)`` and is not written for an online endpoint.
 
-    Runs on the driver, before Spark starts. Faults that show only when the script is imported are found on a worker.
+    Neither the script nor a file that it imports may have the name of a module that Python or sparkscore needs. Runs on
+    the driver, before Spark starts. Faults that only an import of the script shows are found later, on a worker.
 
     Raises:
-        ScoringScriptError: the script cannot work; the message has the line, if there is one.
+        ScoringScriptError: the script cannot work. The message has the line, if it is known.
     """
     tree = _parse(path)
     run = _definition_of_run(tree)
@@ -45,7 +46,7 @@ def check_script(path: Path) -> None:
 
 
 def _parse(path: Path) -> ast.Module:
-    """Return the syntax tree of a script, or raise a `ScoringScriptError` if it is not valid Python."""
+    """Return the syntax tree of a script, or raise a `ScoringScriptError` if the script is not valid Python."""
     try:
         return ast.parse(path.read_bytes(), filename=path.name)
     except (SyntaxError, ValueError) as error:
@@ -71,7 +72,7 @@ def _check_parameters(run: ast.FunctionDef, script: str) -> None:
 def _check_imported_files(tree: ast.Module, path: Path) -> None:
     """Raise a `ScoringScriptError` if the script imports a file of its folder that has the name of a loaded module.
 
-    Python would give it the loaded module instead.
+    The module is loaded before the script, so Python would import the module instead of the file.
     """
     for node in ast.walk(tree):
         imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -87,7 +88,7 @@ def _check_imported_files(tree: ast.Module, path: Path) -> None:
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements that run when the script is imported, in their order, with those in ``if`` and ``try``."""
+    """Yield the statements that run when the script is imported, in order, including those in ``if`` and ``try``."""
     waiting: list[ast.AST] = [*reversed(tree.body)]
     while waiting:
         node = waiting.pop()
@@ -98,13 +99,13 @@ def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _definition_of_run(tree: ast.Module) -> ast.FunctionDef | None:
-    """Return the last definition of ``run`` at the top level, or None."""
+    """Return the last definition of ``run`` at the top level of the script, or None if there is none."""
     found = [node for node in _top_level(tree) if isinstance(node, ast.FunctionDef) and node.name == "run"]
     return found[-1] if found else None
 
 
 def _may_define_run_elsewhere(tree: ast.Module) -> bool:
-    """Whether ``run`` may come from an assignment, an import or a star import."""
+    """Return whether ``run`` may come from an assignment, an import or a star import."""
     for node in _top_level(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and {a.asname or a.name for a in node.names} & {"run", "*"}:
             return True
@@ -116,7 +117,7 @@ def _may_define_run_elsewhere(tree: ast.Module) -> bool:
 
 
 def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
-    """Return what shows that a script is written for an online endpoint, or an empty text."""
+    """Return which code shows that a script is written for an online endpoint, or an empty string if none does."""
     for node in _top_level(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -128,7 +129,11 @@ def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
 
 
 def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
-    """Whether ``run()`` passes its parameter to ``json.loads``, before it assigns or checks the parameter."""
+    """Return whether ``run()`` passes its parameter to ``json.loads`` before it assigns a new value to the parameter.
+
+    If ``run()`` checks the type of the parameter with ``isinstance``, it may accept a mini-batch as well, so False is
+    returned.
+    """
     nodes = list(_nodes_of(run, parameter))
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     if any(_is_call(call, "isinstance", parameter) for call in calls):
@@ -138,7 +143,7 @@ def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
 
 
 def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
-    """Yield the expressions in a function, but not those in inner scopes that define a variable of the same name."""
+    """Yield the expressions inside a syntax node, except in inner scopes that define a variable of the same name."""
     for child in ast.iter_child_nodes(parent):
         if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
             continue
@@ -148,13 +153,13 @@ def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
 
 
 def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
-    """Whether a node defines a variable or parameter of this name."""
+    """Return whether a syntax node defines a variable or parameter with this name."""
     if isinstance(node, ast.arg):
         return node.arg == name
     return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 def _is_call(call: ast.Call, function: str, argument: str) -> bool:
-    """Whether a call is a call of this function with this variable as its first argument."""
+    """Return whether a call is a call of this function with this variable as its first argument."""
     first = call.args[0] if call.args else None
     return ast.unparse(call.func) == function and isinstance(first, ast.Name) and first.id == argument

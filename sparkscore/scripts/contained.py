@@ -1,4 +1,4 @@
-"""Undo what user code changed in this process during a call: forks, built-in names, standard streams (worker)."""
+"""Undo what the user's code changed in its process in a call: forks, built-in names, standard streams (worker)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _STANDARD_STREAMS: Final = (0, 1, 2)
 
 
 class Contained:
-    """A context manager for calls of user code, which is entered once for each call.
+    """A context manager for the calls of the user's code, which is entered once for each call.
 
-    A process that the user code forks ends when it leaves the context, so that only one process scores. Built-in names
-    such as ``len`` that the user code replaces are restored after the call, and replaced again in its next call. If it
-    closes a standard stream, the stream is opened again as ``/dev/null``: otherwise the next file that this process
-    opens would get the number of the stream, and printed text would be written to that file.
+    If the user's code forks a process, this process ends when it leaves the context, so that only one process scores.
+    If the user's code replaces a built-in name such as ``len``, the name is restored after the call and replaced again
+    in the next call. If the user's code closes a standard stream, the stream is opened again as ``/dev/null``.
+    Otherwise the next file that the process opens would get the number of the stream, and printed text would be written
+    to that file.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class Contained:
 
 
 def _set(names: dict[str, Any]) -> None:
-    """Make these the built-in names, and remove all others."""
+    """Set the built-in names to these names and values, and remove all other built-in names."""
     _NAMES.update(names)
     for name in [name for name in _NAMES if name not in names]:
         del _NAMES[name]

@@ -1,4 +1,4 @@
-"""Advice for exceptions whose cause is not in the script but around it: the host, packages, files (worker)."""
+"""Give advice for exceptions whose cause is not the script itself: the host, a package or a file (worker)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 _LISTED: Final = 5
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-# Exceptions by the names of their classes, because their libraries (PyTorch, requests, urllib3, httpx) need not be
+# Exception classes are compared by their names, because their libraries (PyTorch, requests, urllib3, httpx) may not be
 # installed.
 _OF_MEMORY: Final = frozenset({"MemoryError", "OutOfMemoryError", "_ArrayMemoryError"})
 _OF_NETWORK: Final = frozenset(
@@ -35,7 +35,7 @@ _RELATIVE: Final = (
     "The script is not part of a package. Import the files of the code folder without a dot: "
     "'from helper import NAME', 'from folder.helper import NAME'."
 )
-# For errors of pickle about a class that it does not find.
+# Advice for errors of pickle about a class that it does not find.
 _OF_THE_SAVING_PROGRAM: Final = (
     "The pickle needs a class of the program that saved it. Define the class in a file of the code folder, import it "
     "from there in that program, and save the model again."
@@ -51,14 +51,14 @@ _ENDED_ITSELF: Final = (
 
 
 def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
-    """Return advice for an exception whose cause is outside the script, or an empty text for any other exception.
+    """Return advice for an exception whose cause is outside the script, or an empty string for any other exception.
 
-    Never raises an exception itself, although methods of the user's exception class may.
+    Never raises an exception itself, although methods of the user's exception class may raise one.
 
     Args:
         error: the exception that the script raised.
-        model_folder: the folder that ``AZUREML_MODEL_DIR`` names.
-        code_folder: the copy of the script's code folder, if there is one.
+        model_folder: the folder that the environment variable ``AZUREML_MODEL_DIR`` contains.
+        code_folder: the copy of the script's code folder, or None if there is none.
     """
     try:
         return _advice(error, model_folder, code_folder)
@@ -67,7 +67,10 @@ def advice_for(error: BaseException, model_folder: Path, code_folder: Path | Non
 
 
 def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) -> str:
-    """Return the advice for an exception; methods of the user's exception class may raise here."""
+    """Return advice for an exception, or an empty string.
+
+    This may raise any exception, because it calls methods of the user's exception class.
+    """
     advice = _HOST.get(_of_the_host(error), "")
     match error:
         case _ if advice:
@@ -88,7 +91,7 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Return the key in `_HOST` of what the worker's host lacks, or an empty text for another cause."""
+    """Return the key in `_HOST` of the problem that the worker's host has, or an empty string for another cause."""
     class_names = {each.__name__ for each in type(error).__mro__}
     if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
         return "memory"
@@ -100,7 +103,7 @@ def _of_the_host(error: BaseException) -> str:
 
 
 def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
-    """Return the advice for a file that the script did not find."""
+    """Return advice for a file that the script did not find."""
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
     if path is not None and path.is_relative_to(model_folder):
         held = sorted(entry.name for entry in model_folder.iterdir())
@@ -115,7 +118,7 @@ def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
 
 
 def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
-    """Return the advice for an import that failed, or an empty text if the imported file is the user's own."""
+    """Return advice for an import that failed, or an empty string if there is none, as for the user's own files."""
     if isinstance(error, ModuleNotFoundError):
         return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
     if ".so" in str(error) or (error.path or "").endswith(".so"):
@@ -127,7 +130,10 @@ def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
 
 
 def _of_a_module(name: str, code_folder: Path | None) -> str:
-    """Return the advice for a module that is missing in the code folder, or an empty text if it may be a package's."""
+    """Return advice for a module that is missing in the code folder.
+
+    If the module may belong to an installed package, an empty string is returned.
+    """
     top = name.partition(".")[0]
     loaded = sys.modules.get(top)
     paths = [getattr(loaded, "__file__", None), *getattr(loaded, "__path__", ())]
@@ -137,6 +143,6 @@ def _of_a_module(name: str, code_folder: Path | None) -> str:
 
 
 def _is_of_the_environment(error: KeyError) -> bool:
-    """Whether a missing environment variable raised the error."""
+    """Return whether the script read an environment variable that is not set."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}

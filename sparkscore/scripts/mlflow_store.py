@@ -1,7 +1,8 @@
-"""Set an MLflow tracking store in the run's folder for a script that logs with MLflow but sets none (worker, driver).
+"""Set an MLflow tracking store for a script that logs with MLflow but sets no store (worker and driver).
 
-MLflow's default store is in the working directory, which is removed with the copy of the script. Each process gets its
-own SQLite file, since several processes cannot safely write to one file on a shared file system.
+The store is in the run's folder. MLflow's default store would be in the working directory, which is removed with the
+copy of the script. Each process gets its own SQLite file, because several processes cannot safely write to one file on
+a shared file system.
 Source: https://www.sqlite.org/faq.html#q5
 """
 
@@ -26,12 +27,14 @@ _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 
 
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that set the store, or none if one is set or the code does not use MLflow.
+    """Return the environment variables that set the MLflow tracking store of a script.
+
+    The dictionary is empty if another store is set, if the code does not use MLflow, or if there is no log folder.
 
     Args:
         code: folder of the script.
-        log_folder: folder for the script's logs; empty if there is none.
-        given: the environment variables that the deployment sets for the script.
+        log_folder: folder for the script's logs, or an empty string if there is none.
+        given: the other environment variables of the script, which may already set a store.
     """
     if not log_folder or _TRACKING in given or _DATABRICKS in given or not _may_log(code):
         return {}
@@ -44,7 +47,11 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 def end_active_run(variables: Mapping[str, str]) -> None:
     """End the MLflow run that a script left active, in the store that the script's variables set.
 
-    MLflow itself would end it when the process ends, but would then look for it in the store of the worker's variables.
+    MLflow itself would end the run when the process ends. But it would then look for the run in the store that the
+    worker's own variables set.
+
+    Args:
+        variables: environment variables of the script.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is None or mlflow.active_run() is None:
@@ -59,13 +66,13 @@ def end_active_run(variables: Mapping[str, str]) -> None:
 
 
 def _may_log(code: Path) -> bool:
-    """Whether the code folder uses MLflow, and MLflow is installed."""
+    """Return whether a Python file in the code folder contains the word ``mlflow``, and MLflow is installed."""
     is_used = any(b"mlflow" in file.read_bytes() for file in code.rglob("*.py") if file.is_file())
     return is_used and find_spec("mlflow") is not None
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a sentence about the MLflow data that scripts have logged, or an empty list without such data (driver)."""
+    """Return a sentence about where scripts have logged with MLflow, in a list that is empty if none has (driver)."""
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []
     told = (

@@ -9,9 +9,10 @@ from pathlib import Path
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ModelError, ModelNotFoundError, names
 
-# Returns the copy of a registered model on this host, and its version: the latest if the given one is None.
+# A function that returns this host's copy of a registered model, and the model's version. If the given version is None,
+# the latest version is returned.
 FetchRegistered = Callable[[str, str | None], tuple[Path, str]]
-# Links a copy to a path with the model's name and version, and returns that path.
+# A function that links a path with the model's name and version to a copy, and returns that path.
 LinkModel = Callable[[Path, str, str], Path]
 
 
@@ -22,7 +23,7 @@ class DeployedModel:
     Attributes:
         name: name of the model.
         version: version of the model.
-        path: its file or folder in ``AZUREML_MODEL_DIR``.
+        path: file or folder of the model in ``AZUREML_MODEL_DIR``.
     """
 
     name: str
@@ -31,7 +32,10 @@ class DeployedModel:
 
 
 class ModelLookup:
-    """The models that ``Model.get_model_path`` finds. A registered model is fetched once in a process."""
+    """Finds the models that a script gets with ``Model.get_model_path``.
+
+    Each process fetches a registered model only once.
+    """
 
     def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:
         self._deployed = tuple(deployed)
@@ -43,11 +47,12 @@ class ModelLookup:
         """Return the path of a model's file or folder.
 
         Args:
-            name: the model's name, or the name of its file or folder.
-            version: the version that the model must have; if None, that of the deployment or the latest registered one.
+            name: name of the model, or name of its file or folder in the deployment.
+            version: version that the model must have. If None, this is the version in the deployment, or else the
+                latest registered version.
 
         Raises:
-            ModelError: the deployment has the model in another version, or the registry does not answer.
+            ModelError: the deployment has a different version of the model, or the registry does not answer.
             ModelNotFoundError: neither the deployment nor the registry has the model.
         """
         asked = None if version is None else str(version)

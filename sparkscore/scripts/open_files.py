@@ -1,7 +1,7 @@
 """Find the files that this process, its ancestors and its session have open for writing (driver).
 
-Source: https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html. On systems other than Linux, only the standard
-output and the standard error of this process are known.
+On systems other than Linux, only the standard output and the standard error of this process are known.
+Source: https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _PROCESSES: Final = Path("/proc")
 
 
 def files_being_written() -> frozenset[tuple[int, int]]:
-    """Return device and inode of each file that is open for writing only, or for appending, such as this command's log.
+    """Return device and inode of each file that is open for writing only or for appending, such as a log.
 
-    A shell's ``>`` and ``tee`` open a file for writing only, loggers for appending. A database file, which must not be
-    taken for a log, is usually open for reading and writing.
+    The ``>`` of a shell and ``tee`` open a file for writing only, and loggers open it for appending. A database file
+    must not be treated as a log. It is usually open for reading and writing, so it is not returned.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}
@@ -28,7 +28,11 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
-    """Return device and inode of a regular file, by its descriptor or path, or None for anything else."""
+    """Return device and inode of a regular file, or None for anything else.
+
+    Args:
+        file: file descriptor or path.
+    """
     with suppress(OSError):
         found = os.fstat(file) if isinstance(file, int) else file.stat()
         if stat.S_ISREG(found.st_mode):
@@ -37,7 +41,7 @@ def _identity(file: int | Path) -> tuple[int, int] | None:
 
 
 def _related_processes() -> Iterator[Path]:
-    """Yield the folders in ``/proc`` of the processes in this process's session, and of its ancestors."""
+    """Yield the folders in ``/proc`` of this process, its ancestors and all processes of its session."""
     session, above = os.getsid(0), _ancestors()
     for process in _PROCESSES.glob("[0-9]*"):
         with suppress(OSError, ValueError):
@@ -46,7 +50,7 @@ def _related_processes() -> Iterator[Path]:
 
 
 def _ancestors() -> set[int]:
-    """Return the ids of this process and of its ancestors."""
+    """Return the process ids of this process and of its ancestors."""
     found, process = {os.getpid()}, os.getppid()
     while process > 1 and process not in found:
         found.add(process)
@@ -62,7 +66,7 @@ def _ancestors() -> set[int]:
 
 
 def _opened_for_writing(process: Path) -> Iterator[Path]:
-    """Yield the links in ``/proc`` to the files that a process has open for writing only, or for appending."""
+    """Yield the links in ``/proc`` to the files that a process has open for writing only or for appending."""
     with suppress(OSError):
         for link in (process / "fd").iterdir():
             with suppress(OSError, ValueError):

@@ -16,7 +16,7 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ScoringScriptError
 from sparkscore.scripts.open_files import files_being_written
 
-#: The reason for leaving out a file that a process has open for writing.
+#: The reason that is recorded if a file is left out because a process has it open for writing.
 LOG: Final = "a log that is being written"
 _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = {"__pycache__", "sparkscore-runs", "node_modules"}
@@ -29,12 +29,12 @@ class PackedScript:
     """A scoring script and its code folder, packed for the workers.
 
     Attributes:
-        path: the script's path on the driver.
-        name: the script's path inside the code folder.
+        path: path of the script on the driver.
+        name: path of the script inside the code folder.
         code: the code folder as a ZIP archive.
-        sha256: digest of the names and contents of the packed files.
-        files: the digest of each packed file, by name.
-        left_out: the reason for each file and folder that is not packed, by name.
+        sha256: digest of the names and contents of all packed files.
+        files: names of the packed files, each with the digest of its content.
+        left_out: names of the files and folders that are not packed, each with the reason.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class PackedScript:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, str]:
-        """Return the run record's entry about the script."""
+        """Return the part of the run record about the script."""
         return {"path": str(self.path), "sha256": self.sha256}
 
 
@@ -54,12 +54,12 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 
     Args:
         folder: the code folder.
-        script: the script's path in the code folder.
-        leave_out: paths that are not code although they may be in the code folder, such as the output of the last run.
-        logs: names of files that were left out as logs when the same run was started before.
+        script: path of the script in the code folder.
+        leave_out: paths that are not code but may be in the code folder, such as the output of the last run.
+        logs: names of files that were left out as logs by an earlier execution of the same run.
 
     Raises:
-        ScoringScriptError: the script does not exist, or cannot be read.
+        ScoringScriptError: the script does not exist, cannot be read, or is not among the packed files.
         ConfigError: the folder is too large to be sent to every worker.
     """
     path = folder / os.path.normpath(script)
@@ -82,6 +82,10 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
     """Return the names of the files that were added, changed or removed since a code folder was packed before.
 
+    Args:
+        files: digests of the files now, by name.
+        before: digests of the files before, by name.
+
     >>> different_files({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
     ['b', 'c']
     """
@@ -89,7 +93,7 @@ def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list
 
 
 class _Listing:
-    """The files of a code folder, and the names of those that are left out, each with the reason."""
+    """The files of a code folder that are packed, and the names of those that are left out, each with the reason."""
 
     def __init__(self, folder: Path, leave_out: set[str], logs: frozenset[str]) -> None:
         self.left_out: dict[str, str] = {}
@@ -104,7 +108,8 @@ class _Listing:
 
         Args:
             folder: the folder.
-            above: real paths of the folders above it, which a link may lead back to.
+            above: real paths of the folders that contain this folder. A link to one of them is skipped, because
+                following it would never end.
         """
         above |= {os.path.realpath(folder)}
         try:
@@ -121,8 +126,10 @@ class _Listing:
     def read(self) -> dict[str, bytes]:
         """Return the content of each file by its name, in the order of the paths.
 
+        A file that cannot be read is added to the files that are left out.
+
         Raises:
-            ConfigError: the files are too large.
+            ConfigError: all files together are too large.
         """
         total = sum(file.stat().st_size for file in self._files)
         if total > _MOST_BYTES:
@@ -136,7 +143,7 @@ class _Listing:
         return contents
 
     def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
-        """Add a file, or the files of a folder; leave out anything else, and logs that are being written."""
+        """Add a file, or the files of a folder. Logs that are being written and entries of other types are left out."""
         try:
             found = entry.stat()
         except OSError as error:
@@ -154,7 +161,7 @@ class _Listing:
             self._files.append(entry)
 
     def _leave(self, entry: Path, why: str) -> None:
-        """Note that a file or folder is left out, and why."""
+        """Record that a file or folder is left out, and why."""
         self.left_out[self._name(entry)] = why
 
     def _name(self, entry: Path) -> str:

@@ -1,4 +1,7 @@
-"""Errors about a scoring script, found when it is read (driver) or when it is run (worker)."""
+"""Create the errors for scoring scripts that cannot work (driver and worker).
+
+The driver finds some of these errors when it reads a script, and a worker finds others when it runs the script.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Final
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringScriptError
 
-# The modules that are loaded before any script. A script with such a name would replace the module.
+# The modules that are loaded before any script. A script with the name of such a module would replace it.
 _TAKEN: Final = frozenset(sys.modules)
 _NEEDED: Final = sys.stdlib_module_names | {"numpy", "packaging", "pandas", "pyarrow", "sparkscore"}
 
@@ -26,7 +29,12 @@ def missing_run(script: str) -> ScoringScriptError:
 
 
 def other_parameters(script: str, got: str) -> ScoringScriptError:
-    """Return the error for a ``run()`` that cannot be called with the mini-batch as its only argument."""
+    """Return the error for a ``run()`` that cannot be called with the mini-batch as its only argument.
+
+    Args:
+        script: name of the scoring script.
+        got: the function with its parameters, as the script defines them.
+    """
     return ScoringScriptError(
         code=ErrorCode.SCRIPT_PARAMETERS,
         what=f"function 'run' of scoring script '{script}'",
@@ -40,12 +48,12 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Whether a module of this name is loaded in this process before any script (worker)."""
+    """Return whether a module with this name is loaded in this process before any script (worker)."""
     return name in _TAKEN
 
 
 def is_always_taken(name: str) -> bool:
-    """Whether a module of this name is loaded on every worker before any script (driver)."""
+    """Return whether a module with this name is loaded on every worker before any script (driver)."""
     return name in _TAKEN and name in _NEEDED
 
 

@@ -1,4 +1,4 @@
-"""Save and restore the parts of the process that a script may change: variables, folder, import path (worker)."""
+"""Save and restore what a script may change in its process: variables, working directory, import path (worker)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Surroundings:
 
     Attributes:
         environment: the environment variables.
-        folder: the working directory, or an empty text if it was removed.
+        folder: the working directory, or an empty string if it was removed.
         path: the import path, ``sys.path``.
         arguments: the arguments of the process, ``sys.argv``.
         modules: the loaded modules, ``sys.modules``.
@@ -41,10 +41,10 @@ class Surroundings:
         return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
 
     def enter(self) -> None:
-        """Set the state of this process to this state.
+        """Set variables, working directory, import path and arguments of this process to those of this state.
 
         Raises:
-            ScoringScriptError: the working directory does not exist any more.
+            ScoringScriptError: the working directory no longer exists.
         """
         try:
             os.chdir(self.folder)
@@ -53,7 +53,7 @@ class Surroundings:
         self._enter()
 
     def enter_again(self) -> None:
-        """Restore this state after a script has run, even if the folder was removed or the modules were cleared."""
+        """Restore this state after a script has run, even if the script removed the folder or cleared the modules."""
         with suppress(OSError):
             os.chdir(self.folder)
         self._enter()

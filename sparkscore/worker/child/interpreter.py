@@ -52,8 +52,8 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
     """Unpack one entry of an archive, unless its name or a link would place it outside of the folder.
 
-    In Python 3.11.4 and later, the extraction filter ``tar`` is used as well. Source:
-    https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
+    In Python 3.11.4 and later, the extraction filter ``tar`` is used as well.
+    Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
 
     Raises:
         EnvironmentMismatchError: the entry would be written outside of the folder.
