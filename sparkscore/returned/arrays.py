@@ -21,10 +21,10 @@ _LAST_DAY: Final = (dt.date.max - dt.date(1970, 1, 1)).days
 
 
 def convert_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Convert an array of texts, bytes, decimals, dates or nested values.
+    """Convert an Arrow array of strings, bytes, decimals, dates or nested values to a Spark type.
 
     Raises:
-        Refusal: an element cannot be converted exactly.
+        Refusal: an element cannot be converted exactly, or the array has a different type than the column.
     """
     start = _first_valid(array)
     if start is None:
@@ -126,28 +126,28 @@ def _maps(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def convert_arrow(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Convert any Arrow array to a Spark type.
+    """Convert an Arrow array of any type to a Spark type.
 
     Raises:
-        Refusal: an element cannot be converted exactly.
+        Refusal: an element cannot be converted exactly, or the array has a different type than the column.
     """
     form = open_arrow(array)
     return convert_vector(form, type_) if isinstance(form, Vector) else convert_array(form, type_)
 
 
 def is_text(type_: pa.DataType) -> bool:
-    """Whether a type is one of Arrow's string types."""
+    """Return whether a type is one of Arrow's string types."""
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
 
 
 def is_bytes(type_: pa.DataType) -> bool:
-    """Whether a type is one of Arrow's binary types."""
+    """Return whether a type is one of Arrow's binary types."""
     tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
     return any(test(type_) for test in tests)
 
 
 def is_any_list(type_: pa.DataType) -> bool:
-    """Whether a type is one of Arrow's list types, list views included."""
+    """Return whether a type is one of Arrow's list types, including list views."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
     return any(test(type_) for test in (*tests, pa.types.is_large_list_view))
 

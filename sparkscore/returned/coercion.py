@@ -1,4 +1,4 @@
-"""Convert one column, in any container, to an Arrow array of a Spark type without changing any value (worker)."""
+"""Convert the values of one column to an Arrow array of a Spark type without changing any value (worker)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
     """Convert values to an Arrow array of the given type without changing any value.
 
     Missing values become NULL; NaN stays NaN in a float column. No value is rounded, truncated, parsed or formatted.
-    ``values`` are not changed, and the result shares no memory with a NumPy array.
+    ``values`` is not changed, and the result shares no memory with a NumPy array.
 
     Args:
         values: a list of Python or NumPy values, a NumPy array (whose first dimension has the elements), a pandas
@@ -27,7 +27,8 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
         column: the name of the column, for error messages.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE``, with the column and the first element that does not fit.
+        OutputContractError: a value does not fit the type, or the column is larger than 2 GiB (code ``OUTPUT_TYPE``).
+            The message has the column and the first element that does not fit.
     """
     with raised_for(column, type_name(type)):
         array = _convert_or_refuse_first(open_values(values), type)
@@ -37,10 +38,10 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
 
 
 def _convert_or_refuse_first(form: Form, type_: pa.DataType) -> pa.Array:
-    """Convert a column, or raise the `Refusal` of its first wrong element.
+    """Convert a column, or raise a `Refusal` for its first element that cannot be converted.
 
-    Nested columns are checked level by level, so the refused element need not be the first wrong one: the elements
-    before it are converted again to find an earlier one.
+    Nested columns are checked level by level, so the first `Refusal` may be for a later element. The elements before
+    that element are then converted again, to find an earlier one.
     """
     try:
         return _convert(form, type_)

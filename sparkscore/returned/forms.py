@@ -1,7 +1,7 @@
 """Bring the values of a column (a list, NumPy array, pandas Series or Arrow array) into one of three forms (worker).
 
 The forms are: a ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values, converted one by
-one), or a ``pa.Array`` (texts, bytes, decimals, dates and nested values that were returned as Arrow).
+one), or a ``pa.Array`` (strings, bytes, decimals, dates and nested values that were returned as Arrow).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Vector:
     """A NumPy array of booleans, integers, floats or datetimes, whose first dimension has the elements.
 
     Attributes:
-        data: the values; masked values have no meaning.
+        data: the values; the values at masked positions have no meaning.
         mask: an array of the shape of ``data`` that is True for NULL, or None if there are no NULLs.
         is_utc: whether the datetimes are instants in UTC; if not, they are local times without a time zone.
     """
@@ -33,7 +33,7 @@ class Vector:
     is_utc: bool = False
 
     def head(self, count: int) -> Vector:
-        """Return the first elements."""
+        """Return the first ``count`` elements as a new `Vector`."""
         return Vector(self.data[:count], None if self.mask is None else self.mask[:count], self.is_utc)
 
 
@@ -43,14 +43,14 @@ class Objects:
 
     Attributes:
         items: the values.
-        is_nan_missing: whether NaN stands for NULL unless the column is of floats, as in object columns of pandas.
+        is_nan_missing: whether NaN stands for NULL, as in object columns of pandas. In a float column, NaN stays NaN.
     """
 
     items: list[Any]
     is_nan_missing: bool = False
 
     def head(self, count: int) -> Objects:
-        """Return the first elements."""
+        """Return the first ``count`` values as a new `Objects`."""
         return Objects(self.items[:count], self.is_nan_missing)
 
 
@@ -58,7 +58,7 @@ Form: TypeAlias = Vector | Objects | pa.Array
 
 
 def open_values(values: Any) -> Form:
-    """Return the form of a column's values, whatever container they are in."""
+    """Bring the values of a column into one of the three forms, whatever container they are in."""
     if isinstance(values, (Vector, Objects)):
         return values
     if isinstance(values, pd.Index):
@@ -75,17 +75,20 @@ def open_values(values: Any) -> Form:
 
 
 def _list_of(values: Any) -> list[Any]:
-    """Return the values as a list; an array without dimensions, such as a PyTorch scalar, becomes its only value."""
+    """Return values as a list, in which each zero-dimensional array is replaced with its only value.
+
+    For example, ``numpy()`` of a PyTorch scalar is a zero-dimensional array.
+    """
     return [value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in values]
 
 
 def head(form: Form, count: int) -> Form:
-    """Return the first elements of a column, in the same form."""
+    """Return the first ``count`` elements of a column, in the same form."""
     return form.head(count) if isinstance(form, (Vector, Objects)) else form.slice(0, count)
 
 
 def open_numpy(values: npt.NDArray[Any]) -> Vector | Objects:
-    """Return the form of a NumPy array; the mask of a masked array is kept."""
+    """Return a NumPy array as a `Vector` or as `Objects`. Masked elements of a masked array become NULL."""
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     data = np.asarray(values)
     if data.dtype.kind in _VECTOR_DTYPES:
@@ -113,9 +116,9 @@ def _open_series(series: pd.Series[Any]) -> Form:
 
 
 def _open_extension(series: pd.Series[Any]) -> Form:
-    """Return the form of a Series with an extension dtype; missing values become NULL.
+    """Return a Series that has an extension dtype as a `Vector` or as `Objects`; missing values become NULL.
 
-    Nullable numbers and booleans become a Vector with their mask, other values become Objects.
+    Nullable numbers and booleans become a `Vector` with a mask, other values become `Objects`.
     """
     hidden = series.isna().to_numpy(dtype=bool)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
@@ -125,7 +128,10 @@ def _open_extension(series: pd.Series[Any]) -> Form:
 
 
 def open_arrow(array: pa.Array) -> Form:
-    """Return an Arrow array of numbers, booleans or timestamps as a Vector, and any other array as it is."""
+    """Return an Arrow array of numbers, booleans or timestamps as a `Vector`, or any other Arrow array as an array.
+
+    An array with a dictionary or run-end encoding is decoded first.
+    """
     array = _plain(array)
     type_ = array.type
     if pa.types.is_timestamp(type_):
@@ -137,7 +143,10 @@ def open_arrow(array: pa.Array) -> Form:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Decode a dictionary or run-end encoded array. Extension types stay: their storage may mean something else."""
+    """Decode a dictionary-encoded or run-end encoded array, and return any other array unchanged.
+
+    Arrays of extension types also stay unchanged, because their storage may have a different meaning.
+    """
     if isinstance(array, pa.DictionaryArray):
         return _plain(array.dictionary_decode())
     if isinstance(array, pa.RunEndEncodedArray):
@@ -154,7 +163,7 @@ def _numbers(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] |
 
 
 def first_valid(vector: Vector) -> int | None:
-    """Return the index of the first element that is not NULL, or None; the Vector must have one dimension."""
+    """Return the index of the first element of a one-dimensional `Vector` that is not NULL, or None if all are NULL."""
     hidden = np.zeros(len(vector.data), bool) if vector.mask is None else vector.mask
     if vector.data.dtype.kind == "M":
         hidden = hidden | np.isnat(vector.data)

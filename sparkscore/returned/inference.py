@@ -51,14 +51,14 @@ _TYPE_OF_ARROW: Final = (
 
 
 class _NoValueError(Exception):
-    """The type of a column, or of a part of it, cannot be inferred because it has no value but NULL."""
+    """Raised if the type of a column cannot be inferred because the column, or a part of it, has only NULLs."""
 
 
 def infer_type(values: Any, column: str) -> pa.DataType:
-    """Return the Spark type that holds all the values.
+    """Return the Spark type that holds all values of a column, as an Arrow type.
 
-    Integers of any width become bigint, and floats double. A column with both becomes double if a double holds each
-    of the integers exactly.
+    Integers of any width become bigint, and floats become double. A column with both becomes double if a double holds
+    each of the integers exactly.
 
     Raises:
         OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, or a type that no column can
@@ -79,7 +79,7 @@ def infer_type(values: Any, column: str) -> pa.DataType:
 
 
 def _example_of(values: Any) -> str:
-    """Return an example of a type for the error message: an array if the values are lists, else a double."""
+    """Return an example of a type for the error message: an array if the values are lists, or else a double."""
     form = open_values(values)
     items = form.items if isinstance(form, Objects) else []
     are_lists = is_any_list(form.type) if isinstance(form, pa.Array) else any(map(_is_list, items))
@@ -117,7 +117,7 @@ def _infer_objects(objects: Objects, depth: int) -> pa.DataType:
     if not first:
         raise _NoValueError
     if first.keys() == _NUMBERS:
-        convert_objects(Objects(items), pa.float64())  # refuses an integer that a double would round
+        convert_objects(Objects(items), pa.float64())  # raises a Refusal for an integer that a double would round
         return pa.float64()
     first_type, start = next(iter(first.items()))
     other = next((index for found, index in first.items() if {found, first_type} not in ({first_type}, _NUMBERS)), None)
@@ -138,9 +138,10 @@ def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> 
 
 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
-    """Return the items, with None for each NaN that stands for NULL.
+    """Return the values of a column, with None for each NaN that stands for NULL.
 
-    In an object column of pandas NaN stands for NULL, unless the column has no other values: then it is of floats.
+    In an object column of pandas, NaN stands for NULL. But if all its other values are missing too, NaN stays NaN, and
+    the column is one of floats.
     """
     if not objects.is_nan_missing:
         return objects.items
@@ -153,7 +154,16 @@ def _infer_lists(items: list[Any], depth: int) -> pa.DataType:
 
 
 def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType:
-    """Infer the type of the values inside the items; a `Refusal` has the position of the item, not of the value."""
+    """Return the type of the values inside lists or dictionaries.
+
+    Args:
+        items: the lists or dictionaries.
+        children: the values inside all of them, as one column.
+        depth: the level of nesting of the items.
+
+    Raises:
+        Refusal: the values have no common type. The position is that of the list or dictionary, not that of the value.
+    """
     list_offsets = ListOffsets()
     for item in items:
         list_offsets.add(None if is_missing(item) else len(item))
@@ -185,7 +195,7 @@ def _infer_dicts(items: list[Any], start: int, depth: int) -> pa.DataType:
 
 
 def _infer_maps(items: list[Any], start: int, depth: int) -> pa.DataType:
-    """Infer the map type of dicts with integer keys, such as the probabilities of classes that ONNX models return."""
+    """Return the map type of dictionaries with integer keys, such as the class probabilities of ONNX models."""
     for index, item in enumerate(items):
         if not is_missing(item) and not all(type(key) is int for key in item):
             expected = f"integers as keys, like element {start + 1}"

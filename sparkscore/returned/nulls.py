@@ -1,4 +1,4 @@
-"""Raise an error for a NULL in a column, or in a part of one, that is declared NOT NULL (worker)."""
+"""Check that columns, and parts of nested columns, that are declared NOT NULL have no NULLs (worker)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sparkscore.returned.refusal import STATE
 
 
 def refuse_nulls(table: pa.Table) -> None:
-    """Raise an error for the first NULL that the table's schema forbids.
+    """Raise an error for the first NULL that the table's schema does not allow.
 
     Raises:
-        OutputContractError: code ``OUTPUT_NULL``, with the column and the element.
+        OutputContractError: there is such a NULL (code ``OUTPUT_NULL``); the message has the column and the element.
     """
     for field, column in zip(table.schema, table.columns, strict=True):
         for chunk in column.chunks:
@@ -23,13 +23,13 @@ def refuse_nulls(table: pa.Table) -> None:
 
 
 def _refuse(path: str, field: pa.Field, array: pa.Array, elements: npt.NDArray[np.int64]) -> None:
-    """Check an array and the arrays inside it.
+    """Raise an error if an array, or an array inside it, has a NULL that its field does not allow.
 
     Args:
-        path: the name of the column, with the fields that lead to this array.
-        field: the field that declares the array.
+        path: the name of the column, followed by the names of the fields that lead to this array.
+        field: the Arrow field of the array, which says whether NULLs are allowed.
         array: the values.
-        elements: for each value of the array, the index of the element of the column that it belongs to.
+        elements: for each value of the array, the index of the element of the column that contains the value.
     """
     if not field.nullable and array.null_count:
         position = elements[np.argmax(array.is_null().to_numpy(zero_copy_only=False))]

@@ -34,7 +34,7 @@ _NUMPY_NUMBERS: Final = frozenset(np.dtype(code).type for code in "bhilqBHILQefd
 
 
 def convert_objects(objects: Objects, type_: pa.DataType) -> pa.Array:
-    """Convert Python values to an Arrow array of the type.
+    """Convert Python values to an Arrow array of a Spark type.
 
     Raises:
         Refusal: a value cannot be converted exactly.
@@ -89,7 +89,7 @@ class ListOffsets:
     """The offsets of a nested column, which say which child values belong to each element.
 
     Attributes:
-        offsets: the index of the first child of each element, and at the end the number of all children.
+        offsets: the index of the first child of each element, followed by the number of all children.
         hidden: for each element, whether it is NULL.
     """
 
@@ -97,24 +97,24 @@ class ListOffsets:
     hidden: list[bool] = field(default_factory=list)
 
     def add(self, length: int | None) -> None:
-        """Add one element with this number of children, or None for NULL."""
+        """Add an element with this number of children, or a NULL if ``length`` is None."""
         self.hidden.append(length is None)
         self.offsets.append(self.offsets[-1] + (length or 0))
 
     def owner(self, child: int) -> int:
-        """Return the index of the element that a child belongs to."""
+        """Return the index of the element that contains the child with the index ``child``."""
         return int(np.searchsorted(self.offsets, child, side="right")) - 1
 
     def to_arrow(self) -> tuple[pa.Array, pa.Array | None]:
-        """Return the offsets and the mask as Arrow arrays; the mask is None if no element is NULL."""
+        """Return the offsets and a mask of the NULLs as Arrow arrays; the mask is None if no element is NULL."""
         return pa.array(self.offsets, pa.int32()), pa.array(self.hidden, pa.bool_()) if any(self.hidden) else None
 
 
 def convert_children(list_offsets: ListOffsets, children: Form, type_: pa.DataType) -> pa.Array:
-    """Convert the flat child values of a nested column.
+    """Convert the child values of a nested column, which are given as one flat column, to an Arrow array.
 
     Raises:
-        Refusal: a child cannot be converted exactly; its position is that of the element that holds the child.
+        Refusal: a child cannot be converted exactly. The position is that of the element that contains the child.
     """
     try:
         return _convert_form(children, type_)
@@ -139,7 +139,11 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def flatten(arrays: list[Any]) -> Form:
-    """Concatenate arrays and lists into one column; NumPy arrays of one dtype and shape stay a NumPy array."""
+    """Concatenate lists and arrays into one column.
+
+    The result is a single NumPy array if all of them are NumPy arrays of the same dtype, whose elements have the same
+    shape.
+    """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}
         if len(shapes) == 1:
@@ -184,9 +188,9 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
-    """Return a phrase with the missing and the unexpected keys of a dict.
+    """Return a phrase that has the missing and the unexpected keys of a dictionary.
 
-    A key that is not a text is unexpected, and given by its class.
+    A key that is not a string is unexpected. The phrase has its class instead of its value.
     """
     texts = {key if isinstance(key, str) else class_name(key) for key in found}
     lacking, extra = wanted - found.keys(), texts - wanted

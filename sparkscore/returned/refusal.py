@@ -14,11 +14,11 @@ DECLARE: Final = "Return values of that type, or declare the column otherwise in
 
 
 class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` turns it into an error
-    """A value cannot be converted exactly to the type of its column.
+    """Raised for a value that cannot be converted exactly to the type of its column.
 
     Attributes:
         got: the type of the value and the reason, but never the value itself.
-        expected: the expected value, or an empty text if it is simply a value of the column's type.
+        expected: a phrase for the expected value, or an empty string if any value of the column's type is expected.
         advice: the next step for the user.
         position: the index of the element in the column, counted from 0.
     """
@@ -31,20 +31,22 @@ class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` t
         self.position = position
 
     def at(self, position: int) -> Refusal:
-        """Return the same refusal for another position."""
+        """Return a copy of this refusal with another position."""
         return Refusal(self.got, expected=self.expected, advice=self.advice, position=position)
 
 
 @contextmanager
 def raised_for(column: str, expected: str) -> Iterator[None]:
-    """Turn a `Refusal` into an error that names the column and the element, counted from 1.
+    """Replace a `Refusal` that the block raises with an error that names the column and the element.
+
+    Elements are counted from 1 in the error message.
 
     Args:
         column: the name of the column.
-        expected: the expected type, unless the refusal says more.
+        expected: the expected type, for a `Refusal` that has no expected value.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE``, if the block raises a `Refusal`.
+        OutputContractError: the block raised a `Refusal` (code ``OUTPUT_TYPE``).
     """
     try:
         yield

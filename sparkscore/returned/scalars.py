@@ -1,6 +1,7 @@
 """Convert one Python value to a Spark type without changing the value (worker).
 
-Each ``clean_…`` function returns the value for Arrow, or raises a `Refusal` if the value does not fit exactly.
+Each ``clean_…`` function returns the value to store in an Arrow array, or raises a `Refusal` if the value does not fit
+the type exactly.
 """
 
 from __future__ import annotations
@@ -36,26 +37,38 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Return the function that converts one value to a scalar type, or None for a type that is not scalar."""
+    """Return the function that converts one value to a scalar type, or None for any other type."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type of the array that holds the converted values: integers (microseconds) for a timestamp."""
+    """Return the type of the array in which converted values are collected.
+
+    For a timestamp, this is int64 (microseconds since 1970). For any other type, it is the type itself.
+    """
     return pa.int64() if pa.types.is_timestamp(type_) else type_
 
 
 def clean_boolean(value: Any, _type: pa.DataType) -> bool:
-    """Return a boolean; numbers such as 0 and 1 are refused."""
+    """Return a value as a bool.
+
+    Raises:
+        Refusal: the value is not a boolean. Numbers such as 0 and 1 are not booleans.
+    """
     if value_type(value) != value_types.BOOLEAN:
         raise Refusal(describe(value))
     return bool(value)
 
 
 def clean_integer(value: Any, type_: pa.DataType) -> int:
-    """Return an integer within the range of the type; floats are refused, also whole ones."""
+    """Return a value as an int.
+
+    Raises:
+        Refusal: the value is not an integer, or is outside the range of the type. A float is not an integer, even if it
+            is a whole number.
+    """
     found = value_type(value)
     if found == value_types.FLOAT:
         raise Refusal(describe(value), advice=WHOLE_FLOATS)
@@ -68,13 +81,22 @@ def clean_integer(value: Any, type_: pa.DataType) -> int:
 
 
 def out_of_range(got: str, bits: int) -> Refusal:
-    """Return the `Refusal` for an integer that needs more bits than the type has."""
+    """Return the `Refusal` for an integer that is outside the range of its type.
+
+    Args:
+        got: the type of the value, for the message.
+        bits: the number of bits of the type, without the sign.
+    """
     larger = "bigint" if bits < INTEGER_RANGES[pa.int64()] else "decimal(38,0)"
     return Refusal(f"{got} outside -2^{bits} to 2^{bits}-1", advice=f"Declare the column as {larger} in output.schema.")
 
 
 def clean_double(value: Any, _type: pa.DataType) -> float:
-    """Return a float or integer that a 64-bit float holds exactly."""
+    """Return a float or integer as a float.
+
+    Raises:
+        Refusal: the value is not a number, or a 64-bit float cannot hold it exactly.
+    """
     found = value_type(value)
     if found not in (value_types.FLOAT, value_types.INTEGER):
         raise Refusal(describe(value))
@@ -90,9 +112,13 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
 
 
 def clean_float(value: Any, type_: pa.DataType) -> float:
-    """Return a float or integer that a 32-bit float holds exactly."""
+    """Return a float or integer as a float that fits 32 bits.
+
+    Raises:
+        Refusal: the value is not a number, or a 32-bit float cannot hold it exactly.
+    """
     number = clean_double(value, type_)
-    # The native format "f" turns a number that is too large into infinity, which the comparison then refuses.
+    # The native format "f" turns a number that is too large into infinity, which then differs from the number.
     narrow: float = struct.unpack("f", struct.pack("f", number))[0]
     if not (narrow == number or np.isnan(number)):
         raise inexact(describe(value), _FLOAT_BITS)
@@ -100,7 +126,12 @@ def clean_float(value: Any, type_: pa.DataType) -> float:
 
 
 def inexact(got: str, bits: int) -> Refusal:
-    """Return the `Refusal` for a number that a float of this many bits would round."""
+    """Return the `Refusal` for a number that a float would round.
+
+    Args:
+        got: the type of the value, for the message.
+        bits: the size of the float type in bits.
+    """
     larger = "double" if bits == _FLOAT_BITS else "decimal or string"
     return Refusal(
         f"{got} that a {bits}-bit float cannot hold exactly",
@@ -109,7 +140,11 @@ def inexact(got: str, bits: int) -> Refusal:
 
 
 def clean_decimal(value: Any, type_: pa.DataType) -> Decimal:
-    """Return a decimal or integer that fits precision and scale without rounding."""
+    """Return a decimal or integer as a `Decimal` with the scale of the type.
+
+    Raises:
+        Refusal: the value is not a finite decimal or integer, or does not fit the precision and scale without rounding.
+    """
     if value_type(value) not in (value_types.DECIMAL, value_types.INTEGER):
         raise Refusal(describe(value))
     number = Decimal(value if isinstance(value, Decimal) else int(value))
@@ -127,7 +162,11 @@ def clean_decimal(value: Any, type_: pa.DataType) -> Decimal:
 
 
 def clean_string(value: Any, _type: pa.DataType) -> str:
-    """Return a text that can be encoded as UTF-8."""
+    """Return a value as a str.
+
+    Raises:
+        Refusal: the value is not a string, or cannot be encoded as UTF-8.
+    """
     if value_type(value) != value_types.STRING:
         raise Refusal(describe(value))
     text = str.__str__(value)
@@ -142,7 +181,11 @@ def clean_string(value: Any, _type: pa.DataType) -> str:
 
 
 def clean_binary(value: Any, _type: pa.DataType) -> bytes:
-    """Return bytes, also of a bytearray or of a memoryview of single bytes."""
+    """Return bytes, a bytearray or a memoryview of single bytes as bytes.
+
+    Raises:
+        Refusal: the value is of another class, or is a memoryview of larger items or of several dimensions.
+    """
     if value_type(value) != value_types.BINARY:
         raise Refusal(describe(value))
     if isinstance(value, memoryview) and (value.format not in ("B", "b", "c") or value.ndim != 1):
@@ -151,7 +194,11 @@ def clean_binary(value: Any, _type: pa.DataType) -> bytes:
 
 
 def clean_date(value: Any, _type: pa.DataType) -> dt.date:
-    """Return a date; a datetime is not a date and is refused."""
+    """Return a value as a date.
+
+    Raises:
+        Refusal: the value is not a date. A datetime is not accepted as a date.
+    """
     found = value_type(value)
     if found != value_types.DATE:
         is_datetime = found in (value_types.TIMESTAMP, value_types.TIMESTAMP_NTZ)
@@ -162,9 +209,11 @@ def clean_date(value: Any, _type: pa.DataType) -> dt.date:
 
 
 def clean_timestamp(value: Any, type_: pa.DataType) -> int:
-    """Return a datetime as microseconds since 1970.
+    """Return a datetime as the number of microseconds since 1970.
 
-    A timestamp takes datetimes with a time zone, a timestamp_ntz those without one.
+    Raises:
+        Refusal: the value is not a datetime, is outside the years 1 to 9999, or is finer than microseconds. Or it has
+            no time zone although the type is timestamp, or has one although the type is timestamp_ntz.
     """
     found = value_type(value)
     wanted = value_types.TIMESTAMP_NTZ if type_.tz is None else value_types.TIMESTAMP
@@ -184,25 +233,28 @@ def clean_timestamp(value: Any, type_: pa.DataType) -> int:
 
 
 def wrong_zone(got: str) -> Refusal:
-    """Return the `Refusal` for a datetime with a time zone for a timestamp_ntz, or without one for a timestamp."""
+    """Return the `Refusal` for a datetime whose time zone does not fit the type of the column.
+
+    A timestamp needs a time zone, and a timestamp_ntz must not have one.
+    """
     return Refusal(got, advice="Set or drop the zone with tz_localize, or declare timestamp (zone) or timestamp_ntz.")
 
 
 def outside_years(got: str) -> Refusal:
-    """Return the `Refusal` for a time outside of the years that Spark supports."""
+    """Return the `Refusal` for a date or time outside the years 1 to 9999, which Spark supports."""
     return Refusal(f"{got} outside the years 1 to 9999 (UTC)", advice="Return None, or declare the column as string.")
 
 
 def finer_than_micros(got: str) -> Refusal:
-    """Return the `Refusal` for a time with more precision than microseconds."""
+    """Return the `Refusal` for a time with a higher precision than microseconds."""
     return Refusal(f"{got} finer than microseconds", advice="Round it with .round('us'), or return a bigint.")
 
 
 def micros_range(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """Return the range of a datetime64 dtype that Spark supports, as two integers in the dtype's unit.
+    """Return the range of a datetime64 dtype that Spark supports, as two integers in the unit of the dtype.
 
-    Returns None for units finer than microseconds, in which every value is within Spark's range. NumPy does not check
-    for an overflow when it converts a coarse unit to microseconds, so callers check this range first.
+    The result is None for a unit finer than microseconds, in which all values are in Spark's range. NumPy does not
+    check for an overflow when it converts a coarse unit to microseconds, so callers check this range first.
 
     Raises:
         Refusal: the dtype has no unit.

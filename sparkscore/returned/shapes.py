@@ -1,4 +1,4 @@
-"""Split the elements that ``run()`` returned (scalars, arrays, tuples or dicts) into columns (worker)."""
+"""Split the elements that ``run()`` returned (scalars, arrays, tuples or dictionaries) into columns (worker)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparkscore.returned.value_types import class_name, describe, is_missing, is
 from sparkscore.signature.model_signature import is_optional
 from sparkscore.signature.same_name import keys_of
 
-#: The name of the column of a result that has one column without a name.
+#: The name of the only column of a result if the column has no name.
 PREDICTION: Final = "prediction"
 _SCALAR: Final = "a scalar"
 _LIST: Final = "a list"
@@ -32,7 +32,7 @@ _COLUMNS_ADVICE: Final = (
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of equal length, before they are converted to a type.
+    """Columns of equal length, before they are converted to their types.
 
     Attributes:
         names: the names of the columns, or None if they are matched by position or are a single column without a name.
@@ -46,19 +46,21 @@ class Columns:
 
 
 def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMNS_ADVICE) -> OutputContractError:
-    """Return the error for columns or names that do not fit the schema."""
+    """Return the error for returned columns, or column names, that do not fit (code ``OUTPUT_COLUMNS``)."""
     return OutputContractError(
         code=ErrorCode.OUTPUT_COLUMNS, what=what, got=got, expected=expected, state=STATE, next_step=next_step
     )
 
 
 def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
-    """Return the columns that the elements form.
+    """Split the returned values into columns.
 
-    A list may be the value of an array column, or a row with one value per column: the schema decides.
+    A list may be the value of an array column, or a row with one value per column: the schema decides. Without a
+    schema, a list whose values have one type is the value of an array column.
 
     Raises:
-        OutputContractError: codes ``OUTPUT_SHAPE`` and ``OUTPUT_COLUMNS``: the elements do not form columns.
+        OutputContractError: the values have different shapes (code ``OUTPUT_SHAPE``), or their lengths, keys or names
+            do not form columns (code ``OUTPUT_COLUMNS``).
     """
     if isinstance(form, Objects):
         return _columns_of_objects(form, schema)
@@ -74,12 +76,12 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
 
 
 def takes_lists(schema: pa.Schema | None) -> bool:
-    """Whether a list is one value: there is no schema, or the schema is a single column of arrays."""
+    """Return whether a list is one value: there is no schema, or the schema is a single column of arrays."""
     return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
 
 
 def columns_of_matrix(matrix: Vector) -> list[Form]:
-    """Return the columns of a matrix."""
+    """Return the columns of a matrix, each as a `Vector`."""
     masks = [None if matrix.mask is None else matrix.mask[:, index] for index in range(matrix.data.shape[1])]
     return [Vector(matrix.data[:, index], mask, matrix.is_utc) for index, mask in enumerate(masks)]
 
@@ -108,10 +110,10 @@ def _columns_of_nulls(count: int, schema: pa.Schema | None) -> Columns:
 
 
 def _common_shape(objects: Objects) -> str | None:
-    """Return the shape that all elements have, or None if all are NULL.
+    """Return the shape that all elements have (scalar, list, tuple or dictionary), or None if all are NULL.
 
     Raises:
-        OutputContractError: code ``OUTPUT_SHAPE``: two elements have different shapes.
+        OutputContractError: two elements have different shapes (code ``OUTPUT_SHAPE``).
     """
     shapes: dict[str, int] = {}
     for index, item in enumerate(objects.items):
@@ -147,7 +149,11 @@ def _shape(item: Any) -> str:
 
 
 def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
-    """Whether dicts are values of a single column that is declared as a map, instead of rows with a key per column."""
+    """Return whether dictionaries are the values of a single map column, instead of rows with one key per column.
+
+    The schema must then be a single map column. Dictionaries are rows nevertheless if each has only the name of this
+    column as its key, and a dictionary as its value.
+    """
     if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
         return False
     column, dicts = schema.field(0), [item for item in items if item is not None]
@@ -155,7 +161,10 @@ def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
 
 
 def _is_homogeneous(item: Any) -> bool:
-    """Whether the values of a list have one type, so that the list is an array; integers and floats may be mixed."""
+    """Return whether all values of a list have one type, so that the list is an array and not a row.
+
+    Integers and floats may be mixed.
+    """
     if item is None or (isinstance(item, np.ndarray) and item.dtype != object):
         return True
     groups = {value_type_of_class(cls) for cls in set(map(type, item))} - {value_types.MISSING}
@@ -212,7 +221,7 @@ def positional_names(count: int) -> list[str]:
 
 
 def are_positions(found: Sequence[Any]) -> bool:
-    """Whether the column names are 0, 1 and so on, in this order, as pandas numbers columns without names."""
+    """Return whether column names are 0, 1, 2 and so on, the names that pandas gives to columns without names."""
     return bool(found) and all(
         isinstance(name, (int, np.integer)) and not isinstance(name, bool) and name == index
         for index, name in enumerate(found)
@@ -220,12 +229,12 @@ def are_positions(found: Sequence[Any]) -> bool:
 
 
 def refuse_numbers(found: Sequence[Any]) -> None:
-    """Raise an error if a column of a DataFrame is named by a number.
+    """Raise an error if a column of a DataFrame has a number as its name.
 
-    Called for columns that are not numbered from 0: such a number is neither a name nor a position.
+    Columns with the names 0, 1, 2 and so on are columns without names, and are not passed to this function.
 
     Raises:
-        OutputContractError: code ``OUTPUT_COLUMNS``, with the number.
+        OutputContractError: a name is a number (code ``OUTPUT_COLUMNS``); the message has the number.
     """
     for position, name in enumerate(found, 1):
         if isinstance(name, (int, np.integer)) and not isinstance(name, bool):
@@ -238,10 +247,12 @@ def refuse_numbers(found: Sequence[Any]) -> None:
 
 
 def check_names(found: Iterable[Any]) -> None:
-    """Raise an error if a column name is not a text, is empty or occurs twice, or if there are no columns.
+    """Check that there is a column, and that each column name is a string, is not empty and occurs only once.
+
+    Names that differ only in case count as the same name.
 
     Raises:
-        OutputContractError: code ``OUTPUT_COLUMNS``, with the position or the name.
+        OutputContractError: a name is wrong, or there is no column (code ``OUTPUT_COLUMNS``).
     """
     seen: set[str] = set()
     for position, name in enumerate(found, 1):

@@ -42,11 +42,11 @@ _LENGTHS: Final = frozenset(
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """Several outputs of a model, each with one value for every item.
+    """The outputs of a model that has several outputs, each with one value for every item.
 
     Attributes:
         columns: for the name of each output, its values as an array of any dimension, a list or an Arrow array.
-        labels: the index of the rows, if the model returned a pandas object.
+        labels: the index of the rows if the model returned a pandas object, or None.
     """
 
     columns: Mapping[str, Any]
@@ -55,7 +55,7 @@ class NamedColumns:
 
 @dataclass(frozen=True)
 class Returned:
-    """The value that ``run()`` returned, as a table.
+    """The value that ``run()`` returned, converted to a table.
 
     Attributes:
         table: the rows, with the types of the schema if there is one.
@@ -69,7 +69,10 @@ class Returned:
 
 
 def count_elements(returned: Any) -> int | None:
-    """Return the number of elements that ``run()`` returned, or None if only `tabulate` can count them."""
+    """Return the number of elements that ``run()`` returned, or None if only `tabulate` can count them.
+
+    For example, an iterator must be consumed to count its elements.
+    """
     if isinstance(returned, (pa.Table, pa.RecordBatch)):
         return int(returned.num_rows)
     if isinstance(returned, np.ndarray):
@@ -83,15 +86,17 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
 
     Without a schema, names and types are inferred. Scalars and arrays of one type form the column ``prediction``.
     Tuples, mixed lists and DataFrames without column names form the columns ``c0``, ``c1`` and so on. The columns of
-    dicts are named by their keys. With a schema, columns are matched by name (dicts, DataFrames) or by position
-    (tuples, DataFrames without column names), and no other columns are accepted.
+    dictionaries are named by their keys. With a schema, the columns of dictionaries and DataFrames are matched by name,
+    and those of tuples and of DataFrames without column names by position. Additional columns are an error.
 
     An iterator is consumed once, and its exceptions are not caught. ``returned`` is not changed, and the table shares
     no memory with a NumPy array.
 
     Raises:
-        OutputContractError: the value does not fit. Codes ``OUTPUT_KIND``, ``OUTPUT_SHAPE``, ``OUTPUT_COLUMNS``,
-            ``OUTPUT_TYPE``, ``OUTPUT_ALL_NULL``, ``OUTPUT_NULL``.
+        OutputContractError: the value cannot be converted. Code ``OUTPUT_KIND``: it is not a list, an array, a
+            DataFrame or the like. ``OUTPUT_SHAPE``: its elements have different shapes. ``OUTPUT_COLUMNS``: its columns
+            are wrong. ``OUTPUT_TYPE``: a value has a wrong type. ``OUTPUT_ALL_NULL``: a type cannot be inferred,
+            because all values are NULL. ``OUTPUT_NULL``: a NULL is not allowed.
     """
     if isinstance(returned, NamedColumns):
         columns = _columns_of_named(returned, schema)
@@ -111,7 +116,10 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
 
 
 def _has_elements(returned: Any) -> bool:
-    """Whether a value is an ordered collection of elements; texts, dicts and sets are iterable, but do not count."""
+    """Return whether a value is an ordered collection of elements, such as a list, an array, a Series or an iterator.
+
+    Strings, dictionaries and sets can be iterated over, but are not such collections.
+    """
     if isinstance(returned, np.ndarray):
         return bool(returned.ndim)
     return isinstance(returned, _LISTS)
@@ -160,11 +168,11 @@ def _columns_of_named(named: NamedColumns, schema: pa.Schema | None) -> Columns:
 
 
 def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) -> Columns:
-    """Return the outputs as the declared columns.
+    """Match the outputs of a model with the declared columns.
 
-    An output with the name of a declared column becomes this column. The columns of the other outputs, which may be
-    matrices, become the remaining declared columns in their order: a deployment may thus declare one column for the
-    probability of each class.
+    An output with the name of a declared column becomes this column. The other outputs are split into columns if they
+    are matrices, and become the remaining declared columns in their order. A deployment may thus declare one column for
+    the probability of each class.
     """
     declared = {field.name: field.type for field in schema}
     columns = {name: _flat(form, declared[name]) for name, form in forms.items() if name in declared}
@@ -178,7 +186,14 @@ def _columns_as_declared(forms: dict[str, Form], schema: pa.Schema, count: int) 
 
 
 def _undeclared(others: list[str], left: list[str], taken: list[str], count: int) -> OutputContractError:
-    """Return the error for outputs whose number of columns is not that of the declared columns."""
+    """Return the error for model outputs that have more or fewer columns than the deployment declares.
+
+    Args:
+        others: the outputs whose names are not those of declared columns.
+        left: the declared columns that do not have the name of an output.
+        taken: the declared columns that have the name of an output.
+        count: the number of columns in ``others``.
+    """
     besides = f" besides {names(taken)}" if taken else ""
     one_each = f", one for each of {names(left)}" if left else ""
     return column_error(
@@ -194,7 +209,7 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Return a matrix of one column as that column, if a scalar is declared; any other form as it is."""
+    """Return a matrix with one column as this column, if a scalar is declared; return any other form unchanged."""
     if pa.types.is_list(type_) or (isinstance(form, Vector) and form.data.ndim != 2):  # noqa: PLR2004 - a matrix
         return form
     parts = _parts_of(form)
@@ -202,11 +217,11 @@ def _flat(form: Form, type_: pa.DataType) -> Form:
 
 
 def _parts_of(form: Form) -> list[Form]:
-    """Return the columns of a matrix, or a form that is not a matrix as the only column."""
+    """Return the columns of a matrix, or a list with only the form itself if it is not a matrix."""
     if isinstance(form, Vector):
         return columns_of_matrix(form) if form.data.ndim > 1 else [form]
     items = form.items if isinstance(form, Objects) else []
-    # The form of a matrix of texts is a list of its rows.
+    # A matrix of strings has the form `Objects`, with its rows as the values.
     widths = {len(item) if isinstance(item, np.ndarray) and item.ndim == 1 else 0 for item in items}
     if len(widths) != 1 or 0 in widths:
         return [form]

@@ -25,7 +25,7 @@ TIMESTAMP_NTZ: Final = "timestamp_ntz"
 ARRAY: Final = "array"
 DICT: Final = "dict"
 OTHER: Final = "other"
-#: Of the class `datetime.datetime`: only the value shows whether it has a time zone.
+#: The type of the class `datetime.datetime`: only the value shows whether it has a time zone.
 DATETIME: Final = "datetime"
 MISSING: Final = "missing"
 _MISSING_CLASSES: Final = (type(None), type(pd.NA), type(pd.NaT), type(np.ma.masked))
@@ -61,14 +61,14 @@ _known_classes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value stands for NULL: None, pd.NA, any NaT, or np.ma.masked. NaN is a number, not missing."""
+    """Return whether a value stands for NULL: None, pd.NA, any NaT, or np.ma.masked. NaN is a number, not missing."""
     if value is None or value is pd.NA or value is pd.NaT or value is np.ma.masked:
         return True
     return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
 
 
 def is_nan(value: Any) -> bool:
-    """Whether a value is a float NaN, which object columns of pandas use for missing values."""
+    """Return whether a value is a float NaN, which object columns of pandas use for missing values."""
     return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
@@ -83,7 +83,7 @@ def value_type(value: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return a value's class in the words of an error message; the value itself is never shown."""
+    """Return the class of a value as a phrase for error messages, without the value itself."""
     if is_missing(value):
         return "NULL"
     if value_type_of_class(type(value)) == DATETIME:
@@ -101,13 +101,16 @@ def advice_for(value: Any) -> str:
 
 
 def class_name(value: Any) -> str:
-    """Return the name of a value's class with its module, but without ``builtins``."""
+    """Return the qualified name of a value's class with its module; the module ``builtins`` is left out."""
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def value_type_of_class(cls: type) -> str:
-    """Return the type of the values of a class; DATETIME for datetimes with or without a time zone."""
+    """Return the type of the values of a class, as one of the constants of this module.
+
+    The type is DATETIME for a class of datetimes: only the value shows whether it has a time zone.
+    """
     found = _known_classes.get(cls)
     if found is None:
         found = _known_classes[cls] = _find_type(cls)

@@ -26,10 +26,10 @@ _FLOATS: Final[dict[pa.DataType, tuple[np.dtype[Any], int]]] = {
 
 
 def convert_vector(vector: Vector, type_: pa.DataType) -> pa.Array:
-    """Convert a NumPy array to an Arrow array of the type; rows of a matrix become lists.
+    """Convert a typed NumPy array to an Arrow array of a Spark type; the rows of a matrix become lists.
 
     Raises:
-        Refusal: an element cannot be converted exactly.
+        Refusal: an element cannot be converted exactly, or the array has a different type than the column.
     """
     if vector.data.ndim > 1:
         return _convert_rows(vector, type_)
@@ -86,7 +86,13 @@ def _floats(vector: Vector, type_: pa.DataType) -> pa.Array:
 
 
 def _inexact_integers(visible: npt.NDArray[Any], dtype: np.dtype[Any], digits: int) -> npt.NDArray[np.bool_]:
-    """Return a mask of the integers that a float would round; none if all are within the float's precision."""
+    """Return a mask of the integers that a float type would round.
+
+    Args:
+        visible: the integers, without NULLs.
+        dtype: the float type.
+        digits: the number of bits of the integers that the type holds exactly.
+    """
     wrong = np.zeros(len(visible), bool)
     limit = 1 << digits
     if -limit <= int(visible.min()) and int(visible.max()) <= limit:
@@ -150,7 +156,12 @@ def _visible(vector: Vector) -> npt.NDArray[Any]:
 
 
 def _position(vector: Vector, wrong: npt.NDArray[np.bool_] | list[bool]) -> int:
-    """Return the index, among all elements, of the first wrong element; ``wrong`` covers those that are not NULL."""
+    """Return the index of the first wrong element of a `Vector`, counted over all its elements.
+
+    Args:
+        vector: the `Vector`.
+        wrong: for each element that is not NULL, whether it is wrong.
+    """
     index = int(np.argmax(wrong))
     return index if vector.mask is None else int(np.flatnonzero(~vector.mask)[index])
 
