@@ -58,7 +58,7 @@ Form: TypeAlias = Vector | Objects | pa.Array
 
 
 def open_values(values: Any) -> Form:
-    """Bring the values of a column into one of the three forms, whatever container they are in."""
+    """Return the values of a column as a `Vector`, `Objects` or Arrow array, whatever container they are in."""
     if isinstance(values, (Vector, Objects)):
         return values
     if isinstance(values, pd.Index):

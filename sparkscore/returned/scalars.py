@@ -184,7 +184,7 @@ def clean_binary(value: Any, _type: pa.DataType) -> bytes:
     """Return bytes, a bytearray or a memoryview of single bytes as bytes.
 
     Raises:
-        Refusal: the value is of another class, or is a memoryview of larger items or of several dimensions.
+        Refusal: the value is of a different class, or is a memoryview of larger items or of several dimensions.
     """
     if value_type(value) != value_types.BINARY:
         raise Refusal(describe(value))

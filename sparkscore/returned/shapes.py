@@ -76,7 +76,10 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
 
 
 def takes_lists(schema: pa.Schema | None) -> bool:
-    """Return whether a list is one value: there is no schema, or the schema is a single column of arrays."""
+    """Return whether a returned list is one value, instead of a row with one value per column.
+
+    This is so if there is no schema, or if the schema is a single array column.
+    """
     return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
 
 

@@ -84,10 +84,12 @@ def count_elements(returned: Any) -> int | None:
 def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     """Convert the value that ``run()`` returned to a table.
 
-    Without a schema, names and types are inferred. Scalars and arrays of one type form the column ``prediction``.
-    Tuples, mixed lists and DataFrames without column names form the columns ``c0``, ``c1`` and so on. The columns of
-    dictionaries are named by their keys. With a schema, the columns of dictionaries and DataFrames are matched by name,
-    and those of tuples and of DataFrames without column names by position. Additional columns are an error.
+    Without a schema, names and types are inferred. Scalars, and lists whose values have one type, form the column
+    ``prediction``. Tuples, lists of several types and DataFrames without column names form the columns ``c0``, ``c1``
+    and so on. The keys of dictionaries are the names of their columns.
+
+    With a schema, the columns of dictionaries and DataFrames are matched by name. The columns of tuples and of
+    DataFrames without column names are matched by position. Exactly the columns of the schema must be returned.
 
     An iterator is consumed once, and its exceptions are not caught. ``returned`` is not changed, and the table shares
     no memory with a NumPy array.
@@ -209,7 +211,7 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Return a matrix with one column as this column, if a scalar is declared; return any other form unchanged."""
+    """Return a matrix with one column as that column, unless an array is declared; return any other form unchanged."""
     if pa.types.is_list(type_) or (isinstance(form, Vector) and form.data.ndim != 2):  # noqa: PLR2004 - a matrix
         return form
     parts = _parts_of(form)
@@ -217,7 +219,7 @@ def _flat(form: Form, type_: pa.DataType) -> Form:
 
 
 def _parts_of(form: Form) -> list[Form]:
-    """Return the columns of a matrix, or a list with only the form itself if it is not a matrix."""
+    """Return the columns of a matrix, or a list with only the form itself if the form is not a matrix."""
     if isinstance(form, Vector):
         return columns_of_matrix(form) if form.data.ndim > 1 else [form]
     items = form.items if isinstance(form, Objects) else []

@@ -38,9 +38,9 @@ def match_inputs(
 ) -> tuple[Feed, ...]:
     """Find the columns for each input of the model.
 
-    Columns are matched by their exact names, or by position if the signature has no names. A tensor gets the columns
-    that ``model.inputs`` chooses for it, or the column with its name, or all columns if it is the only input. The model
-    does not get any other columns.
+    An input gets the columns that ``model.inputs`` chooses for it, or else the column with exactly its name. Inputs
+    without names get columns by position. A tensor that is the only input gets all columns if no column has its name.
+    If the items are files, the only input of the model gets each file.
 
     A column must have a type that can be cast to the model's type without changing a value. With ``rounds``, numbers
     may also be rounded. Signed integers may be cast to unsigned ones; negative numbers are then found during the run.
@@ -283,8 +283,9 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 def _has_no_null(feed: Feed) -> bool:
     """Return whether NULLs cannot be passed to an input of the model.
 
-    Float inputs get NaN in their place; columns of strings and objects get None. Tensors of strings and columns of
-    integers or booleans have no such value, unless the model takes NULLs there.
+    In place of a NULL, float inputs get NaN, and columns of strings and objects get None. Columns of integers or
+    booleans and all other tensors have no such value. The exception is a column for which the model declares that it
+    takes NULLs.
     """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False

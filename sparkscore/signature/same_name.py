@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def keys_of(name: str) -> frozenset[str]:
-    """Return keys for comparing a name: Spark may treat two names as the same if they have a key in common.
+    """Return the keys of a column name: Spark may treat two names as the same name if they have a key in common.
 
     Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``, for
     which the dotless i equals I, the long s equals S, and the Kelvin sign equals K.

@@ -88,7 +88,7 @@ def _nested_check(arrow_type: pa.DataType, formats: Formats) -> Check:
 def _accept_any(_value: Any) -> str:
     """Return an empty string for any value.
 
-    This is the check of string columns: Spark stores each value as it is written in the file.
+    This is the check for string columns, in which Spark stores each value as it is written in the file.
     """
     return ""
 

@@ -64,7 +64,7 @@ class JsonForm:
     is_lenient: bool = False
 
     def decoder(self) -> json.JSONDecoder:
-        """Return a JSON decoder that is stricter than Python's own.
+        """Return a JSON decoder that finds repeated fields and keeps decimal numbers as they are written.
 
         It raises a `RecordError` for a field that occurs twice in an object. Numbers with a decimal point or an
         exponent become `Number`; NaN and infinity become `NotFinite`.
@@ -101,7 +101,7 @@ def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]
     """Return the records of a line: none for an empty line, one for an object, or all records of an array.
 
     Raises:
-        RecordError: the line is not a record or an array of records.
+        RecordError: the line is not a valid record or array of records.
     """
     stripped = text.strip(_SPACE)
     if not stripped:
@@ -117,7 +117,7 @@ def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int,
     """Yield the records of a file that is one JSON value, each with the number of the line on which the record begins.
 
     Raises:
-        RecordError: the file is neither one record nor one array of records.
+        RecordError: the file is not a valid record or array of records.
     """
     line, last = 1, 0
     for offset, end, value in _elements(text, decoder):
