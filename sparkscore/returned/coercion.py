@@ -21,7 +21,7 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
     ``values`` is not changed, and the result shares no memory with a NumPy array.
 
     Args:
-        values: a list of Python or NumPy values, a NumPy array (whose first dimension has the elements), a pandas
+        values: a list of Python or NumPy values, a NumPy array (with the elements along its first axis), a pandas
             Series or Index, or an Arrow array.
         type: the Arrow type of the column.
         column: the name of the column, for error messages.

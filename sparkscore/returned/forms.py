@@ -20,7 +20,7 @@ _VECTOR_DTYPES: Final = "biufM"
 
 @dataclass(frozen=True)
 class Vector:
-    """A NumPy array of booleans, integers, floats or datetimes, whose first dimension has the elements.
+    """A NumPy array of booleans, integers, floats or datetimes, with the elements of a column along its first axis.
 
     Attributes:
         data: the values; the values at masked positions have no meaning.

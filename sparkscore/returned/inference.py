@@ -162,7 +162,8 @@ def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType
         depth: the level of nesting of the items.
 
     Raises:
-        Refusal: the values have no common type. The position is that of the list or dictionary, not that of the value.
+        Refusal: the values have different types, or a type that no column can hold. The position is that of the list or
+            dictionary, not that of the value.
     """
     list_offsets = ListOffsets()
     for item in items:

@@ -188,9 +188,9 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
-    """Return a phrase that has the missing and the unexpected keys of a dictionary.
+    """Return a phrase for error messages that lists the missing and the unexpected keys of a dictionary.
 
-    A key that is not a string is unexpected. The phrase has its class instead of its value.
+    A key that is not a string is unexpected. The phrase shows the class of such a key, but not its value.
     """
     texts = {key if isinstance(key, str) else class_name(key) for key in found}
     lacking, extra = wanted - found.keys(), texts - wanted

@@ -37,7 +37,7 @@ class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` t
 
 @contextmanager
 def raised_for(column: str, expected: str) -> Iterator[None]:
-    """Replace a `Refusal` that the block raises with an error that names the column and the element.
+    """Replace a `Refusal` that the ``with`` block raises with an error that names the column and the element.
 
     Elements are counted from 1 in the error message.
 

@@ -112,7 +112,7 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
 
 
 def clean_float(value: Any, type_: pa.DataType) -> float:
-    """Return a float or integer as a float that fits 32 bits.
+    """Return a float or integer as a float whose value fits into 32 bits.
 
     Raises:
         Refusal: the value is not a number, or a 32-bit float cannot hold it exactly.

@@ -83,7 +83,7 @@ def value_type(value: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return the class of a value as a phrase for error messages, without the value itself."""
+    """Return a phrase for error messages that contains the class of a value, but not the value itself."""
     if is_missing(value):
         return "NULL"
     if value_type_of_class(type(value)) == DATETIME:

@@ -60,8 +60,8 @@ def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorC
 
     Args:
         ddl: the schema, for example ``id bigint, x double``.
-        setting: the name of the setting that has the schema, for error messages.
-        code: the error code of the `ConfigError`.
+        setting: the name of the setting that contains the schema, for error messages.
+        code: the error code for a `ConfigError`.
 
     Raises:
         ConfigError: the schema is not valid DDL, or has a type that is not supported; the message has the position of

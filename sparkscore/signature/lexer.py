@@ -50,7 +50,7 @@ class Token:
         return f"'{self.text[:_SHOWN_LENGTH]}'"
 
     def is_word(self, word: str) -> bool:
-        """Return whether the token is a keyword, which is given in lower case; the token may have any case."""
+        """Return whether the token is the keyword ``word`` (in lower case); the case of the token is ignored."""
         return self.type == "word" and self.text.lower() == word
 
 
@@ -59,8 +59,8 @@ def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCo
 
     Args:
         ddl: the DDL string.
-        setting: the name of the setting that has the string, for error messages.
-        code: the error code of the `ConfigError`.
+        setting: the name of the setting that contains the string, for error messages.
+        code: the error code for a `ConfigError`.
 
     Raises:
         ConfigError: the string has a character that DDL does not use, or a quote that is not closed.

@@ -1,4 +1,4 @@
-"""Match the inputs of a model with the columns of the input, before anything is scored (driver)."""
+"""Match the inputs of a model with the columns of the data, before anything is scored (driver)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def match_inputs(
 
     Args:
         inputs: the inputs of the model.
-        columns: the columns of the input, or None if the items are files.
+        columns: the columns of the data to score, or None if the items are files.
         chosen: for the names of some of the model's inputs, the columns that ``model.inputs`` chooses; an input without
             a name is called ``input``.
         rounds: whether numbers may be rounded to the model's floats.

@@ -56,7 +56,7 @@ ModelInput = ColumnInput | TensorInput
 
 
 def optional(field: pa.Field) -> pa.Field:
-    """Return a copy of a struct field that is marked as optional: the input may lack the field.
+    """Return a copy of a struct field that is marked as optional: the data to score may lack the field.
 
     The copy still compares equal to the field.
     """
@@ -64,7 +64,7 @@ def optional(field: pa.Field) -> pa.Field:
 
 
 def is_optional(field: pa.Field) -> bool:
-    """Return whether a struct field is marked as optional, so that the input may lack it."""
+    """Return whether a struct field is marked as optional, so that the data to score may lack it."""
     return _OPTIONAL in (field.metadata or {})
 
 

@@ -1,4 +1,4 @@
-"""Decide whether values of one Arrow type can be cast to another type without changing (driver)."""
+"""Decide whether a cast from one Arrow type to another keeps every value (driver)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether every value of the type ``given`` can be cast to the type ``wanted`` without changing.
+    """Return whether a cast from the type ``given`` to the type ``wanted`` keeps every value exactly.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
@@ -42,7 +42,7 @@ def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
-    """Return the type ``wanted`` without the fields of structs that the type ``given`` lacks."""
+    """Return the type ``wanted`` without the struct fields that the type ``given`` lacks."""
     if is_list(given) and is_list(wanted):
         return pa.list_(without_absent(given.value_type, wanted.value_type))
     if pa.types.is_map(given) and pa.types.is_map(wanted):

@@ -1,6 +1,6 @@
 """Find the first row of a CSV file that has more or fewer values than the header (driver).
 
-Spark cannot read such a row, but its error does not have the line of the row.
+Spark cannot read such a row, but its error does not contain the line of the row.
 """
 
 from __future__ import annotations
