@@ -74,7 +74,7 @@ class FieldSurvey:
                 self.element.add(inner, position)
 
     def field(self, name: str) -> FieldSurvey:
-        """Return the summary for a field of the objects; create it if no object had this field so far."""
+        """Return the summary for the field with this name; create the summary if no object had this field before."""
         found = self.fields.get(name)
         if found is None:
             found = self.fields[name] = FieldSurvey()

@@ -44,8 +44,9 @@ class Formats:
     """The deployment's settings for dates and times in JSON files.
 
     Attributes:
-        has_date: whether ``dateFormat`` is set. Then Spark parses dates; here, only their JSON type is checked.
-        has_time: whether a timestamp format is set. Then Spark parses times; here, only their JSON type is checked.
+        has_date: whether ``dateFormat`` is set. Spark then parses dates, and only their JSON type (string) is checked
+            here.
+        has_time: whether a timestamp format is set. Spark then parses times, and only their JSON type is checked here.
         zone: the time zone of times that are written without a time zone.
     """
 
@@ -208,7 +209,7 @@ def _check_date(value: Any) -> str:
 
 
 def _time_check(zone: str) -> Check:
-    """Return the function that checks strings that are times.
+    """Return the function that checks whether a JSON value is a string with a valid time.
 
     Args:
         zone: the time zone of times that are written without a time zone; empty to check for ``timestamp_ntz``, whose
