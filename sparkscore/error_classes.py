@@ -1,7 +1,7 @@
 """Find the error class that belongs to the code of a worker's failure (driver and worker).
 
-A worker reports a failure as a code and strings, not as an exception. The driver finds the class of the error that it
-raises by this code.
+A worker reports a failure as a code and strings, not as an exception. From this code, the driver finds the class of the
+error that it raises.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class _Pending:
                 yield from self.flush()
 
     def flush(self) -> Iterator[MiniBatch]:
-        """Yield the rows that were added since the last mini-batch as a mini-batch, if there are any."""
+        """Yield all pending rows as one mini-batch, if there are any."""
         if not self._pieces:
             return
         rows = pa.Table.from_batches(self._pieces)
@@ -162,7 +162,7 @@ class _Pending:
         self._first_row += rows.num_rows
 
     def _input_position(self, count: int) -> str | None:
-        """Return a string that identifies the next rows in the input, or None if Spark does not report their block.
+        """Return a string that identifies the pending rows in the input, or None if Spark does not report their block.
 
         The string consists of the file, the block, the number of the first row in the block, and the number of rows.
         """
@@ -207,9 +207,9 @@ def file_split(what: str, got: str) -> ScoringError:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    """Split record batches into pieces whose rows come from one block, and yield each block with its piece.
+    """Yield the rows of record batches in pieces, each with the block of a file that all its rows come from.
 
-    The columns that sparkscore added are removed. The block is None if the rows come from no file.
+    The pieces do not have the columns that sparkscore adds. The block is None if the rows come from no file.
     """
     for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]

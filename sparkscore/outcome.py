@@ -80,8 +80,8 @@ class Outcome:
         scored: number of items that were scored.
         table: the rows of the result, or None if the mini-batch failed.
         failure: the failure that is reported for the mini-batch, or None if all items were scored.
-        failures: the items that are known to have failed, each with its reason. Empty if it is not known which items
-            failed.
+        failures: the items that are known to have failed, each with its reason. Empty if no item failed, or if it is
+            not known which items failed.
         elements: number of elements that ``run()`` returned, or None if it is not known, for example because the call
             failed.
         scored_in_parts: number of items that were scored in calls with a part of the mini-batch, after the whole
@@ -145,15 +145,15 @@ def describe_failure(
 
 
 def _missing_module(error: BaseException) -> str:
-    """Return the name of the module that could not be imported, or an empty string if the code failed otherwise.
+    """Return the name of the module that an import did not find, or an empty string if that is not the cause.
 
     The exceptions that led to this one are searched, too: a package may catch the import error and raise a different
     exception, as pandas does if openpyxl is not installed.
     """
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
-    # If an exception was raised while an import error was handled, its cause may be a different one. Only if it is an
-    # ImportError as well, the import error is taken as its cause.
+    # An exception that is raised while an import error is handled may have a different cause. The import error is treated
+    # as its cause only if the exception is an ImportError itself.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")
@@ -180,7 +180,7 @@ def _storable(text: str) -> str:
 
     Python uses surrogates for bytes in file names that it cannot decode.
     """
-    # Not `text.encode`: the string may be of a subclass of str in the user's code, with a method of its own.
+    # `str.encode` is called, because `text.encode` may be a method of the user's own subclass of str.
     return str.encode(text, errors="backslashreplace").decode()
 
 

@@ -93,7 +93,8 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
 
     Each mini-batch contains files that follow one another in the file list. So the mini-batches depend only on the
     paths of the files and on the mini-batch size. The work units depend on the sizes of the files: the largest
-    mini-batches are assigned first, each to the work unit with the fewest bytes.
+    mini-batches are assigned first, each to the work unit that has the fewest bytes so far. The plan for an input of
+    rows contains no mini-batches.
 
     Args:
         snapshot: the pinned input.

@@ -129,7 +129,7 @@ class AzureModules(MetaPathFinder, Loader):
     def present(self) -> Iterator[None]:
         """Return a context manager in which the script's replacement modules can be imported.
 
-        The worker's own modules of Azure are removed from ``sys.modules`` during that time.
+        Inside the context, the worker's own modules of Azure are removed from ``sys.modules``.
         """
         workers = _take_modules()
         sys.modules.update(self._modules)
@@ -166,7 +166,8 @@ class AzureModules(MetaPathFinder, Loader):
         if fullname in _MODULES:
             return ModuleSpec(fullname, self, is_package=fullname in _PACKAGES)
         if isinstance(sys.modules.get(fullname.rpartition(".")[0]), _StandIn):
-            # The error gets no ``name``: `from package import name` would replace an error that has one.
+            # The error gets no ``name``, because `from package import name` would replace an error that has one with its
+            # own.
             raise ModuleNotFoundError(_missing(fullname))
         return None
 

@@ -143,7 +143,7 @@ def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
 
 
 def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
-    """Yield the expressions inside a syntax node, except in inner scopes that define a variable of the same name."""
+    """Yield the expressions inside a syntax node, but not in inner scopes that define the parameter's name again."""
     for child in ast.iter_child_nodes(parent):
         if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
             continue

@@ -1,4 +1,4 @@
-"""Undo what the user's code changed in its process in a call: forks, built-in names, standard streams (worker)."""
+"""Undo what a call of the user's code changed in this process: forks, built-in names, standard streams (worker)."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Return the key in `_HOST` of the problem that the worker's host has, or an empty string for another cause."""
+    """Return the key of `_HOST` for a problem of the worker's host, or an empty string for any other cause."""
     class_names = {each.__name__ for each in type(error).__mro__}
     if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
         return "memory"
@@ -118,7 +118,7 @@ def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
 
 
 def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
-    """Return advice for an import that failed, or an empty string if there is none, as for the user's own files."""
+    """Return advice for an import that failed, or an empty string if no advice fits."""
     if isinstance(error, ModuleNotFoundError):
         return _of_a_module(error.name, code_folder) if error.name else "The whole traceback is in the log."
     if ".so" in str(error) or (error.path or "").endswith(".so"):

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 _FOLDER: Final = "mlflow"
 _TRACKING: Final = "MLFLOW_TRACKING_URI"
-# The folder for artifacts of a store that has no setting for it; otherwise they would be in the working directory.
+# The variable with the folder for artifacts. Without it, MLflow would write artifacts to the working directory.
 # Source: mlflow.tracking._tracking_service.utils, _get_sqlalchemy_store.
 _ARTIFACTS: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 # Databricks sets a store itself.
@@ -29,7 +29,8 @@ _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that set the MLflow tracking store of a script.
 
-    The dictionary is empty if another store is set, if the code does not use MLflow, or if there is no log folder.
+    The dictionary is empty if another store is set, if the code does not use MLflow, or if there is no log folder. It
+    is also empty on Databricks, which sets a store itself.
 
     Args:
         code: folder of the script.
@@ -72,7 +73,7 @@ def _may_log(code: Path) -> bool:
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a sentence about where scripts have logged with MLflow, in a list that is empty if none has (driver)."""
+    """Return a list with a sentence that says where scripts logged with MLflow; empty if none did (driver)."""
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []
     told = (

@@ -48,7 +48,7 @@ class ModelLookup:
 
         Args:
             name: name of the model, or name of its file or folder in the deployment.
-            version: version that the model must have. If None, this is the version in the deployment, or else the
+            version: version that the model must have. If None, the version in the deployment is used, or else the
                 latest registered version.
 
         Raises:

@@ -19,8 +19,9 @@ _PROCESSES: Final = Path("/proc")
 def files_being_written() -> frozenset[tuple[int, int]]:
     """Return device and inode of each file that is open for writing only or for appending, such as a log.
 
-    The ``>`` of a shell and ``tee`` open a file for writing only, and loggers open it for appending. A database file
-    must not be treated as a log. It is usually open for reading and writing, so it is not returned.
+    Only this process, its ancestors and the processes of its session are searched. The ``>`` of a shell and ``tee``
+    open a file for writing only, and loggers open it for appending. A database file must not be treated as a log. It is
+    usually open for reading and writing, so it is not returned.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}
@@ -55,7 +56,7 @@ def _ancestors() -> set[int]:
     while process > 1 and process not in found:
         found.add(process)
         try:
-            # After the name of the command in parentheses come the state and the id of the parent.
+            # In this file, the name of the command is in parentheses. The state and the id of the parent follow.
             # Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
             process = int(
                 (_PROCESSES / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]

@@ -41,7 +41,7 @@ class Surroundings:
         return cls(os.environ.copy(), folder, sys.path.copy(), sys.argv, sys.modules.copy())
 
     def enter(self) -> None:
-        """Set variables, working directory, import path and arguments of this process to those of this state.
+        """Set environment variables, working directory, import path and arguments of this process to this state.
 
         Raises:
             ScoringScriptError: the working directory no longer exists.

@@ -1,4 +1,4 @@
-"""Call the scorer with a mini-batch, again if it fails, and with halves of it if it keeps failing (worker).
+"""Score a mini-batch: call the scorer, call it again after a failure, then call it with halves (worker).
 
 The `retry_settings` of Azure ML only try a whole mini-batch again. Halving, which finds the items that fail, is a
 feature of sparkscore.

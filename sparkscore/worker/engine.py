@@ -30,7 +30,7 @@ from sparkscore.worker.result import ResultSpec, make_outcome, read_returned
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """How a worker runs the child process in which the scorer runs.
+    """How a worker starts the child process that scores, and how long the child may take.
 
     Attributes:
         python: path of the child's interpreter on the worker's host, or None for the worker's own interpreter.
@@ -154,7 +154,10 @@ class LocalEngine:
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Compare the installed packages with the deployment's list, and load the scorer; a failure is returned."""
+        """Compare the installed packages with the deployment's list, and load the scorer.
+
+        No exception is raised. A failure is part of the returned value.
+        """
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
         noted: list[str] = []

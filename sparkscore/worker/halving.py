@@ -70,7 +70,7 @@ class Halving:
         self._failed = 0
 
     def score(self, whole: Part) -> list[Part]:
-        """Split a mini-batch that failed as a whole, and return its parts with their outcomes, in order of the items.
+        """Split a mini-batch that failed as a whole, and return its parts in order, each with its outcome.
 
         A returned part either was scored, or cannot be halved further. The failed parts are usually single items.
 
@@ -126,7 +126,7 @@ class Halving:
         return next(number for number in count(2) if number not in self._columns)
 
     def _split(self, part: Part) -> list[Part]:
-        """Score the two halves of a part that failed as a whole, and return them; return any other part unchanged.
+        """Score both halves of a part that failed as a whole and return them, or return a part that cannot be halved.
 
         Raises:
             BrokenContractError: the numbers of elements of the halves do not add up to that of the part.
@@ -202,7 +202,7 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
 
 
 def failed_whole(outcome: Outcome) -> bool:
-    """Return whether a mini-batch failed as a whole: no item was scored, and no failure is that of a single item."""
+    """Return whether a mini-batch failed as a whole: no item was scored, and no failure belongs to a single item."""
     return outcome.failure is not None and outcome.scored == 0 and not outcome.failures
 
 
@@ -229,7 +229,8 @@ def broken_contract(failure: Failure, why: str) -> Failure:
 def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
     """Check that two halves together returned as many elements as the whole mini-batch did.
 
-    The check is made only if the mini-batch failed because of its number of elements.
+    The check is made only if the mini-batch failed because of its number of elements, and if neither half ended the
+    process that scores.
 
     Raises:
         BrokenContractError: the numbers differ, so the number of elements does not depend on the rows.

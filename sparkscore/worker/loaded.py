@@ -48,8 +48,9 @@ class LoadedEngine:
     def ensure(self) -> None:
         """Load the scorer if it is not loaded, either for the first time or because its process has ended.
 
-        If loading fails, it is not tried again, and the failure is stored. If the process ended during loading, loading
-        is tried up to two more times, because something outside of sparkscore may have killed the process.
+        If loading fails, it is not tried again, and the failure is stored. There is one exception: if the scorer's
+        process ended during loading, loading is tried up to two more times, because something outside of sparkscore may
+        have killed the process.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -93,15 +94,15 @@ class KeptEngines:
         return loaded
 
     def keep(self, loaded: LoadedEngine) -> None:
-        """Add an engine that is already loaded."""
+        """Add an engine that is already loaded to the cache."""
         self._by_key[loaded.key] = loaded
 
     def _make_room(self, *, is_own_process: bool) -> None:
-        """Close engines, so that another engine can be added.
+        """Close engines, so that a new engine can be added to the cache.
 
         Args:
-            is_own_process: whether the other engine will score in the worker's own process. Then an engine that does so
-                already is closed.
+            is_own_process: whether the new engine scores in the worker's own process. If so, an engine that already
+                scores there is closed.
         """
         if is_own_process:
             self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])

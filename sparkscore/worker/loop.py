@@ -93,7 +93,7 @@ def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int
 
 
 class _Task:
-    """A task attempt: its scored mini-batches and failures so far.
+    """One task attempt, with the counts of its mini-batches and failures so far.
 
     Attributes:
         is_hopeless: whether the task must stop, because the scorer could not be loaded, too many items failed, or the
@@ -115,13 +115,15 @@ class _Task:
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
         """Return the stored reports of the next chunk, or an empty list if the next mini-batches must be scored.
 
+        If the stored reports were changed since they were written, they are not used, and the user gets a warning.
+
         Args:
             first: the next mini-batch. A stored chunk is used only if it begins with the same items.
             rest: iterator over the mini-batches after it. Those of the stored chunk are skipped.
 
         Raises:
-            ScoringError: the first mini-batch is that of the stored chunk, but another one is not. The chunk is
-                removed, so that the next task attempt scores its mini-batches.
+            ScoringError: the stored chunk begins with the same mini-batch, but one of its other mini-batches differs.
+                The chunk is removed, so that the next task attempt scores its mini-batches.
         """
         stage = self._spec.stage
         try:

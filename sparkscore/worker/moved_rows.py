@@ -247,7 +247,7 @@ def _has_lost_nan(pair: _Pair) -> bool:
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
-    """Return whether a column has a new value: the largest or smallest changed value, if no row had it before.
+    """Return whether the largest or the smallest changed value was in no row of the column before the call.
 
     Args:
         before: values of the column before the call.
@@ -259,7 +259,7 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return NumPy arrays of a column before and after the call, or None twice for types that need another comparison.
+    """Return a column before and after the call as NumPy arrays, or None and None if its type has no such arrays.
 
     For Python objects, the arrays contain the references to the objects.
     """
@@ -301,7 +301,7 @@ def _has_other_numbers(pair: _Pair) -> bool:
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
         return False
     before, after = _array_of(pair.was), pair.now
-    # The first two ignore NaN.
+    # `fmin` and `fmax` ignore NaN.
     measures = (np.fmin.reduce, np.fmax.reduce, _count_nan)
     found = ((measure(before), measure(after)) for measure in measures)
     return any(was != now and not (np.isnan(was) and np.isnan(now)) for was, now in found)

@@ -47,13 +47,14 @@ class ResultSpec:
     Attributes:
         predictions: names and types of the columns that ``run()`` returns.
         carried: names of the input columns that are added to the predictions by position.
-        renamed: pairs of the name of a prediction, lineage or input column and its name in the result.
+        renamed: pairs of a column's original name and its name in the result, for prediction, lineage and input
+            columns.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
-        caller: what returned the value, for messages; for example ``run()``.
+        caller: name of what returned the value, for messages, such as ``run()``.
         is_per_item: whether a returned DataFrame has one row for each item, in the order of the items. This is so for
             models. A script may return any number of rows.
-        columns: number of columns that the user's code gets. A result with as many elements may have one for each
+        columns: number of columns that the user's code gets. If a result has as many elements, it may have one for each
             column instead of one for each row.
         is_proven: whether it is known that the scorer returns one element for each row.
     """
@@ -101,8 +102,9 @@ def make_outcome(
 ) -> Outcome:
     """Check the value that ``run()`` returned for a mini-batch, and return the rows of the result or a failure.
 
-    Runs on the worker. Each missing element counts as a failed item, as in Azure ML. If input columns are carried, they
-    are added by position. Then the whole mini-batch fails if the number of elements differs from the number of rows.
+    Runs on the worker. Each missing element counts as a failed item, as in Azure ML. But if input columns are carried,
+    the whole mini-batch fails if the number of elements differs from the number of rows, because carried columns are
+    added by position.
 
     Args:
         returned: value that ``run()`` returned.

@@ -35,7 +35,7 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
         returned: value that the user's code returned.
         rows: rows of the mini-batch.
         handed: the DataFrame that the user's code got, or None if it got no DataFrame.
-        caller: what returned the value, for messages; for example ``run()``.
+        caller: name of what returned the value, for messages, such as ``run()``.
 
     Raises:
         OutputContractError: the rows are in another order, or the labels of the index are unrelated to the mini-batch;
@@ -67,13 +67,13 @@ def _labels_of(returned: object) -> pd.Index[Any] | None:
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
     """Return whether the index of a result proves that its rows are in the order of the mini-batch.
 
-    A default RangeIndex proves nothing. Neither does the index that the user's code set in the DataFrame that it got.
+    A default RangeIndex proves nothing. Neither does an index that the user's code set in the DataFrame that it got.
 
     Args:
         labels: the index of the result.
         rows: rows of the mini-batch.
         current: the index that the user's DataFrame has after the call, or None if the user's code got no DataFrame.
-        caller: what returned the value, for messages.
+        caller: name of what returned the value, for messages, such as ``run()``.
 
     Raises:
         OutputContractError: the labels show a different order, or are unrelated to the mini-batch.
@@ -123,8 +123,8 @@ def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tup
 def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
     """Return the position of each label in a reference index, or None if the labels are not the reference's values.
 
-    Labels and values match if they are equal. If not all of them match, they are compared as strings, and string labels
-    are compared with numbers as numbers.
+    Labels and values match if they are equal. If not all of them match, they are compared as strings. If the labels are
+    strings and the values are numbers, they are also compared as numbers.
     """
     if isinstance(labels, pd.MultiIndex):
         return None
@@ -140,7 +140,7 @@ def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | N
 
 
 def _positions_among(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label in the reference, or None unless labels and unique values match one to one."""
+    """Return the position of each label in a reference index, or None if labels and values do not match one to one."""
     try:
         if not reference.is_unique:
             return None

@@ -1,4 +1,4 @@
-"""The main functions of the template process and of the child processes that are forked from it (child).
+"""Run the template process, and the child processes that are forked from the template (child).
 
 A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection.
 Template and child run in the interpreter that the deployment names. This interpreter needs PyArrow, NumPy, pandas and

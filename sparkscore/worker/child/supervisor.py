@@ -179,7 +179,8 @@ class ChildEngine:
     def load(self) -> Loaded:
         """Start a child and load the scorer in it.
 
-        If this worker cannot start processes, the scorer is loaded in the worker itself. A failure is returned.
+        If this worker cannot start processes, the scorer is loaded in the worker itself. A failure is part of the
+        returned value.
         """
         has_begun = False
         try:
@@ -292,7 +293,8 @@ def _how_ended(code: int | None) -> str:
     """Return the part of a sentence that says how a process ended, such as ``ended with exit code 1``.
 
     Args:
-        code: exit code of the process, or the negative number of a signal, or None if it is not known.
+        code: exit code of the process, or the negative number of a signal, or None if the process only closed its
+            connection.
     """
     if code is None:
         return "closed its connection"

@@ -204,7 +204,10 @@ class Template:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment variables for a template. They do not include the one that the worker sets for itself."""
+    """Return the environment variables of this process without the ``PYTHONSAFEPATH`` that sparkscore has set.
+
+    sparkscore sets this variable for workers only, so that they import no modules from the working directory.
+    """
     return {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
 
 
