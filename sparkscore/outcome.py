@@ -152,8 +152,8 @@ def _missing_module(error: BaseException) -> str:
     """
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
-    # An exception that is raised while an import error is handled may have a different cause. The import error is treated
-    # as its cause only if the exception is an ImportError itself.
+    # An exception that is raised while an import error is handled may have a different cause. The import error is
+    # treated as its cause only if the exception is an ImportError itself.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")
