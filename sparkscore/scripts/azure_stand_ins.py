@@ -166,8 +166,7 @@ class AzureModules(MetaPathFinder, Loader):
         if fullname in _MODULES:
             return ModuleSpec(fullname, self, is_package=fullname in _PACKAGES)
         if isinstance(sys.modules.get(fullname.rpartition(".")[0]), _StandIn):
-            # The error gets no ``name``, because `from package import name` replaces an error that has one with an error
-            # of its own.
+            # The error gets no ``name``: if it had one, `from package import name` would raise another error instead.
             raise ModuleNotFoundError(_missing(fullname))
         return None
 

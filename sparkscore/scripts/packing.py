@@ -45,7 +45,7 @@ class PackedScript:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, str]:
-        """Return the part of the run record about the script."""
+        """Return the entry for the script in the run record: its path and digest."""
         return {"path": str(self.path), "sha256": self.sha256}
 
 

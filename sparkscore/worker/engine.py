@@ -120,7 +120,7 @@ class Engine(Protocol):
     """
 
     def load(self) -> Loaded:
-        """Load the scorer, for the first time or again after its process has ended."""
+        """Load the scorer, for the first time or again after its process has ended, and return any failure as a value."""
 
     @property
     def is_loaded(self) -> bool:

@@ -47,7 +47,7 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer does not return one element for each item, so no single item is the cause. The message says how."""
+    """The scorer does not return one element for each item, so no single item causes the failure. The message says how."""
 
 
 class Halving:

@@ -94,7 +94,7 @@ class KeptEngines:
         return loaded
 
     def keep(self, loaded: LoadedEngine) -> None:
-        """Add an engine that is already loaded to the cache."""
+        """Add an engine to the cache. Its scorer must be loaded already."""
         self._by_key[loaded.key] = loaded
 
     def _make_room(self, *, is_own_process: bool) -> None:
