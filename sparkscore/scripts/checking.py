@@ -19,8 +19,9 @@ _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, a
 def check_script(path: Path) -> None:
     """Check that a script is valid Python, defines ``run(mini_batch)`` and is not written for an online endpoint.
 
-    Neither the script nor a file that it imports may have the name of a module that Python or sparkscore needs. Runs on
-    the driver, before Spark starts. Faults that only an import of the script shows are found later, on a worker.
+    Neither the script nor a file in its folder that it imports may have the name of a module that Python or sparkscore
+    needs. Runs on the driver, before Spark starts. Faults that only an import of the script shows are found later, on a
+    worker.
 
     Raises:
         ScoringScriptError: the script cannot work. The message has the line, if it is known.

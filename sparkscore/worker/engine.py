@@ -120,7 +120,10 @@ class Engine(Protocol):
     """
 
     def load(self) -> Loaded:
-        """Load the scorer, for the first time or again after its process has ended, and return any failure as a value."""
+        """Load the scorer, for the first time or again after its process has ended.
+
+        No exception is raised if loading fails. The failure is part of the returned value.
+        """
 
     @property
     def is_loaded(self) -> bool:

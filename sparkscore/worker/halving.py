@@ -47,7 +47,10 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer does not return one element for each item, so no single item causes the failure. The message says how."""
+    """The scorer does not return one element for each item, so no single item causes its failure.
+
+    The message says how the scorer broke its contract.
+    """
 
 
 class Halving:

@@ -351,9 +351,11 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
     """Return whether one permutation of the rows explains all changed columns, except those that got new values.
 
+    Two columns that moved in the same way are enough if the values of one of them are all different.
+
     Args:
         changed: the columns whose values have changed.
-        kept: the unchanged columns, which the permutation must not change.
+        kept: the unchanged columns, which the permutation must leave unchanged.
     """
     moved = [codes for pair in changed if (codes := _codes(pair)) is not None and codes.are_same_values]
     certain = [codes for codes in moved if not codes.is_recoded]
