@@ -103,6 +103,8 @@ class Calls:
     def _score_parts(self, whole: Part) -> Outcome:
         """Score a mini-batch that failed as a whole in smaller and smaller parts, until the failing items are found.
 
+        If no item fails in the parts, the whole mini-batch is tried once more.
+
         Args:
             whole: the mini-batch with the outcome of the call that failed.
 

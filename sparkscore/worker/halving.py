@@ -168,14 +168,14 @@ class Halving:
         return outcome
 
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
-        """Raise an error if all parts failed because the scorer cannot score several items in one call.
+        """Raise an error if the scorer fails whenever it gets several items, so that no single item is the cause.
 
-        If all parts failed, either each of them has a failing item, or every call with several items fails. To find
-        out, a few items from all over a part are scored in one call. Most of these items are probably good, so if such
-        calls fail for all parts, the items are not the cause.
+        All of these parts failed. Either each of them has a failing item, or every call with several items fails. To
+        find out, a few items from all over a part are scored in one call. Most of these items are probably good. So if
+        such calls fail for all parts, the items are not the cause.
 
         Raises:
-            BrokenContractError: no call with a few items of a part succeeded.
+            BrokenContractError: for each part, the call with a few of its items failed.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):

@@ -326,12 +326,12 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return a failure if the child ended because its interpreter does not work, or None for another cause.
+    """Return a failure if the child ended because its interpreter does not work, or None if it ended otherwise.
 
     Args:
         spec: how the child is run. The worker's own interpreter is known to work.
         ended: how the child ended.
-        has_begun: whether the child was started before it ended.
+        has_begun: whether the child had started before it ended.
     """
     if spec.is_own_python:
         return None
