@@ -73,7 +73,7 @@ def _may_log(code: Path) -> bool:
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a list with a sentence that says where scripts logged with MLflow; empty if none did (driver)."""
+    """Return a list with a sentence about the MLflow data of scripts, or an empty list if there is none (driver)."""
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []
     told = (

@@ -75,7 +75,8 @@ class Halving:
     def score(self, whole: Part) -> list[Part]:
         """Split a mini-batch that failed as a whole, and return its parts in order, each with its outcome.
 
-        A returned part either was scored, or cannot be halved further. The failed parts are usually single items.
+        A returned part either was scored, or cannot be halved further. The failed parts are usually single items. Once
+        more items have failed than the run tolerates, the other parts are returned as failed without a call.
 
         Args:
             whole: the mini-batch with the outcome of the call that failed.
