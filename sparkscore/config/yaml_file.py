@@ -26,10 +26,13 @@ MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 50
 
 # Below these keys, numbers, dates and booleans stay strings, as they were written: version 1.10 is not version 1.1.
+# A star stands for any key.
 _AS_WRITTEN: Final[tuple[KeyPath, ...]] = (
     ("environment_variables",),
     ("settings", "environment_variables"),
     ("model", "version"),
+    ("models", "*", "version"),
+    ("environment", "version"),
     ("code_configuration", "arguments"),
     ("input", "options"),
 )
@@ -222,11 +225,16 @@ def _text(node: yaml.Node) -> str:
         raise _YamlError("half of a surrogate pair", "whole characters", node.start_mark) from error
 
 
+def _is_below(path: KeyPath, prefix: KeyPath) -> bool:
+    """Return whether a path begins with the keys of a prefix, in which a star stands for any key."""
+    return len(path) >= len(prefix) and all(part in {"*", key} for key, part in zip(path, prefix, strict=False))
+
+
 def _scalar(node: yaml.Node, path: KeyPath) -> object:
     text = _text(node)
     if node.tag == _NULL:
         return None
-    if any(path[: len(prefix)] == prefix for prefix in _AS_WRITTEN):
+    if any(_is_below(path, prefix) for prefix in _AS_WRITTEN):
         return text
     if node.tag == _BOOL:
         return text.lower() == "true"

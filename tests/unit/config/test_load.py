@@ -240,12 +240,17 @@ def test_versions_and_arguments_are_texts_as_written(write: Write) -> None:
     deployment = load_deployment(
         write("""\
         model: {path: m, version: 1.10}
+        models: {other: {path: n, version: 2.0}}
+        environment: {name: e, version: 3.10}
         code_configuration: {scoring_script: s.py, arguments: [--n, 010, --rate, 1.50]}
         """)
     )
 
     assert deployment.model is not None
     assert deployment.model.version == "1.10"
+    assert deployment.models["other"].version == "2.0"
+    assert deployment.environment is not None
+    assert deployment.environment.version == "3.10"
     assert deployment.code_configuration is not None
     assert deployment.code_configuration.arguments == ("--n", "010", "--rate", "1.50")
 
