@@ -17,6 +17,7 @@ from sparkscore.signature.same_name import doubled_names
 from sparkscore.sources.encodings import WIDE, given_encoding, unreadable, with_encoding, wrong_bytes
 from sparkscore.sources.json_types import TypesOfJson, names_in
 from sparkscore.sources.packed import refuse_packed
+from sparkscore.sources.reader_options import find_option
 from sparkscore.sources.shares import byte_ranges, in_shares
 from sparkscore.spark.map_in_arrow import map_on_workers
 from sparkscore.spark.schema import arrow_type_or_none
@@ -89,7 +90,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigError: Spark cannot read the encoding, or an option allows text that is not JSON.
     """
-    if wrong := [name for name in _OTHER_GRAMMARS if _option(options, name) == _TRUE]:
+    if wrong := [name for name in _OTHER_GRAMMARS if find_option(options, name) == _TRUE]:
         raise ConfigError(
             code=ErrorCode.INPUT_OPTIONS,
             what=f"'input.options.{wrong[0]}'",
@@ -102,7 +103,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
     if _is_strict(options):
         # Spark returns NULL for a column with this name. The default is '_corrupt_record', which the input may contain.
         completed = {**completed, "columnNameOfCorruptRecord": _NO_COLUMN}
-    if encoding in {None, "UTF-8"} or _option(options, "multiLine") == _TRUE:
+    if encoding in {None, "UTF-8"} or find_option(options, "multiLine") == _TRUE:
         return completed
     if encoding in {"UTF-16", "UTF-32"}:
         raise ConfigError(
@@ -111,7 +112,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
             expected="an encoding with a byte order, such as UTF-16LE or UTF-16BE; or UTF-8",
             next_step="Set UTF-16LE, which Windows uses, or convert the files to UTF-8.",
         )
-    return completed if _option(options, "lineSep") else {**completed, "lineSep": "\n"}
+    return completed if find_option(options, "lineSep") else {**completed, "lineSep": "\n"}
 
 
 def read_json(
@@ -167,9 +168,9 @@ class _Survey:
         self._first_lines: dict[int, int] = {}
         self._form = _form_of(options)
         self._formats = Formats(
-            bool(_option(options, "dateFormat")),
-            bool(_option(options, "timestampFormat") or _option(options, "timestampNTZFormat")),
-            _option(options, "timeZone") or UTC,
+            bool(find_option(options, "dateFormat")),
+            bool(find_option(options, "timestampFormat") or find_option(options, "timestampNTZFormat")),
+            find_option(options, "timeZone") or UTC,
         )
         self._drops_bad = not _is_strict(options)
 
@@ -340,7 +341,7 @@ def _is_strict(options: Mapping[str, str]) -> bool:
 
     This is the case if the option 'mode' is FAILFAST or is not set.
     """
-    return (_option(options, "mode") or "failfast").lower() == "failfast"
+    return (find_option(options, "mode") or "failfast").lower() == "failfast"
 
 
 def _has_own_types(options: Mapping[str, str]) -> bool:
@@ -348,29 +349,20 @@ def _has_own_types(options: Mapping[str, str]) -> bool:
 
     This is the case if an option controls type inference, or if the option 'mode' is PERMISSIVE.
     """
-    are_set = any((_option(options, name) or "false") != "false" for name in _OF_TYPES)
-    mode = (_option(options, "mode") or "failfast").lower()
+    are_set = any((find_option(options, name) or "false") != "false" for name in _OF_TYPES)
+    mode = (find_option(options, "mode") or "failfast").lower()
     return are_set or mode == "permissive"
-
-
-def _option(options: Mapping[str, str], name: str) -> str | None:
-    """Return the value of an option, or None if it is not set.
-
-    The case of the name is ignored, as in Spark. The values ``true`` and ``false`` are returned in lower case.
-    """
-    found = {key.lower(): value for key, value in options.items()}.get(name.lower())
-    return found.lower() if found is not None and found.lower() in {"true", "false"} else found
 
 
 def _form_of(options: Mapping[str, str]) -> JsonForm:
     """Return the form of JSON files, such as the encoding and the line separator, that the options describe."""
-    encoding = _option(options, "encoding") or "UTF-8"
-    separator = _option(options, "lineSep")
+    encoding = find_option(options, "encoding") or "UTF-8"
+    separator = find_option(options, "lineSep")
     return JsonForm(
         encoding.lower(),
         None if separator is None else separator.encode(encoding),
-        is_multiline=_option(options, "multiLine") == _TRUE,
-        is_lenient=_option(options, "allowUnquotedControlChars") == _TRUE,
+        is_multiline=find_option(options, "multiLine") == _TRUE,
+        is_lenient=find_option(options, "allowUnquotedControlChars") == _TRUE,
     )
 
 
@@ -380,8 +372,8 @@ def _parts(files: Iterable[InputFile], options: Mapping[str, str]) -> list[Part]
     A large file is divided into ranges of 16 MiB. A file is one part if it is compressed, has a wide encoding such as
     UTF-16, or is read with the option 'multiLine'.
     """
-    encoding = _option(options, "encoding") or "UTF-8"
-    is_whole = _option(options, "multiLine") == _TRUE or encoding in WIDE
+    encoding = find_option(options, "encoding") or "UTF-8"
+    is_whole = find_option(options, "multiLine") == _TRUE or encoding in WIDE
     ranges = [
         (file.path, start, end)
         for file in files

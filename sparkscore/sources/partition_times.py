@@ -14,6 +14,7 @@ from pyspark.sql.types import TimestampType
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError, names
+from sparkscore.sources.reader_options import find_option
 from sparkscore.sources.rows import pinned_reads
 from sparkscore.spark.schema import column
 
@@ -40,14 +41,15 @@ def refuse_times_of_a_session(
             ``timeZone`` is set and is not the session's time zone.
     """
     times = [name for name in partitions if isinstance(frame.schema[name].dataType, TimestampType)]
-    zone, wanted = str(spark.conf.get(_ZONE)), options.get("timeZone", "UTC")
+    zone, given = str(spark.conf.get(_ZONE)), find_option(options, "timeZone")
+    wanted = given or "UTC"
     if not times or zone == wanted:
         return
     with pinned_reads(spark, "Delta"):
         here = _instants(frame, times)
     with pinned_reads(spark, "Delta", for_writing=True):
         in_utc = _instants(frame, times)
-    if "timeZone" not in options and here == in_utc:
+    if given is None and here == in_utc:
         return
     raise SourceError(
         code=ErrorCode.INPUT_TIME_ZONE,

@@ -153,6 +153,15 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
             )
 
 
+def find_option(options: Mapping[str, str], name: str) -> str | None:
+    """Return the value of an option, or None if it is not set.
+
+    The case of the name is ignored, as in Spark. The values ``true`` and ``false`` are returned in lower case.
+    """
+    found = {key.lower(): value for key, value in options.items()}.get(name.lower())
+    return found.lower() if found is not None and found.lower() in {"true", "false"} else found
+
+
 #: The strings `got`, `expected` and `next_step` of an error, or None if the value is valid.
 _Problem = tuple[str, str, str] | None
 

@@ -28,6 +28,7 @@ from sparkscore.sources.agreement import (
 )
 from sparkscore.sources.folder_keys import as_texts, check_key_values, with_key_values
 from sparkscore.sources.listing import EMPTY, HIDDEN, Listing, is_hidden, list_files
+from sparkscore.sources.reader_options import find_option
 from sparkscore.sources.rows import select_columns
 from sparkscore.sources.samples import with_samples
 from sparkscore.spark.jvm_names import refuse_unreadable_names
@@ -62,7 +63,7 @@ class SparkFiles:
     @property
     def zone(self) -> str:
         """The time zone for times that are written without one: the option 'timeZone', or UTC if it is not set."""
-        return {key.lower(): value for key, value in self.options.items()}.get("timezone", UTC)
+        return find_option(self.options, "timeZone") or UTC
 
     def infer_schema(self) -> StructType:
         """Return the schema that Spark infers from the files, without the partition columns.
@@ -70,7 +71,7 @@ class SparkFiles:
         Raises:
             SourceError: the option 'multiLine' is set, and the path of a file has a character of a glob pattern.
         """
-        if self.options.get("multiLine") == "true":
+        if find_option(self.options, "multiLine") == "true":
             refuse_patterns_in_names(self.files)
         return read_from(self.spark, self.file_format, self.options).load(_paths(self.files)).schema
 

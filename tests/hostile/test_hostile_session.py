@@ -301,6 +301,9 @@ def test_times_that_partition_a_delta_table_are_not_those_of_the_session(
         own = {"input.options": {"timeZone": "America/New_York"}}
         sparkscore.score(spark, deployment, input=tmp_path / "without", output=tmp_path / "c", settings=own)
     sparkscore.score(spark, deployment, input=tmp_path / "without", output=tmp_path / "d")
+    other = {"input.options": {"timezone": "America/New_York"}}  # Spark ignores the case of an option
+    with pytest.raises(sparkscore.SparkscoreError, match=r"INPUT_TIME_ZONE.*timeZone=America/New_York"):
+        sparkscore.score(spark, deployment, input=tmp_path / "without", output=tmp_path / "e", settings=other)
 
     found = {name: {row["moment"] for row in cells(tmp_path / name, "delta")[1:]} for name in "acd"}
     assert found == {"a": set(AUTUMN), "c": {each.replace(tzinfo=NEW_YORK) for each in AUTUMN}, "d": set(AUTUMN)}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sparkscore.errors import ConfigError
-from sparkscore.sources.reader_options import check_options
+from sparkscore.sources.reader_options import check_options, find_option
 
 
 @pytest.mark.parametrize("file_format", ["csv", "json", "parquet"])
@@ -59,3 +59,11 @@ def test_what_spark_would_pass_over_is_refused(options: dict[str, str], file_for
 )
 def test_options_of_the_reader_pass(options: dict[str, str], file_format: str) -> None:
     check_options(options, file_format)
+
+
+def test_an_option_is_found_in_any_case() -> None:
+    options = {"MULTILINE": "True", "timezone": "Europe/Berlin"}
+
+    assert find_option(options, "multiLine") == "true"
+    assert find_option(options, "timeZone") == "Europe/Berlin"
+    assert find_option(options, "lineSep") is None
