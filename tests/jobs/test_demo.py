@@ -25,7 +25,7 @@ def test_the_demo_scores_both_data_sets_and_its_next_commands_work(
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout.count("COMPLETE") == 3
-    found = re.search(r"([0-9.]+)% of the 898 images", ended.stdout)
+    found = re.search(r"([0-9.]+)% correct, on 898 images", ended.stdout)
     assert found is not None
     assert float(found[1]) > 95
     demo = tmp_path / "sparkscore-demo"
