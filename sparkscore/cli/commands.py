@@ -54,10 +54,10 @@ def sparkscore(
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> int:
-    """Score files and tables with your model on Apache Spark, into one Delta or Parquet table.
+    """Score files and tables with your model on Apache Spark, and write the result to one Delta or Parquet table.
 
-    A deployment file names a model and a scoring script with init() and run(mini_batch). sparkscore cuts the input
-    into mini-batches, scores them on Spark's workers, and commits the whole result at once. If a run fails, nothing is
+    A deployment file names a model, a scoring script with run(mini_batch), or both. sparkscore splits the input into
+    mini-batches, scores them on Spark's workers, and publishes the whole result at once. If a run fails, nothing is
     published.
     """
     if version:
@@ -137,13 +137,13 @@ def run(  # noqa: PLR0913 - an option each
     spark_conf: SparkConf = None,
     as_json: Json = False,
 ) -> int:
-    """Score an input with a deployment or a model, and commit one result.
+    """Score an input with a deployment or a model, and publish one result.
 
-    The request is checked before Spark starts. Then the input is pinned, cut into mini-batches and scored on Spark's
-    workers. When all items are scored, the result is committed at once. Options override the deployment file. Paths in
-    options are relative to the working directory, paths in the file are relative to the file. The run's record and
-    logs are written to the folder --runs. With --only-failed and without a deployment or model, the request of that
-    run is used again.
+    The request is checked before Spark starts. Then the files or the version of the input are fixed, and the input is
+    split into mini-batches and scored on Spark's workers. When all items are scored, the result is published at once.
+    Options override the deployment file. Paths in options are relative to the working directory, and paths in the file
+    are relative to the file. The run's record and logs are written to the folder --runs. With --only-failed and without
+    a deployment or model, the request of that run is used again.
     """
     if deployment is None and model is None and only_failed is None:
         raise typer.BadParameter("DEPLOYMENT.yml, --model REFERENCE or --only-failed RUN_ID is needed")
@@ -202,8 +202,8 @@ def publish(
 ) -> int:
     """Publish a run that is held ('publish: audit'), or whose publishing failed. Nothing is scored.
 
-    The input and the model are not needed any more. To check the staged rows before, see the record of the run: it
-    names the folder in which they are held. The quarantine is published with them.
+    The input and the model are no longer needed. To check the staged rows first, look at the folder that the record of
+    the run names. The quarantine is published with the rows.
     """
     from sparkscore.cli.publish_command import discard_run, publish_run
 
@@ -227,9 +227,10 @@ def clean(
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
-    """Remove the staged files of dead runs from their output folders. Running and held runs are not touched.
+    """Remove the staged files of runs that ended without a result. Running and held runs are not touched.
 
-    A run that was cleaned starts from the beginning when it is resumed. Files that sparkscore did not write are kept.
+    Interrupted overwrites are finished or undone. A run whose staged files were removed starts from the beginning when
+    it is resumed. Files that sparkscore did not write are kept.
     """
     from sparkscore.cli.clean_command import clean as clean_up
 
