@@ -89,13 +89,13 @@ class _Texts:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._known: dict[tuple[str, int], str] = {}
 
     def safe(self, text: str, longest: int) -> str:
         """Return a string with its secrets masked, truncated to this number of characters."""
-        if text not in self._known:
-            self._known[text] = redact(text)[:longest]
-        return self._known[text]
+        if (text, longest) not in self._known:
+            self._known[text, longest] = redact(text)[:longest]
+        return self._known[text, longest]
 
 
 def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sparkscore.minibatch import MiniBatch
-from sparkscore.worker.quarantine import _row_of, read_rows
+from sparkscore.worker.quarantine import _row_of, _Texts, read_rows
 
 UTC_TIME = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 
@@ -52,3 +52,9 @@ def test_of_no_rows_there_is_a_table_without_rows() -> None:
     schema = pa.schema([("x", pa.int64())])
 
     assert read_rows([], schema).equals(schema.empty_table())
+
+
+def test_a_text_has_the_length_of_its_own_column() -> None:
+    texts = _Texts()
+
+    assert [len(texts.safe("x" * 50, longest)) for longest in (10, 30, 10)] == [10, 30, 10]
