@@ -75,11 +75,14 @@ class HashingFile:
 def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
     """Return the staged files that differ from what their writers reported, as pairs of path and difference.
 
+    The difference is a short description for an error message. A file that is missing or cannot be read is returned,
+    too. The size of each file is compared first.
+
     Args:
         stage: path of the run's stage.
         files: the staged files, with the sizes, row counts and checksums that their writers reported.
-        reads_all: whether to read each file and compare its checksum. Otherwise, the size of the file and the number of
-            rows in its Parquet footer are compared.
+        reads_all: whether to read each file and compare its checksum. A file for which no checksum was reported then
+            counts as different. Otherwise, the number of rows in the file's Parquet footer is compared.
     """
     store = open_store(stage)
     found = ((file.path, _difference(store, file, reads_all=reads_all)) for file in files)
@@ -87,9 +90,9 @@ def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -
 
 
 def _difference(store: Store, file: StagedFile, *, reads_all: bool) -> str:
-    """Return how a staged file differs from what its writer reported, or an empty string if it does not differ.
+    """Return how a staged file differs from what its writer reported, or an empty string if no difference was found.
 
-    A file that is missing or cannot be read counts as different.
+    A file that is missing or cannot be read counts as different. `find_changed` describes `reads_all`.
     """
     try:
         found = store.find(file.path)
@@ -135,6 +138,7 @@ def read_sealed(store: Store, name: str) -> bytes:
 
     Raises:
         SinkError: the content does not match the checksum, because the file was changed or truncated.
+        OSError: the file cannot be read, for example because it does not exist.
     """
     whole = store.read(name)
     content = whole[:-_DIGEST_BYTES]

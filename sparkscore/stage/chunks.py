@@ -31,9 +31,9 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """The size of a chunk: it ends after a time or a number of items, whichever comes first.
+    """The size of a chunk: it ends with the mini-batch that reaches a time or a number of items, whichever comes first.
 
-    After a crash, each task scores at most one chunk again: the chunk that it was working on.
+    After a crash, finished chunks are kept. The chunks that tasks were working on are scored again.
 
     Attributes:
         seconds: seconds after which a chunk ends, counted from the start of its first mini-batch.
@@ -45,7 +45,9 @@ class ChunkLimit:
 
 
 def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-    """Write the reports of a chunk into the stage, unless another task attempt has already written this chunk (worker).
+    """Write the reports of a chunk into a file of the stage, unless there is already a file for this chunk (worker).
+
+    Another task attempt, or an earlier execution of the run, may have written that file.
 
     Args:
         stage_folder: path of the run's stage.
@@ -53,6 +55,9 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
         first: number of the chunk's first mini-batch within its work unit.
         reports: the reports of the chunk's mini-batches, in order. The last report lists the files with the chunk's
             rows.
+
+    Raises:
+        OSError: the file cannot be written, for example because the stage was removed.
     """
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, REPORT_SCHEMA) as writer:
@@ -63,8 +68,8 @@ def write_chunk(stage_folder: str, unit: int, first: int, reports: Sequence[Mini
 def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport]:
     """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
 
-    If a file with rows of the chunk is missing or has a different size, the chunk is removed and the list is empty, so
-    that the mini-batches are scored again.
+    If a file with rows of the chunk is missing or has a different size, the file with the chunk's reports is removed,
+    and the list is empty. The mini-batches are then scored again.
 
     Args:
         stage_folder: path of the run's stage.
@@ -72,8 +77,8 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
         first: number of the chunk's first mini-batch within its work unit.
 
     Raises:
-        SinkError: the reports were changed since they were written. The chunk is removed, so that its mini-batches are
-            scored again.
+        SinkError: the file with the reports was changed since it was written. The file is removed, so that a later call
+            returns an empty list, and the mini-batches are scored again.
     """
     store, name = open_store(stage_folder), layout.chunk(unit, first)
     if store.find(name) is None:
@@ -104,9 +109,9 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the chunks that refer to any of these staged files, so that their mini-batches are scored again (driver).
+    """Remove the reports of the chunks that have any of these files, so that the chunks are scored again (driver).
 
-    Chunks whose reports were changed since they were written are removed, too.
+    Reports that were changed since they were written are removed, too. The files with rows stay in the stage.
 
     Args:
         stage_folder: path of the run's stage.
@@ -122,7 +127,9 @@ def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
 
 
 def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
-    """Remove a chunk, so that its mini-batches are scored again. Do nothing if the chunk does not exist.
+    """Remove the file with the reports of a chunk, so that its mini-batches are scored again.
+
+    The files with the rows of the chunk stay in the stage. Do nothing if there is no file with reports.
 
     Args:
         stage_folder: path of the run's stage.
@@ -133,14 +140,15 @@ def forget_chunk(stage_folder: str, unit: int, first: int) -> None:
 
 
 def count_chunks(stage_folder: Path) -> int:
-    """Return the number of finished chunks in a stage (driver)."""
+    """Return the number of chunk files in a stage (driver). Their contents are not checked."""
     return len(_names(open_store(stage_folder)))
 
 
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
     """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-    A work unit is left out if a chunk of it was changed since it was written. The log then has a warning.
+    A chunk whose reports were changed, or whose files with rows are missing or have a different size, is not finished:
+    its reports are removed, and its work unit is left out. If reports were changed, a warning is logged.
 
     Args:
         stage_folder: path of the run's stage.

@@ -17,8 +17,9 @@ class Removal:
     Attributes:
         removed: paths of files and links, and of folders that were removed with their content. Folders that were
             removed because they were empty are not listed.
-        left: paths of the files, links and folders that stay, because sparkscore did not make them.
-        size_bytes: total size of everything that was removed.
+        left: paths of the files, links and folders that stay, because sparkscore did not make them. The content of
+            such a folder is not listed.
+        size_bytes: total size in bytes of the entries in `removed`.
     """
 
     removed: list[Path] = field(default_factory=list)
@@ -27,10 +28,11 @@ class Removal:
 
 
 def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_dry: bool = False) -> Removal:
-    """Remove the entries below a folder that `is_known` recognizes, and keep all others. The folder itself stays.
+    """Remove the entries below a folder that sparkscore made, and return which entries were removed and which stay.
 
-    These are the entries that sparkscore made. First the files and links are removed one by one, then the subfolders
-    that are empty. Subfolders of type `EntryType.MADE` are removed with their content. Links are not followed.
+    First the files and links that `is_known` recognizes are removed, and the recognized subfolders of type
+    `EntryType.MADE` with their content. Then the other recognized subfolders are removed if they are empty. All other
+    entries and the folder itself stay. Links are not followed. If the folder does not exist, nothing is removed.
 
     Args:
         store: the store that has the folder.
@@ -92,6 +94,9 @@ def delete_listed(store: Store, files: Iterable[str], below: str = "") -> None:
         files: names relative to the folder, from a list that sparkscore wrote. A name that leads out of the folder, or
             through a link, is skipped.
         below: name of the folder; the store's root if empty.
+
+    Raises:
+        OSError: a file cannot be removed.
     """
     parents: set[PurePosixPath] = set()
     for file in files:

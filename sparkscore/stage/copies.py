@@ -17,12 +17,16 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
     """Copy a file or folder of the user into the stage, unless the copy exists, and return the path of the copy.
 
     The copy is made under a temporary name and then renamed. So a copy with the final name is complete, even after a
-    crash.
+    crash. An incomplete copy that an earlier call left in the folder is removed first.
 
     Args:
-        original: the file or folder of the user. If it contains links, the copy contains the files that they point to.
+        original: the file or folder of the user. Of a folder, the files that `files_of_model` yields are copied. If a
+            file is a link, the copy has the content of the file that the link points to.
         stage: path of the stage.
-        folder: name of the folder in the stage.
+        folder: name of the folder in the stage into which the copy is written.
+
+    Raises:
+        OSError: the original cannot be read, or the copy cannot be written.
     """
     store, name = open_store(stage), f"{folder}/{original.name}"
     if store.find(name) is None:

@@ -1,7 +1,8 @@
 """The names of all files and folders in the stage of a run (driver and worker).
 
-When a run ends, only files with these names are removed from its stage, and files that sparkscore copied into the
-stage. All other files belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and `BESIDE`.
+When a stage is removed, only the files and folders with these names, and the files that sparkscore copied into the
+stage, are removed. All other files belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and
+`BESIDE`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ _DIGEST = "[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Named:
-    """The name of a file or folder of the stage, as a regular expression, and its description for ``docs/result.md``.
+    """A file or folder in a stage or next to it: its name as a regular expression, and its description for the docs.
 
     Attributes:
         shown: the name as the documentation shows it. The name of a folder ends in ``/``.
@@ -235,9 +236,10 @@ def lock_of(run_id: str) -> str:
 
 
 def is_result_file(name: str) -> bool:
-    """Return whether a file name, without folders, is that of a Parquet file of rows which sparkscore wrote.
+    """Return whether a file name, without folders, is that of a Parquet file which sparkscore wrote for a result.
 
-    Such files keep their names when they are published to a Parquet output.
+    The name may also be `EMPTY_PART`, that of the file for a result without rows. These files keep their names when
+    they are published to a Parquet output.
     """
     return _RESULT.fullmatch(name) is not None
 
@@ -266,9 +268,9 @@ def _slashes(name: str) -> Iterable[int]:
 
 
 def copied_files(store: Store, folder: str) -> list[str]:
-    """Return the names in the list that `list_copied` wrote for a folder, or an empty list if there is no such list.
+    """Return the names in the list that `list_copied` wrote for a folder, or an empty list if none can be read.
 
-    For each file, the result also contains the name that the file has while its copy is not finished.
+    For each file, the result also contains the name that the file has while the copy is not complete.
     """
     try:
         listed = json.loads(store.read(f"{folder}/{COPIED}"))
@@ -279,7 +281,7 @@ def copied_files(store: Store, folder: str) -> list[str]:
 
 
 def list_copied(store: Store, folder: str, files: Iterable[str]) -> None:
-    """Add names to the list of the files that are copied into a folder.
+    """Add names to the list of the files that are copied into a folder. Write the list if there is none yet.
 
     This function must be called before the files are copied, so that they are recognized as copies after a crash.
 

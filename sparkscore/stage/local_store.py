@@ -1,8 +1,8 @@
 """A store whose objects are files on a disk that all processes of a run can access (driver and worker).
 
 Other modules write the files of a stage, and the files of a run's folder except for its logs, through this store. A
-file is written under a temporary name and then renamed or linked to its final name, so that no reader sees an
-incomplete file. Files are removed and replaced only by functions of `sparkscore.removal`.
+file with content is written under a temporary name and then renamed or linked to its final name, so that no reader sees
+an incomplete file. Files are removed and replaced only by functions of `sparkscore.removal`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def _token() -> str:
 class LocalStore:
     """A store whose objects are the files below a folder: implements `sparkscore.stage.store.Store`.
 
-    Each method whose name begins with ``_do`` is a single step on the disk. A crash can come between two steps, which
-    tests simulate.
+    Each method whose name begins with ``_do`` is one step on the disk. Tests simulate a crash between two steps.
 
     Attributes:
         root: path of the folder.
@@ -69,7 +68,11 @@ class LocalStore:
         return path.read_bytes()
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading in binary mode."""
+        """Open a file for reading in binary mode.
+
+        Raises:
+            OSError: the file cannot be opened, for example because it does not exist.
+        """
         return self._path(name).open("rb")
 
     def find(self, name: str = "") -> Entry | None:
@@ -94,8 +97,9 @@ class LocalStore:
     def age(self, name: str) -> float | None:
         """Return how many seconds ago a file was written or touched, or None if there is no such file.
 
-        The time is compared with the clock of the file system, not with the clock of this host. The time of that clock
-        is read from a temporary file, which is created next to the file and then removed.
+        The age is negative if the modification time of the file is in the future. That time is compared with the clock
+        of the file system, not with the clock of this host: a temporary file is created next to the file, its
+        modification time is read, and it is removed.
         """
         path = self._path(name)
         clock = path.with_name(unfinished(path.name, self.token()))
@@ -172,8 +176,9 @@ class LocalStore:
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
         """Replace a file if it still has the given version, and return whether this call replaced it.
 
-        First the old file is renamed to a temporary name. Of several calls at the same time, only one can do this. If
-        the old file has a different version, its old name is restored, unless a new file has taken that name.
+        The result is also False if there is no such file, or if a new file takes its name during the call. First the
+        old file is renamed to a temporary name. Of several calls at the same time, only one can rename it. If the old
+        file has a different version, its name is restored, unless a new file has taken that name.
         """
         path = self._path(name)
         aside = path.with_name(unfinished(path.name, self.token()))
@@ -193,7 +198,7 @@ class LocalStore:
     def put_mark(self, name: str) -> EmptyFile | None:
         """Create an empty file and return an `EmptyFile` for it, or return None if the name is taken.
 
-        This also works on a full disk, because an empty file needs no free block.
+        This may also work on a full disk, because an empty file needs no free block. The folder of the file must exist.
         """
         try:
             return EmptyFile(self, self._path(name), self._do_create(self._path(name)))
@@ -201,11 +206,18 @@ class LocalStore:
             return None
 
     def writer(self, name: str) -> UnfinishedFile:
-        """Return a writer for a temporary file, which is renamed to the given name when it is closed."""
+        """Return a writer for a temporary file, which is renamed to the given name when the writer is closed.
+
+        An older file with this name is then replaced.
+        """
         return UnfinishedFile(self, self._path(name), self._do_replace, is_durable=False)
 
     def touch(self, name: str) -> None:
-        """Set the modification time of a file to now. Create an empty file if there is none."""
+        """Set the modification time of a file to now. Create an empty file if there is none.
+
+        Raises:
+            FileNotFoundError: the root does not exist.
+        """
         try:
             self._do_touch(self._path(name))
         except FileNotFoundError:
@@ -213,9 +225,13 @@ class LocalStore:
                 self._do_close(self._create_below_root(self._path(name)), self._path(name))
 
     def delete(self, name: str) -> None:
-        """Remove a file, a link, or a folder that sparkscore made under a random name. Do nothing if it does not exist.
+        """Remove a file, a link, or a folder of type `EntryType.MADE`. Do nothing if there is none with this name.
 
-        Such a folder is removed with its content.
+        The folder is removed with its content. If a part of the content cannot be removed, that part and the folder
+        stay, and no error is raised.
+
+        Raises:
+            OSError: the file or link cannot be removed, or the name is that of a different folder.
         """
         path = self._path(name)
         if _is_made(path):
@@ -224,10 +240,11 @@ class LocalStore:
             self._do_remove(path)
 
     def make(self, name: str = "") -> None:
-        """Create a folder and its parents. Do nothing if the folder exists.
+        """Create a folder and its missing parents, which may be above the root. Do nothing if the folder exists.
 
         Raises:
             FileExistsError: there is a file with this name.
+            OSError: the folder or a parent cannot be created.
         """
         path = self._path(name)
         for folder in reversed([path, *path.parents]):
@@ -245,15 +262,19 @@ class LocalStore:
             return False
 
     def link(self, name: str, other: str) -> None:
-        """Create a hard link, so that a file also has the name `other`."""
+        """Create a hard link, so that a file also has the name `other`.
+
+        Raises:
+            FileExistsError: the name `other` is taken.
+        """
         self._make_below_root(self._path(other).parent)
         self._do_link(self._path(name), self._path(other))
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a file or folder.
+        """Rename a file or folder. The folder that will contain it must exist.
 
         Raises:
-            FileExistsError: the new name is taken.
+            FileExistsError: the new name is taken, even by an empty folder or a broken link.
         """
         self._do_rename(self._path(name), self._path(other))
 
@@ -279,7 +300,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return the sorted names in a folder, each with whether it is the name of a folder. Links are not followed."""
+        """Return the sorted names in a folder, each with whether it is the name of a subfolder. Links are not followed."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 
@@ -321,13 +342,14 @@ class LocalStore:
 class UnfinishedFile:
     """A file that is written under a temporary name, and that gets its final name when it is closed.
 
-    The temporary file is in the folder of the final file. All contents that other processes may read are written
-    through this class.
+    The temporary file is in the folder of the final file. `LocalStore` writes all files that have content through this
+    class.
 
     Args:
         store: the store of the file.
         path: final path of the file.
-        show: function that gives the file its final name. Its arguments are the temporary path and the final path.
+        show: function that `close` calls to give the file its final name. Its arguments are the temporary path and the
+            final path.
         is_durable: whether `close` waits until the content is on the disk, so that it survives a power cut.
         mode: permissions of the file, before the umask of the process is applied.
     """
@@ -372,8 +394,11 @@ class UnfinishedFile:
     def close(self) -> None:
         """Write the buffered bytes to the disk, and give the file its final name. Do nothing if the file is closed.
 
+        Errors that the function `show` raises are passed on. After an `OSError`, the temporary file is removed, if
+        possible. After any other error, `abandon` removes it.
+
         Raises:
-            OSError: the file cannot be written or renamed. The temporary file is removed.
+            OSError: the file cannot be written, or cannot get its final name.
         """
         if self.closed:
             return
@@ -388,7 +413,10 @@ class UnfinishedFile:
             self.closed = True
 
     def abandon(self) -> None:
-        """Close the file, and remove the temporary file if there still is one. A file with its final name stays."""
+        """Close the file, and remove the temporary file if there still is one. A file with its final name stays.
+
+        An `OSError` is ignored.
+        """
         self.closed = True
         self._forget()
 

@@ -1,4 +1,4 @@
-"""A lock file with a heartbeat, which lets only one driver at a time work on a run (driver).
+"""A lock file with a heartbeat: only one driver at a time works on a run, or publishes to an output (driver).
 
 If the driver that holds the lock dies, another driver can replace the lock.
 """
@@ -23,7 +23,7 @@ from sparkscore.stage.surroundings import here, open_store
 
 #: Seconds between two heartbeats.
 BEAT_S: Final = 2.0
-#: Seconds without a heartbeat after which a driver on another host is treated as dead.
+#: Seconds without a heartbeat after which a driver whose process cannot be seen, as on another host, counts as dead.
 DEAD_AFTER_S: Final = 30.0
 
 
@@ -45,12 +45,16 @@ class RunLock:
     decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
-      its process is.
+      its process is. A lock that an ended run of this process left behind counts as that of a dead holder.
     - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` old. The
       age is measured by the clock of the store, not by that of a host.
-    - If the heartbeat is in the future, a clock was set back. In this case the file is watched, and the holder is alive
-      if the file changes.
-    - On a full disk the lock is an empty file, and only its heartbeat shows whether the holder is alive.
+    - If the heartbeat of such an invisible holder is in the future, a clock was set back. In this case the file is
+      watched, and the holder is alive if the file changes.
+    - On a full disk the lock may be an empty file. Then only its heartbeat shows whether the holder is alive.
+
+    Args:
+        path: path of the lock file.
+        run_id: id of the run that wants the lock, for error messages.
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
@@ -63,11 +67,11 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Acquire the lock. Replace the lock of a driver that died.
+        """Acquire the lock, or replace the lock of a driver that died. Then start the thread that touches the file.
 
         Raises:
-            ConfigError: another driver is working on the run (code ``RUN_ID_RUNNING``), or there is a file at the path
-                that is not a lock (code ``RUN_LOCK_FOREIGN``).
+            ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or there is a file at the path that is
+                not a lock (code ``RUN_LOCK_FOREIGN``).
             LineageError: the lock cannot be written.
         """
         _held_here.add(self._token)
@@ -108,7 +112,8 @@ class RunLock:
         """Check that this driver still holds the lock.
 
         Raises:
-            SinkConflictError: another driver has replaced the lock, because this driver did not touch it for too long.
+            SinkConflictError: the lock file was replaced or removed. For example, another driver has replaced it,
+                because this driver did not touch it for too long.
         """
         if not self.is_ours():
             raise SinkConflictError(
@@ -139,10 +144,11 @@ class RunLock:
     def _take_from_the_dead(self) -> bool:
         """Replace the lock of a driver that died, and return whether this call replaced it.
 
-        If the result is False, the lock has changed or vanished in the meantime, and the caller must try again.
+        If the result is False, the caller must try again: the lock has changed or vanished in the meantime, or the disk
+        is too full for the content of the new lock.
 
         Raises:
-            ConfigError: the driver is alive, or the file at the path is not a lock.
+            ConfigError: the driver that holds the lock is alive, or the file at the path is not a lock.
             OSError: the new lock cannot be written.
         """
         found = _Found.at(self._store, self._name)
@@ -234,10 +240,12 @@ def _holder_in(content: bytes) -> dict[str, Any]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a driver that is alive holds a lock. This function does not acquire the lock.
+    """Return whether a live driver holds a lock, or False if there is no file at the path.
+
+    This function does not acquire the lock. It takes up to `DEAD_AFTER_S` seconds if the heartbeat is in the future.
 
     Args:
-        path: path of the lock file.
+        path: path of the lock file. The function does not check that the file is a lock.
     """
     store, name = open_store(path.parent), path.name
     found, age = _Found.at(store, name), store.age(name)
@@ -247,20 +255,29 @@ def is_held(path: Path) -> bool:
 def is_lock(path: Path) -> bool:
     """Return whether the file at a path is a lock, possibly an incomplete one, or does not exist.
 
-    A lock is incomplete if its writer died, and empty if the disk was full. Such a file counts as a lock only in a
-    folder that sparkscore created. In other folders it may be a file of the user.
+    A lock is incomplete if its writer died, and empty if the disk was full. An incomplete or empty file counts as a lock
+    only if its path is that of a lock in a folder of sparkscore. Elsewhere it may be a file of the user.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
 
 
 def _is_in_own_folder(path: Path) -> bool:
-    """Return whether a lock is in a folder of sparkscore: the folder of an output's stages, or the folder of a run."""
+    """Return whether a lock is in a folder of sparkscore: the folder of an output's stages, or the folder of a run.
+
+    Only names are compared: that of the folder with ``_sparkscore``, and that of the lock with ``lock``.
+    """
     return path.parent.name == layout.STAGE_FOLDER or path.name == "lock"
 
 
 def remove_lock(path: Path) -> None:
-    """Remove the lock of a driver that died. Do nothing if the file at the path is not a lock."""
+    """Remove a lock file. Do nothing if the file at the path is not a lock, or does not exist.
+
+    Whether a driver holds the lock is not checked. Callers must make sure that no live driver does.
+
+    Raises:
+        OSError: the file cannot be read or removed.
+    """
     if is_lock(path):
         open_store(path.parent).delete(path.name)
 
@@ -296,7 +313,7 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 def remove_litter(path: Path) -> None:
     """Remove the temporary files next to a lock that drivers left there when they died. The caller must hold the lock.
 
-    A temporary file of a driver that is alive may be removed as well. That driver then tries again.
+    A temporary file of a live driver may be removed as well. That driver then tries again.
     """
     store = open_store(path.parent)
     for entry in store.entries():

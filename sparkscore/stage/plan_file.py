@@ -46,7 +46,7 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
     """Return whether a plan file has the same input files in the same mini-batches as the current plan (driver).
 
     The work units may differ, because they depend on the number of task slots. The result is False if the plan file
-    cannot be read, or if a row group does not match its work unit.
+    cannot be read or has different columns, or if a row group has rows of a work unit with a different number.
 
     Args:
         plan_file: path of the plan file.
@@ -93,11 +93,13 @@ def count_mini_batches(plan_file: str) -> dict[int, int]:
 
 
 def read_planned_mini_batches(plan_file: str, units: Iterable[int]) -> Iterator[MiniBatch]:
-    """Yield the mini-batches that a plan file has for the given work units, unit by unit, in the order of the plan.
+    """Yield the mini-batches that a plan file has for the given work units (worker).
+
+    The work units are read one after the other. Within a work unit, the mini-batches have the order of the plan.
 
     Args:
-        plan_file: path of the plan file.
-        units: numbers of the work units.
+        plan_file: path of the plan file. The file is not opened if there are no work units.
+        units: numbers of the work units, in the order in which they are read.
     """
     plan: pq.ParquetFile | None = None
     for unit in units:

@@ -55,6 +55,8 @@ class ProgressFile:
     def add(self, items: int, failed: int) -> None:
         """Count the items of a mini-batch that is done. Write the file if the last write is at least half a second ago.
 
+        The first call writes the file, too. An `OSError` is ignored.
+
         Args:
             items: number of items in the mini-batch.
             failed: number of these items that failed.
@@ -66,7 +68,7 @@ class ProgressFile:
             self._write()
 
     def close(self) -> None:
-        """Write the final numbers to the file, unless no items were counted."""
+        """Write the final numbers to the file, unless no items were counted. An `OSError` is ignored."""
         if self._items:
             self._write()
 
