@@ -300,7 +300,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return the sorted names in a folder, each with whether it is the name of a subfolder. Links are not followed."""
+        """Return the sorted names in a folder, each with whether it is a subfolder's name. Links are not followed."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 

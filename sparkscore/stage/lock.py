@@ -240,9 +240,10 @@ def _holder_in(content: bytes) -> dict[str, Any]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a live driver holds a lock, or False if there is no file at the path.
+    """Return whether a live driver holds a lock. This function does not acquire the lock.
 
-    This function does not acquire the lock. It takes up to `DEAD_AFTER_S` seconds if the heartbeat is in the future.
+    The result is False if there is no file at the path. If the heartbeat is in the future, because a clock was set
+    back, the call can take `DEAD_AFTER_S` seconds.
 
     Args:
         path: path of the lock file. The function does not check that the file is a lock.
@@ -255,8 +256,8 @@ def is_held(path: Path) -> bool:
 def is_lock(path: Path) -> bool:
     """Return whether the file at a path is a lock, possibly an incomplete one, or does not exist.
 
-    A lock is incomplete if its writer died, and empty if the disk was full. An incomplete or empty file counts as a lock
-    only if its path is that of a lock in a folder of sparkscore. Elsewhere it may be a file of the user.
+    A lock is incomplete if its writer died, and empty if the disk was full. An incomplete or empty file counts as a
+    lock only if its path is that of a lock in a folder of sparkscore. Elsewhere it may be a file of the user.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
