@@ -40,7 +40,7 @@ class Dialect:
         sep: the separator between values.
         quote: the quote character, or an empty string if values are not quoted.
         escape: the character that escapes a quote inside a quoted value. If it is the quote character itself, a quote
-            is escaped by doubling it.
+            is escaped by doubling it. An empty string if quotes cannot be escaped.
         comment: the character that starts a comment line, or an empty string if there are no comments.
         reads_lines: whether every line end ends a row, even inside quotes (Spark's ``multiLine: false``).
         line_end: the line end that the user sets with ``lineSep``, or an empty string.
@@ -74,7 +74,7 @@ class FileFault:
 
     Attributes:
         reason: the category of the fault.
-        detail: a phrase for the error message. It has the line of the fault, if the line is known.
+        detail: a phrase for the error message. It contains the line of the fault, if the line is known.
     """
 
     reason: FaultReason
@@ -82,7 +82,7 @@ class FileFault:
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Return the first fault of a CSV file, or None if the file has no fault.
+    """Return a fault of a CSV file, or None if the file has no fault.
 
     The result is also None if the operating system cannot read the file: Spark then reports the reason.
 
@@ -106,11 +106,13 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
 
 
 def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
-    """Return whether all quotes are around values or doubled inside them, and all line ends are the same.
+    """Return whether a quick check shows that the text of a CSV file has no misplaced quotes and line ends.
 
-    Line ends may differ if every line end ends a row (``reads_lines``).
+    The result is True if all quotes are around values or escaped inside them, all line ends are the same, and no
+    carriage return is inside quotes. If every line end ends a row (``reads_lines``), line ends may differ, but must not
+    be inside quotes.
 
-    This quick check may return False for a correct file: a value that is not quoted may contain a quote.
+    The result may be False for a correct file, for example if a value that is not quoted contains a quote.
     """
     quote = ord(dialect.quote)
     around = np.zeros(256, dtype=bool)
@@ -157,8 +159,8 @@ def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect,
     row (``reads_lines``).
 
     Args:
-        data: the part of the file. Its first and last byte are not checked here, but together with the parts next to
-            it.
+        data: the part of the file. Its first and last byte are not checked, because they are also in the parts before
+            and after it.
         quotes: the positions of the quotes in the part.
         dialect: the syntax of the file.
         is_inside: whether the part begins inside quotes.
@@ -188,7 +190,7 @@ def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:
     """Return the regular expression that splits the text of a CSV file into tokens.
 
-    A token is a line end, a separator, a quote, an escape character, or the text between two of these.
+    A token is a line end, a separator, a quote, an escape character, or a piece of the text between them.
     """
     characters = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
     either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *characters)))
@@ -199,7 +201,7 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 class Walk:
     """A state machine that finds the first fault of a CSV file. It has the same states as Spark's parser.
 
-    It is ten times slower than `_is_well_formed`, but exact: it finds no fault in a correct file.
+    It is about ten times slower than `_is_well_formed`, but finds no fault in a correct file.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -285,10 +287,11 @@ class Walk:
             self._state = "escaped"
 
     def _after_quotes(self, token: str) -> FileFault | None:
-        """Process a token that follows a quote inside a quoted value, and return a fault if the quote is misplaced.
+        """Process a token that follows a quote inside a quoted value, and return a fault or None.
 
-        The quote ended the value if the token is a separator or a line end. If the token is a quote too, the two may be
-        a doubled quote, after which the value continues.
+        The quote ended the value if the token is a separator or a line end. If the token is a quote too, the two quotes
+        may be a doubled quote, after which the value continues. Spaces and control characters are skipped. Any other
+        token is a fault.
         """
         if token == self._dialect.sep or token in LINE_ENDS:
             self._state = "start"

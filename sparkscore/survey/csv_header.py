@@ -17,9 +17,10 @@ class FilesSurvey:
     """The first fault and the different headers of some CSV files.
 
     Attributes:
-        fault: the path of the first file that has a fault, and the fault; or None if no file has a fault.
-        headers: each different header (the values of a file's first record), with the path of the first file that has
-            it.
+        fault: the path of the first file that has a fault, in the order of the paths, and the fault; or None if no file
+            has a fault.
+        headers: each different header (the values of a file's first record), with the first path of a file that has it.
+            The header of the file with the fault, and headers of files after it, may be missing.
     """
 
     fault: tuple[str, FileFault] | None
@@ -29,7 +30,8 @@ class FilesSurvey:
 def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
     """Check CSV files for faults and collect their headers.
 
-    The files are read in the order of their paths, up to the first file with a fault.
+    The files are read in the order of their sorted paths, until a file has a fault. A file without a record has no
+    header.
     """
     headers: dict[tuple[str, ...], str] = {}
     for path in sorted(paths):
@@ -61,7 +63,8 @@ def read_survey(text: str) -> FilesSurvey:
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
     """Merge the results of `survey_files` for several groups of files into one result.
 
-    If several groups have a fault, the result has the fault of the file whose path comes first in sorted order.
+    If several groups have a fault, or the same header, the result contains the one whose path comes first in sorted
+    order.
     """
     faults, headers = [], dict[tuple[str, ...], str]()
     for part in parts:
@@ -72,7 +75,10 @@ def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
 
 
 def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:
-    """Return the values of the first record of a CSV file, or None if the file has no record or cannot be read."""
+    """Return the values of the first record of a CSV file.
+
+    The result is None if the file has no record, or if it cannot be read or decoded.
+    """
     try:
         tokens = _tokens(path, dialect)
         first = next(tokens, None)
@@ -119,7 +125,8 @@ def _fields(tokens: Iterator[str], dialect: Dialect) -> Iterator[str]:
 def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
     """Read a quoted value whose opening quote was already read; return the value and the token that ends it.
 
-    This token is a separator, a line end, or an empty string at the end of the file.
+    This token is a separator, a line end, or an empty string at the end of the file. Text between the closing quote and
+    this token is ignored.
     """
     value = ""
     for token in tokens:

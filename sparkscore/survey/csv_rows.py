@@ -28,7 +28,8 @@ class UnevenRow:
 def find_uneven_row(path: str, dialect: Dialect, width: int) -> UnevenRow | None:
     """Return the first row of a CSV file whose number of values is not ``width``.
 
-    The result is None if there is no such row, or if the file cannot be read.
+    The result is None if there is no such row, or if the file cannot be read or decoded. The file should have no fault
+    that `find_fault` reports.
     """
     walk = _CountingWalk(dialect, width)
     try:
@@ -42,7 +43,7 @@ class _CountingWalk(Walk):
     """A `Walk` that counts the values of each row, and stops after the first row with a wrong number of values.
 
     Attributes:
-        uneven: the row with a wrong number of values, or None if no row that was read so far is wrong.
+        uneven: the row with a wrong number of values, or None if each row that has ended so far has the right number.
     """
 
     def __init__(self, dialect: Dialect, width: int) -> None:

@@ -29,10 +29,11 @@ class ColumnSurvey:
     """A summary of the values in one column of CSV files.
 
     Attributes:
-        seen: flags for the types that the strings of the column look like; no flags if the column has a declared type.
+        seen: flags for the types that the strings of the column look like. No flags if the column has a type in
+            `SurveySpec`.
         nulls: the number of NULLs.
-        misfits: the number of values that the declared type cannot hold exactly.
-        file: the path of the first file with such a value, or an empty string if there is none.
+        misfits: the number of values that do not fit the type in `SurveySpec`.
+        file: the first path, in sorted order, of a file with a value that does not fit; or an empty string.
     """
 
     seen: Seen = field(default_factory=lambda: Seen(0))
@@ -46,10 +47,10 @@ class SurveySpec:
     """The settings of `survey`, which are sent to the Spark tasks.
 
     Attributes:
-        types: Spark's name of the declared type of each column, or an empty string if the type is inferred. The record
-            batches have these columns in this order, followed by a column with the path of the file.
+        types: Spark's name of the type of each column, or an empty string if the type is to be inferred. The record
+            batches have these columns in this order, followed by a column with the file of each row.
         special: the strings that the user sets for NaN and infinity.
-        zone: the time zone of times that are written without a time zone.
+        zone: the time zone for timestamps without a time zone.
     """
 
     types: tuple[str, ...]
@@ -77,7 +78,7 @@ class _Column:
 
 
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
-    """Read all record batches of a task, then yield one record batch that has a row with the summary of each column."""
+    """Read all record batches of a task, then yield one record batch: the summary of each column is one row."""
     columns = [_Column(spark_type) for spark_type in spec.types]
     for batch in map(settle_types, batches):
         files = batch.column(len(columns))

@@ -1,7 +1,8 @@
-"""Check whether strings can be converted to a declared type without changing their values (driver and worker).
+"""Check whether strings fit a declared type, so that converting them does not change their values (driver and worker).
 
 A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit a type that
-would round or truncate its value, or shift it to a different time.
+would truncate its value, round an integer or a decimal, or shift a timestamp. Only ``float`` and ``double`` may round
+fractions, and numbers that are written with an exponent.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _SEEN: Final = {
     "timestamp_ntz": Seen.TIME | Seen.DATE,
     "timestamp": Seen.INSTANT | Seen.TIME | Seen.DATE,
 }
-#: The default time zone of times that are written without one. Its clocks are never changed, so each time exists.
+#: The default time zone for timestamps without one. Its clocks are never changed, so each local time exists.
 UTC: Final = "UTC"
 _LOCAL: Final = re.compile(f"{_DAY}(?:[T ]([0-9]{{1,2}}):([0-9]{{2}})(?::([0-9]{{2}})(?:[.][0-9]+)?)?)?")
 #: Types that hold any string.
@@ -57,7 +58,7 @@ _TEXT_TYPES: Final = frozenset({"string", "binary"})
 
 
 def is_of_texts(spark_type: str) -> bool:
-    """Return whether strings can be converted to a type, which is given by its name in Spark, such as ``bigint``."""
+    """Return whether sparkscore can convert strings to the type with this name in Spark, such as ``bigint``."""
     is_plain = spark_type in {*_TEXT_TYPES, *_BITS, *_SEEN, *_SAFE_NUMBERS}
     return is_plain or any(form.fullmatch(spark_type) for form in (_DECIMAL, _VARCHAR))
 
@@ -65,13 +66,15 @@ def is_of_texts(spark_type: str) -> bool:
 def find_misfits(
     texts: pa.Array, spark_type: str, special: Collection[str] = (), zone: str = UTC
 ) -> npt.NDArray[np.int64]:
-    """Return the indices of the strings whose values a type cannot hold exactly.
+    """Return the indices of the strings that do not fit a type.
+
+    Spaces and tabs around a value are ignored, except for the type ``varchar``.
 
     Args:
         texts: the strings; a NULL fits every type.
-        spark_type: Spark's name of the type.
-        special: strings that fit as well, such as those that the user sets for NaN.
-        zone: the time zone of times that are written without a time zone.
+        spark_type: Spark's name of the type, for which `is_of_texts` returns True.
+        special: strings that fit a floating-point type as well, such as those that the user sets for NaN.
+        zone: the time zone for timestamps without a time zone.
     """
     if spark_type in _TEXT_TYPES or texts.null_count == len(texts):
         return np.empty(0, dtype=np.int64)
@@ -134,8 +137,8 @@ def _holds(spark_type: str) -> _Holds:
 def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
     """Return whether a string fits a floating-point type.
 
-    NaN and infinity fit. An integer fits if the type holds it exactly. Any other number fits unless it becomes
-    infinite, or becomes zero although it is not zero; its fraction may be rounded.
+    NaN and infinity fit. An integer without an exponent fits if the type holds it exactly. Any other number may be
+    rounded; it fits unless it becomes infinite, or becomes zero although it is not zero.
 
     Args:
         text: the string.
@@ -169,9 +172,10 @@ def _is_day(found: re.Match[str] | None) -> bool:
 
 
 def _holds_in(zone: str) -> _Holds:
-    """Return the function that checks whether a string fits the type ``timestamp``, with local times of a time zone.
+    """Return the function that checks whether a string fits the type ``timestamp``.
 
-    A local time that does not exist because clocks are set forward does not fit.
+    A timestamp without a time zone is in the time zone ``zone``. It does not fit if it does not exist there, because
+    clocks are set forward.
     """
     is_time = _holds("timestamp")
     return lambda text: is_time(text) and _exists(_LOCAL.fullmatch(text), zone)
@@ -193,7 +197,7 @@ def local_time(parts: Iterable[str | None]) -> dt.datetime:
 
 
 def exists_in_zone(local: dt.datetime, zone: str) -> bool:
-    """Return whether a local time exists in a time zone: clocks skip an hour when they are set forward.
+    """Return whether a local time exists in a time zone: clocks skip some local times when they are set forward.
 
     The result is also True for an offset such as ``+02:00`` or an unknown time zone, and for the first and the last day
     of the calendar.

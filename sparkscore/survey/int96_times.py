@@ -14,11 +14,12 @@ Times = tuple[str, tuple[str, ...]]
 
 
 def find_nanoseconds(share: Sequence[Times]) -> str:
-    """Return the path and the column of the first timestamp that has nanoseconds, as a JSON list.
+    """Find a column with a timestamp that is not a whole number of microseconds.
 
-    The result is an empty string if no timestamp has nanoseconds.
+    The columns are read in the given order. The result is the path of the file and the name of the column as a JSON
+    list, or an empty string if there is no such column.
 
-    A file that cannot be read is skipped: Spark reports what is wrong with it.
+    A column that cannot be read is skipped: Spark reports what is wrong with the file.
 
     Args:
         share: the files to read, each with the names of its INT96 columns.

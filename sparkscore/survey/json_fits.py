@@ -46,8 +46,9 @@ class Formats:
     Attributes:
         has_date: whether ``dateFormat`` is set. Spark then parses dates, and only their JSON type (string) is checked
             here.
-        has_time: whether a timestamp format is set. Spark then parses times, and only their JSON type is checked here.
-        zone: the time zone of times that are written without a time zone.
+        has_time: whether a timestamp format is set. Spark then parses timestamps, and only their JSON type (string) is
+            checked here.
+        zone: the time zone for timestamps without a time zone.
     """
 
     has_date: bool = False
@@ -58,7 +59,8 @@ class Formats:
 def check_of(arrow_type: pa.DataType, formats: Formats) -> Check:
     """Return the function that checks values of a declared type.
 
-    The function returns a phrase if a value does not fit, or else an empty string. A null fits every type.
+    The function returns a phrase if a value does not fit, such as ``a number with a fraction``, or else an empty
+    string. A null fits every type, and every value fits a type that is not checked, such as ``string``.
     """
     inner = _check_for(arrow_type, formats)
     return lambda value: "" if value is None else inner(value)
@@ -89,7 +91,7 @@ def _nested_check(arrow_type: pa.DataType, formats: Formats) -> Check:
 def _accept_any(_value: Any) -> str:
     """Return an empty string for any value.
 
-    This is the check for string columns, in which Spark stores each value as it is written in the file.
+    This is the check for string columns, which hold any JSON value, and for other types whose values are not checked.
     """
     return ""
 
@@ -99,7 +101,7 @@ def _check_text(value: Any) -> str:
 
 
 def _name_of_type(value: Any) -> str:
-    """Return the JSON type of a value as a phrase for error messages, such as ``an integer``."""
+    """Return the JSON type of a value that is not null, as a phrase for error messages, such as ``an integer``."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int):
@@ -209,11 +211,11 @@ def _check_date(value: Any) -> str:
 
 
 def _time_check(zone: str) -> Check:
-    """Return the function that checks whether a JSON value is a string with a valid time.
+    """Return the function that checks whether a JSON value is a string with a valid timestamp or date.
 
     Args:
-        zone: the time zone of times that are written without a time zone; empty to check for ``timestamp_ntz``, whose
-            times have no time zone.
+        zone: the time zone for timestamps without a time zone, or an empty string for the type ``timestamp_ntz``, whose
+            values must not have a time zone.
     """
 
     def check(value: Any) -> str:
@@ -234,7 +236,7 @@ def _time_check(zone: str) -> Check:
 def _exists(found: re.Match[str], zone: str) -> bool:
     """Return whether the local time in a string exists in its time zone.
 
-    The result is False for an unknown time zone, and for an offset of 18 hours or more.
+    The result is False if the string has an unknown time zone, and for an offset of 18 hours or more.
 
     Args:
         found: the match of `_TIME` with the string.

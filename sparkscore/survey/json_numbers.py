@@ -35,6 +35,6 @@ def has_lost_digits(text: str) -> bool:
 
 
 def _digits(text: str) -> str:
-    """Return the significant digits of a number as a string, which is empty if the number is zero."""
+    """Return the digits of a number without leading and trailing zeros, or an empty string if the number is zero."""
     form = _FORM.fullmatch(text)
     return "" if form is None else (form[1] + (form[2] or "")).strip("0")

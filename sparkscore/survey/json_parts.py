@@ -23,7 +23,7 @@ class Part:
     """A part of a JSON file.
 
     Attributes:
-        number: the number of the part, counted over all files.
+        number: the number of the part, counted from 0 over all files.
         path: the path of the file.
         start: the offset of the first byte of the part.
         end: the offset of the first byte after the part, or None if the part ends with the file.
@@ -45,7 +45,8 @@ class Share:
         declared: the type of each declared column, or None for a column that is not checked. The whole attribute is
             None if no columns are declared; types are then inferred.
         formats: the deployment's settings for dates and times.
-        drops_bad: whether lines that are not records are skipped, because the deployment lets Spark drop such lines.
+        drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' is not FAILFAST. Other
+            problems, such as a field that occurs twice, still end the survey.
     """
 
     parts: tuple[Part, ...]
@@ -61,11 +62,12 @@ class Found:
 
     Attributes:
         columns: for each column, the summary of its values.
-        rows: the number of records.
-        lines: for each part, the number of lines that begin in it.
+        rows: the number of records that were read.
+        lines: for each part, the number of lines that were read in it.
         problem: the first text that is not a record, or the first file that cannot be read: its position, a reason such
             as `RecordError.reason`, and a detail. None if there is no problem.
-        respelled: the columns declared as integers in which some values are written as ``5.0`` or ``5e0``.
+        respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
+            as ``5.0`` or ``5e0``.
     """
 
     columns: dict[str, FieldSurvey] = field(default_factory=dict)
@@ -107,7 +109,8 @@ class Found:
 def survey_parts(share: Share) -> str:
     """Survey parts of files, and return the result, a `Found`, as JSON.
 
-    The survey ends at the first text that is not a record, or at the first file that cannot be read.
+    The survey ends at the first text that is not a record, or at the first file that cannot be read. Some lines are
+    skipped instead if ``drops_bad`` is set.
     """
     found = Found()
     declared = None if share.declared is None else _Declared.of_types(share.declared, share.formats)
@@ -123,7 +126,7 @@ class _Declared:
     """The checks for the declared columns.
 
     Attributes:
-        checks: for each column, the function that checks its values.
+        checks: for each column whose values are checked, the function that checks a value.
         integers: the columns whose type is an integer, or contains integers.
     """
 
@@ -172,8 +175,8 @@ class _Records:
     """An iterable over the records of a part of a JSON file, each with the number of its line.
 
     Attributes:
-        line: the number of the line that was read last, counted from 1 at the start of the part; always 1 if the whole
-            file is one JSON value.
+        line: the number of the line that was read last, counted from 1 at the start of the part, or 0 before the first
+            line. It stays 1 if the whole file is one JSON value.
     """
 
     def __init__(self, part: Part, share: Share) -> None:

@@ -1,4 +1,4 @@
-"""Parse JSON strictly: keep numbers as they are written, and report the line of an error (driver and worker).
+"""Parse JSON strictly: keep decimal numbers as they are written, and report the line of an error (driver and worker).
 
 Spark's JSON reader drops some data without an error, even in mode ``FAILFAST``: the second of two records on one line,
 the first of two fields with the same name, and half of a surrogate pair.
@@ -31,7 +31,7 @@ class NotFinite(float):
 
 
 class RecordError(Exception):
-    """Raised for text that is not a valid record. The only data in the error is the name of a field.
+    """Raised for text that is not a valid record. The error contains no data of the record except the name of a field.
 
     Attributes:
         reason: the category of the error: ``encoding``, ``json``, ``spans`` (the record does not end on its line),
@@ -83,7 +83,8 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
         is_first: whether the bytes are the start of the file, where a byte order mark may be.
 
     Raises:
-        RecordError: reason ``encoding``: the bytes are not text in that encoding.
+        RecordError: reason ``encoding``: the bytes are not text in that encoding, contain a control character that
+            does not occur in ISO-8859-1 text, or are the start of a file in another format.
     """
     name = codecs.lookup(encoding).name
     if is_first and (other_format := find_other_format(content, name)):
@@ -98,7 +99,7 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
 
 
 def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]]:
-    """Return the records of a line: none for an empty line, one for an object, or all records of an array.
+    """Return the records of a line: none for a blank line, one for an object, or all records of an array.
 
     Raises:
         RecordError: the line is not a valid record or array of records.
@@ -115,6 +116,8 @@ def records_of_line(text: str, decoder: json.JSONDecoder) -> list[dict[str, Any]
 
 def records_of_file(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the records of a file that is one JSON value, each with the number of the line on which the record begins.
+
+    The value is one object, or an array of objects. A blank file has no records.
 
     Raises:
         RecordError: the file is not a valid record or array of records.

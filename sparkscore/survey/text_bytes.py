@@ -96,7 +96,7 @@ def is_compressed(path: str) -> bool:
 
 
 def open_bytes(path: str) -> IO[bytes]:
-    """Open a file for reading bytes, and decompress it if its name has an ending such as ``.gz``."""
+    """Open a file for reading bytes. It is decompressed if its name ends with .gz, .bz2, .deflate or .zst."""
     opener = next((opener for ending, opener in _OPENERS.items() if path.endswith(ending)), None)
     file: IO[bytes] = Path(path).open("rb") if opener is None else opener(path)  # noqa: SIM115 - the caller closes it
     return file
@@ -111,7 +111,9 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
 
     Raises:
         WrongBytesError: the bytes of the file are not text in that encoding.
-        OSError: the file cannot be read, or its compressed data is damaged (also `EOFError` and `zlib.error`).
+        OSError: the file cannot be read, or its compressed data is damaged.
+        EOFError: the compressed data is truncated.
+        zlib.error: the compressed data is damaged.
     """
     with open_bytes(path) as file:
         block = file.read(_BLOCK_BYTES)
@@ -136,12 +138,12 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
 
 
 def find_other_format(start: bytes, encoding: str) -> str | None:
-    """Return a phrase for the format of a file whose first bytes show that it is not text in the expected encoding.
+    """Return a phrase for the format or encoding of a file if its first bytes are not text in the expected encoding.
 
-    The result is None if the first bytes do not show this. `FIXES` has the advice for each phrase.
+    The result is None if the first bytes do not show this. `FIXES` contains the advice for each phrase.
 
     Args:
-        start: the first bytes of the file: at least four, unless the file is shorter.
+        start: the first bytes of the file, for example its first block or line.
         encoding: Python's name of the expected encoding.
     """
     if binary := next((phrase for magic, (phrase, _) in _OTHER_FORMATS.items() if start.startswith(magic)), None):

@@ -11,7 +11,7 @@ _BLOCK: Final = 1 << 20
 
 
 def read_lines(path: str, start: int, end: int | None, separator: bytes | None) -> Iterator[bytes]:
-    r"""Yield the lines that begin in a part of a file, each with its line end.
+    r"""Yield the lines that begin in a part of a file, each with its line end, if it has one.
 
     Args:
         path: the path of the file.

@@ -1,4 +1,4 @@
-"""Infer the type of a column from its strings; converting them to this type changes no value (driver and worker).
+"""Infer the type of a column from its strings, so that converting them does not lose values (driver and worker).
 
 The rules for each type are in docs/inputs.md. A column is read batch by batch. The result is a set of flags, which can
 be merged with the flags of other batches, files and tasks in any order.
@@ -68,7 +68,7 @@ _INT64_DIGITS: Final = 19
 
 
 def look_at(texts: pa.Array, before: Seen) -> Seen:
-    """Return the flags of a column after reading more of its strings.
+    """Return the flags of a column after reading more of its strings. The flags in ``before`` are kept.
 
     Args:
         texts: the next strings of the column; NULLs are ignored.
@@ -91,7 +91,9 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
 
 
 def type_of(seen: Seen) -> str:
-    """Return Spark's name of the type that holds the values of a column exactly, or ``string`` if no other type does.
+    """Return Spark's name of the inferred type of a column.
+
+    The type is ``string`` if the values do not fit one other type, or if the column has only NULLs.
 
     Args:
         seen: the flags of the column.
@@ -135,9 +137,9 @@ def _matches(texts: pa.Array, expression: str) -> _Flags:
 
 
 def _keep_if(is_match: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
-    """Set ``is_match`` to False for the strings for which ``holds`` returns False, such as a February 31.
+    """Set ``is_match`` to False for the strings for which ``holds`` returns False.
 
-    Only strings for which ``is_match`` is True are checked.
+    Only strings for which ``is_match`` is True are checked. For example, ``2024-02-31`` looks like a date, but is none.
     """
     for index in np.flatnonzero(is_match):
         is_match[index] = holds(texts[int(index)].as_py())
@@ -161,10 +163,11 @@ def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
 
 
 def _is_double(text: str) -> bool:
-    """Return whether a double can hold a decimal number.
+    """Return whether a double can hold a number that matches ``_DECIMAL``.
 
-    The number may have at most 17 digits, without leading zeros. As a double, it must not become infinite, become zero
-    unless it is zero, or become a different integer.
+    The number may have at most 17 digits; leading zeros and the exponent are not counted. As a double, the number must
+    not become infinite, or become zero unless it is zero. If it has no exponent and its fraction is zero, as in
+    ``3.0``, the double must be the same integer.
     """
     mantissa = re.split("[eE]", text)[0]
     digits = len(re.sub(r"^-?[0.]*|\.", "", mantissa))
