@@ -24,7 +24,7 @@ _OF_EACH_RUN: Final = (("input", "location"), ("input", "format"), ("output", "m
 class RunOptions(TypedDict, total=False):
     """The options of a run, by name.
 
-    An option that is given overrides the deployment file. An option that is missing or None changes nothing.
+    Options such as ``input`` override the deployment file. An option that is None is treated as missing.
     """
 
     input: OneOrMore | None
@@ -59,7 +59,8 @@ class UncheckedRequest:
     Attributes:
         deployment: path of the deployment file as the caller wrote it, or None if there is no deployment file.
         options: the options of the run.
-        folder: the folder that relative paths in `deployment` and `options` are relative to.
+        folder: the folder that a relative path of the deployment file, and relative paths in the options, are relative
+            to. Paths inside the deployment file are relative to the folder of that file.
         runs: the folder that has a folder for each run.
         stores: URIs of MLflow's tracking store and model registry, for scoring scripts. A URI that is not known is an
             empty string.
@@ -84,10 +85,10 @@ class UncheckedRequest:
         return Path(self.deployment) if is_here else self.folder / self.deployment
 
     def overrides(self) -> dict[str, object]:
-        """Return the settings that the options override, by dotted name.
+        """Return the settings of the deployment that the options override, by dotted name.
 
-        The value of an option that is not given is None. With ``only_failed``, the default of ``output.mode`` is
-        ``append``.
+        A value of None means that the setting is not overridden. The option ``settings`` takes precedence over the
+        other options. With ``only_failed``, the default of ``output.mode`` is ``append``.
         """
         options = self.options
         output, model = options.get("output"), options.get("model")
@@ -105,7 +106,8 @@ class UncheckedRequest:
     def to_store(self, run_id: str) -> dict[str, Any]:
         """Return the request as a dictionary, to be stored in the run's folder so that `resume` can repeat the request.
 
-        A request whose settings may contain a secret must not be stored. The dictionary is then empty.
+        The dictionary is empty if the option ``settings`` may contain a secret, which must not be stored. The URI of an
+        MLflow store that is not local is replaced with an empty string.
         """
         if hold_secrets(self.options.get("settings") or {}):
             return {}
@@ -125,9 +127,9 @@ def new_request(deployment: str | Path | None, options: RunOptions) -> Unchecked
     used, and the options given now override it.
 
     Raises:
-        RunNotFoundError: the stored request of the earlier run is needed, and there is none.
-        ConfigError: the working directory of this process no longer exists, or the folder in which the earlier run was
-            started no longer exists.
+        RunNotFoundError: the stored request of the earlier run is needed, and there is none, or it is damaged.
+        ConfigError: the working directory of this process no longer exists, the folder in which the earlier run was
+            started no longer exists or cannot be entered, or the id of the earlier run is not valid.
     """
     check_working_directory()
     runs = runs_folder(options.get("runs"))
@@ -144,7 +146,8 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
 
     Raises:
         RunNotFoundError: there is no such run, its request was not stored, or the stored request is damaged.
-        ConfigError: the folder in which that run was started no longer exists or cannot be entered.
+        ConfigError: the folder in which that run was started no longer exists or cannot be entered, or the run id is
+            not valid.
     """
     kept = open_run(runs, run_id).read_request()
     if kept is None or not _is_request(kept):
@@ -162,10 +165,11 @@ def stored_request(runs: Path, run_id: str) -> UncheckedRequest:
 
 
 def _request_for_failed(now: UncheckedRequest, before: UncheckedRequest) -> UncheckedRequest:
-    """Merge the request for a run with ``only_failed`` with the stored request of the run in which the items failed.
+    """Return the request for a run with ``only_failed``, completed with the stored request of an earlier run.
 
-    The options of the new run override the stored ones. The input's location and format and the output's mode are not
-    taken from the stored request.
+    The deployment file, the folder for relative paths and the MLflow stores are those of the stored request. The stored
+    settings are used too, except the input's location and format and the output's mode. Settings of the new request
+    override them.
 
     Args:
         now: the request for the new run. It names neither a deployment nor a model.
@@ -181,7 +185,7 @@ def _request_for_failed(now: UncheckedRequest, before: UncheckedRequest) -> Unch
 
 
 def _is_request(content: Mapping[str, Any]) -> bool:
-    """Return whether a JSON object has the form that `UncheckedRequest.to_store` writes."""
+    """Return whether a JSON object has the entries that every stored request needs, with values of the right types."""
     deployment = content.get("deployment", 0)
     is_whole = isinstance(content.get("working_directory"), str) and isinstance(content.get("options"), dict)
     return is_whole and (deployment is None or isinstance(deployment, str))
@@ -205,11 +209,13 @@ def _check_folder(folder: Path) -> None:
 def _stores_of(kept: object) -> tuple[str, str]:
     """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
 
-    If the stored URI is that of a local store, it is used again, unless an environment variable has an absolute URI
-    now. Otherwise, the URI that is configured now is used.
+    A stored URI is used again, unless it is an empty string, or the environment variable of the store has an absolute
+    URI now. Otherwise, the URI that is configured now is used. For the registry, it is also used if only the variable
+    of the tracking store has an absolute URI now.
 
     Args:
-        kept: the entry ``stores`` of the stored request. Other versions of sparkscore may have written anything there.
+        kept: the entry ``stores`` of the stored request. If it is not a list of two strings, for example because
+            another version of sparkscore wrote it, both URIs are those that are configured now.
     """
     now = stores_for_workers()
     if not (isinstance(kept, list) and [type(store) for store in kept] == [str, str]):

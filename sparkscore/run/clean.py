@@ -21,15 +21,16 @@ from sparkscore.stage.layout import STAGE_FOLDER
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The result of `clean_up`. After a dry run it says what would be removed or ended.
+    """The result of `clean_up`. After a dry run, it shows what would be removed, ended or moved back.
 
     Attributes:
-        removed: the stages that were removed, with their sizes.
+        removed: the stages that were removed, with the sizes of their files.
         ended: ids of the runs whose driver died, and whose record now has the state ABORT.
         replaced: folders with the previous rows of an output, left by a driver that died while it replaced these rows.
-            The folder was removed if the new rows are complete. Otherwise the previous rows were moved back.
-        undecided: ids of the runs whose driver died while it published. Only the output table shows whether their rows
-            are visible, and `resume` reads the table.
+            If the new rows are visible, the previous rows that sparkscore wrote were removed. Otherwise, the previous
+            rows were moved back.
+        undecided: ids of the runs whose driver died after it began to publish. Only the result table and the quarantine
+            table show whether rows of such a run are visible, and `resume` reads these tables.
         is_dry: whether this was a dry run, which changes nothing.
     """
 
@@ -55,27 +56,31 @@ def clean(
 ) -> dict[str, Any]:
     """Remove the stages of runs that stopped, and set the state of runs whose driver died to ABORT.
 
-    Runs that are running or held are not touched. A run whose stage was removed starts from the beginning when it is
-    resumed. Runs on the driver and needs no Spark.
+    Overwrites that were interrupted because a driver died are completed or undone. Runs that are running or held are
+    not touched. A run whose driver died after it began to publish keeps its state. A run whose stage was removed starts
+    from the beginning when it is resumed. Runs on the driver and needs no Spark.
 
     Args:
-        outputs: locations of results; the outputs of all recorded runs if empty.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
-        dry_run: only report what would be removed.
+        outputs: locations of results; the outputs of all recorded runs if empty. Stages in folders that recorded
+            deployments name with ``output.stage`` are removed in both cases.
+        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        dry_run: whether to change nothing and only report what would be removed, ended or moved back.
 
     Returns:
         the dictionary that ``sparkscore clean --json`` prints. It has the stages that were ``removed``, the ids of the
         runs that were ``ended``, the folders with previous rows that an interrupted overwrite had left (``replaced``),
-        and the ids of the runs whose driver died while it published (``undecided``).
+        the ids of the runs whose driver died after it began to publish (``undecided``), and the argument ``dry_run``.
 
     Raises:
-        SinkError: something cannot be listed or removed.
+        ConfigError: an output is not a local location.
+        SinkError: a folder of stages cannot be listed, or an interrupted overwrite cannot be completed or undone.
+        LineageError: a lock or a run record cannot be written.
     """
     return clean_up(outputs, runs_folder(runs), is_dry=dry_run).as_dict()
 
 
 def clean_up(outputs: Sequence[str | Path], runs: Path, *, is_dry: bool) -> Cleaned:
-    """Do the work of `clean`, and return the result as a `Cleaned` object."""
+    """Do the work of `clean`, and return the result as a `Cleaned` object. Raises the errors of `clean`."""
     records = list_records(runs)
     recorded = [Path(record.output.location) for record in records if record.output.location]
     locations = sorted({local_path(str(output)) for output in outputs} or set(recorded))
@@ -107,8 +112,8 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
     """Set the state of a run to ABORT if its driver died before it began to publish.
 
     Returns:
-        True if the record was ended, or would be without `is_dry`; False if the driver died after it began to publish;
-        None if the driver did not die.
+        True if the state was set to ABORT, or would be without `is_dry`; False if the driver died after it began to
+        publish, so that the state stays; None if the driver did not die, or if another driver is resuming the run.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():

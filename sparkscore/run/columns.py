@@ -68,8 +68,8 @@ def check_input_types(rows: StructType) -> None:
     """Raise an error if an input column has a type that Arrow or Parquet cannot store exactly.
 
     Raises:
-        SourceSchemaError: there are such columns. The message names them, and has an ``input.columns`` line without
-            them.
+        SourceSchemaError: there are such columns. The message lists them, and suggests an ``input.columns`` line
+            without them.
     """
     refused = [field for field in rows if not _is_carriable(field.dataType)]
     if refused:
@@ -87,12 +87,13 @@ def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame:
     """Return the names of the carried columns: the input columns that are copied into the result.
 
     Args:
-        deployment: the deployment. Its ``output.carry`` names the columns; without it, all input columns are carried.
+        deployment: the deployment. Its ``output.carry`` lists the columns. If it is None, all input columns are
+            carried, or none if `is_frame` is True.
         rows: the input's schema, or None if the items are files.
-        is_frame: whether the scoring script returns DataFrames. Then no columns are carried by default.
+        is_frame: whether the scoring script returns DataFrames or Arrow tables.
 
     Raises:
-        ConfigError: ``output.carry`` names a column that the input does not have.
+        ConfigError: ``output.carry`` lists a column that the input does not have.
     """
     present = [] if rows is None else rows.names
     wanted = deployment.output.carry
@@ -126,8 +127,9 @@ def decide_columns(
         lineage: the values of the lineage columns.
 
     Raises:
-        ConfigError: two columns would have the same name, or ``columns`` or ``output.partition_by`` names a column that
-            the result does not have.
+        ConfigError: Spark may treat the names of two columns as the same name; ``columns`` or ``output.partition_by``
+            lists a column that the result does not have; or the partition columns cannot be used, for example because
+            one is listed twice or because no other column is left.
     """
     _check_renames(deployment, predictions, carried, () if rows is None else rows.names)
     spec = ResultSpec(
@@ -149,14 +151,14 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
     """Raise an error if a prediction that may be NULL would be written into a NOT NULL column of the output table.
 
     Without this check, the commit would fail after all items were scored. Carried columns are not checked here, because
-    their NULLs are known only after the input was read.
+    their NULLs are known only after the input was read. `check_known_rows` checks them.
 
     Args:
         table: names of the output table's columns that are declared NOT NULL.
         result: the columns of the result.
 
     Raises:
-        SinkSchemaError: there are such predictions. The message names them, and has an ``output.schema`` line with
+        SinkSchemaError: there are such predictions. The message lists them, and suggests an ``output.schema`` line with
             which only the items without a value fail.
     """
     wrong = [

@@ -35,7 +35,7 @@ def engine_spec(
         not_null: names of the input columns that are declared NOT NULL.
 
     Raises:
-        ConfigError: the deployment names a packed environment that does not exist.
+        ConfigError: there is no file at the path ``python.archive`` of the deployment.
     """
     if isinstance(scorer, RowsSpec):  # Spark itself scores the rows.
         return EngineSpec(key, scorer, not_null=not_null)
@@ -61,10 +61,12 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> C
 
 
 def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
-    """Copy a packed Python environment into the stage, and return the copy. Workers can read files in the stage.
+    """Copy a packed Python environment into the stage, and return the path and the digest of the copy.
+
+    Workers can read files in the stage.
 
     Raises:
-        ConfigError: the archive does not exist.
+        ConfigError: there is no file at the path of the archive.
     """
     if not archive.is_file():
         raise ConfigError(

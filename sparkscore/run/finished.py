@@ -32,8 +32,9 @@ def finished_before(
 ) -> Run | None:
     """Return the run with this id if its result is already published or held, or None if the run must be scored.
 
-    Reads the output table as well as the run record: an earlier driver may have died after its commit and before it
-    wrote the record.
+    If the record says neither that the run is complete nor that it is held, the output table is read: an earlier driver
+    may have died after its commit and before it wrote the record. In this case, the record is completed and the stage
+    is removed.
 
     Args:
         spark: the session.
@@ -43,8 +44,12 @@ def finished_before(
             identity is needed.
 
     Raises:
-        ConfigError: the id belongs to a finished run with another input, script, model, configuration or output; or the
-            rows of the finished run are no longer in the output table.
+        ConfigError: the id belongs to a published or held run with another input, script, model or configuration; it
+            belongs to a run whose staged rows are for another output; or the published rows are no longer in the output
+            table.
+        SinkError: the output table cannot be read.
+        LineageError: the manifest was changed, or another version of sparkscore wrote the manifest or the stage in a
+            format that this version does not read.
     """
     record, manifest = state.record, prepared.folder.read_manifest()
     if record is None or manifest is None:
@@ -79,7 +84,8 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
     If the run continued with the new output, those staged rows would never be published or removed.
 
     Raises:
-        ConfigError: there are such rows. The message names their stage and the two outputs.
+        ConfigError: there are such rows. The message contains the location of their stage and the paths of the two
+            outputs.
     """
     stage_setting = prepared.deployment.output.stage
     if not record.output.location:

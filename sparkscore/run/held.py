@@ -37,13 +37,17 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     Args:
         spark: the session that publishes.
         run_id: id of the run.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Raises:
-        RunNotFoundError: there is no such run.
-        ConfigError: the run has no staged rows to publish, or another driver is working on it.
-        SinkError: publishing failed. The message says what readers of the table see.
-        LineageError: another version of sparkscore wrote the run's files in a form that this version does not read.
+        RunNotFoundError: there is no such run; or, for a run with ``only_failed``, the run in which the items failed
+            first no longer has a record.
+        ConfigError: the run has no staged rows to publish, or another driver is working on it; or, for a run with
+            ``only_failed``, another run is working on the same failed items, or has published some of them since this
+            run was scored.
+        SinkError: publishing failed, or a staged file was changed. The message says what readers of the table see.
+        LineageError: a file of the run cannot be written, was changed, or has a form that this version of sparkscore
+            does not read.
     """
     folder = runs_folder(runs)
     with locked_run(folder, run_id) as state:
@@ -109,15 +113,17 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
     Args:
         run_id: id of the run.
         spark: the session that reads the two tables; needed only if publishing began.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Returns:
-        the run record.
+        the run record as a dictionary.
 
     Raises:
         RunNotFoundError: there is no such run.
         ConfigError: the run has no staged rows; its rows are published; they may be published and there is no session
             to check it; or another driver is working on the run.
+        SinkError: the result or the quarantine cannot be read.
+        LineageError: a file of the run cannot be written, or has a form that this version of sparkscore does not read.
     """
     with locked_run(runs_folder(runs), run_id) as state:
         held = state.waiting()

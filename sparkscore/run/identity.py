@@ -12,8 +12,8 @@ from sparkscore.run.prepare import PreparedRun
 def identity_of_run(prepared: PreparedRun, plan: Plan) -> str:
     """Return the identity of a run: digests of its input, script, model and configuration.
 
-    Secrets in the configuration are included as a digest. It is computed with a random key, which is stored in the
-    run's folder.
+    If the configuration has secrets, the identity contains a digest of them. That digest is computed with a random key,
+    which is stored in the run's folder.
 
     Raises:
         LineageError: the key cannot be read or written.

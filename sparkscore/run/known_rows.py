@@ -20,17 +20,18 @@ logger = logging.getLogger("sparkscore")
 def check_known_rows(
     spark: SparkSession, sink: Sink, source: Source, result: ResultColumns, error_threshold: int
 ) -> None:
-    """Raise an error if the output table's constraints reject a row because of its carried or lineage columns.
+    """Raise an error if a constraint of the output table rejects a row because of values that are known before scoring.
 
-    Starts a Spark job if the table has constraints. If failed items are tolerated, only a warning is logged, because
-    the item of such a row may fail and is then not in the result.
+    These are the values of the carried columns, the run id, and the model's name and version. May start a Spark job
+    that reads the input. If failed items are tolerated, a warning is logged instead of the error, because the item of
+    the row may fail and is then not in the result.
 
     Args:
         spark: the session.
         sink: the output.
         source: the input.
         result: the columns of the result.
-        error_threshold: how many failed items the run tolerates.
+        error_threshold: number of failed items that the run tolerates; -1 for any number.
 
     Raises:
         SinkSchemaError: the table would reject a row, and no failed item is tolerated.
@@ -44,9 +45,10 @@ def check_known_rows(
 
 
 def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
-    """Return the columns of the result whose values are known before scoring: carried columns, run id and model.
+    """Return a DataFrame with the columns of the result whose values are known before scoring.
 
-    The DataFrame has the rows of the input. If the items are files, it has one row.
+    These are the carried columns, the run id, and the model's name and version. The DataFrame has the rows of the
+    input, or one row if the items are files.
     """
     spec, lineage = result.spec, result.spec.lineage
     values = {"run_id": lineage.run_id, "model_name": lineage.model_name, "model_version": lineage.model_version}

@@ -9,22 +9,23 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(*, runs: str | Path | None = None) -> list[dict[str, Any]]:
-    """Return the records of all runs in a folder, newest first. Needs no Spark.
+    """Return the records of all runs in the runs folder, newest first. Needs no Spark.
 
     Args:
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
     """
     return [record.as_dict() for record in list_records(runs_folder(runs))]
 
 
 def show_run(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
-    """Return the record of one run: its input, model, output, counts and state. Needs no Spark.
+    """Return the record of one run as a dictionary: its input, model, output, counts and state. Needs no Spark.
 
     Args:
         run_id: id of the run.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Raises:
+        ConfigError: the run id is not valid.
         RunNotFoundError: there is no such run.
     """
     return read_record(runs_folder(runs), run_id).as_dict()

@@ -34,12 +34,15 @@ _NOT_ONNX: Final = ("predict_fn", "params")
 def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescription:
     """Check a model that is scored without a scoring script, and return its description.
 
-    Needs neither the input nor Spark. Logs a warning if the model has no signature.
+    Needs neither the input nor Spark. If the model has no signature, a warning may be logged, with advice on how to add
+    one.
 
     Raises:
         ModelError: the files are broken, or are not a model that can be scored without a script.
-        ConfigError: the model can run any code and is not trusted, or the deployment has a setting that does not apply
-            to models of this format.
+        MissingDependencyError: the package that reads models of this format is not installed.
+        ConfigError: the deployment has no section ``model``; the model can run any code and is not trusted; the
+            deployment has a setting that does not apply to models of this format; or ONNX Runtime does not have a
+            provider or a session option.
         SignatureMismatchError: ``model.params`` does not match the parameters in the model's signature.
     """
     section = section_of(deployment)
@@ -85,7 +88,7 @@ def match_model(
     rows: StructType | None,
     order_doubt: str = "",
 ) -> tuple[Feed, ...] | None:
-    """Match the inputs of the model with the columns of the input. Starts no Spark job.
+    """Match the inputs of the model with the columns of the input, and log the matches. Starts no Spark job.
 
     Args:
         description: format and signature of the model.
@@ -99,8 +102,8 @@ def match_model(
         columns.
 
     Raises:
-        SignatureMismatchError: columns are missing or do not fit, and the message names all of them; or the items are
-            files and the model has no signature.
+        SignatureMismatchError: columns are missing, do not fit, or cannot be matched for certain; or the items are
+            files, and the model has no signature or cannot take files.
     """
     inputs = description.signature.inputs
     if inputs is None and rows is None:
@@ -208,7 +211,9 @@ def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | Non
 
 
 def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]) -> tuple[DataFrame, RowsSpec]:
-    """Score rows with a ``pyspark.ml`` pipeline in Spark itself, without Python workers.
+    """Add the predictions of a ``pyspark.ml`` pipeline to the rows of the input.
+
+    Spark computes the predictions itself, when the returned rows are read. No Python worker loads the model.
 
     Args:
         rows: the rows of the input.

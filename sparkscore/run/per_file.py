@@ -32,9 +32,9 @@ def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
 
 
 def counted_items(deployment: Deployment, snapshot: Snapshot) -> ItemType:
-    """Return whether a number in ``mini_batch_size`` counts files or rows of this input.
+    """Return ``files`` or ``rows``: what a number in ``mini_batch_size`` counts for this input.
 
-    It counts files if the items are files, or if each CSV, JSON or Parquet file is one mini-batch.
+    The number counts files if the items are files, or if each CSV, JSON or Parquet file is one mini-batch.
     """
     return "files" if are_files_whole(deployment, snapshot) else snapshot.item_type
 
@@ -42,7 +42,8 @@ def counted_items(deployment: Deployment, snapshot: Snapshot) -> ItemType:
 def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLimit:
     """Return the maximum size of a mini-batch of this input, in items or in bytes.
 
-    There is no maximum if each CSV, JSON or Parquet file is one mini-batch, however many rows it has.
+    There is no maximum if each CSV, JSON or Parquet file is one mini-batch, however many rows it has. The maximum is
+    one item if the items are files, and the deployment has Azure's ``$schema``, no scoring script and no size in bytes.
     """
     if are_files_whole(deployment, snapshot):
         return MiniBatchLimit()
@@ -59,8 +60,8 @@ def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
     because a model may return different values for other mini-batches.
 
     Raises:
-        ConfigError: the input is a table and ``mini_batch_size`` is a number of files; or the items are rows that
-            failed in an earlier run, whose model got whole files.
+        ConfigError: the input is a table, and ``mini_batch_size`` is a number without quotes and without a unit, which
+            counts files; or the items are rows that failed in an earlier run, whose model got whole files.
     """
     if not deployment.is_no_code or snapshot.item_type == "files" or are_files_whole(deployment, snapshot):
         return
@@ -90,7 +91,7 @@ def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
     Azure ML, one such file fails the job.
 
     Raises:
-        ConfigError: there are such files. The message names some of them.
+        ConfigError: there are such files. The message lists some of them.
     """
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:
