@@ -25,11 +25,12 @@ HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 @dataclass(frozen=True)
 class MiniBatchLimit:
-    """The maximum size of a mini-batch, in items or in bytes. If neither is set, each mini-batch is one whole file.
+    """The maximum size of a mini-batch, in items or in bytes. If neither is set, it has all rows of one file.
 
     Attributes:
         items: maximum number of files or rows.
-        size_bytes: maximum number of bytes of the rows in Arrow's memory format.
+        size_bytes: maximum number of bytes of the rows in Arrow's memory format. A mini-batch with a single row may
+            exceed it.
     """
 
     items: int | None = None
@@ -37,7 +38,7 @@ class MiniBatchLimit:
 
     @property
     def is_file(self) -> bool:
-        """Whether a mini-batch contains all rows of one file."""
+        """Whether each mini-batch contains all rows of one file."""
         return self.items is None and self.size_bytes is None
 
 
@@ -50,8 +51,9 @@ class MiniBatch:
             again.
         files: the files that are the items, or that the rows come from, in order. Empty if the rows come from no file.
         rows: the rows without the columns that sparkscore adds, or None if the items are files.
-        input_position: string that identifies the items in the input, or None if their position is not known. The
-            string is the same in each task attempt.
+        input_position: string that identifies the items in the input, or None if their position is not known. If two
+            task attempts have mini-batches with the same string, these mini-batches have the same items. A part of a
+            mini-batch has the string of the whole mini-batch.
         is_indivisible: whether all rows must be in one call, because the model may return different values if it gets
             only a part of them.
     """
@@ -68,14 +70,17 @@ class MiniBatch:
         return len(self.files) if self.rows is None else self.rows.num_rows
 
     def halves(self) -> tuple[MiniBatch, MiniBatch]:
-        """Return two mini-batches with the same name: the first half of the items, and the second half."""
+        """Return two mini-batches with the same name: the first half of the items, and the second half.
+
+        If the number of items is odd, the second half has one item more than the first half.
+        """
         middle = self.item_count // 2
         if self.rows is None:
             return replace(self, files=self.files[:middle]), replace(self, files=self.files[middle:])
         return replace(self, rows=self.rows.slice(0, middle)), replace(self, rows=self.rows.slice(middle))
 
     def only(self, positions: Sequence[int]) -> MiniBatch:
-        """Return a mini-batch with the same name that contains only the items at these positions."""
+        """Return a mini-batch with the same name that contains the items at these positions, in the given order."""
         if self.rows is None:
             return replace(self, files=tuple(self.files[position] for position in positions))
         return replace(self, rows=self.rows.take(pa.array(positions, pa.int64())))
@@ -88,18 +93,22 @@ class MiniBatch:
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
     """Yield the rows of record batches as mini-batches, in the order of the rows.
 
-    Runs on the worker. All rows of a mini-batch come from the same file, and from the same block of the file if Spark
-    read it in several blocks. With a limit in items, each mini-batch has exactly that many rows, except the last one of
-    a file or block. The sizes of Spark's record batches do not matter. With a limit in bytes, only a mini-batch with a
-    single row can exceed it. At most one mini-batch is in memory at a time.
+    Runs on the worker. A mini-batch ends when the limit leaves no room for the next row, when the next row comes from a
+    different file or from a different block of the file, or when there are no more rows. So with a limit in items, a
+    mini-batch has fewer rows than the limit only in the last two cases. The sizes of Spark's record batches do not
+    matter. With a limit in bytes, only a mini-batch with a single row can exceed the limit.
+
+    The iterator does not hold all rows in memory: it holds the record batches that contain rows of the current
+    mini-batch, and the next record batch.
 
     Args:
         batches: record batches, which are iterated once. Some or all of them may be empty.
         limit: maximum size of one mini-batch.
-        unit: number of the work unit. Mini-batches are named ``<unit>-<number>``.
+        unit: number of the work unit. Mini-batches are named ``<unit>-<number>``, with numbers from 0.
 
     Raises:
-        ScoringError: each mini-batch must be a whole file, but Spark read a file in several blocks.
+        ScoringError: each mini-batch must be a whole file, but a block of rows does not begin at the start of its file,
+            because Spark split the file.
     """
     pending = _Pending(limit, unit)
     for block, piece in _pieces_of_one_block(batches):
@@ -111,7 +120,7 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
 
 
 class _Pending:
-    """The rows that were read but do not fill a mini-batch yet."""
+    """The rows that were read but do not fill a mini-batch yet, and the block of a file that they come from."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
         self.block: _Block | None = None
@@ -209,7 +218,8 @@ def file_split(what: str, got: str) -> ScoringError:
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
     """Yield the rows of record batches in pieces, each with the block of a file that all its rows come from.
 
-    The pieces do not have the columns that sparkscore adds. The block is None if the rows come from no file.
+    The pieces do not have the columns that sparkscore adds. The block is None if the record batch has none of these
+    columns, because its rows come from no file. An empty record batch yields nothing.
     """
     for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]

@@ -23,7 +23,7 @@ _NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
 @dataclass(frozen=True)
 class Failure:
-    """The reason why a mini-batch, or a part of it, was not scored.
+    """The reason why a mini-batch, or a part of it, was not scored, or why a scorer could not be loaded.
 
     A failure contains strings instead of the exception itself, because another process may be unable to import the
     exception's class.
@@ -32,10 +32,11 @@ class Failure:
         code: the error code. How sparkscore handles the failure depends on this code, not on the exception's class.
         exception: name of the exception's class if the user's code raised it, or an empty string if sparkscore itself
             found the failure.
-        message: description of the failure. For an exception of the user's code, this is its message, truncated to
-            2,000 characters. It may contain values of rows.
+        message: description of the failure. For an exception of the user's code, this is the exception's message,
+            truncated to 2,000 characters. It may contain values of rows.
         place: file name and line in the user's code, or an empty string if they are not known.
-        traceback_text: traceback for the log. If the traceback is very long, its middle is left out.
+        traceback_text: traceback for the log, or an empty string. If the traceback is very long, its middle is left
+            out.
         next_step: advice for the user, or an empty string.
         missing_module: name of the module that could not be imported, if the user's code failed for that reason;
             otherwise an empty string.
@@ -73,15 +74,16 @@ class ItemFailure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of scoring one mini-batch.
+    """The result of scoring one mini-batch, or of one call with a mini-batch or a part of it.
 
     Attributes:
         items: number of items of the mini-batch.
         scored: number of items that were scored.
-        table: the rows of the result, or None if the mini-batch failed.
+        table: the rows of the result. None if the mini-batch failed, although a mini-batch for which ``run()`` returned
+            no element may have an empty table.
         failure: the failure that is reported for the mini-batch, or None if all items were scored.
-        failures: the items that are known to have failed, each with its reason. Empty if no item failed, or if it is
-            not known which items failed.
+        failures: the items that are known to have failed, each with its reason. Empty if no item failed, if it is not
+            known which items failed, or if one call failed as a whole.
         elements: number of elements that ``run()`` returned, or None if it is not known, for example because the call
             failed.
         scored_in_parts: number of items that were scored in calls with a part of the mini-batch, after the whole
@@ -122,13 +124,14 @@ def describe_failure(
 ) -> Failure:
     """Return a failure that describes an exception of the user's code or of sparkscore.
 
-    Runs on the worker. Never raises an exception itself, even if the ``str()`` of the user's exception does.
+    Runs on the worker. If the ``str()`` of the user's exception raises an exception itself, the failure has a fixed
+    message.
 
     Args:
         error: the exception to describe.
-        code: code of the failure if the user's code raised the exception. A `SparkscoreError` has its own code.
-        code_folder: folder of the user's code. The innermost stack frame in this folder becomes the ``place`` of the
-            failure.
+        code: code of the failure if the exception is not a `SparkscoreError`, which has its own code.
+        code_folder: folder of the user's code, or None if there is none. The innermost stack frame in this folder, or
+            the position of a syntax error in it, becomes the ``place`` of the failure.
     """
     if isinstance(error, SparkscoreError):
         cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
@@ -147,8 +150,9 @@ def describe_failure(
 def _missing_module(error: BaseException) -> str:
     """Return the name of the module that an import did not find, or an empty string if that is not the cause.
 
-    The exceptions that led to this one are searched, too: a package may catch the import error and raise a different
-    exception, as pandas does if openpyxl is not installed.
+    The causes of the exception (``raise … from``) are searched, too. If the exception is an `ImportError`, so are the
+    exceptions that were being handled when it was raised: pandas, for example, raises an `ImportError` while it handles
+    the one about openpyxl.
     """
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
@@ -202,7 +206,10 @@ def _text_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
-    """Return file name and line of the innermost stack frame in the code folder, or an empty string without one."""
+    """Return file name and line of the innermost stack frame in the code folder, or an empty string without one.
+
+    For a syntax error in a file of the code folder, the line of the syntax error is returned.
+    """
     if code_folder is None:
         return ""
     lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]

@@ -26,11 +26,11 @@ class InputFile:
     """A file of the input, with its metadata from the time when the run was planned.
 
     Attributes:
-        path, size_bytes, modified_ns: path, size and modification time. Two `InputFile` objects are equal if these
-            three values are equal.
-        inode, changed_ns: inode and time of the inode's last change. They show that a file was replaced with another
-            one that has the same size and modification time.
-        sample: digest of some of the file's bytes, or of all of them.
+        path, size_bytes, modified_ns: path, size in bytes, and modification time in nanoseconds. Two `InputFile`
+            objects are equal if these three values are equal.
+        inode, changed_ns: inode and time of the inode's last change. If one of them has changed, the file may have been
+            replaced with another one that has the same size and modification time.
+        sample: digest of some of the file's bytes, or of all of them; an empty string if there is no sample.
     """
 
     path: str
@@ -49,11 +49,12 @@ class Snapshot:
         format: format of the input: ``files``, ``csv``, ``json``, ``parquet``, ``delta`` or ``quarantine``.
         location: path, glob or URI of the input, as the user wrote it.
         version: version of a table, or digest of the file list.
-        size_bytes: size of the input.
-        items: number of files or rows, or None if the rows can be counted only by reading the input.
-        files: the files, sorted by path; empty for a table.
-        skipped: number of files that are not scored, by reason.
-        table_id: id of a Delta table. If the table is removed and created again at the same location, it gets a new id.
+        size_bytes: size of the input in bytes.
+        items: number of files or rows, or None if the rows have not been counted.
+        files: the files that are scored or whose rows are scored; empty for a Delta table and for quarantined rows.
+        skipped: number of files that are left out, by reason.
+        table_id: id of a Delta table, or None for other inputs. If the table is removed and created again at the same
+            location, it gets a new id.
         order_doubt: why the order of the columns is not known, or an empty string if it is known.
     """
 
@@ -91,18 +92,19 @@ class Plan:
 def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) -> Plan:
     """Return the plan of a run, in which an input of files is divided into mini-batches and work units.
 
-    Each mini-batch contains files that follow one another in the file list. So the mini-batches depend only on the
-    paths of the files and on the mini-batch size. The work units depend on the sizes of the files: the largest
-    mini-batches are assigned first, each to the work unit that has the fewest bytes so far. The plan for an input of
-    rows contains no mini-batches.
+    Each mini-batch contains files that follow one another in the file list. So the mini-batches depend only on the file
+    list and on the mini-batch size. The work units depend on the sizes of the files, too: the largest mini-batches are
+    assigned first, each to the work unit that has the fewest bytes so far. The plan for an input of rows contains no
+    mini-batches.
 
     Args:
         snapshot: the pinned input.
-        mini_batch_files: number of files in a mini-batch, or None if the deployment sets a number of bytes.
+        mini_batch_files: number of files in a mini-batch, or None if the deployment sets a number of bytes. The last
+            mini-batch may have fewer files.
         task_slots: number of tasks that run at the same time. The number of work units depends on it.
 
     Raises:
-        ConfigError: the deployment sets the mini-batch size of an input of files in bytes.
+        ConfigError: the items are files, but the deployment sets the mini-batch size in bytes.
     """
     if snapshot.item_type == "rows":
         return Plan(snapshot)
@@ -127,7 +129,7 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
 
 
 def digest_of_files(files: Iterable[InputFile]) -> str:
-    """Return a digest of the paths, sizes, modification times and content samples of these files."""
+    """Return a digest of the paths, sizes, modification times and content samples of these files, in their order."""
     digest = hashlib.sha256()
     for file in files:
         line = f"{file.path}\0{file.size_bytes}\0{file.modified_ns}\0{file.sample}\n"
@@ -136,7 +138,9 @@ def digest_of_files(files: Iterable[InputFile]) -> str:
 
 
 def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
-    """Assign mini-batches to work units, so that all units have about the same number of bytes.
+    """Assign mini-batches to work units: the largest first, each to the unit that has the fewest bytes so far.
+
+    Each work unit gets at least one mini-batch.
 
     Args:
         sizes: number of bytes of each mini-batch.

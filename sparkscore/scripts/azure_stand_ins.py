@@ -4,8 +4,9 @@
 ``get_model_path``. Any other name of Azure's SDK raises an error that says that the name is missing.
 
 Modules that are installed, or that are files in the script's folder, take precedence over the replacements, because
-models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced. It
-looks for the Azure run that calls it. There is none here, so the script would not find the deployment's models.
+models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced. The
+real method looks for the Azure run that calls it. There is no such run here, so the script would not find the
+deployment's models.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class ScriptFolders:
     Attributes:
         output: folder for files that the script writes.
         logs: folder for the script's logs on this host. It is created when the script asks for it.
-        working: folder of the script.
+        working: the unpacked copy of the script's code folder.
     """
 
     output: Path
@@ -107,17 +108,17 @@ class EntryScript(metaclass=_HasOnly):
 
     @property
     def working_dir(self) -> str:
-        """The folder of the script."""
+        """The unpacked copy of the script's code folder."""
         return str(self._folders.working)
 
     @property
     def agent_name(self) -> str:
-        """The name of this worker process, which is unique on its host."""
+        """The name of the process in which the script runs. It contains the process id."""
         return f"process{os.getpid():03d}"
 
 
 class AzureModules(MetaPathFinder, Loader):
-    """The replacements of Azure's modules for one script. No other code in the process can import them."""
+    """The replacements of Azure's modules for one script. They can be imported only inside the context of `present`."""
 
     def __init__(self, find_model: FindModel, folders: ScriptFolders) -> None:
         self._model = _model_class(find_model)
@@ -129,7 +130,8 @@ class AzureModules(MetaPathFinder, Loader):
     def present(self) -> Iterator[None]:
         """Return a context manager in which the script's replacement modules can be imported.
 
-        Inside the context, the worker's own modules of Azure are removed from ``sys.modules``.
+        Inside the context, the worker's own modules of Azure are removed from ``sys.modules``. Afterwards they are
+        restored.
         """
         workers = _take_modules()
         sys.modules.update(self._modules)
@@ -151,10 +153,12 @@ class AzureModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of an installed module of Azure or of its replacement, or None for any other module.
+        """Return the spec of an installed module of Azure or else of its replacement, or None if there is neither.
+
+        The result is also None for modules that are not in the packages ``azureml`` and ``azureml_user``.
 
         Raises:
-            ModuleNotFoundError: the module belongs to a replaced package, which does not have it.
+            ModuleNotFoundError: the module belongs to a replacement package, which does not have it.
         """
         if fullname.partition(".")[0] not in _OURS:
             return None
@@ -229,7 +233,7 @@ def _model_class(find: FindModel) -> type:
 
         @staticmethod
         def get_model_path(model_name: str, version: object = None, _workspace: object = None) -> str:
-            """Return the path of a model's file or folder."""
+            """Return the path of a model's file or folder, as `ModelLookup.find` does."""
             return str(find(model_name, version))
 
     return Model

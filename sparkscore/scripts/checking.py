@@ -21,10 +21,10 @@ def check_script(path: Path) -> None:
 
     Neither the script nor a file in its folder that it imports may have the name of a module that Python or sparkscore
     needs. Runs on the driver, before Spark starts. Faults that only an import of the script shows are found later, on a
-    worker.
+    worker. For example, the parameters of a ``run()`` that has a decorator or is assigned are not checked here.
 
     Raises:
-        ScoringScriptError: the script cannot work. The message has the line, if it is known.
+        ScoringScriptError: one of these conditions is not met. The message contains the line of a syntax error.
     """
     tree = _parse(path)
     run = _definition_of_run(tree)
@@ -118,7 +118,7 @@ def _may_define_run_elsewhere(tree: ast.Module) -> bool:
 
 
 def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
-    """Return which code shows that a script is written for an online endpoint, or an empty string if none does."""
+    """Return a phrase for the code that shows that a script is written for an online endpoint, or an empty string."""
     for node in _top_level(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -1,4 +1,4 @@
-"""Undo what a call of the user's code changed in this process: forks, built-in names, standard streams (worker)."""
+"""Undo what a call of the user's code did in a process: forks, built-in names, standard streams (worker and child)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _STANDARD_STREAMS: Final = (0, 1, 2)
 class Contained:
     """A context manager for the calls of the user's code, which is entered once for each call.
 
-    If the user's code forks a process, this process ends when it leaves the context, so that only one process scores.
-    If the user's code replaces a built-in name such as ``len``, the name is restored after the call and replaced again
-    in the next call. If the user's code closes a standard stream, the stream is opened again as ``/dev/null``.
-    Otherwise the next file that the process opens would get the number of the stream, and printed text would be written
-    to that file.
+    If the user's code forks a process, the new process ends when it leaves the context, so that only one process
+    scores. If the user's code replaces a built-in name such as ``len``, the name is restored after the call. When the
+    same object is entered again for the next call, the name is replaced again. If the user's code closes a standard
+    stream, the stream is opened again as ``/dev/null``. Otherwise the next file that the process opens would get the
+    number of the stream, and printed text would be written to that file.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Give advice for exceptions whose cause is not the script itself: the host, a package or a file (worker)."""
+"""Give advice for exceptions of a script with a known cause, such as a full disk or a missing package (worker)."""
 
 from __future__ import annotations
 
@@ -51,13 +51,15 @@ _ENDED_ITSELF: Final = (
 
 
 def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
-    """Return advice for an exception whose cause is outside the script, or an empty string for any other exception.
+    """Return advice for an exception that a script raised, or an empty string if no advice is known.
 
-    Never raises an exception itself, although methods of the user's exception class may raise one.
+    Advice is known, for example, for a lack of memory or disk space, for a file, package or environment variable that
+    is missing, and for a call of ``sys.exit()``. If methods of the user's exception class raise an exception, an empty
+    string is returned.
 
     Args:
         error: the exception that the script raised.
-        model_folder: the folder that the environment variable ``AZUREML_MODEL_DIR`` contains.
+        model_folder: the folder whose path the environment variable ``AZUREML_MODEL_DIR`` contains.
         code_folder: the copy of the script's code folder, or None if there is none.
     """
     try:
@@ -130,9 +132,13 @@ def _of_an_import(error: ImportError, code_folder: Path | None) -> str:
 
 
 def _of_a_module(name: str, code_folder: Path | None) -> str:
-    """Return advice for a module that is missing in the code folder.
+    """Return advice if a module or package of the code folder lacks a submodule that the script imports.
 
-    If the module may belong to an installed package, an empty string is returned.
+    For any other missing module, an empty string is returned.
+
+    Args:
+        name: full name of the missing module.
+        code_folder: the copy of the script's code folder, or None if there is none.
     """
     top = name.partition(".")[0]
     loaded = sys.modules.get(top)
@@ -143,6 +149,6 @@ def _of_a_module(name: str, code_folder: Path | None) -> str:
 
 
 def _is_of_the_environment(error: KeyError) -> bool:
-    """Return whether the script read an environment variable that is not set."""
+    """Return whether a `KeyError` was raised because the script read an environment variable that is not set."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}

@@ -27,10 +27,10 @@ _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 
 
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that set the MLflow tracking store of a script.
+    """Return the environment variables that set the MLflow tracking store of a script, and create the store's folder.
 
-    The dictionary is empty if another store is set, if the code does not use MLflow, or if there is no log folder. It
-    is also empty on Databricks, which sets a store itself.
+    The dictionary is empty if another store is set, if the code does not use MLflow, if MLflow is not installed, or if
+    there is no log folder. It is also empty on Databricks, which sets a store itself.
 
     Args:
         code: folder of the script.
@@ -46,7 +46,7 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 
 
 def end_active_run(variables: Mapping[str, str]) -> None:
-    """End the MLflow run that a script left active, in the store that the script's variables set.
+    """End the MLflow run that a script left active, if there is one, in the store that the script's variables set.
 
     MLflow itself would end the run when the process ends. But it would then look for the run in the store that the
     worker's own variables set.
@@ -67,7 +67,7 @@ def end_active_run(variables: Mapping[str, str]) -> None:
 
 
 def _may_log(code: Path) -> bool:
-    """Return whether a Python file in the code folder contains the word ``mlflow``, and MLflow is installed."""
+    """Return whether MLflow is installed, and a Python file in the code folder contains the string ``mlflow``."""
     is_used = any(b"mlflow" in file.read_bytes() for file in code.rglob("*.py") if file.is_file())
     return is_used and find_spec("mlflow") is not None
 

@@ -34,7 +34,8 @@ class DeployedModel:
 class ModelLookup:
     """Finds the models that a script gets with ``Model.get_model_path``.
 
-    Each process fetches a registered model only once.
+    If a script asks for a registered model several times with the same version, or each time without a version, the
+    model is fetched once.
     """
 
     def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:
@@ -52,8 +53,10 @@ class ModelLookup:
                 latest registered version.
 
         Raises:
-            ModelError: the deployment has a different version of the model, or the registry does not answer.
-            ModelNotFoundError: neither the deployment nor the registry has the model.
+            ModelError: the deployment has a different version of the model, the registry does not answer, or the
+                download failed.
+            ModelNotFoundError: the deployment does not have the model, and there is no registry or it has no such model
+                or version.
         """
         asked = None if version is None else str(version)
         deployed = self._find_deployed(name)

@@ -21,7 +21,8 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
     Only this process, its ancestors and the processes of its session are searched. The ``>`` of a shell and ``tee``
     open a file for writing only, and loggers open it for appending. A database file must not be treated as a log. It is
-    usually open for reading and writing, so it is not returned.
+    usually open for reading and writing, and such a file is not returned. The files of this process's standard output
+    and standard error are always returned.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}
@@ -29,7 +30,7 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
 
 def _identity(file: int | Path) -> tuple[int, int] | None:
-    """Return device and inode of a regular file, or None for anything else.
+    """Return device and inode of a regular file, or None if there is no such file or it is not a regular file.
 
     Args:
         file: file descriptor or path.
@@ -51,7 +52,7 @@ def _related_processes() -> Iterator[Path]:
 
 
 def _ancestors() -> set[int]:
-    """Return the process ids of this process and of its ancestors."""
+    """Return the process ids of this process and of its ancestors, without process 1."""
     found, process = {os.getpid()}, os.getppid()
     while process > 1 and process not in found:
         found.add(process)

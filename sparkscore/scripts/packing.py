@@ -34,7 +34,9 @@ class PackedScript:
         code: the code folder as a ZIP archive.
         sha256: digest of the names and contents of all packed files.
         files: names of the packed files, each with the digest of its content.
-        left_out: names of the files and folders that are not packed, each with the reason.
+        left_out: names of the files and folders that are not packed although they could be code, each with the reason:
+            logs that are being written, and files that cannot be read. Hidden files, caches and output folders are not
+            listed.
     """
 
     path: Path
@@ -51,6 +53,8 @@ class PackedScript:
 
 def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs: Iterable[str] = ()) -> PackedScript:
     """Pack the code folder of a scoring script, without hidden files, caches, and logs that are being written.
+
+    Files and folders that cannot be read, pipes, sockets, devices and broken links are left out, too.
 
     Args:
         folder: the code folder.
@@ -93,7 +97,7 @@ def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list
 
 
 class _Listing:
-    """The files of a code folder that are packed, and the names of those that are left out, each with the reason."""
+    """The files of a code folder that are packed, and the names of files that are left out, each with the reason."""
 
     def __init__(self, folder: Path, leave_out: set[str], logs: frozenset[str]) -> None:
         self.left_out: dict[str, str] = {}
@@ -105,6 +109,9 @@ class _Listing:
 
     def add(self, folder: Path, above: frozenset[str] = frozenset()) -> None:
         """Add the files of a folder and of its subfolders.
+
+        Hidden entries, caches and the paths in ``leave_out`` are skipped without a reason. A folder that cannot be read
+        is recorded as left out.
 
         Args:
             folder: the folder.

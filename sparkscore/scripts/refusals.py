@@ -48,12 +48,16 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a module with this name is loaded in this process before any script (worker)."""
+    """Return whether a module with this name was loaded in this process before any script (worker)."""
     return name in _TAKEN
 
 
 def is_always_taken(name: str) -> bool:
-    """Return whether a module with this name is loaded on every worker before any script (driver)."""
+    """Return whether a module with this name must be expected to be loaded on every worker before any script (driver).
+
+    This is so if the module is loaded in this process, and is a module of Python's standard library, sparkscore itself
+    or one of the packages that it needs on workers.
+    """
     return name in _TAKEN and name in _NEEDED
 
 

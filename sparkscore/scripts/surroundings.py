@@ -44,7 +44,7 @@ class Surroundings:
         """Set environment variables, working directory, import path and arguments of this process to this state.
 
         Raises:
-            ScoringScriptError: the working directory no longer exists.
+            ScoringScriptError: the working directory cannot be entered, for example because it no longer exists.
         """
         try:
             os.chdir(self.folder)
@@ -53,7 +53,11 @@ class Surroundings:
         self._enter()
 
     def enter_again(self) -> None:
-        """Restore this state after a script has run, even if the script removed the folder or cleared the modules."""
+        """Restore environment variables, working directory, import path and arguments after a script has run.
+
+        A working directory that no longer exists is ignored. The modules are restored only if the script has cleared
+        ``sys.modules``.
+        """
         with suppress(OSError):
             os.chdir(self.folder)
         self._enter()
