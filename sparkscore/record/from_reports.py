@@ -21,7 +21,7 @@ def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
 
     Args:
         plan: the plan of the run, which has the files or the table version that are scored.
-        columns: the type of each column of the input; None if the items are files.
+        columns: the type of each column of the input, keyed by name; None if the items are files.
     """
     snapshot = plan.snapshot
     return RecordedInput(
@@ -43,7 +43,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
     Args:
         reports: the reports of the successful task attempts, so that each mini-batch is counted once.
         probe: the report of the probe, whose calls are counted separately; None if there was no probe.
-        items: the planned number of items; None if it is not known. The items in the reports are then counted.
+        items: the planned number of items; None if it is not known. The items in the reports are then counted. Planned
+            items that are in no report are counted as skipped.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -62,9 +63,10 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
 
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
-    """Return the fields of the run record with the number of model loads, and of processes that loaded the model.
+    """Return the fields of the run record with the number of model loads and the number of worker processes.
 
     The keys of the dictionary are ``model_loads`` and ``worker_processes``. The process that ran the probe is included.
+    Loads that failed are counted, too.
     """
     loads: dict[str, int] = {}
     for report in _all(reports, probe):
@@ -73,7 +75,10 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
 
 
 def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return, for the digest of each model, how many worker processes verified the model's files before they scored."""
+    """Return the number of worker processes that verified the files of each model before they scored mini-batches.
+
+    The keys of the dictionary are the digests of the models.
+    """
     found = {(digest, report.worker) for report in reports for digest in report.models}
     return dict(sorted(Counter(digest for digest, _ in found).items()))
 
@@ -81,8 +86,10 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    These are the warnings of the worker processes, each once, and warnings that follow from the numbers in the reports.
-    Of the warnings from loading the model, only the first 10 are returned.
+    First come the warnings in the reports about mini-batches and in that of the probe, each once and in alphabetical
+    order. Of the warnings that libraries issued while the model was loaded, only the first 10 in this order are
+    returned. Then come warnings that follow from the numbers in the reports: about mini-batches that were scored in
+    parts, about broken contracts, and about values that are not among the model's categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
@@ -92,7 +99,7 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Return one warning in a list if mini-batches without failed items were scored only in parts, or an empty list."""
+    """Return a list with one warning if mini-batches without failed items were scored in parts, or an empty list."""
     parts = [report for report in reports if report.scored_in_parts and not report.failed]
     if not parts:
         return []
@@ -106,9 +113,9 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return, for each column, the number of values that are not among the model's categories.
+    """Return the number of values in each column that are not among the model's categories, keyed by column.
 
-    Columns without such values are not in the result.
+    The result has only columns that a report lists.
     """
     return dict(add_counts(report.unseen for report in reports))
 

@@ -47,13 +47,14 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
     """Return the manifest from the JSON object in its file.
 
     Args:
-        content: the JSON object; empty if the file has none.
+        content: the JSON object; empty if the file has none. A manifest of an earlier version of sparkscore may have no
+            checksum.
         path: path of the file, for the error message.
         run_id: id of the run that the manifest belongs to.
 
     Raises:
-        LineageError: the manifest was changed since it was written, or it has a different format, or it is the manifest
-            of another run.
+        LineageError: the JSON object is empty or was changed since it was written, the manifest has a different format,
+            or it is the manifest of another run.
     """
     # The format is checked first, because the checksum may be computed in another way in another format.
     refuse_other_format(content.get("format"), "manifest", path, run_id)

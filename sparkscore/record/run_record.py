@@ -28,7 +28,10 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record, or one of its parts, as the JSON object that ``record.json`` contains."""
+        """Return the record, or one of its parts, as the JSON object that ``record.json`` contains.
+
+        The object has the fields that were set, even to None or to their defaults, and unknown keys that were read.
+        """
         return self.model_dump(exclude_unset=True)
 
 
@@ -80,7 +83,7 @@ class RecordedInput(Part):
 
 
 class RecordedOutput(Part):
-    """The entry of the run record about the output, which is planned, being published, or published."""
+    """The entry of the run record about the output, before, during or after publishing."""
 
     format: str | None = Field(default=None, description="`delta` or `parquet`")
     location: str | None = Field(default=None, description="location")
@@ -177,10 +180,10 @@ class OnlyFailed(Part):
 
     Attributes:
         run_id: id of the run in which the items failed.
-        first: id of the run in which the items failed for the first time. It differs from `run_id` if that run itself
-            scored failed items again.
+        first: id of the run in which the items failed for the first time. It differs from `run_id` if the run `run_id`
+            itself scored failed items again.
         without: ids of later runs that have already scored some of the failed items. Those items are left out.
-        items: number of items that are scored again.
+        items: number of items that are scored again; None if it is not known.
     """
 
     run_id: str
@@ -261,7 +264,7 @@ class RunRecord(Part):
 
     @property
     def stage_location(self) -> str | None:
-        """The folder for stages that the deployment names, or None if the stage is in the folder of the output."""
+        """The folder for stages that ``output.stage`` names, or None if the stage is in the folder of the output."""
         output = self.config.get("output")
         folder = output.get("stage") if isinstance(output, dict) else None
         return folder if isinstance(folder, str) and folder else None
@@ -288,7 +291,7 @@ class RunRecord(Part):
         return self.output.publishing_began
 
     def noting(self, **parts: object) -> RunRecord:
-        """Return a copy of the record with new values for the given fields.
+        """Return a copy of the record with new values for the given fields. The values are not validated.
 
         Raises:
             TypeError: the record has no field with a given name.
@@ -315,11 +318,13 @@ def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
 
 
 def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> RunRecord:
-    """Return the record of a run that starts now. Fields whose values are not known yet have their defaults.
+    """Return the record of a run that starts now, with the state ``RUNNING`` and the versions of packages.
+
+    Fields whose values are not known yet have their defaults.
 
     Args:
         run_id: id of the run.
-        deployment: name or path of the deployment file.
+        deployment: name or path of the deployment file; None if there is none.
         config: the whole deployment with options and defaults, without secrets.
     """
     return RunRecord(
@@ -357,11 +362,13 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
 
 
 def blank(part: type[_PartT], *without: str) -> _PartT:
-    """Return a part of the run record in which all fields have their defaults, so that they are written into the file.
+    """Return a part of the run record whose fields are explicitly set to their defaults.
+
+    Fields that are not set are not written into ``record.json``.
 
     Args:
         part: the class of the part.
-        without: names of fields that are not set, and so not written into the file.
+        without: names of fields to leave unset.
     """
     fields = {name: field for name, field in part.model_fields.items() if name not in without}
     return part.model_validate({name: field.get_default(call_default_factory=True) for name, field in fields.items()})

@@ -1,9 +1,8 @@
-"""The protocol of the store for everything of a run but its stage: record, manifest, request, logs and more (driver).
+"""The protocol of the store of a run, which has its record, manifest, request, plan, calls and logs (driver).
 
 `sparkscore.record.runs_folder.RunFolder` implements it with files. The rows that are scored and not yet published are
-in the stage, whose protocols are in `sparkscore.stage.run_stage`. Each method says what the store contains after a
-crash of the driver or after an error. An error does not show that a call had no effect: the call may have succeeded and
-only its answer was lost. A method that cannot write raises a `LineageError`.
+in the stage, whose protocols are in `sparkscore.stage.run_stage`. After an error, a call may still have had an effect:
+it may have succeeded and only its answer was lost. A method that cannot write raises a `LineageError`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ class Claim(Protocol):
         If this driver crashes, another driver can take over the claim.
 
         Raises:
-            ConfigError: another driver, which is alive, has the claim (code ``RUN_ID_RUNNING``).
+            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or something that is not a claim is in
+                its place (code ``RUN_LOCK_FOREIGN``).
             LineageError: the claim cannot be written.
         """
 
@@ -45,16 +45,16 @@ class Claim(Protocol):
         """Check that this driver still has the claim.
 
         Raises:
-            SinkConflictError: another driver has taken over the claim.
+            SinkConflictError: this driver has lost the claim, for example because another driver has taken it over.
         """
 
 
 class RunStore(Protocol):
-    """Stores everything of one run that is not in its stage.
+    """Stores the record, the manifest, the request, the plan, the calls and the logs of one run.
 
-    Only the driver that has the claim writes. Any process may read at any time, and gets the old or the new content.
-    After a crash or an error in a ``write_…`` method, the store has the old content or the new content, and the call
-    can be repeated.
+    The staged rows of the run are not in this store, but in the run's stage. Only the driver that has the claim writes.
+    Any process may read at any time, and gets the old or the new content. After a crash or an error in a ``write_…``
+    method, the store has the old content or the new content, and the call can be repeated.
 
     Attributes:
         run_id: id of the run.
@@ -87,34 +87,46 @@ class RunStore(Protocol):
         """Prepare the store for this run, unless an earlier execution of the run did so. The call can be repeated.
 
         Raises:
-            ConfigError: there are files at the location of the run that sparkscore did not write.
+            ConfigError: there are files at the location of the run that sparkscore did not write, or the store does not
+                distinguish the run id from another one that differs only in case.
+            LineageError: the store cannot be written.
         """
 
     def claim(self) -> Claim:
         """Return a context manager that claims the run for this driver."""
 
     def is_claimed(self) -> bool:
-        """Return whether a driver that is alive has the claim. The answer may be out of date immediately."""
+        """Return whether a live driver has the claim. The answer may be out of date immediately."""
 
     def key(self) -> bytes:
         """Return the key for the digests of the run's secrets.
 
         The first call creates the key. Only the user who runs this process can read it. After a crash or an error,
         there is one key or none.
+
+        Raises:
+            LineageError: the key cannot be read or written.
         """
 
     def log_handler(self) -> logging.Handler:
-        """Return a handler for Python's `logging` that appends to the run's log."""
+        """Return a handler for Python's `logging` that appends to the run's log.
+
+        Raises:
+            LineageError: the log cannot be written.
+        """
 
     def write_request(self, request: Mapping[str, Any]) -> None:
         """Write the request of the run, so that the run can be resumed by its id.
 
         Args:
             request: the request; empty if it may contain a secret. An empty request also removes an older request.
+
+        Raises:
+            LineageError: the request cannot be written.
         """
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request of the run, or None if it was not written or was empty."""
+        """Return the request of the run, or None if it was not written, was empty or cannot be read."""
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
         """Write the digests of the code folder's files, so that a resumed run can report which files have changed.
@@ -122,30 +134,45 @@ class RunStore(Protocol):
         Args:
             files: digest of each file that was sent to the workers, by name.
             left_out: reason why each other file or folder was not sent, by name.
+
+        Raises:
+            LineageError: the digests cannot be written.
         """
 
     def read_code(self) -> dict[str, dict[str, str]]:
         """Return the arguments of `write_code` as a dictionary with the keys ``files`` and ``left_out``.
 
-        The values of both keys are empty dictionaries if `write_code` was not called.
+        The values of both keys are empty dictionaries if `write_code` was not called, or if its file cannot be read.
         """
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches, for users to look at. The tasks read the plan in the stage instead."""
+        """Write the planned mini-batches, for users to look at. The tasks read the plan in the stage instead.
+
+        Raises:
+            LineageError: the mini-batches cannot be written.
+        """
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
         """Replace the record of the run.
 
         Args:
             record: the new record.
-            check: called immediately before the record is replaced. If it raises, the old record stays.
+            check: called immediately before the record is replaced. If it raises an error, the old record stays, and
+                the error is raised.
+
+        Raises:
+            LineageError: the record cannot be written.
         """
 
     def read_record(self) -> RunRecord | None:
-        """Return the record of the run, or None if there is none."""
+        """Return the record of the run, or None if there is none that can be read."""
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest of the run. From then on, the run can be published without its input and model."""
+        """Write the manifest of the run. From then on, the run can be published without its input and model.
+
+        Raises:
+            LineageError: the manifest cannot be written.
+        """
 
     def has_manifest(self) -> bool:
         """Return whether the run has a manifest. Another version of sparkscore may have written the manifest."""
@@ -154,17 +181,21 @@ class RunStore(Protocol):
         """Return the manifest of the run, or None if there is none.
 
         Raises:
-            LineageError: the manifest was changed since it was written, or it has a different format.
+            LineageError: the manifest cannot be read, was changed since it was written, or has a different format.
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the order in which they publish."""
+        """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
+
+        Raises:
+            LineageError: the list cannot be written.
+        """
 
     def read_scored_again(self) -> list[ScoredAgain]:
         """Return the list of the runs that scored failed items of this run again, or an empty list if none was written.
 
         Raises:
-            LineageError: the list was changed since it was written.
+            LineageError: the list cannot be read, or was changed since it was written.
         """
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
@@ -174,6 +205,9 @@ class RunStore(Protocol):
 
         Args:
             reports: the reports of the run's mini-batches, which contain the calls.
+
+        Raises:
+            LineageError: the table cannot be written.
         """
 
     def read_attempts(self) -> pa.Table:

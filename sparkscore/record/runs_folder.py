@@ -1,6 +1,6 @@
 """The folder of a run, with its record, plan, manifest and logs, and the runs folder that contains it (driver).
 
-Files are replaced atomically, so that readers never see an incomplete file.
+Files are replaced atomically, except for logs, so that readers never see an incomplete file.
 """
 
 from __future__ import annotations
@@ -53,7 +53,17 @@ def runs_folder(explicit: str | Path | None = None) -> Path:
 
 
 class RunFolder:
-    """Stores a run as files in a folder: implements `sparkscore.record.run_store.RunStore`."""
+    """Stores a run as files in a folder: implements `sparkscore.record.run_store.RunStore`.
+
+    Nothing is created until `create` is called.
+
+    Args:
+        runs: path of the runs folder.
+        run_id: id of the run, which is the name of its folder.
+
+    Raises:
+        ConfigError: the run id is not valid.
+    """
 
     def __init__(self, runs: Path, run_id: str) -> None:
         self.run_id = check_run_id(run_id)
@@ -85,7 +95,9 @@ class RunFolder:
         )
 
     def create(self) -> None:
-        """Create the folder of the run, unless it exists.
+        """Create the folder of the run and its subfolder for the files that scripts write, unless they exist.
+
+        The files that mark the folder of the run and the runs folder are created or touched.
 
         Raises:
             ConfigError: the user has a file or folder with this name, or the file system does not distinguish the run
@@ -119,13 +131,16 @@ class RunFolder:
         return RunLock(self.lock_file, self.run_id)
 
     def is_claimed(self) -> bool:
-        """Return whether a driver that is alive holds the lock of the run."""
+        """Return whether a live driver holds the lock of the run."""
         return is_held(self.lock_file)
 
     def key(self) -> bytes:
         """Return the key for the digests of the run's secrets.
 
         The first call creates the key, in a file that only its owner can read.
+
+        Raises:
+            LineageError: the file cannot be read or written.
         """
         with self._writing():
             if self._store.find(_KEY) is None:
@@ -133,7 +148,11 @@ class RunFolder:
             return bytes.fromhex(self._store.read(_KEY).decode("ascii"))
 
     def log_handler(self) -> logging.Handler:
-        """Return a handler for Python's `logging` that appends to the run's log. A large log is rotated."""
+        """Return a handler for Python's `logging` that appends to the run's log. A large log is rotated.
+
+        Raises:
+            LineageError: the log cannot be opened.
+        """
         with self._writing():
             return rotating_handler(self.log_file)
 
@@ -164,13 +183,16 @@ class RunFolder:
 
         Args:
             request: the request; empty if it may contain a secret. An empty request also removes an older request.
+
+        Raises:
+            LineageError: the file cannot be written.
         """
         text = json.dumps(request, indent=2, default=str) if request else "null"
         with self._writing():
             self._put("request.json", text + "\n")
 
     def read_request(self) -> dict[str, Any] | None:
-        """Return the request from ``request.json``, or None if it was not written or was empty."""
+        """Return the request from ``request.json``, or None if it was not written, was empty or cannot be read."""
         return read_json(self.path / "request.json")
 
     def write_code(self, files: Mapping[str, str], left_out: Mapping[str, str]) -> None:
@@ -179,6 +201,9 @@ class RunFolder:
         Args:
             files: digest of each file that was sent to the workers, by name.
             left_out: reason why each other file or folder was not sent, by name.
+
+        Raises:
+            LineageError: the file cannot be written.
         """
         text = json.dumps({"files": dict(files), "left_out": dict(left_out)}, indent=2)
         with self._writing():
@@ -187,14 +212,17 @@ class RunFolder:
     def read_code(self) -> dict[str, dict[str, str]]:
         """Return the content of ``code.json`` as a dictionary with the keys ``files`` and ``left_out``.
 
-        The values of both keys are empty dictionaries if there is no such file.
+        The values of both keys are empty dictionaries if the file does not exist or cannot be read.
         """
         found = read_json(self.path / "code.json") or {}
         parts = {name: found.get(name) for name in ("files", "left_out")}
         return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
     def read_record(self) -> RunRecord | None:
-        """Return the record of the run from ``record.json``, or None if the run has none."""
+        """Return the record of the run from ``record.json``, or None if the file has no record of this run.
+
+        The result is also None if the file does not exist, cannot be read, or is larger than 64 MiB.
+        """
         return _record_in(self.path / "record.json", self.run_id)
 
     def write_record(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> None:
@@ -202,7 +230,8 @@ class RunFolder:
 
         Args:
             record: the new record.
-            check: called immediately before the record is replaced. If it raises, the old record stays.
+            check: called immediately before the record is replaced. If it raises an error, the old record stays, and
+                the error is raised.
 
         Raises:
             LineageError: the record cannot be written.
@@ -214,7 +243,11 @@ class RunFolder:
             self._put("record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest into ``manifest.json``. Only the staged files that it lists are published."""
+        """Write the manifest into ``manifest.json``. Only the staged files that it lists are published.
+
+        Raises:
+            LineageError: the file cannot be written.
+        """
         text = json.dumps(content_of(manifest, self.run_id), indent=2)
         with self._writing():
             self._put(_MANIFEST, text + "\n")
@@ -227,7 +260,7 @@ class RunFolder:
         """Return the manifest from ``manifest.json``, or None if the run has none.
 
         Raises:
-            LineageError: the manifest was changed since it was written, or it has a different format.
+            LineageError: the manifest cannot be read, was changed since it was written, or has a different format.
         """
         if not self.has_manifest():
             return None
@@ -235,7 +268,11 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the order in which they publish."""
+        """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
+
+        Raises:
+            LineageError: the file cannot be written.
+        """
         text = json.dumps(note_of(runs), indent=2)
         with self._writing():
             self._put(_SCORED_AGAIN, text + "\n")
@@ -244,7 +281,7 @@ class RunFolder:
         """Return the list of the runs that scored failed items of this run again, or an empty list if there is no list.
 
         Raises:
-            LineageError: the list was changed since it was written.
+            LineageError: the list cannot be read, or was changed since it was written.
         """
         file = self.path / _SCORED_AGAIN
         return runs_in(read_json(file) or {}, file, self.run_id) if file.exists() else []
@@ -254,6 +291,9 @@ class RunFolder:
 
         Args:
             reports: the reports of the run's mini-batches, which contain the calls.
+
+        Raises:
+            LineageError: the file cannot be written.
         """
         with self._writing(), writing(self._store, "attempts.parquet") as file:
             pq.write_table(attempts_of(self.run_id, reports), file)
@@ -279,7 +319,11 @@ class RunFolder:
             ) from error
 
     def write_plan(self, mini_batches: pa.Table) -> None:
-        """Write the planned mini-batches of input files into ``plan.parquet``, for users to look at."""
+        """Write the planned mini-batches of input files into ``plan.parquet``, for users to look at.
+
+        Raises:
+            LineageError: the file cannot be written.
+        """
         with self._writing():
             write_plan(str(self.path / "plan.parquet"), mini_batches)
 
@@ -289,7 +333,7 @@ class RunFolder:
 
 
 def open_run(runs: Path, run_id: str) -> RunStore:
-    """Return the store of a run, which need not exist yet.
+    """Return the store of a run. The run need not exist, and nothing is created.
 
     Args:
         runs: path of the runs folder.
@@ -302,9 +346,10 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records of all runs in a runs folder, the newest first.
+    """Return the records of all runs in a runs folder. The run that started last comes first.
 
-    Files named ``record.json`` that are not the record of a run are skipped, with a warning in the log.
+    Files named ``record.json`` that are not the record of a run are skipped, with a warning in the log. The list is
+    empty if the runs folder does not exist.
     """
     records = []
     for path in sorted(runs.glob("*/record.json")):
@@ -326,7 +371,7 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 
     Raises:
         ConfigError: the run id is not valid.
-        RunNotFoundError: there is no record of such a run in the runs folder.
+        RunNotFoundError: the runs folder has no record of this run, or the record cannot be read.
     """
     record = RunFolder(runs, run_id).read_record()
     if record is None:
@@ -343,7 +388,14 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 def waits_for_publishing(folder: Path) -> bool | None:
     """Return whether the run whose folder is given is held, according to its record, or None if this is not known.
 
-    It is not known if the runs folder does not exist, for example because it is on another host.
+    It is not known if the runs folder does not exist, for example because it is on another host. If the runs folder
+    exists, but has no readable record of the run, the run is not held.
+
+    Args:
+        folder: path of the run's folder.
+
+    Raises:
+        ConfigError: the name of the folder is not a valid run id.
     """
     if not folder.parent.is_dir():
         return None

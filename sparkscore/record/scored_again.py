@@ -38,7 +38,7 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Return the JSON object that is written for a list of runs in the order of publishing, with a checksum."""
+    """Return the JSON object that is written for a list of runs, with a checksum. The runs keep their order."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 
@@ -48,10 +48,10 @@ def runs_in(content: Mapping[str, Any], path: Path, run_id: str) -> list[ScoredA
     Args:
         content: the JSON object.
         path: path of its file, for the error message.
-        run_id: id of the run whose failed items were scored again.
+        run_id: id of the run whose failed items were scored again, for the error message.
 
     Raises:
-        LineageError: the list was changed since it was written.
+        LineageError: the JSON object has no checksum, or was changed since it was written.
     """
     if not is_whole(content):
         raise LineageError(

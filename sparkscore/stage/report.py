@@ -35,15 +35,15 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class CallReport:
-    """One call of the model or script, with a whole mini-batch or with a part of a mini-batch that had failed.
+    """One call of the model or script, with a whole mini-batch or with a part of one.
 
     Attributes:
         items: number of items that the call got.
-        scored: number of these items that were scored.
+        scored: number of these items whose rows are used in the result; 0 if the rows of the call were dropped.
         is_part: whether the call got only a part of the mini-batch.
         seconds: wall-clock time of the call.
-        error_code: code of the error because of which items failed; empty if all items were scored.
-        error_class: name of the error's class; empty if all items were scored.
+        error_code: code of the error because of which items failed in the call; empty if no item failed.
+        error_class: name of the error's class; empty if no item failed.
     """
 
     items: int
@@ -64,22 +64,23 @@ class MiniBatchReport:
         place: string that identifies the items of the mini-batch in the input; None if it is not known.
         items, scored, failed: numbers of items; ``items = scored + failed``.
         rows: number of rows of the result that were staged.
-        calls: number of calls of ``run()``.
-        seconds: wall-clock time of the calls, and of the conversion of the returned values.
-        scored_at: when the first call began, in UTC.
+        calls: number of calls of the model or script.
+        seconds: wall-clock time of scoring the mini-batch: of all calls, of the conversion of the returned values, and
+            of loading the model again if its child process ended.
+        scored_at: when the scoring of the mini-batch began, in UTC.
         worker: name of the worker process, unique in its run.
-        loads: how often the worker process has loaded the model for this run.
-        warnings: sentences for the user about the worker process.
+        loads: number of times that the worker process has loaded the model for this run so far, or has tried to.
+        warnings: warnings for the user, for example about the worker process; one sentence each.
         models: digests of the models' files, as the worker process computed them.
         is_loaded: whether the scorer could be loaded, and loaded again each time its child process ended. If not, the
             task stopped.
         failure: why items failed; None if no item failed.
         scored_in_parts: number of items that were scored by calls with a part of the mini-batch.
         is_contract_broken: whether the mini-batch failed as a whole because the scorer does not return one element for
-            each item, so that no single item is the cause.
+            each item, or returns the elements in the wrong order, so that no single item is the cause.
         attempts: the calls, in their order.
-        staged: the files with the chunk's rows of the result. Only the last report of a chunk has them.
-        quarantined: the files with the chunk's rows of the quarantine. Only the last report of a chunk has them.
+        staged: the files with the chunk's rows of the result. Only the last report of a chunk lists them.
+        quarantined: the files with the chunk's rows of the quarantine. Only the last report of a chunk lists them.
         unseen: pairs of a column and the number of its values that are not among the model's categories.
     """
 
@@ -168,8 +169,9 @@ class ScoredMiniBatch:
     Attributes:
         outcome: the typed rows of the result, and the failure if items failed.
         calls: the calls, in their order.
-        seconds: wall-clock time of the calls, and of the conversion of the returned values.
-        scored_at: when the first call began, in UTC.
+        seconds: wall-clock time of scoring the mini-batch: of all calls, of the conversion of the returned values, and
+            of loading the model again if its child process ended.
+        scored_at: when the scoring of the mini-batch began, in UTC.
     """
 
     outcome: Outcome
@@ -192,7 +194,8 @@ def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, 
     """Add up numbers by column, and return the sums as pairs of column and number, sorted by column.
 
     Args:
-        counts: sequences of such pairs, for example one sequence for each mini-batch.
+        counts: sequences of pairs of column and number, for example one sequence for each mini-batch. A sequence has at
+            most one pair for each column.
     """
     total: Counter[str] = Counter()
     for each in counts:
@@ -206,10 +209,10 @@ class WorkerState:
 
     Attributes:
         worker: name of the worker process, unique in its run.
-        loads: how often the worker process has loaded the model for this run.
-        warnings: sentences for the user about the worker process.
+        loads: number of times that the worker process has loaded the model for this run so far, or has tried to.
+        warnings: warnings for the user about the worker process, one sentence each.
         models: digests of the models' files, as the worker process computed them.
-        is_loaded: whether the scorer could be loaded.
+        is_loaded: whether the scorer could be loaded, and loaded again each time its child process ended.
     """
 
     worker: str
@@ -222,10 +225,12 @@ class WorkerState:
 def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state: WorkerState) -> MiniBatchReport:
     """Return the report about one mini-batch, with secrets masked in the message and the traceback of a failure.
 
+    The report lists no staged files. The task adds the files to the last report of a chunk.
+
     Args:
         unit: number of the work unit.
         mini_batch: the mini-batch.
-        scored: its outcome, and the calls that led to it.
+        scored: the outcome of the mini-batch, and the calls that led to it.
         state: the part of the report that describes the worker process.
     """
     outcome = scored.outcome
@@ -276,7 +281,7 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
     """Return the failure in a dictionary that `failure_row` returned, or None if there is none.
 
     If this version of sparkscore does not know the error code, the failure has the code ``UNEXPECTED``, and its message
-    begins with the unknown code.
+    begins with the unknown code. The attribute `Failure.missing_module` is empty, because reports do not contain it.
     """
     if row is None:
         return None

@@ -1,9 +1,9 @@
 """The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver (driver and worker).
 
 `sparkscore.stage.stage_folder` implements both with files. Code outside of `sparkscore.stage` and `sparkscore.sinks`
-does not need the path of a stage. Each method says what the stage contains after a crash of the process or after an
-`OSError`. An `OSError` does not show that a call had no effect: the call may have succeeded and only its answer was
-lost.
+does not need the path of a stage. The docstring of a method that stores something says what the stage contains after a
+crash of the process or after an `OSError`. An `OSError` does not show that a call had no effect: the call may have
+succeeded and only its answer was lost.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Decision(StrEnum):
 class ChunkWriter(Protocol):
     """Writes the rows of one chunk into the stage.
 
-    Only files that a report names are published. After a crash or an `OSError`, the stage may have files that no report
-    names, and that are ignored.
+    Only files that a report lists are published. After a crash or an `OSError`, the stage may have files that no report
+    lists. These files are ignored.
     """
 
     def write(self, rows: pa.Table) -> None:
@@ -77,7 +77,7 @@ class TaskProgress(Protocol):
 class TaskStage(Protocol):
     """The part of a stage that tasks use. It can be pickled, because Spark sends it to the workers.
 
-    Several attempts of one task may use it at the same time.
+    Several task attempts may use it at the same time, even for the same work unit.
     """
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
@@ -86,15 +86,15 @@ class TaskStage(Protocol):
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
         """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
 
-        If a file of the chunk is missing or does not have the size that was reported, the chunk is removed, and the
-        list is empty. After a crash or an `OSError`, the call can be repeated.
+        If a file with rows of the chunk is missing or does not have the size that was reported, the stored reports of
+        the chunk are removed, and the list is empty. After a crash or an `OSError`, the call can be repeated.
 
         Args:
             unit: number of the work unit.
             first: number of the chunk's first mini-batch within its work unit.
 
         Raises:
-            SinkError: the reports were changed since they were written. The chunk is removed.
+            SinkError: the reports were changed since they were stored. They are removed.
         """
 
     def open_chunk(self, unit: int) -> AbstractContextManager[ChunkWriter]:
@@ -109,10 +109,10 @@ class TaskStage(Protocol):
     def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
         """Store the reports of a chunk, so that its mini-batches are not scored again.
 
-        If another attempt of the same task has already stored reports of this chunk, those reports stay. After a crash
-        or an `OSError`, the reports are stored completely or not at all. The driver publishes the files that are named
-        in the reports which Spark returns. They may be files of a different task attempt than those in the stored
-        reports.
+        If another task attempt has already stored reports of this chunk, those reports stay. After a crash or an
+        `OSError`, the reports are stored completely or not at all. The driver publishes the files that are listed in
+        the reports which Spark returns. These files, and the files that are listed in the stored reports, may come from
+        different task attempts.
 
         Args:
             unit: number of the work unit.
@@ -136,13 +136,14 @@ class TaskStage(Protocol):
 
         Args:
             files: the staged files, with the sizes, row counts and checksums that their writers reported.
-            reads_all: whether to read each file and compare its checksum. Otherwise, only the size of the file and the
-                number of rows in its Parquet footer are compared.
+            reads_all: whether to read each file and compare its checksum, in addition to its size. A file for which no
+                checksum was reported then counts as different. Otherwise, the size of the file and the number of rows
+                in its Parquet footer are compared.
         """
 
 
 class RunStage(Protocol):
-    """The part of a stage that the driver uses. Only the driver that holds the stage's lock may use it.
+    """The part of a stage that the driver uses. Only the driver that holds the stage's lock may change the stage.
 
     Everything in a stage survives a crash of the driver, so that the run can be resumed.
     """
@@ -214,17 +215,20 @@ class RunStage(Protocol):
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
+        A chunk whose reports were changed, or whose files with rows are missing or have a different size, is not
+        finished: its reports are removed, and its work unit is left out. If reports were changed, a warning is logged.
+
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
         """
 
     def count_chunks(self) -> int:
-        """Return the number of finished chunks in the stage."""
+        """Return the number of chunks whose reports are stored in the stage. The reports are not checked."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the chunks that refer to any of these staged files, so that their mini-batches are scored again.
+        """Remove the reports of the chunks that have any of these files, so that the chunks are scored again.
 
-        The call can be repeated.
+        Reports that were changed since they were stored are removed, too. The call can be repeated.
 
         Args:
             files: paths of staged files, relative to the stage.

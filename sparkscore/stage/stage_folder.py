@@ -94,6 +94,9 @@ class StageFolder:
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
+        A work unit is left out if reports of a chunk were changed, or if files with rows of a chunk are missing or have
+        a different size. The file with the reports of such a chunk is removed.
+
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
         """
@@ -104,9 +107,13 @@ class StageFolder:
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the files of the chunks that refer to any of these staged files.
+        """Remove the files with the reports of the chunks that have any of these staged files.
 
-        The mini-batches of these chunks are then scored again.
+        The mini-batches of these chunks are then scored again. A file whose reports were changed since they were
+        written is removed, too.
+
+        Args:
+            files: paths of staged files, relative to the stage.
         """
         chunks.forget_chunks_of(self.path, files)
 
@@ -123,7 +130,7 @@ class StageFolder:
         forget_progress(str(self.path), kept)
 
     def ask_to_stop(self) -> None:
-        """Create the file that asks all tasks to stop."""
+        """Create the file that asks all tasks to stop. An `OSError` is ignored."""
         ask_to_stop(str(self.path))
 
 
@@ -134,7 +141,7 @@ class TaskFolder:
     Attributes:
         folder: path of the run's stage, the same on the driver and on all workers.
         partition_by: partition columns, whose values are written into the names of folders ``name=value``; empty if
-            Spark divides the rows into partitions when they are published.
+            there are none, or if Spark divides the rows into partitions when they are published.
         left_out: columns that are not written, because the path of the published files contains their values.
     """
 
@@ -147,22 +154,29 @@ class TaskFolder:
         return read_planned_mini_batches(str(Path(self.folder) / layout.PLAN), units)
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
-        """Return the reports from the file of a chunk, or an empty list if the chunk is not finished.
+        """Return the reports from the file of a chunk, or an empty list if there is no such file.
 
-        If a file with rows of the chunk is missing or has a different size, the chunk is removed and the list is empty.
+        If a file with rows of the chunk is missing or has a different size, the file with the reports is removed, and
+        the list is empty.
 
         Args:
             unit: number of the work unit.
             first: number of the chunk's first mini-batch within its work unit.
 
         Raises:
-            SinkError: the reports were changed since they were written. The chunk is removed.
+            SinkError: the file with the reports was changed since it was written. The file is removed.
         """
         return chunks.read_chunk(self.folder, unit, first)
 
     @contextmanager
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
-        """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses."""
+        """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses.
+
+        If the attribute `left_out` has columns, ``run_id`` is not written into the files of the quarantine.
+
+        Args:
+            unit: number of the work unit.
+        """
         of_run = ("run_id",) if self.left_out else ()
         with (
             StageWriter(self.folder, unit, partition_by=self.partition_by, left_out=self.left_out) as result,
@@ -171,11 +185,22 @@ class TaskFolder:
             yield FolderChunk(result, quarantine)
 
     def keep_chunk(self, unit: int, first: int, reports: Sequence[MiniBatchReport]) -> None:
-        """Write the reports of a chunk into the file of the chunk, unless the file exists."""
+        """Write the reports of a chunk into the file of the chunk, unless the file exists.
+
+        Args:
+            unit: number of the work unit.
+            first: number of the chunk's first mini-batch within its work unit.
+            reports: the reports of the chunk's mini-batches, in order. The last report lists the chunk's files.
+        """
         chunks.write_chunk(self.folder, unit, first, reports)
 
     def forget_chunk(self, unit: int, first: int) -> None:
-        """Remove the file with the reports of a chunk, so that its mini-batches are scored again."""
+        """Remove the file with the reports of a chunk, so that its mini-batches are scored again.
+
+        Args:
+            unit: number of the work unit.
+            first: number of the chunk's first mini-batch within its work unit.
+        """
         chunks.forget_chunk(self.folder, unit, first)
 
     def progress_of(self, unit: int) -> ProgressFile:
@@ -183,7 +208,10 @@ class TaskFolder:
         return ProgressFile(self.folder, unit)
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
-        """Return the staged files that differ from what their writers reported, as pairs of path and difference."""
+        """Return the staged files that differ from what their writers reported, as pairs of path and difference.
+
+        See `sparkscore.stage.run_stage.TaskStage.find_changed` for the arguments.
+        """
         return find_changed(Path(self.folder), files, reads_all=reads_all)
 
 
@@ -208,7 +236,7 @@ class FolderChunk:
 
 
 def note_run_folder(stage: Path, run_folder: Path | None) -> None:
-    """Write the path of the run's folder into a stage, unless it is already there. Do nothing if the path is None.
+    """Write the path of the run's folder into a stage, unless the stage already has it. Do nothing if the path is None.
 
     With this path, `clean` finds the record of the run that made the stage, even if it is called for another runs
     folder.
@@ -218,7 +246,7 @@ def note_run_folder(stage: Path, run_folder: Path | None) -> None:
 
 
 def noted_run_folder(stage: Path) -> Path | None:
-    """Return the path of the run's folder that `note_run_folder` wrote into a stage, or None if there is none."""
+    """Return the path of the run's folder that `note_run_folder` wrote into a stage, or None if none can be read."""
     try:
         return Path(os.fsdecode(open_store(stage).read(layout.RUN)))
     except OSError:

@@ -1,9 +1,9 @@
 """The protocol of a store, which holds the files of a run (driver and worker).
 
 A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` implements
-it with files on a disk. Each method says what the store contains after a crash, at whatever moment of the call the
-process dies, and after an `OSError`. An `OSError` does not show that a call had no effect: the call may have succeeded
-and only its answer was lost.
+it with files on a disk. The docstring of a method that writes content says what the store contains after a crash, at
+whatever moment of the call the process dies, and after an `OSError`. An `OSError` does not show that a call had no
+effect: the call may have succeeded and only its answer was lost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Entry:
         name: name relative to the store's root.
         type: whether the entry is a file, a folder or something else.
         size_bytes: size of a file in bytes.
-        written_at: time of the last write or touch, in seconds, by the clock of the store.
+        written_at: modification time, in seconds since 1970, by the clock of the store.
         version: string that changes with each write. It also changes with each `Store.touch`, if the clock of the store
             has moved on since the last change.
     """
@@ -51,7 +51,7 @@ class Writer(Protocol):
     """Writes an object in parts. Readers see the object only after `close`.
 
     PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, the store has the whole
-    object or nothing under its name. Parts of the object may be left under a temporary name, which
+    object under its name, or still what was there before. Parts of the object may be left under a temporary name, which
     `sparkscore.stage.layout.unfinished` returned.
     """
 
@@ -86,11 +86,11 @@ class Mark(Protocol):
 
 
 class Store(Protocol):
-    """Holds objects by name, relative to a root. Every method may raise an `OSError`.
+    """Holds objects by name, relative to a root. Every method except `locate` and `drop` may raise an `OSError`.
 
     Callers must not use names that lead out of the root. A store that has folders creates missing folders below its
-    root. It never creates the root itself, but raises a `FileNotFoundError`: a task that outlives its run must not
-    create the run's stage again.
+    root when content is written. Only `make` creates the root itself. If the root does not exist, writing raises a
+    `FileNotFoundError`: a task that outlives its run must not create the run's stage again.
     """
 
     can_rename: ClassVar[bool]
@@ -120,12 +120,14 @@ class Store(Protocol):
         """Return the entries of a folder, sorted by name, or an empty list if there is no such folder.
 
         The list may be out of date: it may lack an entry that was just created, or contain one that was just removed.
+        An entry that was just removed may have the size 0, the time 0 and an empty version.
         """
 
     def age(self, name: str) -> float | None:
         """Return how many seconds ago an object was written or touched, or None if there is no such object.
 
-        The age is measured by the clock of the store alone. A crash may leave an unfinished object.
+        The age is measured by the clock of the store alone, and is negative if that clock was set back. A crash may
+        leave a temporary object in the store.
         """
 
     def put(
@@ -152,41 +154,49 @@ class Store(Protocol):
     def put_new(self, name: str, content: bytes) -> bool:
         """Write an object if there is none with this name, and return whether this call wrote it.
 
-        Of several calls at the same time, exactly one writes the object. After a crash or an `OSError`, the store has
-        the whole object or nothing. The caller then does not know which call wrote the object, so the content must show
-        that.
+        Of several calls at the same time, at most one writes the object. After a crash or an `OSError`, the store has a
+        whole object or none with this name. The caller then does not know which call wrote the object, so the content
+        must show that.
         """
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
         """Replace an object if it still has the given version, and return whether this call replaced it.
 
-        Of several calls at the same time, at most one replaces the object. After a crash or an `OSError`, the store has
-        the old content, the new content, or no object with this name.
+        The result is also False if there is no object with this name. Of several calls at the same time, at most one
+        replaces the object. After a crash or an `OSError`, the store has the old content, the new content, or no object
+        with this name.
         """
 
     def put_mark(self, name: str) -> Mark | None:
         """Create an empty object and return a `Mark` for it, or return None if there is an object with this name.
 
-        This also works on a full disk.
+        This may also work on a full disk.
         """
 
     def writer(self, name: str) -> Writer:
-        """Return a writer for an object that is too large for memory, or that another library writes."""
+        """Return a writer for an object that is too large for memory, or that another library writes.
+
+        When the writer is closed, the new object replaces an older object with this name.
+        """
 
     def touch(self, name: str) -> None:
-        """Set the time of an object to now, without changing its content. Create an empty object if there is none."""
+        """Set the modification time of an object to now, or create an empty object if there is none with this name.
+
+        The content of an existing object does not change.
+        """
 
     def delete(self, name: str) -> None:
         """Remove an object. Do nothing if there is no such object.
 
-        A folder of type `EntryType.MADE` is removed with its content. The call can be repeated.
+        A folder of type `EntryType.MADE` is removed with its content. If a part of the content cannot be removed, that
+        part and the folder may stay without an error. The call can be repeated.
 
         Raises:
-            OSError: the object may still be there.
+            OSError: the object may still be in the store.
         """
 
     def make(self, name: str = "") -> None:
-        """Create a folder and its parents, including the store's root. Do nothing if the folder exists."""
+        """Create a folder and its missing parents, including the store's root. Do nothing if the folder exists."""
 
     def drop(self, name: str = "") -> bool:
         """Remove a folder if it is empty, and return whether it was removed. Never raises.
@@ -206,16 +216,16 @@ class Store(Protocol):
         """
 
     def rename(self, name: str, other: str) -> None:
-        """Give an object, or a folder with everything in it, a new name in one step.
+        """Rename an object, or a folder with all its content, atomically.
 
-        After a crash or an `OSError`, everything has the old name or everything has the new name.
+        After a crash or an `OSError`, the object or folder has either the old name or the new name.
 
         Args:
             name: the old name.
-            other: the new name.
+            other: the new name. The folder that will contain it must exist.
 
         Raises:
-            FileExistsError: the new name is taken, even by an empty folder or a dangling link.
+            FileExistsError: the new name is taken, even by an empty folder or a broken link.
         """
 
 
@@ -223,8 +233,8 @@ class Store(Protocol):
 def writing(store: Store, name: str) -> Iterator[Writer]:
     """Return a context manager with a writer for an object.
 
-    The object becomes visible when the body of the ``with`` statement ends. It is discarded if the body raises an
-    error.
+    The object becomes visible under its name when the body of the ``with`` statement ends, and replaces an older object
+    with this name. If the body raises an error, the new object is discarded.
     """
     writer = store.writer(name)
     try:

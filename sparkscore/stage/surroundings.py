@@ -122,16 +122,16 @@ def open_common(*paths: Path) -> tuple[Store, list[str]]:
 
 
 def is_one_file_system(folder: Path, other: Path) -> bool:
-    """Return whether one rename can move a file from a folder to another path, because both are in one file system.
+    """Return whether one rename can move a file from a folder to a path, because both are in the same file system.
 
     Args:
         folder: path of the folder, which must exist.
-        other: the other path. If it does not exist, its nearest parent that exists is checked.
+        other: the path. If it does not exist, its nearest parent that exists is checked.
     """
     nearest = next(each for each in (other, *other.parents) if each.exists())
     return folder.stat().st_dev == nearest.stat().st_dev
 
 
 def missing_of(*folders: Path) -> list[Path]:
-    """Return those of the given folders that do not exist."""
+    """Return the given folders that do not exist, in the given order."""
     return [folder for folder in folders if not folder.exists()]

@@ -34,8 +34,10 @@ class StageWriter:
     """Writes the rows of one chunk into a folder that no other task attempt uses.
 
     So a task that is tried again, or that runs twice at the same time, never changes the files of another task attempt.
-    Only the files that a report names are published. Up to 128 Ki rows or 64 MiB are buffered, and then written as one
-    row group for each partition. So the memory that is needed does not grow with the number of rows.
+    Only the files that a report lists are published. Rows are buffered until there are at least 128 Ki rows or 64 MiB,
+    and then written to one file for each partition. So the memory that is needed does not grow with the number of rows.
+    At most 64 files are open: before a further file is opened, the file that was used least recently is closed. If more
+    rows of its partition are written later, they go to another file.
 
     Args:
         stage: path of the run's stage.
@@ -68,13 +70,13 @@ class StageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Discard the files that `finish` has not closed. No report names these files."""
+        """Discard the files that are still open, because `finish` was not called or failed. No report lists them."""
         for file in self._open.values():
             file.abandon()
         self._open.clear()
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows to the buffer. A full buffer is written to the files."""
+        """Add rows to the buffer, without the columns that are left out. A full buffer is written to the files."""
         kept = rows.drop_columns(self._left_out)
         self._pending.append(kept)
         self._pending_rows += kept.num_rows
@@ -83,7 +85,7 @@ class StageWriter:
             self._flush()
 
     def finish(self) -> tuple[StagedFile, ...]:
-        """Write the buffered rows, close all files, and return all files that this writer wrote."""
+        """Write the buffered rows, close all files, and return all files that this writer wrote, possibly none."""
         self._flush()
         while self._open:
             self._close_oldest()
@@ -147,8 +149,8 @@ def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> Non
     Only string columns are checked. Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
 
     Raises:
-        OutputContractError: a partition column has one of these two values, a value with a NUL character, or a value
-            that is too long for the name of a folder.
+        OutputContractError: a partition column has the empty string or Hive's name for NULL, a value with a NUL
+            character, or a value that is too long for the name of a folder.
     """
     for name in partition_by:
         column = rows.column(name)
