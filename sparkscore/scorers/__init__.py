@@ -1,7 +1,7 @@
 """Scorers: objects that load a scoring script or a model, and score mini-batches with it (worker).
 
-A scorer is built from a spec, which the driver pickles and sends to the workers. A process loads its scorer once, and
-scores all its mini-batches with it.
+A scorer is created from a specification, which the driver pickles and sends to the workers. A process loads its scorer
+before its first mini-batch, and scores all its mini-batches with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """The methods that each scorer has. The tests in ``tests/contract`` check each scorer for them."""
+    """The methods that each scorer has. The tests in ``tests/contract`` call these methods on the scorers."""
 
     def load(self) -> None:
         """Load the script or model. Runs on the worker, once in each process, before the first mini-batch."""
@@ -27,7 +27,7 @@ class Scorer(Protocol):
     def score(self, mini_batch: MiniBatch) -> object:
         """Score one mini-batch, and return the scores in any form that `sparkscore.returned.tabulate` accepts.
 
-        If only some of the items could be scored, a scorer may return a `PartlyScored`. Runs on the worker. After a
+        If some or all of the items cannot be scored, a scorer may return a `PartlyScored`. Runs on the worker. After a
         failure, the mini-batch may be scored again, as a whole or in halves.
         """
 
@@ -36,14 +36,14 @@ class Scorer(Protocol):
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:
-    """Build the scorer that a spec describes, and load its script or model.
+    """Create the scorer that a specification describes, load its script or model, and return the scorer.
 
     Runs on the worker, once in each process. If loading fails, the scorer is closed.
 
     Raises:
         ScorerFailedError: the user's code or model raised an exception while it was loaded.
-        SparkscoreError: the script has no ``run()``, a package is missing, or the model's files differ from those that
-            the driver found.
+        SparkscoreError: sparkscore itself found an error, for example that the script has no ``run()``, that a package
+            is missing, or that the model's files differ from those that the driver found.
     """
     scorer = _make_scorer(spec)
     try:

@@ -48,13 +48,14 @@ class CategoryMaker:
     def __call__(self, frame: Any) -> Any:
         """Return a shallow copy of a DataFrame in which the category columns have the categories of the model.
 
-        Columns of dtype object that hold only booleans and NULLs become float64. An object that is not a DataFrame is
-        returned unchanged.
+        A value that a LightGBM model has no category for becomes NULL and is counted. Other columns of dtype object
+        become float64 if they hold nothing but booleans and NULLs. Categories are not set if the DataFrame has more or
+        fewer columns than the model. An object that is not a DataFrame is returned unchanged.
 
         Raises:
-            SignatureMismatchError: the values of a column have a different type than the categories of the model, or
-                the model is one of XGBoost and has no category for a value.
-            ModelLoadError: the model is one of LightGBM, and the columns of its categories cannot be determined.
+            SignatureMismatchError: the values of a category column have a different type than the categories of the
+                model, or an XGBoost model has no category for a value.
+            ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
         """
         if not isinstance(frame, pd.DataFrame):
             return frame
@@ -105,9 +106,10 @@ class _OfXgboost(CategoryMaker):
 
 
 class _OfLightgbm(CategoryMaker):
-    """The `CategoryMaker` for LightGBM. It may find the category columns only when the first rows arrive.
+    """The `CategoryMaker` for a LightGBM model.
 
-    LightGBM stores the lists of categories, but not the columns that they belong to.
+    LightGBM stores the lists of categories, but not the columns that they belong to. So the columns are determined when
+    the first DataFrame is converted, with the help of its dtypes and values.
     """
 
     def __init__(self, booster: Any, unseen: dict[str, int]) -> None:
@@ -152,24 +154,25 @@ def value_type_of_column(column: pd.Series[Any]) -> str:
 
 
 def infos_of_lightgbm(text: str) -> list[str]:
-    """Return the entries of ``feature_infos`` in the text of a LightGBM model, one for each feature.
+    """Return the entries of ``feature_infos`` in a LightGBM model that was written as a string, one for each feature.
 
     An entry describes the feature's values in the training data; `find_positions` has examples. The result is an empty
-    list if the text has no ``feature_infos``.
+    list if the string has no ``feature_infos``.
     """
     head = text.split("\nTree=", maxsplit=1)[0].splitlines()
     return next((line.partition("=")[2].split() for line in head if line.startswith("feature_infos=")), [])
 
 
 def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
-    """Return a function that converts DataFrames to the categories of a model.
+    """Return a callable that converts DataFrames to the categories of a model.
 
     Args:
         model: a Booster of LightGBM or XGBoost, a fitted estimator of these libraries, or any other object.
-        unseen: dictionary in which the function counts the values that a LightGBM model has no category for, by column.
+        unseen: dictionary in which the callable stores, by column, the number of values that a LightGBM model has no
+            category for. A number is replaced only with a larger one, because the same rows may be converted twice.
 
     Returns:
-        the function, or None if the model is not a Booster or fitted estimator of LightGBM or XGBoost.
+        the callable, or None if the model is not a Booster or fitted estimator of LightGBM or XGBoost.
 
     Raises:
         ModelLoadError: an XGBoost model has categories, but does not store their values completely.
@@ -183,12 +186,14 @@ def category_maker(model: Any, unseen: dict[str, int]) -> CategoryMaker | None:
 def use_own_categories(model: Any, unseen: dict[str, int]) -> None:
     """Make each LightGBM and XGBoost model inside a model convert DataFrames to its own categories before it predicts.
 
-    The methods of the loaded models are replaced with wrappers. A Booster of XGBoost is not changed, because it takes a
+    Methods such as ``predict`` are replaced with wrappers. A Booster of XGBoost is not changed, because it takes a
     ``DMatrix`` instead of a DataFrame; the code that makes the ``DMatrix`` must convert the DataFrame.
 
     Args:
-        model: any loaded model. The models inside pipelines, grid searches and other estimators are found, too.
-        unseen: dictionary in which the values that a LightGBM model has no category for are counted, by column.
+        model: any loaded model. LightGBM and XGBoost estimators inside it are changed, too, if `parts_of` finds them,
+            for example in a pipeline or a grid search.
+        unseen: dictionary in which the wrappers store, by column, the number of values that a LightGBM model has no
+            category for.
 
     Raises:
         ModelLoadError: an XGBoost model has categories, but does not store their values completely.

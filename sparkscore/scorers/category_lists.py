@@ -1,7 +1,8 @@
 """Read the categories of LightGBM and XGBoost models, and find the columns that they belong to (driver and worker).
 
 LightGBM stores one list of categories for each category column, in the order of the columns, but it does not store
-which columns are category columns. XGBoost stores a list for each category feature since version 3.1.
+which columns are category columns. XGBoost 3.1 and later store the list of each category feature, if the model was
+trained on a DataFrame.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _UNUSED: Final = "none"
 def value_type_of(values: Any) -> str:
     """Return the type of the values in a list or column: ``text``, ``number``, ``boolean`` or ``nothing``.
 
-    NULLs are ignored, and ``nothing`` means that there are no other values. For any other type, the name that pandas
-    gives it is returned.
+    NULLs are ignored, and ``nothing`` means that there are no other values. If the values have a different type or
+    several types, the result of ``pandas.api.types.infer_dtype`` is returned, for example ``mixed``.
 
     >>> value_type_of(["a", None]), value_type_of([1, 2.5]), value_type_of([])
     ('text', 'number', 'nothing')
@@ -50,13 +51,18 @@ def find_positions(
 ) -> Sequence[int] | None:
     """Find the features that the lists of categories of a LightGBM model belong to.
 
+    An assignment in which each feature with codes, such as ``-1:0:2``, gets a list is preferred. Other assignments are
+    considered only if there is no such assignment.
+
     Args:
-        infos: LightGBM's description of each feature: ``-1:0:2`` for categories, ``[0.5:7]`` for numbers, or ``none``.
+        infos: LightGBM's description of each feature: ``-1:0:2`` for the codes of categories, ``[0.5:7]`` for a range
+            of numbers, or ``none`` if the model does not use the feature.
         lists: the lists of categories, in the order of their features.
         types: the type of each feature's column, as `value_type_of` names it, or None if no rows are available yet.
 
     Returns:
-        the position of the feature of each list, or None if no assignment or more than one is possible.
+        for each list, the position of its feature. None if no assignment is possible, or if several are possible and
+        none of them is preferred.
     """
     types = types or [NOTHING] * len(infos)
     texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM accepts strings only as categories
@@ -73,9 +79,9 @@ def find_positions(
 def _ways(
     infos: Sequence[str], lists: Sequence[Any], types: Sequence[str], start: int, needed: Collection[int]
 ) -> Iterator[list[int]]:
-    """Yield possible assignments of lists of categories to features, but not more than two.
+    """Yield possible assignments of lists of categories to features, but at most two.
 
-    `find_positions` only needs to know whether there is exactly one assignment.
+    With two, `find_positions` knows that the assignment is ambiguous, so it needs no further ones.
 
     Args:
         infos: LightGBM's description of each feature, as in `find_positions`.
@@ -85,7 +91,7 @@ def _ways(
         needed: positions of the features that must get a list.
 
     Yields:
-        the position of the feature of each list.
+        an assignment: for each list, the position of its feature.
     """
     if not lists:
         if all(at < start for at in needed):
@@ -104,7 +110,7 @@ def _ways(
 
 
 def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTHING) -> bool:
-    """Return whether a feature of a LightGBM model can have a list of categories.
+    """Return whether a list of categories can belong to a feature of a LightGBM model.
 
     Args:
         info: LightGBM's description of the feature: the codes of its categories or the range of its numbers in the
@@ -128,9 +134,11 @@ def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTH
 def lists_of_xgboost(booster: Any) -> dict[int, pd.Index[Any]]:
     """Return the categories of each category feature of an XGBoost model, by the position of the feature.
 
+    The dictionary is empty if the model has no category features.
+
     Raises:
-        ModelLoadError: the model does not store the categories of a category feature, or its list of categories is
-            truncated.
+        ModelLoadError: the model does not store the categories of a category feature, or XGBoost has truncated them
+            because they contain characters that are not ASCII.
     """
     types = booster.feature_types or ()
     positions = [at for at, type_ in enumerate(types) if type_ == "c"]
@@ -164,7 +172,9 @@ def _stored_by_xgboost(booster: Any) -> Mapping[int, Any]:
 
 
 def _is_whole(values: Any) -> bool:
-    """Return whether XGBoost has stored a list of categories completely. It truncates strings that are not ASCII.
+    """Return whether XGBoost has stored a list of categories completely.
+
+    XGBoost truncates the list if its strings contain characters that are not ASCII.
 
     Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of all strings and copies that number of bytes.
     """
@@ -174,7 +184,7 @@ def _is_whole(values: Any) -> bool:
 
 
 def no_lists(got: str, expected: str, next_step: str) -> ModelLoadError:
-    """Return the error for a model whose categories, or their columns, cannot be read from the model."""
+    """Return the error for a model whose categories, or the columns of its categories, cannot be determined."""
     return ModelLoadError(
         code=ErrorCode.MODEL_CATEGORIES, what="the model's categories", got=got, expected=expected, next_step=next_step
     )

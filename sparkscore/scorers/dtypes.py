@@ -23,10 +23,11 @@ class Dtypes:
 
     Attributes:
         are_arrow: whether all columns are Arrow-backed. Such columns can hold NULLs in every type.
-        with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. These integers
-            become float64, and these booleans become objects. Other integer and boolean columns keep their type and
-            must not hold a NULL.
-        nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``, or else None.
+        with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. Unless columns are
+            Arrow-backed, these integer columns become float64, and these boolean columns get dtype object. Other
+            integer and boolean columns keep their type and must not hold a NULL.
+        nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``, or else None. It
+            has no effect on Arrow-backed columns.
     """
 
     are_arrow: bool = False
@@ -43,9 +44,9 @@ class Dtypes:
 
 
 def has_two_dtypes(arrow_type: pa.DataType) -> bool:
-    """Return whether pandas gives a column of this Arrow type a different dtype if the column holds a NULL.
+    """Return whether a column of this Arrow type gets a different pandas dtype if it holds a NULL.
 
-    That is so for integers and booleans.
+    Integers and booleans do: pandas has no NULL for int64 and bool.
     """
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type))
 
@@ -56,8 +57,8 @@ def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
     If the DataFrames of the run are Arrow-backed, no column is converted. The metadata of the schema is removed.
 
     Raises:
-        SourceSchemaError: a double cannot hold an integer exactly, or an integer or boolean column that is not in
-            ``dtypes.with_null`` holds a NULL.
+        SourceSchemaError: an integer that must become a double is beyond ±2^53, or an integer or boolean column that is
+            not in ``dtypes.with_null`` holds a NULL. Neither is raised for Arrow-backed columns.
     """
     plain = rows.replace_schema_metadata(None)
     if dtypes.are_arrow:

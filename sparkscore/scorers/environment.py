@@ -55,11 +55,11 @@ class EnvironmentSpec:
 def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
     """Compare this Python and its installed packages with a specification, and describe each difference in a string.
 
-    Lines that cannot be compared are ignored: URLs, options of pip, and requirements whose marker excludes this Python.
+    Some lines are ignored: URLs, paths, options of pip, and requirements whose marker excludes this Python or platform.
 
     Returns:
-        a string for the version of Python if it differs, and then a string for each package that differs, in the order
-        of the requirements.
+        a string for the version of Python if it differs, and then a string for each package that is missing or has a
+        different version, in the order of the requirements. Empty if there are no differences.
     """
     found = [_difference(line) for line in spec.requirements]
     return tuple(text for text in (_python_difference(spec.python_version), *found) if text)
@@ -104,9 +104,10 @@ def _difference(line: str) -> str:
 
 
 def names_of_the_same(package: str) -> frozenset[str]:
-    """Return the names of all packages that install the same modules as a package, including the package itself.
+    """Return the names of a package and of its known variants, which install the same modules.
 
-    The names are in pip's normalized spelling, in lower case.
+    The names are in pip's normalized spelling, in lower case. For most packages no variants are known, so that the
+    result is one name.
 
     >>> sorted(names_of_the_same("PSycopg2"))
     ['psycopg2', 'psycopg2-binary']

@@ -1,4 +1,8 @@
-"""Prepare scikit-learn estimators that take texts, and split the return values of several outputs (worker)."""
+"""Find the estimators inside a scikit-learn model, and adapt the model to the columns of a DataFrame (worker).
+
+A vectorizer of strings gets one column instead of the whole DataFrame. A model that was fitted with NaN for missing
+strings causes a warning. The return value of a model with several outputs is split into columns.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from sparkscore.scorers.dtypes import Dtypes
 
 
 def is_estimator(model: object) -> bool:
-    """Return whether an object is a scikit-learn estimator, or at least has the methods ``fit`` and ``get_params``."""
+    """Return whether an object has the methods ``fit`` and ``get_params``, as the estimators of scikit-learn do."""
     return callable(getattr(model, "get_params", None)) and callable(getattr(model, "fit", None))
 
 
@@ -25,8 +29,8 @@ def pass_texts_as_column(model: object) -> None:
 
     A vectorizer iterates over its input. Iterating over a DataFrame yields its column names, so the model would return
     one prediction for each column instead of each row. The method ``transform`` of each vectorizer is replaced with a
-    wrapper. It raises a `SignatureMismatchError` if the DataFrame has several columns. The same is done for estimators
-    that take dictionaries or lists, such as ``DictVectorizer``; their wrapper raises that error for each DataFrame.
+    wrapper, which raises a `SignatureMismatchError` if the DataFrame does not have exactly one column. Estimators that
+    take dictionaries or lists, such as ``DictVectorizer``, get a wrapper that raises this error for every DataFrame.
 
     Source: ``raw_documents`` of scikit-learn's ``CountVectorizer.transform`` is "an iterable".
     """
@@ -62,7 +66,8 @@ def warn_of_nan(model: object, dtypes: Dtypes) -> tuple[str, ...]:
 def _knows_nan(part: Any) -> bool:
     """Return whether an estimator was fitted with NaN for missing strings.
 
-    That is an encoder that has NaN, and not None, among its string categories, or an imputer of strings that fills NaN.
+    That is the case for an encoder that has NaN, and not None, in one of its lists of string categories, and for an
+    imputer of strings that replaces NaN.
     """
     categories, filled = getattr(part, "categories_", None), getattr(part, "statistics_", None)
     if isinstance(filled, np.ndarray) and filled.dtype == object:
@@ -79,7 +84,8 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
     """Split the return value of an estimator with several outputs into columns ``c0``, ``c1`` and so on.
 
     Returns:
-        the matrix of each output by the name of its column, or None if the return value is not a list of matrices.
+        the matrix of each output by the name of its column, or None if the return value is not a list of matrices, or
+        is an empty list.
 
     Source: ``predict_proba`` of a model with several outputs is "a list of n_outputs such arrays".
     """
@@ -91,12 +97,15 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
 
 
 def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
-    """Yield an estimator and all estimators inside it, such as the steps of a pipeline or the best one of a search.
+    """Yield an estimator and the estimators inside it, such as the steps of a pipeline or the best one of a search.
+
+    The attributes of estimators and of other objects of scikit-learn are searched, and so are lists, tuples and
+    dictionaries. NumPy arrays are not searched.
 
     Args:
-        value: an object of scikit-learn, or a list, tuple or dictionary that may hold such objects. Nothing is yielded
-            for any other value.
-        seen: the ``id()`` of each object that was visited before. It is needed because objects can contain each other.
+        value: the object to search. Nothing is yielded for an object of a type that is not searched.
+        seen: the ``id()`` of each object that was visited before, to which this function adds. It is needed because
+            objects can contain each other.
     """
     if id(value) in seen:
         return
@@ -117,7 +126,7 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
 
 
 def _input_tags(part: Any) -> Any:
-    """Return the tags with which an estimator describes its input, or None if it has no tags.
+    """Return the tags with which an estimator describes its input, or None if it has no tags or raises an exception.
 
     scikit-learn has these tags since version 1.6.
     """
@@ -128,7 +137,7 @@ def _input_tags(part: Any) -> Any:
 
 
 def _old_tags(part: Any) -> list[str]:
-    """Return the input types in the tags of an estimator of scikit-learn before 1.6, or an empty list without tags."""
+    """Return the input types in the tags of an estimator of scikit-learn before 1.6. Empty if it has no tags."""
     try:
         return list(part._get_tags()["X_types"])  # noqa: SLF001 - there is no public name for it
     except Exception:  # noqa: BLE001 - see above

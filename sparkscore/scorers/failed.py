@@ -1,4 +1,4 @@
-"""The error that a scorer raises for a mini-batch, and its return value if only some of the items fail (worker)."""
+"""The exception for a script or model that fails, and the return value for a partly scored mini-batch (worker)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ class ScorerFailedError(Exception):
 
 @dataclass(frozen=True)
 class PartlyScored:
-    """The return value of a scorer that could not score some of the items of a mini-batch.
+    """The return value of a scorer that could not score some or all of the items of a mini-batch.
 
     Attributes:
-        returned: the scores of the items that could be scored, in the order of the items.
+        returned: the scores of the items that could be scored, in the order of the items. An empty list if there are
+            none.
         failures: a failure for each item that could not be scored.
     """
 

@@ -1,6 +1,7 @@
 """Find the columns that a loaded model was trained with, by their names (worker).
 
-This works for boosters of XGBoost and LightGBM, and for all models that have ``feature_names_in_``.
+This works for a Booster of XGBoost or LightGBM, for a model with the attribute ``feature_names_in_``, and for a
+pipeline whose first step is such a model.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
     If the model has no column names, all columns of the input are returned in their order. The same applies to default
     names of a library, such as ``Column_0``, unless the input has columns with all of these names. LightGBM replaces
-    spaces in names with underscores, so a column is also found by its name with underscores.
+    spaces in names with underscores, so for its models a column is also found by its name with underscores.
 
     Args:
         rows: the rows of the input.
@@ -35,8 +36,9 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
         for each column, a pair of its name in the input and its name in the model.
 
     Raises:
-        SignatureMismatchError: the input lacks a column of the model, or has several that fit. Or the model has no
-            column names, and the order of the input's columns is not known.
+        SignatureMismatchError: the input lacks a column of the model, or several columns fit one name of the model. Or
+            a model of scikit-learn, XGBoost or LightGBM has no column names, and the order of several columns is not
+            known.
     """
     features = feature_names(model)
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):
@@ -62,7 +64,10 @@ def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:
-    """Return the names of the columns that a model was trained with, in its order, or None if it has no names."""
+    """Return the names of the columns that a model was trained with, in its order, or None if it has no names.
+
+    A pipeline without names has those of its first step.
+    """
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
 
 

@@ -1,7 +1,7 @@
 """Convert the columns of the input to the columns or tensors that a model takes (worker).
 
-The values are converted with Arrow and NumPy, without pandas. A value that cannot be converted exactly raises an error,
-unless the deployment allows numbers to be rounded.
+The values are converted with Arrow and NumPy, without pandas. The driver has checked which types may be converted to
+which. A value that does not fit the model's type raises an error, unless the deployment allows numbers to be rounded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
     Raises:
         SignatureMismatchError: a value cannot be converted to the model's type, for example a number that is out of
-            range, or a NULL in a column of integers or booleans.
+            range. Or an integer or boolean column of the model holds a NULL, and the model does not take NULLs there.
     """
     return pa.table(
         {name: _column(rows, column, feed) for feed, (column, name) in zip(feeds, names_of(feeds), strict=True)}
@@ -47,7 +47,10 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Return a pair of names for each column that a model gets: its name in the input, and its name in the model."""
+    """Return a pair of names for each input of a model: the name of its first column, and the input's own name.
+
+    The second name is the same as the first if the model's input has no name. Inputs that get no columns are left out.
+    """
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 
 
@@ -62,7 +65,8 @@ def feed_tensor(rows: pa.Table, feed: Feed) -> Tensor:
 
     Raises:
         SignatureMismatchError: a value cannot be converted to the type of the tensor, a NULL is in a tensor whose type
-            has no NaN, or the values of a row do not have the shape that the model expects.
+            has no NaN, the lists of the rows have different lengths, or the values of a row do not have the shape that
+            the model expects.
     """
     shape = feed.shape or (-1,)
     inner = shape[1:]
@@ -108,7 +112,7 @@ def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> p
 
 
 def _to_utc(array: pa.Array) -> pa.Array:
-    """Convert timestamps with a time zone to timestamps without one that hold the time in UTC.
+    """Convert timestamps with a time zone to timestamps without a time zone, in UTC.
 
     Timestamps without a time zone are returned unchanged.
     """
@@ -122,8 +126,8 @@ def _to_utc(array: pa.Array) -> pa.Array:
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Arrow can neither round decimals to floats nor cast integers to half floats, so these become doubles first. Other
-    arrays are returned unchanged.
+    Arrow can neither round decimals to floats nor cast integers to half floats. So decimals become doubles, and if the
+    wanted type is half float, so does any array that has no floats. Other arrays are returned unchanged.
     """
     if pa.types.is_decimal(_innermost(array.type)):
         return pc.cast(

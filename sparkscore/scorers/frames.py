@@ -35,9 +35,12 @@ class HandedOver:
 
 
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
-    """Convert rows to a DataFrame as `to_pandas` does, and keep the original rows and objects with it.
+    """Convert rows to a DataFrame as `to_pandas` does, and return it together with the original rows and objects.
 
-    With these, it can be checked later whether the user's code has moved rows of the DataFrame.
+    The original rows and objects show later whether the user's code has moved rows of the DataFrame.
+
+    Raises:
+        SourceSchemaError: a column cannot be converted, as in `to_pandas`.
     """
     settled = settle(rows, dtypes)
     frame, before = _make(settled, dtypes)
@@ -47,16 +50,16 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
     """Convert rows to a DataFrame with the default RangeIndex. The user's code may change the DataFrame.
 
-    By default, the dtypes are those that ``pyarrow.Table.to_pandas()`` would choose if each column of
-    ``dtypes.with_null`` held a NULL, even if these rows have none.
+    Unless the columns are Arrow-backed, the dtypes are those that ``pyarrow.Table.to_pandas()`` would choose if each
+    column in ``dtypes.with_null`` held a NULL, even if no row has one.
 
     Args:
         rows: the rows.
         dtypes: how the dtypes are chosen; the same for all mini-batches of a run.
 
     Raises:
-        SourceSchemaError: float64 cannot hold an integer exactly, or an integer or boolean column that is not in
-            ``dtypes.with_null`` holds a NULL.
+        SourceSchemaError: an integer that must become float64 is beyond ±2^53, or an integer or boolean column that is
+            not in ``dtypes.with_null`` holds a NULL. Neither is raised for Arrow-backed columns.
     """
     return _make(settle(rows, dtypes), dtypes)[0]
 

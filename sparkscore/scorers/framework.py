@@ -42,10 +42,11 @@ _MODULES: Final = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "ligh
 class FrameworkScorer:
     """A scorer for model files of scikit-learn, XGBoost and LightGBM. It calls the model as plain Python code would.
 
-    - A pickle, of scikit-learn or any other library: the methods of the object get a DataFrame.
-    - An XGBoost file: ``Booster.predict`` gets a ``DMatrix``, so a classifier returns probabilities. If the deployment
-      names a method that a Booster does not have, such as ``predict_proba``, the file is loaded into one of XGBoost's
-      scikit-learn classes.
+    - A pickle, of scikit-learn or any other library: the methods of the object get a DataFrame. A Booster of XGBoost
+      gets a ``DMatrix`` instead.
+    - An XGBoost file: ``Booster.predict`` gets a ``DMatrix``. It usually returns probabilities if the model is a
+      classifier. If the deployment names a method that a Booster does not have, such as ``predict_proba``, the file is
+      loaded as an ``XGBClassifier`` or ``XGBRegressor``, whose methods get a DataFrame.
     - A LightGBM file: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
@@ -66,7 +67,10 @@ class FrameworkScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """The number of values in the last mini-batch that the model has no category for, by column."""
+        """The number of values in the last mini-batch that a LightGBM model has no category for, by column.
+
+        Columns without any are left out.
+        """
         return self._counted
 
     def load(self) -> None:
@@ -103,7 +107,9 @@ class FrameworkScorer:
         Raises:
             ScorerFailedError: the model raised an exception.
             SignatureMismatchError: the rows lack a column of the model, a value cannot be converted to the model's
-                type, or the items are files.
+                type, an XGBoost model has no category for a value, or the items are files.
+            SourceSchemaError: a column cannot be converted to pandas, as in `to_pandas`.
+            ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
         """
         if not self._methods:
             raise RuntimeError("the scorer is not loaded")
@@ -144,7 +150,7 @@ def _load(path: Path, framework: str, wanted: Sequence[str]) -> Any:
 def _unpickle(path: Path) -> Any:
     """Load a model from a pickle, with joblib if it is installed.
 
-    Loading a pickle can run any code. So the driver has checked before that the deployment trusts the model.
+    Loading a pickle can run any code. So the driver has checked before that the model is trusted (`check_trust`).
     """
     if find_spec("joblib") is None:
         with path.open("rb") as file:
@@ -195,9 +201,10 @@ def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
 
 
 def _use_one_thread(model: Any) -> None:
-    """Make a model use only one thread, because Spark runs other tasks on the other cores.
+    """Make an estimator or a Booster of XGBoost use only one thread, because Spark runs other tasks on the other cores.
 
-    With one thread, forests also add the results of their trees in the same order each time.
+    With one thread, forests also add the results of their trees in the same order each time. A Booster of LightGBM is
+    not changed here, because it takes the number of threads as an argument of each call.
     """
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
         settings: Mapping[str, Any] = model.get_params(deep=True)
@@ -211,6 +218,8 @@ def _use_one_thread(model: Any) -> None:
 
 def _taking_frames(model: Any, method: Callable[..., Any], make: CategoryMaker | None) -> Callable[..., Any]:
     """Return a function that calls a method of a model with a DataFrame and the deployment's parameters.
+
+    For a Booster of XGBoost, the function converts the DataFrame to a ``DMatrix``.
 
     Args:
         model: the loaded model.

@@ -29,14 +29,15 @@ _DEEP: Final = re.compile(r";16[A-Z]")
 def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tuple[ItemFailure, ...]]:
     """Decode image files into one tensor, or return the bytes of the files if the model takes a binary column.
 
-    The tensor has the pixel values that are stored in the first frame of each image. Nothing is scaled, resized or
-    rotated. The shape of the tensor decides the arrangement:
+    The tensor has the pixels of the first frame of each image. Nothing is scaled, resized or rotated. The shape of the
+    tensor decides how the pixels are arranged:
 
-    - Four dimensions: the last or second dimension is that of the channels if its size is 1, 3 or 4. The image is
-      converted to that number of channels.
+    - Four dimensions: the last dimension, or else the second one, is that of the channels if its size is 1, 3 or 4. The
+      image is converted to that number of channels. Otherwise the image keeps its channels, in the last dimension.
     - Three dimensions: the image is converted to gray.
     - Two dimensions: all values of an image are in one row, as in Azure's no-code deployments.
     - One dimension: the tensor is an array of arrays, one for each image.
+    - More dimensions: no image fits.
 
     Args:
         files: paths of the images.
@@ -44,7 +45,11 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
 
     Returns:
         the tensor or the bytes of the readable files, in their order, and a failure for each of the other files. A file
-        fails if it cannot be read, is not an image, or has a size or depth that the tensor cannot hold.
+        fails if it cannot be read. For a tensor, it also fails if it is not an image, has a size or depth that the
+        tensor cannot hold, or has a different size than the first readable image.
+
+    Raises:
+        MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
     """
     contents: list[Any] = []
     failures: list[ItemFailure] = []
@@ -125,8 +130,8 @@ def _loses_bits(image: Any) -> bool:
 def _in_mode(image: Any, inner: tuple[int, ...]) -> Any:
     """Convert an image to the number of channels that the shape of the tensor has.
 
-    If the shape does not show the number of channels, the image keeps its channels. Only images with a palette, CMYK,
-    YCbCr or black-and-white images are converted to RGB.
+    If the shape does not show the number of channels, the image keeps its channels, except that images with a palette,
+    CMYK, YCbCr and black-and-white images are converted to RGB.
 
     Args:
         image: an open image of Pillow.

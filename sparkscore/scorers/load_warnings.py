@@ -22,14 +22,15 @@ _FOR_PROGRAMMERS: Final = (DeprecationWarning, PendingDeprecationWarning, Import
 
 @contextmanager
 def noting_warnings() -> Iterator[list[str]]:
-    """Collect the warnings that are issued in the ``with`` block, each message once.
+    """Collect the messages of the warnings that are shown in the ``with`` block, each message once.
 
-    The warnings are also shown as usual. Warnings for programmers, such as `DeprecationWarning`, are not collected.
-    Unlike `warnings.catch_warnings`, this function keeps changes that the block makes to the settings of `warnings`.
+    The warnings are also shown as usual. Warnings for programmers, such as `DeprecationWarning`, are not collected, and
+    neither are warnings that Python's warning filters suppress. Unlike `warnings.catch_warnings`, this function keeps
+    changes that the block makes to the settings of `warnings`.
 
     Yields:
-        an empty list. At the end of the block, it is filled with the first few messages, and with one message about the
-        number of further warnings if there are more.
+        an empty list. At the end of the block, also after an exception, the first five messages are added to the list.
+        If there are more, a message with the number of the other warnings is added, too.
     """
     before, found, told = warnings.showwarning, dict[str, None](), list[str]()
 

@@ -1,4 +1,4 @@
-"""Add advice to a failure that a missing package caused: how the workers can get the package (worker).
+"""Add advice to a failure that a missing module caused: how the workers can get the package of the module (worker).
 
 The name of a module can differ from the name of its package. `importlib.metadata` knows the package of a module only if
 the package is installed, so this module has a list of well-known packages.
@@ -51,7 +51,7 @@ def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> 
 
     Args:
         failure: the failure of the user's code or model.
-        environment: the packages that the deployment lists, or None if it lists none.
+        environment: the packages that the deployment or its model lists, or None if there is no list.
     """
     if failure.next_step or not failure.missing_module:
         return failure

@@ -42,7 +42,7 @@ _LIBRARIES: Final = frozenset({"sklearn", "lightgbm", "xgboost"})
 
 
 class MlflowScorer:
-    """A scorer that loads an MLflow model as a pyfunc. MLflow's tracking store is neither read nor written.
+    """A scorer that loads an MLflow model as a pyfunc, from files on this host and without MLflow's tracking store.
 
     Attributes:
         handed_over: the DataFrame that the model got in the last call, or None if the model got no DataFrame, or one
@@ -87,12 +87,14 @@ class MlflowScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Call the model with the rows or image files of a mini-batch, and return the scores.
 
-        If some files cannot be read, a `PartlyScored` with the scores of the others is returned.
+        If some or all files cannot be read, a `PartlyScored` with the scores of the others is returned.
 
         Raises:
             ScorerFailedError: the model raised an exception.
             SignatureMismatchError: the rows lack a column of the model, a value does not fit the model's signature, or
                 the items are files and the signature does not have exactly one input.
+            SourceSchemaError: a column cannot be converted to pandas, as in `to_pandas`.
+            MissingDependencyError: the items are images, and the package ``pillow`` is not installed.
         """
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
@@ -114,7 +116,10 @@ class MlflowScorer:
 
     @property
     def unseen(self) -> Mapping[str, int]:
-        """The number of values in the last mini-batch that the model has no category for, by column."""
+        """The number of values in the last mini-batch that a LightGBM model has no category for, by column.
+
+        Columns without any are left out.
+        """
         return self._counted
 
     def _prepare_estimator(self) -> None:
@@ -145,7 +150,7 @@ class MlflowScorer:
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Return the model object of the library that made the model, or None if the flavor has no such object."""
+        """Return the model object inside the pyfunc, such as a scikit-learn pipeline, or None if MLflow has none."""
         with suppress(Exception):  # flavors raise exceptions of any class
             return self._model.get_raw_model()
         return None
@@ -161,10 +166,10 @@ class MlflowScorer:
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def _conform(self, returned: Any) -> object:
-        """Convert the return value of the model to named columns, or to one array, Series or list of values.
+        """Convert the return value of the model as `plain_output` does, or to a matrix.
 
-        If the output in the signature is one tensor of several dimensions, a DataFrame becomes a matrix, because some
-        flavors return a DataFrame without column names instead of a matrix.
+        A DataFrame becomes a matrix if the output in the signature is one tensor without a name and with several
+        dimensions, because some flavors return a DataFrame without column names instead of a matrix.
         """
         outputs = self._model.metadata.get_output_schema()
         if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
@@ -174,7 +179,7 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Return a table with the columns that the model gets, and their dtypes, both with the model's names.
+        """Return a table with the columns that the model gets, and the choice of their dtypes, with the model's names.
 
         If the model takes tensors, the rows and dtypes are returned unchanged, with the names of the input.
         """
@@ -198,6 +203,9 @@ class MlflowScorer:
         """Convert a table to the argument that the model's ``predict`` takes.
 
         The argument is a list if MLflow made the signature from type hints. Otherwise it is a DataFrame.
+
+        Raises:
+            SignatureMismatchError: MLflow would replace a NULL inside a list with a value.
         """
         specs = self._model.metadata.get_input_schema().inputs
         takes_objects = len(specs) == 1 and specs[0].name is None and specs[0].to_dict()["type"] == "object"
@@ -247,7 +255,7 @@ class MlflowScorer:
 
 
 def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Replace NULL with NaN in a column of floats, because a ``list[float]`` cannot hold None.
+    """Replace NULL with NaN in a column of floats, because MLflow accepts no None for the type hint ``list[float]``.
 
     Other columns are returned unchanged.
     """
@@ -280,7 +288,7 @@ def _keep_objects(model: Any, columns: frozenset[str]) -> None:
 def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
     """Raise an error if a NULL is inside a list of strings or booleans.
 
-    MLflow's schema enforcement would convert it to 'None' or False.
+    MLflow's schema enforcement would convert the NULL to the string 'None' or to False.
 
     Source: mlflow/models/utils.py, `_enforce_array`: ``to_numpy(dtype=...)``.
 
@@ -307,7 +315,8 @@ def _refuse_lost_nulls(name: str, column: pa.Array | pa.ChunkedArray) -> None:
 def _objects(column: pa.ChunkedArray) -> pd.Series[Any]:
     """Convert a column of lists, structs or maps to a Series of Python objects.
 
-    Structs and maps become dictionaries. Lists become NumPy arrays, or Python lists where an array is not possible.
+    Structs and maps become dictionaries. Lists become NumPy arrays. A list of lists that have different lengths becomes
+    a Python list, because MLflow could not make one NumPy array of it.
     """
     values: pd.Series[Any] = column.to_pandas(maps_as_pydicts="strict", integer_object_nulls=True)
     own = with_own_numbers(values, column.type) if has_null_inside(column) else values

@@ -75,7 +75,7 @@ def refuse_unknown_params(
         methods: the methods, by name.
         params: names of the parameters that the deployment sets.
         also: names that the methods accept in addition to those in their signatures. If empty, a method with
-            ``**kwargs`` accepts every name.
+            ``**kwargs`` accepts every name. Otherwise ``**kwargs`` is ignored.
 
     Raises:
         SignatureMismatchError: a method does not have one of the parameters.
@@ -96,7 +96,7 @@ def refuse_unknown_params(
 
 
 def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a method, or an empty list if the method is written in C and has no signature."""
+    """Return the parameters of a method, or an empty list if it has no signature, as some methods written in C."""
     try:
         return list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):

@@ -48,8 +48,8 @@ def fetch_model(files: ModelFiles) -> Path:
     the model that the driver found. A copy with a wrong digest is made again.
 
     Raises:
-        ModelError: the files cannot be read or copied, or the digest of a new copy is not the one that the driver
-            found.
+        ModelError: the files cannot be read or copied, the digest of a new copy is not the one that the driver found,
+            or other users have access to the folder for copies.
     """
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
@@ -72,6 +72,10 @@ def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
         key: string that identifies the files, for example the registry, the name and the version of a model.
         name: name of the copied file or folder.
         make: function that writes the files to the path that it gets as its argument.
+
+    Raises:
+        ModelError: other users have access to the folder for copies.
+        OSError: the copy cannot be written. Exceptions of ``make`` pass through, too.
     """
     with _entry(hashlib.sha256(key.encode()).hexdigest()) as folder:
         copy = folder / name
@@ -84,6 +88,9 @@ def copy_model(source: Path, target: Path) -> None:
     """Copy the file of a model, or the files of its folder that its digest covers.
 
     Links are replaced with copies of the files that they point to.
+
+    Raises:
+        OSError: a file cannot be read or written, or the folder ``target`` exists already.
     """
     if not source.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,17 +106,17 @@ def copy_model(source: Path, target: Path) -> None:
 def make_folder_for_links() -> Path:
     """Create a folder on the file system of this host's copies of models, so that their files can be linked into it.
 
-    The caller must remove the folder with `remove_made`. If the process is killed before that, another process removes
-    the folder after a week.
+    The caller must remove the folder with `remove_made`. If the process is killed before that, the folder is removed
+    when a process uses the folder for copies after more than a week.
     """
     return make_folder(SCRIPTS, _cache_folder())
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Create hard links to a file, or to all files of a folder, under a different path.
+    """Create hard links to a file, or to all files of a folder and its subfolders, under a different path.
 
     Hard links take no space. Symbolic links cannot be used, because MLflow 3.8 resolves them and raises an error for
-    files outside of the model's folder. If the file system does not support hard links, the files are copied.
+    files outside of the model's folder. A file is copied if a hard link to it cannot be created.
     """
     if source.is_dir():
         target.mkdir()
@@ -124,10 +131,10 @@ def link_files(source: Path, target: Path) -> None:
 
 @contextmanager
 def _entry(name: str) -> Iterator[Path]:
-    """Lock a folder of the cache in the ``with`` block, so that no other process can use it, and yield its path.
+    """Lock a folder of the cache in the ``with`` block, and yield its path. Other processes wait until it is unlocked.
 
     The folder is created if it does not exist. Its modification time is set to now, because `_remove_old` reads from it
-    when the folder was last used. After the block, the old folders of the cache are removed.
+    when the folder was last used. After a block without an exception, `_remove_old` is called.
 
     Args:
         name: name of the folder, a digest.
@@ -199,7 +206,7 @@ def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[
 
 
 def _remove_old(cache: Path) -> None:
-    """Remove the copies in the cache that no process has used for a week."""
+    """Remove the folders in the cache that were last used more than a week ago, by their modification time."""
     limit = time.time() - _KEPT_SECONDS
     for entry in cache.iterdir():
         # While a process makes a copy, it holds the lock. Afterwards the modification time is recent.

@@ -17,11 +17,12 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
     """Convert the return value of a model's method to named columns, or to one array, Series or list of values.
 
     - The columns of a DataFrame keep their names. Columns without names, which pandas numbers from 0, become ``c0``,
-      ``c1`` and so on. A single column whose name is a number is returned as a Series.
-    - A dictionary of arrays becomes one column for each key.
+      ``c1`` and so on. A single column whose name is an integer is returned as a Series. A DataFrame in which two
+      columns have the same name is returned as a DataFrame.
+    - A dictionary becomes one column for each key.
     - A sparse matrix becomes a dense one. Pydantic objects in a list become dictionaries.
     - A list of matrices becomes one column for each matrix if an estimator returned it. Otherwise each element of a
-      list is a row.
+      list is a row. A generator or other iterator becomes a list.
     - Any other value is returned unchanged.
 
     Args:
@@ -43,7 +44,7 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
     """Combine the return values of several methods of a model into named columns, one for each method.
 
-    If a method returned several columns, its column has a dictionary with their values in each row.
+    If a method returned several named columns, its column has a dictionary with their values in each row.
 
     Args:
         returned: the return value of each method, by the name of the method.

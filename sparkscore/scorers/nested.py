@@ -1,8 +1,8 @@
 """Convert lists, structs and maps to Python values, so that a NULL in one row does not change other rows (worker).
 
-If one integer inside such a column is NULL, pyarrow by default converts all integers in the column to floats. Here, a
-list without a NULL becomes an array of integers or booleans, and a list with a NULL becomes an array of Python objects.
-So the converted value of a row does not depend on other rows of the mini-batch.
+If one integer inside a column of lists is NULL, pyarrow by default converts all integers in the column to floats. Here,
+a list of integers or booleans becomes an array of integers or booleans if it has no NULL, or an array of Python objects
+if it has one. So the converted value of a row does not depend on other rows of the mini-batch.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def holds_lists_of_lists(arrow_type: pa.DataType) -> bool:
 def with_ragged_lists(value: Any) -> Any:
     """Convert arrays of arrays with different shapes to Python lists, at any depth of a nested value.
 
-    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ. Everything else in
-    the value is returned unchanged.
+    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ. An array that
+    contains a list after the conversion becomes a list, too. Everything else in the value is returned unchanged.
 
     Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for each value that is an array.
     """

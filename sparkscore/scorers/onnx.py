@@ -1,4 +1,4 @@
-"""Score mini-batches with an ONNX model in ONNX Runtime (worker).
+"""Score mini-batches with an ONNX model in ONNX Runtime (worker), and check models with ONNX Runtime (driver).
 
 The rows become tensors, and the outputs of the graph become columns. This is the only module that imports ONNX Runtime,
 so it also has the checks for which the driver needs ONNX Runtime.
@@ -54,7 +54,8 @@ class OnnxScorer:
 
         Raises:
             MissingDependencyError: ONNX Runtime is not installed on this worker.
-            ConfigError: the installed ONNX Runtime lacks an execution provider or a session option of the deployment.
+            ConfigError: the installed ONNX Runtime lacks an execution provider or a session option of the deployment,
+                cannot use the provider on this host, or the value of a session option has the wrong type.
             ModelError: the model cannot be copied, or its files have changed.
             ScorerFailedError: ONNX Runtime cannot load the graph.
         """
@@ -77,13 +78,15 @@ class OnnxScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Run the graph on the rows or images of a mini-batch, and return its outputs.
 
-        The graph gets all rows at once. If it takes a fixed number of rows, it gets them in parts. If some images
-        cannot be read, a `PartlyScored` with the outputs for the others is returned.
+        The graph gets all rows at once. If it takes a fixed number of rows, it gets them in parts. If some or all
+        images cannot be read, a `PartlyScored` with the outputs for the others is returned.
 
         Raises:
             ScorerFailedError: ONNX Runtime raised an error.
-            SignatureMismatchError: a value of the rows cannot be converted exactly to the type of the graph's input.
+            SignatureMismatchError: a value of the rows cannot be converted to the type of the graph's input, or the
+                values of a row do not have the input's shape.
             OutputContractError: an output does not have one element for each row.
+            MissingDependencyError: the items are images, and the package ``pillow`` is not installed.
         """
         if mini_batch.rows is not None:
             feeds = {str(feed.name): feed_tensor(mini_batch.rows, feed) for feed in self._spec.feeds}
@@ -134,8 +137,8 @@ def check_session(providers: Sequence[str], session_options: Mapping[str, object
         session_options: values of session options, by the name of the option.
 
     Raises:
-        ConfigError: a provider is not available (code ``ONNX_PROVIDER``), or an option is unknown or its value has the
-            wrong type (code ``ONNX_SESSION_OPTION``). The message lists the available names.
+        ConfigError: a provider is not available (code ``ONNX_PROVIDER``), or an option is unknown or has a wrong value
+            (code ``ONNX_SESSION_OPTION``). The message contains the available names, or the expected type or values.
     """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
@@ -193,7 +196,8 @@ def _make_options(threads: int, chosen: Mapping[str, object]) -> SessionOptions:
         chosen: the deployment's session options, by name.
 
     Raises:
-        ConfigError: an option is unknown, or its value has the wrong type.
+        ConfigError: an option is unknown, or has a wrong value.
+        MissingDependencyError: ONNX Runtime is not installed.
     """
     onnxruntime = _require_runtime()
     options = onnxruntime.SessionOptions()
@@ -227,7 +231,7 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
 
 
 def _entry_text(value: object) -> str:
-    """Return the value of a configuration entry as the string that ONNX Runtime expects: "1" for True, for example."""
+    """Return the value of a configuration entry as a string for ONNX Runtime. True becomes "1", False "0"."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

@@ -19,11 +19,12 @@ def fetch_registered(name: str, version: str | None) -> tuple[Path, str]:
 
     Args:
         name: name of the registered model.
-        version: the version to download, or None for the latest version.
+        version: the version to download, or None for the highest version.
 
     Raises:
         ModelNotFoundError: there is no such model or version, there is no registry, or MLflow is not installed.
-        ModelError: the registry does not answer, or the download failed.
+        ModelError: the registry does not answer, the download failed, or other users have access to the folder for
+            copies of models.
     """
     if find_spec("mlflow") is None:
         raise _not_found(name, version, "there is no registry to ask: MLflow is not installed on this worker")

@@ -1,4 +1,4 @@
-"""Select the columns that a Spark ML model has added to the rows (worker)."""
+"""Select the prediction columns of rows that a ``pyspark.ml`` pipeline has already scored in Spark (worker)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from sparkscore.scorers.specs import RowsSpec
 
 
 class RowsScorer:
-    """A scorer for rows that a Spark ML model has already scored in Spark. It only selects the columns of the model."""
+    """A scorer for rows that a ``pyspark.ml`` pipeline has already scored in Spark. It only selects columns."""
 
     def __init__(self, spec: RowsSpec) -> None:
         self._spec = spec
 
     def load(self) -> None:
-        """Do nothing, because the model runs inside Spark."""
+        """Do nothing, because the pipeline runs inside Spark."""
 
     def score(self, mini_batch: MiniBatch) -> pa.Table:
-        """Return the columns of the mini-batch that the model has added."""
+        """Return the prediction columns of the mini-batch, which are listed in the specification.
+
+        Raises:
+            KeyError: the rows lack one of these columns.
+        """
         if mini_batch.rows is None:
             raise RuntimeError("a Spark ML model scores rows, not files")
         return mini_batch.rows.select(list(self._spec.columns))

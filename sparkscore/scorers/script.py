@@ -61,8 +61,8 @@ class ScriptSpec:
         log_folder: folder for the logs of Azure's ``EntryScript``, and for MLflow's data if no tracking store is set.
             If it is an empty string, the logs are written to a folder that is removed when the scorer is closed.
         work_folder: existing folder in which the code is unpacked, or an empty string for the system's folder for
-            temporary files. The unpacked code is removed at the end of the run.
-        dtypes: the choice of dtypes for the DataFrames.
+            temporary files. The unpacked code is removed when the scorer is closed.
+        dtypes: the choice of dtypes for the DataFrames that ``run()`` gets.
     """
 
     code: bytes
@@ -88,7 +88,8 @@ class ScriptScorer:
     closed.
 
     Attributes:
-        handed_over: the DataFrame that ``run()`` got in the last call, or None if it got a list of files.
+        handed_over: the DataFrame that ``run()`` got in the last call, or None if it got a list of files or was not
+            called yet.
         verified: digests of the models' files, which were checked on this host. Empty before the models are copied.
     """
 
@@ -111,9 +112,11 @@ class ScriptScorer:
         """Unpack the code folder, import the script, and call the script's ``init()`` if there is one.
 
         Raises:
-            ScorerFailedError: the import or ``init()`` raised an exception.
-            ModelError: a model cannot be copied to this host, or its files have changed.
-            SparkscoreError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
+            ScorerFailedError: the import or ``init()`` raised an exception, or the script has the name of a module that
+                this process has loaded before.
+            ModelError: a model cannot be copied to this host, its files have changed, or two models would have the same
+                path.
+            ScoringScriptError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
         """
         with zipfile.ZipFile(io.BytesIO(self._spec.code)) as archive:
             archive.extractall(self._folder)
@@ -136,11 +139,12 @@ class ScriptScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Call the script's ``run()`` with a list of file paths or a DataFrame, and return its return value.
 
-        A generator or other iterator is converted to a list, because its code must run in the script's environment.
+        A generator or other iterator is converted to a list, because its code must run with the script's environment
+        variables and working directory.
 
         Raises:
             ScorerFailedError: ``run()`` raised an exception.
-            SourceSchemaError: a column cannot be converted to pandas exactly.
+            SourceSchemaError: a column cannot be converted to pandas, as in `to_pandas`.
         """
         if self._run is None:
             raise RuntimeError("the scorer is not loaded")
@@ -161,9 +165,10 @@ class ScriptScorer:
             return returned
 
     def close(self) -> None:
-        """Call the script's ``shutdown()`` if there is one, unload its modules and remove its unpacked code.
+        """Call the script's ``shutdown()`` if there is one, unload its modules, and remove its code and linked models.
 
-        Errors in ``shutdown()`` are ignored. If the script has left an MLflow run active, the MLflow run is ended.
+        ``shutdown()`` is called only if `load` succeeded, and its exceptions are ignored. If the script has left an
+        MLflow run active, the MLflow run is ended.
         """
         shutdown = getattr(self._module, "shutdown", None)
         if self._run is not None and callable(shutdown):
@@ -245,7 +250,7 @@ class ScriptScorer:
 
     @contextmanager
     def _reporting(self, code: ErrorCode) -> Iterator[None]:
-        """Replace any exception that the user's code raises in the ``with`` block with a `ScorerFailedError`.
+        """Replace any exception that is raised in the ``with`` block with a `ScorerFailedError`.
 
         Only `KeyboardInterrupt` passes through.
 

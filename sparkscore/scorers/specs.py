@@ -71,7 +71,7 @@ class OnnxSpec:
         files: the model's files.
         graph: path of the graph inside the model's folder, or an empty string if the model is one file.
         feeds: the inputs of the graph, each with the columns that it gets.
-        outputs: pairs of an output of the graph and the column that it becomes. Other outputs are not computed.
+        outputs: pairs of an output of the graph and the column that it becomes. Other outputs are not returned.
         providers: names of execution providers, the preferred one first. If empty, the provider for the CPU is used.
         session_options: the deployment's options for the session, as pairs of name and value.
         threads: number of threads that compute one operator, which is the number of cores of one Spark task.
@@ -90,10 +90,11 @@ class OnnxSpec:
 class RowsSpec:
     """Specification for rows that a ``pyspark.ml`` pipeline has already scored in Spark.
 
-    The worker only selects the columns that the pipeline has added.
+    The worker only selects the prediction columns.
 
     Attributes:
-        columns: names of these columns.
+        columns: names of the prediction columns: those that the deployment declares in ``output.schema``, or else all
+            columns that the pipeline has added to the rows.
     """
 
     columns: tuple[str, ...]
