@@ -57,7 +57,11 @@ _MODULE_OF = {
 def __getattr__(name: str) -> object:
     """Import the module that defines a public name of this package, and return the name's value.
 
-    Python calls this function for each name that is not defined in this module.
+    Python calls this function for each name that is not defined in this module. The value of ``__version__`` is read
+    from the metadata of the installed package.
+
+    Raises:
+        AttributeError: the package has no such public name.
     """
     if name == "__version__":
         # Read on demand: a worker's child process may have this package without its metadata.

@@ -43,17 +43,18 @@ _T = TypeVar("_T")
 class SparkscoreError(Exception):
     """Base class of the errors that sparkscore raises.
 
-    Catch it to handle all errors of a run in the same way. Its attributes survive pickling.
+    Catch this class to handle all errors of sparkscore in the same way. The attributes survive pickling.
 
     Attributes:
         code: the stable code of the error, for example ``OUTPUT_ROWS``.
         what: the problem, with the name of the file, column or setting.
         got: the value that was found; may be empty.
         expected: the values that are allowed; may be empty.
-        state: one or more sentences that say whether data was written.
+        state: one or more sentences that say whether data was written; may be empty.
         next_step: advice for the user.
         record: the run record as a dictionary, or None if the error did not end a run that has one.
-        exit_code: the exit code of a command that ends with this error: 2 if the request was wrong, otherwise 1.
+        exit_code: the exit code of a command that ends with this error. It is 2 in classes whose errors are usually
+            corrected before a run can start, such as `ConfigError`, and 1 in the other classes.
     """
 
     exit_code: ClassVar[int] = 1
@@ -270,19 +271,19 @@ class SinkError(SparkscoreError):
 
 
 class SinkConflictError(SinkError):
-    """The output exists already, or another run is writing to it."""
+    """The state of the output does not allow the run to publish: for example, another run is writing to it."""
 
     exit_code = 2
 
 
 class SinkSchemaError(SinkError):
-    """The columns of the result do not match the output table."""
+    """The columns or rows of the result do not match the output table or its rules."""
 
     exit_code = 2
 
 
 class LineageError(SparkscoreError):
-    """The run record cannot be read or written, or does not match the table."""
+    """The record, the lock or the stage of a run cannot be read or written, or does not match the output."""
 
 
 class RunNotFoundError(LineageError):
@@ -292,6 +293,6 @@ class RunNotFoundError(LineageError):
 
 
 class MissingDependencyError(SparkscoreError, ImportError):
-    """A program or package that the run needs is not installed."""
+    """A program or package that the run needs is not installed, has an unsupported version, or does not start."""
 
     exit_code = 2

@@ -31,7 +31,8 @@ _WHOLE_NUMBERS_FROM: Final = 10
 class ProgressDisplay(Protocol):
     """The interface of a display that shows the progress of a run.
 
-    `start` is called once, then `update` many times from another thread, and `finish` once at the end.
+    `start` is called once, then `update` repeatedly from another thread, and `finish` at most once at the end. After a
+    method has raised an exception, no further method is called.
     """
 
     def start(self, total: int | None, item_type: str) -> None:
@@ -105,7 +106,7 @@ class BarDisplay:
 
 
 class _CountColumn(ProgressColumn):
-    """The part of a `BarDisplay` with the number of items that are done, of all items and of failed items."""
+    """The part of a `BarDisplay` with the numbers of done items, of all items if known, and of failed items if any."""
 
     def render(self, task: Task) -> Text:
         """Return the numbers as rich's `Text`, such as ``120/1,797 files, 3 failed``."""
@@ -132,7 +133,8 @@ class _RateColumn(ProgressColumn):
 class LineDisplay:
     """Lines of text on a stream, or on standard error if the stream is None.
 
-    The first line is written after two seconds, others at growing intervals, and one at the end.
+    The first line is written at the first update after two seconds, others at intervals that grow to 30 seconds, and
+    one at the end.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -215,7 +217,7 @@ class _State:
         return time.monotonic() - self._start
 
     def describe(self) -> str:
-        """Return a line with the counts, the rate and an estimate of the remaining time."""
+        """Return a line with the counts, and with the rate and an estimate of the remaining time if they are known."""
         parts = [self._counts(f" ({100 * self.items // self.total} %)" if self.total else "")]
         rate = self.items / max(self.elapsed_s, 0.001)
         if rate:
@@ -237,7 +239,8 @@ class _State:
 def choose_display() -> ProgressDisplay:
     """Return the display that suits this process.
 
-    This is a `NotebookDisplay` in a notebook, a `BarDisplay` if standard error is a terminal, or else a `LineDisplay`.
+    This is a `NotebookDisplay` in a notebook, a `BarDisplay` if standard error is a terminal that can move its cursor
+    (``TERM`` is not ``dumb``), or else a `LineDisplay`.
     """
     if _is_notebook():
         return NotebookDisplay()
@@ -266,7 +269,7 @@ def follow(
 
     Args:
         display: the display, which is started and finished by this function.
-        read: function that returns how many items all tasks have done so far.
+        read: function that returns the numbers of items that all tasks have done so far, and of those that failed.
         total: number of all items, or None if it is not known.
         item_type: the type of the items, ``files`` or ``rows``.
         also: another function to call with each result of `read`.

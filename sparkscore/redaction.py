@@ -145,9 +145,10 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 
 
 def redact(text: str) -> str:
-    """Return a string in which each secret is replaced with ``***``, including the secrets that this process remembers.
+    """Return a string in which each recognised secret is replaced with ``***``.
 
-    `remember_secrets` and `remember_values` add such secrets.
+    Secrets are recognised by their form, by the name before them, or because this process remembers them.
+    `remember_secrets` and `remember_values` add secrets that this process remembers.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'
@@ -284,9 +285,10 @@ def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
 def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
-    These are the strings whose key has the name of a secret, except for numbers of up to six digits, words such as
-    ``true``, and absolute paths that exist. In addition, these are the parts of all strings that have the form of a
-    secret, such as the password in a URL.
+    These are the strings whose key, variable name or preceding command-line flag is the name of a secret, except for
+    numbers of up to six digits, words such as ``true``, and absolute paths that exist. In addition, these are the parts of all
+    strings that have the form of a secret, such as the password in a URL, if they have at least eight characters and
+    not only letters.
     """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
@@ -333,9 +335,10 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    A value whose key has the name of a secret is replaced with ``***``. If the value has four characters or more, each
-    other occurrence of the value is replaced too. In other strings, the parts that have the form of a secret are
-    replaced. The result depends only on the argument, not on the secrets that this process remembers.
+    A string or number whose key has the name of a secret is replaced with ``***``. The strings that `secrets_among`
+    finds are also replaced where they occur in other strings, if they have four characters or more. In other strings,
+    the parts that have the form of a secret are replaced. The secrets that this process remembers have no effect.
+    Tuples become lists.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}

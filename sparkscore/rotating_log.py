@@ -83,7 +83,10 @@ class PipedLog:
             os.close(secrets)
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Send secrets to the process, which masks them in everything that is written to the pipe from now on."""
+        """Send secrets to the process, which masks them in the data that it reads from the pipe from now on.
+
+        If the process has ended or is blocked, the secrets are not sent, and no error is raised.
+        """
         lines = "".join(json.dumps(secret) + "\n" for secret in secrets)
         # A process that has ended or is blocked does not write to the log, so an error does no harm.
         with suppress(OSError):
@@ -116,7 +119,7 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
         output: file descriptor from which the data is read.
         secrets: file descriptor from which the secrets are read, each as a JSON string on its own line.
         file: path of the log. A full log is copied to ``<file>.before`` and emptied.
-        most_bytes: size at which the log is full.
+        most_bytes: size in bytes at which the log is full.
     """
     log = _open(file)
     size = os.fstat(log).st_size
@@ -127,7 +130,7 @@ def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
 
 
 def _read(output: int, secrets: int, mask: _Mask) -> bytes:
-    """Wait for data from `output` and return the data, or return no bytes at its end.
+    """Wait for data from `output` and return the data, or empty bytes at the end of `output`.
 
     Secrets that arrive from `secrets` before the data are added to the mask first.
     """

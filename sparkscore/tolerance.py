@@ -30,7 +30,7 @@ class Tolerance:
 
     @property
     def is_none(self) -> bool:
-        """Whether a single failed item fails the run."""
+        """Whether `items` is 0, so that a single failed item fails the run."""
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:

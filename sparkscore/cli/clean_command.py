@@ -11,16 +11,21 @@ from sparkscore.run.clean import Cleaned, clean_up
 
 
 def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
-    """Remove the stages of runs that stopped, end the records of runs whose driver died, and print what was done.
+    """Remove the stages of runs that stopped, set the state of runs whose driver died to ABORT, and print the changes.
+
+    Interrupted replacements of rows in folders of Parquet files are completed or undone first.
 
     Args:
         outputs: locations of results; the outputs of all recorded runs if empty.
-        runs: folder of the run records; the default folder if None.
+        runs: path of the runs folder; the default folder if None.
         as_json: whether to print one JSON object.
-        is_dry: whether to only print what would be removed.
+        is_dry: whether to change nothing and only print what would be changed.
 
     Returns:
-        the exit code.
+        the exit code 0.
+
+    Raises:
+        SparkscoreError: an output is not local, or files cannot be listed, moved or removed.
     """
     cleaned = clean_up(outputs, runs_folder(runs), is_dry=is_dry)
     if as_json:

@@ -44,7 +44,7 @@ _FOLDER_IN_DEPLOYMENTS = Path(__file__).parents[2] / "sparkscore-demo"
 
 @dataclass(frozen=True)
 class _Part:
-    """One part of the demo: a run, with its input and its texts.
+    """One part of the demo: a run, with its input, its model and its title.
 
     Attributes:
         name: name of the part in the JSON output.
@@ -66,11 +66,11 @@ def run_demo(folder: Path, runs: Path | None, *, as_json: bool) -> int:
 
     Args:
         folder: folder for input, models and results.
-        runs: folder of the run records; the default folder if None.
+        runs: path of the runs folder; the default folder if None.
         as_json: whether to print one JSON object.
 
     Returns:
-        the exit code.
+        the exit code: 0, or 128 + the signal's number if a signal interrupted the demo.
 
     Raises:
         SparkscoreError: a package is missing, Spark does not start, or a run failed.

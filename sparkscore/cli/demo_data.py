@@ -35,7 +35,7 @@ class DemoData:
         folder: folder for the input, the model and the results.
         input: a folder of images, or a Parquet file.
         model: file of the model.
-        is_new: whether the input and the model were created by this call, not by an earlier one.
+        is_new: whether the call that returned this object created the input and the model.
     """
 
     folder: Path

@@ -33,7 +33,7 @@ class DoctorRequest:
 
     Attributes:
         output: a folder for results that must be writable, or None to skip this check.
-        runs: folder of the run records; the default folder if None.
+        runs: path of the runs folder; the default folder if None.
         master: Spark's master; the default of `local_session` if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
         is_quick: whether to skip the check that starts Spark.
@@ -54,7 +54,7 @@ class Check:
         name: name of the check.
         ok: whether the check passed.
         found: what the check found, such as a version or a path.
-        next_step: what the user should do if the check failed.
+        next_step: advice for the user if the check failed.
     """
 
     name: str
@@ -64,7 +64,9 @@ class Check:
 
 
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
-    """Run all checks, and print the result of each check as soon as it is known, or one JSON object at the end.
+    """Run the checks, and print the result of each check as soon as it is known, or one JSON object at the end.
+
+    The check of the workers is left out if the request is quick, or if the check of Java or Spark failed.
 
     Returns:
         the exit code: 0 if all checks passed, otherwise 1.
@@ -153,7 +155,7 @@ def _cached_jar(coordinate: str) -> Path | None:
 
 
 def _check_folder(name: str, folder: Path) -> Check:
-    """Return whether a file can be written in a folder, as a `Check`.
+    """Check whether a file can be written in a folder, and return the result.
 
     If the folder does not exist, its nearest existing parent is checked.
     """

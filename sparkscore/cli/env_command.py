@@ -19,16 +19,17 @@ def build_env(
 
     Args:
         deployment: the deployment file.
-        output: folder for the archives; next to the run records if None.
-        wheels: folder of wheels to install from; None to install from the package index.
+        output: folder for the archives; the folder ``environments`` in the runs folder if None.
+        wheels: folder of wheels to install from, or None to install from the package index.
         assignments: the `key=value` pairs of `--set`.
         as_json: whether to print one JSON object.
 
     Returns:
-        the exit code.
+        the exit code 0.
 
     Raises:
-        ConfigError: the deployment names no requirements, or they cannot be installed.
+        SparkscoreError: the deployment is not valid, it and its model list no packages, the model cannot be read, or
+            the packages cannot be installed.
     """
     with stdout_for_results():
         built = build(deployment, output=output, wheels=wheels, settings=dict(map(parse_assignment, assignments)))

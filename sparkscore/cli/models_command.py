@@ -14,14 +14,16 @@ def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
 
     Args:
         reference: path or MLflow URI of the model.
-        framework: the library that saved a plain model file; None to find out from the file.
+        framework: the library that saved a plain model file, or None to find out from the file.
         as_json: whether to print one JSON object.
 
     Returns:
-        the exit code.
+        the exit code 0.
 
     Raises:
-        ModelError: the reference does not exist, or is not a model.
+        ModelError: there is no such model, or its files cannot be read.
+        ConfigError: the reference is empty, or only Azure can resolve it.
+        MissingDependencyError: a package that is needed to find or read the model is not installed.
     """
     with stdout_for_results():
         answer = describe(reference, framework=framework)

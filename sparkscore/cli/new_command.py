@@ -39,7 +39,7 @@ def write_example(folder: Path, *, as_json: bool) -> int:
     """Write the files of the example into a new or empty folder, and print the command that scores it.
 
     Returns:
-        the exit code.
+        the exit code 0.
 
     Raises:
         ConfigError: the folder is not empty, or cannot be written.

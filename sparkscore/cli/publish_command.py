@@ -23,12 +23,12 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
     Args:
         run_id: id of the run.
-        runs: folder of the run records; the default folder if None.
-        session: Spark's master (None for the default), and Spark properties as ``key=value``.
-        as_json: whether to print one JSON object.
+        runs: path of the runs folder; the default folder if None.
+        session: Spark's master, or None for the default; and Spark properties as ``key=value``.
+        as_json: whether to print the run record as JSON instead of a summary.
 
     Returns:
-        the exit code.
+        the exit code 0.
 
     Raises:
         SparkscoreError: there is no such run, it cannot be published, or publishing failed.
@@ -45,8 +45,8 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
     """Discard a run that was scored and not published, and print its record.
 
-    Spark is started only if publishing began, to check whether the tables have rows of the run. Arguments and exit code
-    are those of `publish_run`.
+    Spark is started only if `discard` needs it to find out whether rows of the run are published. The arguments and the
+    exit code are those of `publish_run`.
 
     Raises:
         SparkscoreError: there is no such run, or it cannot be discarded.

@@ -57,14 +57,19 @@ def print_json(answer: Mapping[str, Any]) -> None:
 
 
 def print_error(message: str, *, log_file: Path | None = None) -> None:
-    """Print the message of an error to stderr, and the path of the log if the log exists."""
+    """Print the message of an error to stderr with secrets masked, and the path of the log if the log exists."""
     to_stderr(redact(message), label=f"{coloured('error', _RED, sys.stderr)} ")
     if log_file is not None and log_file.exists():
         to_stderr(f"log   {shown_path(log_file)}")
 
 
 def print_bug(error: BaseException, runs: Path) -> None:
-    """Print one line about a bug in sparkscore, and write the traceback to a log file in the folder of runs."""
+    """Write the traceback of a bug in sparkscore to a log file, and print a message and the path of the log to stderr.
+
+    Args:
+        error: the exception.
+        runs: path of the runs folder, which contains the log. If it cannot be written, the log is a temporary file.
+    """
     message = (
         f"[{ErrorCode.INTERNAL}] sparkscore itself failed with {type(error).__name__}. Please report it with the log."
     )
@@ -94,7 +99,7 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
 def _write_traceback(error: BaseException, runs: Path) -> Path:
     """Append a traceback to a log file, and return the path of the file.
 
-    The file is in the folder of runs, or is a temporary file if that folder cannot be written.
+    The file is in the runs folder, or is a temporary file if the runs folder cannot be written.
     """
     text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{''.join(traceback.format_exception(error))}\n"
     try:

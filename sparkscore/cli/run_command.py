@@ -42,7 +42,7 @@ class RunRequest:
     Attributes:
         prepare: a function that checks the request. It imports PySpark, so it is called after the options are checked.
         run_id: id of the run, or None if the run gets an id later.
-        runs: folder of the run records; the default folder if None.
+        runs: path of the runs folder; the default folder if None.
         master: Spark's master; the default of `local_session` if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
         as_json: whether to print one JSON object.
@@ -94,7 +94,8 @@ def run_deployment(request: RunRequest) -> int:
     """Execute `sparkscore run` or `sparkscore resume`, and print the result or the error.
 
     Returns:
-        the exit code.
+        the exit code: 0 if the run succeeded, 1 if it failed, 2 if the request was wrong, 128 + the signal's number if
+        a signal interrupted the run.
     """
     with interruptible() as interrupts:
         try:
@@ -129,7 +130,7 @@ def _score(request: RunRequest, interrupts: Interrupts) -> None:
 def spark_session(
     master: str | None, conf: Mapping[str, str], log_file: Path, interrupts: Interrupts
 ) -> Iterator[SparkSession]:
-    """Start Spark for the ``with`` block, and stop it afterwards. An active session is used instead, and not stopped.
+    """Start Spark for the ``with`` block, and stop it afterwards. If a session is active, use it and do not stop it.
 
     Args:
         master: Spark's master; the default of `local_session` if None.

@@ -11,14 +11,14 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:
-    """Print a table of the runs in a folder, newest first.
+    """Print a table of the runs in the runs folder, newest first, or a line that there are none.
 
     Args:
-        runs: folder of the run records; the default folder if None.
+        runs: path of the runs folder; the default folder if None.
         as_json: whether to print one JSON object with all records instead of a table.
 
     Returns:
-        the exit code.
+        the exit code 0.
     """
     folder = runs_folder(runs)
     records = list_records(folder)
@@ -36,14 +36,15 @@ def show_run(run_id: str, runs: Path | None, *, as_json: bool) -> int:
 
     Args:
         run_id: id of the run.
-        runs: folder of the run records; the default folder if None.
+        runs: path of the runs folder; the default folder if None.
         as_json: whether to print the whole record as JSON instead of a summary.
 
     Returns:
-        the exit code.
+        the exit code 0.
 
     Raises:
-        RunNotFoundError: there is no such run.
+        ConfigError: the run id is not valid.
+        RunNotFoundError: there is no record of such a run.
     """
     folder = runs_folder(runs)
     record = read_record(folder, run_id)

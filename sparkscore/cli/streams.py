@@ -76,7 +76,8 @@ def guard_streams() -> CarefulStream:
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
     """Return the exit code of a command, and print a warning if its result could not be written to stdout.
 
-    A command that changes no data then fails. The exit code of a command that changes data stays the same.
+    In that case, the exit codes of the commands ``run``, ``resume`` and ``publish`` stay the same, because a scheduler
+    must not repeat them. The exit code of any other command becomes at least 1.
 
     Args:
         code: the exit code of the command itself.

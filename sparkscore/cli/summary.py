@@ -68,7 +68,9 @@ def print_summary(run: Run, folder: Path) -> None:
 def print_record(
     record: RunRecord, folder: Path, console: Console, more: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Print the most important values of a run record, each on a line with its name.
+    """Print the state and the id of a run, and other values of its record, each on a line with its name.
+
+    Empty values are left out.
 
     Args:
         record: the record.
@@ -85,9 +87,10 @@ def print_record(
 
 
 def print_first_rows(run: Run, console: Console) -> None:
-    """Print the first rows of the result as a table, with long values truncated.
+    """Print up to five rows of the result as a table, with long values truncated. Print nothing if there are no rows.
 
-    Columns that have the same value in all rows of a run are left out, and so are the middle columns if there are many.
+    The columns with the run, the model and the time are left out, because they have the same value in all rows of a
+    run. If there are more than seven other columns, the middle ones are left out too. Starts a Spark job.
     """
     rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]
     if not rows:

@@ -23,7 +23,8 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
     """Raise an error if the settings contain ``partition_keys``.
 
     In Azure's parallel jobs, this key lists columns, and each call of ``run()`` gets the rows with the same values in
-    these columns. If sparkscore ignored the key, ``run()`` would get rows of several groups at once.
+    these columns. If sparkscore ignored the key, ``run()`` would get rows of several groups at once. The key is allowed
+    without a value, and where the user chooses the names, for example as the name of an environment variable.
 
     Args:
         tree: the settings of a file or of one option, as nested dictionaries.
@@ -40,6 +41,8 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
 
 def refuse_azure_only(chosen: Mapping[str, object]) -> None:
     """Raise an error if settings contain Azure's expressions, or script arguments that Azure applies to the whole job.
+
+    Descriptions, tags, properties and the environment may contain expressions, because they do not affect a run.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.

@@ -37,9 +37,10 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
-    """Return settings in their canonical form: each key at its only position, models as mappings, and paths absolute.
+    """Return settings in their canonical form: each key at one position, models as mappings, and paths absolute.
 
-    Keys without a value are removed. Values of a wrong type stay as they are; the validation reports them later.
+    An environment becomes a mapping too. URIs stay unchanged. Keys without a value are removed, except where the user
+    chooses the names of the keys. Values of a wrong type stay as they are; the validation reports them later.
 
     Args:
         tree: the settings of a file or of one option, as nested dictionaries; they are not changed.
@@ -91,7 +92,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Return whether the names below a key are chosen by the user, such as the names of environment variables.
+    """Return whether the user chooses the names below a key, such as environment variables, or nobody checks them.
 
     Args:
         path: the parts of the key. Positions in lists are ignored.

@@ -138,7 +138,7 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the keys that the file or the options set, but that only Azure's service uses.
+        """Return the keys in `WITHOUT_MEANING` that the file or the options set: keys that only Azure's service uses.
 
         For a key in a section that only Azure's service uses, the key of the section is returned.
         """

@@ -84,7 +84,7 @@ def _as_input_ddl(value: str) -> str:
     ASCII, or comments, because Spark's parser may accept it later.
 
     Raises:
-        ConfigError: the string cannot be parsed, and contains none of these.
+        ConfigError: the string cannot be parsed, and contains no such type, character or comment.
     """
     try:
         parse_ddl(value, "input.schema", ErrorCode.INPUT_SCHEMA)

@@ -26,8 +26,8 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
         tree: content of the file, as nested dictionaries.
 
     Raises:
-        ConfigError: the file is, for example, an online deployment or a job. The code is ``CONFIG_KIND``, and the
-            message has the type of the file and how to convert it.
+        ConfigError: the file is, for example, an online deployment or a job. The code is ``CONFIG_KIND``. The message
+            says the type of the file and how to write a batch deployment instead.
     """
     found, reason = _type_of(tree)
     if found is not None:
@@ -43,7 +43,7 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
 def _type_of(tree: Mapping[str, object]) -> tuple[OtherFile | None, str]:
     """Return the type of a file that is not a batch deployment, and the reason why it has this type, for a message.
 
-    For a batch deployment, return None and an empty string.
+    If the file has none of the known types, return None and an empty string.
     """
     schema = tree.get("$schema")
     if isinstance(schema, str) and is_azure_schema(schema):

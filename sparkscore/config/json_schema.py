@@ -19,8 +19,8 @@ def deployment_json_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of the deployment file.
 
     The schema accepts each file that `load_deployment` accepts. It also accepts some files that `load_deployment`
-    refuses for a reason that a schema cannot express: invalid DDL, a reference that only Azure can resolve, or a
-    feature that this version does not have.
+    refuses for a reason that a schema cannot express, for example invalid DDL, a reference that only Azure can resolve,
+    or a feature that this version does not have.
     """
     schema = Deployment.model_json_schema(by_alias=True, mode="validation")
     definitions = schema["$defs"]

@@ -63,8 +63,8 @@ def load_valid_sections(
     """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing or itself invalid, or if the model is an ``azureml:`` reference. If the file cannot be read, both are
-    None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
+    is missing or itself invalid, or if the model is an ``azureml:`` reference. If the file cannot be read or is not a
+    batch deployment, both sections are None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -85,7 +85,10 @@ def _section(section_type: type[_SectionT], content: object) -> _SectionT | None
 def _read(
     path: Path | str | None, overrides: Mapping[str, object], base: Path | None
 ) -> tuple[Tree, list[Problem], Origin]:
-    """Return the settings of the file updated with the options, the problems in them, and their origin for messages."""
+    """Return the settings of the file updated with the options, problems with them, and their origin for messages.
+
+    The problems are only settings that are given at two positions.
+    """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
     if path is not None:
@@ -203,7 +206,9 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 
 
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
-    """Return a copy of a deployment with Azure's defaults for the settings that neither the file nor the options set.
+    """Return a copy of a deployment with Azure's defaults for thresholds and retries that nobody set.
+
+    The defaults do not replace values that the file or the options set.
 
     The set ``model_fields_set`` stays the same, so that these defaults do not count as settings of the user.
     """

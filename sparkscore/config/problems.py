@@ -77,7 +77,7 @@ class Origin:
         """Return a key as the user wrote it, and its line and column in the file.
 
         For a key that is missing in the file, the position of its section is returned. The position is None if an
-        option set the key, or if the section is missing too.
+        option set the key or its section, or if the section is missing too.
         """
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
@@ -97,7 +97,7 @@ class Origin:
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
     """Return one error that reports one or more problems, with the code of the first.
 
-    The message has at most five problems, in the order of their lines. Problems without a line come first.
+    The message lists at most five problems, in the order of their lines. Problems without a line come first.
     """
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"

@@ -101,7 +101,7 @@ def read_document(path: Path) -> Document:
 
     Raises:
         ConfigError: the file cannot be read, is too large or is not UTF-8 (code ``CONFIG_FILE``), or it is not YAML
-            that sparkscore accepts (``CONFIG_YAML``; the message has the line and the column).
+            that sparkscore accepts (``CONFIG_YAML``; the message contains the line and the column if they are known).
     """
     text = _read_text(path)
     try:
@@ -113,12 +113,14 @@ def read_document(path: Path) -> Document:
 def parse_value(text: str, key: KeyPath) -> object:
     """Parse the value of an option as YAML: a number, a boolean, a string, ``[a, b]`` or ``{a: b}``.
 
+    For an empty value or ``null``, return None.
+
     Args:
         text: the value as the user wrote it.
         key: the parts of the setting's key. Some keys, such as ``model.version``, keep numbers as strings.
 
     Raises:
-        ValueError: the value is too long or not valid YAML; the message has the reason.
+        ValueError: the value is too long, or is not YAML that sparkscore accepts; the message says why.
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"got {len(text)} characters, expected at most {MAX_BYTES}")

@@ -62,7 +62,7 @@ class Sink(Protocol):
         Raises:
             SinkConflictError: the mode does not allow it, the output has rows with this run id, or it has files that
                 sparkscore did not write.
-            SinkError: the user cannot write to the output, or its file system is full.
+            SinkError: the user cannot write to the output, its file system is full, or its state cannot be read.
         """
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
@@ -79,6 +79,7 @@ class Sink(Protocol):
         Raises:
             SinkSchemaError: the output cannot store a column, or its columns, types or partition columns differ.
             SinkError: the output does not allow this write for another reason.
+            ConfigError: a setting of the session can change the result, and cannot be set to its fixed value.
         """
 
     def columns_without_null(self) -> list[str]:
@@ -87,7 +88,8 @@ class Sink(Protocol):
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that rows follow the rules of an existing output, for example NOT NULL.
 
-        This method is called before scoring and again before publishing.
+        This method is called before scoring and again before publishing. Rules that need columns that the rows do not
+        have are not checked.
 
         Args:
             rows: function that returns the rows. They have all columns of the result or, before scoring, only the
@@ -95,7 +97,8 @@ class Sink(Protocol):
             schema: the columns of the result.
 
         Raises:
-            SinkSchemaError: some rows break rules. The message has the rules and the number of these rows.
+            SinkSchemaError: some rows break rules. The message lists each of these rules with the number of rows
+                that break it.
         """
 
     def check_again(self, schema: StructType) -> None:
@@ -106,7 +109,7 @@ class Sink(Protocol):
         """
 
     def publish(self, staged: StagedResult) -> Published:
-        """Make the staged rows visible in one step, and return the published version and its row count.
+        """Make the staged rows visible atomically, and return the published version and its row count.
 
         The row count is read from the output, and must be that of the staged rows.
 
@@ -126,6 +129,7 @@ class Sink(Protocol):
 
         Raises:
             SinkConflictError: the location of the run's rows has other files.
+            SinkError: the output cannot be read.
         """
 
     def shows_rows(self) -> bool:

@@ -25,7 +25,10 @@ class Removed:
 
 
 def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
-    """Remove the stages of runs that are neither running nor held, and return these stages.
+    """Remove the stages of runs that are neither running nor held, and return these stages, sorted by run id.
+
+    The locks of these runs are removed too, and the folder that contained the stages if it is empty and is sparkscore's
+    own. A stage that another version of sparkscore wrote in a different format stays.
 
     Args:
         holder: the folder that contains the stages. Other files in it stay.
@@ -33,6 +36,7 @@ def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
 
     Raises:
         SinkError: files cannot be listed or removed.
+        LineageError: the lock of a run cannot be written.
     """
     try:
         removed = [stage for name in _runs_in(holder) for stage in _clean_stage(holder, name, is_dry=is_dry)]

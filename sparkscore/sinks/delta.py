@@ -49,7 +49,7 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
 
 class DeltaSink:
-    """A Delta table that is given by its path.
+    """Publishes to a Delta table that is given by its path.
 
     A commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if this run has made it
     already. It also has the run id in ``userMetadata``, by which the commit is found in the table's history.
@@ -68,10 +68,11 @@ class DeltaSink:
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows the existing output, which must be a Delta table without a commit of this run.
+        """Check that the mode allows the current state of the output, and that its folder can be written.
 
-        If there is no Delta table, the output must have no files. If this run has begun to publish before, such files
-        are allowed, because they may be from its failed commit.
+        If the output is a Delta table, its history must not have a commit of this run. If it is not a Delta table, it
+        must have no files. If an earlier execution of this run has begun to publish, files are allowed, because they
+        may be from its failed commit.
         """
         foreign = [] if is_retried else self._target.entries()
         if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
@@ -81,7 +82,7 @@ class DeltaSink:
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Check that Delta can store the columns of the result, and that an existing table has the same columns.
 
-        Also check the rules of an existing table that do not depend on rows.
+        Also check that no partition column is binary, and the rules of an existing table that do not depend on rows.
         """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
@@ -95,7 +96,10 @@ class DeltaSink:
             self._rules().check(schema)
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
-        """Check that the rows break no rule of an existing table, for example NOT NULL or CHECK."""
+        """Check that the rows break no rule of an existing table, for example NOT NULL or CHECK.
+
+        Rules that need columns that the rows do not have are not checked.
+        """
         if self._exists():
             with pinned_settings(self._spark):
                 self._rules().check_rows(rows, schema)
@@ -147,8 +151,8 @@ class DeltaSink:
         """Append the staged rows to the table, or overwrite the table with them, in one commit.
 
         The returned version and row count are read from the table's history, and the row count must be that of the
-        staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated, unless a
-        retry could overwrite the rows of that commit.
+        staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated up to four
+        times. In the mode ``overwrite``, they are repeated only if the conflict concerned the creation of the table.
         """
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
@@ -171,7 +175,15 @@ class DeltaSink:
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Return whether a commit of another process caused the error and a retry cannot overwrite its rows."""
+        """Return whether an error is a conflict with a commit of another process, after which the commit is repeated.
+
+        In the mode ``overwrite``, only a conflict over the creation of the table is, because a retry would overwrite
+        the rows of the other commit.
+
+        Args:
+            error: the exception that Spark raised.
+            is_first: whether the commit would have created the table.
+        """
         is_conflict = _CURED_BY_A_RETRY.search(f"{condition_of(error)} {type(error).__name__} {error}") is not None
         return is_conflict and (is_first or self._target.mode != "overwrite")
 
@@ -214,7 +226,10 @@ class DeltaSink:
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and row count of this run's commit, or None if the table's history has no such commit."""
+        """Return the version and row count of this run's commit, or None if the table's history has no such commit.
+
+        If the history has no row count for the commit, the row count is 0.
+        """
         del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
         if not commits:
@@ -259,6 +274,8 @@ class DeltaSink:
     def _proof(self, staged: StagedResult) -> Published:
         """Return the version and row count of this run's commit, after checking the row count.
 
+        If the history has no row count for the commit, the number of staged rows is returned.
+
         Raises:
             SinkError: the table's history does not have exactly one commit of this run, or the commit does not have as
                 many rows as were staged.
@@ -289,6 +306,10 @@ class DeltaSink:
         If the first commit fails, it leaves files that no log contains. They are not removed, because Delta ignores
         them. With the note, a retry recognises them as files of this run. Nothing is checked if the table or the note
         exists already.
+
+        Raises:
+            SinkConflictError: the output has files that are not from a Delta table.
+            SinkError: the note cannot be written.
         """
         if self._exists() or first_commit_began(stage, self._target):
             return

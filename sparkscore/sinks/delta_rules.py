@@ -60,7 +60,8 @@ class TableRules:
             schema: the columns of the result.
 
         Raises:
-            SinkError: the table does not allow this write, or the installed Delta cannot write to the table.
+            SinkError: the table does not allow this write, the installed Delta cannot write to the table, or Spark
+                cannot evaluate one of the rules.
         """
         check_same_partitioning(self.target, list(self.detail["partitionColumns"]))
         self._check_mode()
@@ -71,14 +72,16 @@ class TableRules:
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that no row breaks a rule of the table. Call this method inside `pinned_settings`.
 
+        Rules that need columns that the rows do not have are not checked.
+
         Args:
             rows: function that returns the rows, with all columns of the result or only with those whose values are
                 known already.
             schema: the columns of the result.
 
         Raises:
-            SinkSchemaError: some rows break rules. The message has the rules and the number of these rows. If an SQL
-                statement can remove the first rule, the message has it too.
+            SinkSchemaError: some rows break rules. The message lists each of these rules with the number of rows that
+                break it. If an SQL statement can remove the first rule, the message contains this statement.
         """
         if not self._of_rows:
             return
@@ -119,7 +122,7 @@ class TableRules:
             )
 
     def _check_features(self) -> None:
-        """Check that the installed Delta supports all features of the table.
+        """Check that the installed Delta supports all features of the table, and its version of the writer's protocol.
 
         If the features that the installed Delta supports are unknown, nothing is checked here, and the commit may fail.
         """

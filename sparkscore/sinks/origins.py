@@ -33,6 +33,8 @@ class Origins:
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
         """Return a ``columns`` line for the deployment file that gives valid names to columns with invalid names.
 
+        The line also contains the deployment's own ``columns``.
+
         Args:
             wrong: the invalid names, which have characters that the output cannot store.
             taken: the names of all columns of the result. The new names differ from these names.

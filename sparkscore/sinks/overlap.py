@@ -12,8 +12,9 @@ from sparkscore.errors import ConfigError
 def refuse_overlap(stage: Path, output: Path) -> None:
     """Raise an error if readers of an output would see the stage, or if the stage contains an output.
 
-    The outputs are the folder of the result and the folder of its quarantine. The stage may be in a folder of an output
-    whose name begins with ``_`` or ``.``, because readers ignore such folders.
+    The outputs are the folder of the result and the folder of its quarantine. The stage may be inside an output if the
+    name of the stage, or of a folder between the output and the stage, begins with ``_`` or ``.``, because readers
+    ignore folders with such names.
 
     Args:
         stage: path of the run's stage.

@@ -60,7 +60,7 @@ _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 class ParquetSink:
-    """A folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
+    """Publishes to a folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
 
     Spark's own writer is not used for this folder. If a driver was killed while Spark was writing, Spark's next append
     would make the rows of the killed run visible too. Here, one rename makes all rows of a run visible.
@@ -84,8 +84,9 @@ class ParquetSink:
         """Check that the mode allows the files at the output, and that there are no rows with this run id.
 
         The mode ``error`` allows no files, and ``append`` allows only the folders of runs. The mode ``overwrite``
-        allows files that sparkscore wrote and, with ``output.replace: foreign``, other files of tables. If an earlier
-        driver died while it replaced rows, its replacement is completed or undone first.
+        allows files that sparkscore wrote and, with ``output.replace: foreign``, other files of tables. No mode allows
+        a Delta table. If an earlier driver died while it replaced rows, its replacement is completed or undone first.
+        At the end, check that the output can be written.
         """
         del is_retried  # publishing is one rename, which leaves no other files behind
         self._recover()
@@ -168,6 +169,7 @@ class ParquetSink:
 
         Raises:
             SinkConflictError: the folder does not have the files that this run published.
+            SinkError: the folder cannot be read, or an unfinished replacement of rows cannot be completed or undone.
         """
         self._recover()
         if not self._run_folder.is_dir():
@@ -189,7 +191,7 @@ class ParquetSink:
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
-        """Return whether the folder of this run has all of these files.
+        """Return whether the folder of this run has files with the names of all these files.
 
         If no files are given, return whether sparkscore wrote any file in this folder.
         """
@@ -206,7 +208,8 @@ class ParquetSink:
         """Check that the types of the partition columns are allowed, and that the columns match those of earlier runs.
 
         A partition column must be a string, an integer, a boolean or a date, and must not be the column with the run
-        id. The columns are compared only in the mode ``append``.
+        id. Columns and partition columns are compared only in the mode ``append``, with those of one file of an earlier
+        run.
         """
         for name in self._target.partition_by:
             spark_type = schema[name].dataType
@@ -298,7 +301,8 @@ class ParquetSink:
     def read(self, published: Published) -> DataFrame:
         """Return a DataFrame with this run's rows.
 
-        The types are those that the run published. Without them, Spark would read partition columns as different types.
+        The types are those that the run published. Without these types, Spark could read partition columns as different
+        types.
         """
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))

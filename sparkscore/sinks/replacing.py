@@ -34,10 +34,10 @@ _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 def list_files(folder: Path, partitions: Mapping[str, str]) -> None:
     """Write the list of a run's Parquet files into the run's folder before the folder is published.
 
-    The list also has the types of the partition columns, because the name of a folder such as ``day=7`` does not show
-    whether the value is a number or a string. If the list cannot be written, for example because the disk is full, a
-    warning is logged and publishing continues. Later runs can then replace these files only with ``output.replace:
-    foreign``.
+    The list contains the names and sizes of the files. It also has the types of the partition columns, because the name
+    of a folder such as ``day=7`` does not show whether the value is a number or a string. If the list cannot be
+    written, for example because the disk is full, a warning is logged and publishing continues. Later runs can then
+    replace these files only with ``output.replace: foreign``.
 
     Args:
         folder: the folder that will be published.
@@ -62,7 +62,7 @@ def _files_below(store: Store, folder: str = "") -> Iterator[tuple[str, int]]:
 
 
 def is_of_a_run(folder: Path) -> bool:
-    """Return whether sparkscore has published a folder. Such a folder contains the list that `list_files` writes."""
+    """Return whether a folder contains the list that `list_files` writes, which shows that sparkscore published it."""
     store = open_store(folder)
     entry = store.find()
     return entry is not None and entry.type is EntryType.FOLDER and _listed(store) is not None
@@ -71,7 +71,8 @@ def is_of_a_run(folder: Path) -> bool:
 def partition_types(folder: Path) -> dict[str, str]:
     """Return the types of the partition columns of a run's folder, by name, from the list of its files.
 
-    The dictionary is empty if the folder has no list, or if an earlier version of sparkscore wrote the list.
+    The dictionary is empty if the folder has no list, if the list cannot be read, or if an earlier version of
+    sparkscore wrote the list.
     """
     found = (_read(open_store(folder), FILES) or {}).get("partitions")
     return {str(name): str(type_name) for name, type_name in found.items()} if isinstance(found, dict) else {}
@@ -98,14 +99,16 @@ def replace_entries(target: Path, entries: list[str], shown: Path, lock: Path, s
         target: folder of the table.
         entries: names of the files and folders to replace.
         shown: the run's folder, which exists as soon as the new rows are visible.
-        lock: the run's lock, which shows other drivers that this run is still running.
-        show: function that makes the run's folder visible in one step.
+        lock: path of the run's lock, which shows other drivers that this run is still running.
+        show: function that makes the run's folder visible atomically.
 
     Returns:
-        the folder with the old files that sparkscore did not write, or None if there were no such files.
+        the folder with the old files that sparkscore did not write or that were changed, or None if there are no such
+        files.
 
     Raises:
-        OSError: a file could not be moved or removed. The old rows were moved back, unless the new rows are visible.
+        OSError: a file could not be moved or removed. Unless the new rows are visible, the old files are moved back.
+            If that fails too, `recover` moves them back later.
     """
     store = open_store(target)
     aside = _new_aside(store, shown.name.partition("=")[2])
@@ -210,7 +213,10 @@ def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
 
 
 def _settle(store: Store, aside: str) -> Path | None:
-    """Complete or undo a replacement: remove the old files if the new rows are visible, else move the old files back.
+    """Complete or undo a replacement of rows, and return the folder of old files if it still has files.
+
+    If the new rows are visible, the old files that sparkscore wrote are removed. Otherwise, the old files are moved
+    back. A warning lists the files that stay in the folder.
 
     Args:
         store: the store of the table's folder.

@@ -40,7 +40,7 @@ class Stage(StageFolder):
     """The open stage of a run that this driver is working on. This driver holds the lock of the run.
 
     Attributes:
-        is_kept: whether the stage is kept when the run ends, however it ends.
+        is_kept: whether the stage is kept when the run ends, with or without an error.
         is_taken_up: whether an earlier execution of the run created the stage, so that it may contain chunks.
     """
 
@@ -65,8 +65,9 @@ def staged_in(
 ) -> Iterator[Stage]:
     """Open the run's stage for the body of a ``with`` statement, and then remove it unless it is needed again.
 
-    The stage of an earlier execution of the run is opened again. The stage is not removed if the run can be resumed or
-    published later: after an interrupt, after a failure to publish, if the driver dies, or while the run is held.
+    The stage of an earlier execution of the run is opened again. The stage is not removed while the run is held, if the
+    driver dies, or if the run can be resumed because finished chunks are staged: after an interrupt, after a failure to
+    write or publish, or after a failure of processes or hosts.
 
     Args:
         target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
@@ -79,7 +80,7 @@ def staged_in(
     Raises:
         ConfigError: another driver is working on this run, the stage belongs to a different request, or the stage's
             path has files that sparkscore did not create.
-        SinkError: the folder cannot be created, or is on a different file system than the output.
+        SinkError: the stage's folder cannot be created, or is on a different file system than the output.
         LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
             format.
     """
@@ -150,6 +151,9 @@ def _named(path: Path) -> bytes:
 def remove_stage(target: Target, parent: str | None) -> None:
     """Remove the stage and the lock of a run that was published or discarded and that no driver is working on.
 
+    Files that sparkscore did not create stay. If the folder that contained the stage is empty, it is removed too,
+    unless the user named it in ``output.stage``.
+
     Args:
         target: the output and the run id.
         parent: the folder for stages, or None for the default folder in the output.
@@ -191,7 +195,8 @@ def _holder(target: Target, parent: str | None) -> Path:
 def remove_holders(holder: Path, *made_by_us: Path) -> None:
     """Remove the folder that contains stages, and the folders that this run created, if they are empty.
 
-    A folder for stages that the user named in ``output.stage`` is removed only if this run created it.
+    A folder for stages that the user named in ``output.stage`` is removed only if this run created it, or if its name
+    is ``_sparkscore``.
 
     Args:
         holder: the folder that contains stages.
@@ -213,8 +218,10 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
         run_folder: the run's folder, whose path is written into the stage.
 
     Raises:
-        ConfigError: the stage belongs to a different request, or has files that sparkscore did not create.
+        ConfigError: the stage belongs to a different request, has rows but no file ``identity``, or has files that
+            sparkscore did not create.
         LineageError: another version of sparkscore wrote the stage in a different format.
+        SinkError: the folder cannot be created.
     """
     store = open_store(stage)
     _refuse_foreign(stage, run_id)
@@ -242,7 +249,10 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
-    """Raise an error if the stage has rows but no file ``identity``, which shows the request that they belong to."""
+    """Raise an error if the run of a stage without the file ``identity`` is held, or if the stage has chunks.
+
+    The file shows the request to which the staged rows belong.
+    """
     is_held = is_held_in(stage)
     if not is_held and not StageFolder(stage).count_chunks():
         return
@@ -348,10 +358,11 @@ def drop_empty(folder: Path) -> None:
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     """Remove a stage file by file, and return the removed files. Files that sparkscore did not create stay.
 
-    A warning names the files that stay.
+    A warning lists the files that stay.
 
     Args:
-        stage: folder of the stage. If it is not a stage, or has a different format, its files are not removed.
+        stage: folder of the stage. If it is not a stage, or has a different format, its files are not removed, and no
+            warning is logged.
         is_dry: whether to remove nothing and only return the files that would be removed.
     """
     if not is_stage(stage):

@@ -62,7 +62,7 @@ class StagedResult:
     Attributes:
         stage: the run's stage.
         files: the files of the successful task attempts. Other files in the stage are ignored.
-        schema: all columns of the result.
+        schema: all columns of the table to which the rows are published.
         commit_info: values for the ``userMetadata`` of a Delta commit.
     """
 
@@ -101,10 +101,10 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Add to errors of checks that nothing was published and that the scored rows are still staged.
+    """Add to a `SinkError` of a check that nothing was published and that the scored rows are still staged.
 
-    The checks run after scoring, in the body of a ``with`` statement. The next step of an error says how to publish the
-    staged rows or how to discard them.
+    The checks run after scoring, in the body of a ``with`` statement. The next step of the error says how to publish
+    the staged rows or how to discard them. Other errors are not changed.
     """
     try:
         yield
@@ -120,9 +120,11 @@ def nothing_published(run_id: str) -> Iterator[None]:
 def check_writable(target: Target, *folders: Path) -> None:
     """Check, before scoring, that the user may write to the output and that its file system is not full.
 
+    If the output does not exist yet, the nearest existing folder above it is checked.
+
     Args:
         target: the output.
-        folders: more folders in which publishing creates files.
+        folders: more folders in which publishing creates files. Folders that do not exist are not checked.
 
     Raises:
         SinkError: the user cannot write to a folder, or the file system is full.
@@ -225,7 +227,7 @@ def check_same_columns(
         origins: the names of the columns before they were renamed, for the advice in the error.
 
     Raises:
-        SinkSchemaError: the columns or types differ. The message has the first five differences.
+        SinkSchemaError: the columns or types differ. The message lists up to five differences.
     """
     differences = [f"'{name}' missing in the result" for name in existing if name not in ours]
     differences += [f"'{name}' not in the table" for name in ours if name not in existing]

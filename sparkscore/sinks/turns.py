@@ -66,7 +66,10 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
 
 
 def forget_dead_turn(target: Target) -> None:
-    """Remove the lock of an output if its driver died after publishing. The lock of a running driver stays."""
+    """Remove the lock of an output if the driver that held it died, and then the lock's folder if it is empty.
+
+    The lock of a live driver stays.
+    """
     holder = target.path / STAGE_FOLDER
     if open_store(holder).find(TARGET_LOCK) is not None:
         with suppress(ConfigError, LineageError), RunLock(holder / TARGET_LOCK, target.run_id):

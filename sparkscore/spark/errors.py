@@ -73,8 +73,8 @@ def file_behind(error: Exception) -> str:
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Return the sparkscore error for an input that Spark cannot read.
 
-    The error contains the path of the file, if Spark's message has it. If Spark treats two column names as the same
-    name, the error says how to solve that.
+    The message of the error contains the path of the file if Spark's message contains one. If Spark treats two column
+    names as the same name, the error is a `SourceSchemaError` that lists the name and has no path.
 
     Args:
         error: the exception that Spark raised.
@@ -120,8 +120,9 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 def explain_spark_error(error: Exception) -> SparkscoreError:
     """Return the sparkscore error that describes why a Spark job failed.
 
-    The cause is found in Spark's message: an error that a task of sparkscore raised, an input that cannot be read, a
-    worker process that ended, or a full disk. If none of them is found, the error has the code ``SPARK_JOB``.
+    The cause is found in Spark's message: one of the three errors of tasks that `_error_of_a_task` recognises, an input
+    that cannot be read, a worker process that ended, or a full disk. If none of these causes is found, the error has
+    the code ``SPARK_JOB``.
     """
     if (found := _error_of_a_task(str(error))) is not None:
         return found
@@ -154,9 +155,10 @@ def explain_spark_error(error: Exception) -> SparkscoreError:
 
 
 def _error_of_a_task(text: str) -> SparkscoreError | None:
-    """Return the sparkscore error that a task raised, or None if Spark's message contains no such error.
+    """Return the error that a task raised, if its code is ``INPUT_VALUE``, ``CHUNK_DIFFERS`` or ``FILE_SPLIT``.
 
-    The driver gets the error of a task only as a part of Spark's message, so a new error is created from this part.
+    The driver gets the error of a task only as a part of Spark's message, so a new error is created from this part. If
+    Spark's message contains none of these three errors, None is returned.
 
     Args:
         text: the message of Spark's exception.
@@ -177,9 +179,9 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
     """Return the interrupt that led to an exception, or None if there was no interrupt.
 
-    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. Source: PySpark's `toArrow` waits for its job in a
-    ``finally`` block. If an interrupt cancels the job, the exception of the cancelled job replaces the interrupt, which
-    becomes the ``__context__`` of that exception.
+    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. If the exception itself is one, it is returned. Source:
+    PySpark's `toArrow` waits for its job in a ``finally`` block. If an interrupt cancels the job, the exception of the
+    cancelled job replaces the interrupt, which becomes the ``__context__`` of that exception.
 
     Args:
         error: the exception that was caught.

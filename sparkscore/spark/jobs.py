@@ -1,4 +1,4 @@
-"""Start the Spark jobs that score, probe and check staged files (driver; the inner functions run on workers)."""
+"""Start the Spark jobs that score the input, run the probe and check staged files (driver; inner functions: worker)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ _TASKS_OF_A_CHECK: Final = 200
 def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
     """Score the input in one Spark action, and return the reports about its mini-batches.
 
-    Only the reports of successful task attempts are returned.
+    Only the reports of successful task attempts are returned. If the items are files and all work units are scored
+    already, no Spark job is started and the list is empty.
 
     Args:
         spark: the session.
@@ -50,9 +51,10 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
             yet.
 
     Raises:
-        SourceError: Spark could not read the input.
+        SourceError: Spark could not read the input, or a value cannot be represented exactly.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the file system of the stage is full.
+        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
     """
     # If the items are files, the DataFrame only has numbers: one row and one partition for each work unit.
     if rows is None:
@@ -76,7 +78,8 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
         spec: the scorer and one mini-batch, for which the worker calls the scorer.
 
     Raises:
-        ScoringError: the Spark job failed, for example because the worker process died.
+        SparkscoreError: the Spark job failed, for example because the worker process died, or a setting of the session
+            cannot be set to its fixed value.
     """
     return read_probe_report(run_in_arrow(spark, spark.range(0, 1, 1, 1), _probe_function(spec), PROBE_SCHEMA))
 
@@ -84,10 +87,10 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 def find_changed_files(
     spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], *, reads_all: bool
 ) -> list[tuple[str, str]]:
-    """Return the staged files that changed since they were written: pairs of a path and the difference.
+    """Return the staged files that changed since they were written: pairs of a path and a string with the difference.
 
     The driver itself checks the sizes and footers of up to 1000 files. If there are more files, or if whole contents
-    must be read, workers check the files in one Spark job.
+    must be read, workers check the files in one Spark job. A file that is missing or cannot be read counts as changed.
 
     Args:
         spark: the session.
@@ -98,6 +101,7 @@ def find_changed_files(
 
     Raises:
         ScoringError: the Spark job failed.
+        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
     """
     if not files or (not reads_all and len(files) <= _MOST_FOOTERS_HERE):
         return stage.find_changed(files, reads_all=reads_all)
@@ -108,11 +112,12 @@ def find_changed_files(
 
 
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
-    """Return up to ten mini-batches for the probe: the first of the plan, or mini-batches of the input's first rows.
+    """Return at most ten mini-batches for the probe: the first of the plan, or mini-batches of a sample of the rows.
 
-    One mini-batch may not be enough, because a script may return nothing for it. Mini-batches with one row come last,
-    because their result does not show whether the script returns one element for each row. If a mini-batch must be a
-    whole file, only the first rows of the file are used.
+    One mini-batch may not be enough, because a script may return nothing for it. The sample consists of the rows that
+    Spark returns for a limit, which starts a Spark job. Of its mini-batches, those with one row come last, because
+    their result does not show whether the script returns one element for each row. If a mini-batch must be a whole
+    file, the sample has up to 10,000 rows, so that a large file is not complete in it.
 
     Args:
         plan: the plan, which has the number of work units.
@@ -121,8 +126,9 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
         limit: the largest size of a mini-batch.
 
     Raises:
-        SourceError: Spark could not read the input.
+        SourceError: Spark could not read the input, or a value cannot be represented exactly.
         ScoringError: the Spark job failed for another reason.
+        ConfigError: a setting of the session can change the rows, and cannot be set to its fixed value.
     """
     if rows is None:
         return [*islice(stage.planned(range(plan.unit_count or 0)), _TO_PROBE)]

@@ -43,11 +43,13 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
         is_local: whether Spark's driver and executors all run on this machine.
 
     Yields:
-        the settings that the caller must pass on the command line of the JVM. Usually there are none. If the user
-        passes a properties file, Spark reads only that file. Then these are all settings except secrets.
+        the settings that the caller must pass on the command line of the JVM. Usually there are none. If the variable
+        ``PYSPARK_SUBMIT_ARGS`` names a properties file of the user, Spark reads only that file. Then the caller must
+        pass all settings except secrets.
 
     Raises:
         ConfigError: a Java option contains a secret, or the user of this process has no name.
+        OSError: the file with the settings cannot be written.
     """
     _refuse_secret_options(settings)
     _refuse_user_without_name()

@@ -22,7 +22,7 @@ def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
         locations: local paths or ``file:`` URIs.
 
     Raises:
-        ConfigError: a path has a colon and a glob character.
+        ConfigError: a path has a colon and a glob character, or a location is not local.
     """
     for location in locations:
         path = str(local_path(location).absolute())

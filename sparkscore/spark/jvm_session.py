@@ -31,7 +31,10 @@ _MIRROR = "behind a mirror, set spark.jars.ivySettings to your Ivy settings file
 
 
 def active_session() -> SparkSession | None:
-    """Return the Spark session of this process, or None if this process has no Spark context."""
+    """Return the Spark session of this process, or None if this process has no Spark context.
+
+    If the process has a Spark context but no active session, a session of this context is created.
+    """
     context = SparkContext._active_spark_context  # noqa: SLF001 - Spark's only way to ask without starting one
     if context is None:
         return None
@@ -69,7 +72,8 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     Raises:
         ConfigError: the log file cannot be written, a Java option contains a secret, or the user of this process has no
             name.
-        MissingDependencyError: Java is missing or too old, the Delta jar is missing, or the JVM does not start.
+        MissingDependencyError: Java is missing, too old or does not start, the jar of Delta or another package cannot
+            be downloaded, or the JVM or the process that writes the log does not start.
     """
     check_java()
     if settings["spark.master"].startswith("local"):
@@ -119,7 +123,7 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
     Args:
         settings: Spark's settings.
         gateway: the py4j gateway to the JVM.
-        log_file: path of the JVM's log, which the messages of errors contain.
+        log_file: path of the JVM's log, for the messages of errors.
 
     Raises:
         MissingDependencyError: Spark does not start, or the JVM does not have the Delta jar.

@@ -25,7 +25,7 @@ _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
 def run_in_arrow(
     spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema, *, for_whole_files: bool = False
 ) -> pa.Table:
-    """Apply a function to the rows of a DataFrame on the workers, in one Spark action, and return the results.
+    """Apply a function to the rows of a DataFrame on the workers, in one Spark action, and return its rows as a table.
 
     Args:
         spark: the session.
@@ -35,7 +35,7 @@ def run_in_arrow(
         for_whole_files: whether one task must get all rows of a file.
 
     Raises:
-        SourceError: Spark could not read the input.
+        SourceError: Spark could not read the input, or a value cannot be represented exactly.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the file system of the stage is full.
         ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
@@ -50,7 +50,7 @@ def run_in_arrow(
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
     """Call a function on the workers once for each share of some work, and return the answers in the shares' order.
 
-    All calls are part of one Spark job.
+    All calls are part of one Spark job. If there are no shares, no job is started and the list is empty.
 
     Args:
         spark: the session.
@@ -60,6 +60,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
     Raises:
         ScoringError: the Spark job failed.
+        ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
     """
     count = min(len(shares), _MOST_TASKS)
     if not count:

@@ -1,8 +1,8 @@
 """Convert Spark schemas to Arrow schemas and to dictionaries, and back (driver).
 
 PySpark's own conversions to and from Arrow are private and differ between versions. PySpark 4.0 and 4.1 treat Arrow
-timestamps without a time zone as points in time. Only PySpark 4.2 uses the time zone of the other timestamps. In this
-module, an Arrow timestamp for a point in time always has the time zone UTC.
+timestamps without a time zone as points in time. Only PySpark 4.2 uses the time zone of the other timestamps. The
+functions of this module that return Arrow types use the time zone UTC for a timestamp that is a point in time.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def columns_of(schema: StructType) -> dict[str, str]:
 def schema_of(columns: Mapping[str, str]) -> StructType:
     """Return the Spark schema for a dictionary that `columns_of` returned.
 
-    Spark's own parser is used only if Arrow does not have one of the types, because its result for ``timestamp``
-    depends on the session's setting ``spark.sql.timestampType``.
+    Spark's own parser is used only if `parse_ddl` does not know one of the types, because the result of Spark's parser
+    for ``timestamp`` depends on the session's setting ``spark.sql.timestampType``.
     """
     ddl = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
     try:

@@ -42,25 +42,27 @@ def local_session(
 
     The output of Spark, Ivy and the workers is appended to the log file, and is not printed on the terminal. After
     ``stop()``, the next session uses the JVM of the first session, with its jars, memory and log file. If
-    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit`` and keeps its settings, such as
-    the master, jars and log4j. Only settings that it does not have are added. If a new JVM is started for a local
-    master, ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this process.
+    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit`` with its jars and log4j. The
+    settings of ``spark-submit``, such as the master, override the settings of this function, except those in ``conf``.
+    If a new JVM is started for a local master, ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this
+    process.
 
     Args:
         master: a Spark master URL. ``local[*,4]`` runs each task up to four times if it fails.
-        conf: Spark settings, which override all others. If packages or SQL extensions are among them, Delta is added to
-            these.
+        conf: Spark settings, which override all others. If they contain packages or SQL extensions without Delta, Delta
+            is added.
         log_file: file for the output of the JVM. The default is ``spark.log`` in the runs folder.
         app_name: the name that Spark shows for this application.
 
     Returns:
-        the active session, or a new session, whose time zone is UTC unless ``conf`` has a different one.
+        the active session, or a new session, whose time zone is UTC unless ``conf`` or ``spark-submit`` sets a
+            different one.
 
     Raises:
         ConfigError: this process uses Spark Connect, the log file cannot be written, a Java option contains a secret,
             or the user of this process has no name.
-        MissingDependencyError: PySpark, Java or the Delta jar is missing, PySpark or Java has an unsupported version,
-            or Spark does not start.
+        MissingDependencyError: PySpark, delta-spark, Java or the jar of Delta or of another package is missing, PySpark
+            or Java has an unsupported version, or Java or Spark does not start.
     """
     check_pyspark()
     # Imported here, because the module imports PySpark, and the line before checks that PySpark is installed.

@@ -1,4 +1,4 @@
-"""Set all options and settings of Spark that can change a result to fixed values (driver).
+"""Set the options and settings of Spark that can change a result to fixed values (driver).
 
 Only this module sets the options of readers and writers, and changes the settings of a session. A test checks that.
 Options are preferred, because they belong to one DataFrame and apply each time that Spark computes it. If Spark has no
@@ -116,13 +116,13 @@ PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
 
 
 def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
-    """Return a DataFrame reader with fixed options, which override settings of the session that can change the rows.
+    """Return a DataFrame reader with options that override settings of the session that can change the rows.
 
     Args:
         spark: the session.
         file_format: Spark's name of the format.
-        options: more options for the reader. They cannot make Spark skip corrupt files, missing files or the checksums
-            of Parquet pages.
+        options: more options for the reader, which may replace the others. For formats other than Delta, they cannot
+            make Spark skip corrupt files, missing files or the checksums of Parquet pages.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
@@ -168,8 +168,9 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
     """Set all pinned settings of a session for the body of a ``with`` statement, and restore them afterwards.
 
     The pinned settings are those of `PINNED`. The arguments add those of `PINNED_FOR_WRITING` and
-    `PINNED_FOR_WHOLE_FILES`. A setting that has the right value already is not changed. If actions in several threads
-    need the same change, the setting is restored when the last of these actions ends.
+    `PINNED_FOR_WHOLE_FILES`. A setting that has the right value already, or that this version of Spark does not have,
+    is not changed. If actions in several threads need the same change, the setting is restored when the last of these
+    actions ends. If a setting cannot be restored, a warning is logged.
 
     Args:
         spark: the session.
@@ -230,8 +231,8 @@ def _default(spark: SparkSession, key: str) -> str | None:
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
     """Change a setting for an action, and return whether `_restore` must be called when the action ends.
 
-    If another action has changed the setting already, the change is shared. If the setting has the wanted value,
-    nothing is changed.
+    If another action has changed the setting already, the change is shared. If the setting has the wanted value, or if
+    this version of Spark does not have the setting, nothing is changed.
 
     Args:
         spark: the session.
