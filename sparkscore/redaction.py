@@ -286,9 +286,9 @@ def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
     These are the strings whose key, variable name or preceding command-line flag is the name of a secret, except for
-    numbers of up to six digits, words such as ``true``, and absolute paths that exist. In addition, these are the parts of all
-    strings that have the form of a secret, such as the password in a URL, if they have at least eight characters and
-    not only letters.
+    numbers of up to six digits, words such as ``true``, and absolute paths that exist. In addition, these are the parts
+    of all strings that have the form of a secret, such as the password in a URL, if they have at least eight characters
+    and not only letters.
     """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
