@@ -51,14 +51,14 @@ def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[
             ``model``, ``only_failed``.
 
     Raises:
-        SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
-            error is the run record.
+        SparkscoreError: the request is wrong, or the run failed. The message says what happened to the data. The
+            attribute ``record`` of the error is the run record, or None if the run had not started.
     """
     return execute(spark, prepare(deployment, **options))
 
 
 def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDisplay | None = None) -> Run:
-    """Execute a prepared run: plan, score, decide, publish.
+    """Execute a prepared run: plan, score, decide whether the run may publish, and publish or hold the result.
 
     Runs on the driver. Nothing is scored if a run with this id and the same request is already published or held.
 
@@ -69,7 +69,7 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 
     Raises:
         SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
-            error is the run record.
+            error is the run record, or None if the run had not started.
     """
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()
@@ -109,8 +109,8 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:
     """Return the run if there is nothing to score, or None if its items must be scored.
 
-    There is nothing to score if the run is already published or held, or if later runs have scored all its failed
-    items.
+    There is nothing to score if the run is already published or held. This is also so for a run with ``only_failed`` if
+    other runs have already scored all of the failed items.
     """
 
     def identity() -> str:

@@ -40,7 +40,7 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run whose request was checked and that has not started.
+    """A run whose request was checked, and which can be executed.
 
     Attributes:
         deployment: the deployment with all options applied.
@@ -85,8 +85,8 @@ class PreparedRun:
     def lineage_model(self) -> tuple[str | None, str | None]:
         """Name and version of the model, as they are written into the lineage columns of the result.
 
-        The names of several models are separated by commas, and so are their versions. Without a model, both values are
-        None.
+        If a script has no main model, but looks up models by name, the names of these models are separated by commas,
+        and so are their versions. Without any model, both values are None.
         """
         models = [self.model] if self.model is not None else self.models
         if not models:
@@ -122,7 +122,8 @@ class PreparedRun:
 def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> PreparedRun:
     """Check the request for a new run, and return it as a `PreparedRun` that can be executed.
 
-    Runs on the driver, needs no Spark, and writes nothing.
+    Runs on the driver, needs no Spark, and writes nothing into the runs folder. A model in MLflow's registry is
+    downloaded.
 
     Args:
         deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
@@ -130,9 +131,12 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
         **options: the options of the run, see `sparkscore.run.RunOptions`.
 
     Raises:
-        ConfigError: the deployment or an option is wrong.
-        RunNotFoundError: ``only_failed`` names a run that does not exist, or whose request was not stored.
+        ConfigError: the deployment or an option is wrong, or the run that ``only_failed`` names has no published
+            quarantine.
+        RunNotFoundError: ``only_failed`` names a run that does not exist, or whose stored request is needed and
+            missing.
         ModelError: the model does not exist, or cannot be used.
+        MissingDependencyError: a package that the model needs on the driver is not installed.
         ScoringScriptError: the script does not exist, is not valid Python, or has no function ``run(mini_batch)``.
     """
     return prepare_request(new_request(deployment, options), options.get("run_id"))
@@ -182,10 +186,11 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 def _load(asked: UncheckedRequest) -> Deployment:
     """Return the deployment with the options applied.
 
-    If a setting is wrong, the script and the model are checked as well, so that the user gets all errors at once.
+    If a setting is wrong, the script and the path of the model are checked as well, so that the user gets all errors at
+    once.
 
     Raises:
-        ConfigError: the deployment is wrong. The message names every error that was found.
+        ConfigError: the deployment is wrong. The message lists all errors that were found.
     """
     file, overrides = asked.file, asked.overrides()
     try:
@@ -208,16 +213,19 @@ def _own_folder(runs: Path, run_id: str | None) -> RunStore:
 
 
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
-    """Return the failed items of the run that ``only_failed`` names, or None if the option was not given.
+    """Return a description of the failed items of the run that ``only_failed`` names, or None if `run_id` is None.
+
+    The quarantine table with the items is not read.
 
     Args:
-        runs: folder of the run records.
-        run_id: id of the run in which the items failed, or None if the option was not given.
-        own_id: id of the run that is being prepared, or None if it has no id yet.
+        runs: the runs folder.
+        run_id: the value of the option ``only_failed``: the id of the run in which the items failed.
+        own_id: id of the run that is being prepared, or None if the caller chose no id.
 
     Raises:
         RunNotFoundError: there is no run with the id `run_id`.
-        ConfigError: that run has no published quarantine, or it is the run that is being prepared.
+        ConfigError: that run has no published quarantine, it is the run that is being prepared, or `run_id` is not a
+            valid run id.
     """
     if run_id is None:
         return None
@@ -233,13 +241,13 @@ def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedI
 
 
 def failed_items(runs: Path, run_id: str) -> FailedItems:
-    """Return a description of the failed items of a run: the location of its quarantine table, and the items' columns.
+    """Return a description of the failed items of a run, such as the location of the quarantine table and the columns.
 
-    The quarantine table is not read.
+    The description is made from the run record. The quarantine table with the items is not read.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has no published quarantine.
+        ConfigError: the run has no published quarantine, or the run id is not valid.
     """
     record = read_record(runs, run_id)
     failed = FailedItems.of(record)
@@ -255,13 +263,13 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
 
 
 def _refuse_overlap(deployment: Deployment) -> None:
-    """Raise an error if an input overlaps with the output or the quarantine, because one folder contains the other.
+    """Raise an error if an input overlaps with the output or the quarantine, because one path contains the other.
 
     The next run would read an output that lies in the input. A run that overwrites would remove an input that lies in
-    the output.
+    the output. Remote locations are not compared.
 
     Raises:
-        ConfigError: they overlap.
+        ConfigError: an input overlaps with the output or the quarantine.
     """
     output = deployment.output.location
     written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()
@@ -325,9 +333,9 @@ def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
 
 
 def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
-    """Log the files of the code folder that are not sent to workers, and those that changed since the run started.
+    """Log which files of the code folder are not sent to workers, and which changed since the run first started.
 
-    Files that were added or removed count as changed.
+    Files that were added or removed count as changed. Of many files, only some are listed.
     """
     if packed.left_out:
         listed = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])
@@ -347,10 +355,10 @@ def _more(names: Collection[str]) -> str:
 
 
 def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
-    """Return the local folders of the input, the output, the stage and the run records.
+    """Return the local paths of the input, the output and the folder for stages, and the runs folder.
 
-    Files in these folders are not code, even if the folders lie in the code folder. Otherwise, the digest of the code
-    would change in each run.
+    Files at these paths are not code, even if the paths lie in the code folder. If they counted as code, the digest of
+    the code would change in each run.
     """
     locations = [*deployment.input.location, deployment.output.location, deployment.output.stage]
     return [folder.runs, *(local_path(location) for location in locations if location and not is_remote(location))]

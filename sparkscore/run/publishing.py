@@ -20,7 +20,9 @@ from sparkscore.worker import LineageValues
 def manifest_of(
     reports: Sequence[MiniBatchReport], schema: StructType, lineage: LineageValues, record: RunRecord
 ) -> Manifest:
-    """Return the manifest of a run: the list of the staged files that the workers' reports name.
+    """Return the manifest of a run: the list of the staged files that the workers' reports contain.
+
+    Quarantine files without rows are left out.
 
     Args:
         reports: a report for each mini-batch.
@@ -46,9 +48,10 @@ def publish_manifest(
     recording: Recording,
     former: Manifest | None,
 ) -> Published:
-    """Publish a run: commit the quarantined items, then the predictions.
+    """Publish a run: commit the quarantined items, then the predictions. Return what was published as predictions.
 
-    Quarantined items that an earlier execution of the run has already published are not committed again.
+    Quarantined items that an earlier execution of the run has already published are not committed again. The run record
+    says from the start of publishing that rows may be visible.
 
     Args:
         manifest: the staged files to publish.
@@ -60,7 +63,9 @@ def publish_manifest(
             none.
 
     Raises:
-        SinkError: publishing failed. The message says what readers of the table see.
+        SinkError: publishing failed, the output no longer accepts the result, or another driver has taken over the run.
+            The message says what readers of the table see.
+        LineageError: the run record cannot be written.
     """
     predictions, quarantine = sinks
     stage.check_still_ours()
@@ -84,7 +89,7 @@ def describe_output(sink: Sink, published: Published | None, *, publishing_began
 
     Args:
         sink: the output.
-        published: the published result. If None, the entry has only the format, the location and the mode.
+        published: the published result. If None, the version, the row count and the columns in the entry are None.
         publishing_began: whether readers may see rows of the run although it is not yet published. If None, the entry
             does not contain this field.
     """

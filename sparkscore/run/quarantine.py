@@ -36,7 +36,7 @@ def quarantine_location(deployment: Deployment) -> str:
 
 
 def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
-    """Return the rows of a run that are in the quarantine table now. No rows are returned if the run published none."""
+    """Return a DataFrame with a run's rows of the quarantine table, or without rows if the run has none there."""
     schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
     if location is None:
         return spark.createDataFrame([], schema)
@@ -49,7 +49,8 @@ def check_quarantine(sink: Sink) -> None:
     """Check before scoring that quarantined items can be published later.
 
     Raises:
-        SinkError: something else is at the quarantine's location, its columns differ, or it cannot be written.
+        SinkError: there is something other than a quarantine table at its location, the table has rows of a run with
+            this id or different columns, or it cannot be written.
     """
     sink.check_target()
     sink.check_schema(from_arrow(QUARANTINE_SCHEMA))
@@ -60,7 +61,8 @@ def publish_quarantine(
 ) -> RecordedQuarantine:
     """Publish the quarantined items of a run, unless an earlier execution of the run has already published them.
 
-    Called before the predictions are published, so that their readers also find the items that failed.
+    Called before the predictions are published, so that readers of the predictions also find the items that failed. If
+    there are no quarantined items, nothing is published.
 
     Args:
         sink: the sink of the quarantine.
@@ -73,8 +75,8 @@ def publish_quarantine(
         the run record's entry about the quarantine.
 
     Raises:
-        SinkError: publishing failed, and no row of the run is visible; or an earlier execution of the run has published
-            other items.
+        SinkError: publishing failed, the quarantine table no longer accepts the items, or an earlier execution of the
+            run has published other items.
     """
     staged = StagedResult(stage, files, from_arrow(QUARANTINE_SCHEMA), {})
     published = sink.landed(staged.schema) if former is not None else None

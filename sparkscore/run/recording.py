@@ -53,8 +53,8 @@ class Recording:
         """Set fields of the record, and write the record.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock, because another driver treated it as dead and resumed
-                the run.
+            SinkConflictError: this driver lost the run's lock: another driver resumed the run, because this driver had
+                seemed dead.
             LineageError: the record cannot be written.
         """
         self.content = self.content.noting(**parts)
@@ -86,8 +86,8 @@ class Recording:
             error: the error with which the run failed, or None.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock, because another driver treated it as dead and resumed
-                the run.
+            SinkConflictError: this driver lost the run's lock: another driver resumed the run, because this driver had
+                seemed dead.
             LineageError: the record cannot be written.
         """
         self.content = end_record(self.content, state or self._final_state, error)
@@ -99,8 +99,8 @@ class Recording:
         The note says whether rows may be published, and how to resume the run.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock, because another driver treated it as dead and resumed
-                the run.
+            SinkConflictError: this driver lost the run's lock: another driver resumed the run, because this driver had
+                seemed dead.
             LineageError: the record cannot be written.
         """
         resume = f"'sparkscore resume {self.content.run_id}'"
@@ -117,7 +117,7 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
     """Write the record and the log of a run while the ``with`` block executes the run.
 
     The state of the run is RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT. If the ``with`` block fails, the
-    error gets the record as its attribute ``record``.
+    `SparkscoreError` that is raised gets the record as its attribute ``record``.
 
     Args:
         folder: the run's folder.
@@ -126,8 +126,9 @@ def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: st
         logging_level: the level of the run's log, from the deployment.
 
     Raises:
-        SparkscoreError: the ``with`` block failed. Errors of Spark and unexpected errors are converted to a
-            `SparkscoreError`. An interrupt is raised unchanged.
+        SparkscoreError: the ``with`` block failed, or the record or the log cannot be written. Errors of Spark and
+            unexpected errors are converted to a `SparkscoreError`. An interrupt (`KeyboardInterrupt` or `SystemExit`)
+            is not converted, but gets a note.
     """
     handled_before = sys.exception()
     with _logging_to(folder, logging_level):
@@ -172,13 +173,13 @@ def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
 
 
 def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bool = False) -> None:
-    """Raise an error if a run id belongs to a finished run with another input, script, model or configuration.
+    """Raise an error if a run id belongs to a published or held run with another input, script, model or configuration.
 
     Args:
-        record: the record of the finished run.
+        record: the record of the published or held run.
         identity: the identity of the new request.
-        run_id: the run id that the finished run and the new request share.
-        waits: whether the finished run is held. The message then advises to publish or discard it.
+        run_id: the run id, which the run and the new request share.
+        waits: whether the run is held. The message then advises to publish or discard the run.
 
     Raises:
         ConfigError: the identities differ.

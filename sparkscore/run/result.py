@@ -22,7 +22,7 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 class Run:
     """A run that is complete or held.
 
-    The DataFrames are lazy: they show the rows that exist when Spark reads them.
+    `attempts` reads its rows immediately. The other DataFrames are lazy: Spark reads their rows when they are used.
 
     Attributes:
         recorded: the run record as a typed object.
@@ -55,17 +55,20 @@ class Run:
         the driver.
 
         Raises:
-            LineageError: the run is held, and another version of sparkscore wrote its staged files in a format that
-                this version does not read.
+            LineageError: the run is held, and its record or manifest was changed, or has a form that this version of
+                sparkscore does not read.
         """
         if self.recorded.waits_for_publishing:
             return self._staged_quarantine(stage_at(str(self.recorded.stage)))
         return read_quarantine(self._spark, self.recorded)
 
     def attempts(self) -> DataFrame:
-        """Return a row for each call of the script or model, with its items, seconds, worker and error, if any.
+        """Return a DataFrame with a row for each call of the script or model: its items, seconds, worker and any error.
 
-        Runs on the driver, which reads the rows and sends them to Spark. Workers need no access to the folder of runs.
+        Runs on the driver, which reads the rows and sends them to Spark. Workers need no access to the runs folder.
+
+        Raises:
+            LineageError: the table of calls cannot be read.
         """
         table = self._folder.read_attempts()
         return self._spark.createDataFrame(table, from_arrow(table.schema))

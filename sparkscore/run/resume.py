@@ -14,21 +14,21 @@ from sparkscore.run.result import Run
 
 
 def resume(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
-    """Resume a run that was interrupted or killed, or that could not be published.
+    """Resume a run that was interrupted or killed, that failed, or that could not be published.
 
     The stored request of the run is executed again under the same run id. Relative paths in it are relative to the
-    folder in which the run was started. Finished chunks are not scored again, and published rows are not published
-    again. Runs on the driver.
+    folder in which the run was started. Finished chunks that are still staged are not scored again, and published rows
+    are not published again. Runs on the driver.
 
     Args:
         spark: the session to use.
         run_id: id of the run.
-        runs: folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
+        runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Raises:
         RunNotFoundError: there is no such run, or its request was not stored.
-        SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
-            error is the run record.
+        SparkscoreError: the request is wrong, or the run failed. The message says what happened to the data. The
+            attribute ``record`` of the error is the run record, or None if the run had not started.
     """
     return execute(spark, prepare_again(run_id, runs=runs))
 
@@ -36,7 +36,7 @@ def resume(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) 
 def prepare_again(run_id: str, *, runs: str | Path | None = None) -> PreparedRun:
     """Check the stored request of an earlier run, and return the run, ready to be executed again.
 
-    The arguments are those of `resume`. The errors are those of `prepare`, and `RunNotFoundError` if there is no stored
-    request.
+    The arguments are those of `resume`. The errors are those of `prepare`. `RunNotFoundError` also means that there is
+    no stored request, and `ConfigError` that the folder in which the run was started no longer exists.
     """
     return prepare_request(stored_request(runs_folder(runs), run_id), run_id)

@@ -1,9 +1,9 @@
 """Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once (driver).
 
-A family consists of a first run, the runs that scored its failed items again, and the runs that scored items that
-failed in those runs. A file in the folder of the first run lists the runs of the family that began to publish. Whether
-their rows are visible is read from their output tables. Each run of a family holds the lock of the first run while it
-works, so only one of them works at a time.
+A family consists of a first run, which scored a whole input, and of all runs that scored failed items of a run of the
+family again. A file in the folder of the first run lists the other runs of the family that began to publish. Whether
+their rows are visible is read from their output tables. Each of these runs holds the lock of the first run while it
+works, so only one run of a family works at a time.
 """
 
 from __future__ import annotations
@@ -36,16 +36,20 @@ _OVERWRITE = "overwrite"
 
 @contextmanager
 def family_locked(runs: Path, first: str | None) -> Iterator[None]:
-    """Hold the lock of a family of runs while the ``with`` block runs. It is the lock of the family's first run.
+    """Hold the lock of the run in which items failed first, so that no other run scores these items at the same time.
+
+    The lock is held while the ``with`` block runs.
 
     Args:
-        runs: folder of the run records.
-        first: id of the family's first run; None for a run that scores a whole input, which needs no lock.
+        runs: the runs folder.
+        first: id of the run in which the items failed first. It is None for a run that scores a whole input: no lock is
+            held then.
 
     Raises:
-        ConfigError: another run of the family is working.
+        ConfigError: another driver is working on the first run, or on a run that scores its failed items again.
         RunNotFoundError: the first run's record no longer exists, so it is not known which items later runs have
             scored.
+        LineageError: the lock cannot be written.
     """
     if first is None:
         yield
@@ -72,11 +76,14 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     """Return a prepared run without the failed items that later runs have already published into the same output.
 
     A run without ``only_failed``, or one that overwrites its output, is returned unchanged. The caller must hold the
-    lock of the run's family.
+    lock of `family_locked`.
 
     Raises:
-        LineageError: the quarantine tables do not show which items were scored.
+        LineageError: the quarantine tables do not show which items were scored, or the list of the later runs was
+            changed.
+        RunNotFoundError: the record of a run in which the items failed no longer exists.
         SourceError: a quarantine table cannot be read.
+        SinkError: an output table cannot be read.
     """
     failed, output = prepared.failed, prepared.deployment.output
     if failed is None:
@@ -95,7 +102,7 @@ def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
 
 
 def has_nothing_left(prepared: PreparedRun) -> bool:
-    """Return whether a run with ``only_failed`` has no items to score, because later runs have scored all of them."""
+    """Return whether a run has ``only_failed`` but no items to score, because other runs have scored all of them."""
     return prepared.failed is not None and prepared.failed.left is not None and not prepared.failed.left.total()
 
 
@@ -104,7 +111,7 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
     Args:
         failed: the failed items, or None if the run scores a whole input.
-        items: how many of the failed items the run scores, or None if this is not known.
+        items: number of the failed items that the run scores, or None if the number is not known.
     """
     if failed is None:
         return None
@@ -112,12 +119,13 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Add a run with ``only_failed`` to its family's list of runs that began to publish.
+    """Add a run with ``only_failed`` to the list of such runs that began to publish.
 
-    Does nothing for a run that scores a whole input. The caller must hold the lock of the family.
+    The list is in the folder of the run in which the items failed first. Does nothing for a run that scores a whole
+    input. The caller must hold the lock of `family_locked`.
 
     Args:
-        runs: folder of the run records.
+        runs: the runs folder.
         record: the run's record.
         deployment: the run's deployment.
         manifest: the files that the run publishes.
@@ -144,14 +152,17 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 
 
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
-    """Check, before a run with ``only_failed`` is published, that no other run has published its items in the meantime.
+    """Check, before a run with ``only_failed`` is published, that its items are still those that must be scored again.
 
-    Does nothing for a run that scored a whole input, or one that overwrites its output. The caller must hold the lock
-    of the run's family.
+    The check compares the other runs of the same family (see the module's docstring) whose rows are in the output now
+    with those whose rows were there when this run was scored. Does nothing for a run that scored a whole input, or one
+    that overwrites its output. The caller must hold the lock of `family_locked`.
 
     Raises:
-        ConfigError: another run has published items since this run was scored, or rows of such a run were removed from
-            the output.
+        ConfigError: since this run was scored, another run of the family has published rows into the output, or the
+            rows of one of these runs were removed from the output.
+        LineageError: the list of the runs that began to publish was changed.
+        SinkError: an output table cannot be read.
     """
     part = record.only_failed
     if part is None or record.output.mode == _OVERWRITE:
@@ -176,7 +187,15 @@ def _output_of(record: RunRecord) -> str:
 
 
 def _published(spark: SparkSession, first: RunStore, output: str) -> list[ScoredAgain]:
-    """Return the runs of a family whose rows are in an output table now, in the order in which they published."""
+    """Return the runs that scored failed items of a run again, and whose rows are in an output table now.
+
+    The runs are in the order in which they began to publish.
+
+    Args:
+        spark: the session.
+        first: the run in which the items failed first.
+        output: path of the output table.
+    """
     noted = [entry for entry in first.read_scored_again() if entry.output == output]
     return [entry for entry in noted if _shows_rows(spark, entry)]
 
@@ -196,12 +215,14 @@ def _left(
 
     Args:
         spark: the session.
-        first: the first run of the family.
+        first: the run in which the items failed first.
         failed: the failed items of the run that ``only_failed`` names. Other items are not returned.
-        since: the runs of the family that have published, in the order of publishing.
+        since: the later runs that scored failed items again and published, in the order of publishing.
 
     Raises:
-        LineageError: a quarantine table has more or fewer items than the family's list says.
+        LineageError: a quarantine table has more or fewer items than the entry of a later run in `since` says.
+        RunNotFoundError: the record of a run in which the items failed no longer exists.
+        SourceError: a quarantine table cannot be read.
     """
     quarantines = {first.run_id: failed_items(first.runs, first.run_id), failed.run_id: failed}
     quarantines |= {

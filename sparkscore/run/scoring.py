@@ -91,7 +91,8 @@ class Work:
         rows: the rows that the tasks score, or None if the tasks read the files of the plan.
         result: the columns of the result.
         probe: the report of the probe, or None if no probe was needed.
-        done: the reports of the work units that were finished before the run stopped. They are not scored again.
+        done: the reports of the work units that an earlier execution of the run finished. These work units are not
+            scored again.
     """
 
     spec: WorkerSpec
@@ -139,8 +140,9 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """Decide the work of the Spark tasks and the columns of the result.
 
-    Runs one small Spark job, the probe, unless the types of the predictions and the carried columns are known without
-    it. If the run is resumed, the plan, the probe's report and the finished work units in the stage are used again.
+    Starts Spark jobs for the probe, unless the types of the predictions and the names of the carried columns are known
+    without a probe. If the run is resumed, the plan, the probe's report and the finished work units in the stage are
+    used again.
 
     Args:
         request: the checked request with its input.
@@ -148,7 +150,8 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
         stage: the run's stage.
 
     Raises:
-        SparkscoreError: the probe failed, or the columns do not fit together.
+        SparkscoreError: the probe failed, or the columns do not fit together, for example because two columns have the
+            same name.
     """
     prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
     rows, scorer = _scorer(request, stage)
@@ -185,10 +188,10 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Return the result's specification, completed with facts about the scorer.
+    """Return the result's specification, completed with facts about the input and the scorer.
 
-    These are the number of columns that the scorer gets, and whether it is known to return one element for each row.
-    For a model without a script, the name of the model for messages is added.
+    These are the number of input columns, and whether the scorer is known to return one element for each row. For a
+    model without a script, the name of the model for messages is added, and that there is one row for each item.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
@@ -204,7 +207,7 @@ def _failure_rules(deployment: Deployment, limit: MiniBatchLimit) -> FailureRule
 
 
 def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Tolerance:
-    """Return how many items and mini-batches of a run may fail.
+    """Return the limits of how many items and mini-batches of a run may fail.
 
     Args:
         deployment: the deployment with the thresholds.
@@ -217,7 +220,7 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 
 
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
-    """Return the rows that the tasks score, and the specification of the scorer.
+    """Return the rows that the tasks score, and the specification of the scorer. Copy models into the stage.
 
     The rows are None if the tasks read the files of the plan. The rows for a ``pyspark.ml`` model already have the
     predictions, because Spark itself computes them.
@@ -290,7 +293,8 @@ def _kept_probe(stage: RunStage) -> ProbeReport | None:
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
     """Run the probe: score one mini-batch on a worker, and return a report with the names and types of the columns.
 
-    If failed items are tolerated, a script may return nothing for a mini-batch. The next mini-batch is then scored.
+    If failed items are tolerated, a script may return nothing for a mini-batch. The next of the given mini-batches is
+    then scored.
 
     Args:
         request: the checked request with its input.
@@ -299,7 +303,8 @@ def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], dec
         declared: the prediction columns if they are declared, or None.
 
     Raises:
-        SparkscoreError: the input is empty, the scorer failed, or the scorer returned nothing.
+        SparkscoreError: there are no mini-batches because the input is empty, the scorer failed, or the scorer returned
+            nothing.
     """
     if not first:
         raise nothing_to_score()

@@ -23,8 +23,9 @@ def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) ->
         stage: the run's stage.
 
     Raises:
-        SinkError: a file differs. The chunks to which the file belongs are removed, so that a resumed run scores them
-            again.
+        SinkError: a file differs. The chunks to which the changed files belong are removed, so that a resumed run
+            scores their mini-batches again.
+        ScoringError: the Spark job that reads the files failed.
     """
     files = (*manifest.files, *manifest.quarantined)
     changed = find_changed_files(spark, stage.for_tasks(), files, reads_all=stage.is_taken_up)

@@ -55,7 +55,7 @@ class RunState:
     def keeps_rows(self) -> bool:
         """Whether the run was held and is neither published nor discarded.
 
-        The stage of such a run is kept, even if publishing fails.
+        The stage of the run is then kept, even if publishing fails.
         """
         return self.record is not None and self.record.waits_for_publishing
 
@@ -73,10 +73,10 @@ class RunState:
         return "" if self.record is None else self.record.state
 
     def waiting(self) -> Waiting:
-        """Return the run's staged rows, which can be published or discarded.
+        """Return the run as one whose staged rows can be published or discarded.
 
         Raises:
-            ConfigError: the run has no staged rows, or they are published already.
+            ConfigError: the run has no staged rows, or the record says that they are published.
             LineageError: another version of sparkscore wrote the record or the stage in a form that this version does
                 not read.
         """
@@ -117,12 +117,13 @@ def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
     """Hold the lock of an existing run while the ``with`` block runs, and yield the run's state.
 
     Args:
-        runs: folder of the run records.
+        runs: the runs folder.
         run_id: id of the run.
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: another driver is working on the run.
+        ConfigError: another driver is working on the run, or the run id is not valid.
+        LineageError: the lock cannot be written.
     """
     # Read the record first, because taking the lock would create a folder for a run that does not exist.
     read_record(runs, run_id)

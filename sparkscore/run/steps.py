@@ -106,12 +106,13 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
 
 
 def begin(active: ActiveRun) -> None:
-    """Write the request, and the entries about the script and the models, into the run's folder.
+    """Write the request, and the record's entries about the script and the models, into the run's folder.
 
-    Check also that Spark can read and write the paths of the output and the stage.
+    Also check that Spark can read and write the paths of the output and the stage.
 
     Raises:
         ConfigError: Spark cannot read or write one of the paths.
+        LineageError: the run's folder cannot be written.
     """
     prepared, output = active.prepared, active.deployment.output
     prepared.folder.write_request(prepared.request)
@@ -125,6 +126,9 @@ def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
     """Open the input and return it with its content fixed: a list of files, a version of a table, or failed items.
 
     Failed items are read from the quarantine of the run that ``only_failed`` names.
+
+    Raises:
+        SourceError: the input does not exist or cannot be read.
     """
     deployment = prepared.deployment
     if prepared.failed is not None:
@@ -136,7 +140,10 @@ def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
 def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Plan:
     """Return the plan of the run: the mini-batches and work units of an input of files.
 
-    For an input of rows, the plan has no mini-batches, because workers cut the rows into mini-batches.
+    For an input of rows, the plan has no mini-batches, because workers split the rows into mini-batches.
+
+    Raises:
+        ConfigError: ``mini_batch_size`` is a number of files, and the input has no files.
     """
     deployment = prepared.deployment
     refuse_count_of_files(deployment, source.snapshot)
@@ -145,7 +152,14 @@ def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Pl
 
 
 def open_outputs(active: ActiveRun) -> Outputs:
-    """Open the result table and the quarantine table, and check before scoring that the run can publish to them."""
+    """Open the result table and the quarantine table, and check before scoring that the run can publish to them.
+
+    The quarantine table is checked only if failed items are tolerated and the run has no manifest yet.
+
+    Raises:
+        SinkError: the run cannot publish to a table.
+        LineageError: the manifest of an earlier execution of the run was changed or has a different format.
+    """
     spark, deployment, run_id = active.spark, active.deployment, active.prepared.run_id
     former = active.prepared.folder.read_manifest()
     sink = open_sink(spark, deployment.output, run_id, run_id_column(deployment))
@@ -191,7 +205,13 @@ def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
 def decide_work(
     active: ActiveRun, source: Source, plan: Plan, feeds: tuple[Feed, ...] | None, outputs: Outputs, stage: Stage
 ) -> Work:
-    """Decide what the tasks do, and check before scoring that the output table accepts the columns of the result."""
+    """Decide what the tasks do, and check before scoring that the output table accepts the columns of the result.
+
+    May start Spark jobs that look for NULLs, run the probe, or check the rows of the input.
+
+    Raises:
+        SparkscoreError: the probe failed, or the output table does not accept the columns or the known values.
+    """
     prepared, sink = active.prepared, outputs.predictions
     dtypes = _decide_dtypes(active, source, feeds, stage)
     work = prepare_work(Request(active.spark, prepared, plan, source.frame(), feeds, dtypes), sink, stage)
@@ -204,10 +224,11 @@ def decide_work(
 def score_on_workers(
     spark: SparkSession, stage: RunStage, plan: Plan, work: Work, display: ProgressDisplay
 ) -> list[MiniBatchReport]:
-    """Score all mini-batches on the workers, and return a report for each mini-batch.
+    """Score the mini-batches on the workers, and return the reports of the mini-batches.
 
-    The workers write the rows into the stage. If more items fail than are tolerated, the workers are asked to stop.
-    Mini-batches of work units that were finished before the run was resumed are not scored again, but have a report.
+    The workers write the rows into the stage. If more items or mini-batches fail than are tolerated, the workers are
+    asked to stop, and the mini-batches that they did not reach have no reports. Work units that were finished before
+    the run was resumed are not scored again, but the reports of their mini-batches are returned too.
     """
     snapshot = plan.snapshot
 
@@ -239,7 +260,12 @@ def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[Min
 
 
 def publish_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Manifest) -> ReadRows:
-    """Publish the quarantined items and then the predictions, and return a function that reads the predictions."""
+    """Publish the quarantined items and then the predictions, and return a function that reads the predictions.
+
+    Raises:
+        SinkError: a staged file was changed, or publishing failed.
+        LineageError: the run record or the list of runs with ``only_failed`` cannot be written.
+    """
     recording, sink = active.recording, outputs.predictions
     check_staged_files(active.spark, manifest, stage)
     note_publishing(active.prepared.folder.runs, recording.content, active.deployment, manifest)

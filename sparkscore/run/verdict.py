@@ -44,7 +44,7 @@ _ADVICE = {
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
-    """Raise an error unless the run may publish: items were scored, and no more items failed than are tolerated.
+    """Raise an error unless the run may publish: items were scored, and not more failed than the run tolerates.
 
     Args:
         reports: the reports of the successful task attempts, one for each mini-batch.
@@ -53,9 +53,10 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
         tolerance: how many items and mini-batches may fail.
 
     Raises:
-        ScoringError: more items failed than are tolerated, no item was scored, the scorer could not be loaded, or the
-            reports do not have as many items as the input.
-        SourceNotFoundError: the input has no items.
+        SparkscoreError: more items or mini-batches failed than are tolerated, no item was scored, or the scorer could
+            not be loaded. The class of the error is `ErrorThresholdExceededError` or that of the first failure.
+        ScoringError: the reports do not have as many items as the input.
+        SourceNotFoundError: there are no reports, so the input has no items.
     """
     if not reports:
         raise nothing_to_score()
@@ -100,7 +101,7 @@ def _too_many(passed: str, first: SparkscoreError, state: str) -> ErrorThreshold
 
 
 def nothing_to_score() -> SourceNotFoundError:
-    """Return the error for an input that has no rows."""
+    """Return the error for an input that has no items."""
     return SourceNotFoundError(
         code=ErrorCode.INPUT_EMPTY,
         what="the input has nothing to score",
