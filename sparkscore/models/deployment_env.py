@@ -61,7 +61,11 @@ def build_env(
         ``requirements``.
 
     Raises:
-        ConfigError: the deployment and its model list no packages, or the packages cannot be installed.
+        ConfigError: the deployment is invalid, the deployment and its model list no packages, the list is for a
+            different version of Python, or the packages cannot be installed.
+        ModelError: the model cannot be found or read.
+        MissingDependencyError: this Python cannot create virtual environments, or lacks a package that is needed to
+            find or read the model.
     """
     return build_deployment_env(deployment, output=output, wheels=wheels, settings=settings or {}).as_dict()
 
@@ -72,7 +76,7 @@ def build_deployment_env(
     """Build the archive as `build_env` does, and return it together with the file or model that lists the packages.
 
     Raises:
-        ConfigError: the deployment and its model list no packages, or the packages cannot be installed.
+        SparkscoreError: the errors of `build_env`, for the same reasons.
     """
     loaded = load_deployment(deployment, settings)
     model, has_script = resolve_model(loaded.model), loaded.code_configuration is not None

@@ -42,7 +42,8 @@ def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
 
     Raises:
         ModelError: the files are broken, or are not a model that can be scored without a script.
-        MissingDependencyError: the package that reads models of this format is not installed.
+        MissingDependencyError: a package that is needed to read the files is not installed: ``onnx`` for an ONNX model,
+            or MLflow for the signature of an MLflow model.
     """
     model_format = _format_of(model, section.framework)
     if model_format == "mlflow":
@@ -57,7 +58,7 @@ def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
 def check_trust(model: ResolvedModel, description: ModelDescription, trust: str | None) -> None:
     """Raise an error if a model could run any code while it is loaded, and is not trusted.
 
-    A model is trusted if it comes from a registry, or if the deployment has ``model.trust: code``.
+    A model is trusted if it is given as an MLflow reference, or if the deployment has ``model.trust: code``.
 
     Args:
         model: the model and its files.

@@ -36,8 +36,8 @@ _OWN_NEEDS: Final = ("numpy", "packaging", "pandas", "pyarrow")
 def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None = None) -> Path:
     """Install packages into a new virtual environment, pack the environment, and return the path of the archive.
 
-    The packages that sparkscore itself needs on the workers are added. If the folder has an archive for the same
-    packages and version of Python already, its path is returned and nothing is built.
+    The packages that sparkscore itself needs on the workers are added, unless ``spec`` lists them. If the folder has an
+    archive for the same packages and version of Python already, its path is returned and nothing is built.
 
     Args:
         spec: the packages and the version of Python.

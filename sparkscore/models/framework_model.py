@@ -34,14 +34,16 @@ _TREE_LINES: Final = 200
 def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescription:
     """Return the description of a model file, as far as it can be read without running code in the file.
 
-    A pickle is not opened, so its description has no inputs.
+    A pickle is not opened, so its description has no inputs. The description of an XGBoost file has no inputs if
+    XGBoost is not installed.
 
     Args:
         model: the model and its file.
         framework: the library that wrote the file.
 
     Raises:
-        ModelLoadError: the library cannot have written the file, or the categories of the model cannot be read.
+        ModelLoadError: the library cannot have written or cannot read the file, or an XGBoost file does not contain the
+            categories of the model completely.
     """
     suffix = model.path.suffix.lower()
     if suffix in PICKLES:
@@ -66,7 +68,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
     """Return an input for each feature of an XGBoost model, or None if XGBoost is not installed.
 
     Raises:
-        ModelLoadError: XGBoost cannot read the file, or the file does not contain the categories of a feature.
+        ModelLoadError: XGBoost cannot read the file, or the file does not contain all categories of a feature.
     """
     if find_spec("xgboost") is None:
         return None
@@ -90,7 +92,8 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
     """Return the input for a numeric feature of an XGBoost model.
 
-    XGBoost itself rounds numbers to 32-bit floats, so the input accepts doubles.
+    A feature of integers takes numbers and booleans, which are not cast. Other features take the types that `_number`
+    lists. XGBoost itself rounds all numbers to 32-bit floats.
 
     Args:
         name: name of the feature, or None if it has no name.
@@ -104,7 +107,7 @@ def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
 def _number(name: str | None) -> ColumnInput:
     """Return an input that takes doubles, and also integers and booleans, which are converted to doubles.
 
-    On the workers, an integer that a double cannot hold exactly is an error, unless the deployment allows rounding.
+    On the workers, an integer beyond ±2^53 is an error, unless the deployment allows rounding.
     """
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
@@ -143,8 +146,8 @@ def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
 def _header_of_lightgbm(path: Path) -> dict[str, str]:
     """Return the entries ``key=value`` at the beginning of a LightGBM file, and the categories at its end.
 
-    The categories are a string in JSON with the key ``pandas_categorical``. The dictionary is empty if the file is not
-    text in UTF-8.
+    The categories are a JSON string with the key ``pandas_categorical``. The dictionary is empty if the file is not
+    encoded in UTF-8.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

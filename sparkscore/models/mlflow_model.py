@@ -44,8 +44,9 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
     """Return the description of an MLflow model.
 
     Raises:
-        ModelLoadError: the MLmodel file is broken, or the model does not have the flavor ``python_function``.
-        MissingDependencyError: the model has a signature, but MLflow, which is needed to read it, is not installed.
+        ModelLoadError: the MLmodel file or its signature cannot be read, or the model does not have the flavor
+            ``python_function``.
+        MissingDependencyError: the model has a signature, and MLflow, which is needed to read it, is not installed.
     """
     content = _read_mlmodel(model)
     flavors: dict[str, Any] = content["flavors"]
@@ -61,9 +62,9 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
 
 
 def check_params(description: ModelDescription, params: Mapping[str, object], *, has_predict_fn: bool = False) -> None:
-    """Raise an error for parameters that the ``predict`` of an MLflow model would ignore or does not accept.
+    """Raise an error for parameters that the signature of an MLflow model lacks, or whose values have a different type.
 
-    Nothing is checked for models of other formats.
+    MLflow would ignore a parameter that the signature lacks. Nothing is checked for models of other formats.
 
     Args:
         description: the description of the model.
@@ -73,7 +74,7 @@ def check_params(description: ModelDescription, params: Mapping[str, object], *,
 
     Raises:
         SignatureMismatchError: the model's signature does not have one of the parameters, or a value has a different
-            type than the parameter in the signature.
+            type than the parameter's default in the signature. An integer is accepted for a float.
     """
     if not params or has_predict_fn or description.model_format not in {"mlflow", "spark"}:
         return
@@ -102,9 +103,11 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Return whether MLflow accepts a value for a parameter with this default value.
+    """Return whether the value of a parameter has the type of the parameter's default in the signature.
 
-    The value must have the type of the default. An integer is also accepted for a float, and any value for None.
+    An integer is also accepted for a float, and any value for the default None. For a list, each element must have the
+    type of the first element of the default; an empty default accepts any list. This is stricter than MLflow, which
+    accepts None for any parameter and converts strings to datetimes.
     """
     if default is None:
         return True

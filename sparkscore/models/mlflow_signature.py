@@ -90,7 +90,7 @@ def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
 def _outputs(schema: Schema) -> pa.Schema | None:
     """Return the columns that the model's outputs become in the result, with their types.
 
-    Return None if the signature does not define all types, so that a probe must find them.
+    Return None if the signature does not define the types of all outputs, so that a probe must find them.
     """
     if not schema.is_tensor_spec() and _has_one_unnamed(schema.inputs, "object", "map"):
         # The model returns dictionaries, and each key is a column. A map does not list its keys.

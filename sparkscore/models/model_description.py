@@ -19,10 +19,10 @@ class ModelDescription:
         flavors: names of the flavors of an MLflow model. For any other model, one string with its format, for example
             ``xgboost .json``.
         signature: the inputs, outputs and parameters of the model, as far as they are known.
-        requirements: the packages that MLflow recorded, as lines of a pip requirements file.
+        requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty for other models.
         python_version: the version of Python that MLflow recorded, or None if it is not known.
         runs_code: whether loading the model can run any code, for example because it has a pickle or a Python module.
-        signature_advice: advice on how to add a signature, for a model that has none.
+        signature_advice: advice on how to add a signature, which is shown if the model has none. Empty for ONNX models.
     """
 
     model_format: ModelFormat

@@ -37,7 +37,7 @@ def check_versions(proto: ModelProto, file: Path) -> None:
 
     Raises:
         ModelLoadError: the IR version (code ``ONNX_IR``) or an opset (code ``ONNX_OPSET``) of the model is too new. The
-            message has the newest version that is supported.
+            message contains the newest version that is supported.
     """
     _check_version(
         ErrorCode.ONNX_IR, f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir)
@@ -78,7 +78,9 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 
 
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
-    """Check that the external data of a model is complete, and will be next to the graph on the workers.
+    """Check that the files with external data of a model exist, are large enough, and are in the folder of the graph.
+
+    Only these files are copied to the workers together with the graph.
 
     Args:
         proto: the model.
@@ -87,7 +89,7 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
 
     Raises:
         ModelLoadError: the model is a single file and has external data. Or a file with external data is missing, is
-            too short, or is outside of the folder of the graph.
+            too short, or is outside of the folder of the graph (code ``ONNX_EXTERNAL_DATA``).
     """
     from onnx import TensorProto
 
@@ -129,17 +131,15 @@ def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
 
     Args:
         tensor: the tensor.
-        entries: where the tensor is in the file: ``offset`` and ``length``. A value that is not a number counts as 0.
+        entries: where the tensor is in the file: ``offset`` and ``length``. A value that is missing or not a number
+            counts as 0.
     """
     offset, length = (int(entries[key]) if entries.get(key, "").isdecimal() else 0 for key in ("offset", "length"))
     return offset + max(length, _size_bytes(tensor))
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Return the size in bytes of the values of a tensor, or 0 if the size of one value is not known.
-
-    It is not known for types with less than 8 bits, such as INT4.
-    """
+    """Return the size in bytes of the values of a tensor, or 0 if ``_ITEM_BYTES`` lacks its type, such as INT4."""
     from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}

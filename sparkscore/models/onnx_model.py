@@ -2,14 +2,15 @@
 
 Outputs become columns of the result by these rules:
 
-- A single output becomes the column ``prediction``. Several outputs become columns with the names of the outputs.
+- Several outputs become columns with the names of the outputs. If only one output has a value for each row, it becomes
+  the column ``prediction``.
 - A tensor of shape (N,) or (N, 1) becomes a column of scalars. Each further dimension adds a level of arrays.
 - A sequence becomes a column with one element in each row. Its maps, as the operator ZipMap makes them, become Arrow
   maps.
 - Types that Spark does not have become wider: float16 becomes float, and an unsigned integer becomes the smallest
   signed integer or decimal that holds all its values. Other types are kept.
-- An output is left out if it has no value for each row: a scalar, or a tensor whose first dimension has a fixed size
-  other than the batch size.
+- An output is left out if it has no value for each row: a map, a scalar, or a tensor whose first dimension has a fixed
+  size other than the batch size.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
 
     Raises:
         ModelLoadError: the file is not an ONNX graph (``ONNX_BROKEN``), a version is too new (``ONNX_IR``,
-            ``ONNX_OPSET``), external data is missing (``ONNX_EXTERNAL_DATA``), or an input or output is not supported
-            (``ONNX_INPUT``, ``ONNX_OUTPUT``).
+            ``ONNX_OPSET``), external data is missing or incomplete (``ONNX_EXTERNAL_DATA``), or an input or output is
+            not supported (``ONNX_INPUT``, ``ONNX_OUTPUT``).
         ModelError: the model is a folder that does not have exactly one ``.onnx`` file.
         MissingDependencyError: the package ``onnx`` is not installed.
     """
@@ -91,7 +92,9 @@ def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
         path: path of the model's file or folder.
 
     Raises:
-        ModelError: the file cannot be read as an ONNX graph, or an input or output is not supported.
+        ModelError: the folder does not have exactly one ``.onnx`` file, the file cannot be read as an ONNX graph, or an
+            input or output is not supported.
+        MissingDependencyError: the package ``onnx`` is not installed.
     """
     graph = _read(path / graph_file(path)).graph
     return tuple((output, column) for output, column, _ in _columns(graph, _batch_size(_inputs(graph))))
@@ -211,8 +214,8 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
         batch: number of rows that the graph takes at once, or -1 for any number.
 
     Returns:
-        for each output, its name, the name of its column, and the type of the column, or None if the graph does not
-        define the type.
+        for each output, its name, the name of its column, and the type of the column. The type is None if the graph
+        does not define it.
 
     Raises:
         ModelLoadError: no output has a value for each row, or the type of such an output is not supported.

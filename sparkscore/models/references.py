@@ -36,7 +36,7 @@ class FoundModel:
 
 
 def is_registry_reference(reference: str) -> bool:
-    """Return whether a model reference is one of MLflow, and not a path.
+    """Return whether a model reference is an MLflow reference, and not a path.
 
     >>> is_registry_reference("models:/heart@champion"), is_registry_reference("/models/heart")
     (True, False)
@@ -45,18 +45,19 @@ def is_registry_reference(reference: str) -> bool:
 
 
 def find_in_registry(reference: str) -> FoundModel:
-    """Find the version of a model that an MLflow reference means, and download its files.
+    """Find the version of a model that an MLflow reference means, download its files, and return the model.
 
     An alias, a stage or ``latest`` is looked up once, so that the version cannot change during the run. For a logged
-    model, the version is its id. For a model of an MLflow run, the version is the id of that run. The files are removed
-    when the process ends.
+    model, the version is its id. For a model of an MLflow run, the version is the id of that run. A reference that
+    begins with ``mlflow-artifacts:/`` has no version. The files are removed when the process ends.
 
     Args:
         reference: reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.
 
     Raises:
         ModelNotFoundError: MLflow has no such model, version, alias, run or file.
-        ModelError: the registry does not answer, or the reference has a wrong form.
+        ModelError: the registry does not answer, the download failed, the SQLite file of the registry does not exist,
+            or the reference has a wrong form.
         MissingDependencyError: MLflow is not installed.
     """
     with quiet_mlflow():
@@ -95,7 +96,7 @@ def _name_in(reference: str) -> str:
 def _pin(reference: str, registry: Registry) -> tuple[str, str | None, str]:
     """Return the name of the model that a reference means, its version, and the reference of exactly this version.
 
-    The version is None if the reference names a path in a store and not a model or run.
+    The version is None for a reference that begins with ``mlflow-artifacts:/``.
 
     Raises:
         NotRegisteredError: MLflow has no such model, version, alias or run.
@@ -141,7 +142,7 @@ def _find_latest(registry: Registry, name: str, word: str) -> str:
         word: ``latest`` for all versions, or the name of a stage.
 
     Raises:
-        NotRegisteredError: there is no such model, or it has no version in the stage.
+        NotRegisteredError: there is no such model, or it has no version at all or none in the stage.
     """
     stage = None if word.lower() == "latest" else word
     version = registry.find_latest_version(name, stage)

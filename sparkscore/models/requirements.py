@@ -33,7 +33,8 @@ def environment_of(
     """Return the packages and the version of Python that the workers should have, or None if they are listed nowhere.
 
     Only one list is used: the file in ``python.requirements``, or else Azure's ``environment.conda_file``, or else the
-    packages that MLflow recorded in the model.
+    packages that MLflow recorded in the model, unless the model is a Spark pipeline. Azure's own packages are left out.
+    If the conda file cannot be read, a warning is logged and the packages of the model are used.
 
     Args:
         deployment: the deployment.
@@ -63,7 +64,8 @@ def environment_of(
 def recorded_requirements(folder: Path) -> tuple[str, ...]:
     """Return the packages that MLflow recorded in the folder of a model, as lines of a pip requirements file.
 
-    They come from ``requirements.txt`` in the folder, or from ``conda.yaml`` if there is no such file.
+    They come from ``requirements.txt`` in the folder, or from the pip packages in ``conda.yaml`` if there is no such
+    file. Comments and options of pip are left out. The result is empty if neither file lists packages.
     """
     file = folder / "requirements.txt"
     if file.is_file():
@@ -72,7 +74,10 @@ def recorded_requirements(folder: Path) -> tuple[str, ...]:
 
 
 def recorded_python(folder: Path) -> str | None:
-    """Return the version of Python that MLflow recorded in the folder of a model, or None if it recorded none."""
+    """Return the version of Python that MLflow recorded in the folder of a model, or None if there is none.
+
+    MLflow writes the version into the file ``python_env.yaml``.
+    """
     version = _read_yaml(folder / "python_env.yaml").get("python")
     return None if version is None else str(version)
 
@@ -156,7 +161,7 @@ def _python_of_conda(conda: dict[str, Any]) -> str | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file, or an empty dictionary if the file cannot be read or has no mapping."""
+    """Return the mapping in a YAML file, or an empty dictionary if the file cannot be read or is not a mapping."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):

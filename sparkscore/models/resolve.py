@@ -36,7 +36,7 @@ class ResolvedModel:
     uri: str | None = None
 
     def describe(self) -> dict[str, str | None]:
-        """Return the entry of the model in the run record."""
+        """Return the dictionary that describes the model in the run record."""
         path = None if self.uri else str(self.path)
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": path, "uri": self.uri}
 
@@ -44,15 +44,16 @@ class ResolvedModel:
 def resolve_model(model: Model | None) -> ResolvedModel | None:
     """Find the files of a model, and return the model with its digest, or None if the deployment has no model.
 
-    A model in MLflow's registry is downloaded.
+    A model that is given as an MLflow reference is downloaded.
 
     Args:
         model: the section ``model`` of the deployment, or None if there is no such section.
 
     Raises:
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
-        ModelError: the files cannot be read, or their digest differs from the one in the deployment.
-        MissingDependencyError: the model is in MLflow's registry, and MLflow is not installed.
+        ModelError: the files cannot be read, their digest differs from the one in the deployment, the MLflow reference
+            has a wrong form, or the registry does not answer.
+        MissingDependencyError: the path is an MLflow reference, and MLflow is not installed.
     """
     if model is None:
         return None
@@ -74,7 +75,9 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
 
 
 def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
-    """Find the files of the models in the section ``models``, and return these models with their names in the section.
+    """Find the files of the models in the section ``models``, and return these models in the order of the section.
+
+    Each model gets its name in the section.
 
     Args:
         models: the section ``models`` of the deployment, with each model by its name.
@@ -83,6 +86,7 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
     Raises:
         ConfigError: a name cannot be the name of a folder, or is the name of the main model's file or folder.
         ModelError: a model cannot be found or read, or its digest differs from the one in the deployment.
+        MissingDependencyError: a path is an MLflow reference, and MLflow is not installed.
     """
     for name in models:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:
@@ -116,14 +120,14 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
 def find_model(reference: str) -> FoundModel:
     """Find the files of a model, and return their path together with the name and version of the model.
 
-    A model in MLflow's registry or tracking store is downloaded. The files are not read.
+    A model in MLflow's registry or tracking store is downloaded. For a path, only its existence is checked.
 
     Args:
         reference: a path, or an MLflow reference such as ``models:/NAME/VERSION``.
 
     Raises:
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
-        ModelError: the reference has a wrong form, or the registry does not answer.
+        ModelError: the MLflow reference has a wrong form, the registry does not answer, or the download failed.
         MissingDependencyError: the reference is one of MLflow, and MLflow is not installed.
     """
     if is_registry_reference(reference):

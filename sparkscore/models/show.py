@@ -33,7 +33,8 @@ def show_model(reference: str | Path, *, framework: str | None = None) -> dict[s
         the dictionary that ``sparkscore models show --json`` prints.
 
     Raises:
-        ModelError: there is no such model, or its files cannot be read.
+        ConfigError: the reference or the framework is an empty string, or the reference is one of Azure ML.
+        ModelError: there is no such model, its files cannot be read, or it cannot be scored without a script.
         MissingDependencyError: a package that is needed to find or read the model is not installed.
     """
     section = load_deployment(None, {"model.path": str(reference), "model.framework": framework}).model

@@ -18,7 +18,8 @@ from sparkscore.spark.settings import pinned_settings
 def transform(rows: DataFrame, model: Path) -> DataFrame:
     """Apply a pipeline to rows, and return the rows with the columns that the pipeline adds.
 
-    Spark computes the columns only when the rows are read. Columns of vectors become arrays of doubles.
+    Spark computes the columns only when the rows are read. Each column of vectors, also of the input, becomes a column
+    of arrays of doubles.
 
     Args:
         rows: the rows of the input.

@@ -33,7 +33,8 @@ _DOWNLOAD_NOTE: Final = "registered_model_meta"
 class NotRegisteredError(Exception):
     """MLflow's registry or tracking store has no such model, version, alias, run or file.
 
-    The functions that catch this error raise a `ModelNotFoundError`, whose message has the next step for the user.
+    Users do not see this error. The code that looks up a model raises a `ModelNotFoundError` instead, whose message
+    contains a next step.
     """
 
 
@@ -65,11 +66,12 @@ class Registry:
             return str(self._client().get_model_version(name, version).version)
 
     def find_latest_version(self, name: str, stage: str | None = None) -> str | None:
-        """Return the highest version of a registered model, or None if no version is found (driver and worker).
+        """Return the highest version of a registered model, or None if there is no version (driver and worker).
 
         Args:
             name: name of the registered model.
-            stage: the stage in MLflow, for example ``production``, that the version must have, or None for any stage.
+            stage: the stage in MLflow, for example ``production``, that the version must have, in upper or lower case,
+                or None for any stage.
 
         Raises:
             NotRegisteredError: the registry reports that there is no such model. Most registries do not: they return
@@ -112,8 +114,8 @@ class Registry:
     def download(self, uri: str, folder: Path) -> Path:
         """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        The files of a local store are copied too, because MLflow may write an additional file into the folder that it
-        returns.
+        The files of a local store are copied too, because MLflow may add a file to the folder that it returns. This
+        file, ``registered_model_meta``, is removed.
 
         Args:
             uri: reference of one version of the model, without an alias.
@@ -133,9 +135,9 @@ class Registry:
     def describe_known(self, name: str) -> str:
         """Return a phrase that lists what the registry has, for the error about a model that was not found (driver).
 
-        The phrase lists the versions and aliases of the model. If the model has no versions, the phrase lists the names
-        of the registered models instead. It is an empty string if MLflow raises an error, for example because the user
-        may not list models.
+        The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, the
+        phrase lists up to five names of registered models instead, or says that there are none. It is an empty string
+        if MLflow raises an error, for example because the user may not list models.
 
         Args:
             name: name of the model that was not found.
@@ -157,7 +159,9 @@ class Registry:
 
     @contextmanager
     def reporting(self, model: str, next_step: str) -> Iterator[None]:
-        """Replace any exception that MLflow raises in the ``with`` block with a `ModelError` (driver and worker).
+        """Replace any exception that is raised in the ``with`` block with a `ModelError` (driver and worker).
+
+        A `ModelError` of the block passes through unchanged.
 
         Args:
             model: name or reference of the model, for the message.
@@ -228,7 +232,8 @@ def _versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 def _missing_reported() -> Iterator[None]:
     """Replace an MLflow error that means "not found" with a `NotRegisteredError` in the ``with`` block.
 
-    Other errors pass through.
+    This includes each error about an invalid parameter, because MLflow reports a missing alias as one. Other errors
+    pass through.
     """
     from mlflow.exceptions import MlflowException
 

@@ -27,6 +27,9 @@ _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 def quiet_mlflow() -> Iterator[None]:
     """Import MLflow, and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
 
+    MLflow also repeats a failed request fewer times than usual. Environment variables for MLflow that the user has set
+    keep their values. Critical messages are still logged.
+
     Raises:
         MissingDependencyError: MLflow is not installed.
     """

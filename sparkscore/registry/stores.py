@@ -24,14 +24,17 @@ def stores_for_workers() -> tuple[str, str]:
 
 
 def is_local_store(uri: str) -> bool:
-    """Return whether the URI of an MLflow store points to this machine: to an SQLite file or a local folder."""
+    """Return whether the URI of an MLflow store points to this machine: to an SQLite file or a local folder.
+
+    A relative path is not recognized; `stores_for_workers` makes paths absolute.
+    """
     return uri.startswith(("sqlite:", "file:", "/"))
 
 
 def is_absolute_store(uri: str) -> bool:
     """Return whether the URI of an MLflow store means the same store in every working directory.
 
-    Return False if the URI is an empty string.
+    Return False for an empty string, a relative path, and an SQLite file with a relative path.
     """
     return bool(uri) and _absolute(uri) == uri
 
