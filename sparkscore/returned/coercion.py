@@ -22,13 +22,13 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
 
     Args:
         values: a list of Python or NumPy values, a NumPy array (with the elements along its first axis), a pandas
-            Series or Index, or an Arrow array.
+            Series, Index or extension array, an Arrow array, or the result of `open_values`.
         type: the Arrow type of the column.
         column: the name of the column, for error messages.
 
     Raises:
         OutputContractError: a value does not fit the type, or the column is larger than 2 GiB (code ``OUTPUT_TYPE``).
-            The message has the column and the first element that does not fit.
+            The message contains the name of the column and the number of the first element that does not fit.
     """
     with raised_for(column, type_name(type)):
         array = _convert_or_refuse_first(open_values(values), type)

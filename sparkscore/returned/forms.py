@@ -24,7 +24,8 @@ class Vector:
 
     Attributes:
         data: the values; the values at masked positions have no meaning.
-        mask: an array of the shape of ``data`` that is True for NULL, or None if there are no NULLs.
+        mask: an array of the shape of ``data`` that is True for NULL, or None if no element is masked. An element that
+            is NaT is NULL too.
         is_utc: whether the datetimes are instants in UTC; if not, they are local times without a time zone.
     """
 
@@ -58,7 +59,11 @@ Form: TypeAlias = Vector | Objects | pa.Array
 
 
 def open_values(values: Any) -> Form:
-    """Return the values of a column as a `Vector`, `Objects` or Arrow array, whatever container they are in."""
+    """Return the values of a column as a `Vector`, `Objects` or Arrow array.
+
+    The values may be in a NumPy, pandas or Arrow container, or in any other iterable. A `Vector` or `Objects` is
+    returned unchanged.
+    """
     if isinstance(values, (Vector, Objects)):
         return values
     if isinstance(values, pd.Index):
@@ -128,7 +133,7 @@ def _open_extension(series: pd.Series[Any]) -> Form:
 
 
 def open_arrow(array: pa.Array) -> Form:
-    """Return an Arrow array of numbers, booleans or timestamps as a `Vector`, or any other Arrow array as an array.
+    """Return an Arrow array of integers, floats, booleans or timestamps as a `Vector`, or any other one as an array.
 
     An array with a dictionary or run-end encoding is decoded first.
     """

@@ -51,18 +51,19 @@ _TYPE_OF_ARROW: Final = (
 
 
 class _NoValueError(Exception):
-    """Raised if the type of a column cannot be inferred because the column, or a part of it, has only NULLs."""
+    """Raised if the type of a column cannot be inferred because the column, or a part of it, has no value but NULL."""
 
 
 def infer_type(values: Any, column: str) -> pa.DataType:
-    """Return the Spark type that holds all values of a column, as an Arrow type.
+    """Infer the Spark type of a column from its values, and return it as an Arrow type.
 
     Integers of any width become bigint, and floats become double. A column with both becomes double if a double holds
-    each of the integers exactly.
+    each of the integers exactly. A value may still be too large for the inferred type; `coerce` checks that.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, or a type that no column can
-            hold; code ``OUTPUT_ALL_NULL`` if all values are NULL.
+        OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, have a type that no column can
+            hold, or are nested too deep; code ``OUTPUT_ALL_NULL`` if the column, or a part of it such as the elements
+            of its lists, has no value but NULL.
     """
     try:
         with raised_for(column, _STORABLE):
@@ -164,6 +165,7 @@ def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType
     Raises:
         Refusal: the values have different types, or a type that no column can hold. The position is that of the list or
             dictionary, not that of the value.
+        _NoValueError: there is no value but NULL.
     """
     list_offsets = ListOffsets()
     for item in items:

@@ -12,10 +12,11 @@ from sparkscore.returned.refusal import STATE
 
 
 def refuse_nulls(table: pa.Table) -> None:
-    """Raise an error for the first NULL that the table's schema does not allow.
+    """Raise an error if a table has a NULL that its schema does not allow.
 
     Raises:
-        OutputContractError: there is such a NULL (code ``OUTPUT_NULL``); the message has the column and the element.
+        OutputContractError: there is such a NULL (code ``OUTPUT_NULL``). The message contains the name of the first
+            column with such a NULL and the number of the element.
     """
     for field, column in zip(table.schema, table.columns, strict=True):
         for chunk in column.chunks:

@@ -37,7 +37,7 @@ def convert_objects(objects: Objects, type_: pa.DataType) -> pa.Array:
     """Convert Python values to an Arrow array of a Spark type.
 
     Raises:
-        Refusal: a value cannot be converted exactly.
+        Refusal: a value cannot be converted exactly, or Spark does not have the type.
     """
     if objects.is_nan_missing and not pa.types.is_floating(type_):
         objects = Objects([None if is_nan(item) else item for item in objects.items])
@@ -141,8 +141,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 def flatten(arrays: list[Any]) -> Form:
     """Concatenate lists and arrays into one column.
 
-    The result is a single NumPy array if all of them are NumPy arrays of the same dtype, whose elements have the same
-    shape.
+    If all of them are NumPy arrays of the same dtype, whose elements have the same shape, the column is the NumPy array
+    that `open_numpy` opens. Otherwise, it is a list of the values, as `Objects`.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}

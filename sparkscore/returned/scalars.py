@@ -184,7 +184,8 @@ def clean_binary(value: Any, _type: pa.DataType) -> bytes:
     """Return bytes, a bytearray or a memoryview of single bytes as bytes.
 
     Raises:
-        Refusal: the value is of a different class, or is a memoryview of larger items or of several dimensions.
+        Refusal: the value is of a different class, or is a memoryview whose items are not bytes or that does not have
+            exactly one dimension.
     """
     if value_type(value) != value_types.BINARY:
         raise Refusal(describe(value))
@@ -241,7 +242,7 @@ def wrong_zone(got: str) -> Refusal:
 
 
 def outside_years(got: str) -> Refusal:
-    """Return the `Refusal` for a date or time outside the years 1 to 9999, which Spark supports."""
+    """Return the `Refusal` for a date or datetime outside the years 1 to 9999, the range that Spark supports."""
     return Refusal(f"{got} outside the years 1 to 9999 (UTC)", advice="Return None, or declare the column as string.")
 
 

@@ -56,7 +56,7 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
     """Split the returned values into columns.
 
     A list may be the value of an array column, or a row with one value per column: the schema decides. Without a
-    schema, a list whose values have one type is the value of an array column.
+    schema, lists are the values of an array column if the values in each list have one type.
 
     Raises:
         OutputContractError: the values have different shapes (code ``OUTPUT_SHAPE``), or their lengths, keys or names
@@ -76,7 +76,7 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
 
 
 def takes_lists(schema: pa.Schema | None) -> bool:
-    """Return whether a returned list is one value, instead of a row with one value per column.
+    """Return whether the schema allows a returned list to be one value, instead of a row with one value per column.
 
     This is so if there is no schema, or if the schema is a single array column.
     """
@@ -114,6 +114,8 @@ def _columns_of_nulls(count: int, schema: pa.Schema | None) -> Columns:
 
 def _common_shape(objects: Objects) -> str | None:
     """Return the shape that all elements have (scalar, list, tuple or dictionary), or None if all are NULL.
+
+    NULLs have no shape. The same holds for NaN next to lists, tuples or dictionaries in an object column of pandas.
 
     Raises:
         OutputContractError: two elements have different shapes (code ``OUTPUT_SHAPE``).
@@ -166,7 +168,7 @@ def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
 def _is_homogeneous(item: Any) -> bool:
     """Return whether all values of a list have one type, so that the list is an array and not a row.
 
-    Integers and floats may be mixed.
+    Missing values are ignored, and integers and floats may be mixed. NULL instead of a list counts as homogeneous.
     """
     if item is None or (isinstance(item, np.ndarray) and item.dtype != object):
         return True
@@ -237,7 +239,7 @@ def refuse_numbers(found: Sequence[Any]) -> None:
     Columns with the names 0, 1, 2 and so on are columns without names, and are not passed to this function.
 
     Raises:
-        OutputContractError: a name is a number (code ``OUTPUT_COLUMNS``); the message has the number.
+        OutputContractError: a name is a number (code ``OUTPUT_COLUMNS``); the message contains the number.
     """
     for position, name in enumerate(found, 1):
         if isinstance(name, (int, np.integer)) and not isinstance(name, bool):

@@ -89,10 +89,11 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     and so on. The keys of dictionaries are the names of their columns.
 
     With a schema, the columns of dictionaries and DataFrames are matched by name. The columns of tuples and of
-    DataFrames without column names are matched by position. Exactly the columns of the schema must be returned.
+    DataFrames without column names are matched by position. Exactly the columns of the schema must be returned, but
+    dictionaries may lack optional ones. An empty list or array becomes a table without rows.
 
-    An iterator is consumed once, and its exceptions are not caught. ``returned`` is not changed, and the table shares
-    no memory with a NumPy array.
+    An iterator is consumed once, and its exceptions are not caught. Other containers are not changed, and the table
+    shares no memory with a NumPy array.
 
     Raises:
         OutputContractError: the value cannot be converted. Code ``OUTPUT_KIND``: it is not a list, an array, a

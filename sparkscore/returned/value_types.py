@@ -83,7 +83,7 @@ def value_type(value: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return a phrase for error messages that contains the class of a value, but not the value itself."""
+    """Return a phrase for error messages: ``NULL``, or the class of the value. The phrase never contains the value."""
     if is_missing(value):
         return "NULL"
     if value_type_of_class(type(value)) == DATETIME:

@@ -56,7 +56,8 @@ _KNOWN: Final = (*_SCALARS, *_ALIASES, *_DECIMALS, *_NESTED)
 def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> pa.Schema:
     """Parse a schema that is written as Spark DDL, and return it as an Arrow schema.
 
-    ``NOT NULL`` becomes ``nullable=False``; a ``COMMENT`` becomes the field's metadata ``comment``.
+    ``NOT NULL`` becomes ``nullable=False``; a ``COMMENT`` becomes the field's metadata ``comment``. If the string is a
+    single ``struct<…>`` without a column name, its fields are the columns.
 
     Args:
         ddl: the schema, for example ``id bigint, x double``.

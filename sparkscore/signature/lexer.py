@@ -44,7 +44,7 @@ class Token:
 
     @property
     def shown(self) -> str:
-        """The token as it is shown in error messages: in quotes, and shortened if it is long."""
+        """The token as it is shown in error messages: in quotes and truncated, or a phrase for the end of the string."""
         if self.type == END:
             return "the end of the text"
         return f"'{self.text[:_SHOWN_LENGTH]}'"
@@ -55,7 +55,7 @@ class Token:
 
 
 def tokenize(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorCode.OUTPUT_SCHEMA) -> list[Token]:
-    """Split a DDL string into tokens, the last of which is END.
+    """Split a DDL string into tokens. The last token has the type END.
 
     Args:
         ddl: the DDL string.

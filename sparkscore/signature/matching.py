@@ -42,8 +42,9 @@ def match_inputs(
     without names get columns by position. A tensor that is the only input gets all columns if no column has its name.
     If the items are files, the only input of the model gets each file.
 
-    A column must have a type that can be cast to the model's type without changing a value. With ``rounds``, numbers
-    may also be rounded. Signed integers may be cast to unsigned ones; negative numbers are then found during the run.
+    A column must have a type of a group that the input accepts, or a type that can be cast to the model's type without
+    changing a value. With ``rounds``, numbers may also be rounded. Signed integers may be cast to unsigned ones;
+    negative numbers are then found during the run.
 
     Args:
         inputs: the inputs of the model.
@@ -59,8 +60,8 @@ def match_inputs(
         out.
 
     Raises:
-        SignatureMismatchError: the columns do not fit the model; the message lists the problems, with the types of the
-            columns and the expected types.
+        SignatureMismatchError: the columns or the files do not fit the model. The message lists up to ten problems, for
+            example with the type of a column and the expected type.
     """
     matcher = _Matcher(columns or pa.schema([]), order_doubt, rounds=rounds)
     matcher.check_chosen(chosen, inputs)
@@ -82,7 +83,7 @@ def order_advice(columns: Sequence[str]) -> str:
 
 
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
-    """Return lines for the log that say which columns each input of the model gets.
+    """Return lines for the log that say which columns each input of the model gets. Of many names, some are left out.
 
     Inputs of the same type that get the columns with their own names share one line.
     """
@@ -98,21 +99,21 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Return the columns in which the model cannot take NULLs, each with the type that its values are cast to."""
+    """Return the names of the columns in which the model takes no NULLs, each with the type for its values."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
 
 
 def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None:
-    """Raise an error if a column has NULLs that the model cannot take. This is checked before scoring.
+    """Raise an error if a column is known, before scoring, to have NULLs that the model does not take.
 
     Args:
         feeds: the model's inputs.
         counts: the number of NULLs in each column; a column whose number is not known is left out.
 
     Raises:
-        SignatureMismatchError: there are such columns; the message lists them.
+        SignatureMismatchError: there are such columns; the message lists up to ten of them.
     """
     wanted = columns_without_null(feeds)
     problems = [
@@ -283,9 +284,9 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 def _has_no_null(feed: Feed) -> bool:
     """Return whether NULLs cannot be passed to an input of the model.
 
-    In place of a NULL, float inputs get NaN, and columns of strings and objects get None. Columns of integers or
-    booleans and all other tensors have no such value. The exception is a column for which the model declares that it
-    takes NULLs.
+    Floats, Python objects, and columns of strings, dates or timestamps have a value that stands for NULL, such as NaN
+    or None. Integer and boolean columns, and all other tensors, have no such value. The exception is a column for which
+    the model declares that it takes NULLs.
     """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False

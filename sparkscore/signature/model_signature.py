@@ -56,15 +56,15 @@ ModelInput = ColumnInput | TensorInput
 
 
 def optional(field: pa.Field) -> pa.Field:
-    """Return a copy of a struct field that is marked as optional: the data to score may lack the field.
+    """Return a copy of an Arrow field that is marked as optional: data may lack the field.
 
-    The copy still compares equal to the field.
+    The mark replaces the metadata of the field. The copy still compares equal to the field.
     """
     return field.with_metadata({_OPTIONAL: b""})
 
 
 def is_optional(field: pa.Field) -> bool:
-    """Return whether a struct field is marked as optional, so that the data to score may lack it."""
+    """Return whether an Arrow field, of a struct or of a schema, is marked as optional, so that data may lack it."""
     return _OPTIONAL in (field.metadata or {})
 
 

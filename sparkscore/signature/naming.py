@@ -47,7 +47,9 @@ def type_name(type_: pa.DataType) -> str:
 
 
 def to_ddl(schema: pa.Schema) -> str:
-    """Return an Arrow schema as Spark DDL. `parse_ddl` converts the DDL to an equal schema.
+    """Return an Arrow schema as Spark DDL, in the form that `parse_ddl` reads.
+
+    The DDL does not say whether the elements of arrays and the values of maps may be NULL.
 
     Raises:
         ConfigError: Spark does not have the type of a column (code ``OUTPUT_SCHEMA``).

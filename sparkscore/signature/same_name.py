@@ -20,7 +20,7 @@ def keys_of(name: str) -> frozenset[str]:
 
 
 def doubled_names(found: Iterable[str]) -> list[str]:
-    """Return the names that Spark may treat as the same as another name in ``found``, in their order.
+    """Return the names that Spark may treat as the same as another name in ``found``, in the order of ``found``.
 
     >>> doubled_names(["id", "x", "ID"])
     ['id', 'ID']
@@ -38,7 +38,7 @@ def folded(name: str) -> str:
 def _folded(character: str) -> str:
     """Return the lower case of the upper case of a character, the form that ``String.equalsIgnoreCase`` compares.
 
-    As in Java, a character stays as it is if its upper case would be several characters.
+    As in Java, a character is not converted to upper case if its upper case would be several characters.
     """
     upper = character.upper()
     # Only the dotted capital I becomes two characters in lower case; Java uses the first of them.

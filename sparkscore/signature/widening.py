@@ -11,7 +11,10 @@ _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast from the type ``given`` to the type ``wanted`` keeps every value exactly.
+    """Return whether values of the type ``given`` can be cast to the type ``wanted`` without being rounded or refused.
+
+    Any timestamp or date may be cast to a timestamp. A struct may have more fields than ``wanted``, and may lack
+    optional ones, but at least one field must be in both.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
@@ -55,7 +58,10 @@ def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
 
 
 def is_rounded(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether numbers of the type ``given`` can be rounded to the nearest value of the float type ``wanted``."""
+    """Return whether ``given`` is a number type and ``wanted`` a float type, or both are lists of such types.
+
+    Numbers of the type ``given`` can then be rounded to the nearest value of the type ``wanted``.
+    """
     if is_list(given) and is_list(wanted):
         return is_rounded(given.value_type, wanted.value_type)
     is_number = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given)
