@@ -44,7 +44,7 @@ class Token:
 
     @property
     def shown(self) -> str:
-        """The token as it is shown in error messages: in quotes and truncated, or a phrase for the end of the string."""
+        """The token as error messages show it: in quotes and truncated, or a phrase for the end of the string."""
         if self.type == END:
             return "the end of the text"
         return f"'{self.text[:_SHOWN_LENGTH]}'"

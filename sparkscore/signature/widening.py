@@ -11,10 +11,10 @@ _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 
 
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether values of the type ``given`` can be cast to the type ``wanted`` without being rounded or refused.
+    """Return whether a cast from the type ``given`` to the type ``wanted`` is known to keep every value.
 
-    Any timestamp or date may be cast to a timestamp. A struct may have more fields than ``wanted``, and may lack
-    optional ones, but at least one field must be in both.
+    A date or any timestamp may be cast to a timestamp. A struct may have fields that ``wanted`` lacks, and may lack
+    optional fields of ``wanted``, but at least one field must be in both.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)
