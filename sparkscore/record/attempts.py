@@ -1,6 +1,7 @@
-"""The columns and rows of ``attempts.parquet``, which has one row for each call that a run made (driver).
+"""The columns and rows of ``attempts.parquet``, which has one row for each call of the model or script (driver).
 
-All runs have the same columns, so that their calls can be queried together with SQL.
+The calls of the probe are not included. The table has the same columns for all runs, so that the calls of several runs
+can be queried together with SQL.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
 
     Args:
         run_id: id of the run.
-        reports: the reports of the run's mini-batches, which contain the calls.
+        reports: the reports of the run's mini-batches, which contain the calls. The calls of a mini-batch are numbered
+            from 1 in the column ``attempt``.
     """
     rows = [
         {

@@ -86,10 +86,10 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    First come the warnings in the reports about mini-batches and in that of the probe, each once and in alphabetical
-    order. Of the warnings that libraries issued while the model was loaded, only the first 10 in this order are
-    returned. Then come warnings that follow from the numbers in the reports: about mini-batches that were scored in
-    parts, about broken contracts, and about values that are not among the model's categories.
+    First come the warnings in the reports about mini-batches and in the probe's report, each once and sorted. Of the
+    warnings that libraries issued while the model was loaded, only the first 10 in this order are returned. Then come
+    warnings that follow from the numbers in the reports: about mini-batches that were scored in parts, about broken
+    contracts, and about values that are not among the model's categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})

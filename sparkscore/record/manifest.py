@@ -1,4 +1,4 @@
-"""The manifest of a run: the staged files to publish, and everything else that publishing needs (driver)."""
+"""The manifest of a run: the staged files to publish, the columns of the result, and the run record (driver)."""
 
 from __future__ import annotations
 

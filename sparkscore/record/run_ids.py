@@ -32,10 +32,10 @@ def check_run_id(run_id: str) -> str:
     """Check that a run id can be the name of a folder and the value of a partition column, and return it unchanged.
 
     Raises:
-        ConfigError: the id does not begin with a letter; it is longer than 128 characters, or has other characters than
-            letters, digits and ``_ . -``; it ends with a full stop, which some stores drop; readers of partition
-            columns would treat it as a number, like ``NaN``; or it is the name of a lock or of one of Spark's own
-            files.
+        ConfigError: the id does not begin with an ASCII letter; it is longer than 128 characters, or has other
+            characters than ASCII letters, digits and ``_ . -``; it ends with a full stop, which some stores drop;
+            readers of partition columns would treat it as a number, like ``NaN``; or it is the name of a lock or of one
+            of Spark's own files.
     """
     if not is_run_id(run_id):
         raise ConfigError(

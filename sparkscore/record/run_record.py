@@ -21,8 +21,9 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 class Part(BaseModel):
     """The base class of the run record and of its parts.
 
-    A record that another version of sparkscore wrote does not change when this version writes it again: missing fields
-    are not added, and unknown keys are kept. In Python, a missing field has its default value.
+    When this version of sparkscore writes a record again that another version wrote, missing fields are not added, and
+    unknown keys are kept. Only a part that was null becomes an empty object. In Python, a missing field has its default
+    value.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
@@ -193,7 +194,7 @@ class OnlyFailed(Part):
 
 
 class RecordedError(Part):
-    """The entry of the run record about the error with which the run failed."""
+    """The entry of the run record about the error with which the run failed or was interrupted."""
 
     code: str | None = Field(default=None, description="code of the error; `error` is null in a COMPLETE run")
     message: str | None = Field(default=None, description="the message, secrets masked")

@@ -39,7 +39,7 @@ class Claim(Protocol):
         """Give up the claim, unless another driver has taken it over. Never raises."""
 
     def is_ours(self) -> bool:
-        """Return whether this driver still has the claim. It can lose the claim while its process is suspended."""
+        """Return whether this driver still has the claim. The claim can be lost while the process is suspended."""
 
     def check(self) -> None:
         """Check that this driver still has the claim.
@@ -74,13 +74,13 @@ class RunStore(Protocol):
 
     @property
     def runs(self) -> Path:
-        """The runs folder: the location of this run and of all other runs, from which `open_run` opens one."""
+        """The runs folder, which contains this run and other runs. `open_run` opens a run in the folder."""
 
     def refuse_foreign(self) -> None:
         """Raise an error if there are files at the location of the run that sparkscore did not write.
 
         Raises:
-            ConfigError: there are such files.
+            ConfigError: there are files that sparkscore did not write.
         """
 
     def create(self) -> None:
@@ -186,6 +186,8 @@ class RunStore(Protocol):
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
+
+        The list also has the runs that scored items of this run again after a run in the list could not score them.
 
         Raises:
             LineageError: the list cannot be written.

@@ -270,6 +270,9 @@ class RunFolder:
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
 
+        The file is ``scored_again.json``. The list also has the runs that scored items of this run again after a run in
+        the list could not score them.
+
         Raises:
             LineageError: the file cannot be written.
         """

@@ -247,8 +247,8 @@ def is_result_file(name: str) -> bool:
 def known_in(stage: Store) -> Callable[[str], bool]:
     """Return a function for `sparkscore.stage.clearing.clear` that returns whether sparkscore made an entry of a stage.
 
-    The function returns True for a folder into which a script was unpacked, and False for the files in it. They are
-    removed together with their folder, because sparkscore marked the folder when it made it.
+    The function returns True for a folder into which a script was unpacked, and False for the files in the folder. The
+    files are removed together with their folder, which has a marker file of sparkscore.
     """
     folders = [ARCHIVES, *(entry.name for entry in stage.entries(MODELS))]
     copied = {f"{folder}/{name}" for folder in folders for name in copied_files(stage, folder)}

@@ -100,6 +100,9 @@ class LocalStore:
         The age is negative if the modification time of the file is in the future. That time is compared with the clock
         of the file system, not with the clock of this host: a temporary file is created next to the file, its
         modification time is read, and it is removed.
+
+        Raises:
+            OSError: the temporary file cannot be created.
         """
         path = self._path(name)
         clock = path.with_name(unfinished(path.name, self.token()))
@@ -125,7 +128,10 @@ class LocalStore:
     ) -> None:
         """Write a temporary file, and rename it to its final name, replacing an older file.
 
-        See `Store.put` for the arguments.
+        See `Store.put` for the arguments. An error that `check` raises is passed on.
+
+        Raises:
+            OSError: the file cannot be written, for example because the root does not exist.
         """
 
         def show(written: Path, path: Path) -> None:

@@ -114,6 +114,7 @@ class RunLock:
         Raises:
             SinkConflictError: the lock file was replaced or removed. For example, another driver has replaced it,
                 because this driver did not touch it for too long.
+            OSError: the lock file cannot be read.
         """
         if not self.is_ours():
             raise SinkConflictError(
@@ -192,7 +193,11 @@ class RunLock:
                     self._store.touch(self._name)
 
     def is_ours(self) -> bool:
-        """Return whether this driver still holds the lock."""
+        """Return whether this driver still holds the lock, or False if it never acquired the lock.
+
+        Raises:
+            OSError: the lock file cannot be read.
+        """
         if self._mark is not None:
             return self._mark.is_there()
         return bool(_Found.at(self._store, self._name).holder.get("token") == self._token)

@@ -238,8 +238,8 @@ class FolderChunk:
 def note_run_folder(stage: Path, run_folder: Path | None) -> None:
     """Write the path of the run's folder into a stage, unless the stage already has it. Do nothing if the path is None.
 
-    With this path, `clean` finds the record of the run that made the stage, even if it is called for another runs
-    folder.
+    With this path, `clean` finds the record of the run that made the stage, even if that record is in a different runs
+    folder than the one that `clean` is called for.
     """
     if run_folder is not None and noted_run_folder(stage) != run_folder:
         open_store(stage).put(layout.RUN, os.fsencode(run_folder))
