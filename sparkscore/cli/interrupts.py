@@ -81,7 +81,8 @@ class Interrupts:
     def behind(self, error: BaseException) -> BaseException:
         """Return the exception for the signal if a signal came before this error, otherwise the error.
 
-        If there was a signal, it is treated as the cause of the error.
+        If there was a signal, it is treated as the cause of the error. The ``state`` of a `SparkscoreError` is added to
+        the exception for the signal, as a note.
         """
         if self.received is None:
             return error

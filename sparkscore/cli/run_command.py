@@ -61,7 +61,7 @@ class RunRequest:
 def deferred_prepare(
     deployment: Path | None, options: RunOptions, assignments: Sequence[str]
 ) -> Callable[[], PreparedRun]:
-    """Return a function that checks the request of `sparkscore run`.
+    """Return a function that checks the request of `sparkscore run` and returns the prepared run.
 
     Args:
         deployment: the deployment file, or None if the options name a model or an earlier run.
@@ -80,7 +80,7 @@ def deferred_prepare(
 
 
 def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
-    """Return a function that reads and checks the stored request of an earlier run."""
+    """Return a function that reads and checks the stored request of an earlier run, and returns the prepared run."""
 
     def prepared() -> PreparedRun:
         from sparkscore.run.resume import prepare_again
@@ -210,7 +210,7 @@ def _finished(folder: RunStore | None) -> RunRecord | None:
 def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
     """Return the dictionary that `--json` prints for a failed run: its record, with the error.
 
-    If the run has no record, the dictionary has only the run id, the state and the error.
+    If this execution of the run has written no record, the dictionary has only the run id, the state and the error.
     """
     if isinstance(error, SparkscoreError) and error.record is not None:
         return error.record

@@ -51,7 +51,7 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Return a stream to the null device that uses the file descriptor of a closed stream.
+    """Return a stream to the null device that uses the file descriptor of a closed stream, unless it is in use again.
 
     Otherwise, the next file that is opened would get this descriptor, and libraries would print into the file.
     """

@@ -190,7 +190,7 @@ def _expected(item: Mapping[str, Any]) -> str:
 def _shown(path: KeyPath, value: object) -> str:
     """Return a wrong value as a string for a message, truncated and with secrets masked.
 
-    For a missing value, a mapping or a list, the string only says so.
+    A missing value, a mapping or a list is not shown: the string is ``no value``, ``a mapping`` or ``a list``.
     """
     key = str(next((part for part in reversed(path) if isinstance(part, str)), ""))
     if value is None:

@@ -81,8 +81,8 @@ def _without_secret_addresses(value: Any) -> Any:
 def hidden_values(tree: Any, shown: Any) -> Any:
     """Return the values that are masked in a copy of a deployment, or None if none is masked.
 
-    The result is a dictionary with the structure of the deployment and with the unmasked value for each masked one, in
-    a list of one element. A list in the deployment becomes a dictionary whose keys are the positions.
+    For a masked value, the result is a list with the unmasked value. For a dictionary or a list that contains masked
+    values, the result is a dictionary with their results, by key or by position.
 
     Args:
         tree: dictionary of the deployment, or a part of it.

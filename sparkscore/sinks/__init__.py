@@ -60,8 +60,8 @@ class Sink(Protocol):
                 be from this run.
 
         Raises:
-            SinkConflictError: the mode does not allow it, the output has rows with this run id, or it has files that
-                sparkscore did not write.
+            SinkConflictError: the mode does not allow it, the output has rows with this run id, or it has other
+                files that the mode does not allow.
             SinkError: the user cannot write to the output, its file system is full, or its state cannot be read.
         """
 

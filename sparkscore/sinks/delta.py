@@ -49,7 +49,7 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 
 
 class DeltaSink:
-    """Publishes to a Delta table that is given by its path.
+    """A sink for a Delta table that is given by its path.
 
     A commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if this run has made it
     already. It also has the run id in ``userMetadata``, by which the commit is found in the table's history.
@@ -82,7 +82,8 @@ class DeltaSink:
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
         """Check that Delta can store the columns of the result, and that an existing table has the same columns.
 
-        Also check that no partition column is binary, and the rules of an existing table that do not depend on rows.
+        Also check that no partition column is binary, and check the rules of an existing table that do not depend on
+        rows.
         """
         _refuse_names(schema, origins)
         refuse_binary_partitions(self._target, schema)
@@ -152,7 +153,7 @@ class DeltaSink:
 
         The returned version and row count are read from the table's history, and the row count must be that of the
         staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated up to four
-        times. In the mode ``overwrite``, they are repeated only if the conflict concerned the creation of the table.
+        times. In the mode ``overwrite``, they are repeated only if the commit would have created the table.
         """
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
@@ -175,10 +176,10 @@ class DeltaSink:
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Return whether an error is a conflict with a commit of another process, after which the commit is repeated.
+        """Return whether a commit of another process caused the error, and publishing may be tried again.
 
-        In the mode ``overwrite``, only a conflict over the creation of the table is, because a retry would overwrite
-        the rows of the other commit.
+        A commit that would have created the table may be tried again in each mode. Any other commit may not be tried
+        again in the mode ``overwrite``, because it would overwrite the rows of the commit of the other process.
 
         Args:
             error: the exception that Spark raised.

@@ -60,7 +60,7 @@ _PARTITION_TYPES = (StringType, IntegralType, BooleanType, DateType)
 
 
 class ParquetSink:
-    """Publishes to a folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
+    """A sink for a folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
 
     Spark's own writer is not used for this folder. If a driver was killed while Spark was writing, Spark's next append
     would make the rows of the killed run visible too. Here, one rename makes all rows of a run visible.
@@ -137,7 +137,7 @@ class ParquetSink:
             )
 
     def _refuse_foreign(self, entries: list[str]) -> None:
-        """Check that ``overwrite`` replaces only files that sparkscore wrote, or that the deployment allows more.
+        """Check that ``overwrite`` replaces only files that sparkscore wrote, or others that the deployment allows.
 
         With ``output.replace: foreign``, other files of tables may be replaced too. They are moved into another folder.
         Files that cannot be part of a table, such as code or models, are never replaced.

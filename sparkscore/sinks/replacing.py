@@ -2,8 +2,8 @@
 
 First, the old files are moved into the folder ``_replaced_by_<run>``, which readers ignore. This folder also contains a
 journal. Then the new rows are made visible. At the end, the old files that sparkscore wrote are removed. After a crash,
-the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files are removed.
-Otherwise, the old files are moved back.
+the next run or ``sparkscore clean`` finds the journal. If the new rows are visible, the old files that sparkscore wrote
+are removed. Otherwise, the old files are moved back.
 """
 
 from __future__ import annotations

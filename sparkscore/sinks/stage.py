@@ -54,7 +54,7 @@ class Stage(StageFolder):
         """Check, before anything is published, that this driver still holds the lock of the run.
 
         Raises:
-            SinkConflictError: another driver has taken the lock.
+            SinkConflictError: the lock was removed, or another driver has taken it.
         """
         self._lock.check()
 
@@ -66,8 +66,8 @@ def staged_in(
     """Open the run's stage for the body of a ``with`` statement, and then remove it unless it is needed again.
 
     The stage of an earlier execution of the run is opened again. The stage is not removed while the run is held, if the
-    driver dies, or if the run can be resumed because finished chunks are staged: after an interrupt, after a failure to
-    write or publish, or after a failure of processes or hosts.
+    stage has a different format, if the driver dies, or if the run can be resumed because finished chunks are staged:
+    after an interrupt, after a failure to write or publish, or after a failure of processes or hosts.
 
     Args:
         target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
@@ -151,8 +151,8 @@ def _named(path: Path) -> bytes:
 def remove_stage(target: Target, parent: str | None) -> None:
     """Remove the stage and the lock of a run that was published or discarded and that no driver is working on.
 
-    Files that sparkscore did not create stay. If the folder that contained the stage is empty, it is removed too,
-    unless the user named it in ``output.stage``.
+    Files that sparkscore did not create stay. If the folder that contained the stage has the name ``_sparkscore`` and
+    is empty, it is removed too.
 
     Args:
         target: the output and the run id.

@@ -74,7 +74,7 @@ def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Return the sparkscore error for an input that Spark cannot read.
 
     The message of the error contains the path of the file if Spark's message contains one. If Spark treats two column
-    names as the same name, the error is a `SourceSchemaError` that lists the name and has no path.
+    names as the same name, the error is a `SourceSchemaError` about this name.
 
     Args:
         error: the exception that Spark raised.

@@ -51,7 +51,7 @@ def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) ->
             yet.
 
     Raises:
-        SourceError: Spark could not read the input, or a value cannot be represented exactly.
+        SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the file system of the stage is full.
         ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.
@@ -114,10 +114,10 @@ def find_changed_files(
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
     """Return at most ten mini-batches for the probe: the first of the plan, or mini-batches of a sample of the rows.
 
-    One mini-batch may not be enough, because a script may return nothing for it. The sample consists of the rows that
-    Spark returns for a limit, which starts a Spark job. Of its mini-batches, those with one row come last, because
-    their result does not show whether the script returns one element for each row. If a mini-batch must be a whole
-    file, the sample has up to 10,000 rows, so that a large file is not complete in it.
+    One mini-batch may not be enough, because a script may return nothing for it. A Spark job reads the sample: as many
+    rows as a mini-batch has, but at least 100; or 10,000 rows if mini-batches are limited by bytes or are whole files.
+    A mini-batch of the sample may then be only a part of its file. Mini-batches with one row come last, because their
+    result does not show whether the script returns one element for each row.
 
     Args:
         plan: the plan, which has the number of work units.
@@ -126,7 +126,7 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
         limit: the largest size of a mini-batch.
 
     Raises:
-        SourceError: Spark could not read the input, or a value cannot be represented exactly.
+        SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
         ScoringError: the Spark job failed for another reason.
         ConfigError: a setting of the session can change the rows, and cannot be set to its fixed value.
     """

@@ -25,7 +25,9 @@ _ANSWERS: Final = pa.schema([("number", pa.int64()), ("answer", pa.string())])
 def run_in_arrow(
     spark: SparkSession, work: DataFrame, function: ArrowFunction, schema: pa.Schema, *, for_whole_files: bool = False
 ) -> pa.Table:
-    """Apply a function to the rows of a DataFrame on the workers, in one Spark action, and return its rows as a table.
+    """Apply a function to the rows of a DataFrame on the workers, and return the resulting rows as an Arrow table.
+
+    All of this is one Spark action.
 
     Args:
         spark: the session.
@@ -35,7 +37,7 @@ def run_in_arrow(
         for_whole_files: whether one task must get all rows of a file.
 
     Raises:
-        SourceError: Spark could not read the input, or a value cannot be represented exactly.
+        SourceError: Spark could not read the input, or a value of the input does not fit into its column's type.
         ScoringError: the Spark job failed for another reason, for example because a worker process died.
         SinkError: the file system of the stage is full.
         ConfigError: a setting of the session can change the results, and cannot be set to its fixed value.

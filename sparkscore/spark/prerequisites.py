@@ -40,7 +40,7 @@ def check_java() -> None:
     """Check that Java is installed, starts, and is new enough for Spark.
 
     Raises:
-        MissingDependencyError: Java is missing, too old or does not start. The message has the next step.
+        MissingDependencyError: Java is missing, too old or does not start.
     """
     version = java_version()
     if version is not None and version >= _OLDEST_JAVA:
