@@ -48,7 +48,12 @@ class Calls:
         self._scored_at = scored_at
 
     def score(self, mini_batch: MiniBatch) -> Outcome:
-        """Score as many items of a mini-batch as possible, and return their rows and the failures of the others."""
+        """Score a mini-batch with one or more calls, and return the rows of the result and the failed items.
+
+        If the mini-batch fails as a whole, it is tried again as often as the rules allow, and then in halves, until
+        each failing item is found. Once more items have failed than the run tolerates, the remaining items fail without
+        a call. If the scorer breaks its contract, all items of the mini-batch fail.
+        """
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
             outcome = self._call(mini_batch)
@@ -103,7 +108,8 @@ class Calls:
     def _score_parts(self, whole: Part) -> Outcome:
         """Score a mini-batch that failed as a whole in smaller and smaller parts, until the failing items are found.
 
-        If no item fails in the parts, the whole mini-batch is tried once more.
+        If no item fails in the parts, the whole mini-batch is tried once more. If that call succeeds, its outcome is
+        returned. Otherwise, the merged outcome of the parts is returned.
 
         Args:
             whole: the mini-batch with the outcome of the call that failed.
@@ -132,8 +138,9 @@ class Calls:
         A script that returns one element for each column succeeds by coincidence if there are as many rows as columns.
         If the half has a wrong number of elements, the returned outcome is a failure of the whole mini-batch.
 
-        The check is skipped if no columns are carried, or if an earlier call in this process has shown that there is
-        one element for each row.
+        If the half fails for another reason, the outcome is returned unchanged. The check is skipped if the call
+        failed, if the mini-batch has only one item, if no columns are carried, or if it is already known that the
+        scorer returns one element for each row.
         """
         is_clear = self._loaded.is_proven or outcome.failure is not None or mini_batch.item_count == 1
         if is_clear or not self._spec.carried:
@@ -173,6 +180,8 @@ def _with_every_item(outcome: Outcome) -> Outcome:
 
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
     """Merge the outcomes of the parts of a mini-batch into one outcome.
+
+    The merged outcome lists the failed items in ``failures``, but its ``failure`` is None.
 
     Args:
         parts: all parts of the mini-batch, in the order of the items.

@@ -1,8 +1,9 @@
 """Score a failed mini-batch in halves, to find the items that fail or a scorer that breaks its contract (worker).
 
 The contract is that the scorer returns one element for each row. A single row cannot show a broken contract: a script
-that always returns one element succeeds with it. So the results of parts are used only if the numbers of elements of
-two halves add up to that of the whole, and if the scorer has scored several items in one call.
+that always returns one element succeeds with it. So there are two checks before the results of parts are used. If a
+mini-batch failed because of its number of elements, the numbers of elements of its halves must add up to that number.
+And unless enough items were scored together before, some of the scored items are scored again in one call.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Halving:
         Args:
             call: function that calls the scorer with a part and keeps the returned rows.
             test: function that calls the scorer with a part only to see whether it fails, and drops the returned rows.
-            rules: how many items may fail. After more have failed, no more calls are made.
+            rules: how many items may fail. After more items of the mini-batch have failed, no more calls are made.
             columns: number of columns of the input, and number of columns that the scorer gets. A result with as many
                 elements may have one for each column instead of one for each row.
         """
@@ -75,8 +76,9 @@ class Halving:
     def score(self, whole: Part) -> list[Part]:
         """Split a mini-batch that failed as a whole, and return its parts in order, each with its outcome.
 
-        A returned part either was scored, or cannot be halved further. The failed parts are usually single items. Once
-        more items have failed than the run tolerates, the other parts are returned as failed without a call.
+        Most of the parts that failed as a whole are single items: other parts are halved, unless `can_be_halved`
+        returns False for them. Once more items have failed than the run tolerates, the other parts are returned as
+        failed without a call.
 
         Args:
             whole: the mini-batch with the outcome of the call that failed.
@@ -94,15 +96,15 @@ class Halving:
     def prove(self, whole: MiniBatch, parts: Sequence[Part]) -> None:
         """Score some of the successful items again in one call, to check that their results can be trusted.
 
-        This is needed if no call has proven yet that the scorer returns one element for each item. Nothing is checked
-        if too few items were scored, or if more items have failed than the run tolerates.
+        This is needed if no call has proven yet that the scorer returns one element for each item. There is no call if
+        too few items were scored, or if more items have failed than the run tolerates.
 
         Args:
             whole: the mini-batch.
             parts: the parts that `score` returned for it.
 
         Raises:
-            BrokenContractError: the items fail together, so the results of single items cannot be trusted.
+            BrokenContractError: the call failed as a whole, although each of its items was scored in a part before.
         """
         good = [part for part in parts if part.outcome.failure is None]
         positions = [part.before + item for part in good for item in range(part.outcome.items)]
@@ -117,7 +119,7 @@ class Halving:
 
     @property
     def _is_given_up(self) -> bool:
-        """Whether more items have failed than the run tolerates, so that the run can no longer succeed."""
+        """Whether more items of this mini-batch have failed than the run tolerates, so that the run cannot succeed."""
         return self._rules.tolerance.is_passed(self._failed, 0)
 
     @property
@@ -130,7 +132,9 @@ class Halving:
         return next(number for number in count(2) if number not in self._columns)
 
     def _split(self, part: Part) -> list[Part]:
-        """Score both halves of a part that failed as a whole and return them, or return a part that cannot be halved.
+        """Score both halves of a part that failed as a whole and return them, or return only the part itself.
+
+        The part itself is returned if it cannot be halved, or if more items have failed than the run tolerates.
 
         Raises:
             BrokenContractError: the numbers of elements of the halves do not add up to that of the part.
@@ -146,7 +150,7 @@ class Halving:
         return halves
 
     def _descend(self, part: Part) -> Iterator[Part]:
-        """Split a part again and again, and yield the parts that cannot be halved further."""
+        """Split a part again and again, and yield the parts that are not split further."""
         pieces = self._split(part)
         if pieces == [part]:
             yield part
@@ -173,10 +177,12 @@ class Halving:
 
         All of these parts failed. Either each of them has a failing item, or every call with several items fails. To
         find out, a few items from all over a part are scored in one call. Most of these items are probably good. So if
-        such calls fail for all parts, the items are not the cause.
+        such calls fail for all parts, the items are not the cause. Parts that have only a few items are not scored
+        again. If each part is a single item, nothing is checked.
 
         Raises:
-            BrokenContractError: for each part, the call with a few of its items failed.
+            BrokenContractError: each call with a few items of a part failed as a whole, and not all parts are single
+                items.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
@@ -196,8 +202,9 @@ class Halving:
 def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
     """Return whether a mini-batch failed as a whole, and can be halved to find the items that fail.
 
-    A mini-batch for which ``run()`` returned no element is not halved, because ``run()`` may return none for the halves
-    either. Some failures, such as the end of the process, would also affect the halves.
+    A mini-batch that has one item or that is indivisible cannot be halved. A mini-batch for which ``run()`` returned no
+    element is not halved, because ``run()`` may return none for the halves either. After some failures, for example the
+    end of the process that scores, a mini-batch is not halved either, because the halves would probably fail, too.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -211,10 +218,14 @@ def failed_whole(outcome: Outcome) -> bool:
 
 
 def is_proof(outcome: Outcome, columns: int) -> bool:
-    """Return whether the outcome of a call proves that the scorer returns one element for each item.
+    """Return whether the outcome of a call is treated as a proof that the scorer returns one element for each item.
 
-    It proves nothing if the call had one item, or as many items as columns: the scorer may then have returned one
-    element in all, or one for each column.
+    A call that failed proves nothing. Neither does a call with one item, or with as many items as columns: the scorer
+    may then have returned one element in all, or one for each column.
+
+    Args:
+        outcome: the outcome of the call.
+        columns: number of columns of the input.
     """
     return outcome.failure is None and outcome.items > 1 and outcome.items not in {columns, outcome.columns}
 
@@ -237,7 +248,8 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
     process that scores.
 
     Raises:
-        BrokenContractError: the numbers differ, so the number of elements does not depend on the rows.
+        BrokenContractError: the numbers differ, or a half failed without a number of elements. So the number of
+            elements does not depend on the rows.
     """
     if whole.failure is None or whole.failure.code != WRONG_COUNT or whole.elements is None:
         return

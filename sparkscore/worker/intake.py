@@ -15,8 +15,8 @@ import pyarrow as pa
 def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> pa.RecordBatch:
     """Return the same rows with UTC as the time zone of timestamps, and without Arrow's large types.
 
-    Timestamps without a time zone stay as they are. Large types such as ``large_string`` are replaced with ``string``,
-    ``binary`` and ``list``.
+    Timestamps without a time zone stay as they are. The types ``large_string``, ``large_binary`` and ``large_list`` are
+    replaced with ``string``, ``binary`` and ``list``. Types inside nested types are replaced, too.
 
     Args:
         batch: rows as Spark returns them.

@@ -1,4 +1,8 @@
-"""Keep engines with their loaded scorers in a worker process, so that its next tasks need not load them (worker)."""
+"""Keep loaded scorers in a worker process, so that its next tasks need not load them again (worker).
+
+A scorer is kept together with its engine, the object that loads it and scores mini-batches with it, in the worker's own
+process or in a child process.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,11 @@ class LoadedEngine:
         key: key of the `EngineSpec` that the engine was created for.
         worker: name of this worker process. It is unique in the run, even if the system uses the same process id twice.
         engine: the engine.
-        failure: why the scorer could not be loaded, or None. After a failure, this process does not try to load it
-            again.
-        loads: how often this process has loaded the scorer.
-        warnings: warnings for the user, one sentence each.
-        models: digests of the model files that this process has loaded.
+        failure: why the scorer could not be loaded, or None. After a failure, this engine does not try to load the
+            scorer again.
+        loads: number of times that this engine has loaded the scorer or tried to load it.
+        warnings: warnings for the user from the last time that the scorer was loaded, one sentence each.
+        models: digests of the model files, from the last time that the scorer was loaded.
         is_proven: whether it is known that the scorer returns one element for each item.
     """
 
@@ -48,9 +52,9 @@ class LoadedEngine:
     def ensure(self) -> None:
         """Load the scorer if it is not loaded, either for the first time or because its process has ended.
 
-        If loading fails, it is not tried again, and the failure is stored. There is one exception: if the scorer's
-        process ended during loading, loading is tried up to two more times, because something outside of sparkscore may
-        have killed the process.
+        If loading fails, no exception is raised: the failure is stored in ``failure``, and later calls do nothing. If
+        the scorer's process ended during loading, loading is first tried up to two more times, because something
+        outside of sparkscore may have killed the process.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -74,8 +78,9 @@ ROOM: Final = 2
 class KeptEngines:
     """A small cache of the engines of a worker process, by key.
 
-    If the cache is full, the least recently used engine is closed. At most one engine scores in the worker's own
-    process, because two scripts may have modules with the same name.
+    If the cache is full, `get` closes the least recently used engine before it adds another one. It also closes a
+    `LocalEngine` before it adds another `LocalEngine`: two scripts in the same process may have modules with the same
+    name.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -83,7 +88,10 @@ class KeptEngines:
         self._by_key: dict[str, LoadedEngine] = {}
 
     def get(self, spec: EngineSpec) -> LoadedEngine:
-        """Return the engine for this spec: create it if the cache does not have it, and load its scorer if needed."""
+        """Return the engine for this spec: create it if the cache does not have it, and load its scorer if needed.
+
+        If the scorer cannot be loaded, no exception is raised, and the returned engine contains the failure.
+        """
         loaded = self._by_key.pop(spec.key, None)
         if loaded is None:
             self._make_room(is_own_process=spec.child is None)
@@ -94,15 +102,15 @@ class KeptEngines:
         return loaded
 
     def keep(self, loaded: LoadedEngine) -> None:
-        """Add an engine to the cache. Its scorer must be loaded already."""
+        """Add an engine whose scorer is already loaded. No other engine is closed, even if the cache is full."""
         self._by_key[loaded.key] = loaded
 
     def _make_room(self, *, is_own_process: bool) -> None:
         """Close engines, so that a new engine can be added to the cache.
 
         Args:
-            is_own_process: whether the new engine scores in the worker's own process. If so, an engine that already
-                scores there is closed.
+            is_own_process: whether the new engine is a `LocalEngine`, which scores in the worker's own process. If so,
+                a `LocalEngine` in the cache is closed.
         """
         if is_own_process:
             self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])
@@ -126,5 +134,9 @@ _engines = KeptEngines()
 
 
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
-    """Return the engine for this spec. The worker process loads it once, and keeps it for its next tasks."""
+    """Return the engine for this spec, which this worker process keeps for its next tasks.
+
+    The first call creates the engine. Each call loads the engine's scorer if it is not loaded. If loading fails, no
+    exception is raised, and the returned engine contains the failure.
+    """
     return _engines.get(spec)

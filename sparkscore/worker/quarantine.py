@@ -1,4 +1,4 @@
-"""Write failed items as rows of the quarantine table, and read input rows back from that table (driver and worker)."""
+"""Convert failed items to rows of the quarantine table, and read input rows back from it (driver and worker)."""
 
 from __future__ import annotations
 
@@ -44,9 +44,17 @@ _LONGEST_TRACEBACK: Final = 20_000
 def quarantined_rows(
     mini_batch: MiniBatch, outcome: Outcome, lineage: LineageValues, tries: int, failed_at: dt.datetime
 ) -> pa.Table | None:
-    """Return a row of the quarantine table for each failed item, or None if all items were scored.
+    """Return a table with a row of the quarantine for each failed item, or None if all items were scored.
 
-    If a script returned too few elements, it is not known which items failed. Then ``position`` is NULL in these rows.
+    If a script returned too few elements, it is not known which items failed. Then ``position`` and ``row`` are NULL in
+    these rows. Secrets are masked in the messages and tracebacks.
+
+    Args:
+        mini_batch: the whole mini-batch.
+        outcome: the outcome of the mini-batch.
+        lineage: the run and the model.
+        tries: number of calls with the whole mini-batch.
+        failed_at: value of the column ``failed_at``, in UTC.
     """
     known = [(item.position, item.failure) for item in outcome.failures]
     unnamed = outcome.failed - len(known)
@@ -114,7 +122,12 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Return input rows from their JSON strings in the quarantine table, with the values and types of the input."""
+    """Return input rows from their JSON strings in the quarantine table, with the values and types of the input.
+
+    Args:
+        texts: the rows, each as a JSON object.
+        schema: names and types of the columns. A value that a JSON object does not contain is NULL.
+    """
     rows = [json.loads(text) for text in texts]
     columns = [pa.array([_from_json(row.get(field.name), field.type) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -146,7 +159,10 @@ _READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]]
 
 
 def _as_json(value: Any) -> Any:
-    """Return a string for a value of a type that JSON does not have. `_from_json` converts the string back."""
+    """Return a string for a value of a type that JSON does not have.
+
+    `_from_json` converts the strings of dates, timestamps, decimals and bytes back.
+    """
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, Decimal):

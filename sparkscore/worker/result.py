@@ -51,11 +51,11 @@ class ResultSpec:
             columns.
         lineage: values of the lineage columns.
         partition_by: partition columns of the result.
-        caller: name of what returned the value, for messages, such as ``run()``.
+        caller: name of the function or model that returns the value, for messages, such as ``run()``.
         is_per_item: whether a returned DataFrame has one row for each item, in the order of the items. This is so for
             models. A script may return any number of rows.
-        columns: number of columns that the user's code gets. If a result has as many elements, it may have one for each
-            column instead of one for each row.
+        columns: number of columns of the input, or 0 if the items are files. If a result has as many elements, it may
+            have one for each column instead of one for each row.
         is_proven: whether it is known that the scorer returns one element for each row.
     """
 
@@ -100,22 +100,24 @@ def make_outcome(
     scored_at: datetime,
     handed: HandedOver | None = None,
 ) -> Outcome:
-    """Check the value that ``run()`` returned for a mini-batch, and return the rows of the result or a failure.
+    """Check the value that a scorer returned for a mini-batch, and return the rows of the result or a failure.
 
     Runs on the worker. Each missing element counts as a failed item, as in Azure ML. But if input columns are carried,
     the whole mini-batch fails if the number of elements differs from the number of rows, because carried columns are
-    added by position.
+    added by position. If the scorer returned a `PartlyScored`, the items that it could not score fail, and the others
+    are handled in the same way.
 
     Args:
-        returned: value that ``run()`` returned.
+        returned: value that ``run()`` or the model returned, or a `PartlyScored`.
         mini_batch: the mini-batch.
         spec: how to build the rows.
-        scored_at: time of the call in UTC.
+        scored_at: time for the lineage column ``scored_at``, in UTC.
         handed: the DataFrame that the user's code got, or None. It shows whether the code moved rows in it.
 
     Raises:
-        OutputContractError: the value cannot be read or converted to the declared types, its rows are in another order
-            than the mini-batch although columns are carried, or a value cannot be used in a partition column.
+        OutputContractError: the value cannot be read or converted to the declared columns and types, a column that is
+            declared NOT NULL has a NULL, the rows are in another order than the mini-batch although columns are
+            carried, or a value cannot be used in a partition column.
     """
     if isinstance(returned, PartlyScored):
         return _outcome_of_part(returned, mini_batch, spec, scored_at)
@@ -138,7 +140,13 @@ def make_outcome(
 
 
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-    """Return the outcome of a mini-batch in which the scorer could not score some items, such as unreadable images."""
+    """Return the outcome of a mini-batch in which the scorer could not score some items, such as unreadable images.
+
+    If the number of scores for the other items is wrong although columns are carried, the whole mini-batch fails.
+
+    Raises:
+        OutputContractError: as in `make_outcome`.
+    """
     rest = mini_batch.without({item.position for item in part.failures})
     if not rest.item_count:
         return Outcome(mini_batch.item_count, 0, failure=part.failures[0].failure, failures=part.failures)
@@ -210,9 +218,9 @@ def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: 
 def _source_files(mini_batch: MiniBatch, count: int, *, is_frame: bool) -> pa.Array:
     """Return the input file of each row of the result, or NULLs if the files are not known.
 
-    The files are known in two cases: the mini-batch has a single file, or ``run()`` returned a list with one element
-    for each file. A DataFrame of a script may have any number of rows. If it has as many rows as there are files, this
-    may be a coincidence.
+    The files are known in two cases: the mini-batch has a single file, or the items are files and there is one row for
+    each file. In the second case, the rows must not come from a DataFrame of a script: such a DataFrame may have any
+    number of rows, so it may have one for each file by coincidence.
 
     Args:
         mini_batch: the mini-batch.

@@ -1,7 +1,7 @@
 """Check that the rows of a result are in the order of the mini-batch (worker and child).
 
-Carried columns are added to the result by position. If a script returned its rows in another order, they would get the
-carried values of other rows.
+Carried columns are added to the result by position. If a script returned its rows in another order, these rows would
+get the carried values of other rows.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ _EXPECTED = "the order of the mini-batch, since input columns are carried into t
 def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOver | None, caller: str) -> None:
     """Raise an error if a result is known to be in another order than the mini-batch.
 
-    The result must have one element for each row. The index of a returned Series or DataFrame shows the order of its
-    rows. For any result, the DataFrame that the user's code got shows whether the code moved rows in place.
+    The caller must have checked that the result has one element for each row. The index of a returned Series or
+    DataFrame may prove the order of its rows. If there is no such proof, the DataFrame that the user's code got is
+    searched for rows that the code moved in place.
 
     Args:
         returned: value that the user's code returned.
-        rows: rows of the mini-batch.
+        rows: rows of the mini-batch, or None if the items are files.
         handed: the DataFrame that the user's code got, or None if it got no DataFrame.
-        caller: name of what returned the value, for messages, such as ``run()``.
+        caller: name of the function or model that returned the value, for messages, such as ``run()``.
 
     Raises:
-        OutputContractError: the rows are in another order, or the labels of the index are unrelated to the mini-batch;
-            code ``OUTPUT_ORDER``.
+        OutputContractError: the index shows another order, its labels are unrelated to the mini-batch, or the user's
+            code moved or removed rows in place; code ``OUTPUT_ORDER``.
     """
     labels = _labels_of(returned)
     current = None if handed is None else handed.frame.index
@@ -58,7 +59,7 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
 
 
 def _labels_of(returned: object) -> pd.Index[Any] | None:
-    """Return the index of a returned pandas object, or None if the value has no index."""
+    """Return the index of a returned Series, DataFrame or `NamedColumns`, or None if the value has no index."""
     if isinstance(returned, (pd.Series, pd.DataFrame)):
         return returned.index
     return returned.labels if isinstance(returned, NamedColumns) else None
@@ -73,7 +74,7 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
         labels: the index of the result.
         rows: rows of the mini-batch.
         current: the index that the user's DataFrame has after the call, or None if the user's code got no DataFrame.
-        caller: name of what returned the value, for messages, such as ``run()``.
+        caller: name of the function or model that returned the value, for messages, such as ``run()``.
 
     Raises:
         OutputContractError: the labels show a different order, or are unrelated to the mini-batch.
@@ -101,10 +102,11 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
 
 
 def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Positions]]:
-    """Yield each column whose values are the labels of the index, with the row number of each label.
+    """Yield the name of each column whose values are the labels of the index, with the row number of each label.
 
-    Columns with repeated values are skipped. The labels of a MultiIndex are compared with the columns that have the
-    names of its levels. If they match, None is yielded instead of a column name.
+    Columns with repeated values, nested columns and boolean columns are skipped. The labels of a MultiIndex are
+    compared with the columns that have the names of its levels. If they match, None is yielded instead of a column
+    name.
     """
     if isinstance(labels, pd.MultiIndex):
         if set(labels.names) <= set(rows.column_names):
@@ -124,7 +126,8 @@ def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | N
     """Return the position of each label in a reference index, or None if the labels are not the reference's values.
 
     Labels and values match if they are equal. If not all of them match, they are compared as strings. If the labels are
-    strings and the values are numbers, they are also compared as numbers.
+    strings and the values are numbers, they are also compared as numbers. The result is None for a MultiIndex, and for
+    a reference index with repeated values.
     """
     if isinstance(labels, pd.MultiIndex):
         return None

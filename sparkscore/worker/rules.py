@@ -1,4 +1,4 @@
-"""Define how a task handles failures: how often it calls the scorer, and how many failures it tolerates (worker)."""
+"""Define how a task handles failures: how many calls it makes, and how many failures it tolerates (worker)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class FailureRules:
 
     Attributes:
         tries: maximum number of calls with a whole mini-batch before the mini-batch is halved.
-        tolerance: how many items or mini-batches of the whole run may fail. A task stops if its own failures already
-            exceed this number.
+        tolerance: how many items and how many mini-batches of the whole run may fail. A task stops if its own failures
+            already exceed one of these numbers.
     """
 
     tries: int = 1
