@@ -34,7 +34,7 @@ class ChildSpec:
 
     Attributes:
         python: path of the child's interpreter on the worker's host, or None for the worker's own interpreter.
-        archive: a packed environment that contains the child's interpreter, or None.
+        archive: a packed Python environment for the child, or None.
         timeout: maximum number of seconds for one call with a mini-batch, or None for no limit.
         load_timeout: maximum number of seconds for loading the scorer, or None for no limit.
     """
@@ -46,7 +46,7 @@ class ChildSpec:
 
     @property
     def is_own_python(self) -> bool:
-        """Whether the child uses the worker's interpreter. If so, the worker can score itself if no child can start."""
+        """Whether the child uses the worker's interpreter. If so, and if no child can be started, the worker scores."""
         return self.python is None and self.archive is None
 
 
@@ -58,7 +58,7 @@ class EngineSpec:
         key: run id with a random suffix. A worker process finds its loaded scorers by this key. The suffix makes a
             resumed run load its scorer again.
         scorer: the scorer to load.
-        environment: the packages that the deployment lists, or None if it lists none.
+        environment: the packages that the deployment or the model lists, or None if there is no list.
         child: how to run the child process that scores, or None if the worker itself scores.
         variables: environment variables for a model without a script. Those for a script are in the scorer's own spec.
         secrets: values that are masked in messages.
@@ -74,7 +74,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Mask the run's secrets, and the secrets in the environment variables, in all messages of this process."""
+        """Register the run's secrets and those in the environment variables, so that `redact` masks them in messages."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
@@ -86,7 +86,7 @@ class Loaded:
     Attributes:
         failure: why the scorer could not be loaded, or None if it is loaded.
         warnings: warnings for the user, one sentence each.
-        models: digests of the model files that this process has loaded.
+        models: digests of the model files, as this process checked them. Empty if loading failed.
     """
 
     failure: Failure | None = None
@@ -102,7 +102,7 @@ class Probed:
         predictions: names and types of the returned columns, or None if the call failed.
         is_frame: whether the call returned a DataFrame.
         failure: why the call failed, or None.
-        elements: number of returned elements.
+        elements: number of returned elements, or 0 if the call failed.
         columns: number of columns that the user's code got, or 0 if it is not known.
     """
 
@@ -127,13 +127,19 @@ class Engine(Protocol):
 
     @property
     def is_loaded(self) -> bool:
-        """Whether mini-batches can be scored. It is False again after the process that scores has ended."""
+        """Whether the scorer is loaded. It is False again after a call has found that the process that scores ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch in one call, and return the rows of the result or a failure."""
+        """Score one mini-batch in one call, and return the rows of the result or a failure.
+
+        The scorer must be loaded.
+        """
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch in one call, and return the names and types of the result's columns, or a failure."""
+        """Score one mini-batch in one call, and return the names and types of the returned columns, or a failure.
+
+        The scorer must be loaded. If columns are declared, the returned value is converted to them.
+        """
 
     def close(self) -> None:
         """Release the scorer. The engine must not be used afterwards."""
@@ -157,9 +163,9 @@ class LocalEngine:
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Compare the installed packages with the deployment's list, and load the scorer.
+        """Set the spec's environment variables, compare the installed packages with its list, and load the scorer.
 
-        No exception is raised. A failure is part of the returned value.
+        If loading fails, no exception is raised. The failure is part of the returned value.
         """
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
@@ -180,7 +186,11 @@ class LocalEngine:
         return Loaded(warnings=(told, *warnings), models=models)
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch, and return the rows of the result or a failure."""
+        """Score one mini-batch, and return the rows of the result or a failure.
+
+        Raises:
+            RuntimeError: the scorer is not loaded.
+        """
         returned = self._call(mini_batch)
         if isinstance(returned, Failure):
             return failed_outcome(mini_batch.item_count, returned)
@@ -191,7 +201,11 @@ class LocalEngine:
             return failed_outcome(mini_batch.item_count, _failure_of(error, ErrorCode.OUTPUT_UNREADABLE))
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch, and return the names and types of the result's columns, or a failure."""
+        """Score one mini-batch, and return the names and types of the returned columns, or a failure.
+
+        Raises:
+            RuntimeError: the scorer is not loaded.
+        """
         returned = self._call(mini_batch)
         if isinstance(returned, Failure):
             return Probed(failure=returned)
@@ -234,7 +248,13 @@ class LocalEngine:
         return 0 if self._handed_over is None else self._handed_over.rows.num_columns
 
     def _call(self, mini_batch: MiniBatch) -> object:
-        """Return the value that the user's code returns for a mini-batch, or a `Failure` if the code fails."""
+        """Return the value that the user's code returns for a mini-batch, or a `Failure`.
+
+        A `Failure` is returned if the code fails, or if a column that is declared NOT NULL contains a NULL.
+
+        Raises:
+            RuntimeError: the scorer is not loaded.
+        """
         if self._scorer is None:
             raise RuntimeError("the engine is not loaded")
         try:

@@ -61,7 +61,8 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     early if the run can no longer succeed, for example because the task has more failures than the run tolerates.
 
     Args:
-        batches: input of the task, which is iterated once. If it is empty, the scorer is not loaded.
+        batches: input of the task, which is iterated once: the rows to score, or one row for each work unit if the
+            items are files. If it is empty, the scorer is not loaded.
         spec: everything that the task needs.
         unit: number of the task.
 
@@ -72,6 +73,7 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     Raises:
         ScoringError: the rows are in another order than when an earlier execution scored a chunk, or Spark split a file
             that must be one mini-batch.
+        OSError: a file of the stage cannot be read or written.
     """
     if spec.units is not None:
         unit = spec.units[unit]
@@ -96,8 +98,8 @@ class _Task:
     """One task attempt, with the counts of its mini-batches and failures so far.
 
     Attributes:
-        is_hopeless: whether the task must stop, because the scorer could not be loaded, too many items failed, or the
-            driver asked all tasks to stop.
+        is_hopeless: whether the task must stop, because the scorer could not be loaded, too many items or mini-batches
+            failed, or the driver asked all tasks to stop.
     """
 
     def __init__(self, spec: WorkerSpec, unit: int) -> None:
@@ -109,7 +111,7 @@ class _Task:
         self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Write the final counts of this task to its progress file."""
+        """Write the final counts of this task to its progress file, unless there were no items."""
         self._progress.close()
 
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
@@ -122,8 +124,8 @@ class _Task:
             rest: iterator over the mini-batches after it. Those of the stored chunk are skipped.
 
         Raises:
-            ScoringError: the stored chunk begins with the same mini-batch, but one of its other mini-batches differs.
-                The chunk is removed, so that the next task attempt scores its mini-batches.
+            ScoringError: the stored chunk begins with the same mini-batch, but one of its other mini-batches differs or
+                is missing now. The chunk is removed, so that the next task attempt scores its mini-batches.
         """
         stage = self._spec.stage
         try:
@@ -147,6 +149,10 @@ class _Task:
 
         The reports are also stored in the stage, so that the chunk is not scored again. They are not stored if the task
         must stop or if the position of the items in the input is not known.
+
+        Args:
+            first: the first mini-batch of the chunk.
+            rest: iterator over the mini-batches after it. Those that are scored here are taken from it.
         """
         spec, start = self._spec, self._done
         began, items = time.monotonic(), 0

@@ -31,11 +31,13 @@ _TWO: Final = 2
 
 
 def moved_how(handed: HandedOver) -> str | None:
-    """Return how the user's code moved rows in the DataFrame that it got, or None if nothing shows that it did.
+    """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None if it moved none.
 
-    Rows have moved if the number of rows has changed, if the index has its labels in another order, or if one
-    permutation of the rows explains how the values of the columns have changed. No row has moved if a column without
-    repeated values is unchanged. Columns that were dropped, added or overwritten with different values show nothing.
+    Rows have moved if the number of rows has changed, if the index consists of the row numbers in another order, or if
+    rows have moved together with their labels. Otherwise the values of the columns decide: rows have moved if one
+    permutation of the rows explains how the values have changed, unless a column without repeated values is unchanged.
+    Columns that were dropped, added or overwritten with different values show nothing. If nothing shows that rows have
+    moved, the result is None.
     """
     frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
@@ -48,7 +50,7 @@ def moved_how(handed: HandedOver) -> str | None:
 
 
 def _is_mixed(index: pd.Index[Any]) -> bool:
-    """Return whether an index consists of the row numbers from 0 in another order."""
+    """Return whether an index consists of the row numbers from 0 in another order, or is a descending RangeIndex."""
     if isinstance(index, pd.RangeIndex):
         return index.step < 0 and len(index) > 1
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
@@ -59,8 +61,8 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 def _have_labels_moved(handed: HandedOver) -> bool:
     """Return whether rows are at other positions than their labels, because rows were dropped and others added.
 
-    The labels alone do not show that rows have moved, because a script may number its rows from 1. The values of the
-    rows must have moved together with their labels.
+    The labels alone do not show that rows have moved, because a script may number its rows from 1. The values of at
+    least one column must have moved together with the labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -83,7 +85,8 @@ class _Pair:
     Attributes:
         was: values before the call.
         now: values after the call, as an array of NumPy or pandas.
-        objects: Python objects of the column before the call, or None if the column had no objects.
+        objects: Python objects of the column before the call, or None if the column had no objects or if they were not
+            kept.
     """
 
     was: pa.ChunkedArray
@@ -95,7 +98,8 @@ def _are_moved(handed: HandedOver) -> bool:
     """Return whether the values of the columns show that rows have moved.
 
     First, the bits of numbers and the references to Python objects are compared, which is fast and usually enough.
-    Values are compared only for columns whose bits or references have changed or cannot be compared.
+    Values are compared only for columns whose bits or references have changed or cannot be compared, and that were not
+    overwritten with different values.
     """
     kept: list[_Pair] = []
     other: list[_Pair] = []
@@ -131,7 +135,8 @@ class _Fingerprint:
     def tells_rows_apart_with(self, column: Numbers) -> bool:
         """Add a column, and return whether all rows are now known to have different values.
 
-        Many calls return False without checking all rows, because this check is slow.
+        Many calls return False without checking all rows, because this check is slow. A column whose first values are
+        all equal is not added.
         """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
@@ -153,10 +158,10 @@ def _has_repeats(numbers: Numbers) -> bool:
 
 
 def _pairs(handed: HandedOver) -> Iterator[_Pair]:
-    """Yield each column that still exists in the DataFrame, as it was before the call and as it is after the call.
+    """Yield each column that still exists in the DataFrame or its index, as it was before and as it is after the call.
 
-    Columns of floating-point numbers come first, then integers, then all others: the first ones are fast to compare,
-    and few rows have equal values in them.
+    Columns of floating-point numbers come first, then integers, then all others. Floating-point numbers are fast to
+    compare, and few rows have equal ones.
     """
     frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
     positions = None if frame.columns is handed.columns else _positions(frame, rows.column_names)
@@ -195,7 +200,8 @@ def _values_of(frame: pd.DataFrame, position: int) -> Any:
 def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
     """Find the columns of the original rows in the DataFrame or in its index.
 
-    A column is found by its name. A renamed column is found by its position.
+    A column is found by its name. A column whose name no longer exists is found by its position, unless another
+    original column has that position now.
 
     Args:
         frame: the DataFrame after the call.
@@ -239,7 +245,7 @@ def _compare_bits(pair: _Pair) -> tuple[bool, Numbers | None]:
 
 
 def _has_lost_nan(pair: _Pair) -> bool:
-    """Return whether fewer values are missing than before the call, as after ``fillna``."""
+    """Return whether fewer values of a float array are NaN than were NULL before the call, as after ``fillna``."""
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False
@@ -248,6 +254,8 @@ def _has_lost_nan(pair: _Pair) -> bool:
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
     """Return whether the largest or the smallest changed value was in no row of the column before the call.
+
+    The result is False if there is no changed value, or if one of them is NaN.
 
     Args:
         before: values of the column before the call.
@@ -274,7 +282,7 @@ def _raw(pair: _Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]
 
 
 def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column as a NumPy array, without a copy if it has one chunk."""
+    """Return a column as a NumPy array. If the column has one chunk, its values are copied only if NumPy needs that."""
     is_whole = column.num_chunks == 1
     array: npt.NDArray[Any] = column.chunk(0).to_numpy(zero_copy_only=False) if is_whole else column.to_numpy()
     return array
@@ -329,7 +337,7 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
-    """Return values as an Arrow array of this type, with NULL for NaN, or None if they do not have the type."""
+    """Return values as an Arrow array of this type, with NULL for NaN, or None if they cannot be converted to it."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.dtype.categories.dtype)
     try:
@@ -404,7 +412,10 @@ class _Codes:
 
 
 def _codes(pair: _Pair) -> _Codes | None:
-    """Return the values of a column before and after the call as numbers, or None if its type has changed."""
+    """Return the values of a column before and after the call as numbers.
+
+    The result is None if the values after the call cannot be converted to the type that the column had before.
+    """
     now = _to_arrow(pair.now, pair.was.type)
     if now is None:
         return None

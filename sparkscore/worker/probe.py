@@ -1,4 +1,4 @@
-"""Call the scorer with a few items before the run, to find the names and types of its result (worker and driver)."""
+"""Score one mini-batch before the run, to find the names and types of the result's columns (worker and driver)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparkscore.stage.report import FAILURE_TYPE, failure_row, read_failure
 from sparkscore.worker.engine import EngineSpec, Probed
 from sparkscore.worker.loaded import LoadedEngine, engine_of_this_process
 
-# The maximum number of calls in which the mini-batch or a part of it is tried, until one call succeeds.
+# After this number of failed calls, no further part of the mini-batch is tried.
 _MOST_CALLS: Final = 20
 
 PROBE_SCHEMA = pa.schema(
@@ -37,15 +37,17 @@ class ProbeSpec:
     """What a worker needs for the probe: the scorer, one mini-batch, and the declared result columns, if any.
 
     Attributes:
-        engine: engine to use. Its key is the same as in the run, so that the worker loads the scorer once for both.
+        engine: which scorer to load, and in which process. The key is the same as in the run, so that a worker that
+            ran the probe need not load the scorer again.
         mini_batch_id: name of the mini-batch.
-        files: the files that the mini-batch consists of or comes from.
+        files: the files that are the items of the mini-batch, or that its rows come from.
         rows: rows of the mini-batch as an Arrow stream, or None if its items are files.
-        declared: names and types of the result columns that the deployment declares, or None.
+        declared: names and types of the columns that the scorer returns, if the deployment or the model declares them,
+            or None.
         is_tolerant: whether the run tolerates failed items. If so, and if the mini-batch fails, parts of it are tried.
         is_joined: whether input columns are carried into the result by position. None means that they are, unless
             ``run()`` returns a DataFrame.
-        columns: number of columns that the user's code gets.
+        columns: number of columns of the input, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
     """
 
@@ -65,10 +67,10 @@ class ProbeReport:
     """The result of the probe.
 
     Attributes:
-        predictions: names and types of the columns that ``run()`` returned, or None if it failed.
+        predictions: names and types of the columns that ``run()`` returned, or None if the probe failed.
         is_frame: whether ``run()`` returned a DataFrame.
         worker: name of the worker process.
-        loads: how often this process has loaded the scorer.
+        loads: number of times that this process has loaded the scorer or tried to load it.
         calls: number of calls of ``run()`` in the probe.
         warnings: warnings for the user about the worker process, one sentence each.
         failure: why the probe failed, or None.
@@ -86,10 +88,11 @@ class ProbeReport:
 
 
 def probe(spec: ProbeSpec) -> pa.RecordBatch:
-    """Score one mini-batch, and return the names and types of its result as a record batch with one row.
+    """Score one mini-batch, and return a report with the names and types of its result, as a record batch with one row.
 
-    Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. If the user's code fails, the row contains the
-    failure, and no exception is raised.
+    Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. The scorer may be called several times: again
+    after a failure, and with parts of the mini-batch. If the user's code fails, the row contains the failure, and no
+    exception is raised.
     """
     loaded = engine_of_this_process(spec.engine)
     calls = _Calls(loaded, spec.declared)
@@ -120,7 +123,7 @@ def _row_of(report: ProbeReport) -> pa.RecordBatch:
 
 
 def read_probe_report(table: pa.Table) -> ProbeReport:
-    """Return the report from a table with the row that `probe` returned (driver)."""
+    """Return the report from a table whose first row is the row that `probe` returned (driver)."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = read_failure(row["failure"])
@@ -137,7 +140,10 @@ class _Calls:
         self._declared = declared
 
     def probe(self, part: MiniBatch) -> Probed:
-        """Call the scorer with some items. If the scorer's process has ended, load the scorer first."""
+        """Call the scorer with some items. If the scorer's process has ended, load the scorer first.
+
+        If the scorer cannot be loaded, there is no call, and the failure of loading is returned.
+        """
         self.loaded.ensure()
         if self.loaded.failure is not None:
             return Probed(failure=self.loaded.failure)
@@ -145,7 +151,10 @@ class _Calls:
         return self.loaded.engine.probe(part, self._declared)
 
     def try_first(self, part: MiniBatch, tries: int) -> Probed:
-        """Call the scorer with the whole mini-batch. If the call fails, repeat it as often as the run would."""
+        """Call the scorer with the whole mini-batch, until a call succeeds or the number of tries is reached.
+
+        There are no more calls if the scorer can no longer be loaded.
+        """
         probed = self.probe(part)
         while probed.failure is not None and self.count < tries and self.loaded.failure is None:
             probed = self.probe(part)
@@ -155,10 +164,10 @@ class _Calls:
 def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     """Call the scorer with the mini-batch, then with smaller and smaller parts of it, until a call succeeds.
 
-    Parts are tried only if the run tolerates failed items.
+    Parts are tried only if the run tolerates failed items, and no more of them after 20 calls.
 
     Returns:
-        the result and the part that was scored, or the result of the first failed call and None.
+        the result and the part that was scored; or, if no call succeeded, the failure of the whole mini-batch and None.
     """
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])
@@ -184,12 +193,13 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     """Check that ``run()`` returned one element for each row, with calls for two halves if the number is ambiguous.
 
     If a script returned one element, or as many as there are columns, it may return one element for all rows, or one
-    for each column. The numbers of elements for the halves show that. Any other wrong number does not fail the probe:
-    the run itself finds the rows that fail.
+    for each column. This is so if the numbers of elements for the halves do not add up to that of the whole. Any other
+    wrong number does not fail the probe: the run itself finds the rows that fail. The failure of a half does not fail
+    the probe either.
 
     Returns:
-        the result, or a failure if ``run()`` does not return one element for each row; and whether one element for each
-        row is proven.
+        the result, or a failure if the number of elements does not depend on the rows; and whether it is proven that
+        there is one element for each row.
     """
     items = part.item_count
     if probed.elements not in {1, columns, probed.columns}:

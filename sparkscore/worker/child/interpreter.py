@@ -17,11 +17,14 @@ from sparkscore.worker.engine import ChildSpec
 
 
 def find_interpreter(spec: ChildSpec) -> str:
-    """Return the path of the child's interpreter. If it is in an archive, the archive is unpacked once on each host.
+    """Return the path of the child's interpreter, which is the worker's own one if the deployment names none.
+
+    If the deployment names an archive, the archive is unpacked once on each host.
 
     Raises:
         EnvironmentMismatchError: the archive contains no environment, or one for a different version of Python.
         ModelError: the archive cannot be read, or has changed since the run began.
+        OSError: the archive cannot be unpacked, for example because the disk is full.
     """
     if spec.archive is None:
         return spec.python or sys.executable
@@ -34,10 +37,13 @@ def find_interpreter(spec: ChildSpec) -> str:
 
 
 def _unpack(archive: ModelFiles, target: Path) -> None:
-    """Unpack the archive of an environment into a folder, and make a virtual environment use this host's Python.
+    """Unpack the archive of an environment into a folder, and make a virtual environment use this worker's Python.
 
     Raises:
-        EnvironmentMismatchError: the archive cannot be unpacked, or is for a different version of Python.
+        EnvironmentMismatchError: the archive is damaged, an entry would be written outside of the folder, or the
+            environment is for a different version of Python.
+        ModelError: the archive cannot be read, or has changed since the run began.
+        OSError: the archive cannot be unpacked, for example because the disk is full.
     """
     try:
         with tarfile.open(fetch_model(archive)) as packed:
@@ -50,7 +56,7 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 
 
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
-    """Unpack one entry of an archive, unless its name or a link would place it outside of the folder.
+    """Unpack one entry of an archive, and check first that the entry is not written outside of the folder.
 
     In Python 3.11.4 and later, the extraction filter ``tar`` is used as well.
     Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter

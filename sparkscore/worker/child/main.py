@@ -1,8 +1,8 @@
 """Run the template process, and the child processes that are forked from the template (child).
 
 A child loads the scorer and scores the mini-batches that the worker sends, until the worker closes the connection.
-Template and child run in the interpreter that the deployment names. This interpreter needs PyArrow, NumPy, pandas and
-packaging, but no Spark.
+Template and child run in the interpreter that the deployment names, or in the worker's own interpreter if the
+deployment names none. The interpreter needs PyArrow, NumPy, pandas and packaging, but no Spark.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ CONNECTION_BROKEN: Final = 121
 
 def main(end: int, worker: int, token: str) -> None:
     """Fork a child for each request of the worker, until the worker closes the connection (template).
+
+    The next child is forked only after the previous one has ended. In a forked child, this function returns when the
+    connection between the child and the worker is closed.
 
     Args:
         end: file descriptor of the template's end of the socket.
@@ -145,8 +148,11 @@ def _serve(connection: Connection, worker: int) -> None:
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
     """Call a method and send its result to the worker, or the traceback if the call raises an exception.
 
-    A method of the engine returns failures of the user's code. It raises an exception only if that code damaged the
-    interpreter.
+    The methods of the engine return failures of the user's code. So an exception usually means that this code has
+    damaged the interpreter.
+
+    Raises:
+        ConnectionLostError: the worker has ended, or the connection is closed.
     """
     try:
         connection.send(("answer", method(*arguments)), number)

@@ -1,8 +1,8 @@
 """Send and receive messages between a worker and its child: pickled objects, with a time limit (worker and child).
 
-Each message begins with the token of the connection, the number of the call and the id of the process that sent it.
-Each call has one answer, which the child itself sends. Any other data raises an error, because the user's code or a
-process that it started may have written the data.
+Each message begins with the token of the connection, the number of the call and the id of the process that sent it. The
+receiver knows which values these must have. Any other data raises an error, because the user's code or a process that
+it started may have written the data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOKEN_BYTES: Final = 16
 
 
 class ConnectionLostError(Exception):
-    """The other process has ended, or has closed its end of the connection."""
+    """The other process has ended or has closed its end of the connection, or the socket cannot be used."""
 
 
 class DescriptorLostError(ConnectionLostError):
@@ -117,7 +117,7 @@ class Connection:
         return bool(ready.poll(seconds * 1000))
 
     def close(self) -> None:
-        """Close this end of the connection. The other process notices this when it next reads."""
+        """Close this end of the connection. The other process notices this when it next reads or writes."""
         self._socket.close()
 
     def _check_own_end(self) -> None:
@@ -143,6 +143,8 @@ class Connection:
 
     def _move(self, deadline: float | None, move: Callable[[memoryview], int], piece: memoryview) -> int:
         """Wait until the socket is ready, send or receive some of these bytes, and return how many were moved.
+
+        When receiving, 0 is returned if the other process has closed its end.
 
         Args:
             deadline: time of the monotonic clock when to stop waiting, or None for no limit.

@@ -50,7 +50,7 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class Child:
-    """One child process. It has its own session, so that processes that it starts are killed together with it."""
+    """One child process. It has its own session. All processes of this session are killed together with the child."""
 
     def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
         """Start the child.
@@ -91,7 +91,8 @@ class Child:
             timeout: maximum number of seconds until the answer, or None for no limit.
 
         Raises:
-            ChildEndedError: the child ended, or was killed because it sent no answer in time, or sent something else.
+            ChildEndedError: the child ended; or it was killed because it sent no answer in time, sent something else,
+                or could not answer.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._calls += 1
@@ -179,8 +180,8 @@ class ChildEngine:
     def load(self) -> Loaded:
         """Start a child and load the scorer in it.
 
-        If this worker cannot start processes, the scorer is loaded in the worker itself. A failure is part of the
-        returned value.
+        If this worker cannot start processes, the scorer is loaded in the worker itself, unless the deployment names
+        another interpreter. If loading fails, no exception is raised: the failure is part of the returned value.
         """
         has_begun = False
         try:
@@ -201,14 +202,26 @@ class ChildEngine:
         return loaded
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-        """Score one mini-batch in the child, and return the rows of the result or a failure."""
+        """Score one mini-batch, and return the rows of the result or a failure.
+
+        If no child could be started, the worker itself scores.
+
+        Raises:
+            RuntimeError: the scorer is not loaded.
+        """
         if self._local is not None:
             return self._local.score(mini_batch, spec, scored_at)
         outcome: Outcome | Failure = self._ask(("score", mini_batch, spec, scored_at))
         return failed_outcome(mini_batch.item_count, outcome) if isinstance(outcome, Failure) else outcome
 
     def probe(self, mini_batch: MiniBatch, declared: pa.Schema | None) -> Probed:
-        """Score one mini-batch in the child, and return the names and types of the result's columns, or a failure."""
+        """Score one mini-batch, and return the names and types of the returned columns, or a failure.
+
+        If no child could be started, the worker itself scores.
+
+        Raises:
+            RuntimeError: the scorer is not loaded.
+        """
         if self._local is not None:
             return self._local.probe(mini_batch, declared)
         probed: Probed | Failure = self._ask(("probe", mini_batch, declared))
@@ -250,7 +263,11 @@ class ChildEngine:
         return Loaded(loaded.failure, (*loaded.warnings, told))
 
     def _ask(self, request: tuple[Any, ...]) -> Any:
-        """Send a request to the child, and return its answer, or a failure if the child ended during the request."""
+        """Send a request to the child, and return its answer, or a failure if the child gave no proper answer.
+
+        Raises:
+            RuntimeError: the scorer is not loaded.
+        """
         if self._child is None:
             raise RuntimeError("the engine is not loaded")
         try:
@@ -262,7 +279,7 @@ class ChildEngine:
     def _failure(
         self, ended: ChildEndedError, timeout_code: ErrorCode, ended_code: ErrorCode, what: str, limit: Any
     ) -> Failure:
-        """Return the failure for a child that ended while it loaded the scorer or scored a mini-batch.
+        """Return the failure for a child that ended or was killed while it loaded the scorer or scored a mini-batch.
 
         Args:
             ended: how the child ended.
@@ -326,7 +343,7 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return a failure if the child ended because its interpreter does not work, or None if it ended otherwise.
+    """Return a failure if the child ended because its interpreter does not work, or None for any other reason.
 
     Args:
         spec: how the child is run. The worker's own interpreter is known to work.

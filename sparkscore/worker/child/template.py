@@ -58,12 +58,12 @@ _KILLED: Final = -9
 
 
 class ChildEndedError(Exception):
-    """The child has ended, or was killed because it took too long or sent a wrong answer.
+    """The child or its template has ended, or was killed because it took too long or sent a wrong answer.
 
     Attributes:
-        code: exit code of the child, or the negative number of a signal, or None if it had not ended before it was
-            killed.
-        trace: tracebacks of the child's threads, or an empty string if it wrote none.
+        code: exit code of the process, or the negative number of a signal, or None if the process had not ended before
+            it was killed.
+        trace: tracebacks of the child's threads or the message of the template, or an empty string if there is none.
         is_timeout: whether the child took too long.
         broken: description of the damage that the user's code did to the child, or an empty string if it did none.
     """
@@ -136,7 +136,7 @@ class Template:
         return self._is_alive and self._made_for == (python, is_own_python, _environment())
 
     def fork_child(self, start: ChildStart) -> int:
-        """Fork a child, and return its process id.
+        """Ask the template to fork a child, and return the child's process id.
 
         Raises:
             ChildEndedError: the template has ended, or was killed because it took too long.
@@ -167,7 +167,10 @@ class Template:
         return self._code
 
     def forget_child(self) -> bool:
-        """Release the process id of a child that has ended, and return whether the template can fork another child."""
+        """Release the process id of a child that has ended, and return whether the template can fork another child.
+
+        If the child is still running after some seconds, its process id is not released, and the result is False.
+        """
         if self.wait_for_child(_STOP_SECONDS) is None:
             return False
         self._calls += 1
@@ -186,7 +189,13 @@ class Template:
         return self._process.poll() is None
 
     def _ended(self, *, is_timeout: bool = False) -> ChildEndedError:
-        """Kill the template process if it is still running, and return the error that says how it ended."""
+        """Kill the template process if it is still running, and return the error that says how it ended.
+
+        Unless the template took too long, it first gets some seconds to end by itself.
+
+        Args:
+            is_timeout: whether the template took too long.
+        """
         if not is_timeout:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
@@ -218,7 +227,10 @@ class Templates:
         self._waiting: Template | None = None
 
     def start_child(self, python: str, start: ChildStart, *, is_own_python: bool) -> tuple[Template, int]:
-        """Fork a child from the idle template if that has the right interpreter, or else from a new template.
+        """Fork a child from the idle template if it fits, or else from a new template.
+
+        The idle template fits if it is running, and has the right interpreter and environment variables. If it does not
+        fit, it is stopped.
 
         Returns:
             the template, and the process id of the child.
@@ -241,7 +253,7 @@ class Templates:
         return template, template.fork_child(start)
 
     def give_back(self, template: Template) -> None:
-        """Keep a template as the idle one, and stop the template that was idle before."""
+        """Keep a template as the idle one, and stop the template that was idle before, if there was one."""
         self.stop()
         self._waiting = template
 
