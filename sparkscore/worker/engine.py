@@ -74,7 +74,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Register the run's secrets and those in the environment variables, so that `redact` masks them in messages."""
+        """Register the run's secrets and those in the environment variables, so that this process masks them."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
