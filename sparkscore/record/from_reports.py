@@ -12,7 +12,7 @@ from sparkscore.stage import MiniBatchReport
 from sparkscore.stage.report import add_counts
 from sparkscore.worker import ProbeReport
 
-# Largest number of warnings from loading a model. Each process may have other ones, which differ for example in paths.
+# Largest number of warnings from loading a model. Those of each process may differ, for example in paths.
 _MOST_OF_LOADING = 10
 
 

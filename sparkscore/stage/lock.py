@@ -99,7 +99,7 @@ class RunLock:
         if self._thread is not None:
             self._thread.join()
         _held_here.discard(self._token)
-        # A lock file that cannot be removed does not matter: other drivers treat it as that of a dead process.
+        # A lock file that cannot be removed does no harm: other drivers treat it as that of a driver that died.
         with suppress(OSError):
             if self.is_ours():
                 self._store.delete(self._name)

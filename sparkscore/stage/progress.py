@@ -107,7 +107,8 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 def read_progress(stage_folder: str) -> ItemsDone:
     """Return the sums of the numbers in all progress files (driver).
 
-    The tasks may be writing their progress files at the same time. A file that cannot be read is skipped.
+    The tasks may be writing their progress files at the same time. A file that cannot be read, or that does not contain
+    JSON, is skipped.
     """
     items = failed = failed_mini_batches = 0
     store = open_store(stage_folder)

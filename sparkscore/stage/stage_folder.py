@@ -76,14 +76,14 @@ class StageFolder:
         open_store(self.path).put(decision, sealed(content))
 
     def keep_model(self, files: Path, sha256: str) -> Path:
-        """Copy a model into the stage, and return the path of the copy.
+        """Copy a model into the stage, unless the copy exists, and return the path of the copy.
 
         The name of the copy's folder is the digest of the model.
         """
         return copy_once(files, self.path, f"{layout.MODELS}/{sha256}")
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed Python environment into the stage, and return the path of the copy."""
+        """Copy a packed Python environment into the stage, unless the copy exists, and return the path of the copy."""
         return copy_once(archive, self.path, layout.ARCHIVES)
 
     @property
@@ -103,7 +103,7 @@ class StageFolder:
         return chunks.read_done_units(self.path, planned)
 
     def count_chunks(self) -> int:
-        """Return the number of chunk files in the stage."""
+        """Return the number of chunk files in the stage. Their contents are not checked."""
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:

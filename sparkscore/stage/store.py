@@ -108,7 +108,11 @@ class Store(Protocol):
         """
 
     def open(self, name: str) -> BinaryIO:
-        """Open an object for reading in binary mode, for example to read only parts of it."""
+        """Open an object for reading in binary mode, for example to read only parts of it.
+
+        Raises:
+            OSError: the object cannot be opened, for example because it does not exist.
+        """
 
     def find(self, name: str = "") -> Entry | None:
         """Return the entry with this name, or None if there is none.
@@ -154,9 +158,9 @@ class Store(Protocol):
     def put_new(self, name: str, content: bytes) -> bool:
         """Write an object if there is none with this name, and return whether this call wrote it.
 
-        Of several calls at the same time, at most one writes the object. After a crash or an `OSError`, the store has a
-        whole object or none with this name. The caller then does not know which call wrote the object, so the content
-        must show that.
+        Of several calls at the same time, at most one writes the object. After a crash or an `OSError`, the store has
+        either a whole object or no object with this name. If it has one, the caller does not know which call wrote it,
+        so the content must show that.
         """
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:
