@@ -18,7 +18,7 @@
     ├── SinkError                       the output
     │   ├── SinkConflictError
     │   └── SinkSchemaError
-    ├── LineageError                    the run record
+    ├── LineageError                    the record, the lock or the stage of a run
     │   └── RunNotFoundError
     └── MissingDependencyError (ImportError)   Java, the Delta jar, a package
 

@@ -47,7 +47,7 @@ class DemoData:
 def make_digits(folder: Path) -> DemoData:
     """Write the 1,797 handwritten digits as `images/<digit>/<number>.png`, and train a model on the first half.
 
-    Does nothing if an earlier call has already done it with the same version of scikit-learn.
+    Writes nothing if an earlier call has written the data with the same version of scikit-learn.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
@@ -60,7 +60,7 @@ def make_digits(folder: Path) -> DemoData:
 def make_diabetes(folder: Path) -> DemoData:
     """Write the data of the 442 patients as a Parquet file, and train a model on the first 300 patients.
 
-    Does nothing if an earlier call has already done it with the same version of scikit-learn.
+    Writes nothing if an earlier call has written the data with the same version of scikit-learn.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.

@@ -138,7 +138,7 @@ class OtherFile:
 
     Attributes:
         description: name of the type for messages, such as "a pipeline job".
-        keys: top-level keys that only files of this type have.
+        keys: top-level keys by which a file of this type is recognised.
         schema_words: strings in lower case; the name of a schema of this type contains at least one of them.
         next_step: advice on how to write a batch deployment instead.
     """
@@ -236,7 +236,8 @@ def is_azure_reference(path: object) -> bool:
 def name_and_version(reference: str) -> dict[str, str]:
     """Return the name and the version of a model from an ``azureml:`` reference.
 
-    The dictionary has no version if the reference has none, and is empty if the reference is not one of a model.
+    The dictionary has no version if the reference has none, and is empty if the reference does not have the form of a
+    model's reference.
 
     >>> name_and_version("azureml:heart:3"), name_and_version("azureml:heart@latest")
     ({'name': 'heart', 'version': '3'}, {'name': 'heart'})

@@ -42,7 +42,7 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
 def refuse_azure_only(chosen: Mapping[str, object]) -> None:
     """Raise an error if settings contain Azure's expressions, or script arguments that Azure applies to the whole job.
 
-    Descriptions, tags, properties and the environment may contain expressions, because they do not affect a run.
+    The values of descriptions, tags, properties and the environment may contain expressions.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.

@@ -206,11 +206,10 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 
 
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
-    """Return a copy of a deployment with Azure's defaults for thresholds and retries that nobody set.
+    """Return a copy of a deployment with Azure's defaults for the error thresholds and retries.
 
-    The defaults do not replace values that the file or the options set.
-
-    The set ``model_fields_set`` stays the same, so that these defaults do not count as settings of the user.
+    The defaults do not replace values that the file or the options set. The set ``model_fields_set`` stays the same, so
+    that these defaults do not count as settings of the user.
     """
     settings = deployment.settings
     retries = _completed(settings.retry_settings, RETRY_DEFAULTS)

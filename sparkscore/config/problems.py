@@ -1,4 +1,4 @@
-"""Report all problems of a deployment in one error, each with its line in the file (driver)."""
+"""Report the problems of a deployment in one error, each with its line in the file if it is known (driver)."""
 
 from __future__ import annotations
 

@@ -356,9 +356,10 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove a stage file by file, and return the removed files. Files that sparkscore did not create stay.
+    """Remove a stage file by file, and return which files were removed and which stay.
 
-    A warning lists the files that stay.
+    Files that sparkscore did not create stay, and a warning lists them. Files that cannot be removed stay too, without
+    an error or a warning.
 
     Args:
         stage: folder of the stage. If it is not a stage, or has a different format, its files are not removed, and no
