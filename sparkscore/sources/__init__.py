@@ -1,4 +1,4 @@
-"""Open the input of a run: list its files or find its version, before anything is scored (driver).
+"""Open the input of a run: list its files, or find the version of its table, before anything is scored (driver).
 
 `open_source` detects the format of the input and returns the `Source` that reads this format. The tests in
 ``tests/contract/test_sources.py`` run with every source.
@@ -35,19 +35,19 @@ class Source(Protocol):
         """The description of the input as it was when it was opened, with its list of files or its version."""
 
     def frame(self) -> DataFrame | None:
-        """Return the rows of the input, or None if the items are files.
+        """Return the rows of the input, or None if the items are files or the input has no files.
 
         The frame has the columns of the input, and hidden columns, whose names are in `HIDDEN_COLUMNS`. The hidden
         columns contain the source file of each row and, if Spark reads the files, the block of the file from which the
-        row is read. The frame is lazy. Each time that it runs, it reads only the files or the version of the snapshot,
-        and it has the same rows.
+        row is read. The frame is lazy. Each time that Spark computes it, Spark reads only the files or the version of
+        the snapshot, and gets the same rows.
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, if the number is known without a Spark job.
+        """Return the number of NULLs in each of the given columns, if the number is known without reading the rows.
 
-        A column is left out if its NULLs were not counted. 0 means that the column has no NULL. A number above 0 may be
-        too low, because the NULLs of some files may not have been counted.
+        A column is left out if its NULLs were not counted. 0 means that the column has no NULL, or that it is declared
+        NOT NULL. A number above 0 may be too low, because the NULLs of some files may not have been counted.
         """
 
     def check_contents(self) -> None:
@@ -79,7 +79,7 @@ _SOURCES: dict[str, Callable[[SparkSession, Input], Source]] = {
 
 
 def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> Source:
-    """Open the input of a run: detect its format, and list its files or find its version.
+    """Open the input of a run: detect its format, and list its files or find the version of its table.
 
     Args:
         spark: the session that will read the input.
@@ -91,9 +91,9 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
 
     Raises:
         SourceNotFoundError: the input does not exist, or it has no file or row to score.
-        SourceError: the input cannot be read.
-        ConfigError: the deployment has no input location; or an option in 'input.options' is not allowed; or Azure ML's
-            rules do not allow the extensions of the files.
+        SourceError: the input cannot be read, or its columns or values do not match the deployment.
+        ConfigError: the deployment has no input location; or a location, 'input.schema' or an option in 'input.options'
+            is not valid; or Azure ML's rules do not allow the extensions of the files.
     """
     if not config.location:
         raise ConfigError(

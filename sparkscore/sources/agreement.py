@@ -17,14 +17,16 @@ from sparkscore.signature.same_name import doubled_names, folded
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
     """Return the names of the partition columns, from the folders ``key=value`` between a folder and its files.
 
+    The names are in the order of the folders. There are none if no folder is named ``key=value``.
+
     Args:
         files: the files.
         folder: the folder that the input names. If it is None, the input is not one folder and has no partition
             columns.
 
     Raises:
-        SourceSchemaError: two files are in folders with different partition columns, some of which Spark would ignore;
-            or a partition column occurs twice in a path. Names that differ only in case are the same.
+        SourceSchemaError: two files are in folders with different partition columns, or with the same ones in a
+            different order; or two partition columns in a path have the same name, or names that differ only in case.
     """
     if folder is None:
         return ()
@@ -75,10 +77,10 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
     """Raise an error if the path of a file has a character of a glob pattern, such as ``*`` or ``[``.
 
     This function is called before Spark infers the schema of ``multiLine`` files. In this case, Spark 4.2 ignores the
-    escapes in paths. It would read different files, or none.
+    backslashes that escape such characters in paths. It would read different files, or none.
 
     Raises:
-        SourceError: a path has such a character. The error names the first of these paths.
+        SourceError: a path has such a character. The message contains the first of these paths.
     """
     patterns = [file.path for file in files if spark_path(file.path) != file.path]
     if patterns:
@@ -100,7 +102,7 @@ def check_column_names(found: Iterable[str], what: str) -> None:
         what: the format of the input, for the error message.
 
     Raises:
-        SourceSchemaError: some names are not allowed. The error has these names.
+        SourceSchemaError: some names are not allowed. The message lists up to five of them.
     """
     columns = list(found)
     doubled = doubled_names(columns)
@@ -117,6 +119,8 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
     """Check that no partition column is also in the files, and that each declared column exists.
+
+    The case of names is ignored for partition columns that are also in the files, but not for declared columns.
 
     Args:
         keys: the names of the partition columns.

@@ -27,10 +27,10 @@ def order_of_json(
 
     The first record of each file is read. The order may be wrong if a first record cannot be read or has the columns in
     a different order, or if the first file's record lacks a column. Columns that the first file's record lacks come
-    last, in Spark's order.
+    last, in Spark's order. If that record cannot be read, all columns are in Spark's order.
 
     Args:
-        files: the JSON files.
+        files: the JSON files, at least one.
         options: options for Spark's reader.
         columns: the column names, in Spark's order.
 
@@ -60,7 +60,8 @@ def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) 
 
     Args:
         files: the Parquet files.
-        found: the column names of each file, or None for a file whose footer cannot be read.
+        found: the column names of each file, or None for a file whose footer cannot be read. None differs from any
+            column names.
     """
     other = next((file for file, order in zip(files, found, strict=True) if order != found[0]), None)
     return "" if other is None else _different_columns(files[0], other)

@@ -20,9 +20,11 @@ class CsvColumn:
     Attributes:
         read_as: the name of the column in the schema for Spark's reader.
         name: the name of the column in the rows: the declared name or, if the column is not declared, the name in the
-            header or of the partition column. If the header has no name for a column, this is ``_c`` and its position.
+            header or of the partition column. If the header has no name for a column, this is ``_c`` and its position,
+            with underscores appended if the header has that name already.
         declared: the declared name and type, or None if the column is not declared.
-        is_named: whether the header has a name for the column that no other column has.
+        is_named: False if the header has no name for the column, or has its name twice, ignoring case. True for all
+            other columns, also for partition columns and in files without a header.
         is_key: whether the column is a partition column.
     """
 
@@ -39,15 +41,16 @@ def find_columns(
     """Return the columns of the CSV files in the order of the files, followed by the partition columns.
 
     Args:
-        header: the values of the first record.
+        header: the values of the first record, at least one.
         declared: the declared columns, or None if none are declared.
         keys: the names of the partition columns.
         has_header: whether the first record contains the names of the columns.
 
     Raises:
-        SourceSchemaError: a column name occurs twice, a declared column is missing, a declared type cannot be read from
-            a string, or the first line is ``sep=`` and a separator. For files without a header: the number of declared
-            columns is not the number of values.
+        SourceSchemaError: a declared type cannot be read from a string. For files with a header: the header has a
+            declared column twice or not at all; or no columns are declared, and the header has a name twice; or the
+            header is ``sep=`` and a separator. For files without a header: the number of declared columns is not the
+            number of values. Names that differ only in case are the same.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}
@@ -111,7 +114,8 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
 def _named(header: Sequence[str]) -> list[CsvColumn]:
     """Return one column for each value of a header, each with a name for Spark's reader that no other column has.
 
-    That name is ``_c`` and the position of the column if the name in the header is empty or occurs twice.
+    If the name in the header is empty or occurs twice, ignoring case, the name for Spark's reader is ``_c`` and the
+    position of the column, with underscores appended if the header has that name already.
     """
     doubled = set(doubled_names(name for name in header if name))
     columns = []

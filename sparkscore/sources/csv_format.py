@@ -38,10 +38,10 @@ class CsvFormat:
     Attributes:
         dialect: the separator, the quotes, the escapes, the comments, the line ends and the encoding.
         has_header: whether the first record of each file contains the names of the columns.
-        compares_headers: whether all files must have the same header.
+        compares_headers: whether all files must have the same header, if they have headers.
         finds_types: whether the types of undeclared columns are inferred from their values. If not, these columns are
             strings.
-        zone: the time zone for times that are written without one.
+        zone: the time zone for timestamps without a time zone.
         has_pattern: the names of the types for which the options set a pattern, for example ``date`` if 'dateFormat' is
             set.
         read_by_spark: the names of the types whose values are converted by Spark's reader and not by sparkscore. They
@@ -100,12 +100,18 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
 
 
 def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) -> Dialect:
-    """Return the dialect of CSV files, from options whose names are in lower case.
+    """Return the dialect of CSV files that the options for Spark's reader describe.
+
+    A null character (U+0000) as quote, escape or comment character means that there is no such character.
 
     Args:
-        options: the options, with the defaults for those that the deployment does not set.
+        options: the options, with their names in lower case. ``quote`` and ``escape`` must be set. Other options that
+            are not set have Spark's defaults.
         encoding: Spark's name of the encoding.
         reads_lines: whether each line end ends a row, even between quotes.
+
+    Raises:
+        ConfigError: code ``INPUT_OPTIONS``: the separator is empty, or has an escape that Spark does not know.
     """
     sep = options.get("sep", options.get("delimiter", ","))
     return Dialect(

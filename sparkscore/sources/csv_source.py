@@ -1,7 +1,8 @@
 """Read the rows of CSV files, which are the items of a run (driver).
 
 Spark splits the rows into strings. sparkscore infers the types of the columns or checks the declared types, by the
-rules in ``docs/inputs.md``. It then converts the strings to these types.
+rules in ``docs/inputs.md``. It then converts the strings to these types. Spark converts only the types for which the
+options set a pattern, such as 'dateFormat', or strings for NaN and infinity.
 """
 
 from __future__ import annotations
@@ -86,10 +87,9 @@ class CsvSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, if the files have already been surveyed.
+        """Return the number of NULLs in each of the given columns, as counted by the survey of the files.
 
-        A column that is declared NOT NULL has 0 NULLs even before the survey. Other columns are left out before the
-        survey.
+        Before the survey, 0 is returned for columns that are declared NOT NULL, and other columns are left out.
         """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
@@ -97,9 +97,11 @@ class CsvSource:
         return {name: counted[name] for name in columns if name in counted}
 
     def check_contents(self) -> None:
-        """Read all files and check each value against its declared type.
+        """Check that each value of a declared column fits its type. Read all files, unless this was done before.
 
-        Undeclared columns were checked when their types were inferred, and are not checked again.
+        Values that only Spark can parse, because the options have a pattern for their type, are checked when Spark
+        reads the rows. Undeclared columns are not checked: they are strings, or their types are inferred from all
+        values.
 
         Raises:
             SourceError: a file cannot be read as CSV, or the declared type of a column cannot hold one of its values.
@@ -130,6 +132,12 @@ class CsvSource:
         """Return the format and the columns of the files, after matching the header with the declared columns.
 
         Log a warning if there is only one column and its name contains a character that may be the separator.
+
+        Raises:
+            ConfigError: 'input.options' or 'input.schema' is not valid.
+            SourceNotFoundError: no file has a record.
+            SourceError: no record can be read.
+            SourceSchemaError: the header, the declared columns and the partition columns do not match.
         """
         csv = csv_format(config.options)
         keys = self._files.keys
@@ -170,6 +178,10 @@ class CsvSource:
         """Check all files, and return a summary of the values of each column.
 
         The first call reads the files. Later calls return the same summaries.
+
+        Raises:
+            SourceError: a file cannot be read as CSV.
+            SourceSchemaError: the files have different headers.
         """
         if self._surveyed is None:
             layout, files = self._layout, self._files.files
@@ -187,10 +199,11 @@ class CsvSource:
         return self._surveyed
 
     def _required_type(self, each: CsvColumn) -> str:
-        """Return the type that all values of a column must have, or an empty string if the survey has to infer it.
+        """Return the name of the type that all values of a column must fit, or an empty string to infer the type.
 
-        Declared columns whose type has a pattern in the options are surveyed as strings, because only Spark can parse
-        their values.
+        This is the declared type, or ``string`` if the options have a pattern for that type, because only Spark can
+        parse such values. For an undeclared column it is ``string`` if the column is a partition column, if other
+        columns are declared, or with the option 'inferSchema: false'.
         """
         csv = self._layout.csv
         if each.declared is not None:
@@ -201,7 +214,8 @@ class CsvSource:
     def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
         """Return the name, the `CsvColumn` and the type of each column of the frame, in the order of the frame.
 
-        The types are the declared types or, if no columns are declared, the inferred types.
+        If columns are declared, these are the declared columns with their types, followed by the undeclared partition
+        columns, which are strings. Otherwise, these are all columns with their inferred types.
         """
         layout = self._layout
         if layout.declared is not None:
@@ -215,7 +229,7 @@ class CsvSource:
         """Return the name, the `CsvColumn` and the inferred type of each column.
 
         With the option 'inferSchema: false', all columns are strings. Otherwise, a column that has neither a name nor a
-        value is left out.
+        value is left out, and the types are logged.
         """
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))
@@ -266,7 +280,8 @@ class CsvSource:
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
         """Return whether Spark's reader converts the values of a column.
 
-        This is the case if the options have a pattern or special strings for the declared type of the column.
+        This is the case if the options have a pattern, or strings for NaN and infinity, for the declared type of the
+        column. It is not the case for partition columns.
         """
         declared_type = "" if each.declared is None else each.declared.dataType.simpleString()
         return declared_type in self._layout.csv.read_by_spark and not each.is_key
@@ -274,8 +289,8 @@ class CsvSource:
     def _order_doubt(self, config: Input) -> str:
         """Return why the order of the columns is uncertain, or an empty string if it is certain.
 
-        It is uncertain if the headers of several files are not compared. It is also uncertain if there is an undeclared
-        partition column, unless 'input.columns' sets the order.
+        It is uncertain if no columns are declared and the headers of several files are not compared. It is also
+        uncertain if there is an undeclared partition column, unless 'input.columns' sets the order.
         """
         layout = self._layout
         if layout.declared is None and not layout.csv.compares_headers and len(self._files.files) > 1:

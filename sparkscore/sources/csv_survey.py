@@ -57,6 +57,8 @@ _WANTED: Final = {
 def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvFormat) -> None:
     """Check the bytes of all files, and compare their headers. If the files are large or many, the workers read them.
 
+    Headers are not compared if the files have none, or with the option 'enforceSchema: true'.
+
     Args:
         spark: the session.
         files: the CSV files.
@@ -64,8 +66,9 @@ def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvForma
 
     Raises:
         SourceError: a file is not text in its encoding, has quotes or line ends that Spark would misread, or has a
-            compression that sparkscore cannot read.
+            compression that sparkscore cannot read; or its compressed data is damaged.
         SourceSchemaError: the files have different headers.
+        ScoringError: the Spark job that reads the files failed.
     """
     refuse_packed(files, NOT_READ_HERE, "no compression, or .gz, .bz2, .zst or .deflate")
     looked = _check_bytes(spark, files, found.dialect)
@@ -78,8 +81,8 @@ def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvForma
 def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
     """Read all values on the workers, and return a summary of each column.
 
-    The summary has the number of NULLs. It also has the types that the values look like or, if the type of the column
-    is given, the number of values that this type cannot hold.
+    The summary contains the number of NULLs. It also contains the types that the values look like or, if the type of
+    the column is given, the number of values that this type cannot hold.
 
     Args:
         spark: the session.
@@ -89,6 +92,7 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
 
     Raises:
         SourceError: Spark cannot read the files.
+        ScoringError: the Spark job failed for another reason.
     """
     spec = SurveySpec(tuple(types), found.special, found.zone)
     numbered = texts.toDF(*(f"c{number}" for number in range(len(texts.columns))))
@@ -109,7 +113,7 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
         first_name: the name of the first column. If it is the only column, its name may contain the actual separator.
 
     Raises:
-        SourceError: such a row was found. The error has its file and line.
+        SourceError: such a row was found. The message contains its file and line.
     """
     size = 0
     for file in files:
@@ -139,7 +143,7 @@ def other_separator(name: str) -> str:
 
 
 def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
-    """Read all bytes of the files, on the driver or on the workers, and return the first fault and the headers."""
+    """Read the files on the driver or on the workers, and return the first fault in path order, and the headers."""
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _MOST_FILES:
         return survey_files([file.path for file in files], dialect)
     shares = in_shares(files, lambda file: file.size_bytes)

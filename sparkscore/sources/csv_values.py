@@ -33,11 +33,13 @@ _WITHOUT_SECONDS: Final = "([T ][0-9]{1,2}:[0-9]{2})(?![0-9:])"
 def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
     """Return an expression that converts a column of strings to a type, and fails the run if a string does not fit.
 
+    NULL stays NULL. For the types ``string`` and ``varchar``, the column is returned unchanged.
+
     Args:
         text: the column of strings.
         name: the name of the column, for the error message.
         data_type: the type of the values.
-        zone: the time zone for times that are written without one.
+        zone: the time zone for timestamps without a time zone.
     """
     if isinstance(data_type, (StringType, VarcharType)):
         return text
@@ -57,7 +59,7 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 
 
 def _with_zone(text: Column, zone: str) -> Column:
-    """Return an expression that adds the seconds and the time zone to strings of times that lack them.
+    """Return an expression that adds the seconds and the time zone to strings of timestamps that lack them.
 
     A date without a time becomes midnight. Spark's cast does not accept a time zone directly after minutes, and uses
     the session's time zone if the string has none.

@@ -11,7 +11,7 @@ from sparkscore.spark.errors import SPARK_ERRORS, condition_of
 
 
 def declared_schema(ddl: str | None) -> StructType | None:
-    """Return the columns that 'input.schema' declares, or None if it is not set.
+    """Return the columns that 'input.schema' declares, or None if it is not set or empty.
 
     Spark's DDL parser reads the string. The caller must therefore pin Spark's settings, for example with
     `pinned_reads`.

@@ -115,7 +115,8 @@ class DeltaSource:
         """Return the version of the table that the run reads: the wanted version, or the newest if `wanted` is None.
 
         Raises:
-            SourceNotFoundError: the location has no Delta table, or the table does not have the wanted version.
+            SourceNotFoundError: the location is a local path without a Delta table, or the history of the table does
+                not contain the wanted version.
         """
         if not is_remote(self._path) and not (local_path(self._path) / "_delta_log").is_dir():
             raise SourceNotFoundError(
@@ -141,9 +142,9 @@ class DeltaSource:
 
 
 def _measure(frame: DataFrame) -> tuple[int, int]:
-    """Return the number of rows and the total size of the data files in bytes.
+    """Return the number of rows, and the total size in bytes of the data files that contain them.
 
-    Spark reads only the footers of the files.
+    The call starts a Spark job, which reads no column of the table.
     """
     metadata = frame.metadataColumn("_metadata")
     files = frame.select(metadata.getField("file_path").alias("file"), metadata.getField("file_size").alias("size"))

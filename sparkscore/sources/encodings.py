@@ -87,11 +87,11 @@ def wrong_bytes(path: str, what: str, encoding: str) -> SourceError:
 
 
 def unreadable(path: str, what: str) -> SourceError:
-    """Return the error for a compressed file that cannot be decompressed.
+    """Return the error for a file that cannot be read or decompressed.
 
     Args:
         path: the path of the file.
-        what: the message of the decompressor.
+        what: a phrase that describes the problem.
     """
     return SourceError(
         code=ErrorCode.INPUT_UNREADABLE,

@@ -38,13 +38,14 @@ class FailedItems:
         columns: the columns of its input with the names of their Spark types, or None if the items are files.
         first: the id of the run in which the items failed for the first time. It differs from `run_id` if the earlier
             run itself scored the failed items of another run.
-        since: the ids of later runs that have already scored some of the items and published them. These items are left
-            out.
-        left: for each item, how many times it is still to be scored, because equal rows are the same item. The key is
-            the path of a file, or a row as JSON. None if no items are left out.
+        since: the ids of the runs that have already scored failed items of the run `first` again and published them, in
+            the order in which they published.
+        left: for each item, the number of times that it is still to be scored, because equal rows are the same item.
+            The key is the path of a file, or a row as JSON. None if no items are left out.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
-        nulls: for each integer or boolean column, whether the earlier run treated it as a column with NULLs.
+        nulls: whether the earlier run treated a column as one with NULLs, for the integer and boolean columns for which
+            it decided this.
     """
 
     run_id: str
@@ -59,7 +60,7 @@ class FailedItems:
 
     @classmethod
     def of(cls, record: RunRecord) -> FailedItems | None:
-        """Return the failed items of the run with this record, or None if the run published no quarantine."""
+        """Return the failed items of the run with this record, or None if the record names no quarantine table."""
         location, table_format = record.quarantine.location, record.output.format
         if location is None or table_format is None:
             return None
@@ -75,7 +76,7 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """The ids of the earlier run and of the later runs that scored some of its items, as one string.
+        """A string with the id of the earlier run and the ids in `since`.
 
         The string identifies the set of items that are not left out.
         """
@@ -87,7 +88,8 @@ def open_failed(
 ) -> FileListSource | FailedRowsSource:
     """Read the failed items of an earlier run from its quarantine, and return a source for them.
 
-    Items that cannot be identified are left out, with a warning in the log.
+    Items that cannot be identified are left out, with a warning in the log. Items that are no longer to be scored,
+    according to `FailedItems.left`, are left out as well.
 
     Args:
         spark: the session.
@@ -136,9 +138,10 @@ def _in_order_of(failed: FailedItems, columns: Sequence[str]) -> FailedItems:
 
 
 def items_of(spark: SparkSession, failed: FailedItems) -> Counter[str | None]:
-    """Return how many times each failed item is in the quarantine.
+    """Return the number of times that each failed item is in the quarantine, as a Counter.
 
-    The keys are paths of files, or rows as JSON. Items that cannot be identified are left out. A file counts only once.
+    The keys are paths of files, or rows as JSON. Items that cannot be identified are left out. For a file, the number
+    is always 1.
 
     Raises:
         SourceError: the quarantine cannot be read.
@@ -161,12 +164,13 @@ def _quarantined(spark: SparkSession, failed: FailedItems) -> list[Row]:
 
 
 def _remaining(items: Sequence[Row], identity: str, left: Counter[str | None] | None) -> list[Row]:
-    """Return the items that no later run has scored and published.
+    """Return the items that are still to be scored.
 
     Args:
         items: rows of the quarantine.
         identity: the name of the column that identifies an item.
-        left: how many times each item is still to be scored, or None to return all items.
+        left: the number of times that each item is still to be scored, or None to return all items. Of equal items,
+            the first ones are returned.
     """
     if left is None:
         return list(items)

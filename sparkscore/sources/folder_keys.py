@@ -1,7 +1,7 @@
 """Convert the values of partition columns to their declared types, or raise an error if a value does not fit (driver).
 
 The values are in the names of folders ``key=value``. Spark's own conversion reads ``300`` as the tinyint 44, rounds
-decimals, and reads times in the session's time zone.
+decimals, and reads timestamps in the session's time zone.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def check_key_values(
         folder: the folder that contains the partition folders.
         declared: the schema of the input.
         keys: the names of the partition columns.
-        zone: the time zone for times that are written without one.
+        zone: the time zone for timestamps without a time zone.
 
     Raises:
         SourceSchemaError: the declared type cannot hold the value of a folder, or the value is NULL and the column is
-            declared NOT NULL. The error has the name of the folder.
+            declared NOT NULL. The message contains the name of the folder.
     """
     for field in declared:
         if field.name not in keys:
@@ -72,7 +72,10 @@ def check_key_values(
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the values of a partition column, each with the name of the first folder ``key=value`` that has it."""
+    """Return the decoded values of a partition column, each with the name of the first folder ``key=value`` with it.
+
+    "First" is meant in the order of the files.
+    """
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
         for part in path.relative_to(folder).parts:
@@ -92,9 +95,9 @@ def with_key_values(frame: DataFrame, schema: StructType, keys: Collection[str],
 
     Args:
         frame: the rows, whose partition columns are strings.
-        schema: the schema of the input, which has the types of the partition columns.
+        schema: the schema of the input, which contains the types of the partition columns.
         keys: the names of the partition columns.
-        zone: the time zone for times that are written without one.
+        zone: the time zone for timestamps without a time zone.
     """
     types = {field.name: field.dataType for field in schema if field.name in keys}
     if all(isinstance(key_type, StringType) for key_type in types.values()):

@@ -26,7 +26,7 @@ class Footer:
         columns: the type of each column, in the order of the file.
         codecs: the compression codecs of the first row group.
         old_times: the columns with times of type INT96 that may have nanoseconds, which Spark truncates to
-            microseconds.
+            microseconds. There are none if Spark wrote the file.
         is_empty: whether the file has no rows, so that the types of its columns do not matter.
     """
 
@@ -43,7 +43,7 @@ class NullCounts:
     Attributes:
         rows: the number of rows in the files whose footer can be read.
         files: the number of files that have rows or whose footer cannot be read.
-        nulls: for each column, the number of NULLs.
+        nulls: for each column, the number of NULLs in the files whose statistics contain it.
         known: for each column, the number of files whose statistics contain its number of NULLs.
     """
 
@@ -75,9 +75,9 @@ class NullCounts:
                 than the number of rows in the files if some of them were deleted from a table.
 
         Returns:
-            the number of NULLs by column. 0 is returned only if the statistics of all files have the number for the
-            column. A higher number is returned only if all rows are read. It is too low if some files have no
-            statistics.
+            the number of NULLs by column. 0 is returned only if the statistics of all files that have rows contain the
+            number for the column. A higher number is returned only if all rows are read. It may be too low if some
+            files have no statistics.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
@@ -149,7 +149,8 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
 class _FileNulls:
     """The number of rows in a file, and the number of NULLs by column.
 
-    A column is left out if the statistics of a row group do not have its number of NULLs.
+    A column is left out if the statistics of a row group do not contain its number of NULLs, if it is nested, or if its
+    NULLs are not to be counted.
     """
 
     rows: int
@@ -222,7 +223,7 @@ def _nulls_of_file(metadata: pq.FileMetaData, columns: Collection[str] | None) -
 
 
 def _nulls_in(groups: Iterable[pq.RowGroupMetaData], index: int) -> int | None:
-    """Return the number of NULLs in a column of a file, or None if the statistics of a row group lack it.
+    """Return the number of NULLs in a column of a file, or None if the statistics of a row group do not contain it.
 
     Args:
         groups: the row groups of the file.

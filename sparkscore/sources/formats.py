@@ -47,8 +47,10 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
             formats, or with a format other than CSV, Parquet and ``files``, are an error.
 
     Raises:
-        SourceNotFoundError: a location does not exist, or no file matches it.
-        ConfigError: `is_no_code` is true, and the files have several formats or one that Azure ML does not read.
+        SourceNotFoundError: a location does not exist, and no file matches it as a glob.
+        SourceError: the files of a location cannot be listed; see `list_files`.
+        ConfigError: `is_no_code` is true, and the files have several formats or one that Azure ML does not read; or the
+            files of a remote location would have to be listed.
     """
     if config.format:
         return config.format

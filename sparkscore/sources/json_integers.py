@@ -20,9 +20,9 @@ _EXACT: Final = DecimalType(20, 0)
 
 
 def read_integers(load: Callable[[StructType], DataFrame], schema: StructType, respelled: Collection[str]) -> DataFrame:
-    """Read JSON files in which some columns have integers that are written as ``5.0``.
+    """Return the rows of JSON files in which some columns contain integers that are written as ``5.0``.
 
-    These columns are read as decimals, which are then cast to the declared integer types.
+    The integers in these columns are read as decimals, which are then cast to the declared integer types.
 
     Args:
         load: a function that reads the files with a schema and adds the hidden columns.

@@ -86,7 +86,10 @@ class JsonSource:
             )
 
     def _count_rows(self) -> int | None:
-        """Return the number of rows, or None if it is not known because Spark may drop some of them."""
+        """Return the number of rows, or None if it is not known because Spark may drop some of them.
+
+        The result is 0 if the input has no files.
+        """
         if self._survey is None:
             return 0
         return self._survey.rows if self._survey.are_all_read else None

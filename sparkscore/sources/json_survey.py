@@ -58,13 +58,14 @@ class JsonFiles:
     """The result of the survey of JSON files.
 
     Attributes:
-        rows: the number of records.
+        rows: the number of records that were read.
         columns: a summary of the values of each column.
-        schema: the columns with their inferred types. If types are declared, it has only the names of the columns in
-            the files, with `NullType`. It is None if Spark has to infer the types.
+        schema: the columns with their inferred types. If types are declared, it contains the columns of the files with
+            `NullType`, because only their names are used. It is None if Spark has to infer the types.
         are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
             some.
-        respelled: the columns that are declared as integers and in which some integers are written as ``5.0``.
+        respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
+            as ``5.0`` or ``5e0``.
     """
 
     rows: int
@@ -84,11 +85,13 @@ class JsonFiles:
 def json_options(options: Mapping[str, str]) -> dict[str, str]:
     """Return the options for Spark's JSON reader, from those of the deployment.
 
-    The encoding gets Spark's name. For files with a record in each line, an encoding other than UTF-8 also gets a line
-    separator, which Spark needs.
+    The encoding gets Spark's name. For files with a record in each line and an encoding other than UTF-8, the line
+    separator becomes a line feed if it is not set, because Spark needs a separator for these files. If the option
+    'mode' is FAILFAST or is not set, the column for corrupt records gets a name that is unlikely in an input.
 
     Raises:
-        ConfigError: Spark cannot read the encoding, or an option allows text that is not JSON.
+        ConfigError: Spark cannot read the encoding; the encoding is UTF-16 or UTF-32 without a byte order, and files
+            have a record in each line; or an option allows text that is not JSON.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if find_option(options, name) == _TRUE]:
         raise ConfigError(
@@ -124,7 +127,8 @@ def read_json(
 ) -> JsonFiles:
     """Check each record of JSON files, and return the column types and a summary of the values.
 
-    Small files are read on the driver, others on the workers.
+    The files are read on the driver if their total size is small, or else on the workers. Log a warning if columns are
+    left out, because their values are all objects without fields.
 
     Args:
         spark: the session.
@@ -134,10 +138,11 @@ def read_json(
         wanted: the columns that the run uses, or None for all columns.
 
     Raises:
-        SourceError: a file contains something other than JSON records, is not text in its encoding, or has a
-            compression that sparkscore cannot read.
-        SourceSchemaError: a declared type cannot hold a value, no type can hold all values of an undeclared column, a
-            NOT NULL column has a NULL, or two names differ only in case.
+        SourceError: a file contains something other than JSON records, is not text in its encoding, has a compression
+            that sparkscore cannot read, or cannot be decompressed.
+        SourceSchemaError: a declared type cannot hold a value; a NOT NULL column has a NULL; two names differ only in
+            case; or sparkscore infers the types, and no type can hold all values of a column that the run uses.
+        ScoringError: the Spark job that reads the files failed.
     """
     refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON without compression, or compressed as .gz, .bz2 or .zst")
     survey = _Survey(files, _parts(files, options), options, declared)
@@ -175,7 +180,10 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read all files, on the driver or on the workers, and return the summary of their contents."""
+        """Read the files, on the driver or on the workers, and return the summary of their contents.
+
+        If a file has a problem, the rest of the files may not have been read.
+        """
         types = (
             None
             if self._declared is None
@@ -216,10 +224,11 @@ class _Survey:
         return f"'{part.path}', line {self._first_lines[part.number] + position[1]:,}"
 
     def refuse_problem(self, found: Found) -> None:
-        """Raise an error if a file contains something that is not a JSON record.
+        """Raise an error if a file cannot be read, or contains something that is not a JSON record.
 
         Raises:
-            SourceError: there is such a problem. The error has the file of the first one and, if it is known, the line.
+            SourceError: there is such a problem. The message contains the file of the first problem and, if it is
+                known, the line.
         """
         if found.problem is None:
             return
@@ -237,7 +246,8 @@ class _Survey:
         """Raise an error if a declared type cannot hold a value of its column.
 
         Raises:
-            SourceSchemaError: there is such a value. The error has the column, the file and the line of the first one.
+            SourceSchemaError: there is such a value. The message contains the column, the file and the line of the
+                first one.
         """
         all_misfits = [
             (position, name, misfit)
@@ -262,7 +272,7 @@ class _Survey:
         A column that no record has is not checked here.
 
         Raises:
-            SourceSchemaError: there is such a column. The error has its name and the number of these records.
+            SourceSchemaError: there is such a column. The message contains its name and the number of these records.
         """
         for field in self._declared or ():
             seen = found.columns.get(field.name)
@@ -347,7 +357,8 @@ def _is_strict(options: Mapping[str, str]) -> bool:
 def _has_own_types(options: Mapping[str, str]) -> bool:
     """Return whether Spark has to infer the types.
 
-    This is the case if an option controls type inference, or if the option 'mode' is PERMISSIVE.
+    This is the case if an option that controls type inference is set, and not to ``false``; or if the option 'mode' is
+    PERMISSIVE.
     """
     are_set = any((find_option(options, name) or "false") != "false" for name in _OF_TYPES)
     mode = (find_option(options, "mode") or "failfast").lower()

@@ -66,8 +66,10 @@ class TypesOfJson:
     """The inferred types of the columns of JSON files.
 
     Attributes:
-        left_out: the columns whose values are all objects without fields. Spark leaves these columns out.
-        schema: the other columns with their types. A column is a string here if no type can hold all of its values.
+        left_out: the columns whose values are all objects without fields, or arrays of such objects. Spark leaves these
+            columns out.
+        schema: the other columns with their types. A column is a string here if all of its values are NULL, or if no
+            type can hold all of them.
     """
 
     def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:
@@ -89,7 +91,8 @@ class TypesOfJson:
         """Raise an error if no type can hold all values of one of the wanted columns.
 
         Raises:
-            SourceSchemaError: there is such a column. The error has its name and the values that do not fit together.
+            SourceSchemaError: there is such a column. The message contains its name, and says which types of values do
+                not fit together and in which files and lines they are.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
         if doubt is None:
@@ -109,15 +112,15 @@ class TypesOfJson:
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
     def _type_of_column(self, name: str) -> DataType | None:
-        """Return the type of a column, or None if all its values are objects without fields."""
+        """Return the type of a column, or None if its values are all objects without fields, or arrays of these."""
         self._column = name
         return self._type_of(name, self._columns[name])
 
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        Arrays of objects without fields have no type either. If no type can hold all values, the reason is stored, and
-        the type is a string.
+        Arrays of objects without fields have no type either. If all values are NULL, the type is a string. If no type
+        can hold all values, the reason is stored, and the type is a string.
 
         Args:
             path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).
@@ -138,7 +141,10 @@ class TypesOfJson:
         return BooleanType() if BOOLEAN in seen.types else self._number(path, seen)
 
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
-        """Return the type of objects or arrays, or None if they contain no fields."""
+        """Return the type of objects or arrays, or None for objects without fields, and for arrays of such objects.
+
+        If they are nested too deep, the reason is stored, and the type is a string.
+        """
         if path.count("[]") + path.count(".") > _DEEPEST:
             got = [("objects or arrays inside each other", min(seen.types.values()))]
             return self._doubt(self._column, got, f"up to {_DEEPEST} of them", "string", _AS_TEXT)

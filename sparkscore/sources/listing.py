@@ -1,4 +1,4 @@
-"""List the files of an input, and count the files that are left out, by reason (driver)."""
+"""List the files of an input, and count the files and folders that are left out, by reason (driver)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ NAMED_TWICE = "named more than once"
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of an input, sorted by path.
+    """The files of an input, and the number of files and folders that are left out.
 
     Attributes:
-        files: the files that are read.
-        skipped: the number of files that are left out, by reason.
-        folder: the folder that the input names, or None if the input is not one folder. Its partition folders are
-            inside it.
+        files: the files. `list_files` sorts them by path, and returns each file only once.
+        skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
+            for example by two globs, each time after the first one is counted.
+        folder: the location of the input if it is one local folder, or None. Spark finds the partition columns in the
+            names of the folders inside it.
     """
 
     files: tuple[InputFile, ...]
@@ -42,14 +43,15 @@ def list_files(locations: Iterable[str]) -> Listing:
 
     A location is the path of a file, a glob, or a folder. The files in a folder and in its subfolders are listed.
 
-    A hidden file is listed if its path is one of the locations. If it is only found in a folder or by a glob, it is
-    left out, as in Spark's readers. Symbolic links to folders are not followed inside a folder, so a cycle of links
-    cannot occur.
+    A hidden file or folder is listed if its path is one of the locations. If it is only found in a folder or by a glob,
+    it is left out, as in Spark's readers. Files that sparkscore wrote for its runs are left out as well. Symbolic links
+    to folders are not followed inside a folder, so a cycle of links cannot occur.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location is in a folder that
+        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location is, or is in, a folder that
             sparkscore uses for its runs.
+        ConfigError: a location is a URI of a store that is not the local file system.
     """
     named = list(locations)
     skipped: Counter[str] = Counter()
@@ -72,7 +74,7 @@ def check_locations(locations: Iterable[str]) -> None:
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a location is in a folder that sparkscore uses for its runs.
+        SourceError: a location is, or is in, a folder that sparkscore uses for its runs.
     """
     for location in locations:
         if not is_remote(location):
@@ -80,10 +82,10 @@ def check_locations(locations: Iterable[str]) -> None:
 
 
 def files_named(paths: Iterable[str]) -> Listing:
-    """Return a listing of the files with exactly these paths, which are not treated as globs.
+    """Return a listing of the files with exactly these paths, in their order. The paths are not treated as globs.
 
     Raises:
-        SourceNotFoundError: a file no longer exists.
+        SourceNotFoundError: a path no longer exists, or is not a file.
     """
     skipped: Counter[str] = Counter()
     found: list[InputFile] = []
@@ -118,11 +120,12 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
     Args:
         location: the location.
-        skipped: the number of files that were left out, by reason. This function adds to it.
+        skipped: the number of files and folders that were left out, by reason. This function adds to the numbers.
 
     Raises:
-        SourceNotFoundError: the location does not exist, and no file matches it as a glob.
-        SourceError: the location is in a folder that sparkscore uses for its runs.
+        SourceNotFoundError: the location does not exist, and no file or folder matches it as a glob.
+        SourceError: the location is, or is in, a folder that sparkscore uses for its runs.
+        ConfigError: the location is a URI of a store that is not the local file system.
     """
     path = _absolute(location)
     if path.exists():
@@ -157,7 +160,7 @@ def _nearest_folder(path: Path) -> Path:
 
 
 def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
-    """Yield a file, or all files in a folder and its subfolders. Add the files that are left out to `skipped`."""
+    """Yield a file, or the files in a folder and its subfolders. Count in `skipped` what is left out; see `_walk`."""
     if path.is_file():
         yield _input_file(path)
     elif path.is_dir():
@@ -167,10 +170,13 @@ def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
-    """Yield the files in a folder and its subfolders. Add the files that are left out to `skipped`.
+    """Yield the files in a folder and its subfolders.
+
+    Hidden files and folders, files and folders that sparkscore wrote for its runs, symbolic links to folders, and
+    special files such as pipes are left out. Each of them is counted in `skipped`.
 
     Raises:
-        SourceError: a folder cannot be read.
+        SourceError: a folder cannot be read, or the path of a file is not UTF-8.
     """
     try:
         entries = list(os.scandir(folder))
@@ -197,7 +203,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
 
 
 def _input_file(path: Path) -> InputFile:
-    """Return a file of the input with its path, size, inode and times.
+    """Return a file of the input with its path, size, inode, modification time and change time.
 
     Raises:
         SourceError: the path of the file is not UTF-8.

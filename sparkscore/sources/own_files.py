@@ -1,6 +1,6 @@
-"""Recognize files that sparkscore writes for its runs and that an input folder may contain (driver).
+"""Recognize files and folders that sparkscore writes for its runs and that an input folder may contain (driver).
 
-These files are runs folders, stages and locks.
+They are runs folders, folders of runs, stages and locks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def is_own_file(path: Path) -> bool:
 
 
 def refuse_own(path: Path) -> None:
-    """Raise an error if the location of an input is in a folder that sparkscore uses for its runs.
+    """Raise an error if the location of an input is, or is in, a folder that sparkscore uses for its runs.
 
     sparkscore may change or remove the files in such a folder. The files that a scoring script wrote into the folder of
     its run are allowed.

@@ -17,11 +17,11 @@ def refuse_packed(files: Sequence[InputFile], extensions: tuple[str, ...], expec
 
     Args:
         files: the files of the input.
-        extensions: the extensions of compressed files that only Hadoop can read.
+        extensions: the extensions of compressed files that sparkscore cannot read.
         expected: the compressions that are allowed, for the error message.
 
     Raises:
-        SourceError: there is such a file. The error has the first one.
+        SourceError: there is such a file. The message contains the path of the first one.
     """
     if packed := next((file.path for file in files if file.path.endswith(extensions)), None):
         raise SourceError(

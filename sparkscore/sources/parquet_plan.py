@@ -59,7 +59,8 @@ class ParquetPlan:
 
     Attributes:
         schema: the columns of the input, with the types to which the values are converted.
-        groups: the files, grouped by the types of their columns.
+        groups: the files, grouped by the types of their columns. Files without rows are left out, unless no file has
+            rows.
     """
 
     schema: StructType
@@ -91,7 +92,7 @@ def plan_parquet(
 
 
 class _Planner:
-    """Creates the plan for reading Parquet files from the footers of all files."""
+    """An object that creates the plan for reading Parquet files, from the footers of all files."""
 
     def __init__(
         self,
@@ -116,7 +117,11 @@ class _Planner:
         self._is_planned = any(_is_foreign(found) for name in left_out for found in self._found(name))
 
     def plan(self) -> ParquetPlan | None:
-        """Return the plan, or None if Spark reads all files together correctly."""
+        """Return the plan, or None if Spark reads all files together correctly.
+
+        Raises:
+            SourceSchemaError: see `plan_parquet`.
+        """
         self._refuse_codecs()
         types = {name: self._type_of(name) for name in self._names}
         if not (self._is_planned or self._have_empty_ones_other_types(types)):
@@ -149,7 +154,7 @@ class _Planner:
         return any(of_file is None or not is_same(of_input, of_file) for of_input, of_file in pairs)
 
     def _refuse_codecs(self) -> None:
-        """Raise an error if a file is compressed with a codec that Spark does not include."""
+        """Raise an error if the first row group of a file is compressed with a codec that Spark does not include."""
         for footer, file in self._firsts:
             if wrong := footer.codecs & _NO_CODECS:
                 raise SourceSchemaError(
@@ -163,7 +168,8 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the different types of a column, each with the first file that has the type.
 
-        If the input has rows, the type in a file without rows is included only if no file with rows has the column.
+        If the input has rows, a file without rows counts only if no file with rows has the column, and then only the
+        first such file with the column counts.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
@@ -219,7 +225,7 @@ class _Planner:
                 self._is_planned = True
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
-        """Check that a declared type can hold the values of a column in a file.
+        """Check that the values of a column in a file can be read as the declared type, or cast to it.
 
         Also store that a plan is needed if Spark cannot read the column directly as the declared type.
 
@@ -245,7 +251,7 @@ class _Planner:
             self._refuse_declared(name, file_type, file, target)
 
     def _refuse_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> NoReturn:
-        """Raise the error for a declared type that cannot hold the values of a column in a file."""
+        """Raise the error for a declared type to which the values of a column in a file cannot be cast."""
         of_files = {_declarable(each) for each in self._found(name)}
         advice = (
             f"Declare it as the files have it, and convert it in the script: "
@@ -313,7 +319,9 @@ class _Planner:
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        """Return the value of an 'input.schema' that declares all columns, for an error message.
+        """Return the value of an 'input.schema' that declares the columns that the run uses, for an error message.
+
+        If the value would be too long, it contains only the changed columns; see `schema_line`.
 
         Args:
             changed: the columns that get a different type than in the files, with that type.

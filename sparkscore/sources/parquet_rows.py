@@ -75,7 +75,7 @@ def _read_group(group: Group, schema: StructType, keys: Collection[str], load: L
 def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> Column:
     """Return an expression that converts a column from the type `read` to the type `target`.
 
-    The run fails if the type `target` cannot hold a value exactly.
+    The run fails if the type `target` cannot hold a value exactly. NULL stays NULL.
 
     Args:
         name: the name of the column.
@@ -99,10 +99,11 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 
 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Return an expression that is true if a number is below 2**63 when it is cast between bigint and double.
+    """Return an expression that is true if a number is below 2**63 when it is cast from or to a floating-point type.
 
-    Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63. A comparison of the values before
-    and after both casts does not find this change. For casts between other types, the expression is always true.
+    The other type of the cast must be an integer type. Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63. A comparison of the values before
+    and after both casts does not find this change. The elements of arrays are checked as well. The expression is true
+    for NULL, and for casts between other types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))
@@ -116,7 +117,7 @@ def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType)
 
 
 def _time_of(nanoseconds: Column, target: DataType) -> Column:
-    """Return an expression that converts a number of nanoseconds since 1970 to a time of the type `target`.
+    """Return an expression that converts a number of nanoseconds since 1970 to a timestamp of the type `target`.
 
     The expression uses decimals, so that the result does not depend on the time zone or other settings of the session.
     """

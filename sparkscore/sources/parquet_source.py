@@ -56,16 +56,17 @@ class ParquetSource:
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, from the footers of the files.
 
-        A column that is declared NOT NULL has 0 NULLs. Other columns are left out if the footers do not contain the
-        number.
+        The number is 0 for a column that is declared NOT NULL. Other columns are left out if the footers do not contain
+        the number; see `NullCounts.of`.
         """
         return self._footers.nulls.of(columns) | dict.fromkeys(self._not_null.intersection(columns), 0)
 
     def check_contents(self) -> None:
-        """Raise an error if a time of type INT96 has nanoseconds, which Spark would truncate to microseconds.
+        """Check that no timestamp of type INT96 has nanoseconds, which Spark would truncate to microseconds.
 
         Raises:
-            SourceError: a column that the run uses has such a time.
+            SourceError: a column that the run uses contains such a timestamp.
+            ScoringError: the Spark job that reads the columns failed.
         """
         if self._frame is not None:
             files = self._files
@@ -102,7 +103,7 @@ class ParquetSource:
             )
 
     def _count_rows(self) -> int:
-        """Return the number of rows. Spark counts them and reads only the footers of the files."""
+        """Return the number of rows, or 0 if the input has no files. Spark counts the rows and reads no column."""
         if self._frame is None:
             return 0
         with pinned_reads(self._files.spark, "parquet"):
@@ -112,7 +113,7 @@ class ParquetSource:
 def _refuse_truncated_times(
     spark: SparkSession, files: Sequence[InputFile], footers: Sequence[Footer | None], columns: Collection[str]
 ) -> None:
-    """Raise an error if a time of type INT96 has nanoseconds. The workers read the columns that may have such times.
+    """Raise an error if a timestamp of type INT96 has nanoseconds. The workers read the columns that may contain them.
 
     Args:
         spark: the session.
@@ -121,7 +122,8 @@ def _refuse_truncated_times(
         columns: the columns that are checked.
 
     Raises:
-        SourceError: there is such a time. The error has its file and column.
+        SourceError: there is such a timestamp. The message contains its file and column.
+        ScoringError: the Spark job failed.
     """
     suspects = [
         (file.path, tuple(sorted(footer.old_times.intersection(columns))))

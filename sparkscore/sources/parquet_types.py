@@ -46,7 +46,7 @@ class FileType:
         spark: Spark's type for the same values, or None if Spark has no such type.
         stored: the type with which Spark reads the stored values, if it is not `spark`; otherwise None.
         fix: advice to the user on writing the values with another type, if Spark has no type for them.
-        is_nanos: whether the values are times in nanoseconds, which Spark can read only as integers.
+        is_nanos: whether the values are timestamps in nanoseconds, which Spark can read only as integers.
     """
 
     arrow_type: str
@@ -75,8 +75,8 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
 
     Args:
         field: the column, as Arrow reads it from the footer of the file.
-        is_int96: whether the times in the column, including nested times, are stored as INT96. Spark reads such times
-            as UTC timestamps.
+        is_int96: whether the timestamps in the column, including nested ones, are stored as INT96. Spark reads such
+            timestamps as UTC timestamps.
     """
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
@@ -147,8 +147,8 @@ def _always(spark: DataType) -> Callable[[pa.DataType], FileType]:
 def _nested(arrow_type: pa.DataType) -> FileType:
     """Return the `FileType` of a column of lists, maps or structs.
 
-    The result has no Spark type if Spark has no type for the elements, keys, values or fields, or if these are times in
-    nanoseconds.
+    The result has no Spark type if Spark has no type for the elements, keys, values or fields, or if these are
+    timestamps in nanoseconds.
     """
     text = str(arrow_type)
     inner = [file_type(arrow_type.field(number), is_int96=False) for number in range(arrow_type.num_fields)]
@@ -320,9 +320,10 @@ def is_castable(one: DataType, other: DataType) -> bool:
 
 
 def common_type(one: DataType | None, other: DataType | None) -> str:  # noqa: PLR0911 - a line for each pair of types
-    """Return the name of a type to which the values of both types can be cast, or an empty string if there is none.
+    """Return the name of a type to which the values of two different types can be cast, or an empty string.
 
-    The type may not be able to hold all values, so each value is checked when it is read.
+    The string is empty if there is no such type, or if one of the arguments is None. The type may not be able to hold
+    all values, so each value is checked when it is read.
     """
     if one is None or other is None or not (is_castable(one, other) or is_castable(other, one)):
         return ""

@@ -1,7 +1,7 @@
-"""Check that the times in a Delta table's partition columns do not depend on the session's time zone (driver).
+"""Check that the timestamps in a Delta table's partition columns do not depend on the session's time zone (driver).
 
-The Delta log has such a time either in UTC with a ``Z``, or without a time zone. Spark reads a time without a time zone
-in the session's time zone. Other readers treat it as a time in UTC. Source:
+The Delta log contains such a timestamp either in UTC with a ``Z``, or without a time zone. Spark reads a timestamp
+without a time zone in the session's time zone. Other readers treat it as a timestamp in UTC. Source:
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#partition-value-serialization.
 """
 
@@ -24,21 +24,25 @@ _ZONE = "spark.sql.session.timeZone"
 def refuse_times_of_a_session(
     spark: SparkSession, frame: DataFrame, partitions: Sequence[str], path: str, options: Mapping[str, str]
 ) -> None:
-    """Raise an error if Spark may read the times in a table's partition columns with the wrong time zone.
+    """Raise an error if Spark may read the timestamps in a Delta table's partition columns in the wrong time zone.
 
-    Delta's reader has no option for the time zone. The session's time zone cannot be changed here, because the frame is
-    read later.
+    Nothing is checked if no partition column has the type ``timestamp``, or if the session's time zone is the option
+    ``timeZone`` (UTC if the option is not set). Otherwise, Spark collects the distinct values of these columns twice:
+    with the session's time zone and with UTC.
+
+    Delta's reader has no option for the time zone. The session's time zone cannot be changed for the run here, because
+    Spark reads the rows later.
 
     Args:
         spark: the session.
         frame: the rows of the table.
         partitions: the names of the partition columns.
         path: the location of the table, for the error message.
-        options: the options of the input. ``timeZone`` is the time zone in which the times were written.
+        options: the options of the input. ``timeZone`` is the time zone in which the timestamps were written.
 
     Raises:
-        SourceError: code ``INPUT_TIME_ZONE``: the times differ between the session's time zone and UTC; or the option
-            ``timeZone`` is set and is not the session's time zone.
+        SourceError: code ``INPUT_TIME_ZONE``: the option ``timeZone`` is set and is not the session's time zone; or it
+            is not set, and the collected values differ. Another code: Spark cannot read the table.
     """
     times = [name for name in partitions if isinstance(frame.schema[name].dataType, TimestampType)]
     zone, given = str(spark.conf.get(_ZONE)), find_option(options, "timeZone")

@@ -1,6 +1,6 @@
 """Check the options for Spark's readers (driver).
 
-An error is raised for an option that would leave out files or rows, or that the readers would ignore.
+An error is raised for an option that is unknown, has an invalid value, or would change which files or rows are read.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ _SET_HERE: Final = ("ignoreCorruptFiles", "ignoreMissingFiles")
 def check_options(options: Mapping[str, str], file_format: str) -> None:
     """Check that each option is known and valid, and does not make Spark choose other files.
 
-    The case of names is ignored, as in Spark.
+    The case of names is ignored, as in Spark. Options of the other two formats have no effect, but are allowed. A name
+    with a dot is an option of Hadoop, which is not checked.
 
     Args:
         options: the options in 'input.options'.
@@ -213,7 +214,7 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the strings of the error for an unknown option. They suggest a known option with a similar name."""
+    """Return the strings of the error for an unknown option. They suggest a known option, if one has a similar name."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step

@@ -22,15 +22,16 @@ from sparkscore.spark.settings import pinned_settings
 def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
     """Set Spark's settings to fixed values in the body of a ``with`` statement, and convert Spark's exceptions.
 
-    Only the settings that can change the rows that Spark reads are set.
+    Only the settings that can change the rows that Spark reads are set. They are restored afterwards.
 
     Args:
         spark: the session.
         what: the format or the name of the input, for the error message.
-        for_writing: whether the settings that affect writing are set as well.
+        for_writing: whether the settings that affect writing are set as well. One of them is the time zone UTC.
 
     Raises:
         SourceError: Spark could not read the input.
+        ConfigError: a setting has a different value and cannot be changed.
     """
     try:
         with pinned_settings(spark, for_writing=for_writing):
@@ -42,7 +43,8 @@ def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -
 def with_source_file(frame: DataFrame) -> DataFrame:
     """Return the rows with the hidden columns: the source file, and the start and length of a block of this file.
 
-    Spark reads the row from this block. The values come from Spark's metadata column ``_metadata``.
+    The block is the part of the file from which Spark reads the row. The values come from Spark's metadata column
+    ``_metadata``.
     """
     metadata = frame.metadataColumn("_metadata")
     start, length = (metadata.getField(name) for name in ("file_block_start", "file_block_length"))
@@ -90,7 +92,9 @@ def select_columns(frame: DataFrame, wanted: tuple[str, ...] | None, what: str) 
 
 
 def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str, bool]:
-    """Return for each column whether it has a NULL. One Spark job reads all of these columns.
+    """Return for each column whether it has a NULL. Spark reads all of these columns in one action.
+
+    Without rows, no column has a NULL.
 
     Args:
         frame: the rows.

@@ -34,7 +34,8 @@ _SLOW_S: Final = 0.001
 def with_samples(files: Sequence[InputFile]) -> tuple[InputFile, ...]:
     """Return the files, each with the digest of a sample of its bytes.
 
-    The sample is the whole file if it is small, or else blocks that are spread from its start to its end.
+    The sample is the whole file if it is small, or else blocks that are spread from its start to its end. The digest is
+    an empty string for a file that cannot be read.
     """
     share = _share(len(files))
     start = time.perf_counter()
@@ -52,6 +53,9 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
 
     A file has changed if its size or modification time differs. If only its inode or change time differs, its sample is
     compared.
+
+    Args:
+        files: all files that were listed together, because the size of the samples depends on their number.
 
     Raises:
         SourceError: a file has changed or no longer exists.
@@ -77,7 +81,7 @@ def _with_sample(file: InputFile, share: int) -> InputFile:
 
 
 def _is_changed(file: InputFile, share: int) -> bool:
-    """Return whether a file has changed since it was listed, or cannot be found."""
+    """Return whether a file has changed since it was listed, or can no longer be found."""
     try:
         status = Path(file.path).stat()
     except OSError:
@@ -97,7 +101,7 @@ def _sample(path: str, size: int, share: int) -> str:
     Args:
         path: the path of the file.
         size: the size of the file in bytes.
-        share: the size of the sample in bytes.
+        share: the size of the sample in bytes, if the file is not smaller.
     """
     digest = hashlib.sha256()
     try:

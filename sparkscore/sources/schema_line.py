@@ -13,7 +13,8 @@ _LONGEST: Final = 200
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
     """Return the value of an 'input.schema' that declares columns, after some of their types are replaced.
 
-    If the value would have more than 200 characters, it has only the columns whose types are replaced.
+    If the value would have more than 200 characters, it contains only the columns whose types are replaced, after the
+    character ``…``.
 
     Args:
         types: the columns with their types.
@@ -29,5 +30,5 @@ def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a column name as Spark's DDL needs it: in backticks, unless it is an ASCII identifier."""
+    """Return a column name as Spark's DDL needs it: in backticks, unless it is an identifier of ASCII characters."""
     return name if name.isidentifier() and name.isascii() else quoted(name)

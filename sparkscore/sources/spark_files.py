@@ -62,7 +62,7 @@ class SparkFiles:
 
     @property
     def zone(self) -> str:
-        """The time zone for times that are written without one: the option 'timeZone', or UTC if it is not set."""
+        """The time zone for timestamps without a time zone: the option 'timeZone', or UTC if it is not set."""
         return find_option(self.options, "timeZone") or UTC
 
     def infer_schema(self) -> StructType:
@@ -76,9 +76,9 @@ class SparkFiles:
         return read_from(self.spark, self.file_format, self.options).load(_paths(self.files)).schema
 
     def load(self, schema: StructType, files: Sequence[InputFile] | None = None) -> DataFrame:
-        """Read the files, or only the given files, with a schema.
+        """Return the rows of the files, or only those of the given files, read with a schema.
 
-        The returned rows also have Spark's metadata column ``_metadata``, which `with_source_file` uses.
+        The rows also have Spark's metadata column ``_metadata``, which `with_source_file` uses.
         """
         options = {**self.options, "inferSchema": "false"}
         if self.folder is not None:
@@ -96,8 +96,9 @@ class SparkFiles:
             read: a function that reads the rows with a schema in which the partition columns are strings.
 
         Raises:
-            SourceSchemaError: the columns of the files, the partition columns and the declared columns do not match; or
-                the declared type of a partition column cannot hold a value.
+            SourceSchemaError: the columns of the files, the partition columns and the declared columns do not match;
+                the declared type of a partition column cannot hold a value; or two columns have names that differ only
+                in case.
         """
         schema = self._with_keys(declared, of_files)
         if declared is not None and self.folder is not None:
@@ -111,6 +112,9 @@ class SparkFiles:
     ) -> tuple[DataFrame, str]:
         """Return the rows with their columns in the order of 'input.columns', 'input.schema' or the files.
 
+        The first of these three that is available decides. Without 'input.columns', undeclared partition columns come
+        last.
+
         Args:
             frame: the rows.
             wanted: the columns in 'input.columns', or None for all columns.
@@ -119,6 +123,9 @@ class SparkFiles:
 
         Returns:
             the rows, and why the order of their columns is uncertain (an empty string if it is certain).
+
+        Raises:
+            SourceSchemaError: a column in 'input.columns' does not exist.
         """
         if wanted:
             return select_columns(frame, wanted, self.file_format), ""
@@ -141,6 +148,9 @@ class SparkFiles:
         Args:
             declared: the columns that 'input.schema' declares, or None to use the columns of the files.
             of_files: the columns of the files.
+
+        Raises:
+            SourceSchemaError: a partition column is also in the files, or a declared column does not exist.
         """
         check_against_files(self.keys, None if declared is None else declared.names, of_files.names, self.file_format)
         columns = of_files if declared is None else declared
@@ -170,7 +180,8 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
 
     Raises:
         SourceError: a file is in the folder of a Delta table.
-        SourceSchemaError: the files are in folders with different partition columns.
+        SourceSchemaError: the files are in folders with different partition columns, or a partition column occurs twice
+            in a path.
     """
     refuse_delta_table(listing.files)
     keys = partition_keys(listing.files, listing.folder)
@@ -180,12 +191,13 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
 def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listing:
     """List the files of an input that Spark's readers do not skip.
 
-    The files are listed only once, and Spark gets this list. A file that is added later is not read.
+    The files are listed only once, and Spark gets this list. A file that is added later is not read. Each file gets the
+    digest of a sample of its bytes.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: Spark cannot open a file because of its name, or a folder cannot be read.
-        ConfigError: Spark's JVM cannot open files with non-ASCII names.
+        SourceError: Spark cannot open a file because of its name, or the files cannot be listed; see `list_files`.
+        ConfigError: a location is remote; or the name of a file is not ASCII, and Spark's JVM cannot open it.
     """
     listing = list_files(locations)
     files, skipped = _without_skipped(listing.files, listing.skipped)
