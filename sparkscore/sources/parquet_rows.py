@@ -99,11 +99,12 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 
 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Return an expression that is true if a number is below 2**63 when it is cast from or to a floating-point type.
+    """Return an expression that checks a cast between an integer type and a floating-point type.
 
-    The other type of the cast must be an integer type. Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63. A comparison of the values before
-    and after both casts does not find this change. The elements of arrays are checked as well. The expression is true
-    for NULL, and for casts between other types.
+    The expression is true if the floating-point number is below 2**63. Spark casts the double 2**63 to the largest
+    bigint, and casts that back to 2**63. A comparison of the values before and after both casts does not find this
+    change. The elements of arrays are checked as well. The expression is true for NULL, and for casts between other
+    types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))
