@@ -376,9 +376,9 @@ def blank(part: type[_PartT], *without: str) -> _PartT:
 
 
 def end_record(record: RunRecord, state: str, error: BaseException | None = None) -> RunRecord:
-    """Return a copy of the record with its final state, the end time of the run, and the error if there was one.
+    """Return a copy of the record of a run that ends now, with its final state, and with the error if there was one.
 
-    Secrets in the message of the error are masked.
+    The end time of the run is the current time. Secrets in the message of the error are masked.
     """
     return record.noting(state=state, ended_at=_now(), error=None if error is None else _describe_error(error))
 

@@ -78,7 +78,7 @@ class RunFolder:
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
-        """Raise an error if the user has a file or folder at the path of the run's folder, which would be overwritten.
+        """Raise an error if there is a file or folder of the user at the path of the run's folder.
 
         Raises:
             ConfigError: the path exists, and it is neither the folder of a run nor an empty folder.

@@ -267,7 +267,7 @@ def _without_secrets(failure: Failure) -> Failure:
 
 
 def write_reports(reports: Iterable[MiniBatchReport]) -> pa.RecordBatch:
-    """Return reports as a record batch with the schema `REPORT_SCHEMA`, which a task sends to the driver."""
+    """Return reports as a record batch with the schema `REPORT_SCHEMA`, for the driver or for the file of a chunk."""
     rows = [{**asdict(report), "failure": failure_row(report.failure)} for report in reports]
     return pa.RecordBatch.from_pylist(rows, schema=REPORT_SCHEMA)
 

@@ -81,7 +81,7 @@ class TaskStage(Protocol):
     """
 
     def planned(self, units: Iterable[int]) -> Iterator[MiniBatch]:
-        """Return an iterator over the planned mini-batches of the given work units, in the order of the plan."""
+        """Return an iterator over the planned mini-batches of the given work units, one work unit after the other."""
 
     def done_chunk(self, unit: int, first: int) -> list[MiniBatchReport]:
         """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.

@@ -77,7 +77,8 @@ class Surroundings:
         open_store: opens the store whose root is a folder.
         token: returns 32 random hexadecimal digits.
         process: returns the description of this process.
-        began: returns the start time of a process on this host, or None if the process has ended.
+        began: returns the start time of a process on this host, or None if the process has ended or the start time is
+            not known.
     """
 
     open_store: Callable[[Path], Store] = LocalStore
