@@ -80,7 +80,7 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
     """Check that the files with external data of a model exist, are large enough, and are in the folder of the graph.
 
-    Only these files are copied to the workers together with the graph.
+    On the workers, ONNX Runtime opens these files only in the folder of the graph and below.
 
     Args:
         proto: the model.

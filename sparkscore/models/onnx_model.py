@@ -101,7 +101,9 @@ def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def graph_file(path: Path) -> str:
-    """Return the relative path of the ``.onnx`` file in a model's folder, or an empty string if the model is a file.
+    """Return the path of the ``.onnx`` file relative to the model's folder, or an empty string if the model is a file.
+
+    The file may also be in a subfolder.
 
     Raises:
         ModelNotFoundError: the folder has no ``.onnx`` file.

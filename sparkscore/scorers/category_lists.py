@@ -36,8 +36,9 @@ _UNUSED: Final = "none"
 def value_type_of(values: Any) -> str:
     """Return the type of the values in a list or column: ``text``, ``number``, ``boolean`` or ``nothing``.
 
-    NULLs are ignored, and ``nothing`` means that there are no other values. If the values have a different type or
-    several types, the result of ``pandas.api.types.infer_dtype`` is returned, for example ``mixed``.
+    NULLs are ignored, and ``nothing`` means that there are no other values. Integers and floats are both numbers. For
+    any other type, and for a mixture of types, the result of ``pandas.api.types.infer_dtype`` is returned, for example
+    ``mixed``.
 
     >>> value_type_of(["a", None]), value_type_of([1, 2.5]), value_type_of([])
     ('text', 'number', 'nothing')

@@ -46,7 +46,7 @@ class Dtypes:
 def has_two_dtypes(arrow_type: pa.DataType) -> bool:
     """Return whether a column of this Arrow type gets a different pandas dtype if it holds a NULL.
 
-    Integers and booleans do: pandas has no NULL for int64 and bool.
+    The result is True for integers and booleans, because columns of the pandas dtypes int64 and bool cannot hold NULLs.
     """
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type))
 
@@ -58,7 +58,7 @@ def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
 
     Raises:
         SourceSchemaError: an integer that must become a double is beyond ±2^53, or an integer or boolean column that is
-            not in ``dtypes.with_null`` holds a NULL. Neither is raised for Arrow-backed columns.
+            not in ``dtypes.with_null`` holds a NULL. No error is raised if the DataFrames are Arrow-backed.
     """
     plain = rows.replace_schema_metadata(None)
     if dtypes.are_arrow:

@@ -40,7 +40,7 @@ class EnvironmentSpec:
         source: the file or model that lists the packages, as it is named in messages.
         requirements: the packages, as lines of a pip requirements file.
         python_version: the version of Python, or None for any version. Only the major and minor version are compared.
-        is_strict: whether the run fails if an installed package or the version of Python is different.
+        is_strict: whether the run fails if a package is missing, or if a package or Python has a different version.
         conda_packages: the packages in a conda file that conda installs. They are not compared with the installed
             packages, and `sparkscore env build` does not install them.
     """

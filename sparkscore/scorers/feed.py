@@ -126,8 +126,9 @@ def _to_utc(array: pa.Array) -> pa.Array:
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Arrow can neither round decimals to floats nor cast integers to half floats. So decimals become doubles, and if the
-    wanted type is half float, so does any array that has no floats. Other arrays are returned unchanged.
+    Arrow can neither round decimals to floats nor cast integers to half floats. So decimals become doubles. If the
+    wanted type is half float, all other arrays without floats become doubles, too. Otherwise the array is returned
+    unchanged.
     """
     if pa.types.is_decimal(_innermost(array.type)):
         return pc.cast(

@@ -40,7 +40,7 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
     The original rows and objects show later whether the user's code has moved rows of the DataFrame.
 
     Raises:
-        SourceSchemaError: a column cannot be converted, as in `to_pandas`.
+        SourceSchemaError: a column cannot be converted; `to_pandas` lists the reasons.
     """
     settled = settle(rows, dtypes)
     frame, before = _make(settled, dtypes)
@@ -59,7 +59,7 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 
     Raises:
         SourceSchemaError: an integer that must become float64 is beyond ±2^53, or an integer or boolean column that is
-            not in ``dtypes.with_null`` holds a NULL. Neither is raised for Arrow-backed columns.
+            not in ``dtypes.with_null`` holds a NULL. No error is raised if the DataFrame is Arrow-backed.
     """
     return _make(settle(rows, dtypes), dtypes)[0]
 

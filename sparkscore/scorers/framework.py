@@ -69,7 +69,7 @@ class FrameworkScorer:
     def unseen(self) -> Mapping[str, int]:
         """The number of values in the last mini-batch that a LightGBM model has no category for, by column.
 
-        Columns without any are left out.
+        Columns in which the model knows all values are left out.
         """
         return self._counted
 
@@ -108,7 +108,7 @@ class FrameworkScorer:
             ScorerFailedError: the model raised an exception.
             SignatureMismatchError: the rows lack a column of the model, a value cannot be converted to the model's
                 type, an XGBoost model has no category for a value, or the items are files.
-            SourceSchemaError: a column cannot be converted to pandas, as in `to_pandas`.
+            SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
             ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
         """
         if not self._methods:
@@ -175,9 +175,9 @@ def _load_xgboost(path: Path, wanted: Sequence[str]) -> Any:
 def _doubts_about(model: Any, path: Path) -> tuple[str, ...]:
     """Return warnings about settings of an XGBoost model that its file does not contain, or that have no effect here.
 
-    Because of them, scores may differ from those in the code that trained the model. The file does not contain
-    ``missing``, and ``Booster.predict`` ignores ``best_iteration``. There are no warnings for pickles and for models of
-    other libraries.
+    Because of these settings, scores may differ from those in the code that trained the model. The file does not
+    contain ``missing``, and ``Booster.predict`` ignores ``best_iteration``. There are no warnings for pickles and for
+    models of other libraries.
     """
     if path.suffix.lower() in PICKLES or not type(model).__module__.startswith("xgboost."):
         return ()

@@ -36,7 +36,7 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
       image is converted to that number of channels. Otherwise the image keeps its channels, in the last dimension.
     - Three dimensions: the image is converted to gray.
     - Two dimensions: all values of an image are in one row, as in Azure's no-code deployments.
-    - One dimension: the tensor is an array of arrays, one for each image.
+    - One dimension: the tensor is an array of arrays, one for each image. The images may have different sizes.
     - More dimensions: no image fits.
 
     Args:

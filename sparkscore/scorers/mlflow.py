@@ -93,7 +93,7 @@ class MlflowScorer:
             ScorerFailedError: the model raised an exception.
             SignatureMismatchError: the rows lack a column of the model, a value does not fit the model's signature, or
                 the items are files and the signature does not have exactly one input.
-            SourceSchemaError: a column cannot be converted to pandas, as in `to_pandas`.
+            SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
             MissingDependencyError: the items are images, and the package ``pillow`` is not installed.
         """
         if self._model is None:
@@ -118,7 +118,7 @@ class MlflowScorer:
     def unseen(self) -> Mapping[str, int]:
         """The number of values in the last mini-batch that a LightGBM model has no category for, by column.
 
-        Columns without any are left out.
+        Columns in which the model knows all values are left out.
         """
         return self._counted
 
@@ -150,7 +150,7 @@ class MlflowScorer:
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Return the model object inside the pyfunc, such as a scikit-learn pipeline, or None if MLflow has none."""
+        """Return the model object inside the pyfunc, such as a scikit-learn pipeline, or None on an error."""
         with suppress(Exception):  # flavors raise exceptions of any class
             return self._model.get_raw_model()
         return None

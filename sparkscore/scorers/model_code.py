@@ -69,7 +69,8 @@ def refuse_unknown_params(
 ) -> None:
     """Raise an error if the deployment sets a parameter that one of the methods does not have.
 
-    A method without a Python signature is not checked.
+    A method without a Python signature is not checked. The deployment cannot set the first parameter of a method, which
+    gets the data.
 
     Args:
         methods: the methods, by name.
@@ -96,7 +97,7 @@ def refuse_unknown_params(
 
 
 def _parameters_of(method: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a method, or an empty list if it has no signature, as some methods written in C."""
+    """Return the parameters of a method, or an empty list if Python finds no signature, for example of a C function."""
     try:
         return list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):

@@ -106,8 +106,11 @@ def copy_model(source: Path, target: Path) -> None:
 def make_folder_for_links() -> Path:
     """Create a folder on the file system of this host's copies of models, so that their files can be linked into it.
 
-    The caller must remove the folder with `remove_made`. If the process is killed before that, the folder is removed
-    when a process uses the folder for copies after more than a week.
+    The caller must remove the folder with `remove_made`. If the process is killed before that, another process removes
+    the folder with `_remove_old`, at the earliest after a week.
+
+    Raises:
+        ModelError: other users have access to the folder for copies.
     """
     return make_folder(SCRIPTS, _cache_folder())
 

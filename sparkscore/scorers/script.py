@@ -56,7 +56,8 @@ class ScriptSpec:
         models: further models, which are in ``AZUREML_MODEL_DIR`` as ``<name>/<version>/<file or folder>``.
         tracking_uri: URI of MLflow's tracking store for the script, or an empty string if it is not known. A URI in
             ``environment`` has priority.
-        registry_uri: URI of MLflow's registry for the script, with the same rules.
+        registry_uri: URI of MLflow's registry for the script, or an empty string if it is not known. A URI in
+            ``environment`` has priority.
         output_folder: existing folder, whose path the script finds in the variable ``AZUREML_BI_OUTPUT_PATH``.
         log_folder: folder for the logs of Azure's ``EntryScript``, and for MLflow's data if no tracking store is set.
             If it is an empty string, the logs are written to a folder that is removed when the scorer is closed.
@@ -144,7 +145,7 @@ class ScriptScorer:
 
         Raises:
             ScorerFailedError: ``run()`` raised an exception.
-            SourceSchemaError: a column cannot be converted to pandas, as in `to_pandas`.
+            SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
         """
         if self._run is None:
             raise RuntimeError("the scorer is not loaded")
