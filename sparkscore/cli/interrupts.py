@@ -120,7 +120,7 @@ def interruptible() -> Iterator[Interrupts]:
 
 
 def stop_session(session: SparkSession) -> None:
-    """Stop Spark, and wait some seconds for it. If Spark does not stop, the JVM ends together with this process.
+    """Stop Spark, and wait at most ten seconds. If Spark does not stop in time, the JVM ends with this process.
 
     Spark is stopped from another thread, which gets its own connection to the JVM. The connection of the main thread
     may be in the middle of a call that an interrupt has stopped.

@@ -29,7 +29,7 @@ class ManualCommand(TyperCommand):
     """A command whose help is formatted like a manual page."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words of the usage line: ``[OPTIONS]``, and each argument as it is written in the list of them."""
+        """Return the words of the usage line: ``[OPTIONS]`` and a placeholder for each argument, such as ``RUN_ID``."""
         return _usage_pieces(self, ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

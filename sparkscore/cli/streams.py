@@ -51,9 +51,10 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Return a stream to the null device that uses the file descriptor of a closed stream, unless it is in use again.
+    """Return a stream to the null device that uses the file descriptor of a closed stream.
 
-    Otherwise, the next file that is opened would get this descriptor, and libraries would print into the file.
+    Otherwise, the next file that is opened would get this descriptor, and libraries would print into the file. If the
+    descriptor is in use already, the stream uses a different one.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
