@@ -86,7 +86,7 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
 
 
 def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
-    """Return the outputs of a graph that have a value for each row, as pairs of the output and the column for it.
+    """Return the outputs of a graph that have a value for each row, as pairs of the output's and the column's name.
 
     Args:
         path: path of the model's file or folder.
@@ -220,7 +220,8 @@ def _columns(graph: GraphProto, batch: int) -> list[tuple[str, str, pa.DataType 
         does not define it.
 
     Raises:
-        ModelLoadError: no output has a value for each row, or the type of such an output is not supported.
+        ModelLoadError: no output has a value for each row, or an output with a value for each row has a type that is
+            not supported.
     """
     outputs = [output for output in graph.output if _is_per_row(output.type, batch)]
     if not outputs:

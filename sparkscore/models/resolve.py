@@ -77,7 +77,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
 def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> tuple[ResolvedModel, ...]:
     """Find the files of the models in the section ``models``, and return these models in the order of the section.
 
-    Each model gets its name in the section.
+    Each model is named as in the section. Its own setting ``name`` is ignored.
 
     Args:
         models: the section ``models`` of the deployment, with each model by its name.

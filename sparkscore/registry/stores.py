@@ -13,7 +13,8 @@ def stores_for_workers() -> tuple[str, str]:
 
     If the driver process has imported MLflow, the URIs come from MLflow, because the user's code may have set them
     there. Otherwise they come from environment variables, and a URI is an empty string if its variable is not set.
-    Paths relative to the driver's working directory become absolute.
+    Relative paths, also those of SQLite files, are relative to the driver's working directory and become absolute. URIs
+    of other forms are not changed.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is not None:
@@ -34,7 +35,8 @@ def is_local_store(uri: str) -> bool:
 def is_absolute_store(uri: str) -> bool:
     """Return whether the URI of an MLflow store means the same store in every working directory.
 
-    Return False for an empty string, a relative path, and an SQLite file with a relative path.
+    Return False for an empty string, a relative path, an SQLite file with a relative path, and a path that is not
+    normalized, such as ``/data/mlruns/``. URIs of other forms are treated as absolute.
     """
     return bool(uri) and _absolute(uri) == uri
 

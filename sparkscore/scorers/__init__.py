@@ -32,7 +32,7 @@ class Scorer(Protocol):
         """
 
     def close(self) -> None:
-        """Release the script or model and its files. The scorer must not be used afterwards."""
+        """Release the script or model. The scorer must not be used afterwards."""
 
 
 def load_scorer(spec: ScorerSpec) -> Scorer:

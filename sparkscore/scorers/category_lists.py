@@ -175,7 +175,7 @@ def _stored_by_xgboost(booster: Any) -> Mapping[int, Any]:
 def _is_whole(values: Any) -> bool:
     """Return whether XGBoost has stored a list of categories completely.
 
-    XGBoost truncates the list if its strings contain characters that are not ASCII.
+    XGBoost truncates a list of strings if they contain characters that are not ASCII. Lists of numbers are complete.
 
     Source: ``xgboost._data_utils.pd_cat_inf`` counts the characters of all strings and copies that number of bytes.
     """

@@ -152,7 +152,10 @@ def _takes_texts(part: Any) -> bool:
 
 
 def _takes_a_table(part: Any) -> bool:
-    """Return whether an estimator takes a table with rows and columns, or True if its tags do not say what it takes."""
+    """Return whether an estimator takes a table with rows and columns.
+
+    The result is True if the estimator has no tags that describe its input.
+    """
     tags = _input_tags(part)
     if tags is None:
         return not set(_old_tags(part)) & {"string", "dict"}
