@@ -152,15 +152,15 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 
 
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
-    """Check, before a run with ``only_failed`` is published, that its items are still those that must be scored again.
+    """Check that the items of a run with ``only_failed`` were not scored and published by another run in the meantime.
 
-    The check compares the other runs of the same family (see the module's docstring) whose rows are in the output now
-    with those whose rows were there when this run was scored. Does nothing for a run that scored a whole input, or one
-    that overwrites its output. The caller must hold the lock of `family_locked`.
+    The check compares two lists of runs that scored failed items of the same first run again: the runs whose rows are
+    in the output now, and those whose rows were in the output when this run was scored. Does nothing for a run that
+    scored a whole input, or one that overwrites its output. The caller must hold the lock of `family_locked`.
 
     Raises:
-        ConfigError: since this run was scored, another run of the family has published rows into the output, or the
-            rows of one of these runs were removed from the output.
+        ConfigError: the lists differ: since this run was scored, another run has published into the output, or the rows
+            of another run were removed from the output.
         LineageError: the list of the runs that began to publish was changed.
         SinkError: an output table cannot be read.
     """

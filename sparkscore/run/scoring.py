@@ -191,7 +191,7 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
     """Return the result's specification, completed with facts about the input and the scorer.
 
     These are the number of input columns, and whether the scorer is known to return one element for each row. For a
-    model without a script, the name of the model for messages is added, and that there is one row for each item.
+    model without a script, the specification also gets the name of the model, for messages.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
