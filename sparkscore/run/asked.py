@@ -59,8 +59,8 @@ class UncheckedRequest:
     Attributes:
         deployment: path of the deployment file as the caller wrote it, or None if there is no deployment file.
         options: the options of the run.
-        folder: the folder that a relative path of the deployment file, and relative paths in the options, are relative
-            to. Paths inside the deployment file are relative to the folder of that file.
+        folder: the base folder for a relative path in `deployment` and for relative paths in `options`. Paths that are
+            written in the deployment file are relative to the folder of that file instead.
         runs: the folder that has a folder for each run.
         stores: URIs of MLflow's tracking store and model registry, for scoring scripts. A URI that is not known is an
             empty string.
@@ -210,8 +210,8 @@ def _stores_of(kept: object) -> tuple[str, str]:
     """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
 
     A stored URI is used again, unless it is an empty string, or the environment variable of the store has an absolute
-    URI now. Otherwise, the URI that is configured now is used. For the registry, it is also used if only the variable
-    of the tracking store has an absolute URI now.
+    URI now. Otherwise, the URI that is configured now is used. The stored URI of the registry is also ignored if only
+    the variable of the tracking store has an absolute URI now.
 
     Args:
         kept: the entry ``stores`` of the stored request. If it is not a list of two strings, for example because

@@ -30,11 +30,11 @@ logger = logging.getLogger("sparkscore")
 def finished_before(
     spark: SparkSession, prepared: PreparedRun, state: RunState, identity: Callable[[], str]
 ) -> Run | None:
-    """Return the run with this id if its result is already published or held, or None if the run must be scored.
+    """Return the run of the request if its result is already published or held, or None if the run must be scored.
 
     If the record says neither that the run is complete nor that it is held, the output table is read: an earlier driver
-    may have died after its commit and before it wrote the record. In this case, the record is completed and the stage
-    is removed.
+    may have died after its commit and before it wrote the record. If the table has the run's rows, the record is
+    completed and the stage is removed.
 
     Args:
         spark: the session.

@@ -9,7 +9,7 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(*, runs: str | Path | None = None) -> list[dict[str, Any]]:
-    """Return the records of all runs in the runs folder, newest first. Needs no Spark.
+    """Return the records of all runs in the runs folder as dictionaries, newest first. Needs no Spark.
 
     Args:
         runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.

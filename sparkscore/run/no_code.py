@@ -102,8 +102,8 @@ def match_model(
         columns.
 
     Raises:
-        SignatureMismatchError: columns are missing, do not fit, or cannot be matched for certain; or the items are
-            files, and the model has no signature or cannot take files.
+        SignatureMismatchError: columns are missing, do not fit, or would be matched by position although their order is
+            not known; or the items are files, and the model has no signature or cannot take files.
     """
     inputs = description.signature.inputs
     if inputs is None and rows is None:

@@ -30,7 +30,7 @@ def decide_nulls(
 
     1. the answer in the stage, if the run is resumed;
     2. with ``only_failed``, the answer of the run in which the items failed, unless the stage has answers;
-    3. statistics of the files, or a declaration as NOT NULL;
+    3. the statistics or the survey of the files, or a declaration as NOT NULL;
     4. a Spark job that looks for NULLs.
 
     Args:
@@ -63,7 +63,7 @@ def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
 
     Args:
         prepared: the checked request.
-        nulls: for each integer and boolean column, whether it has a NULL; from `decide_nulls`.
+        nulls: for each examined column, whether it has a NULL; the result of `decide_nulls`.
     """
     config = prepared.deployment.input
     are_arrow = config.dtypes == "arrow" and prepared.script is not None
@@ -80,7 +80,8 @@ def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
 def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, columns: StructType) -> list[str]:
     """Return the names of the integer and boolean columns whose NumPy dtype depends on whether they have a NULL.
 
-    There are none for ONNX and ``pyspark.ml`` models, and for scripts that get columns with Arrow dtypes.
+    There are none for ONNX and ``pyspark.ml`` models, and for scripts that get columns with Arrow dtypes. Columns that
+    a model does not get, or gets with a fixed dtype, are left out.
     """
     model_format = None if prepared.description is None else prepared.description.model_format
     takes_arrow = prepared.script is not None and prepared.deployment.input.dtypes == "arrow"

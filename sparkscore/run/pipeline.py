@@ -40,7 +40,7 @@ from sparkscore.run.verdict import decide
 def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[RunOptions]) -> Run:
     """Score an input and publish the result, or hold the result if the deployment says ``publish: audit``.
 
-    Runs on the driver; the model runs on Spark's workers. Returns when the result is published or held.
+    Runs on the driver; the script or model runs on Spark's executors. Returns when the result is published or held.
 
     Args:
         spark: the session to use; `sparkscore.local_session` creates one.

@@ -50,9 +50,10 @@ class PreparedRun:
         models: further models, which the script looks up by name.
         description: format and signature of the model, or None if there is a script.
         folder: the run's folder. It does not exist yet, unless the run was executed before.
-        git_commit: git commit of the scoring script's folder, or None if there is no script or no git repository.
+        git_commit: git commit of the scoring script's folder, with ``-dirty`` if files differ from the commit. None if
+            there is no script or no git repository.
         request: the request as it is stored with the run. Empty if it may contain a secret.
-        failed: the failed items of an earlier run if only these are scored, or None.
+        failed: a description of the failed items of an earlier run if only these are scored, or None.
         stores: URIs of MLflow's tracking store and model registry, for scripts. A URI that is not known is an empty
             string.
     """
@@ -369,7 +370,7 @@ def log_choices(deployment: Deployment, counted: ItemType) -> None:
 
     Args:
         deployment: the deployment.
-        counted: whether mini-batches are counted in files or rows. Their default size depends on it.
+        counted: ``files`` or ``rows``: what a number in ``mini_batch_size`` counts. The default size depends on it.
     """
     if chosen := deployment.chosen_defaults(counted):
         logger.info("default settings: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))
