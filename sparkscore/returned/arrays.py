@@ -23,8 +23,11 @@ _LAST_DAY: Final = (dt.date.max - dt.date(1970, 1, 1)).days
 def convert_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
     """Convert an Arrow array of strings, bytes, decimals, dates or nested values to a Spark type.
 
+    If all elements are NULL, the type of the array does not matter.
+
     Raises:
-        Refusal: an element cannot be converted exactly, or the array has a different type than the column.
+        Refusal: an element cannot be converted exactly, or values of the array's type do not belong into a column of
+            the Spark type.
     """
     start = _first_valid(array)
     if start is None:
@@ -129,7 +132,8 @@ def convert_arrow(array: pa.Array, type_: pa.DataType) -> pa.Array:
     """Convert an Arrow array of any type to a Spark type.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or the array has a different type than the column.
+        Refusal: an element cannot be converted exactly, or values of the array's type do not belong into a column of
+            the Spark type.
     """
     form = open_arrow(array)
     return convert_vector(form, type_) if isinstance(form, Vector) else convert_array(form, type_)

@@ -63,7 +63,7 @@ def infer_type(values: Any, column: str) -> pa.DataType:
     Raises:
         OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, have a type that no column can
             hold, or are nested too deep; code ``OUTPUT_ALL_NULL`` if the column, or a part of it such as the elements
-            of its lists, has no value but NULL.
+            of its lists, has no value but NULL, and no dtype or Arrow type that shows the type.
     """
     try:
         with raised_for(column, _STORABLE):

@@ -95,7 +95,7 @@ def clean_double(value: Any, _type: pa.DataType) -> float:
     """Return a float or integer as a float.
 
     Raises:
-        Refusal: the value is not a number, or a 64-bit float cannot hold it exactly.
+        Refusal: the value is neither a float nor an integer, or a 64-bit float cannot hold it exactly.
     """
     found = value_type(value)
     if found not in (value_types.FLOAT, value_types.INTEGER):
@@ -115,7 +115,7 @@ def clean_float(value: Any, type_: pa.DataType) -> float:
     """Return a float or integer as a float whose value fits into 32 bits.
 
     Raises:
-        Refusal: the value is not a number, or a 32-bit float cannot hold it exactly.
+        Refusal: the value is neither a float nor an integer, or a 32-bit float cannot hold it exactly.
     """
     number = clean_double(value, type_)
     # The native format "f" turns a number that is too large into infinity, which then differs from the number.

@@ -69,7 +69,7 @@ class Returned:
 
 
 def count_elements(returned: Any) -> int | None:
-    """Return the number of elements that ``run()`` returned, or None if only `tabulate` can count them.
+    """Return the number of elements that ``run()`` returned, or None if only `tabulate` can find out the number.
 
     For example, an iterator must be consumed to count its elements.
     """

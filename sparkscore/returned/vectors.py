@@ -28,7 +28,7 @@ _FLOATS: Final[dict[pa.DataType, tuple[np.dtype[Any], int]]] = {
 def convert_vector(vector: Vector, type_: pa.DataType) -> pa.Array:
     """Convert a typed NumPy array to an Arrow array of a Spark type; the rows of a matrix become lists.
 
-    If all elements are NULL, the dtype of the array does not matter.
+    If all elements of a one-dimensional array are NULL, the dtype of the array does not matter.
 
     Raises:
         Refusal: an element cannot be converted exactly, or values of the array's dtype do not belong into a column of

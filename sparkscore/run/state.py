@@ -137,7 +137,7 @@ def nothing_waits(state: RunState, found: str) -> ConfigError:
 
     Args:
         state: the state of the run.
-        found: what the run has instead of unpublished staged rows, for the message.
+        found: a phrase for the message about the run's rows, such as ``rows that readers see already``.
     """
     run_id = state.folder.run_id
     return ConfigError(

@@ -190,7 +190,13 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
 def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
     """Open the run's stage for the ``with`` block, and write the digests of the script's files into the run's folder.
 
-    The stage of a held run is kept even if the ``with`` block fails.
+    The digests are those of all files of the code folder that are sent to the workers. The stage of a held run is kept
+    even if the ``with`` block fails.
+
+    Raises:
+        ConfigError: the stage belongs to a different request, or its path has files that sparkscore did not create.
+        SinkError: the stage cannot be created, or is on a different file system than the output.
+        LineageError: the run's folder cannot be written, or another version of sparkscore wrote the stage.
     """
     prepared, sink = active.prepared, outputs.predictions
     stage_setting, identity = active.deployment.output.stage, str(active.recording.content.identity)
@@ -241,7 +247,12 @@ def score_on_workers(
 
 
 def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, reports: list[MiniBatchReport]) -> None:
-    """Write a row for each call into ``attempts.parquet``, and the counts and warnings into the run record."""
+    """Write a row for each call into ``attempts.parquet``, and the counts and warnings into the run record.
+
+    Raises:
+        SinkConflictError: another driver has taken over the run.
+        LineageError: a file in the run's folder cannot be written.
+    """
     # If this driver was suspended, another driver may have resumed the run. Its files must not be overwritten.
     stage.check_still_ours()
     active.prepared.folder.write_attempts(reports)
@@ -252,6 +263,10 @@ def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[Min
     """Write the manifest of the staged files, and return it.
 
     From then on, the run can be published without its input and model.
+
+    Raises:
+        SinkConflictError: another driver has taken over the run.
+        LineageError: the manifest cannot be written.
     """
     manifest = manifest_of(reports, work.result.schema, work.spec.result.lineage, active.recording.content)
     stage.check_still_ours()
@@ -289,9 +304,9 @@ def hold_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: Man
 
 
 def nothing_to_do(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run:
-    """Record and return a run with ``only_failed`` that has no items to score.
+    """Write the record of a run with ``only_failed`` that has no items to score, and return the run.
 
-    Later runs have already scored all items that failed in the run that ``only_failed`` names.
+    Other runs have already scored all items that failed in the run that ``only_failed`` names.
     """
     failed, folder, deployment = prepared.failed, prepared.folder, prepared.deployment
     record = new_record(prepared.run_id, prepared.deployment_name, deployment.effective())
