@@ -25,7 +25,7 @@ HIDDEN_COLUMNS = (SOURCE_FILE_COLUMN, *BLOCK_COLUMNS)
 
 @dataclass(frozen=True)
 class MiniBatchLimit:
-    """The maximum size of a mini-batch, in items or in bytes. If neither is set, it has all rows of one file.
+    """The maximum size of a mini-batch, in items or in bytes. If neither is set, each mini-batch is one whole file.
 
     Attributes:
         items: maximum number of files or rows.

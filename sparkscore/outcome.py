@@ -208,7 +208,7 @@ def _text_of(error: BaseException) -> str:
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
     """Return file name and line of the innermost stack frame in the code folder, or an empty string without one.
 
-    For a syntax error in a file of the code folder, the line of the syntax error is returned.
+    For a syntax error in a file of the code folder, the file name and line of the syntax error are returned.
     """
     if code_folder is None:
         return ""

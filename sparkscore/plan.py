@@ -47,8 +47,10 @@ class Snapshot:
 
     Attributes:
         format: format of the input: ``files``, ``csv``, ``json``, ``parquet``, ``delta`` or ``quarantine``.
-        location: path, glob or URI of the input, as the user wrote it.
-        version: version of a table, or digest of the file list.
+        location: path, glob or URI of the input, as the user wrote it, or a list of several. If the items failed in an
+            earlier run, the location of the quarantine table.
+        version: version of a Delta table, or digest of the file list. For quarantined rows, a string that identifies
+            the rows of the quarantine table that are scored.
         size_bytes: size of the input in bytes.
         items: number of files or rows, or None if the rows have not been counted.
         files: the files that are scored or whose rows are scored; empty for a Delta table and for quarantined rows.

@@ -1,7 +1,7 @@
 """Replace the modules that Azure ML provides to a scoring script, while that script runs (worker).
 
 ``azureml_user.parallel_run`` contains `EntryScript`. ``azureml.core`` and ``azureml.core.model`` contain ``Model`` with
-``get_model_path``. Any other name of Azure's SDK raises an error that says that the name is missing.
+``get_model_path``. Any other name in these packages raises an error that says which names are supported.
 
 Modules that are installed, or that are files in the script's folder, take precedence over the replacements, because
 models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced. The

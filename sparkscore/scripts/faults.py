@@ -1,4 +1,4 @@
-"""Give advice for exceptions of a script with a known cause, such as a full disk or a missing package (worker)."""
+"""Give advice for exceptions of a script with a known cause, such as a full disk or a missing file (worker)."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _ENDED_ITSELF: Final = (
 def advice_for(error: BaseException, model_folder: Path, code_folder: Path | None = None) -> str:
     """Return advice for an exception that a script raised, or an empty string if no advice is known.
 
-    Advice is known, for example, for a lack of memory or disk space, for a file, package or environment variable that
-    is missing, and for a call of ``sys.exit()``. If methods of the user's exception class raise an exception, an empty
+    Advice is known, for example, for a lack of memory or disk space, for a file or environment variable that is
+    missing, and for a call of ``sys.exit()``. If methods of the user's exception class raise an exception, an empty
     string is returned.
 
     Args:

@@ -84,7 +84,7 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 
 
 def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    """Return the names of the files that were added, changed or removed since a code folder was packed before.
+    """Return the sorted names of the files that were added, changed or removed since a code folder was packed before.
 
     Args:
         files: digests of the files now, by name.

@@ -1,4 +1,4 @@
-"""Save and restore what a script may change in its process: variables, working directory, import path (worker)."""
+"""Save and restore the environment variables, working directory and import path that a script may change (worker)."""
 
 from __future__ import annotations
 

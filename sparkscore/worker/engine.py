@@ -163,7 +163,7 @@ class LocalEngine:
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Set the spec's environment variables, compare the installed packages with its list, and load the scorer.
+        """Set the spec's environment variables, compare the installed packages with the spec, and load the scorer.
 
         If loading fails, no exception is raised. The failure is part of the returned value.
         """
@@ -234,17 +234,20 @@ class LocalEngine:
 
     @property
     def _handed_over(self) -> HandedOver | None:
-        """The DataFrame that the user's code got in the last call, or None if it got no DataFrame."""
+        """The DataFrame that the user's code got in the last call, or None if there is none or it was not kept."""
         return getattr(self._scorer, "handed_over", None)
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """The names of columns, each with the number of its values for which the model has no category."""
+        """The names of columns, each with the number of its values for which the model has no category.
+
+        Empty if the scorer does not count such values.
+        """
         return tuple(sorted(getattr(self._scorer, "unseen", {}).items()))
 
     @property
     def _columns(self) -> int:
-        """The number of columns that the user's code got in the last call, or 0 if it got no DataFrame."""
+        """The number of columns of the DataFrame that the user's code got in the last call, or 0 if it is not known."""
         return 0 if self._handed_over is None else self._handed_over.rows.num_columns
 
     def _call(self, mini_batch: MiniBatch) -> object:

@@ -3,7 +3,8 @@
 The contract is that the scorer returns one element for each row. A single row cannot show a broken contract: a script
 that always returns one element succeeds with it. So there are two checks before the results of parts are used. If a
 mini-batch failed because of its number of elements, the numbers of elements of its halves must add up to that number.
-And unless enough items were scored together before, some of the scored items are scored again in one call.
+And unless an earlier call has proven the contract, some of the scored items are scored again in one call, if there are
+enough of them.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 
 
 def _all_failed(parts: Sequence[Part]) -> bool:
-    """Return whether these parts are eighths that all failed as a whole, without ending the process that scores."""
+    """Return whether there are eight parts, and each failed as a whole without ending the process that scores."""
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)
 

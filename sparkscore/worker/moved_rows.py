@@ -359,7 +359,8 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _one_permutation_explains(changed: list[_Pair], kept: list[_Pair]) -> bool:
     """Return whether one permutation of the rows explains all changed columns, except those that got new values.
 
-    Two columns that moved in the same way are enough if the values of one of them are all different.
+    Two columns that moved in the same way are enough if the values of one of them are all different. The result is
+    False if the two values of each changed column were only swapped.
 
     Args:
         changed: the columns whose values have changed.

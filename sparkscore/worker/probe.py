@@ -193,9 +193,9 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     """Check that ``run()`` returned one element for each row, with calls for two halves if the number is ambiguous.
 
     If a script returned one element, or as many as there are columns, it may return one element for all rows, or one
-    for each column. This is so if the numbers of elements for the halves do not add up to that of the whole. Any other
-    wrong number does not fail the probe: the run itself finds the rows that fail. The failure of a half does not fail
-    the probe either.
+    for each column. If the numbers of elements for the halves do not add up to that of the whole, the probe fails. Any
+    other wrong number does not fail the probe: the run itself finds the rows that fail. The probe does not fail either
+    if the call with a half fails.
 
     Returns:
         the result, or a failure if the number of elements does not depend on the rows; and whether it is proven that

@@ -108,8 +108,8 @@ def _wait_for(child: int) -> int:
 def _die_with(parent: int) -> None:
     """Make the kernel kill this process when its parent ends (Linux).
 
-    On other systems, this process ends when it next reads from the worker's connection. If the parent has ended
-    already, this process exits at once.
+    On other systems, this process ends only when it next reads from the worker's connection. If the parent has ended
+    before this function is called, this process exits at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -205,7 +205,7 @@ class _Pickler(pickle.Pickler):
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:
-    """Return a table as bytes in Arrow's stream format."""
+    """Return a table as an Arrow buffer in Arrow's stream format."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

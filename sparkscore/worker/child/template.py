@@ -64,7 +64,7 @@ class ChildEndedError(Exception):
         code: exit code of the process, or the negative number of a signal, or None if the process had not ended before
             it was killed.
         trace: tracebacks of the child's threads or the message of the template, or an empty string if there is none.
-        is_timeout: whether the child took too long.
+        is_timeout: whether the process took too long.
         broken: description of the damage that the user's code did to the child, or an empty string if it did none.
     """
 
