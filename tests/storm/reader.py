@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,8 @@ import pyarrow.dataset
 from deltalake import DeltaTable
 
 _EVERY_S: Final = 0.05
+# A stage of a few thousand files is removed in a second or two.
+_LISTINGS: Final = 200
 
 
 class Reader(threading.Thread):
@@ -58,12 +61,18 @@ class Reader(threading.Thread):
 
 
 def count_rows(place: Path) -> int:
-    """Return the number of rows that a reader sees; 0 if the table does not exist."""
+    """Return the number of rows that a reader sees; 0 if the table does not exist.
+
+    PyArrow also lists the folders that it ignores, and fails if one of them is removed meanwhile, as the folder of a
+    stage is. Such a listing says nothing about the rows, so the folder is listed again.
+    """
     if any((place / "_delta_log").glob("[0-9]*.json")):
         return int(DeltaTable(place).to_pyarrow_dataset().count_rows())
-    if (place / "_delta_log").is_dir() or not place.is_dir():
-        return 0
-    try:
-        return int(pyarrow.dataset.dataset(place, partitioning="hive").count_rows())
-    except FileNotFoundError:  # the folder has gone while it was read: it held nothing but a stage
-        return 0
+    for _ in range(_LISTINGS):
+        if (place / "_delta_log").is_dir() or not place.is_dir():
+            return 0
+        try:
+            return int(pyarrow.dataset.dataset(place, partitioning="hive").count_rows())
+        except FileNotFoundError:
+            time.sleep(_EVERY_S)
+    raise FileNotFoundError(f"'{place}' cannot be listed")
