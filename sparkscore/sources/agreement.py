@@ -93,7 +93,7 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
 
 
 def check_column_names(found: Iterable[str], what: str) -> None:
-    """Check that no two column names differ only in case, and that no column has the name of a hidden column.
+    """Check that no two column names are the same, ignoring case, and that none is the name of a hidden column.
 
     Spark ignores the case of column names. `HIDDEN_COLUMNS` are columns that sparkscore adds to the rows.
 

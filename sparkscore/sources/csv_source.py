@@ -321,7 +321,7 @@ def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
 
 
 def _check_values(declared: StructField, found: ColumnSurvey) -> None:
-    """Check that the values of a column have its declared type, and that a NOT NULL column has no NULL.
+    """Check that the values of a column fit its declared type, and that a NOT NULL column has no NULL.
 
     Args:
         declared: the declared name and type of the column.

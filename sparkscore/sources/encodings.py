@@ -59,7 +59,7 @@ def with_encoding(options: Mapping[str, str], encoding: str | None) -> dict[str,
 
     Args:
         options: options for Spark's reader.
-        encoding: Spark's name of the encoding, or None for options without an encoding.
+        encoding: Spark's name of the encoding, or None to return the options without an encoding.
     """
     others = {key: value for key, value in options.items() if key.lower() not in _OPTIONS}
     return others if encoding is None else {**others, "encoding": encoding}

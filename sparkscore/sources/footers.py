@@ -75,9 +75,9 @@ class NullCounts:
                 than the number of rows in the files if some of them were deleted from a table.
 
         Returns:
-            the number of NULLs by column. 0 is returned only if the statistics of all files that have rows contain the
-            number for the column. A higher number is returned only if all rows are read. It may be too low if some
-            files have no statistics.
+            the number of NULLs by column. 0 is returned only if all footers can be read, and the statistics of all
+            files that have rows contain the number for the column. A higher number is returned only if all rows are
+            read. It may be too low if some files have no statistics.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.

@@ -49,8 +49,8 @@ class JsonSource:
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
         """Return the number of NULLs in each of the given columns, as counted when the input was opened.
 
-        A column that is declared NOT NULL has 0 NULLs. Other columns are left out if no record has them, or if Spark
-        may drop or change records because of the option 'mode'.
+        The number is 0 for a column that is declared NOT NULL. Other columns are left out if no record has them, or if
+        Spark may drop or change records because of the option 'mode'.
         """
         counts = dict.fromkeys(self._not_null.intersection(columns), 0)
         if self._survey is not None and self._survey.are_all_read:

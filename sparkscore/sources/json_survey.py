@@ -64,8 +64,7 @@ class JsonFiles:
             `NullType`, because only their names are used. It is None if Spark has to infer the types.
         are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
             some.
-        respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
-            as ``5.0`` or ``5e0``.
+        respelled: the columns declared with integer types in which some numbers are written as ``5.0`` or ``5e0``.
     """
 
     rows: int
@@ -180,10 +179,7 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read the files, on the driver or on the workers, and return the summary of their contents.
-
-        If a file has a problem, the rest of the files may not have been read.
-        """
+        """Read the files on the driver or on the workers, and summarize them up to the first problem, if there is one."""
         types = (
             None
             if self._declared is None
@@ -227,8 +223,7 @@ class _Survey:
         """Raise an error if a file cannot be read, or contains something that is not a JSON record.
 
         Raises:
-            SourceError: there is such a problem. The message contains the file of the first problem and, if it is
-                known, the line.
+            SourceError: there is such a problem. The message contains the file and, if known, the line of the first.
         """
         if found.problem is None:
             return
@@ -246,8 +241,7 @@ class _Survey:
         """Raise an error if a declared type cannot hold a value of its column.
 
         Raises:
-            SourceSchemaError: there is such a value. The message contains the column, the file and the line of the
-                first one.
+            SourceSchemaError: there is such a value. The message contains column, file and line of the first one.
         """
         all_misfits = [
             (position, name, misfit)

@@ -48,8 +48,9 @@ class Doubt:
     """The reason why no type can hold all values of a column, for an error message.
 
     Attributes:
-        column: the name of the column, or the path of a field inside it, such as ``column.field``.
-        got: a phrase with the values that do not fit together, and their files and lines.
+        column: the name of the column, or the path of values inside it, such as ``column.field`` or ``column[]``.
+        got: a phrase with the types of the values that do not fit, and the file and line of the first value of each
+            type.
         expected: a phrase that describes values for which there is a type.
         type: a type with which the user can declare the column.
         effect: a phrase that says how values are read with that type.
@@ -91,8 +92,8 @@ class TypesOfJson:
         """Raise an error if no type can hold all values of one of the wanted columns.
 
         Raises:
-            SourceSchemaError: there is such a column. The message contains its name, and says which types of values do
-                not fit together and in which files and lines they are.
+            SourceSchemaError: there is such a column. The message contains its name, and the types of the values that
+                do not fit with the file and line of the first value of each type.
         """
         doubt = next((self._doubts[name] for name in wanted if name in self._doubts), None)
         if doubt is None:
@@ -119,8 +120,8 @@ class TypesOfJson:
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        Arrays of objects without fields have no type either. If all values are NULL, the type is a string. If no type
-        can hold all values, the reason is stored, and the type is a string.
+        Arrays of objects without fields have no type either. NULL fits every type. If all values are NULL, the type is
+        a string. If no type can hold all values, the reason is stored, and the type is a string.
 
         Args:
             path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).

@@ -173,7 +173,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[InputFile]:
     """Yield the files in a folder and its subfolders.
 
     Hidden files and folders, files and folders that sparkscore wrote for its runs, symbolic links to folders, and
-    special files such as pipes are left out. Each of them is counted in `skipped`.
+    entries that are not files, such as pipes, are left out. Each of them is counted in `skipped`.
 
     Raises:
         SourceError: a folder cannot be read, or the path of a file is not UTF-8.

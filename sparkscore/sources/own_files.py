@@ -1,6 +1,6 @@
 """Recognize files and folders that sparkscore writes for its runs and that an input folder may contain (driver).
 
-They are runs folders, folders of runs, stages and locks.
+They are runs folders, the folders of single runs, stages and locks.
 """
 
 from __future__ import annotations

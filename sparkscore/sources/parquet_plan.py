@@ -168,8 +168,8 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the different types of a column, each with the first file that has the type.
 
-        If the input has rows, a file without rows counts only if no file with rows has the column, and then only the
-        first such file with the column counts.
+        If the input has rows, the types in files without rows are left out, unless no file with rows has the column. In
+        this case, only the type in the first file with the column is returned.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
@@ -353,7 +353,7 @@ def _declarable(file_type: FileType) -> str:
 def _type_text(file_type: FileType) -> str:
     """Return the name of a type for an error message: Spark's name, or Arrow's name if Spark has no such type.
 
-    For times in nanoseconds, both names are returned.
+    For timestamps in nanoseconds, both names are returned.
     """
     text = file_type.arrow_type if file_type.spark is None else file_type.spark.simpleString()
     return f"{text} ({file_type.arrow_type})" if file_type.is_nanos else text

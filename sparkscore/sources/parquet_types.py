@@ -309,8 +309,8 @@ def is_castable(one: DataType, other: DataType) -> bool:
     """Return whether values of the first type can be cast to the second type and compared with the result.
 
     This is the case for equal types, for two types of numbers, for dates that are cast to timestamp_ntz at midnight,
-    and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for times with and
-    without a time zone.
+    and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for timestamps
+    with and without a time zone.
     """
     if isinstance(one, ArrayType) and isinstance(other, ArrayType):
         return is_castable(one.elementType, other.elementType)

@@ -143,7 +143,7 @@ class SparkFiles:
         """Return the schema of the input: its columns, followed by the undeclared partition columns, which are strings.
 
         The rows are read with this schema, so that Spark does not infer types again. Spark Connect would infer them in
-        each action. It treats '01', '1' and '1.0' in the names of folders as the same number.
+        each action. Inference treats '01', '1' and '1.0' in the names of folders as the same number.
 
         Args:
             declared: the columns that 'input.schema' declares, or None to use the columns of the files.

@@ -78,7 +78,7 @@ class _Column:
 
 
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
-    """Read all record batches of a task, then yield one record batch: the summary of each column is one row."""
+    """Read all record batches of a task, then yield one record batch in which each row is the summary of a column."""
     columns = [_Column(spark_type) for spark_type in spec.types]
     for batch in map(settle_types, batches):
         files = batch.column(len(columns))

@@ -2,7 +2,8 @@
 
 In mode ``FAILFAST``, Spark's reader raises an error for some values that do not fit, but without their line. Other
 values are changed without an error: Spark rounds numbers for ``decimal``, reads a number for ``timestamp`` as seconds,
-reads ``200`` for ``tinyint`` as -56, and drops the time of day from a string for ``date``.
+reads ``200`` for ``tinyint`` as -56, and drops the time of day from a string for ``date``. Numbers may be rounded only
+for ``double`` and ``float``.
 """
 
 from __future__ import annotations
