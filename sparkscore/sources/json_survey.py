@@ -179,7 +179,7 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read the files on the driver or on the workers, and summarize them up to the first problem, if there is one."""
+        """Read the files on the driver or on the workers, and summarize them up to the first problem, if any."""
         types = (
             None
             if self._declared is None
