@@ -55,7 +55,8 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     """Score the mini-batches of one Spark task, chunk by chunk, and yield their reports.
 
     Runs on the worker, once for each task attempt. Spark may execute a task again, and also twice at the same time. If
-    an earlier execution finished a chunk, the chunk is not scored again: its stored reports are yielded.
+    an earlier execution finished a chunk, and the chunk's items and files are unchanged, the chunk is not scored again:
+    its stored reports are yielded.
 
     A failure of the user's code raises no exception here: it is reported, and its items are quarantined. The task stops
     early if the run can no longer succeed, for example because the task has more failures than the run tolerates.

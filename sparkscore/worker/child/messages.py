@@ -25,8 +25,8 @@ _SIZE: Final = struct.Struct("!Q")
 # A socket does not send or receive more bytes than this at once, so larger pieces would need more memory and save no
 # time.
 _PIECE: Final = 1 << 20
-# How often to check whether the other process is still running. The socket does not always show that, because a process
-# that the other one forked may keep it open.
+# Seconds between two checks whether the other process is still running. The socket does not always show that, because a
+# process that the other one forked may keep it open.
 _LOOK_SECONDS: Final = 0.25
 TOKEN_BYTES: Final = 16
 
