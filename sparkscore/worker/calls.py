@@ -51,9 +51,9 @@ class Calls:
         """Score a mini-batch with one or more calls, and return the rows of the result and the failed items.
 
         If the mini-batch fails as a whole, it is tried again until the maximum number of tries is reached. Then it is
-        halved again and again to find the items that fail, unless it cannot be halved. Once more items have failed than
-        the run tolerates, the remaining items fail without a call. If the scorer breaks its contract, or if the
-        mini-batch cannot be halved, all its items fail.
+        halved again and again to find the items that fail. If it cannot be halved, all its items fail. Once more items
+        have failed than the run tolerates, the remaining items fail without a call. If the scorer breaks its contract,
+        all items of the mini-batch fail.
         """
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
