@@ -129,7 +129,8 @@ class Registry:
         registry_uri = self.uri if uri.startswith("models:/") else None
         with _missing_reported():
             path = mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), registry_uri=registry_uri)
-        remove_file(Path(path) / _DOWNLOAD_NOTE)
+        if Path(path).is_dir():
+            remove_file(Path(path) / _DOWNLOAD_NOTE)
         return Path(path)
 
     def describe_known(self, name: str) -> str:

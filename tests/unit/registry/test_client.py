@@ -31,6 +31,14 @@ def test_errors_of_a_stores_library_are_reported_in_one_line(error: Exception, g
     assert "secret-word" not in str(caught.value)
 
 
+def test_an_artifact_that_is_one_file_is_downloaded(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"onnx")
+
+    path = Registry("").download((tmp_path / "model.onnx").as_uri(), tmp_path / "copy")
+
+    assert path.read_bytes() == b"onnx"
+
+
 def test_errors_about_the_model_stay_as_they_are() -> None:
     error = ModelError(code=ErrorCode.MODEL_BROKEN, what="model 'heart'", next_step="Save it again.")
 
