@@ -37,9 +37,9 @@ class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` t
 
 @contextmanager
 def raised_for(column: str, expected: str) -> Iterator[None]:
-    """Replace a `Refusal` that the ``with`` block raises with an error that names the column and the element.
+    """Replace a `Refusal` that the ``with`` block raises with an `OutputContractError`.
 
-    Elements are counted from 1 in the error message.
+    The message of the error contains the name of the column and the number of the element, counted from 1.
 
     Args:
         column: the name of the column.

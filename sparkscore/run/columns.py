@@ -68,8 +68,8 @@ def check_input_types(rows: StructType) -> None:
     """Raise an error if an input column has a type that Arrow or Parquet cannot store exactly.
 
     Raises:
-        SourceSchemaError: there are such columns. The message lists them, and suggests an ``input.columns`` line
-            without them.
+        SourceSchemaError: a column has a type that cannot be stored exactly. The message lists all of these columns,
+            and suggests an ``input.columns`` line without them.
     """
     refused = [field for field in rows if not _is_carriable(field.dataType)]
     if refused:
@@ -158,8 +158,8 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
         result: the columns of the result.
 
     Raises:
-        SinkSchemaError: there are such predictions. The message lists them, and suggests an ``output.schema`` line with
-            which only the items without a value fail.
+        SinkSchemaError: a prediction may be NULL, and its column in the output table is NOT NULL. The message lists all
+            of these columns, and suggests an ``output.schema`` line with which only the items without a value fail.
     """
     wrong = [
         field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table

@@ -84,8 +84,8 @@ def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -
     If the run continued with the new output, those staged rows would never be published or removed.
 
     Raises:
-        ConfigError: there are such rows. The message contains the location of their stage and the paths of the two
-            outputs.
+        ConfigError: there are staged rows for another output, or in another stage. The message contains the location of
+            the stage and the paths of both outputs.
     """
     stage_setting = prepared.deployment.output.stage
     if not record.output.location:

@@ -1,4 +1,4 @@
-"""Compute the identity of a run: digests of everything that decides its result, including secrets (driver)."""
+"""Compute the identity of a run: digests of its input, script, model and configuration with secrets (driver)."""
 
 from __future__ import annotations
 

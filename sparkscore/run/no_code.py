@@ -70,7 +70,7 @@ def section_of(deployment: Deployment) -> Model:
     """Return the section ``model`` of a deployment.
 
     Raises:
-        ConfigError: the deployment has no such section.
+        ConfigError: the deployment has no section ``model``.
     """
     if deployment.model is None:
         raise ConfigError(

@@ -91,7 +91,7 @@ def refuse_other_endings(deployment: Deployment, snapshot: Snapshot) -> None:
     Azure ML, one such file fails the job.
 
     Raises:
-        ConfigError: there are such files. The message lists some of them.
+        ConfigError: a file has an ending that Azure ML does not read. The message lists some of these files.
     """
     others = [Path(file.path).name for file in snapshot.files if not file.path.lower().endswith(ENDINGS)]
     if deployment.is_no_code and deployment.input.format is None and others:

@@ -119,9 +119,9 @@ def only_failed_entry(failed: FailedItems | None, items: int | None) -> OnlyFail
 
 
 def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manifest: Manifest) -> None:
-    """Add a run with ``only_failed`` to the list of such runs that began to publish.
+    """Add a run to the list of the runs that scored failed items again and began to publish.
 
-    The list is in the folder of the run in which the items failed first. Does nothing for a run that scores a whole
+    The list is in the folder of the run in which the items failed first. Does nothing for a run that scored a whole
     input. The caller must hold the lock of `family_locked`.
 
     Args:

@@ -65,8 +65,8 @@ def parse_ddl(ddl: str, setting: str = "output.schema", code: ErrorCode = ErrorC
         code: the error code for a `ConfigError`.
 
     Raises:
-        ConfigError: the schema is not valid DDL, or has a type that is not supported; the message has the position of
-            the error.
+        ConfigError: the schema is not valid DDL, or has a type that is not supported. The message contains the
+            position of the error.
 
     >>> parse_ddl("prediction double, probs array<double>").field("probs").type.value_type
     DataType(double)

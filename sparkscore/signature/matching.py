@@ -113,7 +113,8 @@ def refuse_known_nulls(feeds: Sequence[Feed], counts: Mapping[str, int]) -> None
         counts: the number of NULLs in each column; a column whose number is not known is left out.
 
     Raises:
-        SignatureMismatchError: there are such columns; the message lists up to ten of them.
+        SignatureMismatchError: a column has NULLs that the model does not take. The message lists up to ten of these
+            columns.
     """
     wanted = columns_without_null(feeds)
     problems = [
