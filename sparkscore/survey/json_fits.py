@@ -47,8 +47,8 @@ class Formats:
     Attributes:
         has_date: whether ``dateFormat`` is set. Spark then parses dates, and only their JSON type (string) is checked
             here.
-        has_time: whether a timestamp format is set. Spark then parses timestamps, and only their JSON type (string) is
-            checked here.
+        has_time: whether ``timestampFormat`` or ``timestampNTZFormat`` is set. Spark then parses timestamps, and only
+            their JSON type (string) is checked here.
         zone: the time zone for timestamps without a time zone.
     """
 

@@ -93,7 +93,8 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
 def type_of(seen: Seen) -> str:
     """Return Spark's name of the inferred type of a column.
 
-    The type is ``string`` if the values do not fit one other type, or if the column has only NULLs.
+    Integers and decimals together are ``double``, unless a double cannot hold one of the integers. The type is
+    ``string`` for any other mix of types, for other strings, and for a column that has only NULLs.
 
     Args:
         seen: the flags of the column.
