@@ -42,11 +42,13 @@ _LENGTHS: Final = frozenset(
 
 @dataclass(frozen=True)
 class NamedColumns:
-    """The outputs of a model that has several outputs, each with one value for every item.
+    """The named values that a model returned, for example several outputs or the columns of a DataFrame.
 
     Attributes:
-        columns: for the name of each output, its values as an array of any dimension, a list or an Arrow array.
-        labels: the index of the rows if the model returned a pandas object, or None.
+        columns: the values by name. Each collection of values, such as an array of any dimension, a list, a Series or
+            an Arrow array, must have one value for every item.
+        labels: the index of the rows if the model returned pandas objects. None if there is no index, or if all indexes
+            of several pandas objects are a default RangeIndex.
     """
 
     columns: Mapping[str, Any]
@@ -86,11 +88,12 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
 
     Without a schema, names and types are inferred. Scalars, and lists whose values have one type, form the column
     ``prediction``. Tuples, lists of several types and DataFrames without column names form the columns ``c0``, ``c1``
-    and so on. The keys of dictionaries are the names of their columns.
+    and so on. The keys of dictionaries, and the fields of structured arrays, are the names of their columns.
 
     With a schema, the columns of dictionaries and DataFrames are matched by name. The columns of tuples and of
-    DataFrames without column names are matched by position. Exactly the columns of the schema must be returned, but
-    dictionaries may lack optional ones. An empty list or array becomes a table without rows.
+    DataFrames without column names are matched by position. In `NamedColumns` and structured arrays, columns whose
+    names are not declared become the remaining declared columns in their order. Exactly the columns of the schema must
+    be returned, but dictionaries may lack optional ones. An empty list or array becomes a table without rows.
 
     An iterator is consumed once, and its exceptions are not caught. Other containers are not changed, and the table
     shares no memory with a NumPy array.
