@@ -160,9 +160,6 @@ class RunFolder:
     def _writing(self, state: str = "") -> Iterator[None]:
         """Replace an `OSError` in the body of a ``with`` statement with a `LineageError` about the run's folder.
 
-        Args:
-            state: sentence for the error message about the state of the data.
-
         Raises:
             LineageError: the body raised an `OSError`.
         """
@@ -338,10 +335,6 @@ class RunFolder:
 def open_run(runs: Path, run_id: str) -> RunStore:
     """Return the store of a run. The run need not exist, and nothing is created.
 
-    Args:
-        runs: path of the runs folder.
-        run_id: id of the run.
-
     Raises:
         ConfigError: the run id is not valid.
     """
@@ -368,10 +361,6 @@ def list_records(runs: Path) -> list[RunRecord]:
 def read_record(runs: Path, run_id: str) -> RunRecord:
     """Return the record of one run.
 
-    Args:
-        runs: path of the runs folder.
-        run_id: id of the run.
-
     Raises:
         ConfigError: the run id is not valid.
         RunNotFoundError: the runs folder has no record of this run, or the record cannot be read.
@@ -393,9 +382,6 @@ def waits_for_publishing(folder: Path) -> bool | None:
 
     It is not known if the runs folder does not exist, for example because it is on another host. If the runs folder
     exists, but has no readable record of the run, the run is not held.
-
-    Args:
-        folder: path of the run's folder.
 
     Raises:
         ConfigError: the name of the folder is not a valid run id.

@@ -308,13 +308,7 @@ class ParquetSink:
         return reader.load(spark_path(self._run_folder))
 
     def _show(self, gathered: Path, stage: Path) -> Path | None:
-        """Rename a folder to the run's folder, which makes its files visible, and replace old files if requested.
-
-        Old files are replaced only in the mode ``overwrite``.
-
-        Args:
-            gathered: the folder with links to the staged files.
-            stage: the run's stage.
+        """Rename a folder to the run's folder, which makes its files visible; mode ``overwrite`` replaces old files.
 
         Returns:
             the folder into which files that sparkscore did not write were moved, or None if there were no such files.

@@ -112,12 +112,7 @@ def staged_in(
 
 
 def stage_of(target: Target, parent: str | None) -> RunStage:
-    """Return the stage of a run without opening or creating it. Its folder may not exist.
-
-    Args:
-        target: the output and the run id.
-        parent: the folder for stages, or None for the default folder in the output.
-    """
+    """Return the stage of a run, in the given folder for stages or in the output. It is not opened or created."""
     return StageFolder(_holder(target, parent) / target.run_id)
 
 
@@ -153,10 +148,6 @@ def remove_stage(target: Target, parent: str | None) -> None:
 
     Files that sparkscore did not create stay. If the folder that contained the stage has the name ``_sparkscore`` and
     is empty, it is removed too.
-
-    Args:
-        target: the output and the run id.
-        parent: the folder for stages, or None for the default folder in the output.
     """
     holder = _holder(target, parent)
     remove_stage_folder(holder / target.run_id)
@@ -197,10 +188,6 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
 
     A folder for stages that the user named in ``output.stage`` is removed only if this run created it, or if its name
     is ``_sparkscore``.
-
-    Args:
-        holder: the folder that contains stages.
-        made_by_us: the folders that this run created.
     """
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
@@ -210,12 +197,6 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
 
 def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
     """Create the stage, or open the stage of an earlier execution of the run, and return whether it existed.
-
-    Args:
-        stage: path of the stage.
-        identity: the digests of input, script, model and configuration.
-        run_id: id of the run.
-        run_folder: the run's folder, whose path is written into the stage.
 
     Raises:
         ConfigError: the stage belongs to a different request, has rows but no file ``identity``, or has files that

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Final
+from typing import BinaryIO, ClassVar, Final
 
 from sparkscore.removal import MADE_BY_US, move_new, put_in_place, remove_empty, remove_file, remove_made
 from sparkscore.stage.layout import unfinished
+from sparkscore.stage.local_files import FOR_ALL, EmptyFile, UnfinishedFile
 from sparkscore.stage.store import Entry, EntryType
 
-_BUFFER_BYTES: Final = 1024 * 1024
-_FOR_ALL, _FOR_OWNER = 0o666, 0o600  # before the process's umask
+_FOR_OWNER: Final = 0o600  # before the process's umask
 _NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 
@@ -138,7 +138,7 @@ class LocalStore:
             check()
             self._do_replace(written, path)
 
-        self._write(name, content, show, is_durable=is_durable, mode=_FOR_OWNER if is_private else _FOR_ALL)
+        self._write(name, content, show, is_durable=is_durable, mode=_FOR_OWNER if is_private else FOR_ALL)
 
     def put_new(self, name: str, content: bytes) -> bool:
         """Write a file if its name is not taken, and return whether this call wrote it.
@@ -157,7 +157,7 @@ class LocalStore:
         show: Callable[[Path, Path], None],
         *,
         is_durable: bool = True,
-        mode: int = _FOR_ALL,
+        mode: int = FOR_ALL,
     ) -> None:
         file = UnfinishedFile(self, self._path(name), show, is_durable=is_durable, mode=mode)
         try:
@@ -284,7 +284,7 @@ class LocalStore:
         """
         self._do_rename(self._path(name), self._path(other))
 
-    def _create_below_root(self, path: Path, mode: int = _FOR_ALL) -> int:
+    def _create_below_root(self, path: Path, mode: int = FOR_ALL) -> int:
         """Create a file and its missing parent folders, except for the root, and return the descriptor of the file.
 
         Raises:
@@ -310,7 +310,7 @@ class LocalStore:
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 
-    def _do_create(self, path: Path, mode: int = _FOR_ALL) -> int:
+    def _do_create(self, path: Path, mode: int = FOR_ALL) -> int:
         return os.open(path, _NEW_FILE, mode)
 
     def _do_write(self, descriptor: int, content: bytes | memoryview) -> None:
@@ -343,132 +343,6 @@ class LocalStore:
 
     def _do_drop(self, folder: Path) -> bool:
         return remove_empty(folder)
-
-
-class UnfinishedFile:
-    """A file that is written under a temporary name, and that gets its final name when it is closed.
-
-    The temporary file is in the folder of the final file. `LocalStore` writes all files that have content through this
-    class.
-
-    Args:
-        store: the store of the file.
-        path: final path of the file.
-        show: function that `close` calls to give the file its final name. Its arguments are the temporary path and the
-            final path.
-        is_durable: whether `close` waits until the content is on the disk, so that it survives a power cut.
-        mode: permissions of the file, before the umask of the process is applied.
-    """
-
-    def __init__(
-        self,
-        store: LocalStore,
-        path: Path,
-        show: Callable[[Path, Path], None],
-        *,
-        is_durable: bool,
-        mode: int = _FOR_ALL,
-    ) -> None:
-        self.closed = False
-        self._store = store
-        self._path = path
-        self._show = show
-        self._is_durable = is_durable
-        self._buffer = bytearray()
-        self._written = 0
-        self._unfinished = path.with_name(unfinished(path.name, store.token()))
-        self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - one module
-
-    def write(self, content: Any) -> int:
-        """Add bytes to the buffer, and return their number. A full buffer is written to the disk."""
-        self._buffer += content
-        self._written += len(content)
-        if len(self._buffer) >= _BUFFER_BYTES:
-            self.flush()
-        return len(content)
-
-    def flush(self) -> None:
-        """Write the buffered bytes to the disk."""
-        if self._descriptor is not None:
-            content, self._buffer = self._buffer, bytearray()
-            self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
-
-    def tell(self) -> int:
-        """Return the number of bytes that were written or buffered so far, which is the position of the next byte."""
-        return self._written
-
-    def close(self) -> None:
-        """Write the buffered bytes to the disk, and give the file its final name. Do nothing if the file is closed.
-
-        Errors that the function `show` raises are passed on. After an `OSError`, the temporary file is removed, if
-        possible. After any other error, `abandon` removes it.
-
-        Raises:
-            OSError: the file cannot be written, or cannot get its final name.
-        """
-        if self.closed:
-            return
-        try:
-            self.flush()
-            self._leave(is_durable=self._is_durable)
-            self._show(self._unfinished, self._path)
-        except OSError:
-            self._forget()
-            raise
-        finally:
-            self.closed = True
-
-    def abandon(self) -> None:
-        """Close the file, and remove the temporary file if there still is one. A file with its final name stays.
-
-        An `OSError` is ignored.
-        """
-        self.closed = True
-        self._forget()
-
-    def _leave(self, *, is_durable: bool) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            try:
-                if is_durable:
-                    self._store._do_sync(descriptor, self._unfinished)  # noqa: SLF001
-            finally:
-                self._store._do_close(descriptor, self._unfinished)  # noqa: SLF001
-
-    def _forget(self) -> None:
-        with suppress(OSError):
-            self._leave(is_durable=False)
-        if os.path.lexists(self._unfinished):
-            with suppress(OSError):  # the error that led here is more important
-                self._store._do_remove(self._unfinished)  # noqa: SLF001
-
-
-@dataclass
-class EmptyFile:
-    """An empty file that can be distinguished from later files: implements `sparkscore.stage.store.Mark`.
-
-    `is_there` recognizes the file by its inode number. The file is kept open, so that no other file gets this number.
-
-    Attributes:
-        store: the store of the file.
-        path: path of the file.
-        descriptor: descriptor of the open file.
-    """
-
-    store: LocalStore
-    path: Path
-    descriptor: int
-
-    def is_there(self) -> bool:
-        """Return whether the file at the path is still the file that was created for this mark."""
-        try:
-            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
-        except OSError:
-            return False
-
-    def close(self) -> None:
-        """Close the file, which stays in its folder."""
-        self.store._do_close(self.descriptor, self.path)  # noqa: SLF001 - the same module
 
 
 def _entry(name: str, path: Path, found: os.stat_result) -> Entry:

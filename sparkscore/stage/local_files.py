@@ -1,0 +1,144 @@
+"""Files of a local store while they are open: one that is being written, and an empty one (driver and worker)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkscore.stage.layout import unfinished
+
+if TYPE_CHECKING:
+    from sparkscore.stage.local_store import LocalStore
+
+_BUFFER_BYTES: Final = 1024 * 1024
+FOR_ALL: Final = 0o666  # before the process's umask
+
+
+class UnfinishedFile:
+    """A file that is written under a temporary name, and that gets its final name when it is closed.
+
+    The temporary file is in the folder of the final file. `LocalStore` writes all files that have content through this
+    class.
+
+    Args:
+        store: the store of the file.
+        path: final path of the file.
+        show: function that `close` calls to give the file its final name. Its arguments are the temporary path and the
+            final path.
+        is_durable: whether `close` waits until the content is on the disk, so that it survives a power cut.
+        mode: permissions of the file, before the umask of the process is applied.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        path: Path,
+        show: Callable[[Path, Path], None],
+        *,
+        is_durable: bool,
+        mode: int = FOR_ALL,
+    ) -> None:
+        self.closed = False
+        self._store = store
+        self._path = path
+        self._show = show
+        self._is_durable = is_durable
+        self._buffer = bytearray()
+        self._written = 0
+        self._unfinished = path.with_name(unfinished(path.name, store.token()))
+        self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - a part of the store
+
+    def write(self, content: Any) -> int:
+        """Add bytes to the buffer, and return their number. A full buffer is written to the disk."""
+        self._buffer += content
+        self._written += len(content)
+        if len(self._buffer) >= _BUFFER_BYTES:
+            self.flush()
+        return len(content)
+
+    def flush(self) -> None:
+        """Write the buffered bytes to the disk."""
+        if self._descriptor is not None:
+            content, self._buffer = self._buffer, bytearray()
+            self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
+
+    def tell(self) -> int:
+        """Return the number of bytes that were written or buffered so far, which is the position of the next byte."""
+        return self._written
+
+    def close(self) -> None:
+        """Write the buffered bytes to the disk, and give the file its final name. Do nothing if the file is closed.
+
+        Errors that the function `show` raises are passed on. After an `OSError`, the temporary file is removed, if
+        possible. After any other error, `abandon` removes it.
+
+        Raises:
+            OSError: the file cannot be written, or cannot get its final name.
+        """
+        if self.closed:
+            return
+        try:
+            self.flush()
+            self._leave(is_durable=self._is_durable)
+            self._show(self._unfinished, self._path)
+        except OSError:
+            self._forget()
+            raise
+        finally:
+            self.closed = True
+
+    def abandon(self) -> None:
+        """Close the file, and remove the temporary file if there still is one. A file with its final name stays.
+
+        An `OSError` is ignored.
+        """
+        self.closed = True
+        self._forget()
+
+    def _leave(self, *, is_durable: bool) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            try:
+                if is_durable:
+                    self._store._do_sync(descriptor, self._unfinished)  # noqa: SLF001
+            finally:
+                self._store._do_close(descriptor, self._unfinished)  # noqa: SLF001
+
+    def _forget(self) -> None:
+        with suppress(OSError):
+            self._leave(is_durable=False)
+        if os.path.lexists(self._unfinished):
+            with suppress(OSError):  # the error that led here is more important
+                self._store._do_remove(self._unfinished)  # noqa: SLF001
+
+
+@dataclass
+class EmptyFile:
+    """An empty file that can be distinguished from later files: implements `sparkscore.stage.store.Mark`.
+
+    `is_there` recognizes the file by its inode number. The file is kept open, so that no other file gets this number.
+
+    Attributes:
+        store: the store of the file.
+        path: path of the file.
+        descriptor: descriptor of the open file.
+    """
+
+    store: LocalStore
+    path: Path
+    descriptor: int
+
+    def is_there(self) -> bool:
+        """Return whether the file at the path is still the file that was created for this mark."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file, which stays in its folder."""
+        self.store._do_close(self.descriptor, self.path)  # noqa: SLF001 - a part of the store
