@@ -53,7 +53,7 @@ class ManualGroup(TyperGroup):
         _write_parameters(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
-        """Write the epilog, such as the first commands to try, without wrapping its lines."""
+        """Write the epilog (for example, the first commands to try) without wrapping its lines."""
         formatter.write(_unwrapped(self.epilog))
 
 

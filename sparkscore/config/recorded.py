@@ -47,7 +47,7 @@ def maskable_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[s
 
     Args:
         tree: dictionary of the deployment, or of a part of it.
-        path: the parts of the key of `tree`; empty for the whole deployment.
+        path: the keys that lead from the deployment to `tree`; empty for the whole deployment.
     """
     return {
         key: maskable_part(value, _below(path, key)) if isinstance(value, Mapping) else value

@@ -128,7 +128,7 @@ def parts_of(value: object, seen: set[int]) -> Iterator[Any]:
 def _input_tags(part: Any) -> Any:
     """Return the tags with which an estimator describes its input, or None if it has no tags or raises an exception.
 
-    scikit-learn has these tags since version 1.6.
+    scikit-learn has had these tags since version 1.6.
     """
     try:
         return part.__sklearn_tags__().input_tags

@@ -50,7 +50,8 @@ class FrameworkScorer:
     - A LightGBM file: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
-        handed_over: the DataFrame that the model got in the last call, or None before the first call.
+        handed_over: the DataFrame that was made for the last call, with the rows that it was made from, or None before
+            the first call and after `close`.
         warnings: warnings about the model that were found while it was loaded.
         verified: digest of the model's file, which was checked on this host. Empty before the model is loaded.
     """

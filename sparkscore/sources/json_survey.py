@@ -173,7 +173,8 @@ class _Survey:
         self._form = _form_of(options)
         self._formats = Formats(
             bool(find_option(options, "dateFormat")),
-            bool(find_option(options, "timestampFormat") or find_option(options, "timestampNTZFormat")),
+            bool(find_option(options, "timestampFormat")),
+            bool(find_option(options, "timestampNTZFormat")),
             find_option(options, "timeZone") or UTC,
         )
         self._drops_bad = not _is_strict(options)

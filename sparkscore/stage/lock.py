@@ -179,7 +179,9 @@ class RunLock:
             return False  # the dead driver's lock is removed, so that an empty lock can be created
 
     def _may_be_empty(self, error: OSError) -> bool:
-        """Return whether the lock may be an empty file: the disk is full, and the lock is in a folder of sparkscore.
+        """Return whether an empty file can serve as the lock.
+
+        It can if the disk is full, and if the lock is in one of sparkscore's own folders.
 
         Args:
             error: the error that was raised when the lock was written.

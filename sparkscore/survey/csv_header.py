@@ -43,7 +43,7 @@ def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
 
 
 def survey_files_as_json(share: tuple[tuple[str, ...], Dialect]) -> str:
-    """Run `survey_files` on a worker, and return the result as JSON, to be sent to the driver.
+    """Return the result of `survey_files` as JSON for the driver. Called on a worker.
 
     Args:
         share: the paths of the files, and their dialect.

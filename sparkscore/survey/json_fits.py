@@ -47,13 +47,15 @@ class Formats:
     Attributes:
         has_date: whether ``dateFormat`` is set. Spark then parses dates, and only their JSON type (string) is checked
             here.
-        has_time: whether ``timestampFormat`` or ``timestampNTZFormat`` is set. Spark then parses timestamps, and only
+        has_time: whether ``timestampFormat`` is set. Spark then parses the columns declared ``timestamp``, and only
             their JSON type (string) is checked here.
+        has_local_time: the same for ``timestampNTZFormat`` and columns declared ``timestamp_ntz``.
         zone: the time zone for timestamps without a time zone.
     """
 
     has_date: bool = False
     has_time: bool = False
+    has_local_time: bool = False
     zone: str = UTC
 
 
@@ -77,7 +79,9 @@ def _check_for(arrow_type: pa.DataType, formats: Formats) -> Check:
     if pa.types.is_date(arrow_type):
         return _check_text if formats.has_date else _check_date
     if pa.types.is_timestamp(arrow_type):
-        return _check_text if formats.has_time else _time_check(formats.zone if arrow_type.tz is not None else "")
+        is_local = arrow_type.tz is None
+        is_by_spark = formats.has_local_time if is_local else formats.has_time
+        return _check_text if is_by_spark else _time_check("" if is_local else formats.zone)
     return _PLAIN.get(arrow_type, _accept_any)
 
 

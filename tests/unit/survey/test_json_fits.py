@@ -96,6 +96,12 @@ def test_dates_and_times_in_a_form_of_the_deployment_are_sparks_matter() -> None
     assert misfit("date", '"31.01.2026"', has_date=True) == ""
     assert misfit("timestamp", '"31.01.2026 10"', has_time=True) == ""
     assert misfit("timestamp", "5", has_time=True) == "an integer"
+    assert misfit("timestamp_ntz", '"31.01.2026 10"', has_local_time=True) == ""
+
+
+@pytest.mark.parametrize(("declared", "other"), [("timestamp", "has_local_time"), ("timestamp_ntz", "has_time")])
+def test_the_form_of_one_type_of_time_says_nothing_about_the_other(declared: str, other: str) -> None:
+    assert "microsecond" in misfit(declared, '"2026-01-31T10:00:00.1234567"', **{other: True})
 
 
 def test_a_text_is_not_taken_for_the_number_that_is_written_alike() -> None:
