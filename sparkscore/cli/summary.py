@@ -43,7 +43,7 @@ _STYLES: Final = {
 
 
 def result_console() -> Console:
-    """Return a rich console that prints to stdout, and wraps lines only if stdout is a terminal."""
+    """Return a rich console for stdout. If stdout is not a terminal, only lines of over 1000 characters are wrapped."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_A_TERMINAL)
 

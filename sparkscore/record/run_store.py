@@ -175,7 +175,7 @@ class RunStore(Protocol):
         """
 
     def has_manifest(self) -> bool:
-        """Return whether the run has a manifest. Another version of sparkscore may have written the manifest."""
+        """Return whether the run has a manifest, even one in a format that `read_manifest` cannot read."""
 
     def read_manifest(self) -> Manifest | None:
         """Return the manifest of the run, or None if there is none.

@@ -128,7 +128,7 @@ def match_model(
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Return ``model.inputs`` for a LightGBM model, completed with the columns whose names contain spaces.
+    """Add the columns that match a LightGBM feature only after their spaces are replaced to ``model.inputs``.
 
     A LightGBM model file has an underscore for each space in a feature name. So the feature ``body_height`` is matched
     with a column ``body height``. If the model has no feature names, LightGBM calls its features ``Column_0``,
@@ -140,7 +140,8 @@ def _as_lightgbm_writes(
         chosen: the setting ``model.inputs``: columns by name of the model's input.
 
     Raises:
-        SignatureMismatchError: two columns of the input match the same feature.
+        SignatureMismatchError: a feature matches the column with its own name and a column with spaces, and ``chosen``
+            does not say which one to use.
     """
     features = [one.name or f"Column_{position}" for position, one in enumerate(inputs)]
     if all(one.name is None for one in inputs):  # LightGBM names such features Column_0, Column_1, …

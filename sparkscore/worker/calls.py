@@ -161,7 +161,9 @@ class Calls:
         return replace(failed_outcome(mini_batch.item_count, failure), is_contract_broken=True)
 
     def _broken(self, whole: Outcome, why: str) -> Outcome:
-        """Return a failed outcome for a mini-batch whose scorer broke its contract. Rows of its parts are not used.
+        """Return a failed outcome for a mini-batch whose scorer broke its contract.
+
+        Any rows that were scored in parts of the mini-batch are dropped, so all reports are changed to 0 scored items.
 
         Args:
             whole: the outcome of the call with the whole mini-batch.
