@@ -21,9 +21,9 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 class Part(BaseModel):
     """The base class of the run record and of its parts.
 
-    When this version of sparkscore writes a record again that another version wrote, missing fields are not added, and
-    unknown keys are kept. Only a part that was null becomes an empty object. In Python, a missing field has its default
-    value.
+    This version of sparkscore may read a record that another version wrote, and write it again. Then missing fields are
+    not added, and unknown keys are kept. A part that earlier versions wrote as null, because it was not known, becomes
+    an empty object. In Python, a missing field has its default value.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
@@ -177,11 +177,11 @@ class Versions(Part):
 
 
 class OnlyFailed(Part):
-    """The entry of the run record about the failed items of an earlier run, if the run scores those again.
+    """The entry of the run record about the earlier run whose failed items this run scores again.
 
     Attributes:
-        run_id: id of the run in which the items failed.
-        first: id of the run in which the items failed for the first time. It differs from `run_id` if the run `run_id`
+        run_id: id of the earlier run.
+        first: id of the run in which the items failed for the first time. It differs from `run_id` if the earlier run
             itself scored failed items again.
         without: ids of later runs that have already scored some of the failed items. Those items are left out.
         items: number of items that are scored again; None if it is not known.
@@ -265,7 +265,7 @@ class RunRecord(Part):
 
     @property
     def stage_location(self) -> str | None:
-        """The folder for stages that ``output.stage`` names, or None if the stage is in the folder of the output."""
+        """The folder for stages from the setting ``output.stage``, or None if this setting is missing or empty."""
         output = self.config.get("output")
         folder = output.get("stage") if isinstance(output, dict) else None
         return folder if isinstance(folder, str) and folder else None

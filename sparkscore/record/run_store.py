@@ -30,8 +30,8 @@ class Claim(Protocol):
         If this driver crashes, another driver can take over the claim.
 
         Raises:
-            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or something that is not a claim is in
-                its place (code ``RUN_LOCK_FOREIGN``).
+            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or there is something that sparkscore
+                did not write at the location of the claim (code ``RUN_LOCK_FOREIGN``).
             LineageError: the claim cannot be written.
         """
 
@@ -187,7 +187,7 @@ class RunStore(Protocol):
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
 
-        The list also has the runs that scored items of this run again after a run in the list could not score them.
+        If items failed again in one of these runs, the runs that scored those items once more are in the list, too.
 
         Raises:
             LineageError: the list cannot be written.

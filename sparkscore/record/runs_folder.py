@@ -267,8 +267,8 @@ class RunFolder:
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
 
-        The file is ``scored_again.json``. The list also has the runs that scored items of this run again after a run in
-        the list could not score them.
+        The file is ``scored_again.json``. If items failed again in one of these runs, the runs that scored those items
+        once more are in the list, too.
 
         Raises:
             LineageError: the file cannot be written.
@@ -344,8 +344,8 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 def list_records(runs: Path) -> list[RunRecord]:
     """Return the records of all runs in a runs folder. The run that started last comes first.
 
-    Files named ``record.json`` that are not the record of a run are skipped, with a warning in the log. The list is
-    empty if the runs folder does not exist.
+    A file ``record.json`` that cannot be read, or does not contain the record of a run, is skipped, with a warning in
+    the log. The list is empty if the runs folder does not exist.
     """
     records = []
     for path in sorted(runs.glob("*/record.json")):
@@ -384,7 +384,7 @@ def waits_for_publishing(folder: Path) -> bool | None:
     exists, but has no readable record of the run, the run is not held.
 
     Raises:
-        ConfigError: the name of the folder is not a valid run id.
+        ConfigError: the runs folder exists, but the name of the given folder is not a valid run id.
     """
     if not folder.parent.is_dir():
         return None

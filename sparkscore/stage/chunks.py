@@ -31,7 +31,7 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """The size of a chunk: it ends with the mini-batch that reaches a time or a number of items, whichever comes first.
+    """The limits of a chunk: a chunk ends after the mini-batch in which it reaches a time or a number of items.
 
     After a crash, finished chunks are kept. The chunks that tasks were working on are scored again.
 
@@ -109,7 +109,7 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the reports of the chunks that have any of these files, so that the chunks are scored again (driver).
+    """Remove the reports of the chunks that list any of the given files, so that the chunks are scored again (driver).
 
     Reports that were changed since they were written are removed, too. The files with rows stay in the stage.
 
@@ -147,8 +147,9 @@ def count_chunks(stage_folder: Path) -> int:
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
     """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-    A chunk whose reports were changed, or whose files with rows are missing or have a different size, is not finished:
-    its reports are removed, and its work unit is left out. If reports were changed, a warning is logged.
+    The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if its files with rows
+    are missing or have a different size, its reports are removed, the later chunks of the work unit are not checked,
+    and the work unit is left out. If reports were changed, a warning is logged.
 
     Args:
         stage_folder: path of the run's stage.

@@ -31,8 +31,9 @@ def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_
     """Remove the entries below a folder that sparkscore made, and return which entries were removed and which stay.
 
     First the files and links that `is_known` recognizes are removed, and the recognized subfolders of type
-    `EntryType.MADE` with their content. Then the other recognized subfolders are removed if they are empty. All other
-    entries and the folder itself stay. Links are not followed. If the folder does not exist, nothing is removed.
+    `EntryType.MADE` with their content. Then the other recognized subfolders are removed if they are empty. Subfolders
+    that `is_known` does not recognize stay with their content. All other entries and the folder itself stay, too.
+    Links are not followed. If there is no folder with the name `below`, nothing is removed.
 
     Args:
         store: the store that has the folder.

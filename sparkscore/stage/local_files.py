@@ -74,7 +74,7 @@ class UnfinishedFile:
         """Write the buffered bytes to the disk, and give the file its final name. Do nothing if the file is closed.
 
         Errors that the function `show` raises are passed on. After an `OSError`, the temporary file is removed, if
-        possible. After any other error, `abandon` removes it.
+        possible. After any other error, the temporary file stays until the caller calls `abandon`.
 
         Raises:
             OSError: the file cannot be written, or cannot get its final name.

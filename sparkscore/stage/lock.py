@@ -48,8 +48,8 @@ class RunLock:
       its process is. A lock that an ended run of this process left behind counts as that of a dead holder.
     - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` old. The
       age is measured by the clock of the store, not by that of a host.
-    - If the heartbeat of such an invisible holder is in the future, a clock was set back. In this case the file is
-      watched, and the holder is alive if the file changes.
+    - If the heartbeat of such an invisible holder is more than `BEAT_S` in the future, a clock was set back. In this
+      case the file is watched, and the holder is alive if the file changes.
     - On a full disk the lock may be an empty file. Then only its heartbeat shows whether the holder is alive.
 
     Args:
@@ -261,10 +261,11 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether the file at a path is a lock, possibly an incomplete one, or does not exist.
+    """Return whether the file at a path is a lock, or whether there is no file at the path.
 
-    A lock is incomplete if its writer died, and empty if the disk was full. An incomplete or empty file counts as a
-    lock only if its path is that of a lock in a folder of sparkscore. Elsewhere it may be a file of the user.
+    A file that begins with ``{"token": "`` counts as a lock. A file that contains only a part of this beginning, or is
+    empty, counts as a lock only if its path is that of a lock in a folder of sparkscore: its writer may have died, or
+    the disk may have been full. At other paths, it may be a file of the user.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
@@ -273,7 +274,7 @@ def is_lock(path: Path) -> bool:
 def _is_in_own_folder(path: Path) -> bool:
     """Return whether a lock is in a folder of sparkscore: the folder of an output's stages, or the folder of a run.
 
-    Only names are compared: that of the folder with ``_sparkscore``, and that of the lock with ``lock``.
+    Only names are compared: the name of the folder must be ``_sparkscore``, or the name of the lock must be ``lock``.
     """
     return path.parent.name == layout.STAGE_FOLDER or path.name == "lock"
 

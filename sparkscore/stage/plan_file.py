@@ -45,8 +45,9 @@ def write_plan(path: str, rows: pa.Table) -> None:
 def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
     """Return whether a plan file has the same input files in the same mini-batches as the current plan (driver).
 
-    The work units may differ, because they depend on the number of task slots. The result is False if the plan file
-    cannot be read or has different columns, or if a row group has rows of a work unit with a different number.
+    The work units may differ, because they depend on the number of task slots. The result is also False if the plan
+    file cannot be read or has different columns. The first row group must have the rows of work unit 0, the second the
+    rows of work unit 1, and so on. Otherwise, the result is False, too.
 
     Args:
         plan_file: path of the plan file.

@@ -110,9 +110,9 @@ class TaskStage(Protocol):
         """Store the reports of a chunk, so that its mini-batches are not scored again.
 
         If another task attempt has already stored reports of this chunk, those reports stay. After a crash or an
-        `OSError`, the reports are stored completely or not at all. The driver publishes the files that are listed in
-        the reports which Spark returns. These files, and the files that are listed in the stored reports, may come from
-        different task attempts.
+        `OSError`, the reports are stored completely or not at all. The stored reports may list files of a different
+        task attempt than the reports that Spark returns to the driver. In this execution of the run, the
+        driver publishes the files that Spark's reports list.
 
         Args:
             unit: number of the work unit.
@@ -180,7 +180,7 @@ class RunStage(Protocol):
         """
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the stored content of a decision, or None if no earlier execution of the run stored it.
+        """Return the stored content of a decision, or None if no content was stored for it.
 
         Raises:
             SinkError: the content was changed since it was stored.
@@ -215,8 +215,9 @@ class RunStage(Protocol):
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        A chunk whose reports were changed, or whose files with rows are missing or have a different size, is not
-        finished: its reports are removed, and its work unit is left out. If reports were changed, a warning is logged.
+        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if its files with
+        rows are missing or have a different size, its reports are removed, the later chunks of the work unit are not
+        checked, and the work unit is left out. If reports were changed, a warning is logged.
 
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
@@ -226,7 +227,7 @@ class RunStage(Protocol):
         """Return the number of chunks whose reports are stored in the stage. The reports are not checked."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the reports of the chunks that have any of these files, so that the chunks are scored again.
+        """Remove the reports of the chunks that list any of the given files, so that the chunks are scored again.
 
         Reports that were changed since they were stored are removed, too. The call can be repeated.
 

@@ -94,8 +94,9 @@ class StageFolder:
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        A work unit is left out if reports of a chunk were changed, or if files with rows of a chunk are missing or have
-        a different size. The file with the reports of such a chunk is removed.
+        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if its files with
+        rows are missing or have a different size, the file with its reports is removed, the later chunks of the work
+        unit are not checked, and the work unit is left out.
 
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
@@ -107,7 +108,7 @@ class StageFolder:
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the files with the reports of the chunks that have any of these staged files.
+        """Remove the files with the reports of the chunks that list any of the given staged files.
 
         The mini-batches of these chunks are then scored again. A file whose reports were changed since they were
         written is removed, too.

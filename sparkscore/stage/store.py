@@ -16,7 +16,7 @@ from typing import BinaryIO, ClassVar, Final, Protocol
 
 
 class EntryType(StrEnum):
-    """The type of an entry in a store: a file, a folder, or something else."""
+    """The type of an entry in a store: a file, a folder, a folder that is removed as a whole, or something else."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -51,8 +51,8 @@ class Writer(Protocol):
     """Writes an object in parts. Readers see the object only after `close`.
 
     PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, the store has the whole
-    object under its name, or still what was there before. Parts of the object may be left under a temporary name, which
-    `sparkscore.stage.layout.unfinished` returned.
+    object under its name, or the older object, if there was one. Parts of the object may be left under a temporary
+    name, which `sparkscore.stage.layout.unfinished` returned.
     """
 
     @property
@@ -196,7 +196,7 @@ class Store(Protocol):
         part and the folder may stay without an error. The call can be repeated.
 
         Raises:
-            OSError: the object may still be in the store.
+            OSError: the removal failed, or it is not known whether it succeeded. The object may still be in the store.
         """
 
     def make(self, name: str = "") -> None:
