@@ -73,9 +73,9 @@ def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> Co
 
 
 def _takes_null(spec: ColSpec) -> bool:
-    """Return whether a model may get NULLs in this column although its type has no value for NULL.
+    """Return whether a column is an optional column of booleans, in which MLflow passes NULLs to the model.
 
-    MLflow passes NULLs to the model in optional columns of booleans, but not in columns of integers.
+    In a column of integers, MLflow does not accept NULLs, even if the column is optional.
 
     Source: mlflow/models/utils.py, `_enforce_mlflow_datatype` accepts objects with None in a column of booleans, but
     not in a column of integers.

@@ -25,7 +25,8 @@ class FoundModel:
     Attributes:
         path: path of the model's file or folder on the driver.
         name: the name of the model.
-        version: the version of the model, or None if the path or reference has no version.
+        version: the version of the model. None for a path, and for a reference that begins with
+            ``mlflow-artifacts:/``.
         uri: MLflow's reference of exactly this version, or None if the model was given as a path.
     """
 
@@ -49,7 +50,7 @@ def find_in_registry(reference: str) -> FoundModel:
 
     An alias, a stage or ``latest`` is looked up once, so that the version cannot change during the run. For a logged
     model, the version is its id. For a model of an MLflow run, the version is the id of that run. A reference that
-    begins with ``mlflow-artifacts:/`` has no version. The files are removed when the process ends.
+    begins with ``mlflow-artifacts:/`` has no version. The downloaded files are removed when the process ends.
 
     Args:
         reference: reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.

@@ -33,9 +33,9 @@ def environment_of(
     """Return the packages and the version of Python that the workers should have, or None if they are listed nowhere.
 
     Only one list is used: the file in ``python.requirements``, or else Azure's ``environment.conda_file``, or else the
-    packages that MLflow recorded in the model. Those of a Spark pipeline that runs inside Spark are not used. Azure
-    ML's own packages are left out. If the conda file cannot be read, a warning is logged, and the packages of the model
-    are used.
+    packages that MLflow recorded in the model. Packages of a ``pyspark.ml`` pipeline are not used, because it runs
+    inside Spark. Azure ML's own packages are left out. If the conda file cannot be read and ``python.check`` is not
+    strict, a warning is logged, and the packages of the model are used.
 
     Args:
         deployment: the deployment.

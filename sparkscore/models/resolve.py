@@ -52,7 +52,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
     Raises:
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
         ModelError: the files cannot be read, their digest differs from the one in the deployment, the MLflow reference
-            has a wrong form, or the registry does not answer.
+            has a wrong form, the registry does not answer, or the download failed.
         MissingDependencyError: the path is an MLflow reference, and MLflow is not installed.
     """
     if model is None:
@@ -81,7 +81,8 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
 
     Args:
         models: the section ``models`` of the deployment, with each model by its name.
-        main: the model in the section ``model``, or None. Scripts find all models in the folder ``AZUREML_MODEL_DIR``.
+        main: the model in the section ``model``, or None. On the workers, all models are in one folder, so that no
+            other model may have the name of the main model's file or folder.
 
     Raises:
         ConfigError: a name cannot be the name of a folder, or is the name of the main model's file or folder.

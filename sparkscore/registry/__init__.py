@@ -2,7 +2,7 @@
 
 The driver looks up the models that a deployment names (`sparkscore.models.references`). A worker looks up the models
 whose names a scoring script passes to Azure's ``Model.get_model_path`` (`sparkscore.scorers.registered_models`). Both
-import MLflow only inside `quiet_mlflow`, so that sparkscore works without MLflow.
+modules import MLflow only inside `quiet_mlflow`, so that sparkscore can be used for other models without MLflow.
 """
 
 from __future__ import annotations

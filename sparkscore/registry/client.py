@@ -51,8 +51,8 @@ class Registry:
     def can_exist(self) -> bool:
         """Return whether there can be a registry at this URI (driver and worker).
 
-        Return False for an SQLite file that does not exist, because MLflow would create an empty database there and
-        find no model in it.
+        The result is False for an SQLite file that does not exist, because MLflow would create an empty database there.
+        For any other URI, the result is True.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 

@@ -27,7 +27,7 @@ def stores_for_workers() -> tuple[str, str]:
 def is_local_store(uri: str) -> bool:
     """Return whether the URI of an MLflow store points to this machine: to an SQLite file or a local folder.
 
-    A relative path is not recognized; `stores_for_workers` makes paths absolute.
+    The result is False for a relative path. `stores_for_workers` returns absolute paths.
     """
     return uri.startswith(("sqlite:", "file:", "/"))
 

@@ -19,7 +19,7 @@ ScorerSpec = ScriptSpec | MlflowSpec | FrameworkSpec | OnnxSpec | RowsSpec
 
 
 class Scorer(Protocol):
-    """The methods that each scorer has. The tests in ``tests/contract`` call these methods on the scorers."""
+    """The interface of all scorers: methods that load a script or model, score mini-batches with it, and release it."""
 
     def load(self) -> None:
         """Load the script or model. Runs on the worker, once in each process, before the first mini-batch."""

@@ -108,8 +108,8 @@ class _OfXgboost(CategoryMaker):
 class _OfLightgbm(CategoryMaker):
     """The `CategoryMaker` for a LightGBM model.
 
-    LightGBM stores the lists of categories, but not the columns that they belong to. So the columns are determined when
-    the first DataFrame is converted, with the help of its dtypes and values.
+    LightGBM stores the lists of categories, but not the columns that they belong to. So the columns are determined from
+    the dtypes and values of the first DataFrame that is converted and has as many columns as the model.
     """
 
     def __init__(self, booster: Any, unseen: dict[str, int]) -> None:

@@ -52,8 +52,8 @@ def find_positions(
 ) -> Sequence[int] | None:
     """Find the features that the lists of categories of a LightGBM model belong to.
 
-    An assignment in which each feature with codes, such as ``-1:0:2``, gets a list is preferred. Other assignments are
-    considered only if there is no such assignment.
+    Each column of strings gets a list. An assignment in which also each feature with codes, such as ``-1:0:2``, gets a
+    list is preferred. Other assignments are considered only if no assignment is preferred.
 
     Args:
         infos: LightGBM's description of each feature: ``-1:0:2`` for the codes of categories, ``[0.5:7]`` for a range
@@ -62,8 +62,8 @@ def find_positions(
         types: the type of each feature's column, as `value_type_of` names it, or None if no rows are available yet.
 
     Returns:
-        for each list, the position of its feature. None if no assignment is possible, or if several are possible and
-        none of them is preferred.
+        for each list, the position of its feature. None if no assignment is possible. Also None if several
+        assignments are preferred, or if none is preferred and several others are possible.
     """
     types = types or [NOTHING] * len(infos)
     texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM accepts strings only as categories

@@ -26,8 +26,8 @@ class Dtypes:
         with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. Unless columns are
             Arrow-backed, these integer columns become float64, and these boolean columns get dtype object. Other
             integer and boolean columns keep their type and must not hold a NULL.
-        nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``, or else None. It
-            has no effect on Arrow-backed columns.
+        nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``. If False, such a
+            NULL becomes None. The attribute has no effect on Arrow-backed columns.
     """
 
     are_arrow: bool = False

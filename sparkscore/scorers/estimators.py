@@ -1,7 +1,8 @@
 """Find the estimators inside a scikit-learn model, and adapt the model to the columns of a DataFrame (worker).
 
 A vectorizer of strings gets one column instead of the whole DataFrame. A model that was fitted with NaN for missing
-strings causes a warning. The return value of a model with several outputs is split into columns.
+strings causes a warning if it would get None instead. The return value of a model with several outputs is split into
+columns.
 """
 
 from __future__ import annotations

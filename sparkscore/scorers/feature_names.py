@@ -64,9 +64,9 @@ def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:
-    """Return the names of the columns that a model was trained with, in its order, or None if it has no names.
+    """Return the names of a model's features in the model's order, or None if the model has no feature names.
 
-    A pipeline without names has those of its first step.
+    For a pipeline without feature names, the names of its first step are returned.
     """
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
 

@@ -47,9 +47,10 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Return a pair of names for each input of a model: the name of its first column, and the input's own name.
+    """Return a pair of names for each input of a model: the name of its column in the rows, and the input's own name.
 
-    The second name is the same as the first if the model's input has no name. Inputs that get no columns are left out.
+    If an input gets several columns, the first of them is used. An input without a name is named as its column. Inputs
+    that get no columns are left out.
     """
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 

@@ -37,7 +37,7 @@ class HandedOver:
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
     """Convert rows to a DataFrame as `to_pandas` does, and return it together with the original rows and objects.
 
-    The original rows and objects show later whether the user's code has moved rows of the DataFrame.
+    With the original rows and objects, sparkscore can find out later whether the user's code has moved rows.
 
     Raises:
         SourceSchemaError: a column cannot be converted; `to_pandas` lists the reasons.

@@ -45,8 +45,8 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
 
     Returns:
         the tensor or the bytes of the readable files, in their order, and a failure for each of the other files. A file
-        fails if it cannot be read. For a tensor, it also fails if it is not an image, has a size or depth that the
-        tensor cannot hold, or has a different size than the first readable image.
+        fails if it cannot be read. For a tensor, it also fails if it is not an image, or has a size or depth that the
+        tensor cannot hold. In a tensor with two or more dimensions, all images must have the size of the first one.
 
     Raises:
         MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.

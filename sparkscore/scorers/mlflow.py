@@ -91,9 +91,11 @@ class MlflowScorer:
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows lack a column of the model, a value does not fit the model's signature, or
-                the items are files and the signature does not have exactly one input.
+            SignatureMismatchError: the rows lack a column of the model, a value does not fit the model's signature, an
+                XGBoost model has no category for a value, or the items are files and the signature does not have
+                exactly one input.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
+            ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
             MissingDependencyError: the items are images, and the package ``pillow`` is not installed.
         """
         if self._model is None:
@@ -179,9 +181,9 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Return a table with the columns that the model gets, and the choice of their dtypes, with the model's names.
+        """Return a table with the columns that the model gets, and the choice of their dtypes.
 
-        If the model takes tensors, the rows and dtypes are returned unchanged, with the names of the input.
+        The columns have the model's names. If the model takes tensors, the rows and dtypes are returned unchanged.
         """
         spec = self._spec
         if spec.feeds is None:

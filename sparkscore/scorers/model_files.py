@@ -173,9 +173,9 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 def _cache_folder() -> Path:
     """Create this user's folder for copies of models on this host, if it does not exist, and return its path.
 
-    The folder is below the local directory that Spark creates for the application and removes at its end. If Spark
-    names no such directory, the folder is below the system's folder for temporary files. Only this user may read or
-    change the copies.
+    The folder is below the local directory that Spark creates for the application and removes at its end. If there
+    is no such directory that is writable, the folder is below the system's folder for temporary files. Only this user
+    may read or change the copies.
 
     Raises:
         ModelError: the path is a link or a file, another user owns the folder, or other users have permissions for it.

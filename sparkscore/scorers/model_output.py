@@ -44,7 +44,8 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
     """Combine the return values of several methods of a model into named columns, one for each method.
 
-    If a method returned several named columns, its column has a dictionary with their values in each row.
+    If a method returned several named columns, each row of the method's column is a dictionary. It has the value of
+    each named column, by the name of the column.
 
     Args:
         returned: the return value of each method, by the name of the method.

@@ -55,7 +55,7 @@ class OnnxScorer:
         Raises:
             MissingDependencyError: ONNX Runtime is not installed on this worker.
             ConfigError: the installed ONNX Runtime lacks an execution provider or a session option of the deployment,
-                cannot use the provider on this host, or the value of a session option has the wrong type.
+                or cannot use the provider on this host. Or a session option has a wrong value.
             ModelError: the model cannot be copied, or its files have changed.
             ScorerFailedError: ONNX Runtime cannot load the graph.
         """
@@ -78,7 +78,7 @@ class OnnxScorer:
     def score(self, mini_batch: MiniBatch) -> object:
         """Run the graph on the rows or images of a mini-batch, and return its outputs.
 
-        The graph gets all rows at once. If it takes a fixed number of rows, it gets them in parts. If some or all
+        The graph gets all rows at once, or in parts if it takes a fixed number of rows. If some or all
         images cannot be read, a `PartlyScored` with the outputs for the others is returned.
 
         Raises:
@@ -126,7 +126,7 @@ class OnnxScorer:
 
 
 def check_session(providers: Sequence[str], session_options: Mapping[str, object]) -> None:
-    """Raise an error if the installed ONNX Runtime lacks an execution provider or a session option.
+    """Raise an error if the installed ONNX Runtime lacks an execution provider, or does not accept a session option.
 
     Runs on the driver and on the worker. If ONNX Runtime is not installed, nothing is checked. An option whose name has
     a dot, such as ``session.intra_op.allow_spinning``, is a configuration entry of the session. ONNX Runtime does not

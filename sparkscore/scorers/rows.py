@@ -22,6 +22,7 @@ class RowsScorer:
 
         Raises:
             KeyError: the rows lack one of these columns.
+            RuntimeError: the items are files.
         """
         if mini_batch.rows is None:
             raise RuntimeError("a Spark ML model scores rows, not files")

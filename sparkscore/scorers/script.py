@@ -114,7 +114,7 @@ class ScriptScorer:
 
         Raises:
             ScorerFailedError: the import or ``init()`` raised an exception, or the script has the name of a module that
-                this process has loaded before.
+                this process had loaded before any script.
             ModelError: a model cannot be copied to this host, its files have changed, or two models would have the same
                 path.
             ScoringScriptError: the script has no ``run()``, or its ``run()`` cannot be called with one argument.
