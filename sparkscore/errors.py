@@ -113,8 +113,8 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 def named(error: Exception) -> Exception:
     """Return a `SparkscoreError` with the code ``SYSTEM`` for an `OSError`, or any other error unchanged.
 
-    It is for an `OSError` that no other function has replaced with a more specific error. An `OSError` without
-    ``strerror`` is returned unchanged.
+    Callers use this function for errors that no other function has replaced with a more specific one. An `OSError`
+    without ``strerror`` is returned unchanged.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return error

@@ -295,9 +295,9 @@ def _poll(
     stop: threading.Event,
     also: Callable[[ItemsDone], None],
 ) -> None:
-    """Read the counts and show them, at regular intervals until `stop` is set, and then once more.
+    """Read the counts at regular intervals until `stop` is set, and then once more.
 
-    The other arguments are those of `follow`.
+    The counts are shown on the display each time, and passed to `also`.
     """
     is_over = False
     while not is_over:

@@ -191,7 +191,8 @@ def _is_user_and_password(text: str) -> bool:
 def _is_random(text: str) -> bool:
     """Return whether a string looks like a random key, in which upper case, lower case and digits change often.
 
-    They change less often in a path, and a digest in hexadecimal digits has only one case.
+    In a path, they usually change less often. A digest in hexadecimal digits is not random in this sense, because its
+    letters all have the same case.
     """
     classes = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
     changes = sum(one != other for one, other in pairwise(classes))
@@ -226,9 +227,9 @@ class _KnownValues:
         self._listeners: list[Callable[[Iterable[str]], None]] = []
 
     def add(self, values: Iterable[str]) -> None:
-        """Add values, and call the listeners with all values if any of them is new.
+        """Add values and the other forms in which they may appear; call the listeners with all values if any is new.
 
-        Values of fewer than four characters are ignored.
+        Values and forms of fewer than four characters are ignored.
         """
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found == self._values:
@@ -264,7 +265,8 @@ _known: Final = _KnownValues()
 def remember_secrets(settings: object) -> None:
     """Make `redact` mask the secrets in settings or environment variables from now on, in all threads.
 
-    The secrets are those that `secrets_among` finds. A short secret is masked only as a whole word.
+    The secrets are those that `secrets_among` finds. A secret of fewer than eight characters is masked only as a whole
+    word, and a secret of fewer than four is not masked.
 
     Args:
         settings: nested dictionaries and lists.
@@ -273,7 +275,7 @@ def remember_secrets(settings: object) -> None:
 
 
 def remember_values(values: Iterable[str]) -> None:
-    """Make `redact` mask these secrets from now on, in all threads. `secrets_among` finds such secrets in settings."""
+    """Make `redact` mask these values from now on, in all threads, except those of fewer than four characters."""
     _known.add(values)
 
 
@@ -305,7 +307,7 @@ def _all_texts(value: object) -> Iterator[str]:
 def _secret_parts(text: str) -> Iterator[str]:
     """Yield the parts of a string that have the form of a secret, such as the password in a URL.
 
-    Parts of fewer than eight characters and parts with only letters are left out.
+    Parts of fewer than eight characters, parts with only letters, and parts that are already masked are left out.
     """
     for pattern in _FORMS:
         for match in pattern.finditer(text):
@@ -335,10 +337,10 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    A string or number whose key has the name of a secret is replaced with ``***``. The strings that `secrets_among`
-    finds are also replaced where they occur in other strings, if they have four characters or more. In other strings,
-    the parts that have the form of a secret are replaced. The secrets that this process remembers have no effect.
-    Tuples become lists.
+    A string or number whose key, variable name or preceding command-line flag is the name of a secret is replaced with
+    ``***``. The strings that `secrets_among` finds are also replaced where they occur in other strings, if they have
+    four characters or more. In other strings, the parts that have the form of a secret are replaced. The secrets that
+    this process remembers have no effect. Tuples become lists.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}

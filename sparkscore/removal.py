@@ -79,8 +79,8 @@ def mark_made(folder: Path) -> None:
 def remove_made(folder: Path) -> None:
     """Remove a folder that `make_folder` or `mark_made` has marked, with its content.
 
-    A folder without the mark stays. If a file cannot be removed, no error is raised: the rest of the content and the
-    folder stay, and so does the mark.
+    A folder without the mark stays. If a file cannot be removed, no error is raised: the files that are not removed yet
+    stay, and so do the folder and its mark.
     """
     if not _is_made(folder):
         return

@@ -130,8 +130,8 @@ class AzureModules(MetaPathFinder, Loader):
     def present(self) -> Iterator[None]:
         """Return a context manager in which the script's replacement modules can be imported.
 
-        Inside the context, the worker's own modules of Azure are removed from ``sys.modules``. Afterwards they are
-        restored.
+        Inside the context, ``sys.modules`` does not contain the Azure modules that the worker itself has imported.
+        Afterwards, these modules are restored.
         """
         workers = _take_modules()
         sys.modules.update(self._modules)
@@ -205,7 +205,7 @@ class _StandIn(ModuleType):
 
 
 class _ModelLoader(Loader):
-    """A loader for the real SDK's module ``azureml.core.model``, in which it replaces ``Model.get_model_path``."""
+    """Loads the real module ``azureml.core.model``, and then replaces the method ``Model.get_model_path`` in it."""
 
     def __init__(self, real: Loader, stand_in: type) -> None:
         self._real = real

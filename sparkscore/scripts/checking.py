@@ -71,9 +71,10 @@ def _check_parameters(run: ast.FunctionDef, script: str) -> None:
 
 
 def _check_imported_files(tree: ast.Module, path: Path) -> None:
-    """Raise a `ScoringScriptError` if the script imports a file of its folder that has the name of a loaded module.
+    """Raise a `ScoringScriptError` if the script imports a file of its folder under the name of a loaded module.
 
-    The module is loaded before the script, so Python would import the module instead of the file.
+    These are the modules that every worker loads before the script. So Python would use the loaded module instead of
+    the file.
     """
     for node in ast.walk(tree):
         imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -154,13 +155,13 @@ def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
 
 
 def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
-    """Return whether a syntax node defines a variable or parameter with this name."""
+    """Return whether a syntax node is an assignment to a variable with this name, or a parameter with this name."""
     if isinstance(node, ast.arg):
         return node.arg == name
     return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 def _is_call(call: ast.Call, function: str, argument: str) -> bool:
-    """Return whether a call is a call of this function with this variable as its first argument."""
+    """Return whether a call calls the function with this name, and its first argument is the variable `argument`."""
     first = call.args[0] if call.args else None
     return ast.unparse(call.func) == function and isinstance(first, ast.Name) and first.id == argument

@@ -38,8 +38,9 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
     """Compare the bits of a column, or the references to its objects, with those before the call.
 
     Returns:
-        whether the column was overwritten with different values; and a number for each value if the column is
-        unchanged, or else None. If the values themselves must be compared, the result is False and None.
+        two values. The first is True if the column was certainly overwritten with new values. The second is a number
+        for each value if all bits are the same as before, or else None. If the bits do not decide, the result is False
+        and None.
     """
     if _has_lost_nan(pair):
         return True, None

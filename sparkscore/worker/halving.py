@@ -77,8 +77,8 @@ class Halving:
     def score(self, whole: Part) -> list[Part]:
         """Split a mini-batch that failed as a whole, and return its parts in order, each with its outcome.
 
-        Most of the parts that failed as a whole are single items: other parts are halved, unless `can_be_halved`
-        returns False for them. Once more items have failed than the run tolerates, the other parts are returned as
+        A part that failed as a whole is halved again, unless `can_be_halved` returns False for it, as for a single
+        item. Once more items have failed than the run tolerates, the parts that are not scored yet are returned as
         failed without a call.
 
         Args:
@@ -105,7 +105,8 @@ class Halving:
             parts: the parts that `score` returned for it.
 
         Raises:
-            BrokenContractError: the call failed as a whole, although each of its items was scored in a part before.
+            BrokenContractError: the call failed as a whole, although each of its items was scored in a part before,
+                and the process that scores has not ended.
         """
         good = [part for part in parts if part.outcome.failure is None]
         positions = [part.before + item for part in good for item in range(part.outcome.items)]
@@ -179,11 +180,11 @@ class Halving:
         All of these parts failed. Either each of them has a failing item, or every call with several items fails. To
         find out, a few items from all over a part are scored in one call. Most of these items are probably good. So if
         such calls fail for all parts, the items are not the cause. Parts that have only a few items are not scored
-        again. If each part is a single item, nothing is checked.
+        again: they have already failed. If each part is a single item, nothing is checked.
 
         Raises:
-            BrokenContractError: each call with a few items of a part failed as a whole, and not all parts are single
-                items.
+            BrokenContractError: not all parts are single items, and each call with a few items of a larger part failed
+                as a whole, or no part was large enough for such a call.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):

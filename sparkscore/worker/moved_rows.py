@@ -65,10 +65,11 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 
 
 def _have_labels_moved(handed: HandedOver) -> bool:
-    """Return whether rows are at other positions than their labels, because rows were dropped and others added.
+    """Return whether rows have moved together with their labels, the row numbers that they had before the call.
 
-    The labels alone do not show that rows have moved, because a script may number its rows from 1. The values of at
-    least one column must have moved together with the labels.
+    Some row numbers may be missing in the index, because the user's code may have dropped rows and added others. Labels
+    that differ from the row numbers are not enough, because a script may number its rows from 1: the values of at least
+    one column must have moved together with the labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -217,8 +218,8 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
     """Return whether one permutation of the rows explains all changed columns, except those that got new values.
 
-    Two columns that moved in the same way are enough if the values of one of them are all different. The result is
-    False if the two values of each changed column were only swapped.
+    The result is also True if only two of the changed columns moved in the same way, and the values of one of them are
+    all different. The result is False if each changed column got new values or only had its two values swapped.
 
     Args:
         changed: the columns whose values have changed.

@@ -164,7 +164,7 @@ class _Calls:
 def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     """Call the scorer with the mini-batch, then with smaller and smaller parts of it, until a call succeeds.
 
-    Parts are tried only if the run tolerates failed items, and no more of them after 20 calls.
+    Parts are tried only if the run tolerates failed items. After 20 calls, no further parts are tried.
 
     Returns:
         the result and the part that was scored; or, if no call succeeded, the failure of the whole mini-batch and None.
@@ -190,7 +190,7 @@ def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
 
 
 def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
-    """Check that ``run()`` returned one element for each row, with calls for two halves if the number is ambiguous.
+    """Check that ``run()`` returned one element for each row, with calls for the halves if the number is ambiguous.
 
     If a script returned one element, or as many as there are columns, it may return one element for all rows, or one
     for each column. If the numbers of elements for the halves do not add up to that of the whole, the probe fails. Any

@@ -46,8 +46,8 @@ def quarantined_rows(
 ) -> pa.Table | None:
     """Return a table with a row of the quarantine for each failed item, or None if all items were scored.
 
-    If a script returned too few elements, it is not known which items failed. Then ``position`` and ``row`` are NULL in
-    these rows. Secrets are masked in the messages and tracebacks.
+    If a script returned too few elements, it is not known which items failed. Then there is a row for each missing
+    element, in which ``position`` and ``row`` are NULL. Secrets are masked in the messages and tracebacks.
 
     Args:
         mini_batch: the whole mini-batch.

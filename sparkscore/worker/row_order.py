@@ -68,7 +68,8 @@ def _labels_of(returned: object) -> pd.Index[Any] | None:
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
     """Return whether the index of a result proves that its rows are in the order of the mini-batch.
 
-    A default RangeIndex proves nothing. Neither does an index that the user's code set in the DataFrame that it got.
+    A default RangeIndex proves nothing, unless it has the name of a column. If the labels are unrelated to the
+    mini-batch, but the user's code has set the same labels in the DataFrame that it got, the result is False, too.
 
     Args:
         labels: the index of the result.
@@ -77,7 +78,7 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
         caller: name of the function or model that returned the value, for messages, such as ``run()``.
 
     Raises:
-        OutputContractError: the labels show a different order, or are unrelated to the mini-batch.
+        OutputContractError: the labels show a different order, or are unrelated to the mini-batch and to `current`.
     """
     own = pd.RangeIndex(len(labels))
     name = labels.name if labels.name in rows.column_names else None
