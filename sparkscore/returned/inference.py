@@ -141,8 +141,8 @@ def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
     """Return the values of a column, with None for each NaN that stands for NULL.
 
-    In an object column of pandas, NaN stands for NULL. But if all its other values are missing too, NaN stays NaN, and
-    the column is one of floats.
+    In an object column of pandas, NaN stands for NULL. But if the column has only NaN and missing values, each NaN is
+    kept, and the column is treated as a column of floats.
     """
     if not objects.is_nan_missing:
         return objects.items

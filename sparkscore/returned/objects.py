@@ -141,8 +141,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 def flatten(arrays: list[Any]) -> Form:
     """Concatenate lists and arrays into one column.
 
-    If all of them are NumPy arrays of the same dtype, whose elements have the same shape, the column is the NumPy array
-    that `open_numpy` opens. Otherwise, it is a list of the values, as `Objects`.
+    If all of them are NumPy arrays with the same dtype and the same shape of their elements, they are concatenated as
+    NumPy arrays, and `open_numpy` decides the form of the column. Otherwise, the column is `Objects` with the values.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}

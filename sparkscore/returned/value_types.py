@@ -83,7 +83,11 @@ def value_type(value: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return a phrase for error messages: ``NULL``, or the class of the value. The phrase never contains the value."""
+    """Return a phrase for error messages: ``NULL``, or the class of the value.
+
+    For an array, the phrase also contains the number of dimensions, and for a datetime, whether it has a time zone. The
+    phrase never contains the value.
+    """
     if is_missing(value):
         return "NULL"
     if value_type_of_class(type(value)) == DATETIME:
@@ -109,7 +113,7 @@ def class_name(value: Any) -> str:
 def value_type_of_class(cls: type) -> str:
     """Return the type of the values of a class, as one of the constants of this module.
 
-    The type is DATETIME for a class of datetimes: only the value shows whether it has a time zone.
+    The type is DATETIME for a class of datetimes, with or without a time zone: only a value shows which one it is.
     """
     found = _known_classes.get(cls)
     if found is None:

@@ -94,7 +94,7 @@ def _inexact_integers(visible: npt.NDArray[Any], dtype: np.dtype[Any], digits: i
     Args:
         visible: the integers, without NULLs.
         dtype: the float type.
-        digits: the number of bits of the integers that the type holds exactly.
+        digits: the number of bits of the float's significand. The type holds all integers up to 2**digits exactly.
     """
     wrong = np.zeros(len(visible), bool)
     limit = 1 << digits

@@ -209,9 +209,9 @@ def _check_folder(folder: Path) -> None:
 def _stores_of(kept: object) -> tuple[str, str]:
     """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
 
-    A stored URI is used again, unless it is an empty string, or the environment variable of the store has an absolute
-    URI now. Otherwise, the URI that is configured now is used. The stored URI of the registry is also ignored if only
-    the variable of the tracking store has an absolute URI now.
+    The stored URIs are returned, with three exceptions, in which the URI that is configured now is returned: the stored
+    URI is an empty string; the environment variable of the store has an absolute URI now; or, for the registry, the
+    variable of the tracking store has an absolute URI now and that of the registry does not.
 
     Args:
         kept: the entry ``stores`` of the stored request. If it is not a list of two strings, for example because

@@ -32,9 +32,9 @@ def finished_before(
 ) -> Run | None:
     """Return the run of the request if its result is already published or held, or None if the run must be scored.
 
-    If the record says neither that the run is complete nor that it is held, the output table is read: an earlier driver
-    may have died after its commit and before it wrote the record. If the table has the run's rows, the record is
-    completed and the stage is removed.
+    A run without a record or a manifest must be scored. If there is a manifest, but the record says neither that the
+    run is complete nor that it is held, the output table is read: an earlier driver may have died after its commit and
+    before it wrote the record. If the table has the run's rows, the record is completed and the stage is removed.
 
     Args:
         spark: the session.

@@ -128,11 +128,12 @@ def match_model(
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Add the columns that match a LightGBM feature only after their spaces are replaced to ``model.inputs``.
+    """Return the setting ``model.inputs``, completed with columns whose names differ from LightGBM's feature names.
 
-    A LightGBM model file has an underscore for each space in a feature name. So the feature ``body_height`` is matched
-    with a column ``body height``. If the model has no feature names, LightGBM calls its features ``Column_0``,
-    ``Column_1`` and so on, and columns with these names are used.
+    A LightGBM model file has an underscore for each space in a feature name. So the column ``body height`` is added
+    for the feature ``body_height``. If the model has no feature names, LightGBM calls its features ``Column_0``,
+    ``Column_1`` and so on. Columns with these names are added if the input has all of them. The entries of ``chosen``
+    take precedence.
 
     Args:
         inputs: the inputs of the model.

@@ -22,10 +22,10 @@ _SHOWN: Final = 5
 
 
 def are_files_whole(deployment: Deployment, snapshot: Snapshot) -> bool:
-    """Return whether each CSV, JSON or Parquet file is one mini-batch.
+    """Return whether the input consists of CSV, JSON or Parquet files, and each file is one mini-batch.
 
-    This is so in a deployment with Azure's ``$schema`` and without a scoring script, unless ``mini_batch_size`` is a
-    number of bytes.
+    Each of these files is one mini-batch in a deployment with Azure's ``$schema`` and without a scoring script, unless
+    ``mini_batch_size`` is a number of bytes.
     """
     size = deployment.settings.mini_batch_size
     return deployment.is_no_code and snapshot.format in _TABLES and (size is None or size.items is not None)
@@ -54,10 +54,10 @@ def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLim
 
 
 def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Raise an error if ``mini_batch_size`` counts files and the input has no files, such as a Delta table.
+    """Raise an error if mini-batches must be files, but the input is a table, such as a Delta table, or failed rows.
 
     This can happen in a deployment with Azure's ``$schema`` and without a scoring script. Rows are not counted instead,
-    because a model may return different values for other mini-batches.
+    because the values that a model returns may depend on which rows are in a mini-batch.
 
     Raises:
         ConfigError: the input is a table, and ``mini_batch_size`` is a number without quotes and without a unit, which

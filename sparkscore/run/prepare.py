@@ -187,8 +187,8 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 def _load(asked: UncheckedRequest) -> Deployment:
     """Return the deployment with the options applied.
 
-    If a setting is wrong, the script and the path of the model are checked as well, so that the user gets all errors at
-    once.
+    If a setting is wrong, the script and the path of the model are checked as well, so that one error lists all
+    problems. A model in MLflow's registry is not looked up for this.
 
     Raises:
         ConfigError: the deployment is wrong. The message lists all errors that were found.

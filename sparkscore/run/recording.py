@@ -25,8 +25,8 @@ logger = logging.getLogger("sparkscore")
 def _make_printable(record: logging.LogRecord) -> bool:
     """Mask secrets and escape control characters in the message of a log record, and return True.
 
-    This is a filter of sparkscore's logger, because there may be no handler: Python then writes warnings to stderr
-    itself. A filter that returns True keeps the message.
+    This function is a filter of sparkscore's logger. A formatter of a handler would not be enough: if there is no
+    handler, Python itself writes warnings to stderr. A filter that returns True keeps the message.
     """
     record.msg, record.args = printable(redact(record.getMessage())), None
     return True

@@ -22,7 +22,8 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 class Run:
     """A run that is complete or held.
 
-    `attempts` reads its rows immediately. The other DataFrames are lazy: Spark reads their rows when they are used.
+    The method `attempts` reads the rows when it is called. The methods `predictions` and `quarantine` return lazy
+    DataFrames: Spark reads the rows when the DataFrame is used.
 
     Attributes:
         recorded: the run record as a typed object.

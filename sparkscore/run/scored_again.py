@@ -75,8 +75,9 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     """Return a prepared run without the failed items that later runs have already published into the same output.
 
-    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. The caller must hold the
-    lock of `family_locked`.
+    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the given run is itself
+    published, the items of runs that began to publish after it are not left out. The caller must hold the lock of
+    `family_locked`.
 
     Raises:
         LineageError: the quarantine tables do not show which items were scored, or the list of the later runs was

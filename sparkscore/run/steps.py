@@ -96,8 +96,8 @@ class Outputs:
 def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
     """Return the record with which this driver starts or resumes a run.
 
-    The location of the stage is taken from the old record if the run was held. If an earlier execution began to
-    publish, the new record says so.
+    The location of the stage is taken from the old record if the run was held and is neither published nor discarded.
+    If an earlier execution began to publish and did not finish, the new record says that rows may be visible.
     """
     record = new_record(prepared.run_id, prepared.deployment_name, prepared.deployment.effective())
     if state.may_be_published:  # The rows of its quarantine may already be visible.

@@ -99,7 +99,7 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Return the names of the columns in which the model takes no NULLs, each with the type for its values."""
+    """Return the names of the columns in which the model takes no NULLs, each with the type its values are cast to."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
@@ -285,9 +285,9 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 def _has_no_null(feed: Feed) -> bool:
     """Return whether NULLs cannot be passed to an input of the model.
 
-    Floats, Python objects, and columns of strings, dates or timestamps have a value that stands for NULL, such as NaN
-    or None. Integer and boolean columns, and all other tensors, have no such value. The exception is a column for which
-    the model declares that it takes NULLs.
+    NULLs can be passed as NaN or None to an input of floats or Python objects, and to a column of any other type except
+    integers and booleans, such as strings or dates. NULLs cannot be passed to integer and boolean columns, unless the
+    model declares that it takes them, or to tensors of a type other than floats and Python objects.
     """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False

@@ -13,7 +13,7 @@ _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether a cast from the type ``given`` to the type ``wanted`` is known to keep every value.
 
-    A date or any timestamp may be cast to a timestamp. A struct may have fields that ``wanted`` lacks, and may lack
+    A cast from a date or any timestamp to a timestamp counts as exact. A struct may have fields that ``wanted`` lacks, and may lack
     optional fields of ``wanted``, but at least one field must be in both.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
