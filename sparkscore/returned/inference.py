@@ -57,12 +57,12 @@ class _NoValueError(Exception):
 def infer_type(values: Any, column: str) -> pa.DataType:
     """Infer the Spark type of a column from its values, and return it as an Arrow type.
 
-    Integers of any width become bigint, and floats become double. A column with both becomes double if a double holds
-    each of the integers exactly. A value may still be too large for the inferred type; `coerce` checks that.
+    Integers of any width become bigint, and floats become double. A column with both becomes double. A value may still
+    be too large for the inferred type; `coerce` checks that.
 
     Raises:
         OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, have a type that no column can
-            hold, or are nested too deep; code ``OUTPUT_ALL_NULL`` if the column, or a part of it such as the elements
+            hold, are nested too deep, or are floats and an integer that a double would round; code ``OUTPUT_ALL_NULL`` if the column, or a part of it such as the elements
             of its lists, has no value but NULL, and no dtype or Arrow type that shows the type.
     """
     try:
