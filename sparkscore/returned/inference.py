@@ -62,8 +62,9 @@ def infer_type(values: Any, column: str) -> pa.DataType:
 
     Raises:
         OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, have a type that no column can
-            hold, are nested too deep, or are floats and an integer that a double would round; code ``OUTPUT_ALL_NULL`` if the column, or a part of it such as the elements
-            of its lists, has no value but NULL, and no dtype or Arrow type that shows the type.
+            hold, are nested too deep, or are floats and an integer that a double would round; code ``OUTPUT_ALL_NULL``
+            if the column, or a part of it such as the elements of its lists, has no value but NULL, and no dtype or
+            Arrow type that shows the type.
     """
     try:
         with raised_for(column, _STORABLE):

@@ -47,8 +47,8 @@ class NamedColumns:
     Attributes:
         columns: the values by name. Each collection of values, such as an array of any dimension, a list, a Series or
             an Arrow array, must have one value for every item.
-        labels: the index of the rows if the model returned pandas objects. None if there is no index, or if all indexes
-            of several pandas objects are a default RangeIndex.
+        labels: the index of the returned DataFrame, or the first index among several returned pandas objects that is
+            not a default RangeIndex. None if there is no such index.
     """
 
     columns: Mapping[str, Any]
