@@ -236,8 +236,8 @@ def is_azure_reference(path: object) -> bool:
 def name_and_version(reference: str) -> dict[str, str]:
     """Return the name and the version of a model from an ``azureml:`` reference.
 
-    The dictionary has no version if the reference has none, and is empty if the reference does not have the form of a
-    model's reference.
+    The dictionary has no version if the reference has none, or has a label such as ``@latest`` instead. The dictionary
+    is empty if the reference does not have the form of a reference to a model.
 
     >>> name_and_version("azureml:heart:3"), name_and_version("azureml:heart@latest")
     ({'name': 'heart', 'version': '3'}, {'name': 'heart'})

@@ -102,8 +102,8 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 def _as_here(flag: str, value: str) -> str:
     """Return the value of one of Azure's flags as the corresponding key of a deployment expects it, for a message.
 
-    ``run_max_try`` counts all tries, but ``max_retries`` only those after the first. Other values stay unchanged, with
-    their secrets masked. If the flag has no value, the result is the placeholder ``VALUE``.
+    ``run_max_try`` counts all tries, but ``max_retries`` only those after the first. Any other value is returned as
+    the user wrote it, except that secrets are masked. If the flag has no value, the placeholder ``VALUE`` is returned.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

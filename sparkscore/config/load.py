@@ -63,8 +63,8 @@ def load_valid_sections(
     """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing or itself invalid, or if the model is an ``azureml:`` reference. If the file cannot be read or is not a
-    batch deployment, both sections are None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
+    is missing, is invalid, or contains an expression of Azure. The model is also None if it is an ``azureml:``
+    reference. If the settings cannot be read at all, both sections are None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -85,9 +85,9 @@ def _section(section_type: type[_SectionT], content: object) -> _SectionT | None
 def _read(
     path: Path | str | None, overrides: Mapping[str, object], base: Path | None
 ) -> tuple[Tree, list[Problem], Origin]:
-    """Return the settings of the file updated with the options, problems with them, and their origin for messages.
+    """Return the file's settings updated with the options, the problems found here, and the origin of the settings.
 
-    The problems are only settings that are given at two positions.
+    A problem is reported for each setting that is given at two positions. The origin is used in later messages.
     """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)

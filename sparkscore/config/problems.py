@@ -76,8 +76,8 @@ class Origin:
     def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
         """Return a key as the user wrote it, and its line and column in the file.
 
-        For a key that is missing in the file, the position of its section is returned. The position is None if an
-        option set the key or its section, or if the section is missing too.
+        If the file does not contain the key, the position of the innermost section around the key that the file contains
+        is returned. The position is None if there is no such section, or if an option set the key or that section.
         """
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
@@ -87,7 +87,7 @@ class Origin:
         return path, None
 
     def subject(self, problem: Problem) -> str:
-        """Return the key of a problem, its line and column, and the description of the problem, as one string."""
+        """Return a string with a problem's key, line and column (or "option" if unknown), and description."""
         path, position = self.locate(problem.path)
         key = ".".join(str(part) for part in path)
         where = " (option)" if position is None else f" (line {position[0]}, column {position[1]})"
@@ -95,9 +95,9 @@ class Origin:
 
 
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
-    """Return one error that reports one or more problems, with the code of the first.
+    """Return one error that reports one or more problems. Its code is that of the problem that comes first.
 
-    The message lists at most five problems, in the order of their lines. Problems without a line come first.
+    The message describes at most five problems, in the order of their lines. Problems without a line come first.
     """
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"

@@ -79,10 +79,11 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Return the values that are masked in a copy of a deployment, or None if none is masked.
+    """Return the unmasked values that are masked in a copy of a deployment, or None if no value is masked.
 
-    For a masked value, the result is a list with the unmasked value. For a dictionary or a list that contains masked
-    values, the result is a dictionary with their results, by key or by position.
+    For a single value that is masked, the result is a list with the unmasked value. For a dictionary or a list, the
+    function is applied to each of its values. The result is a dictionary with the results that are not None, by key or
+    by position.
 
     Args:
         tree: dictionary of the deployment, or a part of it.

@@ -97,7 +97,7 @@ class _YamlError(Exception):
 
 
 def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level is a mapping. An empty file has no values.
+    """Read a YAML file whose top level is a mapping. For an empty file, return an empty `Document`.
 
     Raises:
         ConfigError: the file cannot be read, is too large or is not UTF-8 (code ``CONFIG_FILE``), or it is not YAML
@@ -218,7 +218,10 @@ def _position(node: yaml.Node) -> tuple[int, int]:
 def _text(node: yaml.Node) -> str:
     """Return the string of a scalar node, with the two halves of each escaped surrogate pair merged into one character.
 
-    PyYAML leaves the halves separate. A half without the other causes a `_YamlError`.
+    PyYAML leaves the halves separate.
+
+    Raises:
+        _YamlError: the string contains one half of a pair without the other.
     """
     text = str(node.value)
     try:
@@ -228,7 +231,7 @@ def _text(node: yaml.Node) -> str:
 
 
 def _is_below(path: KeyPath, prefix: KeyPath) -> bool:
-    """Return whether a path begins with the keys of a prefix, in which a star stands for any key."""
+    """Return whether a key, given by its parts, begins with a prefix, in which ``*`` stands for any part."""
     return len(path) >= len(prefix) and all(part in {"*", key} for key, part in zip(path, prefix, strict=False))
 
 

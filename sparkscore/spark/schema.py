@@ -1,8 +1,8 @@
 """Convert Spark schemas to Arrow schemas and to dictionaries, and back (driver).
 
 PySpark's own conversions to and from Arrow are private and differ between versions. PySpark 4.0 and 4.1 treat Arrow
-timestamps without a time zone as points in time. Only PySpark 4.2 uses the time zone of the other timestamps. The
-functions of this module that return Arrow types use the time zone UTC for a timestamp that is a point in time.
+timestamps without a time zone as points in time. Only PySpark 4.2 uses the time zone of Arrow timestamps that have one.
+The functions of this module that return Arrow types use the time zone UTC for a timestamp that is a point in time.
 """
 
 from __future__ import annotations
