@@ -64,7 +64,8 @@ def load_valid_sections(
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
     is missing, is invalid, or contains an expression of Azure. The model is also None if it is an ``azureml:``
-    reference. If the settings cannot be read at all, both sections are None. No `ConfigError` is raised. The arguments are those of `load_deployment`.
+    reference. If the settings cannot be read at all, both sections are None. No `ConfigError` is raised. The arguments
+    are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)

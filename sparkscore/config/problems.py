@@ -76,7 +76,7 @@ class Origin:
     def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
         """Return a key as the user wrote it, and its line and column in the file.
 
-        If the file does not contain the key, the position of the innermost section around the key that the file contains
+        If the file does not contain the key, the position of the innermost section around the key that is in the file
         is returned. The position is None if there is no such section, or if an option set the key or that section.
         """
         for spelling, rest in _spellings(path):

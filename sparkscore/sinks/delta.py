@@ -302,10 +302,10 @@ class DeltaSink:
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: RunStage) -> None:
-        """Check that the output has no other files, and note in the stage that this run creates the table.
+        """Check that the output has no files of others, and note in the stage that this run creates the table.
 
-        If the first commit fails, it leaves files that no log contains. They are not removed, because Delta ignores
-        them. With the note, a retry recognises them as files of this run. Nothing is checked if the table or the note
+        If the first commit fails, it may leave files that no log contains. These files are not removed, because Delta
+        ignores them. With the note, a retry recognises them as files of this run. Nothing is checked if the table or the note
         exists already.
 
         Raises:

@@ -285,7 +285,7 @@ class ParquetSink:
         """Return a DataFrame with the rows of the staged files.
 
         The values of partition columns are read from the names of folders. The files of each task attempt are read
-        separately, because each task attempt has its own folder.
+        separately, because these folders are inside the task attempt's own folder.
         """
         stored = StructType([field for field in staged.schema if field.name != self._target.run_id_column])
         rows = self._spark.createDataFrame([], stored)

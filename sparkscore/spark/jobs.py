@@ -116,8 +116,8 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
 
     One mini-batch may not be enough, because a script may return nothing for it. A Spark job reads the sample: as many
     rows as a mini-batch has, but at least 100; or 10,000 rows if mini-batches are limited by bytes or are whole files.
-    A mini-batch of the sample may then be only a part of its file. Mini-batches with one row come last, because their
-    result does not show whether the script returns one element for each row.
+    A mini-batch of the sample may then be only a part of its file. The sample's mini-batches with one row come last,
+    because their result does not show whether the script returns one element for each row.
 
     Args:
         plan: the plan, which has the number of work units.

@@ -199,8 +199,8 @@ def pinned_settings(spark: SparkSession, *, for_writing: bool = False, for_whole
 def _settings_of(spark: SparkSession) -> dict[str, str]:
     """Return the settings of a session as a dictionary.
 
-    If the platform allows it, all settings are read in one call. Otherwise only the settings that this module may
-    change are read, one by one.
+    If the platform allows it, all settings that were set are read in one call. Otherwise only the settings that this
+    module may change are read, one by one, and those that were not set have their defaults.
     """
     try:
         return dict(spark.conf.getAll)
