@@ -13,7 +13,8 @@ from sparkscore.run.clean import Cleaned, clean_up
 def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
     """Remove the stages of runs that stopped, set the state of runs whose driver died to ABORT, and print the changes.
 
-    Interrupted replacements of rows in folders of Parquet files are completed or undone first.
+    Interrupted replacements of rows in folders of Parquet files are completed or undone first. Held runs keep their
+    stages. If a driver died while it published, the run keeps its state, because its rows may have been published.
 
     Args:
         outputs: locations of results; the outputs of all recorded runs if empty.

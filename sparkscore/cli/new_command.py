@@ -36,7 +36,9 @@ _HEADER: Final = "flower,sepal_length,sepal_width,petal_length,petal_width"
 
 
 def write_example(folder: Path, *, as_json: bool) -> int:
-    """Write the files of the example into a new or empty folder, and print the command that scores it.
+    """Write the files of the example into a new or empty folder, and print what was written.
+
+    Without ``--json``, also print the command that scores the example.
 
     Returns:
         the exit code 0.

@@ -305,8 +305,8 @@ class DeltaSink:
         """Check that the output has no files of others, and note in the stage that this run creates the table.
 
         If the first commit fails, it may leave files that no log contains. These files are not removed, because Delta
-        ignores them. With the note, a retry recognises them as files of this run. Nothing is checked if the table or the note
-        exists already.
+        ignores them. With the note, a retry recognises them as files of this run. Nothing is checked if the table
+        or the note exists already.
 
         Raises:
             SinkConflictError: the output has files that are not from a Delta table.

@@ -49,7 +49,8 @@ class Origins:
     def typing(self, types: Mapping[str, str]) -> list[str]:
         """Return advice for an error: how the deployment can declare the types of columns.
 
-        The list has one part of a sentence for carried columns and one for other columns, if there are such columns.
+        The list has a string for the carried columns and a string for the other columns, if there are such columns.
+        Each string is a part of a sentence.
 
         Args:
             types: the types to declare, by the columns' names in the result.

@@ -195,7 +195,7 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal in a folder of old files, or None if sparkscore did not create the folder.
+    """Return the journal in a folder of old files, or None if the folder has no complete journal of sparkscore.
 
     The run id in the journal must be that in the name of the folder.
 

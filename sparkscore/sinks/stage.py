@@ -78,8 +78,8 @@ def staged_in(
         run_folder: the run's folder in the runs folder. It has the record that says whether the run is held.
 
     Raises:
-        ConfigError: another driver is working on this run, the stage belongs to a different request, or the stage's
-            path has files that sparkscore did not create.
+        ConfigError: another driver is working on this run, the stage belongs to a different request or overlaps an
+            output, or the stage's path has files that sparkscore did not create.
         SinkError: the stage's folder cannot be created, or is on a different file system than the output.
         LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
             format.
@@ -196,7 +196,9 @@ def remove_holders(holder: Path, *made_by_us: Path) -> None:
 
 
 def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> bool:
-    """Create the stage, or open the stage of an earlier execution of the run, and return whether it existed.
+    """Open the stage of an earlier execution of the run and return True, or create the stage and return False.
+
+    A stage without the file ``identity`` is created again if it has no chunks and its run is not held.
 
     Raises:
         ConfigError: the stage belongs to a different request, has rows but no file ``identity``, or has files that
@@ -251,8 +253,9 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 def is_held_in(stage: Path) -> bool:
     """Return whether the run of a stage is held, according to the run's record.
 
-    If this is unknown, True is returned, so that no rows are lost. It is unknown if the runs folder does not exist, for
-    example on another host, or if the stage has a different format.
+    If the stage does not refer to a runs folder, return False. If the answer is unknown, return True, so that no rows
+    are lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage has a
+    different format.
     """
     if is_other_format(found := _format_of(stage)):
         logger.warning(
