@@ -39,13 +39,20 @@ class Claim(Protocol):
         """Give up the claim, unless another driver has taken it over. Never raises."""
 
     def is_ours(self) -> bool:
-        """Return whether this driver still has the claim. The claim can be lost while the process is suspended."""
+        """Return whether this driver still has the claim.
+
+        The claim can be lost, for example while the process is suspended: another driver then takes it over.
+
+        Raises:
+            OSError: the claim cannot be read.
+        """
 
     def check(self) -> None:
         """Check that this driver still has the claim.
 
         Raises:
             SinkConflictError: this driver has lost the claim, for example because another driver has taken it over.
+            OSError: the claim cannot be read.
         """
 
 

@@ -1,8 +1,8 @@
-"""The names of all files and folders in the stage of a run (driver and worker).
+"""The names of the files and folders in the stage of a run (driver and worker).
 
-When a stage is removed, only the files and folders with these names, and the files that sparkscore copied into the
-stage, are removed. All other files belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and
-`BESIDE`.
+When a stage is removed, only the files and folders with these names or their temporary names, and the files that
+sparkscore copied into the stage, are removed. All other files belong to the user. The tables in ``docs/result.md`` are
+generated from `STAGE` and `BESIDE`.
 """
 
 from __future__ import annotations

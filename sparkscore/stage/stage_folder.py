@@ -173,7 +173,8 @@ class TaskFolder:
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
         """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses.
 
-        If the attribute `left_out` has columns, ``run_id`` is not written into the files of the quarantine.
+        If the attribute `left_out` has columns, ``run_id`` is not written into the files of the quarantine, because the
+        path of the published files contains the run id.
 
         Args:
             unit: number of the work unit.

@@ -123,7 +123,7 @@ def open_common(*paths: Path) -> tuple[Store, list[str]]:
 
 
 def is_one_file_system(folder: Path, other: Path) -> bool:
-    """Return whether one rename can move a file from a folder to a path, because both are in the same file system.
+    """Return whether a folder and a path are in the same file system, so that a rename can move files between them.
 
     Args:
         folder: path of the folder, which must exist.
