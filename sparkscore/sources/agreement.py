@@ -76,8 +76,8 @@ def refuse_delta_table(files: Iterable[InputFile]) -> None:
 def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
     """Raise an error if the path of a file has a character of a glob pattern, such as ``*`` or ``[``.
 
-    This function is called before Spark infers the schema of ``multiLine`` files. In this case, Spark 4.2 ignores the
-    backslashes that escape such characters in paths. It would read different files, or none.
+    This function is called before Spark infers the schema of ``multiLine`` files. During this inference, Spark 4.2
+    ignores the backslashes that escape such characters in paths, and would read different files, or none.
 
     Raises:
         SourceError: a path has such a character. The message contains the first of these paths.
@@ -120,7 +120,8 @@ def check_column_names(found: Iterable[str], what: str) -> None:
 def check_against_files(keys: Iterable[str], declared: Iterable[str] | None, found: Sequence[str], what: str) -> None:
     """Check that no partition column is also in the files, and that each declared column exists.
 
-    The case of names is ignored for partition columns that are also in the files, but not for declared columns.
+    When partition columns are compared with the columns in the files, the case of names is ignored. The names of
+    declared columns are case-sensitive.
 
     Args:
         keys: the names of the partition columns.

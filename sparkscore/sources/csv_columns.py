@@ -49,8 +49,9 @@ def find_columns(
     Raises:
         SourceSchemaError: a declared type cannot be read from a string. For files with a header: the header has a
             declared column twice or not at all; or no columns are declared, and the header has a name twice; or the
-            header is ``sep=`` and a separator. For files without a header: the number of declared columns is not the
-            number of values. Names that differ only in case are the same.
+            header is a line such as ``sep=;``, which sets the separator for spreadsheet programs. For files without a
+            header: the number of declared columns is not the number of values. Names that differ only in case are
+            treated as the same name.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}

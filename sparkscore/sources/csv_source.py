@@ -107,6 +107,7 @@ class CsvSource:
             SourceError: a file cannot be read as CSV, or the declared type of a column cannot hold one of its values.
             SourceSchemaError: a column that is declared NOT NULL has an empty value, or the files have different
                 headers.
+            ScoringError: a Spark job that reads the files failed.
         """
         for each, found in zip(self._layout.columns, self._survey(), strict=True):
             if each.declared is not None:
@@ -182,6 +183,7 @@ class CsvSource:
         Raises:
             SourceError: a file cannot be read as CSV.
             SourceSchemaError: the files have different headers.
+            ScoringError: a Spark job that reads the files failed.
         """
         if self._surveyed is None:
             layout, files = self._layout, self._files.files
@@ -215,7 +217,7 @@ class CsvSource:
         """Return the name, the `CsvColumn` and the type of each column of the frame, in the order of the frame.
 
         If columns are declared, these are the declared columns with their types, followed by the undeclared partition
-        columns, which are strings. Otherwise, these are all columns with their inferred types.
+        columns, which are strings. Otherwise, these are the columns that `_found_fields` returns.
         """
         layout = self._layout
         if layout.declared is not None:
@@ -228,8 +230,8 @@ class CsvSource:
     def _found_fields(self, survey: list[ColumnSurvey]) -> list[tuple[str, CsvColumn, DataType]]:
         """Return the name, the `CsvColumn` and the inferred type of each column.
 
-        With the option 'inferSchema: false', all columns are strings. Otherwise, a column that has neither a name nor a
-        value is left out, and the types are logged.
+        Partition columns are strings. With the option 'inferSchema: false', all columns are strings. Otherwise, a
+        column that has neither a name nor a value is left out, and the types are logged.
         """
         layout = self._layout
         both = list(zip(layout.columns, survey, strict=True))

@@ -44,8 +44,7 @@ class FailedItems:
             The key is the path of a file, or a row as JSON. None if no items are left out.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
-        nulls: whether the earlier run treated a column as one with NULLs, for the integer and boolean columns for which
-            it decided this.
+        nulls: for some integer and boolean columns, whether the earlier run treated the column as one that has NULLs.
     """
 
     run_id: str

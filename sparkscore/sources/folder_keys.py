@@ -72,9 +72,9 @@ def check_key_values(
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the decoded values of a partition column, each with the name of the first folder ``key=value`` with it.
+    """Return the decoded values of a partition column, each with the name of the first folder that has the value.
 
-    "First" is meant in the order of the files.
+    The folders are searched in the order of the files.
     """
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):

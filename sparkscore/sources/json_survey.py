@@ -64,7 +64,8 @@ class JsonFiles:
             `NullType`, because only their names are used. It is None if Spark has to infer the types.
         are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
             some.
-        respelled: the columns declared with integer types in which some numbers are written as ``5.0`` or ``5e0``.
+        respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
+            as ``5.0`` or ``5e0``.
     """
 
     rows: int
@@ -90,7 +91,7 @@ def json_options(options: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         ConfigError: Spark cannot read the encoding; the encoding is UTF-16 or UTF-32 without a byte order, and files
-            have a record in each line; or an option allows text that is not JSON.
+            have a record in each line; or an option such as 'allowComments' allows text that sparkscore cannot check.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if find_option(options, name) == _TRUE]:
         raise ConfigError(
@@ -126,8 +127,8 @@ def read_json(
 ) -> JsonFiles:
     """Check each record of JSON files, and return the column types and a summary of the values.
 
-    The files are read on the driver if their total size is small, or else on the workers. Log a warning if columns are
-    left out, because their values are all objects without fields.
+    The files are read on the driver if their total size is small, or else on the workers. A warning is logged if
+    columns are left out; see `TypesOfJson.left_out`.
 
     Args:
         spark: the session.
@@ -180,7 +181,7 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read the files on the driver or on the workers, and summarize them up to the first problem, if any."""
+        """Read the files on the driver or on the workers, and summarize them. Each task stops at its first problem."""
         types = (
             None
             if self._declared is None
@@ -224,7 +225,8 @@ class _Survey:
         """Raise an error if a file cannot be read, or contains something that is not a JSON record.
 
         Raises:
-            SourceError: there is such a problem. The message contains the file and, if known, the line of the first.
+            SourceError: there is such a problem. The message contains the file and, if known, the line of the first
+                one.
         """
         if found.problem is None:
             return
@@ -242,7 +244,7 @@ class _Survey:
         """Raise an error if a declared type cannot hold a value of its column.
 
         Raises:
-            SourceSchemaError: there is such a value. The message contains column, file and line of the first one.
+            SourceSchemaError: there is such a value. The message contains the column, file and line of the first one.
         """
         all_misfits = [
             (position, name, misfit)

@@ -67,8 +67,8 @@ class TypesOfJson:
     """The inferred types of the columns of JSON files.
 
     Attributes:
-        left_out: the columns whose values are all objects without fields, or arrays of such objects. Spark leaves these
-            columns out.
+        left_out: the columns whose values are objects without fields, or objects and arrays that contain nothing but
+            such objects. Spark leaves these columns out.
         schema: the other columns with their types. A column is a string here if all of its values are NULL, or if no
             type can hold all of them.
     """
@@ -113,15 +113,16 @@ class TypesOfJson:
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
     def _type_of_column(self, name: str) -> DataType | None:
-        """Return the type of a column, or None if its values are all objects without fields, or arrays of these."""
+        """Return the type of a column, or None if the column is left out; see `left_out`."""
         self._column = name
         return self._type_of(name, self._columns[name])
 
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        Arrays of objects without fields have no type either. NULL fits every type. If all values are NULL, the type is
-        a string. If no type can hold all values, the reason is stored, and the type is a string.
+        Objects and arrays that contain nothing but objects without fields have no type either. NULL fits every type. If
+        all values are NULL, the type is a string. If no type can hold all values, the reason is stored, and the type is
+        a string.
 
         Args:
             path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).
@@ -142,7 +143,7 @@ class TypesOfJson:
         return BooleanType() if BOOLEAN in seen.types else self._number(path, seen)
 
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
-        """Return the type of objects or arrays, or None for objects without fields, and for arrays of such objects.
+        """Return the type of objects or arrays, or None if they contain nothing but objects without fields.
 
         If they are nested too deep, the reason is stored, and the type is a string.
         """
@@ -159,7 +160,8 @@ class TypesOfJson:
     def _number(self, path: str, seen: FieldSurvey) -> DataType:
         """Return bigint or double as the type of values that are all numbers.
 
-        If neither type can hold all of them, the reason is stored, and the type is a string.
+        The type is double if a number has a decimal point or an exponent, or else bigint. If this type cannot hold all
+        of the values, the reason is stored, and the type is a string.
         """
 
         def found(*types: str) -> list[tuple[str, list[int]]]:

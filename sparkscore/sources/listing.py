@@ -50,7 +50,7 @@ def list_files(locations: Iterable[str]) -> Listing:
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
         SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location is, or is in, a folder that
-            sparkscore uses for its runs.
+            sparkscore uses for its runs; see `refuse_own`.
         ConfigError: a location is a URI of a store that is not the local file system.
     """
     named = list(locations)
@@ -74,7 +74,7 @@ def check_locations(locations: Iterable[str]) -> None:
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a location is, or is in, a folder that sparkscore uses for its runs.
+        SourceError: a location is, or is in, a folder that sparkscore uses for its runs; see `refuse_own`.
     """
     for location in locations:
         if not is_remote(location):
@@ -124,7 +124,7 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
     Raises:
         SourceNotFoundError: the location does not exist, and no file or folder matches it as a glob.
-        SourceError: the location is, or is in, a folder that sparkscore uses for its runs.
+        SourceError: the location is, or is in, a folder that sparkscore uses for its runs; see `refuse_own`.
         ConfigError: the location is a URI of a store that is not the local file system.
     """
     path = _absolute(location)

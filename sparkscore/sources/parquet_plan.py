@@ -319,12 +319,13 @@ class _Planner:
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        """Return the value of an 'input.schema' that declares the columns that the run uses, for an error message.
+        """Return the value of an 'input.schema' with some types replaced, for an error message.
 
-        If the value would be too long, it contains only the changed columns; see `schema_line`.
+        The value contains all declared columns or, if none are declared, the columns that the run uses. If the value
+        would be too long, it contains only the changed columns; see `schema_line`.
 
         Args:
-            changed: the columns that get a different type than in the files, with that type.
+            changed: the columns whose types are replaced, with their new types.
         """
         types = {name: _declarable(next(iter(self._found(name)))) for name in self._names}
         declared = {name: data_type.simpleString() for name, data_type in self._declared.items()}
@@ -334,8 +335,8 @@ class _Planner:
 def _is_foreign(file_type: FileType) -> bool:
     """Return whether Spark cannot read a type in a Parquet file directly.
 
-    This is the case if Spark has no type for the values or reads them as a different type. It is also the case if the
-    type has a part that is only NULL.
+    This is the case if Spark has no type for the values or reads them as a different type. It is also the case if all
+    values of the column, or of a part of a nested type, are NULL.
     """
     return (
         file_type.spark is None or file_type.stored is not None or file_type.is_null or has_null_inside(file_type.spark)

@@ -306,7 +306,7 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 
 
 def is_castable(one: DataType, other: DataType) -> bool:
-    """Return whether values of the first type can be cast to the second type and compared with the result.
+    """Return whether values of the first type can be cast to the second type, with a check that the cast is exact.
 
     This is the case for equal types, for two types of numbers, for dates that are cast to timestamp_ntz at midnight,
     and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for timestamps

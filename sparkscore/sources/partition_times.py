@@ -26,9 +26,9 @@ def refuse_times_of_a_session(
 ) -> None:
     """Raise an error if Spark may read the timestamps in a Delta table's partition columns in the wrong time zone.
 
-    Nothing is checked if no partition column has the type ``timestamp``, or if the session's time zone is the option
-    ``timeZone`` (UTC if the option is not set). Otherwise, Spark collects the distinct values of these columns twice:
-    with the session's time zone and with UTC.
+    Nothing is checked if no partition column has the type ``timestamp``, or if the session's time zone is the one that
+    the option ``timeZone`` names, or UTC if the option is not set. Otherwise, Spark collects the distinct values of
+    these columns twice: with the session's time zone and with UTC.
 
     Delta's reader has no option for the time zone. The session's time zone cannot be changed for the run here, because
     Spark reads the rows later.

@@ -214,14 +214,17 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the strings of the error for an unknown option. They suggest a known option, if one has a similar name."""
+    """Return the three parts of the error for an unknown option: the problem, the expected value, and advice.
+
+    The advice suggests a known option, if one has a similar name.
+    """
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step
 
 
 def _find_problem(name: str, value: str, file_format: str) -> _Problem:
-    """Return the strings of the error for an option that is not allowed or has an invalid value, or None.
+    """Return the three parts of the error for an option that is not allowed or has an invalid value, or None.
 
     Args:
         name: the name of the option in Spark's spelling, or an empty string for an option that is not checked.

@@ -72,7 +72,7 @@ def check_files_unchanged(files: Sequence[InputFile]) -> None:
 
 
 def _share(count: int) -> int:
-    """Return the size in bytes of each file's sample, given the number of files."""
+    """Return the maximum size in bytes of a file's sample, given the number of files."""
     return max(_LEAST_BYTES, _ALL_BYTES // max(1, count))
 
 
@@ -101,7 +101,7 @@ def _sample(path: str, size: int, share: int) -> str:
     Args:
         path: the path of the file.
         size: the size of the file in bytes.
-        share: the size of the sample in bytes, if the file is not smaller.
+        share: the maximum size of the sample in bytes.
     """
     digest = hashlib.sha256()
     try:
