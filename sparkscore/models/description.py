@@ -34,7 +34,7 @@ _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
     """Return the description of a model that is scored without a scoring script.
 
-    It is read from the files of the model.
+    The description is read from the files of the model.
 
     Args:
         model: the model and its files.

@@ -22,7 +22,8 @@ class ModelDescription:
         requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty for other models.
         python_version: the version of Python that MLflow recorded, or None if it is not known.
         runs_code: whether loading the model can run any code, for example because it has a pickle or a Python module.
-        signature_advice: advice on how to add a signature, which is shown if the model has none. Empty for ONNX models.
+        signature_advice: advice on how to add a signature, which is shown if the model has none. Empty for ONNX models,
+            which always have a signature.
     """
 
     model_format: ModelFormat

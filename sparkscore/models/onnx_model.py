@@ -5,8 +5,8 @@ Outputs become columns of the result by these rules:
 - Several outputs become columns with the names of the outputs. If only one output has a value for each row, it becomes
   the column ``prediction``.
 - A tensor of shape (N,) or (N, 1) becomes a column of scalars. Each further dimension adds a level of arrays.
-- A sequence becomes a column with one element in each row. Its maps, as the operator ZipMap makes them, become Arrow
-  maps.
+- A sequence becomes a column with one element in each row. Maps in a sequence, for example from the operator ZipMap,
+  become Arrow maps.
 - Types that Spark does not have become wider: float16 becomes float, and an unsigned integer becomes the smallest
   signed integer or decimal that holds all its values. Other types are kept.
 - An output is left out if it has no value for each row: a map, a scalar, or a tensor whose first dimension has a fixed

@@ -26,8 +26,8 @@ def show_model(reference: str | Path, *, framework: str | None = None) -> dict[s
     Args:
         reference: path of a file or folder, or an MLflow reference: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or
             ``runs:/RUN/PATH``.
-        framework: the library that wrote the model file, for a file that does not show it: ``sklearn``, ``xgboost`` or
-            ``lightgbm``.
+        framework: the library that wrote the model file, ``sklearn``, ``xgboost`` or ``lightgbm``. It is needed
+            unless the ending of the file name shows the library, as ``.ubj`` does for XGBoost.
 
     Returns:
         the dictionary that ``sparkscore models show --json`` prints.

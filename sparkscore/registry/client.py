@@ -137,8 +137,8 @@ class Registry:
         """Return a phrase that lists what the registry has, for the error about a model that was not found (driver).
 
         The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, the
-        phrase lists up to five names of registered models instead, or says that there are none. It is an empty string
-        if MLflow raises an error, for example because the user may not list models.
+        phrase lists up to five names of registered models instead, or says that there are none. An empty string is
+        returned if MLflow raises an error, for example because the user may not list models.
 
         Args:
             name: name of the model that was not found.

@@ -8,7 +8,7 @@ from sparkscore.outcome import Failure, ItemFailure
 
 
 class ScorerFailedError(Exception):
-    """The user's code or model raised an exception. The attribute ``failure`` describes that exception."""
+    """The user's code or model failed, usually with an exception. The attribute ``failure`` describes the failure."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)

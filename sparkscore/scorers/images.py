@@ -114,7 +114,7 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
 def _loses_bits(image: Any) -> bool:
     """Return whether Pillow would drop half of the bits of each channel of an open image.
 
-    Pillow reads 16 bits per channel for gray images only. The content of the file decides, not the ending of its name.
+    Pillow reads 16 bits per channel for gray images only. Pillow finds the format by the content of the file.
     For a format that does not say how many bits a channel has, the result is True if the image has several channels.
 
     Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.

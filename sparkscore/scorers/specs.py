@@ -28,7 +28,7 @@ class MlflowSpec:
             pyfunc is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the choice of dtypes for the DataFrame, with the names of the input's columns.
+        dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
     """
 
     files: ModelFiles
@@ -51,7 +51,7 @@ class FrameworkSpec:
         predict_fn: names of the methods to call. Several methods give one column each. If empty, ``predict`` is called.
         params: arguments of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the choice of dtypes for the DataFrame, with the names of the input's columns.
+        dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
     """
 
     files: ModelFiles
