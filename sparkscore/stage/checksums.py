@@ -75,8 +75,8 @@ class HashingFile:
 def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
     """Return the staged files that differ from what their writers reported, as pairs of path and difference.
 
-    The difference is a short description for an error message. A file that is missing or cannot be read is returned,
-    too. The size of each file is compared first.
+    The difference is a short description for an error message. A missing or unreadable file counts as different, too.
+    The size of each file is compared first.
 
     Args:
         stage: path of the run's stage.

@@ -31,7 +31,7 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """The limits of a chunk: a chunk ends after the mini-batch in which it reaches a time or a number of items.
+    """The limits of a chunk: a chunk ends after the mini-batch with which it reaches a time or a number of items.
 
     After a crash, finished chunks are kept. The chunks that tasks were working on are scored again.
 

@@ -261,7 +261,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether the file at a path is a lock, or whether there is no file at the path.
+    """Return whether there is a lock at a path, or nothing at all.
 
     A file that begins with ``{"token": "`` counts as a lock. A file that contains only a part of this beginning, or is
     empty, counts as a lock only if its path is that of a lock in a folder of sparkscore: its writer may have died, or
