@@ -85,7 +85,7 @@ class PipedLog:
     def mask(self, secrets: Iterable[str]) -> None:
         """Send secrets to the process, which masks them in the data that it reads from the pipe from now on.
 
-        If the process has ended or is blocked, the secrets are not sent, and no error is raised.
+        If the process has ended or is blocked, some or all of the secrets are not sent, and no error is raised.
         """
         lines = "".join(json.dumps(secret) + "\n" for secret in secrets)
         # A process that has ended or is blocked does not write to the log, so an error does no harm.

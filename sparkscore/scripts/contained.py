@@ -17,9 +17,9 @@ class Contained:
 
     If the user's code forks a process, the new process ends when it leaves the context, so that only one process
     scores. If the user's code replaces a built-in name such as ``len``, the name is restored after the call. When the
-    same object is entered again for the next call, the name is replaced again. If the user's code closes a standard
-    stream, the stream is opened again as ``/dev/null``. Otherwise the next file that the process opens would get the
-    number of the stream, and printed text would be written to that file.
+    same object is entered again for the next call, the user's replacement is set again. If the user's code closes a
+    standard stream, the stream is opened again as ``/dev/null``. Otherwise the next file that the process opens would
+    get the number of the stream, and printed text would be written to that file.
     """
 
     def __init__(self) -> None:

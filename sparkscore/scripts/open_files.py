@@ -20,9 +20,9 @@ def files_being_written() -> frozenset[tuple[int, int]]:
     """Return device and inode of each regular file that is open for writing only or for appending, such as a log.
 
     Only this process, its ancestors and the processes of its session are searched. The ``>`` of a shell and ``tee``
-    open a file for writing only, and loggers open it for appending. A database file must not be treated as a log. It is
-    usually open for reading and writing, and such a file is not returned. The regular files behind the standard output
-    and the standard error of this process are always returned.
+    open a file for writing only, and loggers open it for appending. A file that is open for reading and writing, but
+    not for appending, is not returned: it may be a database, which must not be treated as a log. The regular files
+    behind the standard output and the standard error of this process are always returned.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}

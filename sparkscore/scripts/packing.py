@@ -84,7 +84,7 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 
 
 def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    """Return the sorted names of the files that were added, changed or removed since a code folder was packed before.
+    """Return the sorted names of the files that differ between two states of a code folder, or are in only one of them.
 
     Args:
         files: digests of the files now, by name.
@@ -150,7 +150,11 @@ class _Listing:
         return contents
 
     def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
-        """Add a file, or the files of a folder. Logs that are being written and entries of other types are left out."""
+        """Add a file, or the files of a folder. Logs, pipes, sockets, devices and links to nothing are left out.
+
+        A log is a file that is being written, or that an earlier execution of the run left out as a log. A ``.py`` file
+        is never treated as a log.
+        """
         try:
             found = entry.stat()
         except OSError as error:

@@ -55,8 +55,8 @@ class Surroundings:
     def enter_again(self) -> None:
         """Restore environment variables, working directory, import path and arguments after a script has run.
 
-        A working directory that no longer exists is ignored. The modules are restored only if the script has cleared
-        ``sys.modules``.
+        If the working directory cannot be entered, no error is raised. The modules are restored only if the script has
+        cleared ``sys.modules``.
         """
         with suppress(OSError):
             os.chdir(self.folder)

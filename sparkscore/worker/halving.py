@@ -233,7 +233,7 @@ def is_proof(outcome: Outcome, columns: int) -> bool:
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Return the outcome, marked as a broken contract if its failure is about the order of the whole mini-batch."""
+    """Return the outcome, marked as a broken contract if its failure has the code ``OUTPUT_ORDER``."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 

@@ -52,9 +52,9 @@ class LoadedEngine:
     def ensure(self) -> None:
         """Load the scorer if it is not loaded, either for the first time or because its process has ended.
 
-        If loading fails, no exception is raised: the failure is stored in ``failure``, and later calls do nothing. If
-        the scorer's process ended during loading, loading is first tried up to two more times, because something
-        outside of sparkscore may have killed the process.
+        If the scorer's process ends during loading, loading is tried up to two more times, because something outside of
+        sparkscore may have killed the process. If loading still fails, or fails for another reason, no exception is
+        raised: the failure is stored in ``failure``, and later calls do nothing.
         """
         if self.engine.is_loaded or self.failure is not None:
             return

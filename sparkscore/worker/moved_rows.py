@@ -263,7 +263,11 @@ class _Codes:
 
     @property
     def is_recoded(self) -> bool:
-        """Whether the two values of a column were swapped, as by ``flag = 1 - flag``. This moves no row."""
+        """Whether the two values of a column were only swapped, as by ``flag = 1 - flag``. This moves no row.
+
+        A column of two other numbers than 0 and 1 must have at least twice as many rows as distinct values. With fewer
+        rows, the rows may have moved.
+        """
         values = len(np.unique(self.was))
         if not self.is_flag and (not self.are_two_numbers or values > len(self.was) // 2):
             return False

@@ -22,7 +22,8 @@ def find_interpreter(spec: ChildSpec) -> str:
     If the deployment names an archive, the archive is unpacked once on each host.
 
     Raises:
-        EnvironmentMismatchError: the archive contains no environment, or one for a different version of Python.
+        EnvironmentMismatchError: the archive is damaged, contains no environment, would write outside of its folder, or
+            contains a virtual environment for a different version of Python.
         ModelError: the archive cannot be read, or has changed since the run began.
         OSError: the archive cannot be unpacked, for example because the disk is full.
     """
@@ -41,7 +42,7 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 
     Raises:
         EnvironmentMismatchError: the archive is damaged, an entry would be written outside of the folder, or the
-            environment is for a different version of Python.
+            archive contains a virtual environment for a different version of Python.
         ModelError: the archive cannot be read, or has changed since the run began.
         OSError: the archive cannot be unpacked, for example because the disk is full.
     """
@@ -63,6 +64,8 @@ def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> N
 
     Raises:
         EnvironmentMismatchError: the entry would be written outside of the folder.
+        tarfile.TarError: the entry is damaged, or the filter does not allow it.
+        OSError: the entry cannot be written.
     """
     if not (target / entry.name).resolve().is_relative_to(target.resolve()):
         raise _no_environment("an entry that would be written outside the archive's folder")

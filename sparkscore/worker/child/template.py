@@ -156,8 +156,9 @@ class Template:
     def wait_for_child(self, seconds: float) -> int | None:
         """Wait for the child to end, and return its exit code, or None if it is still running after these seconds.
 
-        If a signal ended the child, the negative number of the signal is returned. No other process gets the child's
-        process id before `forget_child` is called.
+        If a signal ended the child, the negative number of the signal is returned. If the template has ended, this is
+        the number of ``SIGKILL``. While the template runs, no other process gets the child's process id before
+        `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
