@@ -62,7 +62,9 @@ class _Part:
 
 
 def run_demo(folder: Path, runs: Path | None, *, as_json: bool) -> int:
-    """Create the input and the models if they are missing, score them in one Spark session, and print the results.
+    """Create the demo's input and models, score the input in one Spark session, and print the results.
+
+    Input and models that an earlier demo created with the same version of scikit-learn are used again.
 
     Args:
         folder: folder for input, models and results.

@@ -89,7 +89,7 @@ def print_record(
 def print_first_rows(run: Run, console: Console) -> None:
     """Print up to five rows of the result as a table, with long values truncated. Print nothing if there are no rows.
 
-    The columns with the run, the model and the time are left out, because they have the same value in all rows of a
+    The columns with the run, the model and the time are left out, because their values are the same in most rows of a
     run. If there are more than seven other columns, the middle ones are left out too. A Spark job reads the rows.
     """
     rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]

@@ -107,7 +107,8 @@ class Deployment(Section):
     def is_no_code(self) -> bool:
         """Whether the deployment has Azure's schema and no scoring script, which Azure calls a no-code deployment.
 
-        The model of such a deployment gets each input file in one call.
+        The model of such a deployment gets each CSV, JSON or Parquet file in one call, unless the size of a mini-batch
+        is set in bytes.
         """
         return self.is_azure and self.code_configuration is None
 

@@ -83,7 +83,7 @@ class Sink(Protocol):
         """
 
     def columns_without_null(self) -> list[str]:
-        """Return the names of the NOT NULL columns of the output, or an empty list if there is no output yet."""
+        """Return the names of the columns that the output declares as NOT NULL. Parquet outputs declare none."""
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that rows follow the rules of an existing output, for example NOT NULL.
@@ -102,10 +102,11 @@ class Sink(Protocol):
         """
 
     def check_again(self, schema: StructType) -> None:
-        """Repeat the checks of `check_target` and `check_schema` directly before publishing.
+        """Repeat the checks of the mode, the existing files and the columns directly before publishing.
 
         Raises:
             SinkError: the output was changed since the first checks, and the run can no longer publish to it.
+            ConfigError: a setting of the session can change the result, and cannot be set to its fixed value.
         """
 
     def publish(self, staged: StagedResult) -> Published:

@@ -96,7 +96,7 @@ class ParquetSink:
         check_writable(self._target)
 
     def columns_without_null(self) -> list[str]:
-        """Return an empty list, because all columns of Parquet files allow NULL."""
+        """Return an empty list, because a folder of Parquet files has no rule NOT NULL."""
         return []
 
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
