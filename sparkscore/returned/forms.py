@@ -44,7 +44,8 @@ class Objects:
 
     Attributes:
         items: the values.
-        is_nan_missing: whether NaN stands for NULL, as in object columns of pandas. In a float column, NaN stays NaN.
+        is_nan_missing: whether NaN stands for NULL, as in object columns of pandas. If the values are converted to a
+            float type, NaN stays NaN nevertheless.
     """
 
     items: list[Any]

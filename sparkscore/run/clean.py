@@ -80,7 +80,7 @@ def clean(
 
 
 def clean_up(outputs: Sequence[str | Path], runs: Path, *, is_dry: bool) -> Cleaned:
-    """Do the work of `clean`, and return the result as a `Cleaned` object. Raises the errors of `clean`."""
+    """Remove stages and end records as `clean` does, and return the result. Raises the errors of `clean`."""
     records = list_records(runs)
     recorded = [Path(record.output.location) for record in records if record.output.location]
     locations = sorted({local_path(str(output)) for output in outputs} or set(recorded))

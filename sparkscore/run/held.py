@@ -43,8 +43,8 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
         RunNotFoundError: there is no such run; or, for a run with ``only_failed``, the run in which the items failed
             first no longer has a record.
         ConfigError: the run has no staged rows to publish, or another driver is working on it; or, for a run with
-            ``only_failed``, another run is working on the same failed items, or has published some of them since this
-            run was scored.
+            ``only_failed``, another run is working on the same failed items, or runs that scored failed items of the
+            same first run were published into the output, or removed from it, since this run was scored.
         SinkError: publishing failed, or a staged file was changed. The message says what readers of the table see.
         LineageError: a file of the run cannot be written, was changed, or has a form that this version of sparkscore
             does not read.
@@ -107,8 +107,8 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
 def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:
     """Remove the staged rows of a run that is not published, and set its state to ABORT. Runs on the driver.
 
-    Spark is needed only if publishing began and the record does not say how it ended. Then the result and the
-    quarantine are read first. A run with rows in one of these tables is not discarded.
+    Spark is needed only if publishing began and the record does not say that it was completed. Then the result table
+    and the quarantine table are read first. A run with rows in one of these tables is not discarded.
 
     Args:
         run_id: id of the run.

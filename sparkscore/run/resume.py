@@ -34,9 +34,9 @@ def resume(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) 
 
 
 def prepare_again(run_id: str, *, runs: str | Path | None = None) -> PreparedRun:
-    """Check the stored request of an earlier run, and return the run, ready to be executed again.
+    """Check the stored request of an earlier run, and return it as a `PreparedRun` that can be executed again.
 
-    The arguments are those of `resume`. The errors are those of `prepare`. `RunNotFoundError` also means that there is
-    no stored request, and `ConfigError` that the folder in which the run was started no longer exists.
+    The arguments are those of `resume`. The errors are those of `prepare`. A `RunNotFoundError` is also raised if there
+    is no stored request, and a `ConfigError` if the folder in which the run was started no longer exists.
     """
     return prepare_request(stored_request(runs_folder(runs), run_id), run_id)
