@@ -87,9 +87,9 @@ class CsvSource:
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, as counted by the survey of the files.
+        """Return the number of NULLs in each of the given columns, as counted by the first call of `_survey`.
 
-        Before the survey, 0 is returned for columns that are declared NOT NULL, and other columns are left out.
+        Before this call, 0 is returned for columns that are declared NOT NULL, and other columns are left out.
         """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):

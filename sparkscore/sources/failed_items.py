@@ -59,7 +59,7 @@ class FailedItems:
 
     @classmethod
     def of(cls, record: RunRecord) -> FailedItems | None:
-        """Return the failed items of the run with this record, or None if the record names no quarantine table."""
+        """Return the failed items of a run, or None if its record does not contain their location or format."""
         location, table_format = record.quarantine.location, record.output.format
         if location is None or table_format is None:
             return None

@@ -225,8 +225,7 @@ class _Survey:
         """Raise an error if a file cannot be read, or contains something that is not a JSON record.
 
         Raises:
-            SourceError: there is such a problem. The message contains the file and, if known, the line of the first
-                one.
+            SourceError: there is a problem. The message contains the file and, if known, the line of the first one.
         """
         if found.problem is None:
             return

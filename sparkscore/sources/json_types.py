@@ -202,7 +202,7 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield lists of names that must differ in more than case.
+    """Yield lists of names. The names in one list must differ in more than case.
 
     The first list has the names of the columns. Each other list has the field names of the objects at one path, such as
     ``column`` or ``column.field``.
