@@ -159,7 +159,7 @@ def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in one chunk, with NULL for NaN, because pandas does not distinguish NaN and NULL."""
+    """Return the column in at most one chunk, with NULL for NaN, because pandas does not distinguish NaN and NULL."""
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])
     if column.num_chunks == 1:
