@@ -159,7 +159,7 @@ def _visible(vector: Vector) -> npt.NDArray[Any]:
 
 
 def _position(vector: Vector, wrong: npt.NDArray[np.bool_] | list[bool]) -> int:
-    """Return the index of the first wrong element of a `Vector`, counted over all its elements.
+    """Return the index of the first wrong element among all elements of a `Vector`, including the NULLs.
 
     Args:
         vector: the `Vector`.

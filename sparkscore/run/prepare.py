@@ -267,7 +267,7 @@ def _refuse_overlap(deployment: Deployment) -> None:
     """Raise an error if an input overlaps with the output or the quarantine, because one path contains the other.
 
     The next run would read an output that lies in the input. A run that overwrites would remove an input that lies in
-    the output. A glob overlaps if it matches the output or the quarantine, or a folder that contains one of them.
+    the output. A glob overlaps if it matches the output, the quarantine or a folder that contains one of them.
     Remote locations are not compared.
 
     Raises:
