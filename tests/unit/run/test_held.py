@@ -227,13 +227,17 @@ def test_the_record_says_in_each_state_whether_publishing_began(
     assert run.stage.is_dir() == began
 
 
+def parts_of(run: Written) -> tuple[Any, FakeRecording, Outputs]:
+    """Return what a driver has when it continues a run: the prepared request, its recording and its outputs."""
+    deployment = Deployment.model_validate(run.record.config)
+    prepared = SimpleNamespace(run_id="night", deployment_name="d.yml", deployment=deployment)
+    return prepared, FakeRecording(), Outputs(FakeSink(run.output), FakeSink(run.output), None)
+
+
 def test_a_further_attempt_and_a_held_run_keep_that_publishing_began(write_run: Callable[[str], Written]) -> None:
     run = write_run(FAIL)
     run.note_publishing(began=True)
-    prepared: Any = SimpleNamespace(
-        run_id="night", deployment_name="d.yml", deployment=Deployment.model_validate(run.record.config)
-    )
-    recording, outputs = FakeRecording(), Outputs(FakeSink(run.output), FakeSink(run.output), None)
+    prepared, recording, outputs = parts_of(run)
 
     with RunLock(run.folder.lock_file, "night") as lock:
         state = RunState(run.folder, lock, read_record(run.runs, "night"))
@@ -249,10 +253,7 @@ def test_a_further_attempt_and_a_held_run_keep_that_publishing_began(write_run: 
 def test_a_held_run_has_not_begun_to_publish(write_run: Callable[[str], Written], state: str) -> None:
     run = write_run(state)
     run.note_publishing(began=False)
-    prepared: Any = SimpleNamespace(
-        run_id="night", deployment_name="d.yml", deployment=Deployment.model_validate(run.record.config)
-    )
-    recording, outputs = FakeRecording(), Outputs(FakeSink(run.output), FakeSink(run.output), None)
+    prepared, recording, outputs = parts_of(run)
 
     with RunLock(run.folder.lock_file, "night") as lock:
         before = RunState(run.folder, lock, read_record(run.runs, "night"))
