@@ -1,8 +1,9 @@
 """Read the rows of CSV files, which are the items of a run (driver).
 
-Spark splits the rows into strings. sparkscore infers the types of the columns or checks the declared types, by the
-rules in ``docs/inputs.md``. It then converts the strings to these types. Spark converts only the types for which the
-options set a pattern, such as 'dateFormat', or strings for NaN and infinity.
+Spark's CSV reader splits the rows into strings. sparkscore infers or checks the types of the columns by the rules in
+``docs/inputs.md``, and converts the strings to these types. There is one exception: Spark's reader converts the values
+of a declared column itself if the options set a pattern for its type, such as 'dateFormat', or strings for NaN or
+infinity.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _HINTS: Final = {
 
 @dataclass(frozen=True)
 class _Layout:
-    """The format and the columns of the CSV files, which are known before the values are read.
+    """The format and the columns of the CSV files.
 
     Attributes:
         csv: the format of the files.
@@ -83,13 +84,14 @@ class CsvSource:
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return the rows, with the source file of each row in a hidden column, or None if the input has no files."""
+        """Return the rows, with the source file of each row in a hidden column, or None if there is no file to read."""
         return self._frame
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, as counted by the first call of `_survey`.
+        """Return the number of NULLs in each of the given columns, if the NULLs have been counted.
 
-        Before this call, 0 is returned for columns that are declared NOT NULL, and other columns are left out.
+        If no columns are declared, NULLs are counted when the input is opened. Otherwise, `check_contents` counts them.
+        Before that, the result is 0 for columns that are declared NOT NULL, and other columns are left out.
         """
         counted = dict.fromkeys(self._not_null, 0)
         for each, found in zip(self._layout.columns, self._surveyed or (), strict=False):
@@ -97,16 +99,14 @@ class CsvSource:
         return {name: counted[name] for name in columns if name in counted}
 
     def check_contents(self) -> None:
-        """Check that each value of a declared column fits its type. Read all files, unless this was done before.
+        """Check that the values of declared columns fit the declared types, and that NOT NULL columns have no NULL.
 
-        Values that only Spark can parse, because the options have a pattern for their type, are checked when Spark
-        reads the rows. Undeclared columns are not checked: they are strings, or their types are inferred from all
-        values.
+        If the options have a pattern for the type of a column, its values are not checked here, because only Spark can
+        parse them. Spark checks them when it reads the rows.
 
         Raises:
             SourceError: a file cannot be read as CSV, or the declared type of a column cannot hold one of its values.
-            SourceSchemaError: a column that is declared NOT NULL has an empty value, or the files have different
-                headers.
+            SourceSchemaError: a column that is declared NOT NULL has a NULL, or the files have different headers.
             ScoringError: a Spark job that reads the files failed.
         """
         for each, found in zip(self._layout.columns, self._survey(), strict=True):
@@ -130,15 +130,10 @@ class CsvSource:
             return select_columns(self._values(fields), config.columns, "csv"), self._order_doubt(config)
 
     def _find_layout(self, config: Input) -> _Layout:
-        """Return the format and the columns of the files, after matching the header with the declared columns.
+        """Match the header with the declared columns, and return the format and the columns of the files.
 
-        Log a warning if there is only one column and its name contains a character that may be the separator.
-
-        Raises:
-            ConfigError: 'input.options' or 'input.schema' is not valid.
-            SourceNotFoundError: no file has a record.
-            SourceError: no record can be read.
-            SourceSchemaError: the header, the declared columns and the partition columns do not match.
+        Also store which columns are declared NOT NULL. Log a warning if there is only one column and its name contains
+        a character that may be the separator.
         """
         csv = csv_format(config.options)
         keys = self._files.keys
@@ -157,11 +152,11 @@ class CsvSource:
         return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
-        """Return the values of the first record in the first file that has a record.
+        """Return the values of the first record that can be read, from the files in their order.
 
         Raises:
-            SourceNotFoundError: no file has a record.
-            SourceError: no record can be read, and a file cannot be read as CSV.
+            SourceNotFoundError: no record was found.
+            SourceError: no record was found, and a file has a fault, for example bytes that are not in its encoding.
         """
         files = self._files.files
         found = (first_record(file.path, csv.dialect) for file in files)
@@ -204,8 +199,8 @@ class CsvSource:
         """Return the name of the type that all values of a column must fit, or an empty string to infer the type.
 
         This is the declared type, or ``string`` if the options have a pattern for that type, because only Spark can
-        parse such values. For an undeclared column it is ``string`` if the column is a partition column, if other
-        columns are declared, or with the option 'inferSchema: false'.
+        parse such values. The type of an undeclared column is ``string`` if the column is a partition column, if other
+        columns are declared, or with the option 'inferSchema: false'. Otherwise it is inferred.
         """
         csv = self._layout.csv
         if each.declared is not None:
@@ -214,7 +209,7 @@ class CsvSource:
         return "" if self._layout.declared is None and csv.finds_types and not each.is_key else "string"
 
     def _fields(self) -> list[tuple[str, CsvColumn, DataType]]:
-        """Return the name, the `CsvColumn` and the type of each column of the frame, in the order of the frame.
+        """Return the columns of the input, each with its name, its `CsvColumn` and its type.
 
         If columns are declared, these are the declared columns with their types, followed by the undeclared partition
         columns, which are strings. Otherwise, these are the columns that `_found_fields` returns.
@@ -259,8 +254,8 @@ class CsvSource:
         """Return the rows with all columns as strings, or with some columns converted by Spark.
 
         Args:
-            are_texts: whether all columns are strings. If not, Spark's reader converts the declared columns that only
-                Spark can parse.
+            are_texts: whether all columns are strings. If not, Spark's reader converts the columns for which
+                `_is_read_by_spark` returns True.
         """
         layout = self._layout
         schema = StructType(
@@ -274,7 +269,7 @@ class CsvSource:
                 for each in layout.columns
             ]
         )
-        # With enforceSchema=false Spark compares the headers once more, for which all names must differ.
+        # With enforceSchema=false Spark compares the headers as well. For that, the names in a header must differ.
         compares = layout.csv.compares_headers and all(each.is_named for each in layout.columns)
         options = {**layout.csv.options, "enforceschema": "false" if compares else "true"}
         return replace(self._files, options=options).load(schema)
@@ -282,8 +277,8 @@ class CsvSource:
     def _is_read_by_spark(self, each: CsvColumn) -> bool:
         """Return whether Spark's reader converts the values of a column.
 
-        This is the case if the options have a pattern, or strings for NaN and infinity, for the declared type of the
-        column. It is not the case for partition columns.
+        This is the case if the options have a pattern for the declared type of the column, or strings for NaN or
+        infinity if this type is ``float`` or ``double``. It is not the case for partition columns.
         """
         declared_type = "" if each.declared is None else each.declared.dataType.simpleString()
         return declared_type in self._layout.csv.read_by_spark and not each.is_key
@@ -291,8 +286,9 @@ class CsvSource:
     def _order_doubt(self, config: Input) -> str:
         """Return why the order of the columns is uncertain, or an empty string if it is certain.
 
-        It is uncertain if no columns are declared and the headers of several files are not compared. It is also
-        uncertain if there is an undeclared partition column, unless 'input.columns' sets the order.
+        It is uncertain if there are several files, no columns are declared, and the option 'enforceSchema: true'
+        prevents that headers are compared. It is also uncertain if there is an undeclared partition column, unless
+        'input.columns' sets the order.
         """
         layout = self._layout
         if layout.declared is None and not layout.csv.compares_headers and len(self._files.files) > 1:
@@ -306,10 +302,9 @@ def _is_undeclared_key(each: CsvColumn) -> bool:
 
 
 def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
-    """Log the inferred types as an 'input.schema' that declares the same types.
+    """Log the inferred types as an 'input.schema' that declares the same types, and the columns that are left out.
 
-    Also log the columns that are left out. Log a warning if the options have a pattern, because it is used only for
-    declared columns.
+    Log a warning if the options have a pattern, because it is used only for declared columns.
     """
     if left_out:
         logger.info("columns without a name and without a value are left out: %s", names(left_out))

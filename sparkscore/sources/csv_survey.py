@@ -55,9 +55,9 @@ _WANTED: Final = {
 
 
 def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvFormat) -> None:
-    """Check the bytes of all files, and compare their headers. If the files are large or many, the workers read them.
+    """Check the bytes of CSV files, and compare their headers. If the files are large or many, the workers read them.
 
-    Headers are not compared if the files have none, or with the option 'enforceSchema: true'.
+    With the option 'header: false' or 'enforceSchema: true', headers are not compared.
 
     Args:
         spark: the session.
@@ -101,19 +101,19 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
 
 
 def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, first_name: str) -> None:
-    """Raise an error for the first row whose number of values is not the number of columns.
+    """Raise an error if a row has more or fewer values than there are columns.
 
-    The files are searched in order until their sizes exceed 64 MiB in total. The function returns if no such row is
-    found.
+    Only the first files, up to 64 MiB in total, are searched. The function returns if no such row is found.
 
     Args:
-        files: the files, which Spark could not read.
+        files: the files.
         dialect: the dialect of the files.
         width: the number of columns.
-        first_name: the name of the first column. If it is the only column, its name may contain the actual separator.
+        first_name: the name of the first column. If it is the only column, and its name contains a character such as a
+            semicolon, the error message suggests this character as the separator.
 
     Raises:
-        SourceError: such a row was found. The message contains its file and line.
+        SourceError: a row has a wrong number of values. The message contains the file and the line of the row.
     """
     size = 0
     for file in files:
@@ -135,15 +135,15 @@ def refuse_uneven_row(files: Sequence[InputFile], dialect: Dialect, width: int, 
 
 
 def other_separator(name: str) -> str:
-    """Return a character in a column name that may be the separator, or an empty string if there is none.
+    """Return the semicolon, tab or vertical bar that a column name contains, or an empty string if it has none of them.
 
-    The characters are the semicolon, the tab and the vertical bar.
+    If a CSV file seems to have only one column, such a character in its name is probably the separator.
     """
     return next((character for character in ";\t|" if character in name), "")
 
 
 def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
-    """Read the files on the driver or on the workers, and return the first fault in path order, and the headers."""
+    """Find faults and collect the headers, on the driver if the files are small and few, or else on the workers."""
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _MOST_FILES:
         return survey_files([file.path for file in files], dialect)
     shares = in_shares(files, lambda file: file.size_bytes)
@@ -153,7 +153,6 @@ def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Diale
 
 
 def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
-    """Raise the error for a file that cannot be decoded, or whose quotes or line ends Spark would misread."""
     if fault.reason == "bytes":
         raise wrong_bytes(path, fault.detail, found.options["encoding"])
     if fault.reason == "unreadable":
@@ -168,7 +167,7 @@ def _refuse(path: str, fault: FileFault, found: CsvFormat) -> NoReturn:
 
 
 def _compare_headers(looked: FilesSurvey) -> None:
-    """Raise an error if two files have different headers. The case of names is ignored, as in Spark."""
+    """Raise an error if two files have different headers. The case of names is ignored."""
     by_path = sorted(looked.headers.items(), key=lambda item: item[1])
     if not by_path:
         return
@@ -188,10 +187,6 @@ def _compare_headers(looked: FilesSurvey) -> None:
 
 
 def _difference(header: tuple[str, ...], first: tuple[str, ...]) -> str:
-    """Return a phrase with the names that are only in `header` and the names that are only in `first`.
-
-    If there are no such names, the phrase says that the order differs or that a name occurs twice.
-    """
     more, missing = set(header) - set(first), set(first) - set(header)
     parts = [f"also {names(more)}"] if more else []
     parts += [f"no {names(missing)}"] if missing else []

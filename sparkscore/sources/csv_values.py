@@ -1,8 +1,8 @@
 """Convert the strings in CSV files to typed values with Spark expressions (driver).
 
-Spark's own CSV reader rounds decimals, truncates fractions of seconds, accepts a part of a date as a date, and depends
-on settings of the session. The expressions in this module convert exactly. The survey of the files has checked each
-string before the expressions run. If a string still does not fit its type, the run fails.
+Spark's own CSV reader is not used for this, because its results depend on settings of the session. If Spark cannot
+convert a string, the run fails. The expressions do not find every value that a type does not hold exactly: Spark rounds
+decimals, for example. Such values are found before, by `CsvSource.check_contents`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WITHOUT_SECONDS: Final = "([T ][0-9]{1,2}:[0-9]{2})(?![0-9:])"
 
 
 def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
-    """Return an expression that converts a column of strings to a type, and fails the run if a string does not fit.
+    """Return an expression that converts a column of strings to a type, and fails the run if Spark cannot convert one.
 
     NULL stays NULL. For the types ``string`` and ``varchar``, the column is returned unchanged.
 
@@ -49,7 +49,7 @@ def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
 
 
 def _converted(text: Column, data_type: DataType, zone: str) -> Column:
-    """Return an expression that converts a string to a type, or to NULL if the string does not fit the type."""
+    """Return an expression that converts a string to a type, or to NULL if Spark cannot convert it."""
     if isinstance(data_type, _INTEGRAL):
         whole = when(text.rlike(_WITH_POINT), substring_index(text, ".", 1).try_cast(data_type))
         return coalesce(text.try_cast(data_type), whole)
@@ -61,8 +61,8 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 def _with_zone(text: Column, zone: str) -> Column:
     """Return an expression that adds the seconds and the time zone to strings of timestamps that lack them.
 
-    A date without a time becomes midnight. Spark's cast does not accept a time zone directly after minutes, and uses
-    the session's time zone if the string has none.
+    The time of a date without a time is midnight. This is needed because Spark's cast does not accept a time zone
+    directly after minutes, and uses the session's time zone if the string has no time zone.
     """
     time = regexp_replace(text, _WITHOUT_SECONDS, "$1:00")
     whole = when(text.contains(":"), time).otherwise(concat(text, lit(" 00:00:00")))
