@@ -1,8 +1,7 @@
 """Find quotes and line ends in CSV files that Spark's parser would misread without an error (driver and worker).
 
-Inside a quoted value, Spark's CSV parser treats a quote as part of the value if the quote is neither doubled nor
-followed by a separator or line end. If a quote is never closed, the parser reads everything after the quote as one
-value. The parser assumes that all lines of a file end like the first line.
+For example, if a quote is not closed, Spark's CSV parser may read the rest of the file as one value. By default, the
+parser also assumes that all lines of a file end like the first line.
 Source: observed with univocity-parsers 2.9.1 and the settings of Spark 4.2.
 """
 
@@ -23,7 +22,7 @@ FaultReason = Literal[
     "bytes", "unreadable", "quoted end", "open quote", "backslash", "quote inside", "doubled quote", "line ends"
 ]
 
-#: The line ends that a CSV file may have.
+#: The usual line ends of a CSV file.
 LINE_ENDS: Final = ("\n", "\r", "\r\n")
 # This many characters at the end of a block are processed with the next block, because a token may continue there.
 _KEPT_CHARACTERS: Final = 8
@@ -33,7 +32,7 @@ _NAMES_OF_ENDS: Final = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """The syntax of a CSV file: its encoding, separator, quotes, comments and line ends.
+    """The encoding and the syntax of a CSV file.
 
     Attributes:
         encoding: Python's name of the encoding.
@@ -43,9 +42,9 @@ class Dialect:
             is escaped by doubling it. An empty string if quotes cannot be escaped.
         comment: the character that starts a comment line, or an empty string if there are no comments.
         reads_lines: whether every line end ends a row, even inside quotes (Spark's ``multiLine: false``).
-        line_end: the line end that the user sets with ``lineSep``, or an empty string.
-        skips_leading: whether spaces and tabs before a value are ignored.
-        skips_trailing: whether spaces and tabs after a value are ignored.
+        line_end: the line end that the user sets with Spark's ``lineSep``, or an empty string if the user sets none.
+        skips_leading: whether Spark's ``ignoreLeadingWhiteSpace`` is set.
+        skips_trailing: whether Spark's ``ignoreTrailingWhiteSpace`` is set.
     """
 
     encoding: str = "utf-8"
@@ -82,12 +81,10 @@ class FileFault:
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Return a fault of a CSV file, or None if the file has no fault.
+    """Return a fault of a CSV file, or None if no fault is found or if the operating system cannot read the file.
 
-    The result is also None if the operating system cannot read the file: Spark then reports the reason.
-
-    Only the encoding and the compression of the file are checked if values are not quoted, or if every line end ends a
-    row and the user sets a line end other than LF, CR and CR LF.
+    Quotes and line ends are not checked if values are not quoted, or if every line end ends a row (``reads_lines``) and
+    the user sets a line end other than LF, CR and CR LF.
     """
     try:
         if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
@@ -107,10 +104,6 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
 
 def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
     """Return whether a quick check shows that the text of a CSV file has no misplaced quotes and line ends.
-
-    The result is True if all quotes are around values or escaped inside them, all line ends are the same, and no
-    carriage return is inside quotes. If every line end ends a row (``reads_lines``), line ends may differ, but must not
-    be inside quotes.
 
     The result may be False for a correct file, for example if a value that is not quoted contains a quote.
     """
@@ -155,17 +148,15 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
 def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
     """Return whether a part of a file has a line end inside quotes that Spark may misread.
 
-    Spark may misread a carriage return inside quotes. It keeps a line feed inside quotes, unless every line end ends a
-    row (``reads_lines``).
+    Spark may misread a carriage return inside quotes, and also a line feed if every line end ends a row
+    (``reads_lines``).
 
     Args:
-        data: the part of the file. Its first and last byte are not checked, because they are also in the parts before
-            and after it.
-        quotes: the positions of the quotes in the part.
+        data: the part of the file, with one more byte before and after it.
+        quotes: the positions in ``data`` of the quotes in the part.
         dialect: the syntax of the file.
         is_inside: whether the part begins inside quotes.
     """
-    # The first and the last byte are checked with the neighboring blocks.
     if not (b"\r" in data[1:-1] or (dialect.reads_lines and b"\n" in data[1:-1])):
         return False
     codes = np.frombuffer(data, dtype=np.uint8)
@@ -190,7 +181,7 @@ def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:
     """Return the regular expression that splits the text of a CSV file into tokens.
 
-    A token is a line end, a separator, a quote, an escape character, or a piece of the text between them.
+    A token is a line end, a separator, a quote, an escape character, or a piece of the text between these.
     """
     characters = sorted({dialect.sep, dialect.quote, dialect.escape} - {""}, key=len, reverse=True)
     either = "|".join(map(re.escape, ("\r\n", "\r", "\n", *characters)))
@@ -199,12 +190,9 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 
 
 class Walk:
-    """A state machine that finds the first fault of a CSV file. It has the same states as Spark's parser.
+    """A state machine that reads the text of a CSV file token by token and finds the first fault."""
 
-    The function `_is_well_formed` is about ten times faster, but may return False for a correct file. This class finds
-    no fault in a correct file.
-    """
-
+    # It takes about ten times as long as `_is_well_formed`, which may return False for a correct file.
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._tokens = tokens_of(dialect)
@@ -288,11 +276,11 @@ class Walk:
             self._state = "escaped"
 
     def _after_quotes(self, token: str) -> FileFault | None:
-        """Process a token that follows a quote inside a quoted value, and return a fault or None.
+        """Process a token that follows a quote in a quoted value, and return a fault or None.
 
-        The quote ended the value if the token is a separator or a line end. If the token is a second quote directly
-        after the quote, and the dialect escapes quotes by doubling them, the value continues. Spaces and control
-        characters are skipped. In all other cases, the token is a fault.
+        If the token is a separator or a line end, the quote was the end of the value. If the token is a second quote
+        directly after the first, and quotes are escaped by doubling them, the value continues. Spaces and control
+        characters are skipped. Any other token is a fault.
         """
         if token == self._dialect.sep or token in LINE_ENDS:
             self._state = "start"

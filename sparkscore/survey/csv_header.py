@@ -1,4 +1,4 @@
-"""Check many CSV files for faults, and read their first records as Spark's parser does (driver and worker)."""
+"""Check many CSV files for faults, and read their first records (driver and worker)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class FilesSurvey:
     """The first fault and the different headers of some CSV files.
 
     Attributes:
-        fault: the path of the first file that has a fault, in the order of the paths, and the fault; or None if no file
-            has a fault.
-        headers: each different header (the values of a file's first record), with the first path of a file that has it.
-            The header of the file with the fault, and headers of files after it, may be missing.
+        fault: the path of a file with a fault, and the fault; or None if no fault was found. If faults were found in
+            several files, it is that of the first path in sorted order.
+        headers: each different header that was read (the values of a file's first record), with the path of its file.
+            If the header was read from several files, it is the first of their paths in sorted order.
     """
 
     fault: tuple[str, FileFault] | None
@@ -30,8 +30,8 @@ class FilesSurvey:
 def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
     """Check CSV files for faults and collect their headers.
 
-    The files are read in the order of their sorted paths, until a file has a fault. A file without a record has no
-    header.
+    The files are read in the order of their sorted paths, until a file has a fault. The header of this file is not
+    read. A file without a record has no header.
     """
     headers: dict[tuple[str, ...], str] = {}
     for path in sorted(paths):
@@ -43,7 +43,7 @@ def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
 
 
 def survey_files_as_json(share: tuple[tuple[str, ...], Dialect]) -> str:
-    """Return the result of `survey_files` as JSON for the driver. Called on a worker.
+    """Return the result of `survey_files` as JSON, which a worker can send to the driver.
 
     Args:
         share: the paths of the files, and their dialect.
@@ -63,8 +63,8 @@ def read_survey(text: str) -> FilesSurvey:
 def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
     """Merge the results of `survey_files` for several groups of files into one result.
 
-    If several groups have a fault, or the same header, the result contains the one whose path comes first in sorted
-    order.
+    If several groups have a fault, the result contains the fault whose path comes first in sorted order. If several
+    groups have the same header, the result contains the path that comes first.
     """
     faults, headers = [], dict[tuple[str, ...], str]()
     for part in parts:

@@ -48,7 +48,8 @@ class SurveySpec:
 
     Attributes:
         types: Spark's name of the type of each column, or an empty string if the type is to be inferred. The record
-            batches have these columns in this order, followed by a column with the file of each row.
+            batches that `survey` reads have these columns in this order, followed by a column with the file of each
+            row.
         special: the strings that the user sets for NaN and infinity.
         zone: the time zone for timestamps without a time zone.
     """

@@ -53,7 +53,7 @@ FIXES: Final = {
 
 
 class WrongBytesError(ValueError):
-    """Raised for a file that is not text in the expected encoding. The message describes the wrong bytes."""
+    """Raised for a file that is not text in the expected encoding. The message describes what was found instead."""
 
 
 class _Deflate:
@@ -86,12 +86,12 @@ _OPENERS: Final[Mapping[str, Callable[[str], Any]]] = {
     ".deflate": _Deflate,
     ".zst": lambda path: pa.input_stream(path, compression="zstd"),
 }
-#: Endings of compressed files that only Hadoop reads, because it stores these formats with a framing of its own.
+#: Endings of compressed files that this module cannot open: Hadoop stores these formats with a framing of its own.
 NOT_READ_HERE: Final = (".lz4", ".snappy")
 
 
 def is_compressed(path: str) -> bool:
-    """Return whether `open_bytes` decompresses the file with this path. Such a file can only be read from its start."""
+    """Return whether `open_bytes` decompresses the file with this path, as the ending of its name says."""
     return path.endswith(tuple(_OPENERS))
 
 
@@ -110,7 +110,7 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
         encoding: a name of the encoding that Python knows.
 
     Raises:
-        WrongBytesError: the bytes of the file are not text in that encoding.
+        WrongBytesError: the file is not text in that encoding.
         OSError: the file cannot be read, or its compressed data is damaged.
         EOFError: the compressed data is truncated.
         zlib.error: the compressed data is damaged.
@@ -138,9 +138,9 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
 
 
 def find_other_format(start: bytes, encoding: str) -> str | None:
-    """Return a phrase for the format or encoding of a file if its first bytes are not text in the expected encoding.
+    """Return a phrase for the format or encoding that the first bytes of a file suggest, if it is not the expected one.
 
-    The result is None if the first bytes do not show this. `FIXES` contains the advice for each phrase.
+    Otherwise the result is None. `FIXES` contains the advice for each phrase.
 
     Args:
         start: the first bytes of the file, for example its first block or line.
@@ -163,7 +163,7 @@ def _wide_by_mark(start: bytes) -> str:
 def _wide_by_zeros(start: bytes, encoding: str) -> str:
     """Return the UTF-16 encoding that the positions of zero bytes suggest, or an empty string.
 
-    An ASCII character in UTF-16 has one zero byte, and text files have ASCII characters, for example at their line
+    An ASCII character in UTF-16 has one zero byte, and most text files have ASCII characters, for example at their line
     ends.
     """
     little, big = (start[first:_START_BYTES:2].count(0) for first in (1, 0))
@@ -173,9 +173,10 @@ def _wide_by_zeros(start: bytes, encoding: str) -> str:
 
 
 def find_control_character(text: str) -> tuple[int, str] | None:
-    """Find a control character which shows that a text was not written in ISO-8859-1.
+    """Return the index of the first C1 control character (U+0080 to U+009F) in a text, and a phrase for the message.
 
-    Return the index of the character and a phrase for the error message, or None if there is no such character.
+    The result is None if there is no such character. In a text that was decoded as ISO-8859-1, these characters suggest
+    that the text was written in windows-1252.
     """
     found = None if text.isascii() else _CONTROLS.search(text)
     return None if found is None else (found.start(), _CONTROL)

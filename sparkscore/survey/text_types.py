@@ -1,7 +1,7 @@
-"""Infer the type of a column from its strings, so that converting them does not lose values (driver and worker).
+"""Infer the type of a column of CSV files from its strings (driver and worker).
 
-The rules for each type are in docs/inputs.md. A column is read batch by batch. The result is a set of flags, which can
-be merged with the flags of other batches, files and tasks in any order.
+The rules for each type are in docs/inputs.md. `look_at` returns flags for some strings of a column. They can be merged
+with the flags of other batches, files and tasks in any order. `type_of` then returns the type.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ _INT64_DIGITS: Final = 19
 
 
 def look_at(texts: pa.Array, before: Seen) -> Seen:
-    """Return the flags of a column after reading more of its strings. The flags in ``before`` are kept.
+    """Return the flags in ``before``, together with those of more strings of the column.
+
+    If ``before`` contains `Seen.TEXT`, the strings are not read: the type of the column is ``string`` in any case.
 
     Args:
         texts: the next strings of the column; NULLs are ignored.
@@ -93,8 +95,8 @@ def look_at(texts: pa.Array, before: Seen) -> Seen:
 def type_of(seen: Seen) -> str:
     """Return Spark's name of the inferred type of a column.
 
-    Integers and decimals together are ``double``, unless a double cannot hold one of the integers. The type is
-    ``string`` for any other mix of types, for other strings, and for a column that has only NULLs.
+    Integers together with decimals are ``double``, unless a double cannot hold one of the integers exactly. The type is
+    ``string`` for any other mix of types, and for a column without flags, which has no values or only NULLs.
 
     Args:
         seen: the flags of the column.
@@ -116,10 +118,8 @@ _TYPES: Final = {
 
 
 def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Return strings as integers if all of them are written as Arrow writes integers, or None if one is not.
-
-    This is faster than a regular expression.
-    """
+    """Return strings as integers if all of them are written as Arrow writes integers, or None if one is not."""
+    # This is faster than a regular expression.
     try:
         integers = texts.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -164,7 +164,7 @@ def _match_decimals(texts: pa.Array) -> tuple[_Flags, Seen]:
 
 
 def _is_double(text: str) -> bool:
-    """Return whether a double can hold a number that matches ``_DECIMAL``.
+    """Return whether a number that matches ``_DECIMAL`` may be converted to a double.
 
     The number may have at most 17 digits; leading zeros and the exponent are not counted. As a double, the number must
     not become infinite, or become zero unless it is zero. If it has no exponent and its fraction is zero, as in
