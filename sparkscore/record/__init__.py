@@ -1,1 +1,1 @@
-"""Write and read the records of runs, and the other files in the folder of each run (driver)."""
+"""Write and read the records of runs, and other files in the folders of runs (driver)."""

@@ -1,7 +1,7 @@
-"""The columns and rows of ``attempts.parquet``, which has one row for each call of the model or script (driver).
+"""Make the table of ``attempts.parquet``, with one row for each call of the model or script that a report has (driver).
 
-The calls of the probe are not included. The table has the same columns for all runs, so that the calls of several runs
-can be queried together with SQL.
+The calls of the probe are not included. The columns do not depend on the run, so that the calls of several runs can be
+queried together with SQL.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ ATTEMPTS_SCHEMA = pa.schema(
 
 
 def attempts_of(run_id: str, reports: Iterable[MiniBatchReport]) -> pa.Table:
-    """Return the rows of ``attempts.parquet`` for one run: one row for each call of the model or script.
+    """Return the rows of ``attempts.parquet`` for one run: one row for each call that the reports contain.
+
+    The calls of a mini-batch are numbered from 1 in the column ``attempt``.
 
     Args:
         run_id: id of the run.
-        reports: the reports of the run's mini-batches, which contain the calls. The calls of a mini-batch are numbered
-            from 1 in the column ``attempt``.
+        reports: the reports of the run's mini-batches.
     """
     rows = [
         {

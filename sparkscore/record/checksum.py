@@ -18,7 +18,7 @@ def summed(content: Mapping[str, Any]) -> dict[str, Any]:
 def is_whole(content: Mapping[str, Any]) -> bool:
     """Return whether a JSON object still matches the checksum that `summed` added to it.
 
-    The whitespace and the order of the keys in the file do not matter. The result is False if there is no checksum.
+    The order of the keys does not matter. The result is False if the object has no checksum.
     """
     return content.get(SUM) == _sum_of({name: part for name, part in content.items() if name != SUM})
 

@@ -12,7 +12,7 @@ from sparkscore.stage import MiniBatchReport
 from sparkscore.stage.report import add_counts
 from sparkscore.worker import ProbeReport
 
-# Largest number of warnings from loading a model. Those of each process may differ, for example in paths.
+# Largest number of warnings about loading a model. Those of each process may differ, for example in paths.
 _MOST_OF_LOADING = 10
 
 
@@ -43,8 +43,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
     Args:
         reports: the reports of the successful task attempts, so that each mini-batch is counted once.
         probe: the report of the probe, whose calls are counted separately; None if there was no probe.
-        items: the planned number of items; None if it is not known. The items in the reports are then counted. Planned
-            items that are in no report are counted as skipped.
+        items: the planned number of items. Planned items that are in no report are counted as skipped. None if the
+            number is not known: the number of items is then that in the reports, and none is skipped.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -65,8 +65,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
     """Return the fields of the run record with the number of model loads and the number of worker processes.
 
-    The keys of the dictionary are ``model_loads`` and ``worker_processes``. The process that ran the probe is included.
-    Loads that failed are counted, too.
+    The keys of the dictionary are ``model_loads`` and ``worker_processes``. If there was a probe, its worker process is
+    included. Loads that failed are counted, too.
     """
     loads: dict[str, int] = {}
     for report in _all(reports, probe):
@@ -75,7 +75,7 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
 
 
 def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return the number of worker processes that verified the files of each model before they scored mini-batches.
+    """Return for each model the number of worker processes in the reports that verified the model's files.
 
     The keys of the dictionary are the digests of the models.
     """
@@ -86,10 +86,10 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    First come the warnings in the reports about mini-batches and in the probe's report, each once and sorted. Of the
-    warnings that libraries issued while the model was loaded, only the first 10 in this order are returned. Then come
-    warnings that follow from the numbers in the reports: about mini-batches that were scored in parts, about broken
-    contracts, and about values that are not among the model's categories.
+    First come the warnings in the reports about mini-batches and in the probe's report, each once and sorted. Of those
+    that begin with ``while the model was loaded``, at most 10 are returned. Then come warnings that follow from the
+    numbers in the reports about mini-batches: about mini-batches that were scored in parts, about broken contracts, and
+    about values that are not among the model's categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})

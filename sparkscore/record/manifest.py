@@ -1,4 +1,4 @@
-"""The manifest of a run: the staged files to publish, the columns of the result, and the run record (driver)."""
+"""The manifest of a run: its staged files to publish, the columns of the result, and the run record (driver)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FILES: Final = ("files", "quarantined")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files that a run publishes. A run has a manifest only if no more items failed than it tolerates.
+    """The staged files that a run publishes, and what is needed to publish them.
 
     Attributes:
-        files: the staged files with rows of the result, written by the task attempts that succeeded.
-        quarantined: the staged files with failed items, written by the same task attempts.
+        files: the staged files of the result.
+        quarantined: the staged files of the quarantine, which contain failed items.
         columns: for each column of the result, the name that Spark uses for its type.
-        commit_info: information that is written into the history of the output table.
+        commit_info: the model's name and version, which are written into the history of a Delta table.
         record: the run record at the time when the manifest was made.
     """
 
@@ -37,7 +37,7 @@ class Manifest:
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """Return the JSON object that is written into the file of a manifest, with the format number and a checksum."""
+    """Return the JSON object of a manifest for its file, with the run id, the format number and a checksum."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
     return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})
@@ -53,8 +53,8 @@ def manifest_in(content: Mapping[str, Any], path: Path, run_id: str) -> Manifest
         run_id: id of the run that the manifest belongs to.
 
     Raises:
-        LineageError: the JSON object is empty or was changed since it was written, the manifest has a different format,
-            or it is the manifest of another run.
+        LineageError: the JSON object is empty or does not match its checksum, the manifest has a different format, or
+            its run record is that of another run or is not valid.
     """
     # The format is checked first, because the checksum may be computed in another way in another format.
     refuse_other_format(content.get("format"), "manifest", path, run_id)

@@ -21,9 +21,9 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 class Part(BaseModel):
     """The base class of the run record and of its parts.
 
-    This version of sparkscore may read a record that another version wrote, and write it again. Then missing fields are
-    not added, and unknown keys are kept. A part that earlier versions wrote as null, because it was not known, becomes
-    an empty object. In Python, a missing field has its default value.
+    Another version of sparkscore may have written the record. If this version writes the record again, unknown keys are
+    kept, and missing fields are added only if they were given a value. In Python, a missing optional field has its
+    default value.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
@@ -160,7 +160,7 @@ class Counts(Part):
 
 
 class Seconds(Part):
-    """The entry of the run record with the seconds that each step of the run took."""
+    """The entry of the run record with the seconds that planning, scoring and publishing took."""
 
     plan: float = Field(default=0.0, description="finding and pinning the input, probe included")
     score: float = Field(default=0.0, description="scoring")
@@ -183,7 +183,8 @@ class OnlyFailed(Part):
         run_id: id of the earlier run.
         first: id of the run in which the items failed for the first time. It differs from `run_id` if the earlier run
             itself scored failed items again.
-        without: ids of later runs that have already scored some of the failed items. Those items are left out.
+        without: ids of the runs that had already scored failed items of the run `first` again, and published them.
+            These items are left out.
         items: number of items that are scored again; None if it is not known.
     """
 
@@ -272,10 +273,9 @@ class RunRecord(Part):
 
     @property
     def waits_for_publishing(self) -> bool:
-        """Whether the run is held: its rows are staged, and it was neither published nor discarded.
+        """Whether the run is held: the record has the location of its staged rows, and its state is not ``COMPLETE``.
 
-        The run is held if the field ``stage`` is set, unless its state is ``COMPLETE``. The state may differ from
-        ``HELD``, for example if publishing the run failed.
+        The state may differ from ``HELD``, for example if publishing the run failed.
         """
         return bool(self.stage) and self.state != COMPLETE
 
@@ -283,10 +283,11 @@ class RunRecord(Part):
     def may_show_rows(self) -> bool:
         """Whether readers may see predictions or quarantined items of this run, because publishing began.
 
-        Records of earlier versions do not have the field ``publishing_began``. In such a record, the output has columns
-        from the moment at which publishing began, or at which the run was held. So readers may see rows if the output
-        has columns and the run is not held.
+        If the field ``publishing_began`` is missing, readers may see rows if the output has columns and the state is
+        not ``HELD``.
         """
+        # The field is missing before publishing, in a published run, and in records of earlier versions. The output has
+        # columns from the moment at which publishing began, or at which the run was held.
         if self.output.publishing_began is None:
             return bool(self.output.columns) and self.state != HELD
         return self.output.publishing_began
@@ -326,7 +327,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
     Args:
         run_id: id of the run.
         deployment: name or path of the deployment file; None if there is none.
-        config: the whole deployment with options and defaults, without secrets.
+        config: the whole deployment with options and defaults, with secrets masked.
     """
     return RunRecord(
         run_id=run_id,

@@ -2,7 +2,7 @@
 
 `sparkscore.record.runs_folder.RunFolder` implements it with files. The rows that are scored and not yet published are
 in the stage, whose protocols are in `sparkscore.stage.run_stage`. After an error, a call may still have had an effect:
-it may have succeeded and only its answer was lost. A method that cannot write raises a `LineageError`.
+it may have succeeded, and only its answer was lost.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ class Claim(Protocol):
     def __enter__(self) -> Self:
         """Claim the run for this driver.
 
-        If the store reports an error although it wrote the claim, this call finds out that this driver has the claim.
-        If this driver crashes, another driver can take over the claim.
-
         Raises:
             ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or there is something that sparkscore
                 did not write at the location of the claim (code ``RUN_LOCK_FOREIGN``).
@@ -36,12 +33,12 @@ class Claim(Protocol):
         """
 
     def __exit__(self, *_: object) -> None:
-        """Give up the claim, unless another driver has taken it over. Never raises."""
+        """Give up the claim, unless another driver has taken it over."""
 
     def is_ours(self) -> bool:
         """Return whether this driver still has the claim.
 
-        The claim can be lost, for example while the process is suspended: another driver then takes it over.
+        A driver can lose the claim, for example while its process is suspended: another driver may then take it over.
 
         Raises:
             OSError: the claim cannot be read.
@@ -59,9 +56,10 @@ class Claim(Protocol):
 class RunStore(Protocol):
     """Stores the record, the manifest, the request, the plan, the calls and the logs of one run.
 
-    The staged rows of the run are not in this store, but in the run's stage. Only the driver that has the claim writes.
-    Any process may read at any time, and gets the old or the new content. After a crash or an error in a ``write_…``
-    method, the store has the old content or the new content, and the call can be repeated.
+    The staged rows of the run are not in this store, but in the run's stage. Only the driver that has the claim may
+    call the ``write_…`` methods. Any process may call the ``read_…`` methods at any time, and gets the old or the new
+    content. After a crash or an error in a ``write_…`` method, the store has the old content or the new content, and
+    the call can be repeated.
 
     Attributes:
         run_id: id of the run.
@@ -81,7 +79,7 @@ class RunStore(Protocol):
 
     @property
     def runs(self) -> Path:
-        """The runs folder, which contains this run and other runs. `open_run` opens a run in the folder."""
+        """The runs folder, which contains this run and maybe others. `open_run` opens a run in the folder."""
 
     def refuse_foreign(self) -> None:
         """Raise an error if there are files at the location of the run that sparkscore did not write.
@@ -91,7 +89,7 @@ class RunStore(Protocol):
         """
 
     def create(self) -> None:
-        """Prepare the store for this run, unless an earlier execution of the run did so. The call can be repeated.
+        """Prepare the store for this run. The call can be repeated.
 
         Raises:
             ConfigError: there are files at the location of the run that sparkscore did not write, or the store does not
@@ -108,8 +106,7 @@ class RunStore(Protocol):
     def key(self) -> bytes:
         """Return the key for the digests of the run's secrets.
 
-        The first call creates the key. Only the user who runs this process can read it. After a crash or an error,
-        there is one key or none.
+        The first call creates the key, so that only the user who runs this process can read it.
 
         Raises:
             LineageError: the key cannot be read or written.
@@ -126,7 +123,8 @@ class RunStore(Protocol):
         """Write the request of the run, so that the run can be resumed by its id.
 
         Args:
-            request: the request; empty if it may contain a secret. An empty request also removes an older request.
+            request: the request. If it is empty, because the real one may contain a secret, `read_request` returns None
+                from then on.
 
         Raises:
             LineageError: the request cannot be written.
@@ -175,7 +173,7 @@ class RunStore(Protocol):
         """Return the record of the run, or None if there is none that can be read."""
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest of the run. From then on, the run can be published without its input and model.
+        """Write the manifest of the run.
 
         Raises:
             LineageError: the manifest cannot be written.
@@ -192,9 +190,12 @@ class RunStore(Protocol):
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
+        """Write the list of the runs that scored failed items of this run again, in the given order.
 
-        If items failed again in one of these runs, the runs that scored those items once more are in the list, too.
+        If items failed again in one of these runs, the list may also have runs that scored those items once more.
+
+        Args:
+            runs: the runs, in the order in which they began to publish.
 
         Raises:
             LineageError: the list cannot be written.
@@ -208,12 +209,12 @@ class RunStore(Protocol):
         """
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Write the table of this run's calls, with one row for each call.
+        """Write the table of this run's calls, with one row for each call that the reports contain.
 
-        The tables of all runs have the same columns, so that they can be queried together with SQL.
+        The columns do not depend on the run, so that the tables of several runs can be queried together with SQL.
 
         Args:
-            reports: the reports of the run's mini-batches, which contain the calls.
+            reports: the reports of the run's mini-batches.
 
         Raises:
             LineageError: the table cannot be written.

@@ -1,6 +1,6 @@
 """The folder of a run, with its record, plan, manifest and logs, and the runs folder that contains it (driver).
 
-Files are replaced atomically, except for logs, so that readers never see an incomplete file.
+This module replaces files atomically, except for logs: a reader of a file sees the old content or the new content.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def runs_folder(explicit: str | Path | None = None) -> Path:
 class RunFolder:
     """Stores a run as files in a folder: implements `sparkscore.record.run_store.RunStore`.
 
-    Nothing is created until `create` is called.
+    The constructor creates nothing; `create` creates the folder.
 
     Args:
         runs: path of the runs folder.
@@ -158,11 +158,7 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Replace an `OSError` in the body of a ``with`` statement with a `LineageError` about the run's folder.
-
-        Raises:
-            LineageError: the body raised an `OSError`.
-        """
+        """Replace an `OSError` in the body of a ``with`` statement with a `LineageError` about the run's folder."""
         try:
             yield
         except OSError as error:
@@ -179,7 +175,8 @@ class RunFolder:
         """Write the request of the run into ``request.json``, so that the run can be resumed by its id.
 
         Args:
-            request: the request; empty if it may contain a secret. An empty request also removes an older request.
+            request: the request. If it is empty, because the real one may contain a secret, `read_request` returns None
+                from then on.
 
         Raises:
             LineageError: the file cannot be written.
@@ -240,7 +237,7 @@ class RunFolder:
             self._put("record.json", text + "\n", check)
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest into ``manifest.json``. Only the staged files that it lists are published.
+        """Write the manifest into ``manifest.json``.
 
         Raises:
             LineageError: the file cannot be written.
@@ -265,10 +262,12 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the order in which they publish.
+        """Write the list of the runs that scored failed items of this run again into ``scored_again.json``.
 
-        The file is ``scored_again.json``. If items failed again in one of these runs, the runs that scored those items
-        once more are in the list, too.
+        If items failed again in one of these runs, the list may also have runs that scored those items once more.
+
+        Args:
+            runs: the runs, in the order in which they began to publish.
 
         Raises:
             LineageError: the file cannot be written.
@@ -287,10 +286,10 @@ class RunFolder:
         return runs_in(read_json(file) or {}, file, self.run_id) if file.exists() else []
 
     def write_attempts(self, reports: Iterable[MiniBatchReport]) -> None:
-        """Write ``attempts.parquet``, the table of this run's calls, with one row for each call.
+        """Write ``attempts.parquet``, the table of this run's calls, with one row for each call in the reports.
 
         Args:
-            reports: the reports of the run's mini-batches, which contain the calls.
+            reports: the reports of the run's mini-batches.
 
         Raises:
             LineageError: the file cannot be written.
@@ -342,10 +341,10 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 
 
 def list_records(runs: Path) -> list[RunRecord]:
-    """Return the records of all runs in a runs folder. The run that started last comes first.
+    """Return the records of the runs in a runs folder. The run that started last comes first.
 
-    A file ``record.json`` that cannot be read, or does not contain the record of a run, is skipped, with a warning in
-    the log. The list is empty if the runs folder does not exist.
+    A file ``record.json`` that cannot be read, or that does not contain the record of the run whose folder it is in, is
+    skipped, with a warning in the log. The list is empty if the runs folder does not exist.
     """
     records = []
     for path in sorted(runs.glob("*/record.json")):
@@ -380,8 +379,8 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 def waits_for_publishing(folder: Path) -> bool | None:
     """Return whether the run whose folder is given is held, according to its record, or None if this is not known.
 
-    It is not known if the runs folder does not exist, for example because it is on another host. If the runs folder
-    exists, but has no readable record of the run, the run is not held.
+    It is not known if the runs folder, which contains the given folder, does not exist: it may be on another host. If
+    the runs folder exists, but has no readable record of the run, the result is False.
 
     Raises:
         ConfigError: the runs folder exists, but the name of the given folder is not a valid run id.

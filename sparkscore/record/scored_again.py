@@ -1,4 +1,4 @@
-"""The list of the runs that scored the failed items of an earlier run again (driver)."""
+"""The list of the runs that scored failed items of an earlier run again (driver)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sparkscore.record.checksum import is_whole, summed
 
 @dataclass(frozen=True)
 class ScoredAgain:
-    """A run that scored the failed items of an earlier run again, as described before it began to publish.
+    """A run that scored failed items of an earlier run again, and that began to publish.
 
     Attributes:
         run_id: id of the run.
-        origin: id of the earlier run, whose quarantine had the failed items.
+        origin: id of the earlier run, whose quarantine has the failed items.
         items: number of items that were scored again; 0 if it is not known.
         quarantined: number of these items that failed again.
-        quarantine: location of the quarantine table, to which the items that fail again are written.
+        quarantine: path of the quarantine table for the items that failed again.
         format: format of the tables `quarantine` and `output`.
-        output: location of the table of the items that were scored.
+        output: path of the table for the items that were scored.
         run_id_column: name of the column with the run id in the table `output`.
     """
 
