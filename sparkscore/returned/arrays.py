@@ -26,7 +26,7 @@ def convert_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
     If all elements are NULL, the type of the array does not matter.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or values of the array's type do not belong into a column of
+        Refusal: an element cannot be converted exactly, or values of the array's type do not belong in a column of
             the Spark type.
     """
     start = _first_valid(array)
@@ -132,7 +132,7 @@ def convert_arrow(array: pa.Array, type_: pa.DataType) -> pa.Array:
     """Convert an Arrow array of any type to a Spark type.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or values of the array's type do not belong into a column of
+        Refusal: an element cannot be converted exactly, or values of the array's type do not belong in a column of
             the Spark type.
     """
     form = open_arrow(array)

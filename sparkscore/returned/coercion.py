@@ -18,7 +18,7 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
     """Convert values to an Arrow array of the given type without changing any value.
 
     Missing values become NULL; NaN stays NaN in a float column. No value is rounded, truncated, parsed or formatted.
-    ``values`` is not changed, and the result shares no memory with a NumPy array.
+    ``values`` is not changed. If it is a NumPy array, the result does not share its memory.
 
     Args:
         values: a list of Python or NumPy values, a NumPy array (with the elements along its first axis), a pandas
@@ -27,8 +27,9 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
         column: the name of the column, for error messages.
 
     Raises:
-        OutputContractError: a value does not fit the type, or the column is larger than 2 GiB (code ``OUTPUT_TYPE``).
-            The message contains the name of the column and the number of the first element that does not fit.
+        OutputContractError: a value does not fit the type, or Python strings or bytes are larger than 2 GiB together
+            (code ``OUTPUT_TYPE``). If a value does not fit, the message contains the name of the column and the number
+            of the first element that does not fit.
     """
     with raised_for(column, type_name(type)):
         array = _convert_or_refuse_first(open_values(values), type)
@@ -40,8 +41,8 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
 def _convert_or_refuse_first(form: Form, type_: pa.DataType) -> pa.Array:
     """Convert a column, or raise a `Refusal` for its first element that cannot be converted.
 
-    Nested columns are checked level by level, so the first `Refusal` may be for a later element. The elements before
-    that element are then converted again, to find an earlier one.
+    The lists of a column are checked before the values inside them. So the first `Refusal` that is raised may be for a
+    later element. The elements before that element are then converted again, to find an earlier one.
     """
     try:
         return _convert(form, type_)

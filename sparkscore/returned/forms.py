@@ -1,7 +1,7 @@
 """Bring the values of a column (a list, NumPy array, pandas Series or Arrow array) into one of three forms (worker).
 
 The forms are: a ``Vector`` (a typed NumPy array, converted as a whole), ``Objects`` (Python values, converted one by
-one), or a ``pa.Array`` (strings, bytes, decimals, dates and nested values that were returned as Arrow).
+one), or a ``pa.Array`` (values of other types that were returned as Arrow, such as strings, decimals and lists).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Vector:
 
     Attributes:
         data: the values; the values at masked positions have no meaning.
-        mask: an array of the shape of ``data`` that is True for NULL, or None if no element is masked. An element that
-            is NaT is NULL too.
+        mask: an array of the shape of ``data`` that is True for NULL. None means that nothing is masked. An element
+            that is NaT is NULL too.
         is_utc: whether the datetimes are instants in UTC; if not, they are local times without a time zone.
     """
 
@@ -62,8 +62,8 @@ Form: TypeAlias = Vector | Objects | pa.Array
 def open_values(values: Any) -> Form:
     """Return the values of a column as a `Vector`, `Objects` or Arrow array.
 
-    The values may be in a NumPy, pandas or Arrow container, or in any other iterable. A `Vector` or `Objects` is
-    returned unchanged.
+    The values may be a NumPy array, a pandas Series, Index or extension array, an Arrow array, or any other iterable. A
+    `Vector` or `Objects` is returned unchanged.
     """
     if isinstance(values, (Vector, Objects)):
         return values
@@ -122,10 +122,7 @@ def _open_series(series: pd.Series[Any]) -> Form:
 
 
 def _open_extension(series: pd.Series[Any]) -> Form:
-    """Return a Series that has an extension dtype as a `Vector` or as `Objects`; missing values become NULL.
-
-    Nullable numbers and booleans become a `Vector` with a mask, other values become `Objects`.
-    """
+    """Return a Series that has an extension dtype as a `Vector` or as `Objects`; missing values become NULL."""
     hidden = series.isna().to_numpy(dtype=bool)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in _VECTOR_DTYPES:
@@ -169,7 +166,7 @@ def _numbers(array: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] |
 
 
 def first_valid(vector: Vector) -> int | None:
-    """Return the index of the first element of a one-dimensional `Vector` that is not NULL, or None if all are NULL."""
+    """Return the index of the first non-NULL element of a one-dimensional `Vector`, or None if there is none."""
     hidden = np.zeros(len(vector.data), bool) if vector.mask is None else vector.mask
     if vector.data.dtype.kind == "M":
         hidden = hidden | np.isnat(vector.data)

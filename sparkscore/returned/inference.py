@@ -61,10 +61,9 @@ def infer_type(values: Any, column: str) -> pa.DataType:
     be too large for the inferred type; `coerce` checks that.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE`` if the values have different types, have a type that no column can
-            hold, are nested too deep, or are floats and an integer that a double would round; code ``OUTPUT_ALL_NULL``
-            if the column, or a part of it such as the elements of its lists, has no value but NULL, and no dtype or
-            Arrow type that shows the type.
+        OutputContractError: code ``OUTPUT_TYPE`` if no type fits all values, for example because they are numbers and
+            strings, or because no column can hold one of them; code ``OUTPUT_ALL_NULL`` if the type is not known
+            because the column, or a part of it such as the elements of its lists, has no value but NULL.
     """
     try:
         with raised_for(column, _STORABLE):
@@ -81,7 +80,6 @@ def infer_type(values: Any, column: str) -> pa.DataType:
 
 
 def _example_of(values: Any) -> str:
-    """Return an example of a type for the error message: an array if the values are lists, or else a double."""
     form = open_values(values)
     items = form.items if isinstance(form, Objects) else []
     are_lists = is_any_list(form.type) if isinstance(form, pa.Array) else any(map(_is_list, items))
@@ -142,8 +140,8 @@ def _type_of_items(item_type: str, items: list[Any], start: int, depth: int) -> 
 def _without_pandas_nan(objects: Objects) -> list[Any]:
     """Return the values of a column, with None for each NaN that stands for NULL.
 
-    In an object column of pandas, NaN stands for NULL. But if the column has only NaN and missing values, each NaN is
-    kept, and the column is treated as a column of floats.
+    In an object column of pandas, NaN stands for NULL. But if a column has no values besides NaN and NULL, NaN is kept,
+    so that the column becomes a column of floats.
     """
     if not objects.is_nan_missing:
         return objects.items
@@ -164,8 +162,7 @@ def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType
         depth: the level of nesting of the items.
 
     Raises:
-        Refusal: the values have different types, or a type that no column can hold. The position is that of the list or
-            dictionary, not that of the value.
+        Refusal: no type fits all values. The position is that of a list or dictionary, not that of a value inside it.
         _NoValueError: there is no value but NULL.
     """
     list_offsets = ListOffsets()

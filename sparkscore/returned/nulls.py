@@ -15,8 +15,7 @@ def refuse_nulls(table: pa.Table) -> None:
     """Raise an error if a table has a NULL that its schema does not allow.
 
     Raises:
-        OutputContractError: a column, or a part of it, is NOT NULL and has a NULL (code ``OUTPUT_NULL``). The message
-            contains the name of the first of these columns and the number of the element.
+        OutputContractError: a column, or a part of it, is NOT NULL and has a NULL (code ``OUTPUT_NULL``).
     """
     for field, column in zip(table.schema, table.columns, strict=True):
         for chunk in column.chunks:

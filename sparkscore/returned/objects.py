@@ -37,7 +37,7 @@ def convert_objects(objects: Objects, type_: pa.DataType) -> pa.Array:
     """Convert Python values to an Arrow array of a Spark type.
 
     Raises:
-        Refusal: a value cannot be converted exactly, or Spark does not have the type.
+        Refusal: a value cannot be converted exactly.
     """
     if objects.is_nan_missing and not pa.types.is_floating(type_):
         objects = Objects([None if is_nan(item) else item for item in objects.items])
@@ -89,7 +89,8 @@ class ListOffsets:
     """The offsets of a nested column, which say which child values belong to each element.
 
     Attributes:
-        offsets: the index of the first child of each element, followed by the number of all children.
+        offsets: the children of element ``i`` have the indices from ``offsets[i]`` up to, but not including,
+            ``offsets[i + 1]``.
         hidden: for each element, whether it is NULL.
     """
 
@@ -141,8 +142,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 def flatten(arrays: list[Any]) -> Form:
     """Concatenate lists and arrays into one column.
 
-    If all of them are NumPy arrays with the same dtype and the same shape of their elements, they are concatenated as
-    NumPy arrays, and `open_numpy` decides the form of the column. Otherwise, the column is `Objects` with the values.
+    If all of them are NumPy arrays (not masked arrays or other subclasses) with the same dtype and elements of the same
+    shape, `open_numpy` decides the form of the column. Otherwise, the column is `Objects` with the values.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}
@@ -190,7 +191,8 @@ def _convert_structs(items: list[Any], type_: pa.DataType) -> pa.Array:
 def keys_difference(found: dict[Any, Any], wanted: set[str]) -> str:
     """Return a phrase for error messages that lists the missing and the unexpected keys of a dictionary.
 
-    A key that is not a string is unexpected. The phrase shows the class of such a key, but not its value.
+    At most five missing and five unexpected keys are listed. For a key that is not a string, the phrase shows only the
+    class of the key.
     """
     texts = {key if isinstance(key, str) else class_name(key) for key in found}
     lacking, extra = wanted - found.keys(), texts - wanted

@@ -1,4 +1,4 @@
-"""The exception for a value that cannot be converted exactly to the type of its column (driver and worker)."""
+"""The exception for a value that its column cannot hold exactly (driver and worker)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DECLARE: Final = "Return values of that type, or declare the column otherwise in
 
 
 class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` turns it into an error
-    """Raised for a value that cannot be converted exactly to the type of its column.
+    """Raised for a value that its column cannot hold exactly, or for which there is no column type.
 
     Attributes:
-        got: the type of the value and the reason, but never the value itself.
+        got: a phrase for the error message that describes the value, for example by its class.
         expected: a phrase for the expected value, or an empty string if any value of the column's type is expected.
         advice: the next step for the user.
         position: the index of the element in the column, counted from 0.
@@ -43,7 +43,7 @@ def raised_for(column: str, expected: str) -> Iterator[None]:
 
     Args:
         column: the name of the column.
-        expected: the expected type, for a `Refusal` that has no expected value.
+        expected: a phrase for the expected type, which is used if the `Refusal` does not say what is expected.
 
     Raises:
         OutputContractError: the block raised a `Refusal` (code ``OUTPUT_TYPE``).

@@ -37,7 +37,7 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Return the function that converts one value to a scalar type, or None for any other type."""
+    """Return the function that converts one value to a type, or None if there is none, as for nested types."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)
@@ -81,7 +81,7 @@ def clean_integer(value: Any, type_: pa.DataType) -> int:
 
 
 def out_of_range(got: str, bits: int) -> Refusal:
-    """Return the `Refusal` for an integer that is outside the range of its type.
+    """Return the `Refusal` for an integer that is outside the range of an integer type.
 
     Args:
         got: the type of the value, for the message.
@@ -126,7 +126,7 @@ def clean_float(value: Any, type_: pa.DataType) -> float:
 
 
 def inexact(got: str, bits: int) -> Refusal:
-    """Return the `Refusal` for a number that a float would round.
+    """Return the `Refusal` for a number that a float type cannot hold exactly.
 
     Args:
         got: the type of the value, for the message.
@@ -254,8 +254,8 @@ def finer_than_micros(got: str) -> Refusal:
 def micros_range(dtype: np.dtype[Any]) -> tuple[int, int] | None:
     """Return the range of a datetime64 dtype that Spark supports, as two integers in the unit of the dtype.
 
-    The result is None for a unit finer than microseconds, in which all values are in Spark's range. NumPy does not
-    check for an overflow when it converts a coarse unit to microseconds, so callers check this range first.
+    The result is None for a unit finer than microseconds. Check this range before you convert a coarser unit to
+    microseconds, because NumPy may not report an overflow.
 
     Raises:
         Refusal: the dtype has no unit.

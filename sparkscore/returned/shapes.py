@@ -35,7 +35,7 @@ class Columns:
     """Columns of equal length, before they are converted to their types.
 
     Attributes:
-        names: the names of the columns, or None if they are matched by position or are a single column without a name.
+        names: the names of the columns, or None if the columns have no names.
         forms: the values of each column.
         count: the number of rows.
     """
@@ -56,7 +56,8 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
     """Split the returned values into columns.
 
     A list may be the value of an array column, or a row with one value per column: the schema decides. Without a
-    schema, lists are the values of an array column if the values in each list have one type.
+    schema, lists are the values of an array column, unless one of them mixes types, such as strings and numbers. Then
+    lists are rows.
 
     Raises:
         OutputContractError: the values have different shapes (code ``OUTPUT_SHAPE``), or their lengths, keys or names
@@ -115,7 +116,7 @@ def _columns_of_nulls(count: int, schema: pa.Schema | None) -> Columns:
 def _common_shape(objects: Objects) -> str | None:
     """Return the shape that all elements have (scalar, list, tuple or dictionary), or None if all are NULL.
 
-    NULLs have no shape. The same holds for NaN next to lists, tuples or dictionaries in an object column of pandas.
+    NULLs have no shape. In an object column of pandas, NaN next to lists, tuples or dictionaries is a NULL.
 
     Raises:
         OutputContractError: two elements have different shapes (code ``OUTPUT_SHAPE``).
@@ -156,8 +157,8 @@ def _shape(item: Any) -> str:
 def _are_maps(items: list[Any], schema: pa.Schema | None) -> bool:
     """Return whether dictionaries are the values of a single map column, instead of rows with one key per column.
 
-    The schema must then be a single map column. Dictionaries are rows nevertheless if each has only the name of this
-    column as its key, and a dictionary as its value.
+    This requires a schema with a single column that is a map. Dictionaries are rows nevertheless if each has only the
+    name of this column as its key, and a dictionary as its value.
     """
     if schema is None or len(schema) != 1 or not pa.types.is_map(schema.field(0).type):
         return False
@@ -234,12 +235,12 @@ def are_positions(found: Sequence[Any]) -> bool:
 
 
 def refuse_numbers(found: Sequence[Any]) -> None:
-    """Raise an error if a column of a DataFrame has a number as its name.
+    """Raise an error if one of the column names of a DataFrame is an integer.
 
-    Columns with the names 0, 1, 2 and so on are columns without names, and are not passed to this function.
+    Call this only if `are_positions` is false, because names 0, 1, 2 and so on stand for columns without names.
 
     Raises:
-        OutputContractError: a name is a number (code ``OUTPUT_COLUMNS``); the message contains the number.
+        OutputContractError: a name is an integer (code ``OUTPUT_COLUMNS``).
     """
     for position, name in enumerate(found, 1):
         if isinstance(name, (int, np.integer)) and not isinstance(name, bool):

@@ -45,10 +45,9 @@ class NamedColumns:
     """The named values that a model returned, for example several outputs or the columns of a DataFrame.
 
     Attributes:
-        columns: the values by name. Each collection of values, such as an array of any dimension, a list, a Series or
-            an Arrow array, must have one value for every item.
-        labels: the index of the returned DataFrame, or the first index among several returned pandas objects that is
-            not a default RangeIndex. None if there is no such index.
+        columns: the values by name. Each collection of values, such as an array, a list or a Series, must have one
+            value for every item.
+        labels: the index of a returned pandas object, or None.
     """
 
     columns: Mapping[str, Any]
@@ -61,8 +60,8 @@ class Returned:
 
     Attributes:
         table: the rows, with the types of the schema if there is one.
-        elements: the number of returned elements: rows of a DataFrame or table, or entries of a list.
-        is_frame: whether a DataFrame or Arrow table was returned, which may have any number of rows.
+        elements: the number of returned elements, such as rows of a DataFrame or entries of a list.
+        is_frame: whether ``run()`` returned a DataFrame, an Arrow table or an Arrow record batch.
     """
 
     table: pa.Table
@@ -71,9 +70,9 @@ class Returned:
 
 
 def count_elements(returned: Any) -> int | None:
-    """Return the number of elements that ``run()`` returned, or None if only `tabulate` can find out the number.
+    """Return the number of elements that ``run()`` returned, or None if the number is not known.
 
-    For example, an iterator must be consumed to count its elements.
+    For example, it is not known for an iterator, which must be consumed to count its elements.
     """
     if isinstance(returned, (pa.Table, pa.RecordBatch)):
         return int(returned.num_rows)
@@ -86,17 +85,20 @@ def count_elements(returned: Any) -> int | None:
 def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
     """Convert the value that ``run()`` returned to a table.
 
-    Without a schema, names and types are inferred. Scalars, and lists whose values have one type, form the column
-    ``prediction``. Tuples, lists of several types and DataFrames without column names form the columns ``c0``, ``c1``
-    and so on. The keys of dictionaries, and the fields of structured arrays, are the names of their columns.
+    The value is usually a DataFrame, or a list or array with one element per row.
 
-    With a schema, the columns of dictionaries and DataFrames are matched by name. The columns of tuples and of
-    DataFrames without column names are matched by position. In `NamedColumns` and structured arrays, columns whose
-    names are not declared become the remaining declared columns in their order. Exactly the columns of the schema must
-    be returned, but dictionaries may lack optional ones. An empty list or array becomes a table without rows.
+    Without a schema, names and types are inferred. Elements that are scalars, or lists of one type, form the column
+    ``prediction``. Elements that are tuples, or lists of several types, form the columns ``c0``, ``c1`` and so on, as
+    does a DataFrame without column names. The columns of other DataFrames, of dictionaries and of structured arrays
+    keep their names.
 
-    An iterator is consumed once, and its exceptions are not caught. Other containers are not changed, and the table
-    shares no memory with a NumPy array.
+    With a schema, columns with names are matched by name, and others by position. In `NamedColumns` and structured
+    arrays, columns whose names are not declared become the remaining declared columns in their order. The value must
+    have exactly the columns of the schema, except that dictionaries may lack optional ones. An empty list or array
+    becomes a table without rows.
+
+    An iterator is consumed, and its exceptions are not caught. Other values are not changed. If a NumPy array is
+    returned, the table does not share its memory.
 
     Raises:
         OutputContractError: the value cannot be converted. Code ``OUTPUT_KIND``: it is not a list, an array, a
@@ -122,9 +124,9 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
 
 
 def _has_elements(returned: Any) -> bool:
-    """Return whether a value is an ordered collection of elements, such as a list, an array, a Series or an iterator.
+    """Return whether `tabulate` can read elements from a value of this type, such as a list or an array.
 
-    Strings, dictionaries and sets can be iterated over, but are not such collections.
+    Strings, dictionaries, sets and zero-dimensional arrays are not.
     """
     if isinstance(returned, np.ndarray):
         return bool(returned.ndim)

@@ -85,8 +85,8 @@ def value_type(value: Any) -> str:
 def describe(value: Any) -> str:
     """Return a phrase for error messages: ``NULL``, or the class of the value.
 
-    For an array, the phrase also contains the number of dimensions, and for a datetime, whether it has a time zone. The
-    phrase never contains the value.
+    For a NumPy array, the phrase also contains the number of dimensions. For a ``datetime.datetime``, it says whether
+    there is a time zone. The phrase never contains the value.
     """
     if is_missing(value):
         return "NULL"

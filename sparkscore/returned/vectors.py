@@ -31,7 +31,7 @@ def convert_vector(vector: Vector, type_: pa.DataType) -> pa.Array:
     If all elements of a one-dimensional array are NULL, the dtype of the array does not matter.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or values of the array's dtype do not belong into a column of
+        Refusal: an element cannot be converted exactly, or values of the array's dtype do not belong in a column of
             this type.
     """
     if vector.data.ndim > 1:
