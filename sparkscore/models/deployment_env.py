@@ -33,7 +33,10 @@ class BuiltEnvironment:
     source: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the archive's path, its digest and its packages, as ``sparkscore env build --json`` prints them."""
+        """Return the dictionary that ``sparkscore env build --json`` prints.
+
+        The keys are ``archive`` (the path), ``sha256`` (the digest of the archive) and ``requirements``.
+        """
         sha256 = digest_of_path(self.archive)
         return {"archive": str(self.archive), "sha256": sha256, "requirements": list(self.requirements)}
 
@@ -51,14 +54,13 @@ def build_env(
 
     Args:
         deployment: path of the deployment file.
-        output: folder for the archive, or None for the folder ``environments`` in the runs folder. The name of the
-            archive contains a digest of its packages.
-        wheels: folder with wheels to install the packages from, without a network, or None to let pip download them.
-        settings: further settings of the deployment, by their dotted names.
+        output: folder for the archive, or None for the folder ``environments`` in the runs folder.
+        wheels: folder with wheels to install the packages from, or None to let pip download them.
+        settings: settings by their dotted names, which are merged into the deployment.
 
     Returns:
-        a dictionary with the path of the ``archive`` for the setting ``python.archive``, its ``sha256``, and the
-        ``requirements``.
+        a dictionary with the path of the ``archive`` for the setting ``python.archive``, its digest ``sha256``, and the
+        listed packages as ``requirements``.
 
     Raises:
         ConfigError: the deployment is invalid, the deployment and its model list no packages, the list is for a

@@ -34,8 +34,6 @@ _DEEP_FRAMEWORKS: Final = frozenset({"keras", "pytorch", "tensorflow", "torch"})
 def describe_model(model: ResolvedModel, section: Model) -> ModelDescription:
     """Return the description of a model that is scored without a scoring script.
 
-    The description is read from the files of the model.
-
     Args:
         model: the model and its files.
         section: the section ``model`` of the deployment.

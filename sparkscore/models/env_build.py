@@ -1,7 +1,7 @@
 """Build an archive with Python packages, which the workers unpack (driver).
 
-The archive does not contain Python itself, so it is small. Each worker uses its own Python, which must have the same
-version as that of the driver, but may be installed at a different path.
+The archive does not contain Python itself. Each worker uses its own Python, which must have the same minor version as
+the Python that built the archive, but may be installed at a different path.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ _OWN_NEEDS: Final = ("numpy", "packaging", "pandas", "pyarrow")
 def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None = None) -> Path:
     """Install packages into a new virtual environment, pack the environment, and return the path of the archive.
 
-    The packages that sparkscore itself needs on the workers are added, unless ``spec`` lists them. If the folder has an
-    archive for the same packages and version of Python already, its path is returned and nothing is built.
+    The packages that sparkscore itself needs on the workers are added, unless ``spec`` names them. If the folder has an
+    archive for the same list of packages and minor version of Python already, its path is returned and nothing is
+    built.
 
     Args:
         spec: the packages and the version of Python.
-        folder: folder for the archive. The name of the archive contains a digest of its packages.
-        wheels: folder with wheels to install the packages from, without a network, or None to let pip download them.
+        folder: folder for the archive.
+        wheels: folder with wheels to install the packages from, or None to let pip download them.
 
     Raises:
-        ConfigError: the packages cannot be installed, or ``spec`` is for a different version of Python than this one.
+        ConfigError: the packages cannot be installed, or ``spec`` is for a different minor version of Python than that
+            of this process.
         MissingDependencyError: this Python cannot create virtual environments.
     """
     _refuse_other_python(spec)
@@ -66,12 +68,9 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Return a requirement for each package that sparkscore needs on the workers and that is not in the list.
+    """Return a requirement for each package that sparkscore needs on the workers and that the list does not name.
 
     Each requirement pins the version that is installed here.
-
-    Args:
-        requirements: the listed packages, as lines of a pip requirements file.
     """
     named = {_name_of(line) for line in requirements}
     return [f"{name}=={version(name)}" for name in _OWN_NEEDS if name not in named]

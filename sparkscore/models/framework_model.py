@@ -42,8 +42,8 @@ def describe_framework(model: ResolvedModel, framework: Framework) -> ModelDescr
         framework: the library that wrote the file.
 
     Raises:
-        ModelLoadError: the library cannot have written or cannot read the file, or an XGBoost file does not contain the
-            categories of the model completely.
+        ModelLoadError: the file does not have a format of the library, or is an XGBoost file that does not contain all
+            categories of a feature.
     """
     suffix = model.path.suffix.lower()
     if suffix in PICKLES:
@@ -92,8 +92,7 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
     """Return the input for a numeric feature of an XGBoost model.
 
-    A feature of integers takes numbers and booleans, which are not cast. Other features take the types that `_number`
-    lists. XGBoost itself rounds all numbers to 32-bit floats.
+    A feature of integers takes numbers and booleans without a cast. For any other feature, see `_number`.
 
     Args:
         name: name of the feature, or None if it has no name.
@@ -105,10 +104,7 @@ def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
 
 
 def _number(name: str | None) -> ColumnInput:
-    """Return an input that takes doubles, and also integers and booleans, which are converted to doubles.
-
-    On the workers, an integer beyond ±2^53 is an error, unless the deployment allows rounding.
-    """
+    """Return an input of doubles that also takes integers and booleans."""
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 
@@ -146,8 +142,8 @@ def _maybe_category(name: str, info: str, lists: Sequence[Any]) -> ColumnInput:
 def _header_of_lightgbm(path: Path) -> dict[str, str]:
     """Return the entries ``key=value`` at the beginning of a LightGBM file, and the categories at its end.
 
-    The categories are a JSON string with the key ``pandas_categorical``. The dictionary is empty if the file is not
-    encoded in UTF-8.
+    The categories, if there are any, are a JSON string with the key ``pandas_categorical``. The dictionary is empty if
+    the file is not encoded in UTF-8.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -44,8 +44,8 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
     """Return the description of an MLflow model.
 
     Raises:
-        ModelLoadError: the MLmodel file or its signature cannot be read, or the model does not have the flavor
-            ``python_function``.
+        ModelLoadError: the MLmodel file is not valid, MLflow cannot read its signature, or the model does not have the
+            flavor ``python_function``.
         MissingDependencyError: the model has a signature, and MLflow, which is needed to read it, is not installed.
     """
     content = _read_mlmodel(model)
@@ -64,17 +64,18 @@ def describe_mlflow(model: ResolvedModel) -> ModelDescription:
 def check_params(description: ModelDescription, params: Mapping[str, object], *, has_predict_fn: bool = False) -> None:
     """Raise an error for parameters that the signature of an MLflow model lacks, or whose values have a different type.
 
-    MLflow would ignore a parameter that the signature lacks. Nothing is checked for models of other formats.
+    Nothing is checked for models of other formats.
 
     Args:
         description: the description of the model.
         params: the parameters that the deployment sets, by name.
-        has_predict_fn: whether the deployment names the methods to call. If so, nothing is checked, because the model's
-            signature describes only the parameters of ``predict``.
+        has_predict_fn: whether the deployment sets ``model.predict_fn``. If so, nothing is checked, because a signature
+            describes only the parameters of ``predict``, not those of other methods.
 
     Raises:
         SignatureMismatchError: the model's signature does not have one of the parameters, or a value has a different
-            type than the parameter's default in the signature. An integer is accepted for a float.
+            type than the parameter's default in the signature. An integer is accepted for a float, and any value if
+            the default is None.
     """
     if not params or has_predict_fn or description.model_format not in {"mlflow", "spark"}:
         return
@@ -103,11 +104,10 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 
 
 def _fits(value: object, default: object) -> bool:
-    """Return whether the value of a parameter has the type of the parameter's default in the signature.
+    """Return whether the value of a parameter fits the type of the parameter's default in the signature.
 
-    An integer is also accepted for a float, and any value for the default None. For a list, each element must have the
-    type of the first element of the default; an empty default accepts any list. This is stricter than MLflow, which
-    accepts None for any parameter and converts strings to datetimes.
+    An integer also fits a float, and any value fits None. If the default is a list, each element of the value must fit
+    the first element of the default. Any list fits an empty list.
     """
     if default is None:
         return True

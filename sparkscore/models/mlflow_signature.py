@@ -38,7 +38,7 @@ _STORED: Final = {
 def read_signature(signature: dict[str, Any]) -> ModelSignature:
     """Convert the signature in an MLmodel file to a `ModelSignature`.
 
-    MLflow itself reads the signature, so this function must be called inside `quiet_mlflow`.
+    Call this function inside `quiet_mlflow`, because it uses MLflow to read the signature.
 
     Args:
         signature: the value of the key ``signature`` in the MLmodel file.
@@ -73,13 +73,8 @@ def _input(name: str | None, written: dict[str, Any], *, takes_null: bool) -> Co
 
 
 def _takes_null(spec: ColSpec) -> bool:
-    """Return whether a column is an optional column of booleans, in which MLflow passes NULLs to the model.
-
-    In a column of integers, MLflow does not accept NULLs, even if the column is optional.
-
-    Source: mlflow/models/utils.py, `_enforce_mlflow_datatype` accepts objects with None in a column of booleans, but
-    not in a column of integers.
-    """
+    # Source: mlflow/models/utils.py, `_enforce_mlflow_datatype` accepts objects with None in a column of booleans, but
+    # not in a column of integers, even if the column is optional.
     return not spec.required and bool(spec.to_dict()["type"] == "boolean")
 
 
@@ -111,7 +106,7 @@ def _outputs(schema: Schema) -> pa.Schema | None:
 def _name_of(spec: ColSpec | TensorSpec) -> str | None:
     """Return the name of a column or tensor, or None if it has no name.
 
-    A number is not a name, because pandas numbers columns that have no name.
+    A number also counts as no name, because pandas numbers columns that have no name.
     """
     return spec.name if isinstance(spec.name, str) else None
 

@@ -1,4 +1,4 @@
-"""The description of a model, which the driver reads from the model's files without loading the model (driver)."""
+"""Define the description of a model that is scored without a scoring script (driver)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class ModelDescription:
         flavors: names of the flavors of an MLflow model. For any other model, one string with its format, for example
             ``xgboost .json``.
         signature: the inputs, outputs and parameters of the model, as far as they are known.
-        requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty for other models.
+        requirements: the packages that MLflow recorded, as lines of a pip requirements file. Empty if the model is not
+            an MLflow model.
         python_version: the version of Python that MLflow recorded, or None if it is not known.
         runs_code: whether loading the model can run any code, for example because it has a pickle or a Python module.
-        signature_advice: advice on how to add a signature, which is shown if the model has none. Empty for ONNX models,
-            which always have a signature.
+        signature_advice: advice for users if the signature has no inputs. Empty for ONNX models, which always have
+            inputs.
     """
 
     model_format: ModelFormat

@@ -1,4 +1,4 @@
-"""Find ONNX models that workers could not load: a version is too new, or external data is missing (driver)."""
+"""Check that workers can load an ONNX model: its versions and its external data (driver)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def check_versions(proto: ModelProto, file: Path) -> None:
         file: the file that the model was read from, for messages.
 
     Raises:
-        ModelLoadError: the IR version (code ``ONNX_IR``) or an opset (code ``ONNX_OPSET``) of the model is too new. The
-            message contains the newest version that is supported.
+        ModelLoadError: the IR version (code ``ONNX_IR``) or an opset (code ``ONNX_OPSET``) of the model is not
+            supported.
     """
     _check_version(
         ErrorCode.ONNX_IR, f"IR version of model '{file}'", proto.ir_version, lambda ir: _tiny_graph("", 0, ir)
@@ -80,7 +80,7 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
     """Check that the files with external data of a model exist, are large enough, and are in the folder of the graph.
 
-    On the workers, ONNX Runtime opens these files only in the folder of the graph and below.
+    Subfolders of that folder are allowed, too. ONNX Runtime on the workers opens files only there.
 
     Args:
         proto: the model.
@@ -89,7 +89,7 @@ def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> N
 
     Raises:
         ModelLoadError: the model is a single file and has external data. Or a file with external data is missing, is
-            too short, or is outside of the folder of the graph (code ``ONNX_EXTERNAL_DATA``).
+            too short, or is outside of the folder of the graph. The code is ``ONNX_EXTERNAL_DATA``.
     """
     from onnx import TensorProto
 
@@ -127,7 +127,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Return the smallest size in bytes that a file with external data can have if it contains a whole tensor.
+    """Return the size in bytes that a file with external data must have at least, so that it can contain a tensor.
 
     Args:
         tensor: the tensor.
@@ -139,7 +139,7 @@ def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Return the size in bytes of the values of a tensor, or 0 if ``_ITEM_BYTES`` lacks its type, such as INT4."""
+    """Return the size in bytes of the values of a tensor, or 0 if ``_ITEM_BYTES`` does not have their type."""
     from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}

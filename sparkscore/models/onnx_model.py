@@ -4,13 +4,14 @@ Outputs become columns of the result by these rules:
 
 - Several outputs become columns with the names of the outputs. If only one output has a value for each row, it becomes
   the column ``prediction``.
-- A tensor of shape (N,) or (N, 1) becomes a column of scalars. Each further dimension adds a level of arrays.
+- A tensor of shape (N,) or (N, 1) becomes a column of scalars. For any other tensor, each dimension after the first
+  adds a level of arrays.
 - A sequence becomes a column with one element in each row. Maps in a sequence, for example from the operator ZipMap,
   become Arrow maps.
 - Types that Spark does not have become wider: float16 becomes float, and an unsigned integer becomes the smallest
   signed integer or decimal that holds all its values. Other types are kept.
 - An output is left out if it has no value for each row: a map, a scalar, or a tensor whose first dimension has a fixed
-  size other than the batch size.
+  size, unless this is the number of rows that the graph takes at once.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
     driver, the versions are not checked here.
 
     Raises:
-        ModelLoadError: the file is not an ONNX graph (``ONNX_BROKEN``), a version is too new (``ONNX_IR``,
-            ``ONNX_OPSET``), external data is missing or incomplete (``ONNX_EXTERNAL_DATA``), or an input or output is
-            not supported (``ONNX_INPUT``, ``ONNX_OUTPUT``).
+        ModelLoadError: the file is not an ONNX graph (``ONNX_BROKEN``), a version is not supported (``ONNX_IR``,
+            ``ONNX_OPSET``), external data cannot be used (``ONNX_EXTERNAL_DATA``), or an input or output is not
+            supported (``ONNX_INPUT``, ``ONNX_OUTPUT``).
         ModelError: the model is a folder that does not have exactly one ``.onnx`` file.
         MissingDependencyError: the package ``onnx`` is not installed.
     """
@@ -103,7 +104,7 @@ def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
 def graph_file(path: Path) -> str:
     """Return the path of the ``.onnx`` file relative to the model's folder, or an empty string if the model is a file.
 
-    The file may also be in a subfolder.
+    The ``.onnx`` file may also be in a subfolder.
 
     Raises:
         ModelNotFoundError: the folder has no ``.onnx`` file.
@@ -188,10 +189,8 @@ def _input(value: ValueInfoProto) -> TensorInput:
 
 
 def _sizes(shape: TensorShapeProto) -> tuple[int, ...]:
-    """Return the size of each dimension of a tensor, with -1 for a dimension of any size.
-
-    A negative size in the graph also means any size, as in ONNX Runtime.
-    """
+    """Return the size of each dimension of a tensor, with -1 for a dimension of any size."""
+    # A negative size in the graph also means any size, as in ONNX Runtime.
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else _FREE for dim in shape.dim)
 
 

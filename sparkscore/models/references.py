@@ -27,7 +27,7 @@ class FoundModel:
         name: the name of the model.
         version: the version of the model. None for a path, and for a reference that begins with
             ``mlflow-artifacts:/``.
-        uri: MLflow's reference of exactly this version, or None if the model was given as a path.
+        uri: MLflow's reference to the model, without an alias, a stage or ``latest``. None for a path.
     """
 
     path: Path
@@ -48,15 +48,15 @@ def is_registry_reference(reference: str) -> bool:
 def find_in_registry(reference: str) -> FoundModel:
     """Find the version of a model that an MLflow reference means, download its files, and return the model.
 
-    An alias, a stage or ``latest`` is looked up once, so that the version cannot change during the run. For a logged
-    model, the version is its id. For a model of an MLflow run, the version is the id of that run. A reference that
-    begins with ``mlflow-artifacts:/`` has no version. The downloaded files are removed when the process ends.
+    In the result, the number of the version replaces an alias, a stage or ``latest``. For a logged model, the version
+    is its id. For a model of an MLflow run, the version is the id of that run. A reference that begins with
+    ``mlflow-artifacts:/`` has no version. The downloaded files are temporary: Python removes them when it exits.
 
     Args:
         reference: reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.
 
     Raises:
-        ModelNotFoundError: MLflow has no such model, version, alias, run or file.
+        ModelNotFoundError: MLflow reports that there is no such model, version, alias, run or file.
         ModelError: the registry does not answer, the download failed, the SQLite file of the registry does not exist,
             or the reference has a wrong form.
         MissingDependencyError: MLflow is not installed.
@@ -95,9 +95,9 @@ def _name_in(reference: str) -> str:
 
 
 def _pin(reference: str, registry: Registry) -> tuple[str, str | None, str]:
-    """Return the name of the model that a reference means, its version, and the reference of exactly this version.
+    """Return the name and the version of the model that a reference means, and a reference to exactly this version.
 
-    The version is None for a reference that begins with ``mlflow-artifacts:/``.
+    For a reference that begins with ``mlflow-artifacts:/``, the version is None, and the reference is not changed.
 
     Raises:
         NotRegisteredError: MLflow has no such model, version, alias or run.

@@ -1,6 +1,6 @@
 """Find the Python packages that a deployment needs: in its own list, in Azure's conda file, or in the model (driver).
 
-The workers compare their installed packages with these; see `sparkscore.scorers.environment`.
+`sparkscore.scorers.environment` compares these packages with those that are installed on the workers.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def environment_of(
 
     Only one list is used: the file in ``python.requirements``, or else Azure's ``environment.conda_file``, or else the
     packages that MLflow recorded in the model. Packages of a ``pyspark.ml`` pipeline are not used, because it runs
-    inside Spark. Azure ML's own packages are left out. If the conda file cannot be read and ``python.check`` is not
-    strict, a warning is logged, and the packages of the model are used.
+    inside Spark. Pip packages whose names begin with ``azureml-`` are left out. If the conda file cannot be read and
+    ``python.check`` is not strict, a warning is logged, and the packages of the model are used.
 
     Args:
         deployment: the deployment.
         model: the model and its files, or None if the deployment has no model.
-        description: the description of the model, or None if a script scores it.
+        description: the description of the model, or None if there is no model or a script scores it.
 
     Raises:
         ConfigError: the file in ``python.requirements`` cannot be read. Or ``python.check`` is strict, and the conda
@@ -65,8 +65,8 @@ def environment_of(
 def recorded_requirements(folder: Path) -> tuple[str, ...]:
     """Return the packages that MLflow recorded in the folder of a model, as lines of a pip requirements file.
 
-    They come from ``requirements.txt`` in the folder, or from the pip packages in ``conda.yaml`` if there is no such
-    file. Comments and options of pip are left out. The result is empty if neither file lists packages.
+    They come from ``requirements.txt`` in the folder, or from the pip packages in ``conda.yaml`` if there is no
+    ``requirements.txt``. Comments and lines with options of pip are left out.
     """
     file = folder / "requirements.txt"
     if file.is_file():
@@ -138,10 +138,6 @@ def _plain_lines(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _pip_lines(conda: dict[str, Any]) -> list[str]:
-    """Return the packages that a conda file installs with pip.
-
-    Packages that conda itself installs are left out, because their names may differ from those that pip uses.
-    """
     entries = conda.get("dependencies")
     listed = entries if isinstance(entries, list) else []
     return [str(line) for entry in listed if isinstance(entry, dict) for line in entry.get("pip") or ()]

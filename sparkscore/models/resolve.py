@@ -1,4 +1,4 @@
-"""Find the files, the name, the version and the digest of a model, once for each run (driver)."""
+"""Find the files, the name, the version and the digest of a model (driver)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _SHOWN_DIGITS = 12
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model of a run, and its files on the driver.
+    """A model whose files are on the driver, with its name, version and digest.
 
     Attributes:
         path: absolute path of the model's file or folder.
-        name: the name of the model, which is written into each row of the result.
-        version: the version of the model, which is written into each row of the result. If the model has no version,
-            this is ``sha256:`` with the beginning of the digest.
+        name: the name of the model.
+        version: the version of the model. If the model has no version, this is ``sha256:`` with the beginning of the
+            digest.
         sha256: digest of the model's files.
-        uri: MLflow's reference of exactly this version, or None if the model was given as a path.
+        uri: MLflow's reference to the model, without an alias, a stage or ``latest``. None if the model was given as a
+            path.
     """
 
     path: Path
@@ -36,7 +37,7 @@ class ResolvedModel:
     uri: str | None = None
 
     def describe(self) -> dict[str, str | None]:
-        """Return the dictionary that describes the model in the run record."""
+        """Return a dictionary with the model's name, version and digest, and with its URI or else its path."""
         path = None if self.uri else str(self.path)
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "path": path, "uri": self.uri}
 
@@ -50,6 +51,7 @@ def resolve_model(model: Model | None) -> ResolvedModel | None:
         model: the section ``model`` of the deployment, or None if there is no such section.
 
     Raises:
+        ConfigError: the path is a URI of a remote store.
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
         ModelError: the files cannot be read, their digest differs from the one in the deployment, the MLflow reference
             has a wrong form, the registry does not answer, or the download failed.
@@ -85,7 +87,8 @@ def resolve_models(models: Mapping[str, Model], main: ResolvedModel | None) -> t
             other model may have the name of the main model's file or folder.
 
     Raises:
-        ConfigError: a name cannot be the name of a folder, or is the name of the main model's file or folder.
+        ConfigError: a name cannot be the name of a folder, or is the name of the main model's file or folder. Or a path
+            is a URI of a remote store.
         ModelError: a model cannot be found or read, or its digest differs from the one in the deployment.
         MissingDependencyError: a path is an MLflow reference, and MLflow is not installed.
     """
@@ -119,7 +122,7 @@ def _unreadable(reference: str, error: OSError) -> ModelError:
 
 
 def find_model(reference: str) -> FoundModel:
-    """Find the files of a model, and return their path together with the name and version of the model.
+    """Find the files of a model, and return their path with the model's name, version and MLflow reference.
 
     A model in MLflow's registry or tracking store is downloaded. For a path, only its existence is checked.
 
@@ -127,6 +130,7 @@ def find_model(reference: str) -> FoundModel:
         reference: a path, or an MLflow reference such as ``models:/NAME/VERSION``.
 
     Raises:
+        ConfigError: the path is a URI of a remote store.
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
         ModelError: the MLflow reference has a wrong form, the registry does not answer, or the download failed.
         MissingDependencyError: the reference is one of MLflow, and MLflow is not installed.

@@ -26,14 +26,15 @@ def show_model(reference: str | Path, *, framework: str | None = None) -> dict[s
     Args:
         reference: path of a file or folder, or an MLflow reference: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or
             ``runs:/RUN/PATH``.
-        framework: the library that wrote the model file, ``sklearn``, ``xgboost`` or ``lightgbm``. It is needed
-            unless the ending of the file name shows the library, as ``.ubj`` does for XGBoost.
+        framework: the library that wrote the model file, ``sklearn``, ``xgboost`` or ``lightgbm``. It is not needed for
+            MLflow models, and for files that end with ``.onnx`` or ``.ubj`` (XGBoost).
 
     Returns:
         the dictionary that ``sparkscore models show --json`` prints.
 
     Raises:
-        ConfigError: the reference or the framework is an empty string, or the reference is one of Azure ML.
+        ConfigError: the reference or the framework is an empty string, or the reference is one of Azure ML or the URI
+            of a remote store.
         ModelError: there is no such model, its files cannot be read, or it cannot be scored without a script.
         MissingDependencyError: a package that is needed to find or read the model is not installed.
     """

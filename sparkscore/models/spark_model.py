@@ -16,18 +16,16 @@ from sparkscore.spark.settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:
-    """Apply a pipeline to rows, and return the rows with the columns that the pipeline adds.
+    """Apply a pipeline to rows, and return the rows that come out of the pipeline.
 
-    Spark computes the columns only when the rows are read. Each column of vectors, also of the input, becomes a column
-    of arrays of doubles.
+    Each column of ``pyspark.ml`` vectors in these rows becomes a column of arrays of doubles.
 
     Args:
         rows: the rows of the input.
         model: folder of the MLflow model that has the pipeline.
 
     Raises:
-        ModelLoadError: Spark cannot load the pipeline, or the pipeline cannot be applied to these rows, for example
-            because a column is missing.
+        ModelLoadError: the pipeline cannot be loaded or applied to these rows, for example because a column is missing.
     """
     try:
         with pinned_settings(rows.sparkSession):
