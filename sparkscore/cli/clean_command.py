@@ -14,7 +14,7 @@ def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is
     """Remove the stages of runs that stopped, set the state of runs whose driver died to ABORT, and print the changes.
 
     Interrupted replacements of rows in folders of Parquet files are completed or undone first. Held runs keep their
-    stages. If a driver died while it published, the run keeps its state, because its rows may have been published.
+    stages. If the driver of a run died while it published, the run keeps its state, because readers may see its rows.
 
     Args:
         outputs: locations of results; the outputs of all recorded runs if empty.
@@ -26,7 +26,7 @@ def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is
         the exit code 0.
 
     Raises:
-        SparkscoreError: an output is not local, or files cannot be listed, moved or removed.
+        SparkscoreError: an output is not local, or files cannot be listed, moved, written or removed.
     """
     cleaned = clean_up(outputs, runs_folder(runs), is_dry=is_dry)
     if as_json:

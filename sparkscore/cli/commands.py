@@ -140,7 +140,8 @@ def run(  # noqa: PLR0913 - an option each
     """Score an input with a deployment or a model, and publish one result.
 
     The request is checked before Spark starts. Then the files or the version of the input are fixed, and the input is
-    split into mini-batches and scored on Spark's workers. When all items are scored, the result is published at once.
+    split into mini-batches and scored on Spark's workers. If the run succeeds, the whole result is published at once, or
+    held if the deployment says 'publish: audit'.
     Options override the deployment file. Paths in options are relative to the working directory, and paths in the file
     are relative to the file. The run's record and logs are written to the folder --runs. With --only-failed and without
     a deployment or model, the request of that run is used again.
@@ -176,7 +177,7 @@ def resume(
 ) -> int:
     """Resume a run that was interrupted or killed, or that could not be published.
 
-    The request of the run is repeated under its id. Items that are scored are not scored again, and rows that are
+    The request of the run is repeated under its id. Finished parts of the run are not scored again, and rows that are
     published are not published again. If the input, script, model or configuration has changed since, the run is
     refused. Give the same --master and --spark-conf as to 'sparkscore run'.
     """
@@ -343,7 +344,7 @@ def doctor(
 ) -> int:
     """Check what a run needs: Java, Spark, the Delta jar, the workers' Python, and folders that can be written.
 
-    Starts Spark for a job of one row. This also downloads the Delta jar if it is missing.
+    Without --quick, it starts Spark for a job of one row. This also downloads the Delta jar if it is missing.
     """
     from sparkscore.cli.doctor import DoctorRequest, examine
 
@@ -374,9 +375,9 @@ def demo(
 ) -> int:
     """Score two real data sets on this machine: handwritten digits (files) and diabetes patients (a table).
 
-    Writes the input from data sets of scikit-learn, trains two small models, scores both and shows the results. If it
-    is run again, it uses the same input and models and replaces the results. Needs a copy of the repository of
-    sparkscore (its folder conf/).
+    Writes the input from data sets of scikit-learn, trains two small models, scores the data sets and shows the
+    results. If it is run again, it replaces the results. Needs a copy of the repository of sparkscore (its folder
+    conf/).
     """
     from sparkscore.cli.demo import run_demo
 

@@ -72,13 +72,13 @@ def make_diabetes(folder: Path) -> DemoData:
 def register_diabetes(folder: Path, diabetes: DemoData) -> str:
     """Register the diabetes model in an MLflow store for the demo: an SQLite file, and a folder for the models.
 
-    An existing store is used again if the model is not new.
+    If the store exists and the model is not new, the store is used again and nothing is registered.
 
     Returns:
         the URI of the store.
 
     Raises:
-        MissingDependencyError: MLflow is not installed.
+        MissingDependencyError: MLflow is needed and not installed.
     """
     store = f"sqlite:///{folder / 'mlflow.db'}"
     if diabetes.is_new or not (folder / "mlflow.db").exists():
@@ -111,11 +111,7 @@ def _register(store: str, models: Path, diabetes: DemoData) -> None:
 
 
 def _made(data: DemoData, write: Callable[[DemoData], None]) -> DemoData:
-    """Create the data with the function `write`, unless the same version of scikit-learn has already created it.
-
-    Returns:
-        the data. Its attribute `is_new` says whether it was created now.
-    """
+    """Create the data with `write`, unless an earlier call did so with the same version of scikit-learn."""
     marker = data.folder / "made_with.json"
     made_with = {"scikit-learn": _sklearn_version()}
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == made_with:

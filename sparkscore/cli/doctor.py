@@ -1,4 +1,4 @@
-"""`sparkscore doctor`: check what a run needs, and print a line for each check (driver, and one worker)."""
+"""`sparkscore doctor`: check what a run needs, and print the result of each check (driver, and one worker)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Check:
         name: name of the check.
         ok: whether the check passed.
         found: what the check found, such as a version or a path.
-        next_step: advice for the user if the check failed.
+        next_step: advice for the user, which applies only if the check failed.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Check:
 
 
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
-    """Run the checks, and print the result of each check as soon as it is known, or one JSON object at the end.
+    """Run the checks, and print the result of each check, or one JSON object with all results.
 
     The check of the workers is left out if the request is quick, or if the check of Java or Spark failed.
 
@@ -196,7 +196,7 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
     """Return the versions of Python and some packages in a worker process. Starts a Spark job of one row.
 
     Raises:
-        SparkscoreError: the worker's Python cannot start, or lacks a package.
+        SparkscoreError: the job failed, for example because the worker's Python cannot start or lacks a package.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql.functions import udf
@@ -217,7 +217,7 @@ def _versions_of_worker(session: SparkSession) -> dict[str, str]:
 
 
 class _WorkerError(SparkscoreError):
-    """The Python of the workers does not start, or lacks a package."""
+    """Raised if the Spark job that asks a worker for its versions fails."""
 
 
 def _versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ def build_env(
 ) -> int:
     """Build the Python environment of a deployment, and print its path and the ``--set`` option that uses it.
 
-    An environment that was built before with the same requirements is used again.
+    An environment that was built before with the same requirements and version of Python is used again.
 
     Args:
         deployment: the deployment file.
@@ -28,8 +28,8 @@ def build_env(
         the exit code 0.
 
     Raises:
-        SparkscoreError: the deployment is not valid, it and its model list no packages, the model cannot be read, or
-            the packages cannot be installed.
+        SparkscoreError: the deployment is not valid, it and its model list no packages or a different version of
+            Python, the model cannot be read, or the packages cannot be installed.
     """
     with stdout_for_results():
         built = build(deployment, output=output, wheels=wheels, settings=dict(map(parse_assignment, assignments)))

@@ -1,8 +1,4 @@
-"""Handle Ctrl-C, SIGTERM and SIGHUP: record the run as ABORT, stop Spark, exit with the signal's code (driver).
-
-A terminal sends Ctrl-C to all processes of its foreground process group. Spark's JVM is started with SIGINT ignored, so
-it runs until this process stops it. Spark's Python workers are in another process group.
-"""
+"""Convert Ctrl-C, SIGTERM and SIGHUP to an exception, so that a run can be recorded as interrupted (driver)."""
 
 from __future__ import annotations
 
@@ -58,23 +54,24 @@ class Interrupts:
     def install(self) -> None:
         """Install the signal handlers.
 
-        A signal that was ignored when this process started, as `nohup` or a shell's `&` does, stays ignored.
+        A signal that was ignored before, for example because `nohup` started this process, stays ignored.
         """
         for number in _SIGNALS:
             former = self._former.setdefault(number, signal.getsignal(number))
             signal.signal(number, signal.SIG_IGN if former == signal.SIG_IGN else self._handle)
 
     def remove(self) -> None:
-        """Restore the signal handlers that were there before `install`."""
+        """Restore the signal handlers that were there before the first call of `install`."""
         for number, former in self._former.items():
             signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
         """Cancel the jobs of a Spark session if a signal comes.
 
-        Also installs the signal handlers again, because Spark has replaced them. Spark's handler calls the JVM through
-        the connection of the main thread, which may be in the middle of another call.
+        Also installs the signal handlers again, because PySpark may have replaced one of them.
         """
+        # PySpark's handler calls the JVM through the connection of the main thread, which may be in the middle of
+        # another call.
         self._cancel = session.interruptAll
         self.install()
 
@@ -120,11 +117,9 @@ def interruptible() -> Iterator[Interrupts]:
 
 
 def stop_session(session: SparkSession) -> None:
-    """Stop Spark, and wait at most ten seconds. If Spark does not stop in time, the JVM ends with this process.
-
-    Spark is stopped from another thread, which gets its own connection to the JVM. The connection of the main thread
-    may be in the middle of a call that an interrupt has stopped.
-    """
+    """Stop Spark, and wait at most ten seconds until it has stopped."""
+    # In another thread, which gets its own connection to the JVM: that of the main thread may be in the middle of a
+    # call that an interrupt has stopped.
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
 
 

@@ -1,6 +1,6 @@
 """Format `--help` like a manual page: plain text, options in groups, then examples and exit codes (driver).
 
-Typer's own help has boxes drawn with rich. Plain text is easier to search and to pipe, and needs no import of rich.
+Typer's own help can have boxes drawn with rich. Plain text is easier to search and to pipe.
 """
 
 from __future__ import annotations

@@ -14,15 +14,16 @@ def show_model(reference: str, framework: str | None, *, as_json: bool) -> int:
 
     Args:
         reference: path or MLflow URI of the model.
-        framework: the library that saved a plain model file, or None to find out from the file.
+        framework: the library that saved a plain model file; None if the name of the file shows the library, or if the
+            model is of another format.
         as_json: whether to print one JSON object.
 
     Returns:
         the exit code 0.
 
     Raises:
-        ModelError: there is no such model, or its files cannot be read.
-        ConfigError: the reference is empty, or only Azure can resolve it.
+        ModelError: there is no such model, its files cannot be read, or it cannot be scored without a script.
+        ConfigError: the reference or the framework is an empty string, or only Azure can resolve the reference.
         MissingDependencyError: a package that is needed to find or read the model is not installed.
     """
     with stdout_for_results():

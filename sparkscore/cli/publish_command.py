@@ -1,4 +1,4 @@
-"""`sparkscore publish`: publish or discard a run that was scored and not published (driver)."""
+"""`sparkscore publish`: publish or discard a run that was scored but not published (driver)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from sparkscore.run import discard, publish
 
 
 def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
-    """Publish a run that was scored and not published, and print its record and first rows.
+    """Publish a run that was scored but not published, and print its record and its first rows, or its record as JSON.
+
+    A run that is already published is only printed.
 
     Args:
         run_id: id of the run.
@@ -31,7 +33,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
         the exit code 0.
 
     Raises:
-        SparkscoreError: there is no such run, it cannot be published, or publishing failed.
+        SparkscoreError: there is no such run, it cannot be published, Spark does not start, or publishing failed.
     """
     folder = open_run(runs_folder(runs), run_id)
     read_record(runs_folder(runs), run_id)  # A wrong id is refused before Spark starts.
@@ -43,13 +45,13 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 
 
 def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
-    """Discard a run that was scored and not published, and print its record.
+    """Discard a run that was scored but not published, and print its record.
 
-    Spark is started only if `discard` needs it to find out whether rows of the run are published. The arguments and the
-    exit code are those of `publish_run`.
+    Spark is started only if publishing of the run began, to find out whether readers see its rows. The arguments and
+    the exit code are those of `publish_run`.
 
     Raises:
-        SparkscoreError: there is no such run, or it cannot be discarded.
+        SparkscoreError: there is no such run, it cannot be discarded, or Spark is needed and does not start.
     """
     try:
         answer = discard(run_id, runs=runs)

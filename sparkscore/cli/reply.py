@@ -37,8 +37,6 @@ def to_stdout(*lines: str, label: str = "") -> None:
 def to_stderr(*lines: str, label: str = "") -> None:
     """Print lines that are not a result to stderr, with control characters escaped.
 
-    While a progress bar is shown, `sys.stderr` is replaced, so that the lines appear above the bar.
-
     Args:
         *lines: the lines.
         label: a string before the first line, which may have colour codes and is not escaped.
@@ -97,10 +95,6 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
 
 
 def _write_traceback(error: BaseException, runs: Path) -> Path:
-    """Append a traceback to a log file, and return the path of the file.
-
-    The file is in the runs folder, or is a temporary file if the runs folder cannot be written.
-    """
     text = f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{''.join(traceback.format_exception(error))}\n"
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -132,9 +126,9 @@ def is_submitted() -> bool:
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Keep stdout free of messages while the ``with`` block runs, so that it has only the JSON object.
+    """Keep messages on stderr out of stdout while the ``with`` block runs, so that stdout has only the JSON object.
 
-    If `spark-submit` started this process, text that is written to stderr would appear on stdout, so it is discarded.
+    If `spark-submit` started this process, text that is written to stderr would appear on stdout. So it is discarded.
     Otherwise, nothing is changed.
 
     Source: `spark-submit` starts Python with `redirectErrorStream(true)`.

@@ -40,7 +40,7 @@ class RunRequest:
     """The options of `sparkscore run` or `sparkscore resume`.
 
     Attributes:
-        prepare: a function that checks the request. It imports PySpark, so it is called after the options are checked.
+        prepare: a function that checks the request, and returns it as a run that can be executed.
         run_id: id of the run, or None if the run gets an id later.
         runs: path of the runs folder; the default folder if None.
         master: Spark's master; the default of `local_session` if None.
@@ -61,7 +61,7 @@ class RunRequest:
 def deferred_prepare(
     deployment: Path | None, options: RunOptions, assignments: Sequence[str]
 ) -> Callable[[], PreparedRun]:
-    """Return a function that checks the request of `sparkscore run` and returns the prepared run.
+    """Return a function that checks the request of `sparkscore run`, and returns it as a run that can be executed.
 
     Args:
         deployment: the deployment file, or None if the options name a model or an earlier run.
@@ -80,7 +80,7 @@ def deferred_prepare(
 
 
 def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
-    """Return a function that reads and checks the stored request of an earlier run, and returns the prepared run."""
+    """Return a function that checks the stored request of an earlier run, and returns it as a run to execute again."""
 
     def prepared() -> PreparedRun:
         from sparkscore.run.resume import prepare_again
@@ -135,7 +135,7 @@ def spark_session(
     Args:
         master: Spark's master; the default of `local_session` if None.
         conf: Spark properties.
-        log_file: file for the output of the JVM.
+        log_file: file for the output of the JVM, if this call starts the JVM.
         interrupts: the signal handlers. A signal cancels the jobs of the session.
 
     Raises:
@@ -208,9 +208,9 @@ def _finished(folder: RunStore | None) -> RunRecord | None:
 
 
 def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
-    """Return the dictionary that `--json` prints for a failed run: its record, with the error.
+    """Return the dictionary that `--json` prints for a run that failed or was interrupted.
 
-    If this execution of the run has written no record, the dictionary has only the run id, the state and the error.
+    This is the run record if it is available and says so, otherwise only the run id, the state and the error.
     """
     if isinstance(error, SparkscoreError) and error.record is not None:
         return error.record

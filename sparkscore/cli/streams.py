@@ -15,7 +15,7 @@ class CarefulStream:
     """A text stream that raises no error if it cannot write: it discards the text and stores the reason.
 
     Attributes:
-        lost: why text was discarded, or an empty string if everything was written.
+        lost: why text is discarded; an empty string if the stream is open and no write has failed.
     """
 
     def __init__(self, stream: TextIO | None, number: int) -> None:
@@ -24,7 +24,7 @@ class CarefulStream:
         self._stream = stream or _nowhere(number)
 
     def write(self, text: str) -> int:
-        """Write the text. If that fails, discard the text and store the reason in `lost`."""
+        """Write the text, and return its length. If writing fails, discard the text and store the reason in `lost`."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError) as error:

@@ -31,7 +31,7 @@ _FIRST_ROWS: Final = 5
 _MOST_COLUMNS: Final = 7
 _WIDEST_VALUE: Final = 36
 _WIDTH_WITHOUT_A_TERMINAL: Final = 1000
-# These columns are not shown: they have the same value in every row of a run, and the summary has the values already.
+# These columns are not shown, because their values are the same in most rows of a run.
 _SAME_IN_EVERY_ROW: Final = frozenset({"run_id", "model_name", "model_version", "scored_at"})
 _STYLES: Final = {
     "COMPLETE": "bold green",
@@ -43,7 +43,7 @@ _STYLES: Final = {
 
 
 def result_console() -> Console:
-    """Return a rich console for stdout. If stdout is not a terminal, only lines of over 1000 characters are wrapped."""
+    """Return a rich console for stdout. If stdout is not a terminal, lines of up to 1000 characters are not wrapped."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_A_TERMINAL)
 
@@ -89,8 +89,8 @@ def print_record(
 def print_first_rows(run: Run, console: Console) -> None:
     """Print up to five rows of the result as a table, with long values truncated. Print nothing if there are no rows.
 
-    The columns with the run, the model and the time are left out, because their values are the same in most rows of a
-    run. If there are more than seven other columns, the middle ones are left out too. A Spark job reads the rows.
+    The columns ``run_id``, ``model_name``, ``model_version`` and ``scored_at`` are left out. If there are more than
+    seven other columns, the middle ones are left out too. A Spark job reads the rows.
     """
     rows = [row.asDict() for row in run.predictions().limit(_FIRST_ROWS).collect()]
     if not rows:
@@ -112,10 +112,7 @@ def print_first_rows(run: Run, console: Console) -> None:
 
 
 def _columns_to_show(names: Sequence[str]) -> list[str]:
-    """Return the first and the last of many column names, or all names if they fit into the table.
-
-    Carried columns come first in the result, and predictions come last.
-    """
+    """Return the column names, without the middle ones if there are more than seven."""
     if len(names) <= _MOST_COLUMNS:
         return list(names)
     first = _MOST_COLUMNS // 2
