@@ -140,11 +140,10 @@ def run(  # noqa: PLR0913 - an option each
     """Score an input with a deployment or a model, and publish one result.
 
     The request is checked before Spark starts. Then the files or the version of the input are fixed, and the input is
-    split into mini-batches and scored on Spark's workers. If the run succeeds, the whole result is published at once, or
-    held if the deployment says 'publish: audit'.
-    Options override the deployment file. Paths in options are relative to the working directory, and paths in the file
-    are relative to the file. The run's record and logs are written to the folder --runs. With --only-failed and without
-    a deployment or model, the request of that run is used again.
+    split into mini-batches and scored on Spark's workers. If the run succeeds, the whole result is published at once,
+    or held if the deployment says 'publish: audit'. Options override the deployment file. Paths in options are relative
+    to the working directory, and paths in the file are relative to the file. The run's record and logs are written to
+    the folder --runs. With --only-failed and without a deployment or model, the request of that run is used again.
     """
     if deployment is None and model is None and only_failed is None:
         raise typer.BadParameter("DEPLOYMENT.yml, --model REFERENCE or --only-failed RUN_ID is needed")

@@ -1,9 +1,5 @@
 """Define the keys of Azure ML's YAML files, the positions at which they may be written, and their defaults (driver).
 
-The other modules of this package use these definitions, so that only this module changes when Azure changes its
-schemas. Azure's fields that sparkscore records but does not use are declared in `sections` and `deployment`, like all
-other fields.
-
 Sources: https://learn.microsoft.com/azure/machine-learning/reference-yaml-deployment-batch for batch deployments, and
 https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json for its JSON schema.
 """
@@ -42,7 +38,8 @@ MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("settings", "instance_count"): ("resources", "instance_count"),
 }
 
-#: Keys that only Azure's service uses. Each stands for itself and for all keys below it.
+#: Keys that only Azure's service uses, except for ``environment.conda_file``. Each stands for itself and for all keys
+#: below it.
 WITHOUT_MEANING: Final = (
     "compute",
     "creation_context",
@@ -134,7 +131,7 @@ _CONVERT_JOB: Final = (
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A type of YAML file that Azure ML has and that sparkscore cannot run, such as a pipeline job.
+    """A type of Azure ML's YAML files that sparkscore cannot run, such as a pipeline job.
 
     Attributes:
         description: name of the type for messages, such as "a pipeline job".
@@ -219,12 +216,12 @@ OTHER_FILES: Final = (
 
 
 def is_azure_schema(schema: object) -> bool:
-    """Return whether the value of ``$schema`` is the URL of one of Azure ML's schemas."""
+    """Return whether the value of ``$schema`` is a string that contains ``azuremlschemas``, as Azure ML's URLs do."""
     return isinstance(schema, str) and _SCHEMA.search(schema) is not None
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether the file name of a schema, such as ``batchDeployment.schema.json``, means a batch deployment."""
+    """Return whether the file name of a schema is one for batch deployments, like ``batchDeployment.schema.json``."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

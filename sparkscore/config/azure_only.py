@@ -42,7 +42,7 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
 def refuse_azure_only(chosen: Mapping[str, object]) -> None:
     """Raise an error if settings contain Azure's expressions, or script arguments that Azure applies to the whole job.
 
-    The values of descriptions, tags, properties and the environment may contain expressions.
+    Expressions are allowed in descriptions, tags, properties and the section ``environment``.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
@@ -75,7 +75,7 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
-    """Return the flags among a script's arguments: a dictionary from each name, without ``--``, to its value.
+    """Return the flags among a script's arguments: a dictionary of their values by name, without ``--``.
 
     The value is an empty string if the flag has none.
     """
@@ -102,8 +102,9 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 def _as_here(flag: str, value: str) -> str:
     """Return the value of one of Azure's flags as the corresponding key of a deployment expects it, for a message.
 
-    ``run_max_try`` counts all tries, but ``max_retries`` only those after the first. Any other value is returned as
-    the user wrote it, except that secrets are masked. If the flag has no value, the placeholder ``VALUE`` is returned.
+    A number for ``run_max_try`` is reduced by 1: this flag counts all tries, but ``max_retries`` only those after the
+    first. Any other value is returned as the user wrote it, except that secrets are masked. If the flag has no value,
+    the placeholder ``VALUE`` is returned.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

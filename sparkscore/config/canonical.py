@@ -2,7 +2,7 @@
 
 In a file, some keys may be at the top level or in a section, a model or an environment may be a string or a mapping,
 and paths may be relative. In the converted form, each key has one position, models and environments are mappings, and
-paths are absolute.
+paths are absolute. URIs stay unchanged.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
     """Return settings in their canonical form: each key at one position, models as mappings, and paths absolute.
 
     An environment becomes a mapping too. URIs stay unchanged. Keys without a value are removed, except where the user
-    chooses the names of the keys. Values of a wrong type stay as they are; the validation reports them later.
+    chooses the names of the keys. Values of a wrong type raise no error here.
 
     Args:
         tree: the settings of a file or of one option, as nested dictionaries; they are not changed.

@@ -38,7 +38,7 @@ _PRINTED_DEFAULTS: Final = (
 
 
 class Deployment(Section):
-    """A deployment of a model for batch scoring. Azure ML's batch deployment files are accepted unchanged."""
+    """A deployment of a model for batch scoring: the format of Azure ML's batch deployment files, with more keys."""
 
     model_config = ConfigDict(title="sparkscore deployment")
 
@@ -105,11 +105,7 @@ class Deployment(Section):
 
     @property
     def is_no_code(self) -> bool:
-        """Whether the deployment has Azure's schema and no scoring script, which Azure calls a no-code deployment.
-
-        The model of such a deployment gets each CSV, JSON or Parquet file in one call, unless the size of a mini-batch
-        is set in bytes.
-        """
+        """Whether the deployment has Azure's schema and no scoring script, which Azure calls a no-code deployment."""
         return self.is_azure and self.code_configuration is None
 
     def mini_batch_size_for(self, item_type: ItemType) -> MiniBatchSize:
@@ -124,9 +120,9 @@ class Deployment(Section):
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the defaults that affect the result and that neither the file nor the options set, by dotted key.
+        """Return the default values of important settings that neither the file nor the options set, by dotted key.
 
-        Settings that this version does not apply are left out, because their defaults have no effect.
+        Settings that this version does not apply are left out, because their values have no effect.
 
         Args:
             item_type: whether the items are files or rows. The default size of a mini-batch depends on it. If None, the
@@ -139,9 +135,9 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the keys in `WITHOUT_MEANING` that the file or the options set: keys that only Azure's service uses.
+        """Return the keys in `WITHOUT_MEANING` that the file or the options set.
 
-        For a key in a section that only Azure's service uses, the key of the section is returned.
+        If they set a key below one of these keys, the key in `WITHOUT_MEANING` is returned.
         """
         chosen = self.chosen()
         return [key for key in WITHOUT_MEANING if any(is_below(name, key) for name in chosen)]
@@ -172,7 +168,7 @@ class Deployment(Section):
     def whole(self, item_type: ItemType | None = None) -> dict[str, object]:
         """Return the deployment and its defaults as a dictionary in which secrets are not masked.
 
-        The identity of a run is computed from this dictionary. It must not be stored, because of the secrets.
+        The dictionary must not be stored, because of the secrets.
 
         Args:
             item_type: whether the items are files or rows. If None, a size of mini-batches that is not set is left out.

@@ -32,19 +32,14 @@ _LEVELS: Final = ("debug", "info", "warning")
 class Section(BaseModel):
     """Base class of the sections of a deployment file.
 
-    A section is immutable. An unknown key is an error, and so is a value of a wrong type, unless the field declares a
-    conversion. Infinity and NaN are not allowed.
+    The fields of a section cannot be set again. An unknown key is an error, and so is a value of a wrong type, unless
+    the field declares a conversion. Infinity and NaN are not allowed in fields of type float.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _as_text(value: object) -> object:
-    """Return a number or boolean as the string that YAML would contain, or any other value unchanged.
-
-    The conversion is for values that are set in Python. For most fields of this type, `yaml_file` already reads the
-    values of a file as strings.
-    """
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value
@@ -96,7 +91,7 @@ def _as_input_ddl(value: str) -> str:
 
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-"""A text that is not empty."""
+"""A string that is not empty."""
 
 Ddl: TypeAlias = Annotated[Text, AfterValidator(_as_ddl)]
 """Columns in Spark's DDL, with types that sparkscore can write."""
@@ -105,7 +100,7 @@ InputDdl: TypeAlias = Annotated[Text, AfterValidator(_as_input_ddl)]
 """Columns in Spark's DDL, with any types."""
 
 Written: TypeAlias = Annotated[str, BeforeValidator(_as_text), WithJsonSchema(_WRITTEN)]
-"""A text, or a number or boolean kept as the text in which it was written."""
+"""A string. A number or a boolean is converted to a string."""
 
 VariableName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
 """Name of an environment variable that the operating system accepts."""
@@ -135,7 +130,7 @@ Arguments: TypeAlias = Annotated[
     BeforeValidator(_as_arguments),
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _WRITTEN}]}),
 ]
-"""Command line arguments: a list, or one text that is split as a shell splits it."""
+"""Command line arguments: a list, or one string that is split as a shell splits it."""
 
 LoggingLevel: TypeAlias = Annotated[
     str, PlainValidator(_as_level), WithJsonSchema({"enum": [*_LEVELS, *(level.upper() for level in _LEVELS)]})

@@ -19,7 +19,7 @@ from sparkscore.errors import ConfigError, names
 
 
 def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
-    """Raise an error if a YAML file is for Azure ML but is not a batch deployment.
+    """Raise an error if the keys of a YAML file show that it is a file for Azure ML, but not a batch deployment.
 
     Args:
         path: path of the file, for the message.

@@ -18,9 +18,8 @@ Schema: TypeAlias = dict[str, Any]
 def deployment_json_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of the deployment file.
 
-    The schema accepts each file that `load_deployment` accepts. It also accepts some files that `load_deployment`
-    refuses for a reason that a schema cannot express, for example invalid DDL, a reference that only Azure can resolve,
-    or a feature that this version does not have.
+    The schema also accepts some files for which `load_deployment` raises an error, for example because of invalid DDL,
+    a reference that only Azure can resolve, or a feature that this version does not have.
     """
     schema = Deployment.model_json_schema(by_alias=True, mode="validation")
     definitions = schema["$defs"]
@@ -38,7 +37,7 @@ def known_keys() -> Mapping[str, object]:
     """Return the keys that a deployment file may have, as nested dictionaries.
 
     The value of a section is a dictionary with its keys, and the value of any other key is None. Names that the user
-    chooses, such as those of environment variables, are not included.
+    chooses, such as those of environment variables or of further models, and the keys below them are not included.
     """
     schema = deployment_json_schema()
     return _key_tree(schema, schema["$defs"])
@@ -63,7 +62,7 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Change the schema so that it accepts each key of `MOVED` at either of its two positions, but not at both."""
+    """Change the schema so that it accepts each key of `MOVED` at either of its two positions, but no value at both."""
     sections: dict[tuple[str, ...], Schema] = {(): schema}
     for name in ("settings", "resources"):
         sections[name,] = definitions[_definition(schema, name)]

@@ -63,9 +63,9 @@ def load_valid_sections(
     """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing, is invalid, or contains an expression of Azure. The model is also None if it is an ``azureml:``
-    reference. If the settings cannot be read at all, both sections are None. No `ConfigError` is raised. The arguments
-    are those of `load_deployment`.
+    is missing or cannot be used, for example because it is invalid. The model is also None if it is an ``azureml:``
+    reference. If the settings cannot be read at all, both sections are None. The arguments are those of
+    `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -88,7 +88,7 @@ def _read(
 ) -> tuple[Tree, list[Problem], Origin]:
     """Return the file's settings updated with the options, the problems found here, and the origin of the settings.
 
-    A problem is reported for each setting that is given at two positions. The origin is used in later messages.
+    A problem is a setting that is given at two positions. The origin is used in later messages.
     """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
@@ -114,7 +114,7 @@ def parse_assignment(assignment: str) -> tuple[str, object]:
     ('settings.mini_batch_size', 100)
 
     Raises:
-        ConfigError: the option is not ``key=value``, or the value is missing or not valid YAML; the code is
+        ConfigError: the option is not ``key=value``, or the value is missing, is null or is not valid YAML; the code is
             ``CONFIG_SET``.
     """
     key, equals, text = assignment.partition("=")
@@ -146,7 +146,7 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Return nested settings as a dictionary with dotted keys, which `load_deployment` accepts as overrides.
+    """Return nested settings as a dictionary with dotted keys, as the overrides of `load_deployment` have them.
 
     A mapping whose keys the user chose stays one value, and so does ``models``.
 
@@ -178,7 +178,8 @@ def hold_secrets(overrides: Mapping[str, object]) -> bool:
 def split_key(key: str) -> tuple[str, ...]:
     """Split a dotted key into its parts.
 
-    A name that the user chose, such as that of a Spark option, may contain dots and is not split.
+    A name below a key such as ``input.options``, below which the user chooses the names, may contain dots and is not
+    split.
 
     >>> split_key("output.mode"), split_key("input.options.spark.x")
     (('output', 'mode'), ('input', 'options', 'spark.x'))

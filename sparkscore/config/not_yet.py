@@ -1,8 +1,7 @@
 """List the settings that are allowed in a deployment file but that this version does not support (driver).
 
-A setting in `REFUSED` causes an error, because the result would be different if it were ignored. A setting in
-`UNAPPLIED` causes a warning, because it only affects the speed of a run. When a feature is added, its lines are removed
-from these lists.
+A value in `REFUSED` causes an error, because it must not be ignored. A setting in `UNAPPLIED` causes a warning, because
+it only affects the speed of a run. When a feature is added, its lines are removed from these lists.
 """
 
 from __future__ import annotations

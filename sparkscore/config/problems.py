@@ -77,7 +77,8 @@ class Origin:
         """Return a key as the user wrote it, and its line and column in the file.
 
         If the file does not contain the key, the position of the innermost section around the key that is in the file
-        is returned. The position is None if there is no such section, or if an option set the key or that section.
+        is returned. The position is None if there is no such section, or if an option set the key or a section around
+        it.
         """
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
@@ -140,7 +141,7 @@ def _problem(item: Mapping[str, Any], known: Mapping[str, object]) -> Problem:
 
 
 def unknown_key(path: KeyPath, known: Mapping[str, object]) -> Problem:
-    """Return a problem that reports an unknown key and suggests a similar key, if there is one.
+    """Return a problem that reports an unknown key and suggests a known key, if one seems to be meant.
 
     Args:
         path: the parts of the unknown key.
@@ -206,7 +207,7 @@ def _shown(path: KeyPath, value: object) -> str:
 
 
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
-    """Yield the positions at which a user may have written a key, and then those of each of its parent keys.
+    """Yield the positions at which a user may have written a key, and then those of the sections around the key.
 
     Each position is the first element of a pair, and the second element has the remaining parts of the key. For
     ``settings.timeout``, the first two pairs are ``(("settings", "timeout"), ())`` and ``(("timeout",), ())``.

@@ -34,7 +34,8 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a deployment's dictionary with its secrets masked, for the run record.
 
-    Values that later commands need exactly, such as locations, are copied unchanged, except for secrets in URIs.
+    Values that later commands need exactly, such as locations, are copied unchanged, except for secrets in URIs other
+    than ``file:`` URIs.
     """
     masked: Any = redact_mapping(maskable_part(tree))
     return {key: _with_exact(value, masked.get(key), (key,)) for key, value in tree.items()}
@@ -69,7 +70,6 @@ def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without_secret_addresses(value: Any) -> Any:
-    """Return a copy of a deployment's value in which only the secrets in URIs are masked."""
     # A run whose locations contain such a URI does not start, see `refuse_secrets_in_locations`.
     if isinstance(value, Mapping):
         return {key: _without_secret_addresses(item) for key, item in value.items()}
@@ -99,9 +99,9 @@ def hidden_values(tree: Any, shown: Any) -> Any:
 
 
 def refuse_secrets_in_locations(chosen: Mapping[str, object]) -> None:
-    """Raise an error if a location in a deployment is a URI that contains a secret.
+    """Raise an error if a location in a deployment is a URI that contains a secret. ``file:`` URIs are not checked.
 
-    A secret in a location cannot be masked, because commands such as ``resume`` read the location from the run record.
+    A secret in a location cannot be masked, because commands such as ``publish`` read the location from the run record.
 
     Args:
         chosen: the deployment's values by dotted key.

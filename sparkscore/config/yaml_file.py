@@ -218,12 +218,10 @@ def _position(node: yaml.Node) -> tuple[int, int]:
 def _text(node: yaml.Node) -> str:
     """Return the string of a scalar node, with the two halves of each escaped surrogate pair merged into one character.
 
-    PyYAML leaves the halves separate.
-
     Raises:
         _YamlError: the string contains one half of a pair without the other.
     """
-    text = str(node.value)
+    text = str(node.value)  # in which PyYAML leaves the halves separate
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError as error:
