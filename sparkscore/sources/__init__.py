@@ -1,7 +1,6 @@
 """Open the input of a run: list its files, or find the version of its table, before anything is scored (driver).
 
-`open_source` detects the format of the input and returns the `Source` that reads this format. The tests in
-``tests/contract/test_sources.py`` run with every source.
+`open_source` detects the format of the input and returns the `Source` that reads this format.
 """
 
 from __future__ import annotations
@@ -37,35 +36,33 @@ class Source(Protocol):
     def frame(self) -> DataFrame | None:
         """Return the rows of the input, or None if the items are files or the input has no files.
 
-        The frame has the columns of the input, and hidden columns, whose names are in `HIDDEN_COLUMNS`. The hidden
-        columns contain the source file of each row and, if Spark reads the files, the block of the file from which the
-        row is read. The frame is lazy. Each time that Spark computes it, Spark reads only the files or the version of
-        the snapshot, and gets the same rows.
+        Besides the columns of the input, the frame has hidden columns, whose names are in `HIDDEN_COLUMNS`. They
+        contain the source file of each row and, if Spark reads the files, the block of the file from which the row is
+        read. Files and table versions that were added after the input was opened are not read.
         """
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:
-        """Return the number of NULLs in each of the given columns, if the number is known without reading the rows.
+        """Return the number of NULLs in each of the given columns, as far as it is known.
 
         A column is left out if its NULLs were not counted. 0 means that the column has no NULL, or that it is declared
         NOT NULL. A number above 0 may be too low, because the NULLs of some files may not have been counted.
         """
 
     def check_contents(self) -> None:
-        """Check the contents of the input for values that Spark would read incorrectly without an error.
+        """Check the contents of the input, for example for values that Spark would read incorrectly without an error.
 
-        This method is called before scoring. It may read the whole input.
+        This may read the whole input. Nothing is done if the contents were checked when the input was opened, or need
+        no check.
 
         Raises:
-            SourceError: the input has contents that Spark would misread, or a value that its declared type cannot hold.
+            SourceError: the input has contents that Spark would misread or that do not match 'input.schema'.
         """
 
     def check_unchanged(self) -> None:
         """Check that the input has not changed since it was opened.
 
-        This method is called after scoring, before anything is published.
-
         Raises:
-            SourceError: the input has changed.
+            SourceError: the input has changed, or can no longer be read.
         """
 
 
@@ -86,8 +83,8 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
         config: the section 'input' of the deployment.
         is_files_by_default: whether the items are files if the deployment does not name a format, as for Azure ML's
             scoring scripts. A Delta table is still read as rows.
-        is_no_code: whether the deployment is written for Azure ML and has no scoring script. The extensions of the
-            files then decide how they are read.
+        is_no_code: whether the deployment is written for Azure ML and has no scoring script. Azure ML's rules then
+            limit the formats of the files; see `detect_format`.
 
     Raises:
         SourceNotFoundError: the input does not exist, or it has no file or row to score.
@@ -115,8 +112,4 @@ def open_source(spark: SparkSession, config: Input, *, is_files_by_default: bool
 
 
 def _skipped_text(snapshot: Snapshot) -> str:
-    """Return a phrase with the number of files that were left out of an input, by reason.
-
-    The phrase is an empty string if no files were left out.
-    """
     return ", ".join(f"{count} files left out ({reason})" for reason, count in snapshot.skipped.items())

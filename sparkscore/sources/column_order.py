@@ -56,12 +56,11 @@ def order_of_json(
 def doubt_of_parquet(files: Sequence[InputFile], found: Sequence[Names | None]) -> str:
     """Return a phrase that names two Parquet files with different columns or a different column order.
 
-    The phrase is an empty string if all files have the same columns in the same order.
+    The phrase is an empty string if all elements of `found` are equal.
 
     Args:
         files: the Parquet files.
-        found: the column names of each file, or None for a file whose footer cannot be read. None differs from any
-            column names.
+        found: the column names of each file, or None for a file whose footer cannot be read.
     """
     other = next((file for file, order in zip(files, found, strict=True) if order != found[0]), None)
     return "" if other is None else _different_columns(files[0], other)
@@ -93,10 +92,9 @@ def _names_of_first_record(path: str, encoding: str | None) -> Names | None:
 
 
 def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
-    """Return the field names of the first JSON object in an open file, or None if there is no such object.
+    """Return the field names of the JSON object at the start of an open file, or None if there is no such object.
 
-    The file may start with the object, or with an array whose first element is the object. The object must end within
-    the first 16 MiB.
+    The object may also be the first element of an array. It must end within the first 16 MiB.
     """
     data = b""
     for size in _PREFIXES:

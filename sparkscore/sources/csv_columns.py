@@ -20,8 +20,8 @@ class CsvColumn:
     Attributes:
         read_as: the name of the column in the schema for Spark's reader.
         name: the name of the column in the rows: the declared name or, if the column is not declared, the name in the
-            header or of the partition column. If the header has no name for a column, this is ``_c`` and its position,
-            with underscores appended if the header has that name already.
+            header or of the partition column. Without such a name, it is ``_c`` and the position of the column, with
+            underscores appended if the header has that name already.
         declared: the declared name and type, or None if the column is not declared.
         is_named: False if the header has no name for the column, or has its name twice, ignoring case. True for all
             other columns, also for partition columns and in files without a header.
@@ -50,8 +50,8 @@ def find_columns(
         SourceSchemaError: a declared type cannot be read from a string. For files with a header: the header has a
             declared column twice or not at all; or no columns are declared, and the header has a name twice; or the
             header is a line such as ``sep=;``, which sets the separator for spreadsheet programs. For files without a
-            header: the number of declared columns is not the number of values. Names that differ only in case are
-            treated as the same name.
+            header: the number of declared columns, not counting partition columns, is not the number of values. Names
+            that differ only in case are treated as the same name.
     """
     _refuse_other_types(declared or ())
     by_key = {folded(field.name): field for field in declared or ()}
@@ -113,10 +113,11 @@ def _by_position(width: int, declared: Sequence[StructField] | None) -> list[Csv
 
 
 def _named(header: Sequence[str]) -> list[CsvColumn]:
-    """Return one column for each value of a header, each with a name for Spark's reader that no other column has.
+    """Return one column for each value of a header.
 
-    If the name in the header is empty or occurs twice, ignoring case, the name for Spark's reader is ``_c`` and the
-    position of the column, with underscores appended if the header has that name already.
+    Spark's reader needs a different name for each column. If the name in the header is empty or occurs twice, ignoring
+    case, the name for Spark's reader is therefore ``_c`` and the position of the column, with underscores appended if
+    the header has that name already.
     """
     doubled = set(doubled_names(name for name in header if name))
     columns = []

@@ -39,14 +39,13 @@ class CsvFormat:
         dialect: the separator, the quotes, the escapes, the comments, the line ends and the encoding.
         has_header: whether the first record of each file contains the names of the columns.
         compares_headers: whether all files must have the same header, if they have headers.
-        finds_types: whether the types of undeclared columns are inferred from their values. If not, these columns are
-            strings.
+        finds_types: whether the types of the columns are inferred from their values if no columns are declared.
         zone: the time zone for timestamps without a time zone.
         has_pattern: the names of the types for which the options set a pattern, for example ``date`` if 'dateFormat' is
             set.
-        read_by_spark: the names of the types whose values are converted by Spark's reader and not by sparkscore. They
-            are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
-        special: the strings that stand for NaN and infinity, from the options.
+        read_by_spark: the names of the types whose values in declared columns are converted by Spark's reader and not
+            by sparkscore. They are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
+        special: the strings that the options set for NaN and infinity.
         options: options for Spark's reader.
     """
 

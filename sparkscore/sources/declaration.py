@@ -17,8 +17,8 @@ def declared_schema(ddl: str | None) -> StructType | None:
     `pinned_reads`.
 
     Raises:
-        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or two names differ only
-            in case.
+        ConfigError: code ``INPUT_SCHEMA``: 'input.schema' is not a list of columns with types, or has the same name
+            twice, ignoring case.
     """
     if not ddl:
         return None

@@ -62,9 +62,9 @@ class DeltaSource:
         """Return the number of NULLs in each of the given columns, from the footers of the version's data files.
 
         A column is left out if its number of NULLs is not known, for example because its NULLs may be in deleted rows.
-        All columns are left out if the table is remote or its columns may have different names in the data files. The
-        statistics in the Delta log are not used, because they may cover only the first columns or no column.
+        All columns are left out if the table is remote or its columns may have different names in the data files.
         """
+        # The statistics in the Delta log are not used, because they may cover only the first columns or no column.
         if self._has_own_names:
             return {}
         with pinned_reads(self._spark, "Delta"):
@@ -74,14 +74,13 @@ class DeltaSource:
         return count_nulls([plain_path(file) for file in files], columns, self._snapshot.items)
 
     def check_contents(self) -> None:
-        """Do nothing, since Spark reads the contents of Delta tables correctly."""
+        """Do nothing, since the table was checked when it was opened."""
 
     def check_unchanged(self) -> None:
         """Check that the table was not removed and created again.
 
-        The versions of a new table have the same numbers as those of the old one, but different rows. No other check is
-        needed: a version of a table does not change, and Spark raises an error if VACUUM has removed the files of the
-        version.
+        A new table at the same location may have a version with the same number, but different rows. No other check is
+        needed, because the rows of a version do not change.
 
         Raises:
             SourceError: the table has a different id than when it was opened, or it cannot be read.

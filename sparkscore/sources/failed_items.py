@@ -38,10 +38,10 @@ class FailedItems:
         columns: the columns of its input with the names of their Spark types, or None if the items are files.
         first: the id of the run in which the items failed for the first time. It differs from `run_id` if the earlier
             run itself scored the failed items of another run.
-        since: the ids of the runs that have already scored failed items of the run `first` again and published them, in
-            the order in which they published.
-        left: for each item, the number of times that it is still to be scored, because equal rows are the same item.
-            The key is the path of a file, or a row as JSON. None if no items are left out.
+        since: the ids of the runs that have already scored failed items of the run `first` again and published them
+            into the same output.
+        left: for each item, how often it is still to be scored. The number may be above 1, because equal rows are
+            treated as the same item. The key is the path of a file, or a row as JSON. None if no items are left out.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
         nulls: for some integer and boolean columns, whether the earlier run treated the column as one that has NULLs.
@@ -75,10 +75,7 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """A string with the id of the earlier run and the ids in `since`.
-
-        The string identifies the set of items that are not left out.
-        """
+        """A string with the id of the earlier run and the ids in `since`."""
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
@@ -218,7 +215,7 @@ class FailedRowsSource:
         return {name: self._nulls[name] for name in columns}
 
     def check_contents(self) -> None:
-        """Do nothing, since sparkscore wrote these rows itself and reads each value with the type that it wrote."""
+        """Do nothing, since sparkscore wrote these rows itself."""
 
     def check_unchanged(self) -> None:
         """Do nothing, since the driver holds the rows in memory."""

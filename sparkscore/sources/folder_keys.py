@@ -40,7 +40,7 @@ def check_key_values(
         zone: the time zone for timestamps without a time zone.
 
     Raises:
-        SourceSchemaError: the declared type cannot hold the value of a folder, or the value is NULL and the column is
+        SourceSchemaError: a declared type cannot hold the value of a folder, or the value is NULL and the column is
             declared NOT NULL. The message contains the name of the folder.
     """
     for field in declared:
@@ -72,10 +72,7 @@ def check_key_values(
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the decoded values of a partition column, each with the name of the first folder that has the value.
-
-    The folders are searched in the order of the files.
-    """
+    """Return the decoded values of a partition column, each with the name of the first folder that has the value."""
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
         for part in path.relative_to(folder).parts:
@@ -94,7 +91,7 @@ def with_key_values(frame: DataFrame, schema: StructType, keys: Collection[str],
     """Return the rows with their partition columns converted from strings to the types in a schema.
 
     Args:
-        frame: the rows, whose partition columns are strings.
+        frame: the rows, with the hidden columns. The partition columns are strings.
         schema: the schema of the input, which contains the types of the partition columns.
         keys: the names of the partition columns.
         zone: the time zone for timestamps without a time zone.

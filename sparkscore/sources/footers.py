@@ -1,7 +1,6 @@
 """Read the footers of Parquet files: the types, the compression and the number of NULLs of their columns (driver).
 
-Each footer is read once. To save memory, files with equal footers share one `Footer`, and the NULLs of all files are
-added up by column.
+To save memory, files with equal footers share one `Footer`, and the NULLs of all files are added up by column.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Footer:
         codecs: the compression codecs of the first row group.
         old_times: the columns with times of type INT96 that may have nanoseconds, which Spark truncates to
             microseconds. There are none if Spark wrote the file.
-        is_empty: whether the file has no rows, so that the types of its columns do not matter.
+        is_empty: whether the file has no rows.
     """
 
     columns: Mapping[str, FileType]
@@ -94,8 +93,7 @@ class Footers:
     """The footers of the Parquet files of an input.
 
     Attributes:
-        of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read. No error
-            is raised for such a file here, because Spark's own error about the file is more precise.
+        of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
         nulls: the NULLs of all files together.
     """
 
@@ -149,8 +147,8 @@ def names_of(footers: Iterable[Footer | None]) -> list[tuple[str, ...] | None]:
 class _FileNulls:
     """The number of rows in a file, and the number of NULLs by column.
 
-    A column is left out if the statistics of a row group do not contain its number of NULLs, if it is nested, or if its
-    NULLs are not to be counted.
+    A column is left out if the statistics of a row group do not contain its number of NULLs, if it is nested or has a
+    dot in its name, or if its NULLs are not to be counted.
     """
 
     rows: int

@@ -43,8 +43,8 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
     Args:
         config: the section 'input' of the deployment.
         is_files_by_default: whether the items are files if the deployment does not name a format.
-        is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, files with several
-            formats, or with a format other than CSV, Parquet and ``files``, are an error.
+        is_no_code: whether the deployment is written for Azure ML and has no scoring script. If so, and if the
+            extensions decide, the files must have one format, which must be ``csv``, ``parquet`` or ``files``.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.

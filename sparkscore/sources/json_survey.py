@@ -140,8 +140,9 @@ def read_json(
     Raises:
         SourceError: a file contains something other than JSON records, is not text in its encoding, has a compression
             that sparkscore cannot read, or cannot be decompressed.
-        SourceSchemaError: a declared type cannot hold a value; a NOT NULL column has a NULL; two names differ only in
-            case; or sparkscore infers the types, and no type can hold all values of a column that the run uses.
+        SourceSchemaError: a declared type cannot hold a value; a NOT NULL column is NULL or missing in a record; two
+            names differ only in case; or sparkscore infers the types, and no type can hold all values of a column that
+            the run uses.
         ScoringError: the Spark job that reads the files failed.
     """
     refuse_packed(files, (".deflate", *NOT_READ_HERE), "JSON without compression, or compressed as .gz, .bz2 or .zst")
@@ -288,7 +289,7 @@ def _no_record(path: str, line: int, problem: str, detail: str, *, is_multiline:
         path: the path of the file.
         line: the number of the line.
         problem: the type of the problem; see `RecordError.reason`.
-        detail: a phrase that describes the problem.
+        detail: a phrase that describes the problem, or the name of a field that an object has twice.
         is_multiline: whether the option 'multiLine' is set, so that the file is one JSON value.
     """
     got, expected, next_step = {

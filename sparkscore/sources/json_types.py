@@ -69,8 +69,8 @@ class TypesOfJson:
     Attributes:
         left_out: the columns whose values are objects without fields, or objects and arrays that contain nothing but
             such objects. Spark leaves these columns out.
-        schema: the other columns with their types. A column is a string here if all of its values are NULL, or if no
-            type can hold all of them.
+        schema: the other columns with their types. The type of a column, or of a part of a nested column, is also a
+            string if all of its values are NULL, or if no type can hold all of them.
     """
 
     def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:
@@ -202,7 +202,7 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield lists of names. The names in one list must differ in more than case.
+    """Yield the lists of names in which no two names may differ only in case.
 
     The first list has the names of the columns. Each other list has the field names of the objects at one path, such as
     ``column`` or ``column.field``.

@@ -29,8 +29,8 @@ class Listing:
         files: the files. `list_files` sorts them by path, and returns each file only once.
         skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
             for example by two globs, each time after the first one is counted.
-        folder: the location of the input if it is one local folder, or None. Spark finds the partition columns in the
-            names of the folders inside it.
+        folder: the location of the input if it is one folder, or None. The names of the folders inside it may have the
+            form ``key=value``, which makes them partition columns.
     """
 
     files: tuple[InputFile, ...]
@@ -44,13 +44,13 @@ def list_files(locations: Iterable[str]) -> Listing:
     A location is the path of a file, a glob, or a folder. The files in a folder and in its subfolders are listed.
 
     A hidden file or folder is listed if its path is one of the locations. If it is only found in a folder or by a glob,
-    it is left out, as in Spark's readers. Files that sparkscore wrote for its runs are left out as well. Symbolic links
-    to folders are not followed inside a folder, so a cycle of links cannot occur.
+    it is left out. Files that sparkscore wrote for its runs are also left out if they are found in this way. Inside a
+    folder, symbolic links to folders are not followed.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location is, or is in, a folder that
-            sparkscore uses for its runs; see `refuse_own`.
+        SourceError: a folder cannot be read, the path of a file is not UTF-8, or a location belongs to
+            sparkscore's runs; see `refuse_own`.
         ConfigError: a location is a URI of a store that is not the local file system.
     """
     named = list(locations)
@@ -74,7 +74,7 @@ def check_locations(locations: Iterable[str]) -> None:
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
-        SourceError: a location is, or is in, a folder that sparkscore uses for its runs; see `refuse_own`.
+        SourceError: a location belongs to sparkscore's runs; see `refuse_own`.
     """
     for location in locations:
         if not is_remote(location):
@@ -124,7 +124,7 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
     Raises:
         SourceNotFoundError: the location does not exist, and no file or folder matches it as a glob.
-        SourceError: the location is, or is in, a folder that sparkscore uses for its runs; see `refuse_own`.
+        SourceError: the location belongs to sparkscore's runs; see `refuse_own`.
         ConfigError: the location is a URI of a store that is not the local file system.
     """
     path = _absolute(location)
@@ -150,17 +150,15 @@ def _matches(location: str, skipped: Counter[str]) -> list[Path]:
 
 
 def _is_own(path: Path) -> bool:
-    """Return whether sparkscore wrote a file or folder for its runs."""
     return is_own_folder(path) if path.is_dir() else is_own_file(path)
 
 
 def _nearest_folder(path: Path) -> Path:
-    """Return the deepest existing folder that contains a path."""
     return next(parent for parent in path.parents if parent.is_dir())
 
 
 def _files_below(path: Path, skipped: Counter[str]) -> Iterator[InputFile]:
-    """Yield a file, or the files in a folder and its subfolders. Count in `skipped` what is left out; see `_walk`."""
+    """Yield a file, or the files in a folder and its subfolders; see `_walk`."""
     if path.is_file():
         yield _input_file(path)
     elif path.is_dir():

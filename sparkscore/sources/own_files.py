@@ -41,14 +41,14 @@ def is_own_file(path: Path) -> bool:
 
 
 def refuse_own(path: Path) -> None:
-    """Raise an error if the location of an input is, or is in, a folder that sparkscore uses for its runs.
+    """Raise an error if the location of an input belongs to sparkscore's runs.
 
-    sparkscore may change or remove the files in such a folder. The files that a scoring script wrote into the folder of
-    its run are allowed.
+    Such locations are runs folders, the folders of runs, stages, and files and folders inside the folder of a run or a
+    stage. sparkscore may change or remove the files there. The files that a scoring script wrote into the folder of its
+    run are allowed.
 
     Raises:
-        SourceError: the path is a runs folder, or is the folder of a run or a stage, or is inside the folder of a run
-            or a stage.
+        SourceError: the path is such a location.
     """
     above = [folder for folder in (path, *path.parents) if _is_stage(folder) or _is_run(folder)]
     is_of_script = bool(above) and _is_run(above[0]) and path.relative_to(above[0]).parts[:1] in _FOLDERS_OF_SCRIPTS

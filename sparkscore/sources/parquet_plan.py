@@ -142,7 +142,7 @@ class _Planner:
     def _have_empty_ones_other_types(self, types: Mapping[str, DataType]) -> bool:
         """Return whether a file without rows has a column whose type differs from the type in the input.
 
-        Spark could not merge such a file with the other files.
+        Spark may not be able to read such a file together with the other files.
         """
         pairs = [
             (types[name], found.spark)
@@ -226,6 +226,8 @@ class _Planner:
 
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
         """Check that the values of a column in a file can be read as the declared type, or cast to it.
+
+        Types that contain ``char`` or ``varchar`` are not checked.
 
         Also store that a plan is needed if Spark cannot read the column directly as the declared type.
 
@@ -344,7 +346,10 @@ def _is_foreign(file_type: FileType) -> bool:
 
 
 def _declarable(file_type: FileType) -> str:
-    """Return the name of a Spark type with which the user can declare a column that has this type in a file."""
+    """Return the name of the Spark type of a column, for an 'input.schema' in an error message.
+
+    The result is ``string`` if all values are NULL or Spark has no type for the values.
+    """
     if file_type.is_null:
         return "string"
     found = file_type.spark or file_type.stored

@@ -76,7 +76,7 @@ def file_type(field: pa.Field, *, is_int96: bool) -> FileType:
     Args:
         field: the column, as Arrow reads it from the footer of the file.
         is_int96: whether the timestamps in the column, including nested ones, are stored as INT96. Spark reads such
-            timestamps as UTC timestamps.
+            timestamps with its type ``timestamp``.
     """
     if is_int96:
         return replace(_plain(_as_instants(field.type)), arrow_type=f"int96 ({field.type})")
@@ -210,7 +210,10 @@ _TYPES: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType],
 
 
 def merged(one: DataType, other: DataType) -> DataType | None:
-    """Return the type to which Spark merges two types without changing values, or None if it cannot merge them.
+    """Return a type that holds the values of two types without a change, or None if the types cannot be merged.
+
+    Decimals with the same scale are merged, and structs get the fields of both. `NullType` can be merged with any type.
+    Other types must be the same. The parts of arrays, maps and structs are merged by these rules.
 
     >>> merged(NullType(), LongType()), merged(DecimalType(4, 2), DecimalType(9, 2)), merged(LongType(), DoubleType())
     (LongType(), DecimalType(9,2), None)
@@ -231,7 +234,7 @@ def merged(one: DataType, other: DataType) -> DataType | None:
 
 
 def _merged_structs(one: StructType, other: StructType) -> StructType | None:
-    """Return a struct with the fields of both structs, or None if a field has two types that Spark cannot merge."""
+    """Return a struct with the fields of both structs, or None if a field has two types that cannot be merged."""
     types: dict[str, DataType] = {field.name: field.dataType for field in one}
     for field in other:
         both = merged(types[field.name], field.dataType) if field.name in types else field.dataType
@@ -306,7 +309,7 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 
 
 def is_castable(one: DataType, other: DataType) -> bool:
-    """Return whether values of the first type can be cast to the second type, with a check that the cast is exact.
+    """Return whether values of the first type can be cast to the second type. Not every value may fit.
 
     This is the case for equal types, for two types of numbers, for dates that are cast to timestamp_ntz at midnight,
     and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for timestamps

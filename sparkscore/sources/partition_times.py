@@ -30,8 +30,7 @@ def refuse_times_of_a_session(
     the option ``timeZone`` names, or UTC if the option is not set. Otherwise, Spark collects the distinct values of
     these columns twice: with the session's time zone and with UTC.
 
-    Delta's reader has no option for the time zone. The session's time zone cannot be changed for the run here, because
-    Spark reads the rows later.
+    Delta's reader has no option for the time zone, so the user has to set the time zone of the session.
 
     Args:
         spark: the session.

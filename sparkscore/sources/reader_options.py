@@ -1,6 +1,6 @@
 """Check the options for Spark's readers (driver).
 
-An error is raised for an option that is unknown, has an invalid value, or would change which files or rows are read.
+An error is raised for an option that is unknown, is not allowed, or has an invalid value.
 """
 
 from __future__ import annotations
@@ -120,18 +120,18 @@ _SET_HERE: Final = ("ignoreCorruptFiles", "ignoreMissingFiles")
 
 
 def check_options(options: Mapping[str, str], file_format: str) -> None:
-    """Check that each option is known and valid, and does not make Spark choose other files.
+    """Check that each option is known, allowed and valid.
 
-    The case of names is ignored, as in Spark. Options of the other two formats have no effect, but are allowed. A name
-    with a dot is an option of Hadoop, which is not checked.
+    The case of names is ignored, as in Spark. Options that choose files, such as 'pathGlobFilter', are not allowed.
+    Options of the other two formats have no effect, but are allowed. A name with a dot is an option of Hadoop, which is
+    not checked.
 
     Args:
         options: the options in 'input.options'.
-        file_format: the format of the input. Only options for CSV, JSON and Parquet are checked.
+        file_format: the format of the input. Nothing is checked unless it is ``csv``, ``json`` or ``parquet``.
 
     Raises:
-        ConfigError: code ``INPUT_OPTIONS``: an option is unknown, has an invalid value, or would change which files or
-            rows are read.
+        ConfigError: code ``INPUT_OPTIONS``: an option is unknown, is not allowed, or has an invalid value.
     """
     if file_format not in _OTHERS:
         return
@@ -157,13 +157,13 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
 def find_option(options: Mapping[str, str], name: str) -> str | None:
     """Return the value of an option, or None if it is not set.
 
-    The case of the name is ignored, as in Spark. The values ``true`` and ``false`` are returned in lower case.
+    The case of the name is ignored, as in Spark. ``True`` and ``FALSE``, for example, are returned in lower case.
     """
     found = {key.lower(): value for key, value in options.items()}.get(name.lower())
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found
 
 
-#: The strings `got`, `expected` and `next_step` of an error, or None if the value is valid.
+#: The strings `got`, `expected` and `next_step` of the error about an option, or None if the option has no problem.
 _Problem = tuple[str, str, str] | None
 
 
@@ -214,17 +214,14 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the three parts of the error for an unknown option: the problem, the expected value, and advice.
-
-    The advice suggests a known option, if one has a similar name.
-    """
+    """Return the problem of an unknown option. The advice suggests a known option, if one has a similar name."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step
 
 
 def _find_problem(name: str, value: str, file_format: str) -> _Problem:
-    """Return the three parts of the error for an option that is not allowed or has an invalid value, or None.
+    """Return the problem of an option that is not allowed or has an invalid value, or None if there is no problem.
 
     Args:
         name: the name of the option in Spark's spelling, or an empty string for an option that is not checked.

@@ -22,7 +22,7 @@ from sparkscore.spark.settings import pinned_settings
 def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
     """Set Spark's settings to fixed values in the body of a ``with`` statement, and convert Spark's exceptions.
 
-    Only the settings that can change the rows that Spark reads are set. They are restored afterwards.
+    These are the settings that can change the rows that Spark reads. They are restored afterwards.
 
     Args:
         spark: the session.
@@ -98,7 +98,7 @@ def find_nulls(frame: DataFrame, columns: Sequence[str], what: str) -> dict[str,
 
     Args:
         frame: the rows.
-        columns: the names of the columns.
+        columns: the names of the columns, at least one.
         what: the format of the input, for the error message.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Find input files that were replaced during a run, even if size and modification time are the same (driver).
+"""Find input files that changed during a run (driver).
 
-Inode and change time are not enough for this: `chmod`, a hard link or a remount changes them, but not the contents of
-the file. Therefore a sample of the bytes of each file is compared as well.
+A file with a different size or modification time has changed. If only its inode or change time is different, a sample
+of its bytes is compared, because `chmod`, a hard link or a remount may change inode and change time, but not the bytes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import SourceError
 from sparkscore.plan import InputFile
 
-# The samples of all files together have this many bytes, which a store reads in about a second. Each file gets the same
-# share of them, and a file that is smaller than its share is read as a whole.
+# The samples of all files may have this many bytes together, which a store reads in about a second. Each file gets the
+# same share of them, but at least _LEAST_BYTES. A file that is smaller than its share is read as a whole.
 _ALL_BYTES: Final = 64 * 1024 * 1024
 _LEAST_BYTES: Final = 8 * 1024
 _BLOCK_BYTES: Final = 4 * 1024
@@ -95,8 +95,6 @@ def _is_changed(file: InputFile, share: int) -> bool:
 
 def _sample(path: str, size: int, share: int) -> str:
     """Return the digest of a sample of a file's bytes, or an empty string if the file cannot be read.
-
-    No error is raised here, because Spark's own error about such a file is more precise.
 
     Args:
         path: the path of the file.

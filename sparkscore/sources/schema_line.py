@@ -13,8 +13,7 @@ _LONGEST: Final = 200
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
     """Return the value of an 'input.schema' that declares columns, after some of their types are replaced.
 
-    If the value would have more than 200 characters, it contains only the columns whose types are replaced, after the
-    character ``…``.
+    If the value would have more than 200 characters, it is ``…`` followed by only the columns whose types are replaced.
 
     Args:
         types: the columns with their types.

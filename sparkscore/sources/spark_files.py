@@ -69,16 +69,18 @@ class SparkFiles:
         """Return the schema that Spark infers from the files, without the partition columns.
 
         Raises:
-            SourceError: the option 'multiLine' is set, and the path of a file has a character of a glob pattern.
+            SourceError: the option 'multiLine' is true, and the path of a file has a character of a glob pattern.
         """
         if find_option(self.options, "multiLine") == "true":
             refuse_patterns_in_names(self.files)
         return read_from(self.spark, self.file_format, self.options).load(_paths(self.files)).schema
 
     def load(self, schema: StructType, files: Sequence[InputFile] | None = None) -> DataFrame:
-        """Return the rows of the files, or only those of the given files, read with a schema.
+        """Return the rows of the files, read with a schema.
 
-        The rows also have Spark's metadata column ``_metadata``, which `with_source_file` uses.
+        Args:
+            schema: the columns to read.
+            files: the files to read, or None for all files of this object.
         """
         options = {**self.options, "inferSchema": "false"}
         if self.folder is not None:
@@ -93,12 +95,13 @@ class SparkFiles:
         Args:
             declared: the columns that 'input.schema' declares, or None if it is not set.
             of_files: the columns of the files. Their types are used if no columns are declared.
-            read: a function that reads the rows with a schema in which the partition columns are strings.
+            read: a function that reads the rows with a schema in which the partition columns are strings, and adds the
+                hidden columns.
 
         Raises:
             SourceSchemaError: the columns of the files, the partition columns and the declared columns do not match;
-                the declared type of a partition column cannot hold a value; or two columns have names that differ only
-                in case.
+                a partition column has a value that its declared type cannot hold; or a column name is not allowed, see
+                `check_column_names`.
         """
         schema = self._with_keys(declared, of_files)
         if declared is not None and self.folder is not None:
@@ -142,8 +145,8 @@ class SparkFiles:
     def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
         """Return the schema of the input: its columns, followed by the undeclared partition columns, which are strings.
 
-        The rows are read with this schema, so that Spark does not infer types again. Spark Connect would infer them in
-        each action. Inference treats '01', '1' and '1.0' in the names of folders as the same number.
+        The types of undeclared partition columns are not inferred, because '01', '1' and '1.0' in the names of folders
+        would become the same number.
 
         Args:
             declared: the columns that 'input.schema' declares, or None to use the columns of the files.
@@ -159,12 +162,12 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return why the order of the columns is uncertain, given the partition columns that are not declared.
+    """Return why partition columns make the order of the columns uncertain, or an empty string if there are none.
 
     Partition columns are not in the files, so they have no position among the columns of the files.
 
     Args:
-        keys: the names of the undeclared partition columns. If there are none, the result is an empty string.
+        keys: the names of the partition columns that are not declared.
     """
     return f"{names(keys)} is the key of folders, which has no position among the columns of the files" if keys else ""
 
@@ -191,13 +194,12 @@ def open_files(spark: SparkSession, listing: Listing, file_format: str, options:
 def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listing:
     """List the files of an input that Spark's readers do not skip.
 
-    The files are listed only once, and Spark gets this list. A file that is added later is not read. Each file gets the
-    digest of a sample of its bytes.
+    Hidden and empty files are left out. The other files get the digest of a sample of their bytes; see `with_samples`.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.
         SourceError: Spark cannot open a file because of its name, or the files cannot be listed; see `list_files`.
-        ConfigError: a location is remote; or the name of a file is not ASCII, and Spark's JVM cannot open it.
+        ConfigError: a location is remote; or the path of a file is not ASCII, and Spark's JVM cannot open it.
     """
     listing = list_files(locations)
     files, skipped = _without_skipped(listing.files, listing.skipped)
@@ -236,7 +238,7 @@ def _paths(files: Sequence[InputFile]) -> list[str]:
 def _without_skipped(
     files: tuple[InputFile, ...], skipped: dict[str, int]
 ) -> tuple[tuple[InputFile, ...], dict[str, int]]:
-    """Leave out hidden and empty files, which Spark skips without a warning.
+    """Leave out hidden and empty files, which Spark would skip.
 
     Returns:
         the other files, and the number of files that are left out, by reason.
