@@ -31,7 +31,7 @@ def identity_of(parts: Mapping[str, object]) -> str:
 def keyed_digest(secrets: object, key: bytes) -> str:
     """Return a digest of secrets that depends on a key (HMAC with SHA-256).
 
-    Somebody who has the digest but not the key cannot find a short password by trying all of them.
+    Somebody who has the digest but not the key cannot find a short password by trying all short passwords.
     """
     return hmac.new(key, json.dumps(secrets, sort_keys=True, default=str).encode(), hashlib.sha256).hexdigest()
 
@@ -54,8 +54,8 @@ def digest_of_path(path: Path) -> str:
     """Return the SHA-256 digest of a file or a folder, in hexadecimal digits.
 
     The digest of a folder is that of the relative paths and digests of its files, sorted by path. Symbolic links to
-    folders are followed. Links that lead back to a folder above or to nothing are ignored, and so are ``__pycache__``
-    and ``lost+found``.
+    folders are followed. Links that lead back to a folder above or to nothing are ignored, and so are folders with the
+    name ``__pycache__`` or ``lost+found``.
 
     Raises:
         OSError: the path cannot be read, or it is or contains a pipe, a socket or a device.
@@ -76,7 +76,8 @@ def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterat
 
     Args:
         folder: the folder of the model.
-        above: real paths of the folders above `folder`. A link that leads back to one of them is ignored.
+        above: real paths of the folders above `folder`. A link that leads back to one of them, or to `folder`, is
+            ignored.
 
     Raises:
         OSError: the folder cannot be read, or contains a pipe, a socket or a device.
@@ -92,7 +93,6 @@ def files_of_model(folder: Path, above: frozenset[Path] = frozenset()) -> Iterat
 
 
 def _leads_nowhere(entry: Path) -> bool:
-    """Return whether an entry of a folder is a link to a path that does not exist."""
     return entry.is_symlink() and not entry.exists()
 
 

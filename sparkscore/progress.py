@@ -71,7 +71,7 @@ class SilentDisplay:
 class BarDisplay:
     """A progress bar on a terminal, with the counts, the rate and the remaining time.
 
-    If the number of all items is not known, the bar only shows that the run is active.
+    If the number of all items is not known, the bar moves without showing a share, and there is no remaining time.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -121,10 +121,7 @@ class _RateColumn(ProgressColumn):
     """The part of a `BarDisplay` with the number of items per second."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate of the last half minute or, at the end, of the whole run, as rich's `Text`.
-
-        The text is empty as long as no item is done.
-        """
+        """Return the rate as rich's `Text`, such as ``12/s``. The text is empty as long as no item is done."""
         whole = task.completed / task.elapsed if task.elapsed else 0.0
         rate = (task.speed or whole) if not task.finished else whole
         return Text(f"{_number(rate)}/s" if rate else "", style="progress.data.speed")
@@ -133,8 +130,7 @@ class _RateColumn(ProgressColumn):
 class LineDisplay:
     """Lines of text on a stream, or on standard error if the stream is None.
 
-    The first line is written at the first update after two seconds, others at intervals that grow to 30 seconds, and
-    one at the end.
+    A line is written at the first update after two seconds, then at intervals that grow to 30 seconds, and at the end.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -148,7 +144,7 @@ class LineDisplay:
         self._state = _State(total, item_type)
 
     def update(self, items: int, failed: int) -> None:
-        """Write a line with the new counts if enough time has passed since the last line."""
+        """Write a line with the new counts if enough time has passed since the start or the last line."""
         self._state.items, self._state.failed = items, failed
         if self._state.elapsed_s >= self._next_line_s:
             self._write(self._state.describe())
@@ -217,7 +213,7 @@ class _State:
         return time.monotonic() - self._start
 
     def describe(self) -> str:
-        """Return a line with the counts, and with the rate and an estimate of the remaining time if they are known."""
+        """Return a line such as ``scoring: 50 of 200 files (25 %), 10 files/s, about 15 s left``."""
         parts = [self._counts(f" ({100 * self.items // self.total} %)" if self.total else "")]
         rate = self.items / max(self.elapsed_s, 0.001)
         if rate:
@@ -342,7 +338,7 @@ class _GuardedDisplay:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Catch and log an exception of the display, and stop updating the display."""
+        """Log an exception that the body of the ``with`` statement raises, and stop updating the display."""
         try:
             yield
         except Exception:  # the display may be the user's, and must not make a run fail

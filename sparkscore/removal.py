@@ -1,8 +1,8 @@
-"""Remove files and folders that sparkscore created; no other module removes any (driver and worker).
+"""Remove, rename and replace files and folders that sparkscore created, and no files of the user (driver and worker).
 
-Other modules ask to remove a file only if sparkscore chose its name, or if a list that sparkscore wrote contains it. An
-empty folder may be removed. A folder is removed with its content only if it contains a marker file, which `make_folder`
-and `mark_made` write into folders with generated names. Symbolic links are removed, never followed.
+Callers must remove a file only if sparkscore chose its name, or if a list that sparkscore wrote contains it. A folder
+with content is removed only if it or a folder above it contains a marker file, which `make_folder` and `mark_made`
+write. Symbolic links in such a folder are removed, but not followed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def make_folder(prefix: str, parent: Path | None = None, *, ends_with_process: b
     Args:
         prefix: beginning of the folder's name.
         parent: folder in which the new folder is created; the system's folder for temporary files if None.
-        ends_with_process: whether the new folder is removed when this process ends.
+        ends_with_process: whether the new folder is removed when this process ends, unless the process is killed.
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     mark_made(folder)
@@ -79,8 +79,8 @@ def mark_made(folder: Path) -> None:
 def remove_made(folder: Path) -> None:
     """Remove a folder that `make_folder` or `mark_made` has marked, with its content.
 
-    A folder without the mark stays. If a file cannot be removed, no error is raised: the files that are not removed yet
-    stay, and so do the folder and its mark.
+    A folder without the mark stays. If a file cannot be removed, no error is raised, and the folder stays with the
+    remaining files.
     """
     if not _is_made(folder):
         return
@@ -136,7 +136,7 @@ def move_new(path: Path, target: Path) -> None:
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename a completely written file to its final path, and replace an older file of sparkscore there.
+    """Rename a completely written file to its final path. An older file at this path is replaced.
 
     Args:
         unfinished: the file under its temporary name.

@@ -1,9 +1,9 @@
 """Write logs of limited size: a full log is kept as ``<file>.before``, and older lines are lost (driver and worker).
 
 This module is also a program that copies its standard input to such a log. The JVM writes its output through a pipe to
-this program, because a log that the JVM itself had open could not be replaced when it is full. The program needs only
-the standard library. It masks secrets, because scripts print to this log too. It reads the secrets from a second pipe
-and not from its command line, which every user of the machine can see.
+this program, because a log that the JVM itself had open could not be replaced when it is full. The program masks
+secrets, because scripts print to this log, too. It reads the secrets from a second pipe and not from its command line,
+which every user of the machine can see.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Final
 
-#: Size in bytes at which a log is full. A log and its ``<file>.before`` take at most twice this size.
+#: Size in bytes at which a log is full. A log and its ``<file>.before`` together take about twice this size at most.
 MOST_BYTES: Final = 10 * 1024 * 1024
 # Not ``.1``, which another program that rotates logs may use.
 _BEFORE: Final = ".before"
@@ -114,6 +114,8 @@ class PipedLog:
 
 def copy_to_log(output: int, secrets: int, file: str, most_bytes: int) -> None:
     """Read data from a file descriptor until it ends, and append the data to a log with secrets masked.
+
+    Data that cannot be written, for example because the disk is full, is lost.
 
     Args:
         output: file descriptor from which the data is read.

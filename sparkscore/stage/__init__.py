@@ -1,6 +1,6 @@
-"""The stage: the folder that holds the rows and other files of a run until they are published (driver and worker).
+"""The stage: the folder into which workers write the rows of a run before they are published (driver and worker).
 
-This package needs neither Spark nor pydantic, because most of its code runs on workers.
+The modules of this package import neither Spark nor pydantic, because workers use them, too.
 """
 
 from __future__ import annotations

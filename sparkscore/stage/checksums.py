@@ -1,6 +1,6 @@
-"""Compute checksums of staged files while they are written, and compare them before publishing (driver and worker).
+"""Compute checksums of staged files while they are written, and find files that changed since (driver and worker).
 
-Small files that are read again when a run is resumed, such as the reports of a chunk, end with a checksum of their
+Some small files that are read again when a run is resumed, such as the reports of a chunk, end with a checksum of their
 content.
 """
 
@@ -68,7 +68,7 @@ class HashingFile:
         self._writer.close()
 
     def abandon(self) -> None:
-        """Discard the file with everything that was written to it. Do nothing if the file was closed."""
+        """Discard everything that was written to the file, unless `close` has made the file visible under its name."""
         self._writer.abandon()
 
 
@@ -90,10 +90,7 @@ def find_changed(stage: Path, files: Iterable[StagedFile], *, reads_all: bool) -
 
 
 def _difference(store: Store, file: StagedFile, *, reads_all: bool) -> str:
-    """Return how a staged file differs from what its writer reported, or an empty string if no difference was found.
-
-    A file that is missing or cannot be read counts as different. `find_changed` describes `reads_all`.
-    """
+    """Return how a staged file differs from what its writer reported, or an empty string if no difference was found."""
     try:
         found = store.find(file.path)
         if found is None or found.type is not EntryType.FILE:

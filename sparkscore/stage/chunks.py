@@ -69,7 +69,7 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
     """Return the reports of the chunk that begins with the given mini-batch, or an empty list if there is none.
 
     If a file with rows of the chunk is missing or has a different size, the file with the chunk's reports is removed,
-    and the list is empty. The mini-batches are then scored again.
+    and the list is empty.
 
     Args:
         stage_folder: path of the run's stage.
@@ -78,7 +78,7 @@ def read_chunk(stage_folder: str, unit: int, first: int) -> list[MiniBatchReport
 
     Raises:
         SinkError: the file with the reports was changed since it was written. The file is removed, so that a later call
-            returns an empty list, and the mini-batches are scored again.
+            returns an empty list.
     """
     store, name = open_store(stage_folder), layout.chunk(unit, first)
     if store.find(name) is None:
@@ -147,9 +147,9 @@ def count_chunks(stage_folder: Path) -> int:
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
     """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-    The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if its files with rows
-    are missing or have a different size, its reports are removed, the later chunks of the work unit are not checked,
-    and the work unit is left out. If reports were changed, a warning is logged.
+    The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if one of its files
+    with rows is missing or has a different size, its reports are removed, the later chunks of the work unit are not
+    checked, and the work unit is left out. If reports were changed, a warning is logged.
 
     Args:
         stage_folder: path of the run's stage.

@@ -28,7 +28,7 @@ class Removal:
 
 
 def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_dry: bool = False) -> Removal:
-    """Remove the entries below a folder that sparkscore made, and return which entries were removed and which stay.
+    """Remove what sparkscore made in a folder and its subfolders, and return which entries were removed and which stay.
 
     First the files and links that `is_known` recognizes are removed, and the recognized subfolders of type
     `EntryType.MADE` with their content. Then the other recognized subfolders are removed if they are empty. Subfolders
@@ -72,13 +72,8 @@ def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]
     """Yield pairs of an entry below a folder and whether sparkscore made the entry.
 
     A subfolder comes before its own entries. A subfolder that sparkscore did not make is yielded without its entries,
-    and so is a subfolder of type `EntryType.MADE`, which is removed as a whole.
-
-    Args:
-        store: the store that has the folder.
-        folder: name of the folder.
-        start: number of characters to cut from the beginning of each name before `is_known` gets it.
-        is_known: returns whether sparkscore made the entry with a name.
+    and so is a subfolder of type `EntryType.MADE`, which is removed as a whole. The first `start` characters of each
+    name are cut off before `is_known` gets the name.
     """
     for entry in store.entries(folder):
         is_ours = is_known(f"{entry.name[start:]}{'/' if entry.type in FOLDERS else ''}")

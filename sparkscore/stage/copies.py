@@ -14,16 +14,16 @@ from sparkscore.stage.surroundings import open_store
 
 
 def copy_once(original: Path, stage: Path, folder: str) -> Path:
-    """Copy a file or folder of the user into the stage, unless the copy exists, and return the path of the copy.
+    """Copy a file or folder into the stage, unless the stage has a copy with this name, and return the copy's path.
 
-    The copy is made under a temporary name and then renamed. So a copy with the final name is complete, even after a
-    crash. An incomplete copy that an earlier call left in the folder is removed first.
+    The copy is made under a temporary name and then renamed. So if this process is killed while it copies, no
+    incomplete copy has the final name. The next call removes the incomplete copy before it makes a new one.
 
     Args:
-        original: the file or folder of the user. Of a folder, the files that `files_of_model` yields are copied. If a
-            file is a link, the copy has the content of the file that the link points to.
+        original: the file or folder. Of a folder, the files that `files_of_model` yields are copied. If a file is a
+            link, the copy has the content of the file that the link points to.
         stage: path of the stage.
-        folder: name of the folder in the stage into which the copy is written.
+        folder: name of the folder in the stage into which the copy is written. The copy has the name of the original.
 
     Raises:
         OSError: the original cannot be read, or the copy cannot be written.
@@ -47,10 +47,6 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
 
 
 def _begun_in(copied: Collection[str]) -> Callable[[str], bool]:
-    """Return a function for `clear` that returns whether an entry belongs to a copy that was not finished.
-
-    Args:
-        copied: the names that `copied_files` returned for the folder of the copy.
-    """
+    """Return a function for `clear` that returns whether an entry belongs to a copy that was not finished."""
     begun = {file for file in copied if file.split("/")[0] == UNFINISHED}
     return lambda name: name.startswith(f"{UNFINISHED}/") if name.endswith("/") else (finished(name) or name) in begun

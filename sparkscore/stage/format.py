@@ -1,7 +1,7 @@
-"""The format number of the files that are read when a run is resumed: stage, manifest and plan (driver and worker).
+"""The format number of the stage, the plan and the manifest of a run (driver and worker).
 
-A version of sparkscore that writes these files in a different format uses a higher number. Reading a file with a
-different number than `FORMAT` raises an error, so that no file is misread. Files without a number have the first
+A version of sparkscore that changes the format of these files increases the number. `refuse_other_format` raises an
+error if the number in a file is not `FORMAT`, so that the file is not misread. Files without a number have the first
 format.
 """
 

@@ -1,8 +1,7 @@
 """The names of the files and folders in the stage of a run (driver and worker).
 
-When a stage is removed, only the files and folders with these names or their temporary names, and the files that
-sparkscore copied into the stage, are removed. All other files belong to the user. The tables in ``docs/result.md`` are
-generated from `STAGE` and `BESIDE`.
+The names show which files sparkscore made: when a stage is removed, a file that `known_in` does not recognize stays,
+because it may belong to the user. The tables in ``docs/result.md`` are generated from `STAGE` and `BESIDE`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sparkscore.stage.store import Store
 
-#: Folder in an output that contains stages and their locks.
+#: Folder in an output that contains stages and their locks, unless ``output.stage`` names a different folder.
 STAGE_FOLDER: Final = "_sparkscore"
 #: Suffix of the name of a stage's lock, which is a file next to the stage.
 LOCK_ENDING: Final = ".lock"
@@ -47,14 +46,14 @@ ARCHIVES: Final = "python"
 SCRIPTS: Final = "sparkscore-script-"
 #: Prefix of the name of a folder in which a part of the result is gathered before it is published.
 PUBLISHED: Final = "published-"
-#: File with the list of the files that sparkscore wrote into the folder of a run that is about to be published.
+#: File with the list of the Parquet files in the folder that a run publishes to a Parquet output.
 FILES: Final = "_sparkscore.json"
 #: File with the list of the files that were copied into a folder. It is needed because the user chose their names.
 COPIED: Final = ".copied-files"
 #: Name of a copy that is not complete yet.
 UNFINISHED: Final = ".unfinished"
 
-#: File that is published if a result has no rows, so that readers find its columns.
+#: File that is published if a result has no rows and no partition columns, so that readers find its columns.
 EMPTY_PART: Final = "part-00000-empty.parquet"
 
 _HEX = "[0-9a-f]{32}"
@@ -157,7 +156,7 @@ _UNFINISHED = re.compile(rf"(?P<folder>(.*/)?)\.(?P<name>[^/]+)\.{_HEX}")
 
 
 def unfinished(name: str, token: str) -> str:
-    """Return the temporary name of a file while it is written. Readers ignore files with such a name.
+    """Return the temporary name that a file has while it is written.
 
     >>> unfinished("identity", "0" * 32)
     '.identity.00000000000000000000000000000000'
@@ -195,12 +194,12 @@ def progress(unit: int) -> str:
 
 
 def task_attempt(rows_folder: str, unit: int, token: str) -> str:
-    """Return the name of a folder for rows that a task attempt writes, and that no other task attempt uses.
+    """Return the name of a folder into which one task attempt writes rows.
 
     Args:
         rows_folder: `ATTEMPTS` for rows of the result, or `QUARANTINE` for failed items.
         unit: number of the task's work unit.
-        token: 32 random hexadecimal digits, which make the name unique.
+        token: 32 random hexadecimal digits, so that no other task attempt uses a folder with the same name.
     """
     return f"{rows_folder}/{unit:05d}-{token}"
 
@@ -220,7 +219,7 @@ def part(task_attempt: str, partitions: str, number: int) -> str:
 def within_task_attempt(file: str) -> str:
     """Return the name of a staged file of rows relative to the folder of its task attempt.
 
-    The returned name consists of the partition folders and the file name.
+    The returned name consists of the folders of the file's partition, if any, and the file name.
     """
     return file.split("/", 2)[2]
 
@@ -236,10 +235,10 @@ def lock_of(run_id: str) -> str:
 
 
 def is_result_file(name: str) -> bool:
-    """Return whether a file name, without folders, is that of a Parquet file which sparkscore wrote for a result.
+    """Return whether a name is that of a Parquet file with rows that sparkscore wrote, or is `EMPTY_PART`.
 
-    The name may also be `EMPTY_PART`, that of the file for a result without rows. These files keep their names when
-    they are published to a Parquet output.
+    Args:
+        name: name of a file, without its folder.
     """
     return _RESULT.fullmatch(name) is not None
 
@@ -247,8 +246,8 @@ def is_result_file(name: str) -> bool:
 def known_in(stage: Store) -> Callable[[str], bool]:
     """Return a function for `sparkscore.stage.clearing.clear` that returns whether sparkscore made an entry of a stage.
 
-    The function returns True for a folder into which a script was unpacked, and False for the files in the folder. The
-    files are removed together with their folder, which has a marker file of sparkscore.
+    The function returns True for a folder into which a script was unpacked, and False for the files in the folder:
+    `clear` removes the folder as a whole.
     """
     folders = [ARCHIVES, *(entry.name for entry in stage.entries(MODELS))]
     copied = {f"{folder}/{name}" for folder in folders for name in copied_files(stage, folder)}

@@ -1,4 +1,4 @@
-"""Files of a local store while they are open: one that is being written, and an empty one (driver and worker)."""
+"""The open files of a local store: `UnfinishedFile` is being written, `EmptyFile` stays empty (driver and worker)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UnfinishedFile:
         path: final path of the file.
         show: function that `close` calls to give the file its final name. Its arguments are the temporary path and the
             final path.
-        is_durable: whether `close` waits until the content is on the disk, so that it survives a power cut.
+        is_durable: whether `close` waits until the content is on the disk (``fsync``).
         mode: permissions of the file, before the umask of the process is applied.
     """
 
@@ -53,7 +53,7 @@ class UnfinishedFile:
         self._descriptor: int | None = store._create_below_root(self._unfinished, mode)  # noqa: SLF001 - a part of the store
 
     def write(self, content: Any) -> int:
-        """Add bytes to the buffer, and return their number. A full buffer is written to the disk."""
+        """Add bytes to the buffer, and return their number. A full buffer is written to the temporary file."""
         self._buffer += content
         self._written += len(content)
         if len(self._buffer) >= _BUFFER_BYTES:
@@ -61,7 +61,7 @@ class UnfinishedFile:
         return len(content)
 
     def flush(self) -> None:
-        """Write the buffered bytes to the disk."""
+        """Write the buffered bytes to the temporary file."""
         if self._descriptor is not None:
             content, self._buffer = self._buffer, bytearray()
             self._store._do_write(self._descriptor, memoryview(content))  # noqa: SLF001
@@ -71,10 +71,10 @@ class UnfinishedFile:
         return self._written
 
     def close(self) -> None:
-        """Write the buffered bytes to the disk, and give the file its final name. Do nothing if the file is closed.
+        """Write the buffered bytes, and call `show` to give the file its final name. Do nothing if the file is closed.
 
-        Errors that the function `show` raises are passed on. After an `OSError`, the temporary file is removed, if
-        possible. After any other error, the temporary file stays until the caller calls `abandon`.
+        An error that `show` raises is passed on. After an `OSError`, the temporary file is removed, if possible. After
+        any other error, the temporary file stays until the caller calls `abandon`.
 
         Raises:
             OSError: the file cannot be written, or cannot get its final name.
@@ -133,7 +133,10 @@ class EmptyFile:
     descriptor: int
 
     def is_there(self) -> bool:
-        """Return whether the file at the path is still the file that was created for this mark."""
+        """Return whether the file at the path is still the file that was created for this mark.
+
+        The result is also False if the file at the path cannot be examined.
+        """
         try:
             return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
         except OSError:

@@ -1,8 +1,7 @@
 """A store whose objects are files on a disk that all processes of a run can access (driver and worker).
 
-Other modules write the files of a stage, and the files of a run's folder except for its logs, through this store. A
-file with content is written under a temporary name and then renamed or linked to its final name, so that no reader sees
-an incomplete file. Files are removed and replaced only by functions of `sparkscore.removal`.
+A file with content is written under a temporary name and then renamed or linked to its final name, so that no reader
+sees an incomplete file. The store removes and replaces files with functions of `sparkscore.removal`.
 """
 
 from __future__ import annotations
@@ -233,11 +232,11 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """Remove a file, a link, or a folder of type `EntryType.MADE`. Do nothing if there is none with this name.
 
-        The folder is removed with its content. If a part of the content cannot be removed, that part and the folder
-        stay, and no error is raised.
+        The folder is removed with its content. If a part of the content cannot be removed, the folder stays, and no
+        error is raised.
 
         Raises:
-            OSError: the file or link cannot be removed, or the name is that of a different folder.
+            OSError: the file or link cannot be removed, or the name is that of a folder of a different type.
         """
         path = self._path(name)
         if _is_made(path):
@@ -285,12 +284,7 @@ class LocalStore:
         self._do_rename(self._path(name), self._path(other))
 
     def _create_below_root(self, path: Path, mode: int = FOR_ALL) -> int:
-        """Create a file and its missing parent folders, except for the root, and return the descriptor of the file.
-
-        Raises:
-            FileExistsError: the file exists.
-            FileNotFoundError: the root does not exist.
-        """
+        """Create a file and its missing parent folders, except for the root, and return the descriptor of the file."""
         try:
             return self._do_create(path, mode)
         except FileNotFoundError:

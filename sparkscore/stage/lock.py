@@ -41,15 +41,15 @@ class RunLock:
     """A lock file with a heartbeat: the driver that holds the lock touches the file every two seconds.
 
     The file is created only if it does not exist, so only one of several drivers gets the lock. If the holder is dead,
-    another driver replaces the lock, unless a third driver has replaced it first. Whether the holder is alive is
-    decided as follows:
+    another driver can replace the lock. Of several drivers that try to replace it, only one succeeds. Whether the
+    holder is alive is decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
       its process is. A lock that an ended run of this process left behind counts as that of a dead holder.
-    - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` old. The
-      age is measured by the clock of the store, not by that of a host.
-    - If the heartbeat of such an invisible holder is more than `BEAT_S` in the future, a clock was set back. In this
-      case the file is watched, and the holder is alive if the file changes.
+    - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` seconds
+      old. The age is measured by the clock of the store, not by that of a host.
+    - If the heartbeat of a holder whose process cannot be seen is more than `BEAT_S` seconds in the future, a clock was
+      set back. In this case the file is watched, and the holder is alive if the file changes.
     - On a full disk the lock may be an empty file. Then only its heartbeat shows whether the holder is alive.
 
     Args:
@@ -70,9 +70,9 @@ class RunLock:
         """Acquire the lock, or replace the lock of a driver that died. Then start the thread that touches the file.
 
         Raises:
-            ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or there is a file at the path that is
-                not a lock (code ``RUN_LOCK_FOREIGN``).
-            LineageError: the lock cannot be written.
+            ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or there is something at the path that
+                is not a lock (code ``RUN_LOCK_FOREIGN``).
+            LineageError: the lock cannot be read or written.
         """
         _held_here.add(self._token)
         try:
@@ -147,10 +147,6 @@ class RunLock:
 
         If the result is False, the caller must try again: the lock has changed or vanished in the meantime, or the disk
         is too full for the content of the new lock.
-
-        Raises:
-            ConfigError: the driver that holds the lock is alive, or the file at the path is not a lock.
-            OSError: the new lock cannot be written.
         """
         found = _Found.at(self._store, self._name)
         if not found.is_lock_or_beginning:
@@ -249,8 +245,8 @@ def _holder_in(content: bytes) -> dict[str, Any]:
 def is_held(path: Path) -> bool:
     """Return whether a live driver holds a lock. This function does not acquire the lock.
 
-    The result is False if there is no file at the path. If the heartbeat is in the future, because a clock was set
-    back, the call can take `DEAD_AFTER_S` seconds.
+    The result is False if there is no file at the path. If the file's modification time is in the future, because a
+    clock was set back, the call can take `DEAD_AFTER_S` seconds.
 
     Args:
         path: path of the lock file. The function does not check that the file is a lock.

@@ -1,7 +1,6 @@
 """Write and read the plan file, which says which files are in which mini-batch and work unit (driver and worker).
 
-The plan is a Parquet file in the stage with one row group for each work unit. So a task reads only its own part,
-however many files the run has.
+The plan is a Parquet file in the stage with one row group for each work unit, so that a task reads only its own rows.
 """
 
 from __future__ import annotations
@@ -68,11 +67,6 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
 
 
 def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
-    """Raise an error if another version of sparkscore wrote the plan file in a different format.
-
-    Raises:
-        LineageError: the format number in the metadata of the plan file is not `FORMAT`.
-    """
     found = (plan.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"")
     refuse_other_format(found.decode(errors="replace"), "plan", path, path.parent.name)
 

@@ -1,6 +1,6 @@
 """Write and read progress files, from which the driver learns how many items are done (driver and worker).
 
-Spark's own status of a job is not used, because it counts tasks instead of items, and Spark Connect does not have it.
+Spark's own status of a job is not used, because it counts tasks instead of items.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ _SECONDS_BETWEEN_WRITES = 0.5
 class ItemsDone:
     """How many items all tasks together have done so far.
 
-    These numbers are shown to the user, and let a run stop early if too many items have failed. Whether a run succeeded
-    is decided by the reports alone.
+    These numbers are shown to the user, and let a run stop early if too many items have failed.
 
     Attributes:
         items: number of items that are done.
@@ -37,10 +36,10 @@ class ItemsDone:
 
 
 class ProgressFile:
-    """The progress file of one task. It is replaced atomically: at most twice a second, and at the end of the task.
+    """The progress file of one task. `add` replaces it at most twice a second, and `close` replaces it once more.
 
     Attributes:
-        is_stopped: whether the driver had asked all tasks to stop when the file was last written.
+        is_stopped: whether the driver had asked all tasks to stop when the file was last written; False before that.
     """
 
     def __init__(self, stage_folder: str, unit: int) -> None:
@@ -82,10 +81,7 @@ class ProgressFile:
 
 
 def ask_to_stop(stage_folder: str) -> None:
-    """Ask all tasks to make no more calls, because the run can no longer succeed (driver).
-
-    An `OSError` is ignored, because each task also stops when too many of its own items have failed.
-    """
+    """Ask all tasks to stop, because the run can no longer succeed (driver). An `OSError` is ignored."""
     with suppress(OSError):  # each task also stops when too many of its own items fail
         open_store(stage_folder).touch(layout.STOP)
 

@@ -259,10 +259,7 @@ def make_report(unit: int, mini_batch: MiniBatch, scored: ScoredMiniBatch, state
 
 
 def _without_secrets(failure: Failure) -> Failure:
-    """Return a copy of a failure with secrets masked in its message and traceback.
-
-    This is needed because reports are stored in the stage.
-    """
+    # Reports are stored in the stage.
     return replace(failure, message=redact(failure.message), traceback_text=redact(failure.traceback_text))
 
 

@@ -1,9 +1,8 @@
 """The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver (driver and worker).
 
-`sparkscore.stage.stage_folder` implements both with files. Code outside of `sparkscore.stage` and `sparkscore.sinks`
-does not need the path of a stage. The docstring of a method that stores something says what the stage contains after a
-crash of the process or after an `OSError`. An `OSError` does not show that a call had no effect: the call may have
-succeeded and only its answer was lost.
+`sparkscore.stage.stage_folder` implements both with files. The docstring of a method that stores something says what
+the stage contains after a crash of the process or after an `OSError`. An `OSError` does not show that a call had no
+effect: the call may have succeeded and only its answer was lost.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """The names of the decisions that the first execution of a run makes, and that the run keeps when it is resumed.
+    """The names of the decisions that are stored in a stage, so that they stay the same when the run is resumed.
 
     Attributes:
         PROBE: the columns of the result, as the probe found them.
-        NULLS: which integer and boolean columns of the input have a NULL.
+        NULLS: for integer and boolean columns of the input, whether they have a NULL.
     """
 
     PROBE = PROBE
@@ -54,7 +53,7 @@ class ChunkWriter(Protocol):
 class TaskProgress(Protocol):
     """Counts how many items a task has done, and shows the numbers to the driver.
 
-    The methods never raise, because no result depends on these numbers.
+    The methods raise no `OSError`: a mini-batch that was scored must not fail because it cannot be counted.
 
     Attributes:
         is_stopped: whether the driver has asked all tasks to stop. The value may be out of date.
@@ -110,9 +109,7 @@ class TaskStage(Protocol):
         """Store the reports of a chunk, so that its mini-batches are not scored again.
 
         If another task attempt has already stored reports of this chunk, those reports stay. After a crash or an
-        `OSError`, the reports are stored completely or not at all. The stored reports may list files of a different
-        task attempt than the reports that Spark returns to the driver. In this execution of the run, the
-        driver publishes the files that Spark's reports list.
+        `OSError`, the reports are stored completely or not at all.
 
         Args:
             unit: number of the work unit.
@@ -143,9 +140,9 @@ class TaskStage(Protocol):
 
 
 class RunStage(Protocol):
-    """The part of a stage that the driver uses. Only the driver that holds the stage's lock may change the stage.
+    """The part of a stage that the driver uses. A driver may change the stage only while it holds the stage's lock.
 
-    Everything in a stage survives a crash of the driver, so that the run can be resumed.
+    The content of a stage survives a crash of the driver, so that the run can be resumed.
     """
 
     @property
@@ -203,9 +200,10 @@ class RunStage(Protocol):
         """
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed Python environment into the stage, unless the copy exists, and return the path of the copy.
+        """Copy a packed Python environment into the stage, and return the path of the copy.
 
-        After a crash or an `OSError`, the stage has the complete copy, or nothing under the name of the copy.
+        If the stage has a file with the name of the copy, that file stays, and its path is returned. After a crash or
+        an `OSError`, the stage has the complete copy, or nothing under the name of the copy.
         """
 
     @property
@@ -215,9 +213,9 @@ class RunStage(Protocol):
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if its files with
-        rows are missing or have a different size, its reports are removed, the later chunks of the work unit are not
-        checked, and the work unit is left out. If reports were changed, a warning is logged.
+        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if one of its
+        files with rows is missing or has a different size, its reports are removed, the later chunks of the work unit
+        are not checked, and the work unit is left out. If reports were changed, a warning is logged.
 
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
@@ -246,7 +244,4 @@ class RunStage(Protocol):
         """
 
     def ask_to_stop(self) -> None:
-        """Ask all tasks to make no more calls. Never raises.
-
-        A task that does not see the request stops when too many of its own items have failed.
-        """
+        """Ask all tasks to stop, with `TaskProgress.is_stopped`. An `OSError` is ignored."""

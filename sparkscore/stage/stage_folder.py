@@ -83,7 +83,10 @@ class StageFolder:
         return copy_once(files, self.path, f"{layout.MODELS}/{sha256}")
 
     def keep_archive(self, archive: Path) -> Path:
-        """Copy a packed Python environment into the stage, unless the copy exists, and return the path of the copy."""
+        """Copy a packed Python environment into the stage, and return the path of the copy.
+
+        If the stage has a file with the name of the copy, that file stays, and its path is returned.
+        """
         return copy_once(archive, self.path, layout.ARCHIVES)
 
     @property
@@ -94,9 +97,9 @@ class StageFolder:
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if its files with
-        rows are missing or have a different size, the file with its reports is removed, the later chunks of the work
-        unit are not checked, and the work unit is left out.
+        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if one of its
+        files with rows is missing or has a different size, the file with its reports is removed, the later chunks of
+        the work unit are not checked, and the work unit is left out.
 
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
@@ -108,9 +111,9 @@ class StageFolder:
         return chunks.count_chunks(self.path)
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the files with the reports of the chunks that list any of the given staged files.
+        """Remove the chunk files whose reports list any of the given staged files.
 
-        The mini-batches of these chunks are then scored again. A file whose reports were changed since they were
+        A resumed run then scores the mini-batches of these chunks again. A chunk file that was changed since it was
         written is removed, too.
 
         Args:
@@ -141,8 +144,7 @@ class TaskFolder:
 
     Attributes:
         folder: path of the run's stage, the same on the driver and on all workers.
-        partition_by: partition columns, whose values are written into the names of folders ``name=value``; empty if
-            there are none, or if Spark divides the rows into partitions when they are published.
+        partition_by: partition columns, whose values are written into the names of folders ``name=value``.
         left_out: columns that are not written, because the path of the published files contains their values.
     """
 
@@ -173,7 +175,7 @@ class TaskFolder:
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
         """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses.
 
-        If the attribute `left_out` has columns, ``run_id`` is not written into the files of the quarantine, because the
+        If `left_out` is not empty, the column ``run_id`` is not written into the files of the quarantine, because the
         path of the published files contains the run id.
 
         Args:

@@ -50,9 +50,9 @@ class Entry:
 class Writer(Protocol):
     """Writes an object in parts. Readers see the object only after `close`.
 
-    PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, the store has the whole
-    object under its name, or the older object, if there was one. Parts of the object may be left under a temporary
-    name, which `sparkscore.stage.layout.unfinished` returned.
+    PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, readers see the whole new
+    object, or what was there before. Parts of the new object may be left under a temporary name, which
+    `sparkscore.stage.layout.unfinished` returned.
     """
 
     @property
@@ -63,7 +63,7 @@ class Writer(Protocol):
         """Write all bytes of the content, and return their number."""
 
     def flush(self) -> None:
-        """Write the buffered bytes to the store."""
+        """Write the buffered bytes to the store. Readers do not see the object yet."""
 
     def tell(self) -> int:
         """Return the number of bytes that were written so far."""
@@ -72,7 +72,7 @@ class Writer(Protocol):
         """Make the object visible under its name. An older object with this name is replaced."""
 
     def abandon(self) -> None:
-        """Discard everything that was written. Do nothing after `close`."""
+        """Discard everything that was written, unless `close` has made the object visible."""
 
 
 class Mark(Protocol):
@@ -89,8 +89,8 @@ class Store(Protocol):
     """Holds objects by name, relative to a root. Every method except `locate` and `drop` may raise an `OSError`.
 
     Callers must not use names that lead out of the root. A store that has folders creates missing folders below its
-    root when content is written. Only `make` creates the root itself. If the root does not exist, writing raises a
-    `FileNotFoundError`: a task that outlives its run must not create the run's stage again.
+    root when content is written. Only `make` creates the root itself. If the root does not exist, writing a new object
+    raises a `FileNotFoundError`: a task that outlives its run must not create the run's stage again.
     """
 
     can_rename: ClassVar[bool]
@@ -151,7 +151,8 @@ class Store(Protocol):
             name: name of the object.
             content: the new content of the object.
             check: called immediately before the new content becomes visible. If it raises, the old content stays.
-            is_durable: whether the content must survive a power cut once the call has returned.
+            is_durable: whether the content must be on the disk before it becomes visible, so that a power cut does not
+                leave an incomplete object.
             is_private: whether only the user who runs this process may read the object.
         """
 
@@ -192,8 +193,8 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object. Do nothing if there is no such object.
 
-        A folder of type `EntryType.MADE` is removed with its content. If a part of the content cannot be removed, that
-        part and the folder may stay without an error. The call can be repeated.
+        A folder of type `EntryType.MADE` is removed with its content. If a part of the content cannot be removed, the
+        folder may stay without an error. The call can be repeated.
 
         Raises:
             OSError: the removal failed, or it is not known whether it succeeded. The object may still be in the store.

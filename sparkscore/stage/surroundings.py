@@ -1,7 +1,7 @@
 """Open stores, generate random names and identify processes; tests can replace these functions (driver and worker).
 
-Other modules must open stores and generate random names for the files of a run through this module. A test can replace
-the functions for a block of code. Threads that the block starts use the usual functions.
+Other modules open stores with `open_store`, and get the other functions from `here`. A test can replace the functions
+for a block of code. Threads that the block starts use the usual functions.
 """
 
 from __future__ import annotations
@@ -106,17 +106,14 @@ def put_into(surroundings: Surroundings) -> Iterator[None]:
 
 
 def open_store(folder: str | Path) -> Store:
-    """Open the store whose root is the given folder.
-
-    All processes of the run must be able to access the folder under the same path.
-    """
+    """Open the store whose root is the given folder. The folder need not exist."""
     return here().open_store(Path(folder))
 
 
 def open_common(*paths: Path) -> tuple[Store, list[str]]:
     """Open one store that contains all given paths, and return the store and the name of each path in it.
 
-    Files can then be renamed from one path to another.
+    So one path can be renamed to another with `Store.rename`.
     """
     root = Path(os.path.commonpath([path.absolute() for path in paths]))
     return open_store(root), [path.absolute().relative_to(root).as_posix() for path in paths]

@@ -34,8 +34,7 @@ class StageWriter:
     """Writes the rows of one chunk into a folder that no other task attempt uses.
 
     So a task that is tried again, or that runs twice at the same time, never changes the files of another task attempt.
-    Only the files that a report lists are published. Rows are buffered until there are at least 128 Ki rows or 64 MiB,
-    and then written to one file for each partition. So the memory that is needed does not grow with the number of rows.
+    Rows are buffered until there are at least 128 Ki rows or 64 MiB, and then written to one file for each partition.
     At most 64 files are open: before a further file is opened, the file that was used least recently is closed. If more
     rows of its partition are written later, they go to another file.
 
@@ -70,7 +69,7 @@ class StageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Discard the files that are still open, because `finish` was not called or failed. No report lists them."""
+        """Discard the files that are still open because `finish` was not called or failed."""
         for file in self._open.values():
             file.abandon()
         self._open.clear()
@@ -144,13 +143,14 @@ class _OpenFile:
 
 
 def check_partition_values(rows: pa.Table, partition_by: tuple[str, ...]) -> None:
-    """Check that each partition value can be the name of a folder, and that readers can distinguish it from NULL.
+    """Check that the strings in partition columns can be names of folders, and that readers do not treat them as NULL.
 
-    Only string columns are checked. Spark and Delta read the empty string, and Hive's name for NULL, as NULL.
+    Spark and Delta treat the empty string and ``__HIVE_DEFAULT_PARTITION__`` as NULL. Columns of a different type than
+    string are not checked.
 
     Raises:
-        OutputContractError: a partition column has the empty string or Hive's name for NULL, a value with a NUL
-            character, or a value that is too long for the name of a folder.
+        OutputContractError: a value is empty, is ``__HIVE_DEFAULT_PARTITION__``, has a NUL character, or is too long
+            for the name of a folder.
     """
     for name in partition_by:
         column = rows.column(name)
@@ -202,7 +202,7 @@ def escape_path(text: str) -> str:
 
 
 def unescape_path(text: str) -> str:
-    """Return the string that `escape_path` escaped, as readers of a partitioned table do.
+    """Return the string that `escape_path` escaped: each ``%`` with two hexadecimal digits becomes one character.
 
     >>> unescape_path("a%2Fb%3Dc é"), unescape_path("100%")
     ('a/b=c é', '100%')
