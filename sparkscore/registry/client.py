@@ -33,8 +33,7 @@ _DOWNLOAD_NOTE: Final = "registered_model_meta"
 class NotRegisteredError(Exception):
     """MLflow's registry or tracking store has no such model, version, alias, run or file.
 
-    Users do not see this error. The code that looks up a model raises a `ModelNotFoundError` instead, whose message
-    contains a next step.
+    This is not an error for users: its message has no next step.
     """
 
 
@@ -51,8 +50,7 @@ class Registry:
     def can_exist(self) -> bool:
         """Return whether there can be a registry at this URI (driver and worker).
 
-        The result is False for an SQLite file that does not exist, because MLflow would create an empty database there.
-        For any other URI, the result is True.
+        The result is False only for an SQLite file that does not exist. MLflow would create an empty database there.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
@@ -74,8 +72,8 @@ class Registry:
                 or None for any stage.
 
         Raises:
-            NotRegisteredError: the registry reports that there is no such model. Most registries do not: they return
-                an empty list of versions, so that this method returns None.
+            NotRegisteredError: the registry reports that there is no such model. Other registries return an empty list
+                of versions instead. The result is then None.
         """
         with _missing_reported():
             versions = _versions_of(self._client(), name)
@@ -114,15 +112,15 @@ class Registry:
     def download(self, uri: str, folder: Path) -> Path:
         """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        The files of a local store are copied too, because MLflow may add a file to the folder that it returns. This
-        file, ``registered_model_meta``, is removed.
+        The files of a local store are copied, too. The file ``registered_model_meta``, which MLflow adds to the
+        downloaded folder, is removed.
 
         Args:
             uri: reference of one version of the model, without an alias.
             folder: the folder for the files, which MLflow creates.
 
         Raises:
-            NotRegisteredError: there is no such model or path.
+            NotRegisteredError: MLflow reports that there is no such model or path.
         """
         import mlflow
 
@@ -138,7 +136,7 @@ class Registry:
 
         The phrase lists up to five versions and up to five aliases of the model. If the model has no versions, the
         phrase lists up to five names of registered models instead, or says that there are none. An empty string is
-        returned if MLflow raises an error, for example because the user may not list models.
+        returned if MLflow raises an ``MlflowException``, for example because the user may not list models.
 
         Args:
             name: name of the model that was not found.
@@ -160,9 +158,9 @@ class Registry:
 
     @contextmanager
     def reporting(self, model: str, next_step: str) -> Iterator[None]:
-        """Replace any exception that is raised in the ``with`` block with a `ModelError` (driver and worker).
+        """Replace an exception that is raised in the ``with`` block with a `ModelError` (driver and worker).
 
-        A `ModelError` of the block passes through unchanged.
+        An exception that is a `ModelError` already is not replaced.
 
         Args:
             model: name or reference of the model, for the message.
@@ -201,8 +199,8 @@ def configured_registry() -> Registry:
 def registry_of_name(name: str) -> Registry:
     """Return the registry that a registered model with this name belongs to (driver).
 
-    That is the configured registry, with one exception: on Databricks, a name with three parts
-    (``catalog.schema.model``) belongs to Unity Catalog.
+    That is the configured registry, with one exception: if the configured registry is that of a Databricks workspace,
+    a name with three parts (``catalog.schema.model``) belongs to Unity Catalog.
 
     Source: https://mlflow.org/docs/latest/ml/model-registry/ (registry URI ``databricks-uc``).
     """

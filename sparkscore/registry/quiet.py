@@ -27,8 +27,8 @@ _LOGGERS: Final = ("mlflow", "alembic", "urllib3")
 def quiet_mlflow() -> Iterator[None]:
     """Import MLflow, and suppress its logs, warnings, progress bars and telemetry inside the ``with`` block.
 
-    MLflow also repeats a failed request fewer times than usual. Environment variables for MLflow that the user has set
-    keep their values. Critical messages are still logged.
+    Critical messages are still logged. Progress bars, telemetry, and the number of times that MLflow repeats a failed
+    request are set with environment variables. If the user has set one of these variables, it keeps its value.
 
     Raises:
         MissingDependencyError: MLflow is not installed.

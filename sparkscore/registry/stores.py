@@ -13,8 +13,7 @@ def stores_for_workers() -> tuple[str, str]:
 
     If the driver process has imported MLflow, the URIs come from MLflow, because the user's code may have set them
     there. Otherwise they come from environment variables, and a URI is an empty string if its variable is not set.
-    Relative paths, also those of SQLite files, are relative to the driver's working directory and become absolute. URIs
-    of other forms are not changed.
+    Relative paths, with or without ``sqlite:///`` before them, become absolute. Other URIs are not changed.
     """
     mlflow = sys.modules.get("mlflow")
     if mlflow is not None:
@@ -25,18 +24,15 @@ def stores_for_workers() -> tuple[str, str]:
 
 
 def is_local_store(uri: str) -> bool:
-    """Return whether the URI of an MLflow store points to this machine: to an SQLite file or a local folder.
-
-    The result is False for a relative path. `stores_for_workers` returns absolute paths.
-    """
+    """Return whether an MLflow store is local: its URI is an absolute path, or begins with ``sqlite:`` or ``file:``."""
     return uri.startswith(("sqlite:", "file:", "/"))
 
 
 def is_absolute_store(uri: str) -> bool:
-    """Return whether the URI of an MLflow store means the same store in every working directory.
+    """Return whether the URI of an MLflow store has the form in which `stores_for_workers` returns it.
 
     Return False for an empty string, a relative path, an SQLite file with a relative path, and a path that is not
-    normalized, such as ``/data/mlruns/``. URIs of other forms are treated as absolute.
+    normalized, such as ``/data/mlruns/``. Return True for any other URI.
     """
     return bool(uri) and _absolute(uri) == uri
 

@@ -1,12 +1,12 @@
 """Replace the modules that Azure ML provides to a scoring script, while that script runs (worker).
 
 ``azureml_user.parallel_run`` contains `EntryScript`. ``azureml.core`` and ``azureml.core.model`` contain ``Model`` with
-``get_model_path``. Any other name in these packages raises an error that says which names are supported.
+``get_model_path``. If a script uses any other name of these replacement modules, an error says which names are
+supported.
 
 Modules that are installed, or that are files in the script's folder, take precedence over the replacements, because
-models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced. The
-real method looks for the Azure run that calls it. There is no such run here, so the script would not find the
-deployment's models.
+models that AutoML trained load classes of the real SDK. In the real SDK, only ``Model.get_model_path`` is replaced: the
+real method finds models by the Azure run that calls it, and here there is no such run.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class AzureModules(MetaPathFinder, Loader):
             sys.modules.update(workers)
 
     def close(self) -> None:
-        """Remove the replacement modules, and close the script's log file."""
+        """Remove the Azure modules that the script imported, and close the script's log file."""
         self._modules.clear()
         for handler in [handler for logger in self._loggers for handler in logger.handlers]:
             handler.close()
@@ -158,7 +158,7 @@ class AzureModules(MetaPathFinder, Loader):
         The result is also None for modules that are not in the packages ``azureml`` and ``azureml_user``.
 
         Raises:
-            ModuleNotFoundError: the module belongs to a replacement package, which does not have it.
+            ModuleNotFoundError: neither module exists, and the module's package is a replacement.
         """
         if fullname.partition(".")[0] not in _OURS:
             return None
@@ -226,14 +226,14 @@ def _model_class(find: FindModel) -> type:
     """Return a class ``Model`` whose ``get_model_path`` finds models with this function."""
 
     class Model(metaclass=_HasOnly):
-        """A replacement for Azure's ``Model``, with only the method that a scoring script needs."""
+        """A replacement for Azure's class ``Model``, with only the method ``get_model_path``."""
 
         def __init__(self, *_: object, **__: object) -> None:
             raise NotImplementedError(_missing("Model(workspace, name)"))
 
         @staticmethod
         def get_model_path(model_name: str, version: object = None, _workspace: object = None) -> str:
-            """Return the path of a model's file or folder, as `ModelLookup.find` does."""
+            """Return the path of the file or folder of the model with this name and, if it is given, this version."""
             return str(find(model_name, version))
 
     return Model

@@ -17,14 +17,14 @@ _SCOPES = (*_DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, a
 
 
 def check_script(path: Path) -> None:
-    """Check that a script is valid Python, defines ``run(mini_batch)`` and is not written for an online endpoint.
+    """Check that a script is valid Python, has a function ``run()`` and is not written for an online endpoint.
 
-    Neither the script nor a file in its folder that it imports may have the name of a module that Python or sparkscore
-    needs. Runs on the driver, before Spark starts. Faults that only an import of the script shows are found later, on a
-    worker. For example, the parameters of a ``run()`` that has a decorator or is assigned are not checked here.
+    It must be possible to call ``run()`` with the mini-batch as its only argument. This is not checked if ``run()`` has
+    a decorator, is imported or is assigned. Neither the script nor a file in its folder that it imports may have the
+    name of a module for which `is_always_taken` returns True.
 
     Raises:
-        ScoringScriptError: one of these conditions is not met. The message contains the line of a syntax error.
+        ScoringScriptError: one of these conditions is not met.
     """
     tree = _parse(path)
     run = _definition_of_run(tree)
@@ -71,10 +71,9 @@ def _check_parameters(run: ast.FunctionDef, script: str) -> None:
 
 
 def _check_imported_files(tree: ast.Module, path: Path) -> None:
-    """Raise a `ScoringScriptError` if the script imports a file of its folder under the name of a loaded module.
+    """Raise a `ScoringScriptError` if the script imports a file of its folder that has the name of a loaded module.
 
-    These are the modules that every worker loads before the script. So Python would use the loaded module instead of
-    the file.
+    Python would use the loaded module instead of the file. `is_always_taken` decides which modules count as loaded.
     """
     for node in ast.walk(tree):
         imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -90,7 +89,10 @@ def _check_imported_files(tree: ast.Module, path: Path) -> None:
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements that run when the script is imported, in order, including those in ``if`` and ``try``."""
+    """Yield all statements of a script that are not inside a function or class, in order.
+
+    Statements inside other statements, such as ``if`` and ``try``, are included.
+    """
     waiting: list[ast.AST] = [*reversed(tree.body)]
     while waiting:
         node = waiting.pop()
@@ -107,7 +109,7 @@ def _definition_of_run(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def _may_define_run_elsewhere(tree: ast.Module) -> bool:
-    """Return whether ``run`` may come from an assignment, an import or a star import."""
+    """Return whether the script assigns or imports the name ``run``, or has a star import."""
     for node in _top_level(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and {a.asname or a.name for a in node.names} & {"run", "*"}:
             return True
@@ -131,10 +133,10 @@ def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
 
 
 def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
-    """Return whether ``run()`` passes its parameter to ``json.loads`` before it assigns a new value to the parameter.
+    """Return whether ``run()`` passes its parameter to ``json.loads``, and not only after a new value was assigned.
 
-    If ``run()`` checks the type of the parameter with ``isinstance``, it may accept a mini-batch as well, so False is
-    returned.
+    If ``run()`` also passes the parameter to ``isinstance``, False is returned, because ``run()`` may then accept both
+    JSON and a mini-batch.
     """
     nodes = list(_nodes_of(run, parameter))
     calls = [node for node in nodes if isinstance(node, ast.Call)]

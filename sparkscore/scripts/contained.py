@@ -13,7 +13,7 @@ _STANDARD_STREAMS: Final = (0, 1, 2)
 
 
 class Contained:
-    """A context manager for the calls of the user's code, which is entered once for each call.
+    """A context manager for a call of the user's code. The same object can be entered again for the next call.
 
     If the user's code forks a process, the new process ends when it leaves the context, so that only one process
     scores. If the user's code replaces a built-in name such as ``len``, the name is restored after the call. When the

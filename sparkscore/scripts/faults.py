@@ -69,10 +69,6 @@ def advice_for(error: BaseException, model_folder: Path, code_folder: Path | Non
 
 
 def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) -> str:
-    """Return advice for an exception, or an empty string.
-
-    This may raise any exception, because it calls methods of the user's exception class.
-    """
     advice = _HOST.get(_of_the_host(error), "")
     match error:
         case _ if advice:
@@ -93,7 +89,7 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Return the key of `_HOST` for a problem of the worker's host, or an empty string for any other cause."""
+    """Return the key in `_HOST` of the advice for an exception, or an empty string if `_HOST` has no advice for it."""
     class_names = {each.__name__ for each in type(error).__mro__}
     if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
         return "memory"
@@ -105,7 +101,7 @@ def _of_the_host(error: BaseException) -> str:
 
 
 def _of_a_file(error: FileNotFoundError, model_folder: Path) -> str:
-    """Return advice for a file that the script did not find."""
+    """Return advice for a script that did not find a file."""
     path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
     if path is not None and path.is_relative_to(model_folder):
         held = sorted(entry.name for entry in model_folder.iterdir())
@@ -149,6 +145,6 @@ def _of_a_module(name: str, code_folder: Path | None) -> str:
 
 
 def _is_of_the_environment(error: KeyError) -> bool:
-    """Return whether a `KeyError` was raised because the script read an environment variable that is not set."""
+    """Return whether a `KeyError` was raised in the module ``os``, as for an environment variable that is not set."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}

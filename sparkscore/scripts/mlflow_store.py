@@ -1,9 +1,8 @@
-"""Set an MLflow tracking store for a script that logs with MLflow but sets no store (worker and driver).
+"""Set an MLflow tracking store for a script that uses MLflow if no store is set for it (worker and driver).
 
-The store is in the run's folder. MLflow's default store would be in the working directory, which is removed with the
-copy of the script. Each process gets its own SQLite file, because several processes cannot safely write to one file on
-a shared file system.
-Source: https://www.sqlite.org/faq.html#q5
+The store is in the folder for the script's logs. MLflow's default store would be in the working directory, which is
+removed with the copy of the script. Each process gets its own SQLite file, because several processes cannot safely
+write to one file on a shared file system. Source: https://www.sqlite.org/faq.html#q5
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
 
 
 def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that set the MLflow tracking store of a script, and create the store's folder.
+    """Create a folder for the MLflow tracking store of a script, and return environment variables that set this store.
 
-    The dictionary is empty if another store is set, if the code does not use MLflow, if MLflow is not installed, or if
-    there is no log folder. It is also empty on Databricks, which sets a store itself.
+    If another store is set, the code does not use MLflow, MLflow is not installed, or there is no log folder, nothing
+    is created and the dictionary is empty. The same applies on Databricks, which sets a store itself.
 
     Args:
         code: folder of the script.
@@ -46,10 +45,9 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 
 
 def end_active_run(variables: Mapping[str, str]) -> None:
-    """End the MLflow run that a script left active, if there is one, in the store that the script's variables set.
+    """End the MLflow run that a script left active, if there is one.
 
-    MLflow itself would end the run when the process ends. But it would then look for the run in the store that the
-    worker's own variables set.
+    Meanwhile, the script's environment variables are set, because they may name the store that has the MLflow run.
 
     Args:
         variables: environment variables of the script.
@@ -67,13 +65,16 @@ def end_active_run(variables: Mapping[str, str]) -> None:
 
 
 def _may_log(code: Path) -> bool:
-    """Return whether MLflow is installed, and a Python file in the code folder contains the string ``mlflow``."""
+    """Return whether MLflow is installed, and a ``.py`` file in the code folder contains the string ``mlflow``."""
     is_used = any(b"mlflow" in file.read_bytes() for file in code.rglob("*.py") if file.is_file())
     return is_used and find_spec("mlflow") is not None
 
 
 def where_scripts_logged(log_folder: Path) -> list[str]:
-    """Return a list with a sentence about the MLflow data of scripts, or an empty list if there is none (driver)."""
+    """Return a list with one sentence that says where the MLflow data of scripts is (driver).
+
+    The list is empty if the folder of `variables_of_store` has no database.
+    """
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []
     told = (

@@ -34,8 +34,8 @@ class DeployedModel:
 class ModelLookup:
     """Finds the models that a script gets with ``Model.get_model_path``.
 
-    If a script asks for a registered model several times with the same version, or each time without a version, the
-    model is fetched once.
+    After a registered model was fetched, it is not fetched again if the script asks for it with the same version, or
+    again without a version.
     """
 
     def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:

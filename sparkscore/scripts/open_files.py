@@ -17,12 +17,12 @@ _PROCESSES: Final = Path("/proc")
 
 
 def files_being_written() -> frozenset[tuple[int, int]]:
-    """Return device and inode of each regular file that is open for writing only or for appending, such as a log.
+    """Return device and inode of the regular files that are open for writing only or for appending, such as logs.
 
-    Only this process, its ancestors and the processes of its session are searched. The ``>`` of a shell and ``tee``
-    open a file for writing only, and loggers open it for appending. A file that is open for reading and writing, but
-    not for appending, is not returned: it may be a database, which must not be treated as a log. The regular files
-    behind the standard output and the standard error of this process are always returned.
+    Only this process, its ancestors and the processes of its session are searched, if this user may inspect them. The
+    ``>`` of a shell and ``tee`` open a file for writing only, and loggers open it for appending. A file that is open
+    for reading and writing, but not for appending, is not returned, because it may be a database. The only exception
+    are regular files that are the standard output or the standard error of this process: they are always returned.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}
@@ -43,7 +43,7 @@ def _identity(file: int | Path) -> tuple[int, int] | None:
 
 
 def _related_processes() -> Iterator[Path]:
-    """Yield the folders in ``/proc`` of this process, its ancestors and all processes of its session."""
+    """Yield the folders in ``/proc`` of this process, its ancestors and the processes of its session."""
     session, above = os.getsid(0), _ancestors()
     for process in _PROCESSES.glob("[0-9]*"):
         with suppress(OSError, ValueError):
@@ -52,7 +52,7 @@ def _related_processes() -> Iterator[Path]:
 
 
 def _ancestors() -> set[int]:
-    """Return the process ids of this process and of its ancestors, without process 1."""
+    """Return the process ids of this process and of those of its ancestors that can be found, except process 1."""
     found, process = {os.getpid()}, os.getppid()
     while process > 1 and process not in found:
         found.add(process)

@@ -34,9 +34,8 @@ class PackedScript:
         code: the code folder as a ZIP archive.
         sha256: digest of the names and contents of all packed files.
         files: names of the packed files, each with the digest of its content.
-        left_out: names of the files and folders that are not packed although they could be code, each with the reason:
-            logs that are being written, and files that cannot be read. Hidden files, caches and output folders are not
-            listed.
+        left_out: names of files and folders that are not packed, each with the reason, for example that a file cannot
+            be read. Hidden files, caches and output folders are not packed, either, but they are not listed here.
     """
 
     path: Path
@@ -54,7 +53,8 @@ class PackedScript:
 def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs: Iterable[str] = ()) -> PackedScript:
     """Pack the code folder of a scoring script, without hidden files, caches, and logs that are being written.
 
-    Files and folders that cannot be read, pipes, sockets, devices and broken links are left out, too.
+    The folders ``node_modules`` and ``sparkscore-runs`` are left out, too, and so are files and folders that cannot be
+    read, pipes, sockets, devices and broken links.
 
     Args:
         folder: the code folder.
@@ -64,7 +64,7 @@ def pack_script(folder: Path, script: str, leave_out: Iterable[Path] = (), logs:
 
     Raises:
         ScoringScriptError: the script does not exist, cannot be read, or is not among the packed files.
-        ConfigError: the folder is too large to be sent to every worker.
+        ConfigError: the files are too large to be sent to every worker.
     """
     path = folder / os.path.normpath(script)
     listing = _Listing(folder, {os.path.realpath(path) for path in leave_out}, frozenset(logs))
@@ -97,7 +97,11 @@ def different_files(files: Mapping[str, str], before: Mapping[str, str]) -> list
 
 
 class _Listing:
-    """The files of a code folder that are packed, and the names of files that are left out, each with the reason."""
+    """The files of a code folder that are packed, and the files and folders that are left out for a reason.
+
+    Attributes:
+        left_out: names of the files and folders that are left out, each with the reason.
+    """
 
     def __init__(self, folder: Path, leave_out: set[str], logs: frozenset[str]) -> None:
         self.left_out: dict[str, str] = {}
@@ -110,8 +114,8 @@ class _Listing:
     def add(self, folder: Path, above: frozenset[str] = frozenset()) -> None:
         """Add the files of a folder and of its subfolders.
 
-        Hidden entries, caches and the paths in ``leave_out`` are skipped without a reason. A folder that cannot be read
-        is recorded as left out.
+        Hidden entries, the names in ``_LEFT_OUT`` and the paths in ``leave_out`` are skipped, and are not recorded in
+        ``left_out``. A folder that cannot be read is recorded there.
 
         Args:
             folder: the folder.
@@ -131,9 +135,9 @@ class _Listing:
             self._add_entry(entry, above)
 
     def read(self) -> dict[str, bytes]:
-        """Return the content of each file by its name, in the order of the paths.
+        """Return the content of the files by their names, in the order of the paths.
 
-        A file that cannot be read is added to the files that are left out.
+        A file that cannot be read is not in the dictionary, and is added to the files that are left out.
 
         Raises:
             ConfigError: all files together are too large.

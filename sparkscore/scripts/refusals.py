@@ -48,15 +48,18 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a module with this name was loaded in this process before any script (worker)."""
+    """Return whether a module with this name was loaded when `sparkscore.scripts.refusals` was imported (worker).
+
+    That is before any script runs in this process.
+    """
     return name in _TAKEN
 
 
 def is_always_taken(name: str) -> bool:
-    """Return whether a module with this name must be expected to be loaded on every worker before any script (driver).
+    """Return whether every worker is expected to load a module with this name before it runs a script (driver).
 
-    This is so if the module is loaded in this process, and is a module of Python's standard library, sparkscore itself
-    or one of the packages that it needs on workers.
+    This is expected of a module of Python's standard library, of ``sparkscore``, and of the packages that sparkscore
+    needs on workers, if the module was already loaded here when `sparkscore.scripts.refusals` was imported.
     """
     return name in _TAKEN and name in _NEEDED
 

@@ -1,4 +1,4 @@
-"""Save and restore the environment variables, working directory and import path that a script may change (worker)."""
+"""Save and restore the state of a process that a script may change, such as its environment variables (worker)."""
 
 from __future__ import annotations
 
