@@ -1,1 +1,1 @@
-"""Survey input files before scoring, for the types of their values and text that Spark misreads (driver and worker)."""
+"""Read input files before scoring, to find the types of values, and text that Spark would misread (driver and worker)."""

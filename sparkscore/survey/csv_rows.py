@@ -1,6 +1,6 @@
-"""Find the first row of a CSV file that has more or fewer values than the header (driver).
+"""Find the first row of a CSV file that has more or fewer values than the input has columns (driver).
 
-Spark cannot read such a row, but its error does not contain the line of the row.
+In mode ``FAILFAST``, Spark raises an error for such a row, but the error does not contain the line of the row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
 @dataclass(frozen=True)
 class UnevenRow:
-    """A row of a CSV file with more or fewer values than the header.
+    """A row of a CSV file with a wrong number of values.
 
     Attributes:
         line: the number of the line on which the row begins, counted from 1.
@@ -43,7 +43,7 @@ class _CountingWalk(Walk):
     """A `Walk` that counts the values of each row, and stops after the first row with a wrong number of values.
 
     Attributes:
-        uneven: the row with a wrong number of values, or None if each row that has ended so far has the right number.
+        uneven: the row with a wrong number of values, or None if no such row has ended so far.
     """
 
     def __init__(self, dialect: Dialect, width: int) -> None:

@@ -73,7 +73,7 @@ def find_misfits(
     Args:
         texts: the strings; a NULL fits every type.
         spark_type: Spark's name of the type, for which `is_of_texts` returns True.
-        special: strings that fit a floating-point type as well, such as those that the user sets for NaN.
+        special: more strings that fit the type, such as those that the user sets for NaN.
         zone: the time zone for timestamps without a time zone.
     """
     if spark_type in _TEXT_TYPES or texts.null_count == len(texts):
@@ -137,8 +137,8 @@ def _holds(spark_type: str) -> _Holds:
 def _is_floating(text: str, rounded: Callable[[str], float]) -> bool:
     """Return whether a string fits a floating-point type.
 
-    NaN and infinity fit. An integer without an exponent fits if the type holds it exactly. Any other number may be
-    rounded; it fits unless it becomes infinite, or becomes zero although it is not zero.
+    NaN and infinity fit. An integer without an exponent, such as ``7`` or ``7.00``, fits if the type holds it exactly.
+    Any other number may be rounded; it fits unless it becomes infinite, or becomes zero although it is not zero.
 
     Args:
         text: the string.

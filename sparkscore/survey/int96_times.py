@@ -14,12 +14,10 @@ Times = tuple[str, tuple[str, ...]]
 
 
 def find_nanoseconds(share: Sequence[Times]) -> str:
-    """Find a column with a timestamp that is not a whole number of microseconds.
+    """Return the first column with a timestamp that is not a whole number of microseconds.
 
-    The columns are read in the given order. The result is the path of the file and the name of the column as a JSON
-    list, or an empty string if there is no such column.
-
-    A column that cannot be read is skipped: Spark reports what is wrong with the file.
+    The result is a JSON list with the path of the file and the name of the column, or an empty string if no such column
+    is found. A column that cannot be read is skipped.
 
     Args:
         share: the files to read, each with the names of its INT96 columns.

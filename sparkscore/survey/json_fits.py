@@ -94,10 +94,7 @@ def _nested_check(arrow_type: pa.DataType, formats: Formats) -> Check:
 
 
 def _accept_any(_value: Any) -> str:
-    """Return an empty string for any value.
-
-    This is the check for string columns, which hold any JSON value, and for other types whose values are not checked.
-    """
+    # For string columns, which hold any JSON value, and for other types whose values are not checked.
     return ""
 
 
@@ -216,7 +213,7 @@ def _check_date(value: Any) -> str:
 
 
 def _time_check(zone: str) -> Check:
-    """Return the function that checks whether a JSON value is a string with a valid timestamp or date.
+    """Return the function that checks values of a timestamp type, which must be strings with a timestamp or date.
 
     Args:
         zone: the time zone for timestamps without a time zone, or an empty string for the type ``timestamp_ntz``, whose

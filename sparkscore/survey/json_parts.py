@@ -42,8 +42,8 @@ class Share:
     Attributes:
         parts: the parts to read.
         form: the syntax of the files.
-        declared: the type of each declared column, or None for a column that is not checked. The whole attribute is
-            None if no columns are declared; types are then inferred.
+        declared: for each declared column, its type, or None if its values are not checked. If no columns are declared,
+            the whole attribute is None.
         formats: the deployment's settings for dates and times.
         drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' is not FAILFAST. Other
             problems, such as a field that occurs twice, still end the survey.
@@ -61,13 +61,14 @@ class Found:
     """The result of a survey of some parts of JSON files.
 
     Attributes:
-        columns: for each column, the summary of its values.
+        columns: for each column that occurs in the records, the summary of its values.
         rows: the number of records that were read.
-        lines: for each part, the number of lines that were read in it.
-        problem: the first text that is not a record, or the first file that cannot be read: its position, a reason such
-            as `RecordError.reason`, and a detail. None if there is no problem.
+        lines: for each part that was read, the number of lines that were read in it, or 1 if the file is one JSON
+            value.
+        problem: the first text that is not a record, or the first file that cannot be read: its position, a reason (a
+            `RecordError.reason` or ``unreadable``) and a detail. None if there is no problem.
         respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
-            as ``5.0`` or ``5e0``.
+            with a decimal point or an exponent.
     """
 
     columns: dict[str, FieldSurvey] = field(default_factory=dict)
@@ -107,11 +108,7 @@ class Found:
 
 
 def survey_parts(share: Share) -> str:
-    """Survey parts of files, and return the result, a `Found`, as JSON.
-
-    The survey ends at the first text that is not a record, or at the first file that cannot be read. Some lines are
-    skipped instead if ``drops_bad`` is set.
-    """
+    """Survey parts of files until the first problem, and return the result, a `Found`, as JSON."""
     found = Found()
     declared = None if share.declared is None else _Declared.of_types(share.declared, share.formats)
     for part in share.parts:

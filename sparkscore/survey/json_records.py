@@ -25,7 +25,7 @@ class Number(str):
 
 
 class NotFinite(float):
-    """NaN, Infinity or -Infinity. These values do not belong to JSON, but Spark reads them as numbers."""
+    """NaN, Infinity or -Infinity. These values do not belong to JSON, but by default, Spark reads them as numbers."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class RecordError(Exception):
             ``behind`` (more text follows the record), ``doubled`` (a field occurs twice), ``surrogate`` (half of a
             surrogate pair) or ``object`` (the value is not an object).
         detail: a phrase for the error message; it may be empty.
-        line: the line of the error within the text, counted from 0.
+        line: the line of the error, or of the start of the record, within the text, counted from 0.
     """
 
     def __init__(self, reason: str, detail: str = "", line: int = 0) -> None:
@@ -75,7 +75,7 @@ class JsonForm:
 
 
 def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
-    """Decode bytes of a JSON file, and return the text without a byte order mark.
+    """Decode bytes of a JSON file, and return the text without the byte order mark of the file.
 
     Args:
         content: the bytes.
@@ -83,8 +83,8 @@ def decode(content: bytes, encoding: str, *, is_first: bool) -> str:
         is_first: whether the bytes are the start of the file, where a byte order mark may be.
 
     Raises:
-        RecordError: reason ``encoding``: the bytes are not text in that encoding, contain a control character that
-            does not occur in ISO-8859-1 text, or are the start of a file in another format.
+        RecordError: reason ``encoding``: the bytes are not text in that encoding, or look like text in another encoding
+            or like a file in another format.
     """
     name = codecs.lookup(encoding).name
     if is_first and (other_format := find_other_format(content, name)):
