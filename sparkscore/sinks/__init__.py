@@ -1,6 +1,6 @@
 """Publish staged rows to an output: a Delta table or a folder of Parquet files (driver).
 
-`open_sink` returns the sink for an output. All sinks pass the same tests.
+`open_sink` returns the sink for an output.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ class Sink(Protocol):
         """Check, before scoring, that the mode allows the run to write to the output in its current state.
 
         Args:
-            is_retried: whether an earlier execution of this run has begun to publish, so that files at the output may
-                be from this run.
+            is_retried: whether an earlier execution of this run has begun to create the table, so that files at the
+                output may be from this run.
 
         Raises:
             SinkConflictError: the mode does not allow it, the output has rows with this run id, or it has other
                 files that the mode does not allow.
-            SinkError: the user cannot write to the output, its file system is full, or its state cannot be read.
+            SinkError: the user cannot write to the output, its file system is full, or its files cannot be read.
         """
 
     def check_schema(self, schema: StructType, origins: Origins = NO_ORIGINS) -> None:
-        """Check, before scoring, that the output can store the columns of the result.
+        """Check that the output can store the columns of the result.
 
         An existing Delta table must have the same columns. An existing folder of Parquet files must have the same
         columns only in the mode ``append``.
@@ -88,11 +88,10 @@ class Sink(Protocol):
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that rows follow the rules of an existing output, for example NOT NULL.
 
-        This method is called before scoring and again before publishing. Rules that need columns that the rows do not
-        have are not checked.
+        Rules that need columns that the rows do not have are not checked.
 
         Args:
-            rows: function that returns the rows. They have all columns of the result or, before scoring, only the
+            rows: function that returns the rows. The rows have all columns of the result or, before scoring, only the
                 columns whose values are known. The function is called only if the output has rules.
             schema: the columns of the result.
 
@@ -112,21 +111,21 @@ class Sink(Protocol):
     def publish(self, staged: StagedResult) -> Published:
         """Make the staged rows visible atomically, and return the published version and its row count.
 
-        The row count is read from the output, and must be that of the staged rows.
-
         Raises:
-            SinkError: publishing failed, or the row counts differ. The error describes the state of the output.
+            SinkError: publishing failed, or the output has a different number of rows than were staged. The error
+                describes the state of the output.
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and the row count that this run has published, or None if it has published nothing.
+        """Return the version and the row count that this run has published, or None if the output has none of this run.
 
-        They are read from the output, because a driver that died may not have written them into the run record.
+        The version and the row count are read from the output, because a driver that died may not have written them
+        into the run record.
 
         Args:
             schema: the columns of the result.
-            files: the staged files that the run published, if they are known. They show whether the published files are
-                from this run.
+            files: the staged files that the run published, if they are known. Their names can show whether the
+                published files are from this run.
 
         Raises:
             SinkConflictError: the location of the run's rows has other files.
@@ -134,7 +133,7 @@ class Sink(Protocol):
         """
 
     def shows_rows(self) -> bool:
-        """Return whether readers see rows of this run in the output now, even if it was changed after publishing."""
+        """Return whether readers see rows or files of this run in the output now."""
 
     def holds(self, published: Published) -> bool:
         """Return whether the output still has the version that this run published."""
@@ -167,7 +166,7 @@ def open_sink(spark: SparkSession, config: Output, run_id: str, run_id_column: s
 
 
 def target_of(config: Output, run_id: str, run_id_column: str, part: str = "predictions") -> Target:
-    """Return the location and the settings of an output, without the need for a Spark session.
+    """Return the location and the settings of an output. No Spark session is needed.
 
     The arguments and errors are those of `open_sink`.
     """

@@ -18,7 +18,7 @@ from sparkscore.stage.surroundings import open_store
 
 @dataclass(frozen=True)
 class Removed:
-    """A stage that `clean_stages` removed, or would remove, and the size of its files."""
+    """A stage that `clean_stages` removes, or would remove in a dry run, and the size of its files."""
 
     path: Path
     size_bytes: int
@@ -27,15 +27,15 @@ class Removed:
 def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
     """Remove the stages of runs that are neither running nor held, and return these stages, sorted by run id.
 
-    The locks of these runs are removed too, and the folder that contained the stages if it is empty and is sparkscore's
-    own. A stage that another version of sparkscore wrote in a different format stays.
+    The locks of these runs are removed too. The folder that contained the stages is removed if it is empty and has the
+    name ``_sparkscore``. A stage that another version of sparkscore wrote in a different format stays.
 
     Args:
         holder: the folder that contains the stages. Other files in it stay.
         is_dry: whether to remove nothing and only return the stages that would be removed.
 
     Raises:
-        SinkError: files cannot be listed or removed.
+        SinkError: the operating system reports an error, for example because the folder cannot be listed.
         LineageError: the lock of a run cannot be written.
     """
     try:

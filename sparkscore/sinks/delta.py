@@ -71,8 +71,7 @@ class DeltaSink:
         """Check that the mode allows the current state of the output, and that its folder can be written.
 
         If the output is a Delta table, its history must not have a commit of this run. If it is not a Delta table, it
-        must have no files. If an earlier execution of this run has begun to publish, files are allowed, because they
-        may be from its failed commit.
+        must have no files, except if an earlier execution of this run has begun to create the table (``is_retried``).
         """
         foreign = [] if is_retried else self._target.entries()
         if self._refuse_what_is_there("a Delta table", foreign) and self._commits():
@@ -125,11 +124,12 @@ class DeltaSink:
     def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
         """Return whether the output is a Delta table. Raise an error if the run may not publish to the output.
 
-        The run may not publish if the table exists and the mode is ``error``, or if there is no table but other files.
+        The run may not publish if the table exists and the mode is ``error``, or if there is no table but there are
+        other files.
 
         Args:
             what: description of the existing table for the error.
-            foreign: names of the files at the output that are not part of a Delta table.
+            foreign: names of the other files at the output.
         """
         if self._exists():
             if self._target.mode == "error":
@@ -140,20 +140,20 @@ class DeltaSink:
         return False
 
     def _foreign(self) -> list[str]:
-        """Return the names of the files and folders at the output that cannot be part of a Delta table.
+        """Return the names of the files and folders at the output that Delta cannot have written.
 
-        If there is a log folder, files that Delta may have written are left out, even if the log has no commit: another
-        run may be making the first commit at this moment. If there is no log folder, all names are returned.
+        If there is no log folder, these are all files and folders.
         """
+        # If there is a log folder without a commit, another run may be making the first commit at this moment.
         entries = self._target.entries()
         return [name for name in entries if not _is_of_delta(name)] if _LOG in entries else entries
 
     def publish(self, staged: StagedResult) -> Published:
-        """Append the staged rows to the table, or overwrite the table with them, in one commit.
+        """Append the staged rows to the table, or create or overwrite the table with them, in one commit.
 
-        The returned version and row count are read from the table's history, and the row count must be that of the
-        staged rows. If a commit of another process causes a conflict, the checks and the commit are repeated up to four
-        times. In the mode ``overwrite``, they are repeated only if the commit would have created the table.
+        If the table's history has a row count for the commit, it must be that of the staged rows. After some conflicts
+        with commits of other processes, the checks and the commit are repeated up to four times. In the mode
+        ``overwrite``, they are repeated only if the commit would have created the table.
         """
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
@@ -227,9 +227,9 @@ class DeltaSink:
         return writer.partitionBy(*self._target.partition_by)
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and row count of this run's commit, or None if the table's history has no such commit.
+        """Return the version and row count of this run's commit, or None if there is no table or no such commit.
 
-        If the history has no row count for the commit, the row count is 0.
+        The commit is looked up in the table's history. If the history has no row count for it, the row count is 0.
         """
         del files  # the commit has the run id
         commits = self._commits() if self._exists() else []
@@ -297,7 +297,7 @@ class DeltaSink:
     def _exists(self) -> bool:
         """Return whether the output has a Delta log with commits.
 
-        A first commit that failed leaves a log folder without commits.
+        A first commit that failed may leave a log folder without commits.
         """
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
@@ -305,8 +305,8 @@ class DeltaSink:
         """Check that the output has no files of others, and note in the stage that this run creates the table.
 
         If the first commit fails, it may leave files that no log contains. These files are not removed, because Delta
-        ignores them. With the note, a retry recognises them as files of this run. Nothing is checked if the table
-        or the note exists already.
+        ignores them. The note shows a retry that they may be from this run. If the table or the note exists already,
+        nothing is checked or written.
 
         Raises:
             SinkConflictError: the output has files that are not from a Delta table.
@@ -360,7 +360,6 @@ def _refuse_names(schema: StructType, origins: Origins) -> None:
 
 
 def _all_names(spark_type: DataType) -> Iterator[str]:
-    """Yield the names of all fields in a Spark type, including the fields of nested types."""
     if isinstance(spark_type, StructType):
         for field in spark_type:
             yield field.name

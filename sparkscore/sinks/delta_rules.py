@@ -1,4 +1,4 @@
-"""Check the rules of a Delta table before scoring, so that the commit does not fail because of them (driver)."""
+"""Check the rules of a Delta table before a run commits to it, so that they do not make the commit fail (driver)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TableRules:
 
         Raises:
             SinkSchemaError: some rows break rules. The message lists each of these rules with the number of rows that
-                break it. If an SQL statement can remove the first rule, the message contains this statement.
+                break it. If an SQL statement can remove the first of them, the message contains this statement.
         """
         if not self._of_rows:
             return
@@ -122,7 +122,7 @@ class TableRules:
             )
 
     def _check_features(self) -> None:
-        """Check that the installed Delta supports all features of the table, and its version of the writer's protocol.
+        """Check that the installed Delta supports the features of the table and the table's protocol version.
 
         If the features that the installed Delta supports are unknown, nothing is checked here, and the commit may fail.
         """

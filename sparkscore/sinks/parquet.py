@@ -63,7 +63,7 @@ class ParquetSink:
     """A sink for a folder of Parquet files that has one folder for each run: ``<target>/run_id=<id>/…``.
 
     Spark's own writer is not used for this folder. If a driver was killed while Spark was writing, Spark's next append
-    would make the rows of the killed run visible too. Here, one rename makes all rows of a run visible.
+    could make rows of the killed run visible too. Here, one rename makes all rows of a run visible.
     """
 
     format = "parquet"
@@ -103,11 +103,7 @@ class ParquetSink:
         """Do nothing, because Parquet files have no rules for rows."""
 
     def check_again(self, schema: StructType) -> None:
-        """Repeat the checks of the existing files and the columns, because the output may have changed.
-
-        If the caller holds the output's lock, no other run can change the output between these checks and the
-        publishing.
-        """
+        """Repeat the checks of the mode, the existing files and the columns, because the output may have changed."""
         with nothing_published(self._target.run_id):
             self._refuse_what_is_there("files or folders that came while the run was scoring")
             self.check_schema(schema)
@@ -164,11 +160,10 @@ class ParquetSink:
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
         """Return the name and row count of this run's folder, or None if the folder does not exist.
 
-        The folder always has all rows of the run, because one rename created it. If the driver died after this rename,
-        the lock that it left on the output is removed.
+        If the folder exists, a lock that a driver left on the output when it died is removed.
 
         Raises:
-            SinkConflictError: the folder does not have the files that this run published.
+            SinkConflictError: the folder has other files than those of this run.
             SinkError: the folder cannot be read, or an unfinished replacement of rows cannot be completed or undone.
         """
         self._recover()
@@ -187,7 +182,7 @@ class ParquetSink:
         return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
-        """Return whether readers see rows of this run: whether the run's folder exists and has files of sparkscore."""
+        """Return whether the run's folder exists and has files of sparkscore."""
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
@@ -242,8 +237,8 @@ class ParquetSink:
         """Link the staged files into a new folder, and rename this folder to the folder of the run.
 
         The rename makes all rows of the run visible. The output is locked during the last checks and the rename. In the
-        mode ``overwrite``, older files are moved away before the rename, and files that sparkscore wrote are removed
-        afterwards. The returned name and row count are read from the published folder.
+        mode ``overwrite``, old files are moved away before the rename, and those that sparkscore wrote are removed
+        afterwards. The published folder must have as many rows as were staged.
         """
         folder = staged.folder
         stage, gathered = open_store(folder), folder / f"{PUBLISHED}{self._target.part}"
@@ -299,11 +294,8 @@ class ParquetSink:
         )
 
     def read(self, published: Published) -> DataFrame:
-        """Return a DataFrame with this run's rows.
-
-        The types are those that the run published. Without these types, Spark could read partition columns as different
-        types.
-        """
+        """Return a DataFrame with this run's rows, with the types that the run published."""
+        # Without these types, Spark could read partition columns as different types.
         reader = read_from(self._spark, "parquet", {"basePath": str(self._target.path)}).schema(published.schema)
         return reader.load(spark_path(self._run_folder))
 
@@ -311,7 +303,7 @@ class ParquetSink:
         """Rename a folder to the run's folder, which makes its files visible; mode ``overwrite`` replaces old files.
 
         Returns:
-            the folder into which files that sparkscore did not write were moved, or None if there were no such files.
+            the folder into which old files were moved that stay there, or None if there are no such files.
         """
         open_store(self._target.path).make()
         disk, (unpublished, run_folder) = open_common(gathered, self._run_folder)

@@ -213,10 +213,10 @@ def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
 
 
 def _settle(store: Store, aside: str) -> Path | None:
-    """Complete or undo a replacement of rows, and return the folder of old files if it still has files.
+    """Complete or undo a replacement of rows.
 
     If the new rows are visible, the old files that sparkscore wrote are removed. Otherwise, the old files are moved
-    back. A warning lists the files that stay in the folder.
+    back, unless there are new files with their names. A warning lists the files that stay in the folder.
 
     Args:
         store: the store of the table's folder.

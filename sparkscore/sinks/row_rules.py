@@ -27,8 +27,8 @@ class RowRule:
     Attributes:
         name: description of the rule for messages.
         condition: Spark SQL expression that must be true for each row. A row for which it is NULL breaks the rule.
-        change: the part of a statement after ``ALTER TABLE`` that removes the rule, or an empty string if no statement
-            can.
+        change: the end of an ``ALTER TABLE`` statement that removes the rule, such as ``DROP CONSTRAINT positive``, or
+            an empty string if there is no such statement.
     """
 
     name: str
@@ -62,7 +62,7 @@ def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[
 
 
 def broken_rules(rows: DataFrame, rules: Sequence[RowRule]) -> list[tuple[RowRule, int]]:
-    """Return the rules that some rows break, each with the number of these rows. One Spark job counts them."""
+    """Return the rules that some rows break, each with the number of these rows."""
     if not rules:
         return []
     broken = (count_if(~coalesce(expr(rule.condition), lit(False))) for rule in rules)

@@ -37,10 +37,10 @@ logger = logging.getLogger("sparkscore")
 
 
 class Stage(StageFolder):
-    """The open stage of a run that this driver is working on. This driver holds the lock of the run.
+    """The open stage of a run that this driver is working on.
 
     Attributes:
-        is_kept: whether the stage is kept when the run ends, with or without an error.
+        is_kept: whether to keep the stage when the run ends, because its rows are still to be published or discarded.
         is_taken_up: whether an earlier execution of the run created the stage, so that it may contain chunks.
     """
 
@@ -63,23 +63,22 @@ class Stage(StageFolder):
 def staged_in(
     target: Target, parent: str | None, identity: str, *, is_moved: bool, run_folder: Path | None = None
 ) -> Iterator[Stage]:
-    """Open the run's stage for the body of a ``with`` statement, and then remove it unless it is needed again.
+    """Open the run's stage for the body of a ``with`` statement, and then remove it unless it may be needed again.
 
-    The stage of an earlier execution of the run is opened again. The stage is not removed while the run is held, if the
-    stage has a different format, if the driver dies, or if the run can be resumed because finished chunks are staged:
-    after an interrupt, after a failure to write or publish, or after a failure of processes or hosts.
+    The stage may be needed to publish or discard the rows of a held run, or to resume the run; see `keeps_stage`. The
+    stage of an earlier execution of the run is opened again.
 
     Args:
         target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
         parent: a different folder for stages, or None.
         identity: the digests of input, script, model and configuration. A stage with different digests is not opened,
             so its rows are not reused.
-        is_moved: whether publishing renames the staged files, which is possible only within one file system.
+        is_moved: whether publishing links and renames the staged files, which is possible only within one file system.
         run_folder: the run's folder in the runs folder. It has the record that says whether the run is held.
 
     Raises:
-        ConfigError: another driver is working on this run, the stage belongs to a different request or overlaps an
-            output, or the stage's path has files that sparkscore did not create.
+        ConfigError: another driver is working on this run, the stage belongs to a different request or has rows but no
+            digests, the stage overlaps an output, or its path has files that sparkscore did not create.
         SinkError: the stage's folder cannot be created, or is on a different file system than the output.
         LineageError: the lock cannot be written, or another version of sparkscore wrote the stage in a different
             format.
@@ -124,13 +123,13 @@ def stage_at(location: str) -> RunStage:
 def note_first_commit(stage: RunStage, target: Target) -> None:
     """Note in the stage that this run is about to create a new table.
 
-    If the commit fails, it may leave files at the output. The note shows that these files are from this run.
+    If the commit fails, it may leave files at the output. The note shows that such files may be from this run.
     """
     open_store(stage.location).put(f"{FIRST_COMMIT}{target.part}", _named(target.path))
 
 
 def first_commit_began(stage: RunStage, target: Target) -> bool:
-    """Return whether the stage has a note that this run has begun to create a new table."""
+    """Return whether the stage has a readable note that this run has begun to create a new table at the output."""
     try:
         name = f"{FIRST_COMMIT}{target.part}"
         return is_stage(Path(stage.location)) and open_store(stage.location).read(name) == _named(target.path)
@@ -159,7 +158,7 @@ def remove_stage(target: Target, parent: str | None) -> None:
 def _remove_unless_in_use(stage: Path) -> None:
     """Remove the stage of a run whose lock this driver lost, unless another driver still needs the stage.
 
-    The stage stays if another driver holds the lock, or if the run is held.
+    The stage stays if the run is held, or if the lock cannot be acquired, for example because another driver has it.
     """
     with suppress(ConfigError, LineageError), RunLock(stage.with_name(lock_of(stage.name)), stage.name):
         if not is_held_in(stage):
@@ -168,11 +167,11 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Write the marker file into a stage that was created again after another driver had removed it.
+    """Write the marker file into a stage that has none, so that `remove_stage_folder` removes it.
 
-    Tasks of this driver may create the stage again by writing into it. Without the marker file, sparkscore would not
-    remove such a folder. If the folder has files that sparkscore did not create, no marker is written.
+    If the folder has files that sparkscore did not create, no marker is written.
     """
+    # Tasks of this driver may have written into the stage after another driver removed it.
     store = open_store(stage)
     is_there = store.find() is not None and not is_stage(stage)
     if is_there and not clear(store, known_in(store), is_dry=True).left:
@@ -186,8 +185,7 @@ def _holder(target: Target, parent: str | None) -> Path:
 def remove_holders(holder: Path, *made_by_us: Path) -> None:
     """Remove the folder that contains stages, and the folders that this run created, if they are empty.
 
-    A folder for stages that the user named in ``output.stage`` is removed only if this run created it, or if its name
-    is ``_sparkscore``.
+    The folder that contains stages is removed only if this run created it, or if its name is ``_sparkscore``.
     """
     for folder in (holder, *made_by_us):
         if folder in made_by_us or folder.name == STAGE_FOLDER:
@@ -251,11 +249,11 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Return whether the run of a stage is held, according to the run's record.
+    """Return whether the run of a stage is held, as its record or a file of an earlier version in the stage says.
 
-    If the stage does not refer to a runs folder, return False. If the answer is unknown, return True, so that no rows
-    are lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage has a
-    different format.
+    If the stage does not refer to a record, return False. If the answer is unknown, return True, so that no rows are
+    lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage has a different
+    format.
     """
     if is_other_format(found := _format_of(stage)):
         logger.warning(
@@ -316,7 +314,7 @@ def check_waiting(stage: RunStage) -> None:
 
 
 def _format_of(stage: Path) -> str:
-    """Return the format number in the stage's marker file, or an empty string if the file cannot be read."""
+    """Return the content of the stage's marker file, a format number, or an empty string if it cannot be read."""
     try:
         return open_store(stage).read(MARKER).decode(errors="replace")
     except OSError:
@@ -324,7 +322,7 @@ def _format_of(stage: Path) -> str:
 
 
 def is_empty(folder: Path) -> bool:
-    """Return whether a path is a folder without files. An incomplete marker file is not counted."""
+    """Return whether a path is a folder without files and subfolders. An incomplete marker file is not counted."""
     store = open_store(folder)
     entry = store.find()
     is_folder = entry is not None and entry.type is EntryType.FOLDER
@@ -332,7 +330,7 @@ def is_empty(folder: Path) -> bool:
 
 
 def drop_empty(folder: Path) -> None:
-    """Remove the folder of a stage if it has no files. An incomplete marker file is removed too."""
+    """Remove incomplete marker files from a folder, and then the folder if it is empty."""
     store = open_store(folder)
     with suppress(OSError):
         clear(store, lambda name: finished(name) == MARKER)
@@ -340,14 +338,13 @@ def drop_empty(folder: Path) -> None:
 
 
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove a stage file by file, and return which files were removed and which stay.
+    """Remove the files of a stage, and return which files were removed and which stay.
 
-    Files that sparkscore did not create stay, and a warning lists them. Files that cannot be removed stay too, without
-    an error or a warning.
+    Files that sparkscore did not create stay, and a warning lists them. If a file cannot be listed or removed, no error
+    is raised: other files may stay too, and the result may be empty.
 
     Args:
-        stage: folder of the stage. If it is not a stage, or has a different format, its files are not removed, and no
-            warning is logged.
+        stage: folder of the stage. If it is not a stage, or has a different format, its files stay without a warning.
         is_dry: whether to remove nothing and only return the files that would be removed.
     """
     if not is_stage(stage):

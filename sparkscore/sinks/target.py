@@ -1,4 +1,4 @@
-"""Define the values and checks that all sinks use: the target, the staged rows and the published rows (driver)."""
+"""Define the values and checks that the sinks share: the target, the staged rows and the published rows (driver)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparkscore.stage import RunStage, StagedFile
 from sparkscore.stage.layout import STAGE_FOLDER
 from sparkscore.worker.result import LINEAGE_SCHEMA
 
-#: Prefix of the folder for the old files that a run replaces.
+#: Prefix of the name of the folder for the old files that a run replaces.
 ASIDE = "_replaced_by_"
 
 
@@ -32,8 +32,8 @@ class Target:
         run_id: id of the run that writes to the output.
         run_id_column: name of the column that contains the run id.
         part: the part of the run's result that is written, ``predictions`` or ``quarantine``.
-        replaces_foreign: whether ``overwrite`` may replace files that sparkscore did not write. They are moved into
-            another folder.
+        replaces_foreign: whether ``overwrite`` in a folder of Parquet files may replace files that sparkscore did not
+            write. They are moved into another folder.
     """
 
     path: Path
@@ -45,9 +45,9 @@ class Target:
     replaces_foreign: bool = False
 
     def entries(self) -> list[str]:
-        """Return the names of the files and folders in the output, without the folders of sparkscore.
+        """Return the names of the files and folders in the output, without sparkscore's folders of staged or old files.
 
-        If a file is at the path of the output, the list has only its name.
+        If the path of the output is that of a file, the list has only its name.
         """
         if not self.path.is_dir():
             return [self.path.name] if self.path.exists() else []
@@ -88,9 +88,10 @@ class Published:
 
     Attributes:
         version: the version of the Delta table, or the name of the run's folder, or None if publishing is not complete.
-        rows: number of rows, read from the output, or None if publishing is not complete.
+        rows: number of rows, or None if publishing is not complete.
         schema: the columns.
-        moved_to: folder into which files that sparkscore did not write were moved, or None if there were no such files.
+        moved_to: folder into which this run moved old files that it did not remove, for example because sparkscore did
+            not write them. None if there are no such files, or if they are not known.
     """
 
     version: int | str | None
@@ -101,10 +102,10 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Add to a `SinkError` of a check that nothing was published and that the scored rows are still staged.
+    """Change a `SinkError` that is raised in the body of a ``with`` statement, in which checks run after scoring.
 
-    The checks run after scoring, in the body of a ``with`` statement. The next step of the error says how to publish
-    the staged rows or how to discard them. Other errors are not changed.
+    The error then says that the output is unchanged, that the scored rows are staged, and how to publish or discard
+    them. Other errors are not changed.
     """
     try:
         yield
@@ -153,7 +154,7 @@ def check_writable(target: Target, *folders: Path) -> None:
 def _is_full(folder: Path) -> bool:
     """Return whether a file system reports that it has no free blocks or no free inodes.
 
-    Some file systems report zero for their whole size. They do not count as full.
+    If the total number of blocks or inodes is zero, as some file systems report, the free ones are not checked.
     """
     found = os.statvfs(folder)
     return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
@@ -181,9 +182,9 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 
 
 def run_exists(target: Target) -> SinkConflictError:
-    """Return the error for an output that already has rows with this run id, from a run that is not known here.
+    """Return the error for an output that already has rows with this run id.
 
-    The runs folder has no complete record of that run.
+    The error is for the case that the runs folder has no complete record of the run that wrote these rows.
     """
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,

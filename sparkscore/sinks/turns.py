@@ -17,14 +17,14 @@ from sparkscore.stage.layout import STAGE_FOLDER, TARGET_LOCK
 from sparkscore.stage.lock import RunLock
 from sparkscore.stage.surroundings import open_store
 
-#: Seconds that a run waits for another run to publish. If a driver on another host died, its lock expires earlier.
+#: Seconds that a run waits for another run to publish. The lock of a driver that died on another host expires earlier.
 WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.2
 
 
 @contextmanager
 def turn_at(target: Target) -> Iterator[Callable[[], None]]:
-    """Hold the lock of an output in the body of a ``with`` statement, so that no other run changes the output.
+    """Hold the lock of an output in the body of a ``with`` statement, so that no other run publishes to the output.
 
     If another run holds the lock, this function waits up to `WAIT_S` seconds.
 
@@ -33,7 +33,7 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
         publishes: a process that was suspended may have lost the lock.
 
     Raises:
-        SinkError: other runs hold the lock for too long, or the lock file cannot be written.
+        SinkError: the lock cannot be acquired in time, or the lock file cannot be written.
     """
     holder = target.path / STAGE_FOLDER
     with ExitStack() as stack:
