@@ -1,7 +1,7 @@
 """Scorers: objects that load a scoring script or a model, and score mini-batches with it (worker).
 
-A scorer is created from a specification, which the driver pickles and sends to the workers. A process loads its scorer
-before its first mini-batch, and scores all its mini-batches with it.
+A scorer is created from a specification, which the driver pickles and sends to the workers. A scorer is loaded once,
+before it scores its first mini-batch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Scorer(Protocol):
     """The interface of all scorers: methods that load a script or model, score mini-batches with it, and release it."""
 
     def load(self) -> None:
-        """Load the script or model. Runs on the worker, once in each process, before the first mini-batch."""
+        """Load the script or model. Runs on the worker, before the first mini-batch."""
 
     def score(self, mini_batch: MiniBatch) -> object:
-        """Score one mini-batch, and return the scores in any form that `sparkscore.returned.tabulate` accepts.
+        """Score one mini-batch, and return the scores, which `sparkscore.returned.tabulate` then converts to a table.
 
-        If some or all of the items cannot be scored, a scorer may return a `PartlyScored`. Runs on the worker. After a
-        failure, the mini-batch may be scored again, as a whole or in halves.
+        If some or all of the items cannot be scored, a scorer may return a `PartlyScored` instead. Runs on the worker.
+        After a failure, the mini-batch may be scored again, as a whole or in halves.
         """
 
     def close(self) -> None:
@@ -38,7 +38,7 @@ class Scorer(Protocol):
 def load_scorer(spec: ScorerSpec) -> Scorer:
     """Create the scorer that a specification describes, load its script or model, and return the scorer.
 
-    Runs on the worker, once in each process. If loading fails, the scorer is closed.
+    Runs on the worker. If loading fails, the scorer is closed.
 
     Raises:
         ScorerFailedError: the user's code or model raised an exception while it was loaded.

@@ -49,8 +49,9 @@ class CategoryMaker:
         """Return a shallow copy of a DataFrame in which the category columns have the categories of the model.
 
         A value that a LightGBM model has no category for becomes NULL and is counted. A column of dtype object that
-        is not a category column becomes float64 if it holds nothing but booleans and NULLs. Categories are not set if
-        the DataFrame has more or fewer columns than the model. An object that is not a DataFrame is returned unchanged.
+        is not a category column becomes float64 if it holds only booleans, only NULLs, or both. Categories are not set
+        if the DataFrame has more or fewer columns than the model. An object that is not a DataFrame is returned
+        unchanged.
 
         Raises:
             SignatureMismatchError: the values of a category column have a different type than the categories of the

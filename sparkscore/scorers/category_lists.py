@@ -52,18 +52,18 @@ def find_positions(
 ) -> Sequence[int] | None:
     """Find the features that the lists of categories of a LightGBM model belong to.
 
-    Each column of strings gets a list. An assignment in which also each feature with codes, such as ``-1:0:2``, gets a
-    list is preferred. Other assignments are considered only if no assignment is preferred.
+    In a possible assignment, each column of strings has a list. First, the function looks for assignments in which each
+    feature with codes, such as ``-1:0:2``, has a list, too. If there are none, features with codes may be without one.
 
     Args:
         infos: LightGBM's description of each feature: ``-1:0:2`` for the codes of categories, ``[0.5:7]`` for a range
             of numbers, or ``none`` if the model does not use the feature.
         lists: the lists of categories, in the order of their features.
-        types: the type of each feature's column, as `value_type_of` names it, or None if no rows are available yet.
+        types: the type of each feature's column, as `value_type_of` names it, or None if types are to be ignored.
 
     Returns:
-        for each list, the position of its feature. None if no assignment is possible. Also None if several
-        assignments are preferred, or if none is preferred and several others are possible.
+        for each list, the position of its feature. None if no assignment is possible, or if several are found, so that
+        it is not clear which one is right.
     """
     types = types or [NOTHING] * len(infos)
     texts = {at for at, type_ in enumerate(types) if type_ == TEXT}  # LightGBM accepts strings only as categories

@@ -23,9 +23,9 @@ class Dtypes:
 
     Attributes:
         are_arrow: whether all columns are Arrow-backed. Such columns can hold NULLs in every type.
-        with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. Unless columns are
-            Arrow-backed, these integer columns become float64, and these boolean columns get dtype object. Other
-            integer and boolean columns keep their type and must not hold a NULL.
+        with_null: names of the integer and boolean columns that may hold a NULL in some mini-batch. These integer
+            columns become float64, and these boolean columns get dtype object. Other integer and boolean columns keep
+            their type and must not hold a NULL. The attribute has no effect on Arrow-backed columns.
         nan: whether a NULL in a column of strings or booleans becomes NaN, as in ``pandas.read_csv``. If False, such a
             NULL becomes None. The attribute has no effect on Arrow-backed columns.
     """
@@ -46,7 +46,7 @@ class Dtypes:
 def has_two_dtypes(arrow_type: pa.DataType) -> bool:
     """Return whether a column of this Arrow type gets a different pandas dtype if it holds a NULL.
 
-    The result is True for integers and booleans, because columns of the pandas dtypes int64 and bool cannot hold NULLs.
+    The result is True for integers and booleans, because the pandas dtypes int64, int32, bool and so on have no NULL.
     """
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type))
 

@@ -66,7 +66,7 @@ def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return a string for each difference that `differences_of` finds, or raise an error if the check is strict.
+    """Return the differences that `differences_of` finds, or raise an error if there are some and the check is strict.
 
     Raises:
         EnvironmentMismatchError: the check is strict and there are differences. The message lists all of them.

@@ -23,9 +23,9 @@ _LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm"})
 def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, str]]:
     """Find the columns of the input that a model was trained with, in the model's order.
 
-    If the model has no column names, all columns of the input are returned in their order. The same applies to default
-    names of a library, such as ``Column_0``, unless the input has columns with all of these names. LightGBM replaces
-    spaces in names with underscores, so for its models a column is also found by its name with underscores.
+    If the model has no column names, all columns of the input are returned in their order. So they are if the model has
+    the default names of a library, such as ``Column_0``, unless the input has columns with all of these names. LightGBM
+    replaces spaces in names with underscores, so for its models a column is also found by its name with underscores.
 
     Args:
         rows: the rows of the input.
@@ -37,8 +37,8 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
     Raises:
         SignatureMismatchError: the input lacks a column of the model, or several columns fit one name of the model. Or
-            a model of scikit-learn, XGBoost or LightGBM has no column names, and the order of several columns is not
-            known.
+            a model of scikit-learn, XGBoost or LightGBM has no column names or only default names, and the order of
+            several columns is not known.
     """
     features = feature_names(model)
     if features is None or (_are_defaults(features) and not set(features) <= set(rows.column_names)):
@@ -66,7 +66,7 @@ def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
 def feature_names(model: Any) -> tuple[str, ...] | None:
     """Return the names of a model's features in the model's order, or None if the model has no feature names.
 
-    For a pipeline without feature names, the names of its first step are returned.
+    For a pipeline without feature names, the names of its first estimator are returned.
     """
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
 

@@ -1,4 +1,4 @@
-"""Score mini-batches with a model file of scikit-learn, XGBoost or LightGBM, on one thread (worker)."""
+"""Score mini-batches with a model file of scikit-learn, XGBoost or LightGBM (worker)."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class FrameworkScorer:
     - A LightGBM file: ``Booster.predict`` gets a DataFrame.
 
     Attributes:
-        handed_over: the DataFrame that was made for the last call, with the rows that it was made from, or None before
+        handed_over: the last DataFrame that was made for the model, with the rows that it was made from. None before
             the first call and after `close`.
         warnings: warnings about the model that were found while it was loaded.
-        verified: digest of the model's file, which was checked on this host. Empty before the model is loaded.
+        verified: digest of the model's file, which was checked on this host. Empty before the check.
     """
 
     def __init__(self, spec: FrameworkSpec) -> None:
@@ -107,8 +107,8 @@ class FrameworkScorer:
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows lack a column of the model, a value cannot be converted to the model's
-                type, an XGBoost model has no category for a value, or the items are files.
+            SignatureMismatchError: the rows do not fit the model, for example because a column is missing or a value
+                cannot be converted to the model's type. Or the items are files.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
             ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
         """

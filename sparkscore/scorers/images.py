@@ -33,7 +33,7 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
     tensor decides how the pixels are arranged:
 
     - Four dimensions: the last dimension, or else the second one, is that of the channels if its size is 1, 3 or 4. The
-      image is converted to that number of channels. Otherwise the image keeps its channels, in the last dimension.
+      image is converted to that number of channels. Otherwise the channels of the image are in the last dimension.
     - Three dimensions: the image is converted to gray.
     - Two dimensions: all values of an image are in one row, as in Azure's no-code deployments.
     - One dimension: the tensor is an array of arrays, one for each image. The images may have different sizes.
@@ -46,7 +46,8 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
     Returns:
         the tensor or the bytes of the readable files, in their order, and a failure for each of the other files. A file
         fails if it cannot be read. For a tensor, it also fails if it is not an image, or has a size or depth that the
-        tensor cannot hold. In a tensor with two or more dimensions, all images must have the size of the first one.
+        tensor cannot hold. In a tensor with two or more dimensions, all images must have the size of the first one that
+        does not fail.
 
     Raises:
         MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
@@ -112,10 +113,10 @@ def _decode(file: str, feed: Feed, first: Pixels | None) -> Pixels | Failure:
 
 
 def _loses_bits(image: Any) -> bool:
-    """Return whether Pillow would drop half of the bits of each channel of an open image.
+    """Return whether Pillow would drop, or may drop, some of the bits of each channel of an open image.
 
-    Pillow reads 16 bits per channel for gray images only. Pillow finds the format by the content of the file.
-    For a format that does not say how many bits a channel has, the result is True if the image has several channels.
+    Pillow reads 16 bits per channel for gray images only. For AVIF, JPEG 2000 and SGI images, Pillow does not show how
+    many bits a channel has in the file. For these, the result is True if the image has several channels.
 
     Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
     The raw mode ``BGR;16`` of BMP files has 16 bits for all channels together.

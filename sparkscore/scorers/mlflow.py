@@ -45,10 +45,10 @@ class MlflowScorer:
     """A scorer that loads an MLflow model as a pyfunc, from files on this host and without MLflow's tracking store.
 
     Attributes:
-        handed_over: the DataFrame that the model got in the last call, or None if the model got no DataFrame, or one
-            with different columns than the rows.
+        handed_over: the DataFrame that the model got in the last call, or None if there is none or if its columns do
+            not have the names of the rows' columns.
         warnings: warnings about the model that were found while it was loaded.
-        verified: digest of the model's files, which was checked on this host. Empty before the model is loaded.
+        verified: digest of the model's files, which was checked on this host. Empty before the check.
     """
 
     def __init__(self, spec: MlflowSpec) -> None:
@@ -91,12 +91,12 @@ class MlflowScorer:
 
         Raises:
             ScorerFailedError: the model raised an exception.
-            SignatureMismatchError: the rows lack a column of the model, a value does not fit the model's signature, an
-                XGBoost model has no category for a value, or the items are files and the signature does not have
-                exactly one input.
+            SignatureMismatchError: the rows do not fit the model, for example because a column is missing or a value
+                cannot be converted to the type in the signature. Or the items are files, and the signature does not
+                have exactly one input.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
             ModelLoadError: it cannot be determined which columns have the categories of a LightGBM model.
-            MissingDependencyError: the items are images, and the package ``pillow`` is not installed.
+            MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
         """
         if self._model is None:
             raise RuntimeError("the scorer is not loaded")
@@ -265,7 +265,7 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Pass boolean columns that may hold NULLs to a model with dtype ``object`` in every mini-batch.
+    """Make the boolean columns that may hold NULLs have dtype ``object`` in every mini-batch that a model gets.
 
     In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. So the method that a
     pyfunc calls after the enforcement is replaced with a wrapper that converts the column back.

@@ -28,7 +28,7 @@ def reporting(code: ErrorCode) -> Iterator[None]:
         code: the code of the failure, which says whether the model was loading or predicting.
 
     Raises:
-        ScorerFailedError: the ``with`` block raised an exception.
+        ScorerFailedError: the ``with`` block raised any other exception.
     """
     try:
         yield

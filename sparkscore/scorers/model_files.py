@@ -42,10 +42,10 @@ class ModelFiles:
 
 
 def fetch_model(files: ModelFiles) -> Path:
-    """Return the path of this host's copy of a model. The first process that calls this function makes the copy.
+    """Return the path of this host's copy of a model, which is made first if there is none.
 
-    Runs on the worker, once in each process. The digest of the copy is checked each time, so that each process loads
-    the model that the driver found. A copy with a wrong digest is made again.
+    Runs on the worker. The digest of the copy is checked each time, so that the files are those that the driver found.
+    A copy with a wrong digest is made again.
 
     Raises:
         ModelError: the files cannot be read or copied, the digest of a new copy is not the one that the driver found,
@@ -64,7 +64,7 @@ def fetch_model(files: ModelFiles) -> Path:
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the path of this host's copy of some files. The first process that calls this function makes the copy.
+    """Return the path of this host's copy of some files, which is made first if there is none.
 
     The digest of the files is not known in advance, so it is not checked.
 
@@ -106,8 +106,8 @@ def copy_model(source: Path, target: Path) -> None:
 def make_folder_for_links() -> Path:
     """Create a folder on the file system of this host's copies of models, so that their files can be linked into it.
 
-    The caller must remove the folder with `remove_made`. If the process is killed before that, another process removes
-    the folder with `_remove_old`, at the earliest after a week.
+    The caller must remove the folder with `remove_made`. If the process is killed before that, a process that fetches a
+    model removes the folder a week later or after that.
 
     Raises:
         ModelError: other users have access to the folder for copies.
@@ -134,10 +134,11 @@ def link_files(source: Path, target: Path) -> None:
 
 @contextmanager
 def _entry(name: str) -> Iterator[Path]:
-    """Lock a folder of the cache in the ``with`` block, and yield its path. Other processes wait until it is unlocked.
+    """Lock a folder of the cache in the ``with`` block, and yield its path.
 
-    The folder is created if it does not exist. Its modification time is set to now, because `_remove_old` reads from it
-    when the folder was last used. After a block without an exception, `_remove_old` is called.
+    A process that asks for the same folder waits until it is unlocked. The folder is created if it does not exist. Its
+    modification time is set to now, because `_remove_old` reads from it when the folder was last used. After a block
+    without an exception, `_remove_old` is called.
 
     Args:
         name: name of the folder, a digest.
@@ -173,9 +174,8 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 def _cache_folder() -> Path:
     """Create this user's folder for copies of models on this host, if it does not exist, and return its path.
 
-    The folder is below the local directory that Spark creates for the application and removes at its end. If there
-    is no such directory that is writable, the folder is below the system's folder for temporary files. Only this user
-    may read or change the copies.
+    The folder is in the first writable folder of Spark's variable ``SPARK_LOCAL_DIRS``. If there is none, it is in the
+    system's folder for temporary files. Other users may neither read nor change the copies.
 
     Raises:
         ModelError: the path is a link or a file, another user owns the folder, or other users have permissions for it.
@@ -209,7 +209,7 @@ def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[
 
 
 def _remove_old(cache: Path) -> None:
-    """Remove the folders in the cache that were last used more than a week ago, by their modification time."""
+    """Remove unlocked folders in the cache that, by their modification time, were not used for more than a week."""
     limit = time.time() - _KEPT_SECONDS
     for entry in cache.iterdir():
         # While a process makes a copy, it holds the lock. Afterwards the modification time is recent.

@@ -14,7 +14,7 @@ from sparkscore.scorers.estimators import outputs_of_estimator
 
 
 def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
-    """Convert the return value of a model's method to named columns, or to one array, Series or list of values.
+    """Convert the return value of a model's method, usually to named columns or to one array, Series or list.
 
     - The columns of a DataFrame keep their names. Columns without names, which pandas numbers from 0, become ``c0``,
       ``c1`` and so on. A single column whose name is an integer is returned as a Series. A DataFrame in which two

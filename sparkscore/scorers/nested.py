@@ -50,8 +50,9 @@ def holds_lists_of_lists(arrow_type: pa.DataType) -> bool:
 def with_ragged_lists(value: Any) -> Any:
     """Convert arrays of arrays with different shapes to Python lists, at any depth of a nested value.
 
-    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ. An array that
-    contains a list after the conversion becomes a list, too. Everything else in the value is returned unchanged.
+    MLflow makes one NumPy array of each nested array, which is not possible if the shapes differ, or if NULLs are among
+    the arrays. An array that contains a list after the conversion becomes a list, too. Everything else in the value is
+    returned unchanged.
 
     Source: mlflow/models/utils.py, `_enforce_array`, calls ``np.array`` for each value that is an array.
     """

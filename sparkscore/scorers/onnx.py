@@ -41,7 +41,7 @@ class OnnxScorer:
     """A scorer that runs an ONNX graph with ONNX Runtime.
 
     Attributes:
-        verified: digest of the model's files, which was checked on this host. Empty before the model is loaded.
+        verified: digest of the model's files, which was checked on this host. Empty before the check.
     """
 
     def __init__(self, spec: OnnxSpec) -> None:
@@ -86,7 +86,7 @@ class OnnxScorer:
             SignatureMismatchError: a value of the rows cannot be converted to the type of the graph's input, or the
                 values of a row do not have the input's shape.
             OutputContractError: an output does not have one element for each row.
-            MissingDependencyError: the items are images, and the package ``pillow`` is not installed.
+            MissingDependencyError: images must be decoded, and the package ``pillow`` is not installed.
         """
         if mini_batch.rows is not None:
             feeds = {str(feed.name): feed_tensor(mini_batch.rows, feed) for feed in self._spec.feeds}

@@ -145,6 +145,7 @@ class ScriptScorer:
 
         Raises:
             ScorerFailedError: ``run()`` raised an exception.
+            ScoringScriptError: the script's working directory cannot be entered, for example because it was removed.
             SourceSchemaError: a column cannot be converted to pandas; `to_pandas` lists the reasons.
         """
         if self._run is None:

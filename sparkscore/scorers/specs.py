@@ -23,7 +23,7 @@ class MlflowSpec:
 
     Attributes:
         files: the model's files.
-        feeds: the model's inputs, each with the columns that it gets, or None if the model has no signature.
+        feeds: the model's inputs, each with the columns that it gets, or None if the driver does not know the inputs.
         predict_fn: names of the methods to call. Several methods give one column each. If empty, the ``predict`` of the
             pyfunc is called.
         params: parameters of the methods, as pairs of name and value.
@@ -45,11 +45,10 @@ class FrameworkSpec:
 
     Attributes:
         files: the model's file.
-        framework: the library that wrote the file.
-        feeds: the model's inputs, each with the column that it gets, or None if the driver could not read the inputs
-            from the file.
+        framework: the library that the model needs.
+        feeds: the model's inputs, each with the column that it gets, or None if the driver does not know the inputs.
         predict_fn: names of the methods to call. Several methods give one column each. If empty, ``predict`` is called.
-        params: arguments of the methods, as pairs of name and value.
+        params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
         dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
     """
