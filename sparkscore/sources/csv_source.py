@@ -1,9 +1,9 @@
 """Read the rows of CSV files, which are the items of a run (driver).
 
 Spark's CSV reader splits the rows into strings. sparkscore infers or checks the types of the columns by the rules in
-``docs/inputs.md``, and converts the strings to these types. There is one exception: Spark's reader converts the values
-of a declared column itself if the options set a pattern for its type, such as 'dateFormat', or strings for NaN or
-infinity.
+``docs/inputs.md``, and converts the strings to these types. There is one exception: if the options set a pattern for a
+type, such as 'dateFormat', or strings for NaN or infinity, Spark's reader itself converts the columns of the files that
+are declared with such a type.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Convert the strings in CSV files to typed values with Spark expressions (driver).
+"""Convert the strings of CSV files and of partition columns to typed values with Spark expressions (driver).
 
-Spark's own CSV reader is not used for this, because its results depend on settings of the session. If Spark cannot
-convert a string, the run fails. The expressions do not find every value that a type does not hold exactly: Spark rounds
-decimals, for example. Such values are found before, by `CsvSource.check_contents`.
+Spark's readers are not used for this, because their results depend on settings of the session. A string that Spark
+cannot convert makes the run fail. Spark rounds some other values, such as decimals with too many digits.
+`CsvSource.check_contents` and `check_key_values` raise an error for such values.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 def _with_zone(text: Column, zone: str) -> Column:
     """Return an expression that adds the seconds and the time zone to strings of timestamps that lack them.
 
-    The time of a date without a time is midnight. This is needed because Spark's cast does not accept a time zone
-    directly after minutes, and uses the session's time zone if the string has no time zone.
+    A date without a time gets the time 00:00:00. The seconds are added because Spark's cast does not accept a time zone
+    directly after minutes, and the time zone because the cast would use the session's time zone.
     """
     time = regexp_replace(text, _WITHOUT_SECONDS, "$1:00")
     whole = when(text.contains(":"), time).otherwise(concat(text, lit(" 00:00:00")))

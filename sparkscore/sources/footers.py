@@ -159,7 +159,7 @@ class _FileNulls:
 class _Layout:
     """The parts of a Parquet footer from which a `Footer` is created.
 
-    Many files have equal parts. They are the key of a dictionary, so that these files share one `Footer`.
+    Files with equal layouts share one `Footer`. The layout is its key in a dictionary.
     """
 
     schema: bytes

@@ -29,8 +29,8 @@ class Listing:
         files: the files. `list_files` sorts them by path, and returns each file only once.
         skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
             for example by two globs, each time after the first one is counted.
-        folder: the location of the input if it is one folder, or None. The names of the folders inside it may have the
-            form ``key=value``, which makes them partition columns.
+        folder: the location of the input if it is one folder, or None. If the folders inside it are named
+            ``key=value``, the keys are partition columns.
     """
 
     files: tuple[InputFile, ...]

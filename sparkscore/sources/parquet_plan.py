@@ -168,8 +168,8 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the different types of a column, each with the first file that has the type.
 
-        If the input has rows, the types in files without rows are left out, unless no file with rows has the column. In
-        this case, only the type in the first file with the column is returned.
+        If the input has rows, the types in files without rows are left out. If only files without rows have the column,
+        only the type in the first of them is returned.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):

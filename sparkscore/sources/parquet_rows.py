@@ -99,12 +99,11 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 
 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Return an expression that checks a cast between an integer type and a floating-point type.
+    """Return an expression that is true if the floating-point number in a cast from or to an integer is below 2**63.
 
-    The expression is true if the floating-point number is below 2**63. Spark casts the double 2**63 to the largest
-    bigint, and casts that back to 2**63. A comparison of the values before and after both casts does not find this
-    change. The elements of arrays are checked as well. The expression is true for NULL, and for casts between other
-    types.
+    Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63, so a comparison of the values
+    before and after both casts does not find the change. The elements of arrays are checked as well. The expression is
+    true for NULL, and for casts between other types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))

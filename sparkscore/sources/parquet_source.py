@@ -64,8 +64,10 @@ class ParquetSource:
     def check_contents(self) -> None:
         """Check that no timestamp of type INT96 has nanoseconds, which Spark would truncate to microseconds.
 
+        Only columns that the run uses are checked.
+
         Raises:
-            SourceError: a column that the run uses contains such a timestamp.
+            SourceError: a column contains such a timestamp.
             ScoringError: the Spark job that reads the columns failed.
         """
         if self._frame is not None:

@@ -309,7 +309,7 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 
 
 def is_castable(one: DataType, other: DataType) -> bool:
-    """Return whether values of the first type can be cast to the second type. Not every value may fit.
+    """Return whether values of the first type can be cast to the second type. Some values may not fit.
 
     This is the case for equal types, for two types of numbers, for dates that are cast to timestamp_ntz at midnight,
     and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for timestamps

@@ -123,8 +123,8 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
     """Check that each option is known, allowed and valid.
 
     The case of names is ignored, as in Spark. Options that choose files, such as 'pathGlobFilter', are not allowed.
-    Options of the other two formats have no effect, but are allowed. A name with a dot is an option of Hadoop, which is
-    not checked.
+    Options that only readers of other formats have are allowed, and have no effect. A name with a dot is an option of
+    Hadoop, which is not checked.
 
     Args:
         options: the options in 'input.options'.
@@ -157,7 +157,7 @@ def check_options(options: Mapping[str, str], file_format: str) -> None:
 def find_option(options: Mapping[str, str], name: str) -> str | None:
     """Return the value of an option, or None if it is not set.
 
-    The case of the name is ignored, as in Spark. ``True`` and ``FALSE``, for example, are returned in lower case.
+    The case of the name is ignored, as in Spark. Booleans such as ``True`` are returned in lower case.
     """
     found = {key.lower(): value for key, value in options.items()}.get(name.lower())
     return found.lower() if found is not None and found.lower() in {"true", "false"} else found

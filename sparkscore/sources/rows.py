@@ -20,9 +20,9 @@ from sparkscore.spark.settings import pinned_settings
 
 @contextmanager
 def pinned_reads(spark: SparkSession, what: str, *, for_writing: bool = False) -> Iterator[None]:
-    """Set Spark's settings to fixed values in the body of a ``with`` statement, and convert Spark's exceptions.
+    """Set settings of Spark to fixed values in the body of a ``with`` statement, and convert Spark's exceptions.
 
-    These are the settings that can change the rows that Spark reads. They are restored afterwards.
+    The settings are those that can change the rows that Spark reads. They are restored afterwards.
 
     Args:
         spark: the session.

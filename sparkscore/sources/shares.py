@@ -1,4 +1,4 @@
-"""Divide the files of an input into shares, each of which one Spark task reads (driver)."""
+"""Divide the files of an input into shares, which different Spark tasks can read (driver)."""
 
 from __future__ import annotations
 
