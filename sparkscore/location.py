@@ -1,4 +1,4 @@
-"""Convert locations between local paths, URIs and the forms in which Spark writes paths (driver and worker)."""
+"""Convert paths and URIs to local paths, and paths to the form that Spark's readers need (driver and worker)."""
 
 from __future__ import annotations
 
@@ -60,8 +60,7 @@ def local_path(location: str) -> Path:
 def plain_path(uri: str) -> str:
     """Return a URI with its percent-encoding decoded; a ``file:`` URI becomes a local path.
 
-    The argument may be a value of Spark's column ``_metadata.file_path``, which Spark percent-encodes. The column
-    ``path`` of the format ``binaryFile`` is not percent-encoded. A path that is not a URI is returned unchanged.
+    The values of Spark's column ``_metadata.file_path`` are such URIs. A path that is not a URI is returned unchanged.
 
     >>> plain_path("file:/data/a%20b.csv"), plain_path("file:///data/a%23b.csv"), plain_path("s3://b/x%20y")
     ('/data/a b.csv', '/data/a#b.csv', 's3://b/x y')
@@ -72,7 +71,9 @@ def plain_path(uri: str) -> str:
 
 
 def spark_path(path: Path | str) -> str:
-    r"""Return a local path in which the special characters of globs are escaped: Spark's readers treat paths as globs.
+    r"""Return a local path in which the special characters of globs are escaped.
+
+    Spark's readers treat each path as a glob.
 
     >>> spark_path("/data/a[1].csv")
     '/data/a\\[1\\].csv'

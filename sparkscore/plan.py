@@ -23,7 +23,7 @@ _MOST_UNITS: Final = 2000
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of the input, with its metadata from the time when the run was planned.
+    """A file of the input, with its metadata from the time when it was listed.
 
     Attributes:
         path, size_bytes, modified_ns: path, size in bytes, and modification time in nanoseconds. Two `InputFile`
@@ -43,21 +43,23 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The pinned input of a run: the version of a table, or the list of files, that the run scores.
+    """The input of a run as it was when it was opened: a list of files, a version of a table, or failed items.
+
+    Failed items are those of an earlier run that are scored again. They are files or quarantined rows.
 
     Attributes:
         format: format of the input: ``files``, ``csv``, ``json``, ``parquet``, ``delta`` or ``quarantine``.
-        location: path, glob or URI of the input, as the user wrote it, or a list of several. If the items failed in an
-            earlier run, the location of the quarantine table.
+        location: path, glob or URI of the input, or a list of several. If the items failed in an earlier run, the
+            location of the quarantine table.
         version: version of a Delta table, or digest of the file list. For quarantined rows, a string that identifies
             the rows of the quarantine table that are scored.
-        size_bytes: size of the input in bytes.
+        size_bytes: size of the input's files in bytes. For quarantined rows, their size in memory.
         items: number of files or rows, or None if the rows have not been counted.
         files: the files that are scored or whose rows are scored; empty for a Delta table and for quarantined rows.
-        skipped: number of files that are left out, by reason.
+        skipped: number of files and folders that are left out, by reason.
         table_id: id of a Delta table, or None for other inputs. If the table is removed and created again at the same
             location, it gets a new id.
-        order_doubt: why the order of the columns is not known, or an empty string if it is known.
+        order_doubt: why the order of the columns is not known. Otherwise, an empty string.
     """
 
     format: str
@@ -78,10 +80,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Plan:
-    """The input of a run and, if its items are files, its mini-batches. Workers split an input of rows themselves.
+    """The input of a run and, if its items are files, its mini-batches. An input of rows is split by the workers.
 
     Attributes:
-        snapshot: the pinned input.
+        snapshot: the input as it was when it was opened.
         unit_count: number of work units, or None if Spark's partitions are the work units.
         mini_batches: table with a row for each file, ordered by work unit, or None for an input of rows.
     """
@@ -95,14 +97,13 @@ def plan_run(snapshot: Snapshot, mini_batch_files: int | None, task_slots: int) 
     """Return the plan of a run, in which an input of files is divided into mini-batches and work units.
 
     Each mini-batch contains files that follow one another in the file list. So the mini-batches depend only on the file
-    list and on the mini-batch size. The work units depend on the sizes of the files, too: the largest mini-batches are
-    assigned first, each to the work unit that has the fewest bytes so far. The plan for an input of rows contains no
-    mini-batches.
+    list and on the mini-batch size. The work units also depend on the sizes of the files and on `task_slots`. The plan
+    for an input of rows contains no mini-batches.
 
     Args:
-        snapshot: the pinned input.
+        snapshot: the input as it was when it was opened.
         mini_batch_files: number of files in a mini-batch, or None if the deployment sets a number of bytes. The last
-            mini-batch may have fewer files.
+            mini-batch may have fewer files. Not used for an input of rows.
         task_slots: number of tasks that run at the same time. The number of work units depends on it.
 
     Raises:
@@ -140,9 +141,7 @@ def digest_of_files(files: Iterable[InputFile]) -> str:
 
 
 def _deal_out(sizes: Sequence[int], task_slots: int) -> list[list[int]]:
-    """Assign mini-batches to work units: the largest first, each to the unit that has the fewest bytes so far.
-
-    Each work unit gets at least one mini-batch.
+    """Assign mini-batches to work units, the largest first, so that the work units have similar sizes.
 
     Args:
         sizes: number of bytes of each mini-batch.

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 class Tolerance:
     """How many items and mini-batches may fail before the run fails.
 
-    If the failures of one task exceed an allowed number, the task stops. If the failures of all tasks together exceed
-    an allowed number, the driver stops all tasks. In both cases, the run can no longer succeed. The percentage is
-    checked only at the end, when all mini-batches are counted.
-
-    An allowed number of -1 or a percentage of None means that there is no limit.
+    An allowed number of -1 or a percentage of None means that there is no limit. The allowed numbers are checked during
+    the run, so that tasks can stop early. The percentage is checked only at the end of the run.
 
     Attributes:
         items: allowed number of failed items in the whole input (``settings.error_threshold``).
@@ -43,12 +40,14 @@ class Tolerance:
         return bool(self._passed_number(items, mini_batches))
 
     def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return a message that says which limit the failures of a finished run exceed, or an empty string if none.
+        """Return a message about a limit that the failures of a run exceed, or an empty string if they exceed none.
+
+        The percentage is checked, too.
 
         Args:
             items: number of failed items.
             mini_batches: number of mini-batches with failed items.
-            of_mini_batches: number of all mini-batches, which must not be zero.
+            of_mini_batches: number of mini-batches with and without failed items, which must not be zero.
         """
         percent = 100 * mini_batches / of_mini_batches
         if number := self._passed_number(items, mini_batches):
@@ -61,7 +60,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message that says which allowed number the failures exceed, or an empty string if none."""
+        """Return a message about an allowed number that the failures exceed, or an empty string if they exceed none."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

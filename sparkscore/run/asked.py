@@ -40,15 +40,15 @@ class RunOptions(TypedDict, total=False):
     partition_by: OneOrMore | None
     """Partition column or columns of the result."""
     run_id: str | None
-    """Id of the run; made from the current time if absent."""
+    """Id of the run; generated if None."""
     runs: str | Path | None
-    """Folder of the run records; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if absent."""
+    """The runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None."""
     settings: Mapping[str, object] | None
     """Other settings of the deployment by dotted name, for example ``{"settings.mini_batch_size": 5}``."""
     model: str | Path | None
-    """Path or MLflow reference of a model, used instead of the deployment's model."""
+    """Path or MLflow reference of a model. It overrides ``model.path`` of the deployment."""
     only_failed: str | None
-    """Id of an earlier run. Only the items in its quarantine are scored, and the rows are appended to its result. If
+    """Id of an earlier run. Only items in its quarantine are scored, and the default of ``mode`` is ``append``. If
     neither a deployment nor a model is given, that run's request is used again; options given now override it."""
 
 
@@ -59,9 +59,9 @@ class UncheckedRequest:
     Attributes:
         deployment: path of the deployment file as the caller wrote it, or None if there is no deployment file.
         options: the options of the run.
-        folder: the base folder for a relative path in `deployment` and for relative paths in `options`. Paths that are
-            written in the deployment file are relative to the folder of that file instead.
-        runs: the folder that has a folder for each run.
+        folder: the folder that relative paths in `deployment` and `options` are relative to. Paths that are written in
+            the deployment file are relative to the folder of that file instead.
+        runs: the runs folder.
         stores: URIs of MLflow's tracking store and model registry, for scoring scripts. A URI that is not known is an
             empty string.
     """
@@ -123,8 +123,8 @@ class UncheckedRequest:
 def new_request(deployment: str | Path | None, options: RunOptions) -> UncheckedRequest:
     """Return the request for a new run.
 
-    If ``only_failed`` is given without a deployment and without a model, the stored request of that earlier run is
-    used, and the options given now override it.
+    If ``only_failed`` is given without a deployment and without a model, the request is completed with the stored
+    request of that earlier run.
 
     Raises:
         RunNotFoundError: the stored request of the earlier run is needed, and there is none, or it is damaged.

@@ -29,8 +29,8 @@ class Cleaned:
         replaced: folders with the previous rows of an output, left by a driver that died while it replaced these rows.
             If the new rows are visible, the previous rows that sparkscore wrote were removed. Otherwise, the previous
             rows were moved back.
-        undecided: ids of the runs whose driver died after it began to publish. Only the result table and the quarantine
-            table show whether rows of such a run are visible, and `resume` reads these tables.
+        undecided: ids of the runs whose driver died after it began to publish, so that some of their rows may be
+            visible. `resume` finds out whether they are.
         is_dry: whether this was a dry run, which changes nothing.
     """
 
@@ -57,8 +57,8 @@ def clean(
     """Remove the stages of runs that stopped, and set the state of runs whose driver died to ABORT.
 
     Overwrites that were interrupted because a driver died are completed or undone. Runs that are running or held are
-    not touched. A run whose driver died after it began to publish keeps its state. A run whose stage was removed starts
-    from the beginning when it is resumed. Runs on the driver and needs no Spark.
+    not touched. A run whose driver died after it began to publish keeps its state. The finished chunks of a run are
+    removed with its stage. Runs on the driver and needs no Spark.
 
     Args:
         outputs: locations of results; the outputs of all recorded runs if empty. Stages in folders that recorded
@@ -80,7 +80,7 @@ def clean(
 
 
 def clean_up(outputs: Sequence[str | Path], runs: Path, *, is_dry: bool) -> Cleaned:
-    """Remove stages and end records as `clean` does, and return the result. Raises the errors of `clean`."""
+    """Do what `clean` does, and return the result as an object. Raises the errors of `clean`."""
     records = list_records(runs)
     recorded = [Path(record.output.location) for record in records if record.output.location]
     locations = sorted({local_path(str(output)) for output in outputs} or set(recorded))
@@ -112,8 +112,8 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
     """Set the state of a run to ABORT if its driver died before it began to publish.
 
     Returns:
-        True if the state was set to ABORT, or would be without `is_dry`; False if the driver died after it began to
-        publish, so that the state stays; None if the driver did not die, or if another driver is resuming the run.
+        True if the state was set to ABORT, or would be without `is_dry`. False if the driver died after it began to
+        publish, so that the state stays. None if the driver did not die, or if another driver is resuming the run.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():

@@ -68,8 +68,8 @@ def check_input_types(rows: StructType) -> None:
     """Raise an error if an input column has a type that Arrow or Parquet cannot store exactly.
 
     Raises:
-        SourceSchemaError: a column has a type that cannot be stored exactly. The message lists all of these columns,
-            and suggests an ``input.columns`` line without them.
+        SourceSchemaError: a column has a type that cannot be stored exactly. The message suggests an ``input.columns``
+            line without such columns.
     """
     refused = [field for field in rows if not _is_carriable(field.dataType)]
     if refused:
@@ -87,8 +87,8 @@ def choose_carried(deployment: Deployment, rows: StructType | None, *, is_frame:
     """Return the names of the carried columns: the input columns that are copied into the result.
 
     Args:
-        deployment: the deployment. Its ``output.carry`` lists the columns. If it is None, all input columns are
-            carried, or none if `is_frame` is True.
+        deployment: the deployment. Its ``output.carry`` lists the columns. If ``output.carry`` is not set, all input
+            columns are carried, or none if `is_frame` is True.
         rows: the input's schema, or None if the items are files.
         is_frame: whether the scoring script returns DataFrames or Arrow tables.
 
@@ -150,7 +150,7 @@ def decide_columns(
 def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None:
     """Raise an error if a prediction that may be NULL would be written into a NOT NULL column of the output table.
 
-    Without this check, the commit would fail after all items were scored. Carried columns are not checked here, because
+    Without this check, the commit could fail after all items were scored. Carried columns are not checked here, because
     their NULLs are known only after the input was read. `check_known_rows` checks them.
 
     Args:
@@ -158,8 +158,8 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
         result: the columns of the result.
 
     Raises:
-        SinkSchemaError: a prediction may be NULL, and its column in the output table is NOT NULL. The message lists all
-            of these columns, and suggests an ``output.schema`` line with which only the items without a value fail.
+        SinkSchemaError: a prediction may be NULL, and its column in the output table is NOT NULL. The message suggests
+            an ``output.schema`` line with which only the items without a value fail.
     """
     wrong = [
         field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table

@@ -31,11 +31,12 @@ def engine_spec(
         key: a string that is unique for this execution of the run. A worker process caches the loaded scorer under this
             key.
         scorer: specification of the scorer.
-        stage: the run's stage. A packed Python environment is copied into it.
+        stage: the run's stage. The packed Python environment in ``python.archive``, if any, is copied into the stage.
         not_null: names of the input columns that are declared NOT NULL.
 
     Raises:
-        ConfigError: there is no file at the path ``python.archive`` of the deployment.
+        ConfigError: a file in the section ``python`` of the deployment cannot be read; or ``python.check`` is strict,
+            and there is no list of packages, or it cannot be read.
     """
     if isinstance(scorer, RowsSpec):  # Spark itself scores the rows.
         return EngineSpec(key, scorer, not_null=not_null)
@@ -61,13 +62,7 @@ def _child_spec(prepared: PreparedRun, scorer: ScorerSpec, stage: RunStage) -> C
 
 
 def _stage_archive(archive: Path, stage: RunStage) -> ModelFiles:
-    """Copy a packed Python environment into the stage, and return the path and the digest of the copy.
-
-    Workers can read files in the stage.
-
-    Raises:
-        ConfigError: there is no file at the path of the archive.
-    """
+    """Copy a packed Python environment into the stage, where workers can read it. Return the copy's path and digest."""
     if not archive.is_file():
         raise ConfigError(
             code=ErrorCode.PYTHON_ARCHIVE,

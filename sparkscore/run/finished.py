@@ -1,4 +1,4 @@
-"""Find out whether a run has already been published or held, even if its record does not say so (driver)."""
+"""Find out whether a run is held or already published, also if a driver died after publishing it (driver)."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def finished_before(
         spark: the session.
         prepared: the checked request.
         state: the state of the run.
-        identity: a function that returns the identity of the request. It opens the input, so it is called only if the
-            identity is needed.
+        identity: a function that returns the identity of the request. The function opens the input, so it is called
+            only if the identity is needed. Its errors are not caught.
 
     Raises:
         ConfigError: the id belongs to a published or held run with another input, script, model or configuration; it
             belongs to a run whose staged rows are for another output; or the published rows are no longer in the output
             table.
         SinkError: the output table cannot be read.
-        LineageError: the manifest was changed, or another version of sparkscore wrote the manifest or the stage in a
-            format that this version does not read.
+        LineageError: the manifest was changed, the record cannot be written, or another version of sparkscore wrote the
+            manifest or the stage in a format that this version does not read.
     """
     record, manifest = state.record, prepared.folder.read_manifest()
     if record is None or manifest is None:
@@ -79,14 +79,7 @@ def finished_before(
 
 
 def _refuse_other_output(record: RunRecord, sink: Sink, prepared: PreparedRun) -> None:
-    """Raise an error if the run id has staged rows that belong to another output or lie in another stage.
-
-    If the run continued with the new output, those staged rows would never be published or removed.
-
-    Raises:
-        ConfigError: there are staged rows for another output, or in another stage. The message contains the location of
-            the stage and the paths of both outputs.
-    """
+    """Raise an error if rows of an unfinished run with this id are staged for another output, or in another folder."""
     stage_setting = prepared.deployment.output.stage
     if not record.output.location:
         return
@@ -123,7 +116,7 @@ def _staged(
 
 
 def _complete(manifest: Manifest, sink: Sink, published: Published, prepared: PreparedRun) -> RunRecord:
-    """Write the final record of a run whose driver died after the commit, remove its stage, and return the record."""
+    """Write the final record of a run whose rows are published, remove its stage, and return the record."""
     rows = sum(file.rows for file in manifest.quarantined)
     location = quarantine_location(prepared.deployment) if rows else None
     quarantine = RecordedQuarantine(location=location, rows=rows)

@@ -31,7 +31,7 @@ from sparkscore.worker import QUARANTINE_SCHEMA
 def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) -> Run:
     """Publish a run that is held (``publish: audit``), or whose publishing failed. Nothing is scored.
 
-    The input, the model and the deployment file are not needed. A run that is already published is returned unchanged.
+    The input, the model and the deployment file are not needed. A run whose state is COMPLETE is returned unchanged.
     Runs on the driver.
 
     Args:
@@ -42,10 +42,11 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
     Raises:
         RunNotFoundError: there is no such run; or, for a run with ``only_failed``, the run in which the items failed
             first no longer has a record.
-        ConfigError: the run has no staged rows to publish, or another driver is working on it; or, for a run with
-            ``only_failed``, another run is working on the same failed items, or runs that scored failed items of the
-            same first run were published into the output, or removed from it, since this run was scored.
-        SinkError: publishing failed, or a staged file was changed. The message says what readers of the table see.
+        ConfigError: the run has no staged rows to publish, the run id is not valid, or another driver is working on the
+            run. Or, for a run with ``only_failed``: another run is working on the same failed items, or the rows of
+            another run with ``only_failed`` were added to the output, or removed from it, since this run was scored.
+        SinkError: publishing failed, the output cannot be read, or a staged file was changed.
+        ScoringError: the Spark job that checks the staged files failed.
         LineageError: a file of the run cannot be written, was changed, or has a form that this version of sparkscore
             does not read.
     """
@@ -60,15 +61,14 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 
 
 def _names_result(record: RunRecord) -> bool:
-    """Return whether a complete run has a published version, or is a run with ``only_failed``, which may have none.
+    """Return whether the record of a complete run has the published version, or needs none.
 
-    A run with ``only_failed`` publishes nothing if it has no items to score.
+    A run with ``only_failed`` that had no items to score has published no version.
     """
     return record.output.version is not None or record.only_failed is not None
 
 
 def _published(spark: SparkSession, record: RunRecord, folder: RunStore) -> Run:
-    """Return the `Run` object of a complete run, made from its record."""
     output, schema = record.output, schema_of(record.output.columns or {})
     if output.version is None:  # a run with `only_failed` that had no items to score
         return Run(record, partial(spark.createDataFrame, [], schema), spark, folder)
@@ -107,12 +107,12 @@ def _publish(spark: SparkSession, state: RunState, held: Waiting) -> Run:
 def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path | None = None) -> dict[str, Any]:
     """Remove the staged rows of a run that is not published, and set its state to ABORT. Runs on the driver.
 
-    Spark is needed only if publishing began and the record does not say that it was completed. Then the result table
-    and the quarantine table are read first. A run with rows in one of these tables is not discarded.
+    Spark is needed only if publishing began and the record does not say that it was completed. Then it is checked that
+    neither the result table nor the quarantine table has rows of the run.
 
     Args:
         run_id: id of the run.
-        spark: the session that reads the two tables; needed only if publishing began.
+        spark: the session that reads the two tables, or None if it is not needed.
         runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Returns:
@@ -120,9 +120,9 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
 
     Raises:
         RunNotFoundError: there is no such run.
-        ConfigError: the run has no staged rows; its rows are published; they may be published and there is no session
-            to check it; or another driver is working on the run.
-        SinkError: the result or the quarantine cannot be read.
+        ConfigError: the run has no staged rows; some of its rows are published; some may be published and there is no
+            session to check it; another driver is working on the run; or the run id is not valid.
+        SinkError: the result table or the quarantine table cannot be read.
         LineageError: a file of the run cannot be written, or has a form that this version of sparkscore does not read.
     """
     with locked_run(runs_folder(runs), run_id) as state:
@@ -137,11 +137,7 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
 
 
 def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting) -> None:
-    """Raise an error if the result or the quarantine has rows of a run, or if there is no session to check this.
-
-    Raises:
-        ConfigError: rows of the run are visible, or `spark` is None.
-    """
+    """Raise an error if rows of a run were published, even if only into the quarantine, or if `spark` is None."""
     run_id = held.folder.run_id
     if spark is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Compute the identity of a run: digests of its input, script, model and configuration with secrets (driver)."""
+"""Compute the identity of a run: digests of its input, script, model and configuration (driver)."""
 
 from __future__ import annotations
 

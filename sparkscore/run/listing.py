@@ -9,7 +9,9 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(*, runs: str | Path | None = None) -> list[dict[str, Any]]:
-    """Return the records of all runs in the runs folder as dictionaries, newest first. Needs no Spark.
+    """Return the records of the runs in the runs folder as dictionaries. The run that started last comes first.
+
+    A record that cannot be read is left out, with a warning in the log. Needs no Spark.
 
     Args:
         runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
@@ -26,6 +28,6 @@ def show_run(run_id: str, *, runs: str | Path | None = None) -> dict[str, Any]:
 
     Raises:
         ConfigError: the run id is not valid.
-        RunNotFoundError: there is no such run.
+        RunNotFoundError: there is no such run, or its record cannot be read.
     """
     return read_record(runs_folder(runs), run_id).as_dict()

@@ -39,9 +39,9 @@ def check_model(deployment: Deployment, model: ResolvedModel) -> ModelDescriptio
 
     Raises:
         ModelError: the files are broken, or are not a model that can be scored without a script.
-        MissingDependencyError: the package that reads models of this format is not installed.
+        MissingDependencyError: a package that is needed to read the model is not installed.
         ConfigError: the deployment has no section ``model``; the model can run any code and is not trusted; the
-            deployment has a setting that does not apply to models of this format; or ONNX Runtime does not have a
+            deployment has a setting that does not apply to models of this format; or ONNX Runtime does not accept a
             provider or a session option.
         SignatureMismatchError: ``model.params`` does not match the parameters in the model's signature.
     """
@@ -98,8 +98,7 @@ def match_model(
         order_doubt: why the order of the columns is not known, or an empty string if it is known.
 
     Returns:
-        for each input of the model, the columns that it gets; or None if the model has no signature and gets all
-        columns.
+        the inputs of the model, each with the columns that it gets; or None if the model has no signature.
 
     Raises:
         SignatureMismatchError: columns are missing, do not fit, or would be matched by position although their order is
@@ -162,10 +161,7 @@ def _as_lightgbm_writes(
 
 
 def stage_model(model: ResolvedModel, stage: RunStage) -> ModelFiles:
-    """Copy a model into the stage, and return the files of the copy.
-
-    Workers can read the stage, but perhaps not the path from which the driver read the model.
-    """
+    """Copy a model into the stage, where workers can read it, and return the files of the copy."""
     copied = stage.keep_model(model.path, model.sha256)
     return ModelFiles(model.name, model.version, str(copied), model.sha256)
 
@@ -184,8 +180,8 @@ def no_code_spec(
         description: format and signature of the model.
         section: the section ``model`` of the deployment.
         files: the model's files in the stage.
-        feeds: for each input of the model, the columns that it gets; or None if the model gets all columns.
-        threads: number of threads that a task may use.
+        feeds: the inputs of the model, each with the columns that it gets; or None if the model has no signature.
+        threads: number of threads that ONNX Runtime may use in a task.
         order_doubt: why the order of the columns is not known, or an empty string if it is known.
     """
     params = tuple(section.params.items())
@@ -224,8 +220,10 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
             adds are predictions.
 
     Returns:
-        the rows with the columns that the pipeline adds, and the specification of a scorer that returns the predictions
-        among them.
+        the rows with the columns that the pipeline adds, and a `RowsSpec` with the names of the prediction columns.
+
+    Raises:
+        ModelLoadError: the pipeline cannot be loaded, or cannot be applied to these rows.
     """
     from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
 

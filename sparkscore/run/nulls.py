@@ -24,23 +24,24 @@ logger = logging.getLogger("sparkscore")
 def decide_nulls(
     prepared: PreparedRun, source: Source, feeds: tuple[Feed, ...] | None, stage: RunStage
 ) -> dict[str, bool]:
-    """Return which integer and boolean columns of the input have a NULL, and store the answer in the stage.
+    """Decide which integer and boolean columns are treated as columns with NULLs, and store the answer in the stage.
 
     Only columns whose dtype in pandas depends on the answer are examined. The first known answer for a column is used:
 
     1. the answer in the stage, if the run is resumed;
     2. with ``only_failed``, the answer of the run in which the items failed, unless the stage has answers;
-    3. the statistics or the survey of the files, or a declaration as NOT NULL;
+    3. the counts of `Source.count_nulls`, for example from the footers of Parquet files;
     4. a Spark job that looks for NULLs.
 
     Args:
         prepared: the checked request.
         source: the input.
-        feeds: for each input of the model, the columns that it gets; or None if the scorer gets all columns.
+        feeds: the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model
+            has no signature.
         stage: the run's stage.
 
     Returns:
-        for each examined column, whether it has a NULL. Empty if no column was examined.
+        for each examined column, whether it is treated as a column with NULLs. Empty if no column was examined.
 
     Raises:
         SourceError: the input cannot be read.
@@ -63,7 +64,7 @@ def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
 
     Args:
         prepared: the checked request.
-        nulls: for each examined column, whether it has a NULL; the result of `decide_nulls`.
+        nulls: the result of `decide_nulls`.
     """
     config = prepared.deployment.input
     are_arrow = config.dtypes == "arrow" and prepared.script is not None

@@ -54,14 +54,13 @@ def mini_batch_limit(deployment: Deployment, snapshot: Snapshot) -> MiniBatchLim
 
 
 def refuse_count_of_files(deployment: Deployment, snapshot: Snapshot) -> None:
-    """Raise an error if mini-batches must be files, but the input is a table, such as a Delta table, or failed rows.
+    """Raise an error if mini-batches are counted in files, but the input is a Delta table or failed rows.
 
-    This can happen in a deployment with Azure's ``$schema`` and without a scoring script. Rows are not counted instead,
-    because the values that a model returns may depend on which rows are in a mini-batch.
+    In a deployment with Azure's ``$schema`` and without a scoring script, a number in ``mini_batch_size`` counts files.
 
     Raises:
-        ConfigError: the input is a table, and ``mini_batch_size`` is a number without quotes and without a unit, which
-            counts files; or the items are rows that failed in an earlier run, whose model got whole files.
+        ConfigError: the input is a Delta table, and ``mini_batch_size`` is a number without quotes and without a unit;
+            or the items are failed rows of an earlier run, and ``mini_batch_size`` is not set or has no unit.
     """
     if not deployment.is_no_code or snapshot.item_type == "files" or are_files_whole(deployment, snapshot):
         return

@@ -46,13 +46,13 @@ def score(spark: SparkSession, deployment: str | Path | None, **options: Unpack[
         spark: the session to use; `sparkscore.local_session` creates one.
         deployment: path of the deployment file; None if ``model`` names the model, or if ``only_failed`` names a run
             whose request is used again.
-        **options: the same as on the command line, see `sparkscore.run.RunOptions`: ``input``, ``output``,
-            ``input_format``, ``output_format``, ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``,
-            ``model``, ``only_failed``.
+        **options: the options of the run, see `sparkscore.run.RunOptions`: ``input``, ``output``, ``input_format``,
+            ``output_format``, ``mode``, ``partition_by``, ``run_id``, ``runs``, ``settings``, ``model``,
+            ``only_failed``.
 
     Raises:
-        SparkscoreError: the request is wrong, or the run failed. The message says what happened to the data. The
-            attribute ``record`` of the error is the run record, or None if the run had not started.
+        SparkscoreError: the request is wrong, or the run failed. The attribute ``record`` of the error is the run
+            record, or None if the run had not started.
     """
     return execute(spark, prepare(deployment, **options))
 
@@ -68,8 +68,8 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
         progress: the progress display; if None, one that fits the terminal or notebook.
 
     Raises:
-        SparkscoreError: the run failed. The message says what happened to the data. The attribute ``record`` of the
-            error is the run record, or None if the run had not started.
+        SparkscoreError: the run failed. The attribute ``record`` of the error is the run record, or None if the run had
+            not started.
     """
     folder, deployment = prepared.folder, prepared.deployment
     folder.create()

@@ -1,4 +1,4 @@
-"""Check the request of a run before Spark starts: deployment, script, model, run id (driver)."""
+"""Check the request of a run without Spark: deployment, script, model, run id (driver)."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class PreparedRun:
         model: the resolved model, or None if the script needs no model.
         models: further models, which the script looks up by name.
         description: format and signature of the model, or None if there is a script.
-        folder: the run's folder. It does not exist yet, unless the run was executed before.
+        folder: the run's folder, which may not exist yet.
         git_commit: git commit of the scoring script's folder, with ``-dirty`` if files differ from the commit. None if
-            there is no script or no git repository.
+            there is no script, or if no commit is found.
         request: the request as it is stored with the run. Empty if it may contain a secret.
         failed: a description of the failed items of an earlier run if only these are scored, or None.
         stores: URIs of MLflow's tracking store and model registry, for scripts. A URI that is not known is an empty
@@ -138,7 +138,8 @@ def prepare(deployment: str | Path | None, **options: Unpack[RunOptions]) -> Pre
             missing.
         ModelError: the model does not exist, or cannot be used.
         MissingDependencyError: a package that the model needs on the driver is not installed.
-        ScoringScriptError: the script does not exist, is not valid Python, or has no function ``run(mini_batch)``.
+        ScoringScriptError: the script cannot be used, for example because it does not exist, is not valid Python, or
+            has no function ``run(mini_batch)``.
     """
     return prepare_request(new_request(deployment, options), options.get("run_id"))
 
@@ -148,7 +149,7 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 
     Args:
         asked: the request.
-        run_id: id of the run; made from the current time if None.
+        run_id: id of the run; generated if None.
     """
     runs = asked.runs
     failed = _failed_items(runs, asked.options.get("only_failed"), run_id)
@@ -187,11 +188,8 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 def _load(asked: UncheckedRequest) -> Deployment:
     """Return the deployment with the options applied.
 
-    If a setting is wrong, the script and the path of the model are checked as well, so that one error lists all
+    If a setting is wrong, the script and the path of the model are checked as well, so that one error also lists their
     problems. A model in MLflow's registry is not looked up for this.
-
-    Raises:
-        ConfigError: the deployment is wrong. The message lists all errors that were found.
     """
     file, overrides = asked.file, asked.overrides()
     try:
@@ -216,17 +214,12 @@ def _own_folder(runs: Path, run_id: str | None) -> RunStore:
 def _failed_items(runs: Path, run_id: str | None, own_id: str | None) -> FailedItems | None:
     """Return a description of the failed items of the run that ``only_failed`` names, or None if `run_id` is None.
 
-    The quarantine table with the items is not read.
+    Raise an error if that run has no published quarantine, or if it is the run that is being prepared.
 
     Args:
         runs: the runs folder.
         run_id: the value of the option ``only_failed``: the id of the run in which the items failed.
         own_id: id of the run that is being prepared, or None if the caller chose no id.
-
-    Raises:
-        RunNotFoundError: there is no run with the id `run_id`.
-        ConfigError: that run has no published quarantine, it is the run that is being prepared, or `run_id` is not a
-            valid run id.
     """
     if run_id is None:
         return None
@@ -247,8 +240,8 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
     The description is made from the run record. The quarantine table with the items is not read.
 
     Raises:
-        RunNotFoundError: there is no such run.
-        ConfigError: the run has no published quarantine, or the run id is not valid.
+        RunNotFoundError: there is no such run, or its record cannot be read.
+        ConfigError: the record contains no quarantine table, or the run id is not valid.
     """
     record = read_record(runs, run_id)
     failed = FailedItems.of(record)
@@ -266,13 +259,11 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
 def _refuse_overlap(deployment: Deployment) -> None:
     """Raise an error if an input overlaps with the output or the quarantine, because one path contains the other.
 
-    The next run would read an output that lies in the input. A run that overwrites would remove an input that lies in
-    the output. A glob overlaps if it matches the output, the quarantine or a folder that contains one of them.
-    Remote locations are not compared.
-
-    Raises:
-        ConfigError: an input overlaps with the output or the quarantine.
+    A glob overlaps if it matches the output, the quarantine or a folder that contains one of them. Remote locations are
+    not compared.
     """
+    # The next run would read an output that lies in the input. A run that overwrites could remove an input that lies in
+    # the output.
     output = deployment.output.location
     written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()
     for location, table in product(deployment.input.location, written):
@@ -308,10 +299,7 @@ def _overlap(location: str, output: Path) -> bool:
 
 
 def _resolved(path: Path) -> Path:
-    """Return the absolute path with symbolic links resolved.
-
-    A circular link raises no error here. The error comes later, when the path is opened.
-    """
+    # Path.resolve() may raise an error for a circular link. Here, the error comes later, when the path is opened.
     return Path(os.path.realpath(path))
 
 
@@ -335,7 +323,7 @@ def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
 
 
 def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
-    """Log which files of the code folder are not sent to workers, and which changed since the run first started.
+    """Log which files of the code folder are left out, such as logs, and which changed since the run's last execution.
 
     Files that were added or removed count as changed. Of many files, only some are listed.
     """
@@ -359,19 +347,19 @@ def _more(names: Collection[str]) -> str:
 def _data_folders(deployment: Deployment, folder: RunStore) -> list[Path]:
     """Return the local paths of the input, the output and the folder for stages, and the runs folder.
 
-    Files at these paths are not code, even if the paths lie in the code folder. If they counted as code, the digest of
-    the code would change in each run.
+    Files at these paths are not code, even if the paths lie in the code folder.
     """
+    # If these files counted as code, the digest of the code could change in each run.
     locations = [*deployment.input.location, deployment.output.location, deployment.output.stage]
     return [folder.runs, *(local_path(location) for location in locations if location and not is_remote(location))]
 
 
 def log_choices(deployment: Deployment, counted: ItemType) -> None:
-    """Log the default settings that are used, keys that only Azure ML uses, and settings that are not applied yet.
+    """Log defaults that affect the result, keys that only Azure ML uses, and settings that are not applied yet.
 
     Args:
         deployment: the deployment.
-        counted: ``files`` or ``rows``: what a number in ``mini_batch_size`` counts. The default size depends on it.
+        counted: ``files`` or ``rows``: what a number in ``mini_batch_size`` counts for this input.
     """
     if chosen := deployment.chosen_defaults(counted):
         logger.info("default settings: %s", ", ".join(f"{key}={value}" for key, value in chosen.items()))

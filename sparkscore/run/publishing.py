@@ -64,7 +64,6 @@ def publish_manifest(
 
     Raises:
         SinkError: publishing failed, the output no longer accepts the result, or another driver has taken over the run.
-            The message says what readers of the table see.
         LineageError: the run record cannot be written.
     """
     predictions, quarantine = sinks

@@ -11,11 +11,10 @@ from sparkscore.record.run_record import RunRecord
 
 
 def deployment_of(record: RunRecord) -> Deployment:
-    """Return the deployment of a run from its record. Secrets in it are masked.
+    """Return the deployment of a run from its record. Secrets in the deployment are masked.
 
     Raises:
         LineageError: the record has no output, or has keys or values that this version of sparkscore does not accept.
-            Another version wrote the record, or somebody changed it.
     """
     try:
         deployment = Deployment.model_validate(record.config)

@@ -23,20 +23,17 @@ logger = logging.getLogger("sparkscore")
 
 
 def _make_printable(record: logging.LogRecord) -> bool:
-    """Mask secrets and escape control characters in the message of a log record, and return True.
-
-    This function is a filter of sparkscore's logger. A formatter of a handler would not be enough: if there is no
-    handler, Python itself writes warnings to stderr. A filter that returns True keeps the message.
-    """
+    """Mask secrets and escape control characters in a log message, and return True, so that the message is logged."""
     record.msg, record.args = printable(redact(record.getMessage())), None
     return True
 
 
+# A formatter of a handler would not be enough: if there is no handler, Python itself writes warnings to stderr.
 logger.addFilter(_make_printable)
 
 
 class Recording:
-    """The record of a run that this driver is executing. Changes are written to the run's folder.
+    """The record of a run that this driver is working on.
 
     Attributes:
         folder: the run's folder.
@@ -50,11 +47,10 @@ class Recording:
         self.content = content
 
     def note(self, **parts: object) -> None:
-        """Set fields of the record, and write the record.
+        """Set fields of the record, and write the record to the run's folder.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock: another driver resumed the run, because this driver had
-                seemed dead.
+            SinkConflictError: this driver lost the run's lock, for example because another driver resumed the run.
             LineageError: the record cannot be written.
         """
         self.content = self.content.noting(**parts)
@@ -86,8 +82,7 @@ class Recording:
             error: the error with which the run failed, or None.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock: another driver resumed the run, because this driver had
-                seemed dead.
+            SinkConflictError: this driver lost the run's lock, for example because another driver resumed the run.
             LineageError: the record cannot be written.
         """
         self.content = end_record(self.content, state or self._final_state, error)
@@ -99,8 +94,7 @@ class Recording:
         The note says whether rows may be published, and how to resume the run.
 
         Raises:
-            SinkConflictError: this driver lost the run's lock: another driver resumed the run, because this driver had
-                seemed dead.
+            SinkConflictError: this driver lost the run's lock, for example because another driver resumed the run.
             LineageError: the record cannot be written.
         """
         resume = f"'sparkscore resume {self.content.run_id}'"
@@ -114,7 +108,7 @@ class Recording:
 
 @contextmanager
 def recorded(folder: RunStore, lock: Claim, record: RunRecord, logging_level: str) -> Iterator[Recording]:
-    """Write the record and the log of a run while the ``with`` block executes the run.
+    """Write the record and the log of a run while the ``with`` block works on the run.
 
     The state of the run is RUNNING at the start, then COMPLETE, HELD, FAIL or ABORT. If the ``with`` block fails, the
     `SparkscoreError` that is raised gets the record as its attribute ``record``.
@@ -202,7 +196,7 @@ def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bo
 def _logging_to(folder: RunStore, logging_level: str) -> Iterator[None]:
     """Append log messages to the run's log while the ``with`` block runs.
 
-    The log also gets the details of failures. They may contain row values, so they are shown nowhere else.
+    The log also gets the details of failures. Details may contain row values, so they are shown nowhere else.
     """
     handler = folder.log_handler()
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))

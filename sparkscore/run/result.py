@@ -64,9 +64,10 @@ class Run:
         return read_quarantine(self._spark, self.recorded)
 
     def attempts(self) -> DataFrame:
-        """Return a DataFrame with a row for each call of the script or model: its items, seconds, worker and any error.
+        """Return a DataFrame with the calls of the script or model: their items, seconds, workers and errors.
 
-        Runs on the driver, which reads the rows and sends them to Spark. Workers need no access to the runs folder.
+        Each row is one call. The calls of the probe are not included. Runs on the driver, which reads the rows and
+        sends them to Spark. Workers need no access to the runs folder.
 
         Raises:
             LineageError: the table of calls cannot be read.

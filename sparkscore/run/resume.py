@@ -26,9 +26,9 @@ def resume(spark: SparkSession, run_id: str, *, runs: str | Path | None = None) 
         runs: the runs folder; ``$SPARKSCORE_RUNS`` or ``./sparkscore-runs`` if None.
 
     Raises:
-        RunNotFoundError: there is no such run, or its request was not stored.
-        SparkscoreError: the request is wrong, or the run failed. The message says what happened to the data. The
-            attribute ``record`` of the error is the run record, or None if the run had not started.
+        RunNotFoundError: there is no such run, its request was not stored, or the stored request is damaged.
+        SparkscoreError: the request is wrong, or the run failed. The attribute ``record`` of the error is the run
+            record, or None if the run had not started.
     """
     return execute(spark, prepare_again(run_id, runs=runs))
 

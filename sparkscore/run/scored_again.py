@@ -2,7 +2,7 @@
 
 A family consists of a first run, which scored a whole input, and of all runs that scored failed items of a run of the
 family again. A file in the folder of the first run lists the other runs of the family that began to publish. Whether
-their rows are visible is read from their output tables. Each of these runs holds the lock of the first run while it
+their rows are visible is read from their output tables. Each run of a family holds the lock of the first run while it
 works, so only one run of a family works at a time.
 """
 
@@ -47,8 +47,7 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 
     Raises:
         ConfigError: another driver is working on the first run, or on a run that scores its failed items again.
-        RunNotFoundError: the first run's record no longer exists, so it is not known which items later runs have
-            scored.
+        RunNotFoundError: the first run's record no longer exists or cannot be read.
         LineageError: the lock cannot be written.
     """
     if first is None:
@@ -75,9 +74,9 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     """Return a prepared run without the failed items that later runs have already published into the same output.
 
-    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the given run is itself
-    published, the items of runs that began to publish after it are not left out. The caller must hold the lock of
-    `family_locked`.
+    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the given run itself
+    has rows in the output, the items of runs that began to publish after it are not left out. The caller must hold the
+    lock of `family_locked`.
 
     Raises:
         LineageError: the quarantine tables do not show which items were scored, or the list of the later runs was

@@ -57,16 +57,16 @@ logger = logging.getLogger("sparkscore")
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request together with its input, whose files or version are fixed.
+    """A checked request together with its opened input.
 
     Attributes:
         spark: the session.
         prepared: the checked request.
         plan: the mini-batches and work units.
         rows: the rows of the input, or None if the items are files.
-        feeds: for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
-            signature.
-        dtypes: the dtypes of the pandas DataFrames that the scorer gets.
+        feeds: the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model
+            has no signature.
+        dtypes: the choice of dtypes for the pandas DataFrames that the scorer gets.
     """
 
     spark: SparkSession
@@ -105,15 +105,13 @@ class Work:
 def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | None:
     """Check the types of the input's columns, and match the columns with the model if there is no scoring script.
 
-    Starts no Spark job.
-
     Returns:
-        for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
+        the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model has no
         signature.
 
     Raises:
-        SignatureMismatchError: the input's columns do not fit the model; or no failed row is tolerated, and a column is
-            known to have a NULL that the model does not accept.
+        SignatureMismatchError: the input does not fit the model; or no failed row is tolerated, and a column is known
+            to have a NULL that the model does not accept.
         SourceSchemaError: Arrow or Parquet cannot store the type of a column exactly.
         ConfigError: an image model of an Azure deployment gets files that Azure ML does not read as images.
     """
@@ -140,9 +138,8 @@ def match_input(prepared: PreparedRun, source: Source) -> tuple[Feed, ...] | Non
 def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
     """Decide the work of the Spark tasks and the columns of the result.
 
-    Starts Spark jobs for the probe, unless the types of the predictions and the names of the carried columns are known
-    without a probe. If the run is resumed, the plan, the probe's report and the finished work units in the stage are
-    used again.
+    May start Spark jobs for a probe, if the types of the predictions or the names of the carried columns are not known.
+    If the run is resumed, the plan, the probe's report and the finished work units in the stage are used again.
 
     Args:
         request: the checked request with its input.
@@ -150,8 +147,7 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
         stage: the run's stage.
 
     Raises:
-        SparkscoreError: the probe failed, or the columns do not fit together, for example because two columns have the
-            same name.
+        SparkscoreError: for example, the probe failed, or two columns of the result have the same name.
     """
     prepared, plan, for_tasks = request.prepared, request.plan, _for_tasks(sink, stage)
     rows, scorer = _scorer(request, stage)
@@ -191,7 +187,8 @@ def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) 
     """Return the result's specification, completed with facts about the input and the scorer.
 
     These are the number of input columns, and whether the scorer is known to return one element for each row. For a
-    model without a script, the specification also gets the name of the model, for messages.
+    model without a script, the specification also says that the model returns one row for each item, and has the name
+    of the model for messages.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.

@@ -1,4 +1,4 @@
-"""Find out whether a run is complete, held or interrupted, while this driver holds its lock (driver)."""
+"""Find out whether a run is complete, held or interrupted (driver)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sparkscore.stage import RunStage
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run whose lock this driver holds, so that no other driver changes the state.
+    """The state of a run.
 
     Attributes:
         folder: the run's folder.
-        lock: the run's lock.
+        lock: the run's lock. While this driver holds the lock, no other driver changes the state.
         record: the run's record, or None if the run has no record yet.
     """
 
@@ -40,14 +40,14 @@ class RunState:
 
     @property
     def is_held(self) -> bool:
-        """Whether the run is held: it is scored, and its staged rows wait to be published or discarded."""
+        """Whether the run's record says that the run is held."""
         return self._state == HELD
 
     @property
     def is_dead(self) -> bool:
-        """Whether the driver of an earlier execution of the run died.
+        """Whether the run's record says RUNNING.
 
-        The record then still says RUNNING, although no other driver holds the run's lock.
+        If the caller holds the run's lock and has not started the run itself, the driver that wrote the record died.
         """
         return self._state == RUNNING
 
@@ -73,12 +73,12 @@ class RunState:
         return "" if self.record is None else self.record.state
 
     def waiting(self) -> Waiting:
-        """Return the run as one whose staged rows can be published or discarded.
+        """Return what is needed to publish or discard the staged rows of the run.
 
         Raises:
-            ConfigError: the run has no staged rows, or the record says that they are published.
-            LineageError: another version of sparkscore wrote the record or the stage in a form that this version does
-                not read.
+            ConfigError: there is no manifest or no stage, or the record says that the rows are published.
+            LineageError: the record or the stage was changed, or has a form that this version of sparkscore does not
+                read.
         """
         record = self.record
         if record is not None and record.identity and not self.is_complete and self.folder.has_manifest():
@@ -121,7 +121,7 @@ def locked_run(runs: Path, run_id: str) -> Iterator[RunState]:
         run_id: id of the run.
 
     Raises:
-        RunNotFoundError: there is no such run.
+        RunNotFoundError: there is no such run, or its record cannot be read.
         ConfigError: another driver is working on the run, or the run id is not valid.
         LineageError: the lock cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The steps of a run, in the order in which `sparkscore.run.pipeline.execute` calls them (driver)."""
+"""The steps of a run, which `sparkscore.run.pipeline.execute` calls (driver)."""
 
 from __future__ import annotations
 
@@ -108,10 +108,11 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
 def begin(active: ActiveRun) -> None:
     """Write the request, and the record's entries about the script and the models, into the run's folder.
 
-    Also check that Spark can read and write the paths of the output and the stage.
+    Also check that the paths of the output and of the folder for stages have no characters with which Spark cannot open
+    them.
 
     Raises:
-        ConfigError: Spark cannot read or write one of the paths.
+        ConfigError: Spark cannot open one of the paths.
         LineageError: the run's folder cannot be written.
     """
     prepared, output = active.prepared, active.deployment.output
@@ -129,6 +130,7 @@ def open_input(spark: SparkSession, prepared: PreparedRun) -> Source:
 
     Raises:
         SourceError: the input does not exist or cannot be read.
+        ConfigError: the deployment has no input location, or a setting of the input is wrong.
     """
     deployment = prepared.deployment
     if prepared.failed is not None:
@@ -143,7 +145,7 @@ def plan_input(spark: SparkSession, prepared: PreparedRun, source: Source) -> Pl
     For an input of rows, the plan has no mini-batches, because workers split the rows into mini-batches.
 
     Raises:
-        ConfigError: ``mini_batch_size`` is a number of files, and the input has no files.
+        ConfigError: ``mini_batch_size`` cannot be used for this input, for example a number of bytes for files.
     """
     deployment = prepared.deployment
     refuse_count_of_files(deployment, source.snapshot)
@@ -157,6 +159,7 @@ def open_outputs(active: ActiveRun) -> Outputs:
     The quarantine table is checked only if failed items are tolerated and the run has no manifest yet.
 
     Raises:
+        ConfigError: the deployment has no output location.
         SinkError: the run cannot publish to a table.
         LineageError: the manifest of an earlier execution of the run was changed or has a different format.
     """
@@ -174,11 +177,12 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
     """Write the input and the plan into the run record, check the input, and match its columns with the model.
 
     Returns:
-        for each input of the model, the columns that it gets; or None if a script scores, or if the model has no
+        the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model has no
         signature.
 
     Raises:
-        SparkscoreError: the columns do not fit the model, or Spark would read contents of the input incorrectly.
+        SparkscoreError: for example, the columns do not fit the model, or Spark would read contents of the input
+            incorrectly.
     """
     _note_plan(active, source, plan, outputs.predictions)
     feeds = match_input(active.prepared, source)
@@ -194,9 +198,11 @@ def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
     even if the ``with`` block fails.
 
     Raises:
-        ConfigError: the stage belongs to a different request, or its path has files that sparkscore did not create.
+        ConfigError: the stage belongs to a different request, its path has files that sparkscore did not create, or it
+            overlaps the output.
         SinkError: the stage cannot be created, or is on a different file system than the output.
-        LineageError: the run's folder cannot be written, or another version of sparkscore wrote the stage.
+        LineageError: the run's folder cannot be written, or another version of sparkscore wrote the stage in a
+            different format.
     """
     prepared, sink = active.prepared, outputs.predictions
     stage_setting, identity = active.deployment.output.stage, str(active.recording.content.identity)
@@ -216,7 +222,7 @@ def decide_work(
     May start Spark jobs that look for NULLs, run the probe, or check the rows of the input.
 
     Raises:
-        SparkscoreError: the probe failed, or the output table does not accept the columns or the known values.
+        SparkscoreError: for example, the probe failed, or the output table does not accept the columns.
     """
     prepared, sink = active.prepared, outputs.predictions
     dtypes = _decide_dtypes(active, source, feeds, stage)
@@ -279,6 +285,7 @@ def publish_result(active: ActiveRun, outputs: Outputs, stage: Stage, manifest: 
 
     Raises:
         SinkError: a staged file was changed, or publishing failed.
+        ScoringError: the Spark job that checks the staged files failed.
         LineageError: the run record or the list of runs with ``only_failed`` cannot be written.
     """
     recording, sink = active.recording, outputs.predictions

@@ -47,15 +47,15 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
     """Raise an error unless the run may publish: items were scored, and not more failed than the run tolerates.
 
     Args:
-        reports: the reports of the successful task attempts, one for each mini-batch.
+        reports: the reports of the successful task attempts, each about one mini-batch.
         planned_items: number of items in the input, or None if it was not known before scoring.
         scorer: name of the scoring script or model, for messages.
         tolerance: how many items and mini-batches may fail.
 
     Raises:
         SparkscoreError: more items or mini-batches failed than are tolerated, no item was scored, or the scorer could
-            not be loaded. The class of the error is `ErrorThresholdExceededError` or that of the first failure.
-        ScoringError: the reports do not have as many items as the input.
+            not be loaded. The error is an `ErrorThresholdExceededError`, or the error of a failed mini-batch.
+        ScoringError: the reports have more or fewer items than `planned_items`.
         SourceNotFoundError: there are no reports, so the input has no items.
     """
     if not reports:
@@ -85,7 +85,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
 
 
 def _passed(reports: Sequence[MiniBatchReport], tolerance: Tolerance) -> str:
-    """Return a sentence that says which threshold was exceeded, or an empty string if none was exceeded."""
+    """Return a phrase about a threshold that was exceeded, or an empty string if none was exceeded."""
     items = sum(report.failed for report in reports)
     return tolerance.passed(items, sum(report.failed > 0 for report in reports), len(reports))
 
@@ -139,7 +139,7 @@ def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: 
 
 
 def _shown(message: str) -> str:
-    """Return a message of user code in quotes, on one line, truncated, and with secrets masked."""
+    """Return a message of user code in quotes, on one line, with secrets masked, and truncated if it is long."""
     line = " ".join(redact(message).split())
     if len(line) > _SHOWN_CHARACTERS:
         return f"'{line[:_SHOWN_CHARACTERS]}…'"
