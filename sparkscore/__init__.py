@@ -55,10 +55,10 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> object:
-    """Import the module that defines a public name of this package, and return the name's value.
+    """Return the value of a public name of this package, and first import the module that defines it.
 
-    Python calls this function for each name that is not defined in this module. The value of ``__version__`` is read
-    from the metadata of the installed package.
+    Python calls this function for names that are not defined in this module. The value of ``__version__`` is read from
+    the metadata of the installed package.
 
     Raises:
         AttributeError: the package has no such public name.

@@ -1,7 +1,7 @@
 """Find the error class that belongs to the code of a worker's failure (driver and worker).
 
-A worker reports a failure as a code and strings, not as an exception. From this code, the driver finds the class of the
-error that it raises.
+A worker reports a failure as a code and strings, not as an exception. The class of an exception for this failure is
+found from the code.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() fo
 
 
 def error_class_of(code: ErrorCode) -> type[SparkscoreError]:
-    """Return the error class for a failure with this code, or `ScoringError` if there is no more specific class.
+    """Return the class that is assigned to failures with this code, or `ScoringError` if none is assigned.
 
     >>> error_class_of(ErrorCode.OUTPUT_ROWS).__name__, error_class_of(ErrorCode.PROCESS_ENDED).__name__
     ('OutputContractError', 'ScoringError')

@@ -22,7 +22,7 @@
     │   └── RunNotFoundError
     └── MissingDependencyError (ImportError)   Java, the Delta jar, a package
 
-Each message has the form ``[CODE] what: got X, expected Y. State of the data. Next step.`` and contains no row values.
+Messages have the form ``[CODE] what: got X, expected Y. State of the data. Next step.``; some parts may be missing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 class SparkscoreError(Exception):
     """Base class of the errors that sparkscore raises.
 
-    Catch this class to handle all errors of sparkscore in the same way. The attributes survive pickling.
+    Catch this class to handle these errors in the same way. The attributes survive pickling.
 
     Attributes:
         code: the stable code of the error, for example ``OUTPUT_ROWS``.
@@ -52,9 +52,9 @@ class SparkscoreError(Exception):
         expected: the values that are allowed; may be empty.
         state: one or more sentences that say whether data was written; may be empty.
         next_step: advice for the user.
-        record: the run record as a dictionary, or None if the error did not end a run that has one.
-        exit_code: the exit code of a command that ends with this error. It is 2 in classes whose errors are usually
-            corrected before a run can start, such as `ConfigError`, and 1 in the other classes.
+        record: the record of the run that ended with this error, as a dictionary, or None if there is none.
+        exit_code: the exit code of a command that ends with this error. It is 2 in classes whose errors usually mean
+            that the request was wrong, such as `ConfigError`, and 1 in the other classes.
     """
 
     exit_code: ClassVar[int] = 1
@@ -81,7 +81,7 @@ class SparkscoreError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The first sentence of the message: the problem with ``got`` and ``expected``, without its full stop."""
+        """The problem with ``got`` and ``expected``: the first sentence of the message, without code and full stop."""
         comparison = ", ".join(
             f"{label} {value}" for label, value in (("got", self.got), ("expected", self.expected)) if value
         )
@@ -113,8 +113,7 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 def named(error: Exception) -> Exception:
     """Return a `SparkscoreError` with the code ``SYSTEM`` for an `OSError`, or any other error unchanged.
 
-    Callers use this function for errors that no other function has replaced with a more specific one. An `OSError`
-    without ``strerror`` is returned unchanged.
+    An `OSError` without ``strerror``, the message of the operating system, is also returned unchanged.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return error
@@ -217,7 +216,7 @@ class SourceNotFoundError(SourceError):
 
 
 class SourceSchemaError(SourceError):
-    """The columns or values of the input do not match the deployment."""
+    """The columns or values of the input cannot be used, or do not match the deployment."""
 
     exit_code = 2
 
@@ -227,13 +226,13 @@ class ModelError(SparkscoreError):
 
 
 class ModelNotFoundError(ModelError):
-    """The model does not exist at the path or reference in the deployment."""
+    """The model does not exist at its path or reference."""
 
     exit_code = 2
 
 
 class ModelLoadError(ModelError):
-    """The model exists but cannot be loaded."""
+    """The model exists but cannot be loaded or used."""
 
 
 class SignatureMismatchError(ModelError):
@@ -251,11 +250,11 @@ class ScoringError(SparkscoreError):
 
 
 class ScoringScriptError(ScoringError):
-    """The scoring script cannot be loaded, or its ``init()`` or ``run()`` raised an exception."""
+    """The scoring script cannot be loaded or used, or its ``init()`` or ``run()`` raised an exception."""
 
 
 class OutputContractError(ScoringError):
-    """The value that ``run()`` returned cannot be converted to rows of the result."""
+    """The value that ``run()`` or a model returned cannot be used for the result."""
 
 
 class MiniBatchTimeoutError(ScoringError):
@@ -267,11 +266,11 @@ class ErrorThresholdExceededError(ScoringError):
 
 
 class SinkError(SparkscoreError):
-    """The output cannot be written."""
+    """The output, or the stage of a run, cannot be read or written, or the run cannot be published."""
 
 
 class SinkConflictError(SinkError):
-    """The state of the output does not allow the run to publish: for example, another run is writing to it."""
+    """The state of the output or of the run does not allow it to publish: for example, another run is writing there."""
 
     exit_code = 2
 
@@ -283,11 +282,11 @@ class SinkSchemaError(SinkError):
 
 
 class LineageError(SparkscoreError):
-    """The record, the lock or the stage of a run cannot be read or written, or does not match the output."""
+    """The record or another file of a run, or the runs folder, cannot be used."""
 
 
 class RunNotFoundError(LineageError):
-    """The runs folder has no run with this id."""
+    """The runs folder does not have the run, or the request that the run stored."""
 
     exit_code = 2
 

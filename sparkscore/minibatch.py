@@ -47,13 +47,12 @@ class MiniBatch:
     """The items that one call of ``run()`` gets: file paths, or rows.
 
     Attributes:
-        mini_batch_id: name of the mini-batch. It is unique in the run, and stays the same if the task is executed
-            again.
-        files: the files that are the items, or that the rows come from, in order. Empty if the rows come from no file.
+        mini_batch_id: name of the mini-batch in its run. A part of a mini-batch has the name of the whole mini-batch.
+        files: the files that are the items, or that the rows come from, in order. Empty if the rows come from no known
+            file.
         rows: the rows without the columns that sparkscore adds, or None if the items are files.
-        input_position: string that identifies the items in the input, or None if their position is not known. If two
-            task attempts have mini-batches with the same string, these mini-batches have the same items. A part of a
-            mini-batch has the string of the whole mini-batch.
+        input_position: string that identifies the items in the input, or None if their position is not known. A part of
+            a mini-batch has the string of the whole mini-batch.
         is_indivisible: whether all rows must be in one call, because the model may return different values if it gets
             only a part of them.
     """
@@ -94,12 +93,8 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
     """Yield the rows of record batches as mini-batches, in the order of the rows.
 
     Runs on the worker. A mini-batch ends when the limit leaves no room for the next row, when the next row comes from a
-    different file or from a different block of the file, or when there are no more rows. So with a limit in items, a
-    mini-batch has fewer rows than the limit only in the last two cases. The sizes of Spark's record batches do not
-    matter. With a limit in bytes, only a mini-batch with a single row can exceed the limit.
-
-    The iterator does not hold all rows in memory: it holds the record batches that contain rows of the current
-    mini-batch, and the next record batch.
+    different file or from a different block of the file, or when there are no more rows. Record batches are read only
+    as they are needed.
 
     Args:
         batches: record batches, which are iterated once. Some or all of them may be empty.
@@ -202,10 +197,7 @@ class _Block:
 
 
 def file_split(what: str, got: str) -> ScoringError:
-    """Return the error for a file that Spark read in several parts although the model needs the whole file.
-
-    The task raises this error. The driver creates it again from the message of Spark's exception.
-    """
+    """Return the error for a file that Spark read in several parts although the model needs the whole file."""
     return ScoringError(
         code=ErrorCode.FILE_SPLIT,
         what=what,
@@ -219,7 +211,7 @@ def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_B
     """Yield the rows of record batches in pieces, each with the block of a file that all its rows come from.
 
     The pieces do not have the columns that sparkscore adds. The block is None if the record batch has none of these
-    columns, because its rows come from no file. An empty record batch yields nothing.
+    columns. An empty record batch yields nothing.
     """
     for batch in batches:
         hidden = [name for name in HIDDEN_COLUMNS if name in batch.schema.names]

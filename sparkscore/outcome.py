@@ -29,17 +29,15 @@ class Failure:
     exception's class.
 
     Attributes:
-        code: the error code. How sparkscore handles the failure depends on this code, not on the exception's class.
-        exception: name of the exception's class if the user's code raised it, or an empty string if sparkscore itself
-            found the failure.
-        message: description of the failure. For an exception of the user's code, this is the exception's message,
-            truncated to 2,000 characters. It may contain values of rows.
+        code: the error code.
+        exception: name of the exception's class, for example ``KeyError``. May be an empty string, for example if
+            sparkscore itself found the failure.
+        message: description of the failure, for example the message of an exception. It may contain values of rows.
         place: file name and line in the user's code, or an empty string if they are not known.
-        traceback_text: traceback for the log, or an empty string. If the traceback is very long, its middle is left
-            out.
+        traceback_text: traceback for the log, or an empty string.
         next_step: advice for the user, or an empty string.
-        missing_module: name of the module that could not be imported, if the user's code failed for that reason;
-            otherwise an empty string.
+        missing_module: name of a module that could not be imported, if that is known to be the cause; otherwise an
+            empty string.
     """
 
     code: ErrorCode
@@ -54,7 +52,7 @@ class Failure:
     def error_class(self) -> str:
         """The name of the error class, for tables and messages.
 
-        This is the class of the user's exception, or else the class of sparkscore's errors that belongs to the code.
+        This is ``exception``, or if that is an empty string, the class of sparkscore's errors that belongs to the code.
         """
         return self.exception or error_class_of(self.code).__name__
 
@@ -74,26 +72,24 @@ class ItemFailure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of scoring one mini-batch, or of one call with a mini-batch or a part of it.
+    """The result of scoring one mini-batch, or a part of one.
 
     Attributes:
-        items: number of items of the mini-batch.
+        items: number of items.
         scored: number of items that were scored.
-        table: the rows of the result. None if the mini-batch failed, although a mini-batch for which ``run()`` returned
-            no element may have an empty table.
-        failure: the failure that is reported for the mini-batch, or None if all items were scored.
-        failures: the items that are known to have failed, each with its reason. Empty if no item failed, if it is not
-            known which items failed, or if one call failed as a whole.
-        elements: number of elements that ``run()`` returned, or None if it is not known, for example because the call
-            failed.
+        table: the rows of the result. May be None or an empty table if no item was scored.
+        failure: the failure that is reported for the mini-batch, or None if there is none.
+        failures: the items that are known to have failed, each with its reason. May be empty although items failed: if
+            a call failed as a whole, it is not known which item is the cause.
+        elements: number of elements that ``run()`` returned, or None if it is not known, for example because ``run()``
+            raised an exception.
         scored_in_parts: number of items that were scored in calls with a part of the mini-batch, after the whole
             mini-batch had failed.
-        is_contract_broken: whether the mini-batch failed because the scorer does not return one element for each item,
-            in the order of the items.
+        is_contract_broken: whether the failure is treated as a broken contract: the scorer does not return one element
+            for each item, in the order of the items.
         is_final: whether more calls are useless, because the scorer cannot be loaded.
-        columns: number of columns in the DataFrame that the user's code got, which may be smaller than the number of
-            input columns; 0 if it is not known.
-        unseen: names of columns, each with the number of its values for which the model has no category.
+        columns: number of columns in the DataFrame that the user's code got, or 0 if it is not known.
+        unseen: pairs of a column's name and the number of its values for which the model has no category.
     """
 
     items: int
@@ -124,14 +120,13 @@ def describe_failure(
 ) -> Failure:
     """Return a failure that describes an exception of the user's code or of sparkscore.
 
-    Runs on the worker. If the ``str()`` of the user's exception raises an exception itself, the failure has a fixed
-    message.
+    If ``str(error)`` raises an exception itself, the failure has a fixed message.
 
     Args:
         error: the exception to describe.
         code: code of the failure if the exception is not a `SparkscoreError`, which has its own code.
-        code_folder: folder of the user's code, or None if there is none. The innermost stack frame in this folder, or
-            the position of a syntax error in it, becomes the ``place`` of the failure.
+        code_folder: folder of the user's code, or None. If it is given, the ``place`` of the failure may be a line in
+            one of its files.
     """
     if isinstance(error, SparkscoreError):
         cause = "" if error.__cause__ is None else _traceback_of(error.__cause__)
@@ -148,16 +143,12 @@ def describe_failure(
 
 
 def _missing_module(error: BaseException) -> str:
-    """Return the name of the module that an import did not find, or an empty string if that is not the cause.
-
-    The causes of the exception (``raise … from``) are searched, too. If the exception is an `ImportError`, so are the
-    exceptions that were being handled when it was raised: pandas, for example, raises an `ImportError` while it handles
-    the one about openpyxl.
-    """
+    """Return the name of a missing module if it seems to be the cause of the exception, or else an empty string."""
     causes = (each.__cause__ for each in _chain(error))
     contexts = (each.__context__ for each in _chain(error) if not each.__suppress_context__)
     # An exception that is raised while an import error is handled may have a different cause. The import error is
-    # treated as its cause only if the exception is an ImportError itself.
+    # treated as its cause only if the exception is an ImportError itself. For example, pandas raises an ImportError
+    # while it handles the one about openpyxl.
     handled = contexts if type(error) is ImportError else ()
     found = (_module_of(each) for each in (error, *handled, *causes) if isinstance(each, ModuleNotFoundError))
     return next(filter(None, found), "")
@@ -206,7 +197,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
-    """Return file name and line of the innermost stack frame in the code folder, or an empty string without one.
+    """Return file name and line of the innermost stack frame in the code folder, or an empty string if there is none.
 
     For a syntax error in a file of the code folder, the file name and line of the syntax error are returned.
     """

@@ -12,7 +12,7 @@ _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\
 
 
 def printable(text: str) -> str:
-    r"""Return a string in which each character that a terminal would obey or could not show is escaped.
+    r"""Return a string in which control characters, direction marks, line separators and surrogates are escaped.
 
     >>> printable("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'

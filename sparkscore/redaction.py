@@ -1,9 +1,8 @@
 """Mask secrets in strings and dictionaries before they are shown or stored (driver and worker).
 
 A secret is recognised in three ways: by its form, such as an Azure SAS signature or a token with a known prefix; by its
-name, such as ``password=`` or the key in a dictionary; or by its value, if a setting or an environment variable with
-the name of a secret has this value. All other text stays unchanged, because a message without the names of files and
-columns is useless.
+name, such as ``password=`` or the key in a dictionary; or by its value, for example because an environment variable
+with the name of a secret has this value.
 """
 
 from __future__ import annotations
@@ -265,8 +264,8 @@ _known: Final = _KnownValues()
 def remember_secrets(settings: object) -> None:
     """Make `redact` mask the secrets in settings or environment variables from now on, in all threads.
 
-    The secrets are those that `secrets_among` finds. A secret of fewer than eight characters is masked only as a whole
-    word, and a secret of fewer than four is not masked.
+    The secrets are those that `secrets_among` finds. A secret of four to seven characters is masked only where it is a
+    whole word. A shorter secret is not remembered.
 
     Args:
         settings: nested dictionaries and lists.
@@ -275,7 +274,7 @@ def remember_secrets(settings: object) -> None:
 
 
 def remember_values(values: Iterable[str]) -> None:
-    """Make `redact` mask these values from now on, in all threads, except those of fewer than four characters."""
+    """Make `redact` mask these values from now on. Short values are treated as by `remember_secrets`."""
     _known.add(values)
 
 
@@ -287,10 +286,10 @@ def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
 def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
-    These are the strings whose key, variable name or preceding command-line flag is the name of a secret, except for
-    numbers of up to six digits, words such as ``true``, and absolute paths that exist. In addition, these are the parts
-    of all strings that have the form of a secret, such as the password in a URL, if they have at least eight characters
-    and not only letters.
+    These are the strings whose key or preceding command-line flag is the name of a secret. Some strings are left out,
+    because they are no secrets: short numbers, words such as ``true``, and paths that exist. In addition, these are the
+    parts of strings that have the form of a secret, such as the user and password in a URL, unless they are short or
+    consist of letters only.
     """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
@@ -337,10 +336,9 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    A string or number whose key, variable name or preceding command-line flag is the name of a secret is replaced with
-    ``***``. The strings that `secrets_among` finds are also replaced where they occur in other strings, if they have
-    four characters or more. In other strings, the parts that have the form of a secret are replaced. The secrets that
-    this process remembers have no effect. Tuples become lists.
+    A string or number whose key or preceding command-line flag is the name of a secret is replaced with ``***``. In
+    other strings, secrets are masked as in `redact`. But instead of the secrets that this process remembers, those that
+    `secrets_among` finds in the dictionary or list are masked. Tuples become lists.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}

@@ -83,7 +83,7 @@ def is_secret_key(key: str) -> bool:
 
 
 def is_counted(key: str) -> bool:
-    """Return whether the name of a secret is often the name of a number, too, so that ``token=17`` is not masked.
+    """Return whether the name of a secret is often the name of a number, too, as in ``token=17``.
 
     >>> is_counted("token"), is_counted("HF_TOKEN")
     (True, False)

@@ -15,7 +15,7 @@ _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 
 
 def yaml_text(text: str) -> str:
-    """Return a string as a YAML value, in quotes if it needs them.
+    """Return a string as a YAML value: a plain word without quotes, anything else in quotes.
 
     >>> print(yaml_text("city"), yaml_text("the city"), yaml_text("no"))
     city "the city" "no"
@@ -25,9 +25,9 @@ def yaml_text(text: str) -> str:
 
 
 def yaml_list(texts: Iterable[str]) -> str:
-    """Return strings as a YAML list on one line, with quotes around the strings that need them.
+    """Return strings as a YAML list on one line: plain words without quotes, anything else in quotes.
 
-    Unlike in `yaml_text`, several words with single spaces between them are written without quotes.
+    Unlike in `yaml_text`, several words with single spaces between them are written without quotes, too.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]
@@ -37,7 +37,7 @@ def yaml_list(texts: Iterable[str]) -> str:
 
 
 def yaml_schema(ddl: str) -> str:
-    """Return a schema in Spark's DDL as a YAML value, in quotes if it needs them.
+    """Return a schema in Spark's DDL as a YAML value, in quotes if it may need them.
 
     >>> print(yaml_schema("x double, y bigint"))
     x double, y bigint

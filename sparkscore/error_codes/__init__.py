@@ -9,8 +9,8 @@ from enum import StrEnum, unique
 class ErrorCode(StrEnum):
     """The stable code of an error or of the failure of an item; `docs/errors.md` explains each code.
 
-    A member is a string that is equal to its name, so it can be compared with strings and stored as one. The
-    modules of this package whose names begin with ``of_`` explain each member.
+    A member is a string that is equal to its name, so it can be compared with strings and stored as one. The modules of
+    this package whose names begin with ``of_`` contain the explanations.
     """
 
     # The request
