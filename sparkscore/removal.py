@@ -1,4 +1,4 @@
-"""Remove, rename and replace files and folders that sparkscore created, and no files of the user (driver and worker).
+"""Remove, rename and replace files and folders, but remove only what sparkscore created (driver and worker).
 
 Callers must remove a file only if sparkscore chose its name, or if a list that sparkscore wrote contains it. A folder
 with content is removed only if it or a folder above it contains a marker file, which `make_folder` and `mark_made`
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-#: File that marks a folder as created by sparkscore. A folder without it is never removed with its content.
+#: File that marks a folder as created by sparkscore. The folder may be removed with its content.
 MADE_BY_US: Final = ".made-by-sparkscore"
 
 

@@ -162,7 +162,8 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
 class _Mask:
     """Masks secrets in a stream of bytes.
 
-    Bytes at the end that may be the beginning of a secret are not returned until more data arrives.
+    The method `masked` does not return bytes at the end of the data that may be the beginning of a secret. They are
+    returned when more data arrives, or by `rest`.
     """
 
     # As in `sparkscore.redaction`: a shorter secret is masked only as a whole word.

@@ -1,4 +1,4 @@
-"""Compute checksums of staged files while they are written, and find files that changed since (driver and worker).
+"""Compute checksums of staged files while they are written, and find changed files (driver and worker).
 
 Some small files that are read again when a run is resumed, such as the reports of a chunk, end with a checksum of their
 content.

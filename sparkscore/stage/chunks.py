@@ -2,7 +2,7 @@
 
 A chunk is a sequence of mini-batches of one work unit. After their rows are staged, the worker writes their reports
 into one file of the stage. If the work unit is executed again, by another task attempt or after a crash of the driver,
-this file is read, and the mini-batches are not scored again.
+this file is read, and the mini-batches need not be scored again.
 """
 
 from __future__ import annotations
@@ -109,9 +109,10 @@ def _names(store: Store) -> dict[str, re.Match[str]]:
 
 
 def forget_chunks_of(stage_folder: Path, files: Collection[str]) -> None:
-    """Remove the reports of the chunks that list any of the given files, so that the chunks are scored again (driver).
+    """Remove the chunk files whose reports list any of the given files (driver). The files with rows stay in the stage.
 
-    Reports that were changed since they were written are removed, too. The files with rows stay in the stage.
+    The mini-batches of these chunks can then be scored again. A chunk file that was changed since it was written is
+    removed, too.
 
     Args:
         stage_folder: path of the run's stage.

@@ -17,7 +17,8 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
     """Copy a file or folder into the stage, unless the stage has a copy with this name, and return the copy's path.
 
     The copy is made under a temporary name and then renamed. So if this process is killed while it copies, no
-    incomplete copy has the final name. The next call removes the incomplete copy before it makes a new one.
+    incomplete copy has the final name. The next call for the folder removes the incomplete copy before it makes a new
+    one.
 
     Args:
         original: the file or folder. Of a folder, the files that `files_of_model` yields are copied. If a file is a

@@ -44,7 +44,7 @@ MODELS: Final = "models"
 ARCHIVES: Final = "python"
 #: Prefix of the names of folders into which scripts are unpacked. The rest of the name is random.
 SCRIPTS: Final = "sparkscore-script-"
-#: Prefix of the name of a folder in which a part of the result is gathered before it is published.
+#: Prefix of the name of a folder in which the files for a Parquet output are gathered before they are published.
 PUBLISHED: Final = "published-"
 #: File with the list of the Parquet files in the folder that a run publishes to a Parquet output.
 FILES: Final = "_sparkscore.json"
@@ -235,7 +235,7 @@ def lock_of(run_id: str) -> str:
 
 
 def is_result_file(name: str) -> bool:
-    """Return whether a name is that of a Parquet file with rows that sparkscore wrote, or is `EMPTY_PART`.
+    """Return whether a name has the form of the file names that `part` makes, or is `EMPTY_PART`.
 
     Args:
         name: name of a file, without its folder.

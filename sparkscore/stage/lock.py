@@ -45,7 +45,7 @@ class RunLock:
     holder is alive is decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
-      its process is. A lock that an ended run of this process left behind counts as that of a dead holder.
+      its process runs. A lock that an ended run of this process left behind counts as that of a dead holder.
     - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` seconds
       old. The age is measured by the clock of the store, not by that of a host.
     - If the heartbeat of a holder whose process cannot be seen is more than `BEAT_S` seconds in the future, a clock was
@@ -257,7 +257,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether there is a lock at a path, or nothing at all.
+    """Return whether there is a lock at a path, or True if there is nothing at the path.
 
     A file that begins with ``{"token": "`` counts as a lock. A file that contains only a part of this beginning, or is
     empty, counts as a lock only if its path is that of a lock in a folder of sparkscore: its writer may have died, or

@@ -225,7 +225,7 @@ class RunStage(Protocol):
         """Return the number of chunks whose reports are stored in the stage. The reports are not checked."""
 
     def forget_chunks_of(self, files: Collection[str]) -> None:
-        """Remove the reports of the chunks that list any of the given files, so that the chunks are scored again.
+        """Remove the stored reports of each chunk with any of the given files, so that the chunk is scored again.
 
         Reports that were changed since they were stored are removed, too. The call can be repeated.
 
@@ -244,4 +244,4 @@ class RunStage(Protocol):
         """
 
     def ask_to_stop(self) -> None:
-        """Ask all tasks to stop, with `TaskProgress.is_stopped`. An `OSError` is ignored."""
+        """Ask all tasks to stop. A task sees the request in `TaskProgress.is_stopped`. An `OSError` is ignored."""

@@ -130,8 +130,8 @@ class Store(Protocol):
     def age(self, name: str) -> float | None:
         """Return how many seconds ago an object was written or touched, or None if there is no such object.
 
-        The age is measured with the store's own clock, and is negative if that clock was set back. To read the clock,
-        a store may create a temporary object, which a crash can leave behind.
+        The age is measured with the store's own clock, and can be negative if that clock was set back. To read the
+        clock, a store may create a temporary object, which a crash can leave behind.
         """
 
     def put(
