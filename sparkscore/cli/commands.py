@@ -177,8 +177,8 @@ def resume(
     """Resume a run that was interrupted or killed, or that could not be published.
 
     The request of the run is repeated under its id. Finished parts of the run are not scored again, and rows that are
-    published are not published again. If the input, script, model or configuration has changed since, the run is
-    refused. Give the same --master and --spark-conf as to 'sparkscore run'.
+    published are not published again. A run that has staged rows is refused if its input, script, model or
+    configuration has changed since. Give the same --master and --spark-conf as to 'sparkscore run'.
     """
     from sparkscore.cli.run_command import RunRequest, deferred_prepare_again, run_deployment
 
@@ -227,7 +227,7 @@ def clean(
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
-    """Remove the staged files of runs that ended without a result. Running and held runs are not touched.
+    """Remove the staged files of runs that stopped. Running and held runs are not touched.
 
     Interrupted overwrites are finished or undone. A run whose staged files were removed starts from the beginning when
     it is resumed. Files that sparkscore did not write are kept.
@@ -298,8 +298,8 @@ def env_build(
     """Build the Python environment of a deployment as an archive, for the setting 'python.archive'.
 
     The requirements come from 'python.requirements', else from Azure's 'environment.conda_file', else from the MLflow
-    model. An archive that was built before with the same requirements is used again. Run this command with the version
-    of Python that the workers have.
+    model. An archive that was built before with the same requirements and version of Python is used again. Run this
+    command with the version of Python that the workers have.
     """
     from sparkscore.cli.env_command import build_env
 

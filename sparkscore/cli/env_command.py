@@ -28,8 +28,8 @@ def build_env(
         the exit code 0.
 
     Raises:
-        SparkscoreError: the deployment is not valid, it and its model list no packages or a different version of
-            Python, the model cannot be read, or the packages cannot be installed.
+        SparkscoreError: the deployment is not valid, there is no list of packages, the list is for a different version
+            of Python, the model cannot be read, or the packages cannot be installed.
     """
     with stdout_for_results():
         built = build(deployment, output=output, wheels=wheels, settings=dict(map(parse_assignment, assignments)))

@@ -158,7 +158,7 @@ class Deployment(Section):
 
         The dictionary has the structure of a deployment file. A secret is a value that looks like one, or whose key has
         the name of a secret. Locations, column names and other values that later commands read from the run record are
-        not masked, except for secrets in URIs.
+        not masked, except for secrets in URIs other than ``file:`` URIs.
 
         Args:
             item_type: whether the items are files or rows. If None, a size of mini-batches that is not set is left out.

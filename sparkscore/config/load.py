@@ -134,7 +134,7 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
     """Return a copy of nested settings, updated with single settings.
 
     Args:
-        overrides: the single settings by dotted key, as in `load_deployment`.
+        overrides: the single settings by dotted key, as in `load_deployment`. A setting that is None is ignored.
         folder: the folder that paths among the single settings are relative to; the paths become absolute.
         below: the nested settings; they are not changed.
     """

@@ -94,7 +94,7 @@ class CodeConfiguration(Section):
 
 
 class Environment(Section):
-    """Azure's package environment. The workers' packages are compared with its conda file; other keys are recorded."""
+    """Azure's package environment. Only its conda file, which lists packages, has an effect; the rest is recorded."""
 
     reference: Text | None = Field(
         default=None, description="Reference to a registered environment, if it is written as a text."

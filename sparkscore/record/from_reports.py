@@ -20,7 +20,7 @@ def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
     """Return the entry of the run record that describes the input.
 
     Args:
-        plan: the plan of the run, which has the files or the table version that are scored.
+        plan: the plan of the run, which contains the pinned input.
         columns: the type of each column of the input, keyed by name; None if the items are files.
     """
     snapshot = plan.snapshot
@@ -41,7 +41,7 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
     """Return the entry of the run record with the numbers of items, mini-batches and calls.
 
     Args:
-        reports: the reports of the successful task attempts, so that each mini-batch is counted once.
+        reports: one report for each mini-batch.
         probe: the report of the probe, whose calls are counted separately; None if there was no probe.
         items: the planned number of items. Planned items that are in no report are counted as skipped. None if the
             number is not known: the number of items is then that in the reports, and none is skipped.
@@ -87,9 +87,9 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
     """Return the warnings for the run record.
 
     First come the warnings in the reports about mini-batches and in the probe's report, each once and sorted. Of those
-    that begin with ``while the model was loaded``, at most 10 are returned. Then come warnings that follow from the
-    numbers in the reports about mini-batches: about mini-batches that were scored in parts, about broken contracts, and
-    about values that are not among the model's categories.
+    that begin with ``while the model was loaded``, at most 10 are returned. Then come up to three warnings that sum up
+    the reports about mini-batches: on scoring in parts, on broken contracts, and on values that are not among the
+    model's categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})

@@ -183,8 +183,8 @@ class OnlyFailed(Part):
         run_id: id of the earlier run.
         first: id of the run in which the items failed for the first time. It differs from `run_id` if the earlier run
             itself scored failed items again.
-        without: ids of the runs that had already scored failed items of the run `first` again, and published them.
-            These items are left out.
+        without: ids of the runs that had already scored failed items of the run `first` again, and published the
+            result. Items that are in one of these results are left out.
         items: number of items that are scored again; None if it is not known.
     """
 
@@ -322,7 +322,7 @@ def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
 def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]) -> RunRecord:
     """Return the record of a run that starts now, with the state ``RUNNING`` and the versions of packages.
 
-    Fields whose values are not known yet have their defaults.
+    Values that are not known yet are None, empty or 0.
 
     Args:
         run_id: id of the run.
@@ -366,7 +366,7 @@ def new_record(run_id: str, deployment: str | None, config: Mapping[str, object]
 def blank(part: type[_PartT], *without: str) -> _PartT:
     """Return a part of the run record whose fields are explicitly set to their defaults.
 
-    Fields that are not set are not written into ``record.json``.
+    Fields that are not set would be missing in ``record.json``.
 
     Args:
         part: the class of the part.

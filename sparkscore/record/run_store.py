@@ -67,7 +67,7 @@ class RunStore(Protocol):
         log_file: log of the run, to show to users.
         spark_log_file: file with the output of the JVM that this driver starts.
         script_output: folder into which scripts on the workers may write files.
-        script_logs: folder into which Azure's ``EntryScript`` writes the logs of scripts on the workers.
+        script_logs: folder for the logs that scripts on the workers write with Azure's class ``EntryScript``.
     """
 
     run_id: str

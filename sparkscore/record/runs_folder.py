@@ -74,7 +74,7 @@ class RunFolder:
         self.spark_log_file = self.path / "spark.log"
         #: Scripts may write files into this folder. The files are kept with the run, and sparkscore does not read them.
         self.script_output = self.path / "script_output"
-        #: Azure's ``EntryScript`` writes the script's logs into this folder, with a subfolder for each host.
+        #: Folder for the logs that scripts write with Azure's class ``EntryScript``. It has a subfolder for each host.
         self.script_logs = self.path / "script_logs"
 
     def refuse_foreign(self) -> None:
@@ -123,7 +123,7 @@ class RunFolder:
 
     @property
     def runs(self) -> Path:
-        """The runs folder, which contains the folders of this run and of all other runs."""
+        """The runs folder, which contains the folder of this run and maybe those of others."""
         return self.path.parent
 
     def claim(self) -> RunLock:

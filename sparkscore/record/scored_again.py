@@ -14,7 +14,7 @@ from sparkscore.record.checksum import is_whole, summed
 
 @dataclass(frozen=True)
 class ScoredAgain:
-    """A run that scored failed items of an earlier run again, and that began to publish.
+    """A run that scored failed items of an earlier run again, as described when it began to publish.
 
     Attributes:
         run_id: id of the run.
