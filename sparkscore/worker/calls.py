@@ -34,7 +34,7 @@ from sparkscore.worker.rules import FailureRules
 
 
 class Calls:
-    """The calls of the scorer for one mini-batch.
+    """Calls the scorer for one mini-batch.
 
     Attributes:
         reports: one report for each call so far.
@@ -50,10 +50,10 @@ class Calls:
     def score(self, mini_batch: MiniBatch) -> Outcome:
         """Score a mini-batch with one or more calls, and return the rows of the result and the failed items.
 
-        If the mini-batch fails as a whole, it is tried again until the maximum number of tries is reached. Then it is
-        halved again and again to find the items that fail. If it cannot be halved, all its items fail. Once more items
-        have failed than the run tolerates, the remaining items fail without a call. If the scorer breaks its contract,
-        all items of the mini-batch fail.
+        A mini-batch that fails as a whole is tried again, up to the maximum number of tries. If all tries fail, it is
+        halved again and again to find the items that fail. If it cannot be halved, all its items fail. Once more of its
+        items have failed than the run tolerates, the remaining items fail without a call. If the scorer is found to
+        break its contract, all items of the mini-batch fail.
         """
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:
@@ -93,7 +93,6 @@ class Calls:
         return replace(outcome, is_final=True) if self._loaded.failure is not None else outcome
 
     def _call_part(self, mini_batch: MiniBatch) -> Outcome:
-        """Call the scorer with a part of the mini-batch."""
         return self._call(mini_batch, is_part=True)
 
     def _test_part(self, mini_batch: MiniBatch) -> Outcome:
@@ -107,7 +106,7 @@ class Calls:
         self.reports[-1:] = [replace(call, scored=0) for call in self.reports[-1:]]
 
     def _score_parts(self, whole: Part) -> Outcome:
-        """Score a mini-batch that failed as a whole in smaller and smaller parts, until the failing items are found.
+        """Score a mini-batch that failed as a whole in smaller and smaller parts, to find the items that fail.
 
         If no item fails in the parts, the whole mini-batch is tried once more. If that call succeeds, its outcome is
         returned. Otherwise, the merged outcome of the parts is returned.
@@ -136,8 +135,9 @@ class Calls:
     def _check_ambiguous(self, mini_batch: MiniBatch, outcome: Outcome) -> Outcome:
         """Check that a successful call returned one element for each row, by scoring half of the mini-batch as well.
 
-        A script that returns one element for each column succeeds by coincidence if there are as many rows as columns.
-        If the half has a wrong number of elements, the returned outcome is a failure of the whole mini-batch.
+        For example, a script that returns one element for each column succeeds by coincidence if there are as many rows
+        as columns. If the half has a wrong number of elements, the returned outcome is a failure of the whole
+        mini-batch.
 
         If the half fails for another reason, the outcome is returned unchanged. The check is skipped if the call
         failed, if the mini-batch has only one item, if no columns are carried, or if it is already known that the
@@ -184,7 +184,7 @@ def _with_every_item(outcome: Outcome) -> Outcome:
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
     """Merge the outcomes of the parts of a mini-batch into one outcome.
 
-    The merged outcome lists the failed items in ``failures``, but its ``failure`` is None.
+    The merged outcome lists the failed items that are known in ``failures``, but its ``failure`` is None.
 
     Args:
         parts: all parts of the mini-batch, in the order of the items.

@@ -38,9 +38,8 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
     """Compare the bits of a column, or the references to its objects, with those before the call.
 
     Returns:
-        two values. The first is True if the column was certainly overwritten with new values. The second is a number
-        for each value if all bits are the same as before, or else None. If the bits do not decide, the result is False
-        and None.
+        two values. The first is True if the comparison shows that the column was overwritten with new values. The
+        second is a number for each value if all bits are the same as before, or else None.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -78,7 +77,7 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return a column before and after the call as NumPy arrays, or None and None if its type has no such arrays.
+    """Return a column before and after the call as NumPy arrays, or None and None if they cannot be compared so.
 
     For Python objects, the arrays contain the references to the objects.
     """
@@ -93,7 +92,7 @@ def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
 
 
 def _array_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column as a NumPy array. If the column has one chunk, its values are copied only if NumPy needs that."""
+    # The array of a single chunk may need no copy of the values.
     is_whole = column.num_chunks == 1
     array: npt.NDArray[Any] = column.chunk(0).to_numpy(zero_copy_only=False) if is_whole else column.to_numpy()
     return array
@@ -114,7 +113,7 @@ def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def has_other_numbers(pair: Pair) -> bool:
-    """Return whether a numeric column was overwritten: its minimum, its maximum or its number of NaN has changed."""
+    """Return whether a column of numbers has another minimum, maximum or number of NaN than before the call."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
@@ -131,7 +130,7 @@ def _count_nan(values: npt.NDArray[Any]) -> int:
 
 
 def numbers_if_same(pair: Pair) -> Numbers | None:
-    """Return a number for each value of a column if the column is unchanged, or None if it has changed.
+    """Return a number for each value of a column if the column is known to be unchanged, or else None.
 
     Equal values have equal numbers. For a nested type, all numbers are 0.
     """
@@ -159,7 +158,10 @@ def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in at most one chunk, with NULL for NaN, because pandas does not distinguish NaN and NULL."""
+    """Return the column in at most one chunk. In a column of floating-point numbers, NaN is replaced with NULL.
+
+    pandas does not distinguish NaN and NULL there.
+    """
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])
     if column.num_chunks == 1:

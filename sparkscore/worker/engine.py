@@ -33,8 +33,8 @@ class ChildSpec:
     """How a worker starts the child process that scores, and how long the child may take.
 
     Attributes:
-        python: path of the child's interpreter on the worker's host, or None for the worker's own interpreter.
-        archive: a packed Python environment for the child, or None.
+        python: path of the child's interpreter on the worker's host, or None if the deployment names none.
+        archive: a packed Python environment that has the child's interpreter, or None.
         timeout: maximum number of seconds for one call with a mini-batch, or None for no limit.
         load_timeout: maximum number of seconds for loading the scorer, or None for no limit.
     """
@@ -46,7 +46,7 @@ class ChildSpec:
 
     @property
     def is_own_python(self) -> bool:
-        """Whether the child uses the worker's interpreter. If so, and if no child can be started, the worker scores."""
+        """Whether the child uses the worker's own interpreter."""
         return self.python is None and self.archive is None
 
 
@@ -55,8 +55,8 @@ class EngineSpec:
     """Which scorer a worker loads, and in which process the scorer runs.
 
     Attributes:
-        key: run id with a random suffix. A worker process finds its loaded scorers by this key. The suffix makes a
-            resumed run load its scorer again.
+        key: string that is unique for this execution of the run. A worker process keeps its loaded scorer under this
+            key.
         scorer: the scorer to load.
         environment: the packages that the deployment or the model lists, or None if there is no list.
         child: how to run the child process that scores, or None if the worker itself scores.
@@ -74,7 +74,7 @@ class EngineSpec:
     not_null: tuple[str, ...] = ()
 
     def remember_secrets(self) -> None:
-        """Register the run's secrets and those in the environment variables, so that this process masks them."""
+        """Make this process mask the run's secrets and the secrets in the process's environment variables."""
         remember_values(self.secrets)
         remember_secrets(dict(os.environ))
 
@@ -86,7 +86,7 @@ class Loaded:
     Attributes:
         failure: why the scorer could not be loaded, or None if it is loaded.
         warnings: warnings for the user, one sentence each.
-        models: digests of the model files, as this process checked them. Empty if loading failed.
+        models: digests of the model files that were checked. May be empty.
     """
 
     failure: Failure | None = None
@@ -100,7 +100,7 @@ class Probed:
 
     Attributes:
         predictions: names and types of the returned columns, or None if the call failed.
-        is_frame: whether the call returned a DataFrame.
+        is_frame: whether the call returned a DataFrame, an Arrow table or an Arrow record batch.
         failure: why the call failed, or None.
         elements: number of returned elements, or 0 if the call failed.
         columns: number of columns that the user's code got, or 0 if it is not known.
@@ -116,7 +116,7 @@ class Probed:
 class Engine(Protocol):
     """Loads a scorer and scores mini-batches with it, in the current process or in a child process.
 
-    Every implementation passes the tests in ``tests/contract/test_engines.py``.
+    The tests in ``tests/contract/test_engines.py`` check its implementations.
     """
 
     def load(self) -> Loaded:
@@ -163,7 +163,7 @@ class LocalEngine:
         return self._scorer is not None
 
     def load(self) -> Loaded:
-        """Set the spec's environment variables, compare the installed packages with the spec, and load the scorer.
+        """Set the environment variables of the model, check the installed packages, and load the scorer.
 
         If loading fails, no exception is raised. The failure is part of the returned value.
         """
@@ -239,7 +239,7 @@ class LocalEngine:
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """The names of columns, each with the number of its values for which the model has no category.
+        """Pairs of a column's name and the number of its values for which the model has no category.
 
         Empty if the scorer does not count such values.
         """

@@ -1,10 +1,9 @@
 """Score a failed mini-batch in halves, to find the items that fail or a scorer that breaks its contract (worker).
 
 The contract is that the scorer returns one element for each row. A single row cannot show a broken contract: a script
-that always returns one element succeeds with it. So there are two checks before the results of parts are used. If a
-mini-batch failed because of its number of elements, the numbers of elements of its halves must add up to that number.
-And unless an earlier call has proven the contract, some of the scored items are scored again in one call, if there are
-enough of them.
+that always returns one element succeeds with it. So the results of parts are checked before they are used. For example,
+if a mini-batch failed because of its number of elements, the numbers of elements of its halves must add up to that
+number.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Part:
     Attributes:
         before: number of items of the mini-batch that precede this part.
         mini_batch: the items of this part.
-        outcome: the outcome of the call with this part.
+        outcome: the outcome of scoring this part.
     """
 
     before: int
@@ -49,10 +48,7 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer does not return one element for each item, so no single item causes its failure.
-
-    The message says how the scorer broke its contract.
-    """
+    """The scorer seems to break its contract to return one element for each item. The message says why."""
 
 
 class Halving:
@@ -85,7 +81,7 @@ class Halving:
             whole: the mini-batch with the outcome of the call that failed.
 
         Raises:
-            BrokenContractError: the scorer does not return one element for each item, so no single item is the cause.
+            BrokenContractError: the scorer seems to break its contract, so no single item is the cause.
         """
         parts = [whole]
         for _ in range(_LEVELS):
@@ -126,17 +122,19 @@ class Halving:
 
     @property
     def _telling_count(self) -> int:
-        """The smallest number of items with which one call shows whether there is one element for each item.
+        """The number of items for a call that is to show whether the scorer returns one element for each item.
 
-        It is not 1, because a single element may be one for all items. It is not a number of columns either, because as
-        many elements may be one for each column.
+        This is the smallest number above 1 that is not a number of columns. A call with one item would not expose a
+        script that returns a single element for all items. A call with as many items as columns would not expose a
+        script that returns one element for each column.
         """
         return next(number for number in count(2) if number not in self._columns)
 
     def _split(self, part: Part) -> list[Part]:
         """Score both halves of a part that failed as a whole and return them, or return only the part itself.
 
-        The part itself is returned if it cannot be halved, or if more items have failed than the run tolerates.
+        The part itself is returned if it did not fail as a whole, if it cannot be halved, or if more items have failed
+        than the run tolerates.
 
         Raises:
             BrokenContractError: the numbers of elements of the halves do not add up to that of the part.
@@ -205,8 +203,8 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
     """Return whether a mini-batch failed as a whole, and can be halved to find the items that fail.
 
     A mini-batch that has one item or that is indivisible cannot be halved. A mini-batch for which ``run()`` returned no
-    element is not halved, because ``run()`` may return none for the halves either. After some failures, for example the
-    end of the process that scores, a mini-batch is not halved either, because the halves would probably fail, too.
+    element is not halved, because ``run()`` may return none for the halves either. A mini-batch is not halved either
+    after some failures, for example the end of the process that scores.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False

@@ -16,7 +16,7 @@ def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> p
     """Return the same rows with UTC as the time zone of timestamps, and without Arrow's large types.
 
     Timestamps without a time zone stay as they are. The types ``large_string``, ``large_binary`` and ``large_list`` are
-    replaced with ``string``, ``binary`` and ``list``. Types inside nested types are replaced, too.
+    replaced with ``string``, ``binary`` and ``list``. Types inside lists, maps and structs are replaced, too.
 
     Args:
         batch: rows as Spark returns them.
@@ -34,7 +34,6 @@ def settle_types(batch: pa.RecordBatch, names: Sequence[str] | None = None) -> p
 
 
 def _settled(arrow_type: pa.DataType) -> pa.DataType:
-    """Return the type with UTC as the time zone of timestamps and without large types, also inside nested types."""
     if pa.types.is_timestamp(arrow_type):
         return arrow_type if arrow_type.tz is None else pa.timestamp(arrow_type.unit, "UTC")
     if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):

@@ -30,13 +30,13 @@ class LoadedEngine:
 
     Attributes:
         key: key of the `EngineSpec` that the engine was created for.
-        worker: name of this worker process. It is unique in the run, even if the system uses the same process id twice.
+        worker: name of this worker process for reports: host, process id and a random suffix.
         engine: the engine.
         failure: why the scorer could not be loaded, or None. After a failure, this engine does not try to load the
             scorer again.
         loads: number of times that this engine has loaded the scorer or tried to load it.
-        warnings: warnings for the user from the last time that the scorer was loaded, one sentence each.
-        models: digests of the model files, from the last time that the scorer was loaded.
+        warnings: warnings for the user from the last load of the scorer, one sentence each.
+        models: digests of the model files from the last load of the scorer. May be empty.
         is_proven: whether it is known that the scorer returns one element for each item.
     """
 
@@ -52,9 +52,8 @@ class LoadedEngine:
     def ensure(self) -> None:
         """Load the scorer if it is not loaded, either for the first time or because its process has ended.
 
-        If the scorer's process ends during loading, loading is tried up to two more times, because something outside of
-        sparkscore may have killed the process. If loading still fails, or fails for another reason, no exception is
-        raised: the failure is stored in ``failure``, and later calls do nothing.
+        If the scorer's process ends during loading, loading is tried up to two more times. If loading still fails, or
+        fails for another reason, the failure is stored in ``failure``, and later calls do nothing.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -71,16 +70,16 @@ class LoadedEngine:
         return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
-#: Maximum number of engines that a worker process keeps: a Spark query may use two models.
+#: Number of engines that a worker process keeps for its next tasks.
 ROOM: Final = 2
 
 
 class KeptEngines:
     """A small cache of the engines of a worker process, by key.
 
-    If the cache is full, `get` closes the least recently used engine before it adds another one. It also closes a
-    `LocalEngine` before it adds another `LocalEngine`: two scripts in the same process may have modules with the same
-    name.
+    If the cache is full, `get` closes the least recently used engines before it adds another one. It also closes a
+    `LocalEngine` before it adds another `LocalEngine`, because two scripts in the same process may have modules with
+    the same name.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -106,12 +105,6 @@ class KeptEngines:
         self._by_key[loaded.key] = loaded
 
     def _make_room(self, *, is_own_process: bool) -> None:
-        """Close engines, so that a new engine can be added to the cache.
-
-        Args:
-            is_own_process: whether the new engine is a `LocalEngine`, which scores in the worker's own process. If so,
-                a `LocalEngine` in the cache is closed.
-        """
         if is_own_process:
             self._close([key for key, kept in self._by_key.items() if isinstance(kept.engine, LocalEngine)])
         self._close(list(self._by_key)[: max(0, len(self._by_key) + 1 - self._room)])
@@ -136,7 +129,7 @@ _engines = KeptEngines()
 def engine_of_this_process(spec: EngineSpec) -> LoadedEngine:
     """Return the engine for this spec, which this worker process keeps for its next tasks.
 
-    The first call creates the engine. Each call loads the engine's scorer if it is not loaded. If loading fails, no
-    exception is raised, and the returned engine contains the failure.
+    The engine is created if the process does not keep one for this spec, and its scorer is loaded if it is not loaded.
+    If loading fails, no exception is raised, and the returned engine contains the failure.
     """
     return _engines.get(spec)

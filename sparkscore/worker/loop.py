@@ -54,12 +54,11 @@ class WorkerSpec:
 def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[pa.RecordBatch]:
     """Score the mini-batches of one Spark task, chunk by chunk, and yield their reports.
 
-    Runs on the worker, once for each task attempt. Spark may execute a task again, and also twice at the same time. If
-    an earlier execution finished a chunk, and the chunk's items and files are unchanged, the chunk is not scored again:
-    its stored reports are yielded.
+    Runs on the worker, once for each task attempt. A chunk is not scored again if the stage has its reports and files
+    from an earlier execution of the task, and its mini-batches have the same items. Its stored reports are yielded.
 
-    A failure of the user's code raises no exception here: it is reported, and its items are quarantined. The task stops
-    early if the run can no longer succeed, for example because the task has more failures than the run tolerates.
+    A failure of the user's code raises no exception here: it is reported. The task stops early if the run can no longer
+    succeed, for example because the task has more failures than the run tolerates.
 
     Args:
         batches: input of the task, which is iterated once: the rows to score, or one row for each work unit if the
@@ -112,13 +111,13 @@ class _Task:
         self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Write the final counts of this task to its progress file, unless there were no items."""
+        """Show the final counts of this task to the driver."""
         self._progress.close()
 
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
         """Return the stored reports of the next chunk, or an empty list if the next mini-batches must be scored.
 
-        If the stored reports were changed since they were written, they are not used, and the user gets a warning.
+        If the stored reports were changed since they were written, they are not used, and a warning is reported.
 
         Args:
             first: the next mini-batch. A stored chunk is used only if it begins with the same items.
@@ -146,7 +145,7 @@ class _Task:
         return reports
 
     def score(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:
-        """Score mini-batches until a chunk is full, write their rows to the stage, and return their reports.
+        """Score the mini-batches of one chunk, write their rows to the stage, and return their reports.
 
         The reports are also stored in the stage, so that the chunk is not scored again. They are not stored if the task
         must stop or if the position of the items in the input is not known.
@@ -199,7 +198,6 @@ class _Task:
 
 
 def _score(mini_batch: MiniBatch, spec: WorkerSpec) -> tuple[ScoredMiniBatch, LoadedEngine]:
-    """Score a mini-batch with the engine of this worker process, and return the result together with the engine."""
     loaded = engine_of_this_process(spec.engine)
     scored_at, start = datetime.now(UTC), time.perf_counter()
     calls = Calls(loaded, spec.result, spec.rules, scored_at)

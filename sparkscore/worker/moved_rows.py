@@ -37,13 +37,11 @@ _TWO: Final = 2
 
 
 def moved_how(handed: HandedOver) -> str | None:
-    """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None if it moved none.
+    """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None.
 
-    Rows have moved if the number of rows has changed, if the index consists of the row numbers in another order, or if
-    rows have moved together with their labels. Otherwise the values of the columns decide: rows have moved if one
-    permutation of the rows explains how the values have changed, unless a column without repeated values is unchanged.
-    Columns that were dropped, added or overwritten with different values show nothing. If nothing shows that rows have
-    moved, the result is None.
+    The result is None if nothing shows that rows have moved. First the number of rows and the index are checked, and
+    then the values of the columns. These show that rows have moved if a new order of the rows explains how the values
+    have changed. Columns that were dropped, added or overwritten with different values show nothing.
     """
     frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
@@ -56,7 +54,7 @@ def moved_how(handed: HandedOver) -> str | None:
 
 
 def _is_mixed(index: pd.Index[Any]) -> bool:
-    """Return whether an index consists of the row numbers from 0 in another order, or is a descending RangeIndex."""
+    """Return whether an index has the row numbers from 0 in another order, or is a descending RangeIndex."""
     if isinstance(index, pd.RangeIndex):
         return index.step < 0 and len(index) > 1
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
@@ -65,11 +63,10 @@ def _is_mixed(index: pd.Index[Any]) -> bool:
 
 
 def _have_labels_moved(handed: HandedOver) -> bool:
-    """Return whether rows have moved together with their labels, the row numbers that they had before the call.
+    """Return whether rows have moved together with their labels in the index.
 
-    Some row numbers may be missing in the index, because the user's code may have dropped rows and added others. Labels
-    that differ from the row numbers are not enough, because a script may number its rows from 1: the values of at least
-    one column must have moved together with the labels.
+    Before the call, the labels were the row numbers. Labels that differ from the row numbers are not enough, because a
+    script may number its rows from 1: the values of at least one column must have moved together with the labels.
     """
     index, count = handed.frame.index, handed.rows.num_rows
     is_plain = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(count))
@@ -88,9 +85,8 @@ def _have_labels_moved(handed: HandedOver) -> bool:
 def _are_moved(handed: HandedOver) -> bool:
     """Return whether the values of the columns show that rows have moved.
 
-    First, the bits of numbers and the references to Python objects are compared, which is fast and usually enough.
-    Values are compared only for columns whose bits or references have changed or cannot be compared, and that were not
-    overwritten with different values.
+    First, the bits of numbers and the references to Python objects are compared, which is fast. Values are compared
+    only if this does not decide.
     """
     kept: list[Pair] = []
     other: list[Pair] = []
@@ -116,7 +112,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """A number for each row, computed from some columns. If the numbers of two rows differ, their values differ."""
+    """A number for each row, computed from some columns. Rows with different numbers have different values there."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
@@ -143,7 +139,6 @@ class _Fingerprint:
 
 
 def _has_repeats(numbers: Numbers) -> bool:
-    """Return whether a number occurs more than once."""
     ordered = np.sort(numbers)
     return bool((ordered[1:] == ordered[:-1]).any())
 
@@ -151,8 +146,8 @@ def _has_repeats(numbers: Numbers) -> bool:
 def _pairs(handed: HandedOver) -> Iterator[Pair]:
     """Yield each column that still exists in the DataFrame or its index, as it was before and as it is after the call.
 
-    Columns of floating-point numbers come first, then integers, then all others. Floating-point numbers are fast to
-    compare, and few rows have equal ones.
+    Columns of floating-point numbers come first, because they are fast to compare and few rows have equal ones. Then
+    come integers, and then all others.
     """
     frame, rows, schema = handed.frame, handed.rows, handed.rows.schema
     positions = None if frame.columns is handed.columns else _positions(frame, rows.column_names)
@@ -191,8 +186,8 @@ def _values_of(frame: pd.DataFrame, position: int) -> Any:
 def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
     """Find the columns of the original rows in the DataFrame or in its index.
 
-    A column is found by its name. A column whose name no longer exists is found by its position, unless another
-    original column has that position now.
+    A column is found by its name. A column whose name no longer exists is found by its position, unless the column
+    there has the name of another original column.
 
     Args:
         frame: the DataFrame after the call.
@@ -200,7 +195,7 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 
     Returns:
         for each position of a column in the original rows, its position in the DataFrame or the name of its index
-        level. A column that was dropped is left out.
+        level. A column that is not found is left out.
     """
     labels: list[Hashable] = list(frame.columns)
     by_name: dict[Hashable, int | str] = dict(zip(labels, range(len(labels)), strict=True))
@@ -218,8 +213,8 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
     """Return whether one permutation of the rows explains all changed columns, except those that got new values.
 
-    The result is also True if only two of the changed columns moved in the same way, and the values of one of them are
-    all different. The result is False if each changed column got new values or only had its two values swapped.
+    The result is also True if at least two of the changed columns moved in the same way, and one of these has no
+    repeated values. The result is False if each changed column got new values or only had its two values swapped.
 
     Args:
         changed: the columns whose values have changed.
@@ -244,7 +239,8 @@ class _Codes:
     Attributes:
         was: numbers before the call.
         now: numbers after the call.
-        are_two_numbers: whether the column has exactly two distinct values, which are numbers or booleans.
+        are_two_numbers: whether the column has exactly two distinct values apart from NULL, which are numbers or
+            booleans.
         is_flag: whether these two values are 0 and 1, or False and True.
     """
 
@@ -265,8 +261,8 @@ class _Codes:
     def is_recoded(self) -> bool:
         """Whether the two values of a column were only swapped, as by ``flag = 1 - flag``. This moves no row.
 
-        A column of two other numbers than 0 and 1 must have at least twice as many rows as distinct values. With fewer
-        rows, the rows may have moved.
+        If the two values are not 0 and 1, the column must also have at least twice as many rows as distinct values.
+        With fewer rows, it is more likely that rows have moved.
         """
         values = len(np.unique(self.was))
         if not self.is_flag and (not self.are_two_numbers or values > len(self.was) // 2):
@@ -295,7 +291,10 @@ def _codes(pair: Pair) -> _Codes | None:
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Return whether these columns together have the same rows as before the call, in any order."""
+    """Return whether these columns together have the same rows as before the call, in any order.
+
+    The first column must have the same values as before.
+    """
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:
         width = int(max(column.was.max(), column.now.max())) + 1

@@ -68,11 +68,11 @@ class ProbeReport:
 
     Attributes:
         predictions: names and types of the columns that ``run()`` returned, or None if the probe failed.
-        is_frame: whether ``run()`` returned a DataFrame.
+        is_frame: whether ``run()`` returned a DataFrame, an Arrow table or an Arrow record batch.
         worker: name of the worker process.
         loads: number of times that this process has loaded the scorer or tried to load it.
         calls: number of calls of ``run()`` in the probe.
-        warnings: warnings for the user about the worker process, one sentence each.
+        warnings: warnings for the user, one sentence each.
         failure: why the probe failed, or None.
         is_proven: whether the calls prove that ``run()`` returns one element for each row.
     """
@@ -116,7 +116,6 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
 
 
 def _row_of(report: ProbeReport) -> pa.RecordBatch:
-    """Return the report as a record batch with one row."""
     predictions = None if report.predictions is None else report.predictions.serialize().to_pybytes()
     row = {**vars(report), "predictions": predictions, "failure": failure_row(report.failure)}
     return pa.RecordBatch.from_pylist([row], schema=PROBE_SCHEMA)
@@ -192,10 +191,10 @@ def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
 def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -> tuple[Probed, bool]:
     """Check that ``run()`` returned one element for each row, with calls for the halves if the number is ambiguous.
 
-    If a script returned one element, or as many as there are columns, it may return one element for all rows, or one
-    for each column. If the numbers of elements for the halves do not add up to that of the whole, the probe fails. Any
-    other wrong number does not fail the probe: the run itself finds the rows that fail. The probe does not fail either
-    if the call with a half fails.
+    The number is ambiguous if it is 1 or a number of columns: the script may return one element for all rows, or one
+    for each column. The probe fails if the numbers of elements for the halves do not add up to that of the whole. It
+    does not fail if the number is wrong but not ambiguous, or if the call with a half fails: the run itself finds the
+    rows that fail.
 
     Returns:
         the result, or a failure if the number of elements does not depend on the rows; and whether it is proven that

@@ -46,8 +46,8 @@ def quarantined_rows(
 ) -> pa.Table | None:
     """Return a table with a row of the quarantine for each failed item, or None if all items were scored.
 
-    If a script returned too few elements, it is not known which items failed. Then there is a row for each missing
-    element, in which ``position`` and ``row`` are NULL. Secrets are masked in the messages and tracebacks.
+    If it is not known which item failed, for example because a script returned too few elements, ``position`` and
+    ``row`` are NULL. Secrets are masked in the messages and tracebacks.
 
     Args:
         mini_batch: the whole mini-batch.
@@ -91,10 +91,7 @@ _NO_REASON: Final = Failure(ErrorCode.OUTPUT_ROWS)
 
 
 class _Texts:
-    """Masks secrets in strings and truncates the strings.
-
-    Each string is processed only once, because many failures have the same message.
-    """
+    """Masks secrets in strings and truncates the strings. Results are cached: many failures have the same message."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], str] = {}
@@ -114,7 +111,7 @@ def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return an input row as JSON without loss of digits, or None for a file or an item at an unknown position."""
+    """Return an input row as JSON, or None if the item is a file or its position is not known."""
     if mini_batch.rows is None or position is None:
         return None
     (row,) = mini_batch.rows.slice(position, 1).to_pylist()
@@ -122,7 +119,7 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Return input rows from their JSON strings in the quarantine table, with the values and types of the input.
+    """Return input rows from their JSON strings in the quarantine table.
 
     Args:
         texts: the rows, each as a JSON object.

@@ -33,7 +33,7 @@ LINEAGE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class LineageValues:
-    """The values of the lineage columns that have the same value in all rows of a run."""
+    """The values of those lineage columns that have the same value in all rows of a run."""
 
     run_id: str
     model_name: str | None
@@ -102,10 +102,10 @@ def make_outcome(
 ) -> Outcome:
     """Check the value that a scorer returned for a mini-batch, and return the rows of the result or a failure.
 
-    Runs on the worker. Each missing element counts as a failed item, as in Azure ML. But if input columns are carried,
-    the whole mini-batch fails if the number of elements differs from the number of rows, because carried columns are
-    added by position. If the scorer returned a `PartlyScored`, the items that it could not score fail, and the others
-    are handled in the same way.
+    Each missing element counts as a failed item, as in Azure ML. But if input columns are carried, the whole mini-batch
+    fails if the number of elements differs from the number of rows, because carried columns are added by position. If
+    the scorer returned a `PartlyScored`, the items that it could not score fail, and the rules above hold for the
+    others.
 
     Args:
         returned: value that ``run()`` or the model returned, or a `PartlyScored`.
@@ -140,12 +140,9 @@ def make_outcome(
 
 
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
-    """Return the outcome of a mini-batch in which the scorer could not score some items, such as unreadable images.
+    """Return the outcome of a mini-batch in which the scorer could not score some or all items.
 
     If the number of scores for the other items is wrong although columns are carried, the whole mini-batch fails.
-
-    Raises:
-        OutputContractError: as in `make_outcome`.
     """
     rest = mini_batch.without({item.position for item in part.failures})
     if not rest.item_count:
@@ -201,7 +198,6 @@ def _unreadable(error: Exception) -> OutputContractError:
 
 
 def _join(result: Returned, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> pa.Table:
-    """Return a table of the result: the carried columns, the predictions and the lineage columns."""
     count = result.table.num_rows
     rows = mini_batch.rows
     carried = [] if rows is None else [rows.column(name) for name in spec.carried]

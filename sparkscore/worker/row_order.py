@@ -26,7 +26,7 @@ _EXPECTED = "the order of the mini-batch, since input columns are carried into t
 
 
 def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOver | None, caller: str) -> None:
-    """Raise an error if a result is known to be in another order than the mini-batch.
+    """Raise an error if a result is, or seems to be, in another order than the mini-batch.
 
     The caller must have checked that the result has one element for each row. The index of a returned Series or
     DataFrame may prove the order of its rows. If there is no such proof, the DataFrame that the user's code got is
@@ -40,7 +40,7 @@ def refuse_other_order(returned: object, rows: pa.Table | None, handed: HandedOv
 
     Raises:
         OutputContractError: the index shows another order, its labels are unrelated to the mini-batch, or the user's
-            code moved or removed rows in place; code ``OUTPUT_ORDER``.
+            code moved, added or removed rows in place; code ``OUTPUT_ORDER``.
     """
     labels = _labels_of(returned)
     current = None if handed is None else handed.frame.index

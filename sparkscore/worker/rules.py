@@ -12,7 +12,7 @@ class FailureRules:
     """How a task handles items that fail.
 
     Attributes:
-        tries: maximum number of calls with a whole mini-batch before the mini-batch is halved.
+        tries: maximum number of calls with a whole mini-batch before the mini-batch is halved or fails.
         tolerance: how many items and how many mini-batches of the whole run may fail. A task stops if its own failures
             already exceed one of these numbers.
     """

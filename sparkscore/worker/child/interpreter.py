@@ -19,12 +19,12 @@ from sparkscore.worker.engine import ChildSpec
 def find_interpreter(spec: ChildSpec) -> str:
     """Return the path of the child's interpreter, which is the worker's own one if the deployment names none.
 
-    If the deployment names an archive, the archive is unpacked once on each host.
+    If the deployment names an archive, it is unpacked on this host, unless that was done before.
 
     Raises:
-        EnvironmentMismatchError: the archive is damaged, contains no environment, would write outside of its folder, or
-            contains a virtual environment for a different version of Python.
-        ModelError: the archive cannot be read, or has changed since the run began.
+        EnvironmentMismatchError: the archive contains no environment, would write outside of its folder, is not a
+            readable TAR file, or contains a virtual environment for a different version of Python.
+        ModelError: the archive cannot be copied to this host, or has changed since the run began.
         OSError: the archive cannot be unpacked, for example because the disk is full.
     """
     if spec.archive is None:
@@ -38,14 +38,7 @@ def find_interpreter(spec: ChildSpec) -> str:
 
 
 def _unpack(archive: ModelFiles, target: Path) -> None:
-    """Unpack the archive of an environment into a folder, and make a virtual environment use this worker's Python.
-
-    Raises:
-        EnvironmentMismatchError: the archive is damaged, an entry would be written outside of the folder, or the
-            archive contains a virtual environment for a different version of Python.
-        ModelError: the archive cannot be read, or has changed since the run began.
-        OSError: the archive cannot be unpacked, for example because the disk is full.
-    """
+    """Unpack the archive of an environment into a folder, and make a virtual environment use this worker's Python."""
     try:
         with tarfile.open(fetch_model(archive)) as packed:
             for entry in packed:
@@ -59,13 +52,8 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
     """Unpack one entry of an archive, and check first that the entry is not written outside of the folder.
 
-    In Python 3.11.4 and later, the extraction filter ``tar`` is used as well.
+    If this Python has the extraction filter ``tar``, that filter is used as well.
     Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
-
-    Raises:
-        EnvironmentMismatchError: the entry would be written outside of the folder.
-        tarfile.TarError: the entry is damaged, or the filter does not allow it.
-        OSError: the entry cannot be written.
     """
     if not (target / entry.name).resolve().is_relative_to(target.resolve()):
         raise _no_environment("an entry that would be written outside the archive's folder")
@@ -77,7 +65,7 @@ def _use_interpreter_of_this_host(target: Path) -> None:
     """Make an unpacked virtual environment use this worker's Python, because it contains only packages.
 
     Raises:
-        EnvironmentMismatchError: the packages are for a different version of Python.
+        EnvironmentMismatchError: the environment has no packages for this version of Python.
     """
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(target)}))
     if not packages.is_dir():

@@ -26,15 +26,15 @@ from sparkscore.worker.child.messages import Connection, ConnectionLostError, De
 from sparkscore.worker.engine import LocalEngine
 
 _PR_SET_PDEATHSIG: Final = 1
-#: Exit code of a child if the user's code closed the connection to the worker, or wrote to the connection.
+#: Exit code of a child that can no longer use its connection to the worker, because the user's code damaged it.
 CONNECTION_BROKEN: Final = 121
 
 
 def main(end: int, worker: int, token: str) -> None:
     """Fork a child for each request of the worker, until the worker closes the connection (template).
 
-    The next child is forked only after the previous one has ended. In a forked child, this function returns when the
-    connection between the child and the worker is closed.
+    The next child is forked only after the previous one has ended. In a forked child, this function answers the
+    worker's requests until the connection between the child and the worker is closed.
 
     Args:
         end: file descriptor of the template's end of the socket.
@@ -70,7 +70,7 @@ def main(end: int, worker: int, token: str) -> None:
 
 
 def _be_child(end: int, trace: int, template: int, worker: int, token: bytes) -> None:
-    """Start a session in the forked process, and answer the worker's requests until the connection is closed.
+    """Prepare the forked process, and answer the worker's requests until the connection is closed.
 
     Args:
         end: file descriptor of the child's end of the socket.
@@ -106,11 +106,7 @@ def _wait_for(child: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """Make the kernel kill this process when its parent ends (Linux).
-
-    On other systems, this process ends only when it next reads from the worker's connection. If the parent has ended
-    before this function is called, this process exits at once.
-    """
+    """Make the kernel kill this process when its parent ends (Linux). Exit now if the parent has already ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # the parent ended before the kernel was asked
@@ -120,7 +116,7 @@ def _die_with(parent: int) -> None:
 def _serve(connection: Connection, worker: int) -> None:
     """Answer the worker's requests one after another, until the connection is closed.
 
-    If the user's code closed the connection or wrote to it, the process exits with `CONNECTION_BROKEN`.
+    If the user's code has closed or replaced the file descriptor of the connection, exit with `CONNECTION_BROKEN`.
     """
     engine: LocalEngine | None = None
     number, code = 0, None

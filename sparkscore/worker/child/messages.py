@@ -46,8 +46,7 @@ class ForeignMessageError(Exception):
 class Connection:
     """One end of the socket between a worker and its child, or between a worker and its template.
 
-    Both processes belong to the same user and run the code of the same run. So unpickling a message is as safe as
-    running that code.
+    Messages are unpickled. This is as safe as running the user's code, because both processes belong to the same user.
     """
 
     def __init__(self, end: socket.socket, token: bytes, *, is_other_alive: Callable[[], bool] | None = None) -> None:
@@ -117,7 +116,7 @@ class Connection:
         return bool(ready.poll(seconds * 1000))
 
     def close(self) -> None:
-        """Close this end of the connection. The other process notices this when it next reads or writes."""
+        """Close this end of the connection."""
         self._socket.close()
 
     def _check_own_end(self) -> None:

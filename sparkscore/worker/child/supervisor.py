@@ -1,7 +1,7 @@
 """Score in a child process, and return a failure if the child hangs, crashes or is killed (worker).
 
 A separate process is needed for two reasons. A call that holds Python's global interpreter lock can only be ended from
-another process. A segmentation fault ends the process in which it happens. The child ends when its worker ends.
+another process. A segmentation fault ends the process in which it happens.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BROKEN: Final = ErrorCode.PROCESS_BROKEN
 LOAD_TIMEOUT: Final = ErrorCode.LOAD_TIMEOUT
 LOAD_ENDED: Final = ErrorCode.LOAD_PROCESS_ENDED
 
-#: The template process of this worker process.
+#: The idle template process of this worker process, if there is one.
 templates: Final = Templates()
 _TRACE_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 5.0
@@ -50,7 +50,7 @@ _SHOWN_TRACE: Final = 20_000
 
 
 class Child:
-    """One child process. It has its own session. All processes of this session are killed together with the child."""
+    """One child process. It has its own process group, whose processes are killed together with the child."""
 
     def __init__(self, python: str, *, is_own_python: bool, timeout: float | None) -> None:
         """Start the child.
@@ -62,7 +62,7 @@ class Child:
 
         Raises:
             OSError: no process can be started.
-            ChildEndedError: the child ended before it was ready, or the start took too long.
+            ChildEndedError: the template, the process that forks the child, ended; or the start took too long.
         """
         self._calls = 0
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
@@ -113,7 +113,7 @@ class Child:
     def stop(self) -> None:
         """Close the connection, wait some seconds for the child to end, and kill the child if it is still running.
 
-        Other processes of the child's session are killed, too.
+        Other processes of the child's process group are killed, too.
         """
         self._connection.close()
         self._template.wait_for_child(_STOP_SECONDS)
@@ -121,7 +121,7 @@ class Child:
         self._close()
 
     def _end(self, *, is_timeout: bool = False, broken: str = "", trace: str = "") -> ChildEndedError:
-        """Kill the child, and return an error with the cause and the tracebacks of its threads.
+        """Kill the child, and return an error with the cause, and with the tracebacks of its threads if there are any.
 
         Args:
             is_timeout: whether the child took too long.
@@ -145,7 +145,7 @@ class Child:
         return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
 
     def _kill(self) -> None:
-        """Kill the child and all processes of its session, and keep the template for the next child.
+        """Kill the child and all processes of its process group, and keep the template for the next child.
 
         If the template can fork no more children, it is stopped.
         """
@@ -174,7 +174,7 @@ class ChildEngine:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the scorer is loaded. It is False again after a mini-batch that ended the child."""
+        """Whether the scorer is loaded. It is False again after a call that ended the child."""
         return self._child is not None or self._local is not None
 
     def load(self) -> Loaded:

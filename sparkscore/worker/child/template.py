@@ -22,7 +22,7 @@ from sparkscore.worker.child.messages import TOKEN_BYTES, Connection, Connection
 
 #: The oldest supported version of Python, to compare with `sys.version_info`. pyproject.toml contains the same version.
 PYTHON_NEEDED: Final = (3, 11)
-#: Exit code of a template whose version of Python is older.
+#: Exit code of a template whose version of Python is older than `PYTHON_NEEDED`.
 PYTHON_TOO_OLD: Final = 4
 _BOOT: Final = (
     "import sys\n"
@@ -49,7 +49,7 @@ _BOOT: Final = (
     "os.close(trace)\n"
     "main(end, worker, token)"
 )
-#: Exit code of a template whose interpreter lacks a package.
+#: Exit code of a template whose interpreter cannot import a package.
 IMPORT_FAILED: Final = 3
 _PACKAGE: Final = str(Path(__file__).parents[2] / "__init__.py")
 _STOP_SECONDS: Final = 5.0
@@ -61,8 +61,7 @@ class ChildEndedError(Exception):
     """The child or its template has ended, or was killed because it took too long or sent a wrong answer.
 
     Attributes:
-        code: exit code of the process, or the negative number of a signal, or None if the process had not ended before
-            it was killed.
+        code: exit code of the process, or the negative number of the signal that ended it, or None if it is not known.
         trace: tracebacks of the child's threads or the message of the template, or an empty string if there is none.
         is_timeout: whether the process took too long.
         broken: description of the damage that the user's code did to the child, or an empty string if it did none.
@@ -94,7 +93,7 @@ class ChildStart:
 
 
 class Template:
-    """A process that forks children, one at a time. The template and its child end when the worker ends."""
+    """A process that forks children, one at a time."""
 
     def __init__(self, python: str, *, is_own_python: bool) -> None:
         """Start the template process.
@@ -156,9 +155,9 @@ class Template:
     def wait_for_child(self, seconds: float) -> int | None:
         """Wait for the child to end, and return its exit code, or None if it is still running after these seconds.
 
-        If a signal ended the child, the negative number of the signal is returned. If the template has ended, this is
-        the number of ``SIGKILL``. While the template runs, no other process gets the child's process id before
-        `forget_child` is called.
+        If a signal ended the child, the negative number of the signal is returned. If the template has ended, the
+        result is the same as after ``SIGKILL``. While the template runs, no other process gets the child's process id
+        before `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
