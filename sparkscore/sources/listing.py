@@ -26,7 +26,7 @@ class Listing:
     """The files of an input, and the number of files and folders that are left out.
 
     Attributes:
-        files: the files. `list_files` sorts them by path, and returns each file only once.
+        files: the files. `list_files` sorts them by path, and returns each path only once.
         skipped: for each reason, the number of files and folders that are left out. If a file is found several times,
             for example by two globs, each time after the first one is counted.
         folder: the location of the input if it is one folder, or None. If the folders inside it are named
