@@ -75,7 +75,7 @@ class LocalStore:
         return self._path(name).open("rb")
 
     def find(self, name: str = "") -> Entry | None:
-        """Return the entry for the file, link or folder with this name, or None if there is none."""
+        """Return the entry with this name, or None if there is none. A link is not followed."""
         try:
             return _entry(name, self._path(name), self._path(name).lstat())
         except (FileNotFoundError, NotADirectoryError):

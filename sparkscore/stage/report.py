@@ -210,7 +210,7 @@ class WorkerState:
     Attributes:
         worker: name of the worker process, unique in its run.
         loads: number of times that the worker process has loaded the model for this run so far, or has tried to.
-        warnings: warnings for the user about the worker process, one sentence each.
+        warnings: warnings for the user from loading the scorer, one sentence each.
         models: digests of the models' files, as the worker process computed them.
         is_loaded: whether the scorer could be loaded, and loaded again each time its child process ended.
     """
