@@ -46,7 +46,7 @@ _REFUSED: Final = {
     "geometry": "Arrow has no geometry; use binary (WKB)",
     "geography": "Arrow has no geography; use binary (WKB)",
 }
-#: Words that `parse_ddl` refuses, but that Spark's own parser may accept.
+#: Types and keywords that `parse_ddl` refuses, but that Spark's own parser may accept.
 OF_SPARK_ONLY: Final = frozenset({*_REFUSED, "collate", "default", "generated"})
 # Words that Spark's lexer reads as numbers, not as names, such as 12, 1e5, 1L and 2D.
 _NUMBER: Final = re.compile(r"[0-9]+(e[0-9]+)?(l|s|y|d|f|bd)?", re.IGNORECASE)

@@ -34,7 +34,7 @@ class Token:
 
     Attributes:
         type: ``word``, ``quoted`` (a name in backticks), ``text`` (a string literal), ``punctuation`` or END.
-        text: the characters of the token, with their quotes.
+        text: the characters of the token, with its quotes; empty for END.
         start: the index of the token's first character in the DDL string.
     """
 
@@ -44,7 +44,7 @@ class Token:
 
     @property
     def shown(self) -> str:
-        """The token as error messages show it: in quotes and truncated, or a phrase for the end of the string."""
+        """The token as error messages show it: its first characters in quotes, or a phrase for the end of the DDL."""
         if self.type == END:
             return "the end of the text"
         return f"'{self.text[:_SHOWN_LENGTH]}'"

@@ -38,13 +38,13 @@ def match_inputs(
 ) -> tuple[Feed, ...]:
     """Find the columns for each input of the model.
 
-    An input gets the columns that ``model.inputs`` chooses for it, or else the column with exactly its name. Inputs
-    without names get columns by position. A tensor that is the only input gets all columns if no column has its name.
-    If the items are files, the only input of the model gets each file.
+    An input gets the columns that ``model.inputs`` chooses for it, or else the column with exactly its name. If the
+    model takes only columns without names, they are matched by position. A tensor that is the only input gets all
+    columns if no column has its name. If the items are files, the only input of the model gets each file.
 
-    A column must have a type of a group that the input accepts, or a type that can be cast to the model's type without
-    changing a value. With ``rounds``, numbers may also be rounded. Signed integers may be cast to unsigned ones;
-    negative numbers are then found during the run.
+    A column must have a type of a group that the input accepts, or a type that can be cast to the input's type: see
+    `is_exact` and `is_checked`. With ``rounds``, numbers may also be rounded. An input without a type and without
+    groups takes any type.
 
     Args:
         inputs: the inputs of the model.
@@ -85,7 +85,7 @@ def order_advice(columns: Sequence[str]) -> str:
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
     """Return lines for the log that say which columns each input of the model gets. Of many names, some are left out.
 
-    Inputs of the same type that get the columns with their own names share one line.
+    Inputs of the same type, except tensors, share one line if they get the columns with their own names.
     """
     by_type: dict[str, list[str]] = {}
     lines = []
@@ -99,7 +99,7 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Return the names of the columns in which the model takes no NULLs, each with the type its values are cast to."""
+    """Return the columns in which the model takes no NULLs: for each name, the type to which the values are cast."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
@@ -285,9 +285,8 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 def _has_no_null(feed: Feed) -> bool:
     """Return whether NULLs cannot be passed to an input of the model.
 
-    NULLs can be passed as NaN or None to an input of floats or Python objects, and to a column of any other type except
-    integers and booleans, such as strings or dates. NULLs cannot be passed to integer and boolean columns, unless the
-    model declares that it takes them, or to tensors of a type other than floats and Python objects.
+    Tensors can have NULLs only if their elements are floats or Python objects. Columns of integers or booleans can have
+    NULLs only if the model declares that it takes them. Columns of other types can have NULLs.
     """
     if feed.type is None or pa.types.is_floating(feed.type) or feed.takes_null:
         return False

@@ -17,7 +17,7 @@ class ColumnInput:
 
     Attributes:
         name: the name of the column, or None if the signature has no names and columns are matched by position.
-        type: the Arrow type that the model expects, or None if it takes several types.
+        type: the Arrow type that the model expects, or None if it does not expect a single type.
         is_required: whether the model needs the column.
         takes_null: whether the model takes NULLs, although the type (an integer or boolean) has no value for them.
         accepts: groups of types that the model takes (``text``, ``integer``, ``number``, ``boolean``), in addition to
@@ -47,7 +47,7 @@ class TensorInput:
 
     @property
     def width(self) -> int | None:
-        """The number of values in one row of the tensor, or None if the model takes any number."""
+        """The number of values in one row of the tensor, or None if it is not fixed."""
         inner = self.shape[1:]
         return None if any(size < 0 for size in inner) else prod(inner)
 

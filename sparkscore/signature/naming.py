@@ -29,13 +29,13 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class _NoSparkNameError(Exception):
-    """Raised for an Arrow type that Spark does not have."""
+    """Raised for an Arrow type for which Spark has no name."""
 
 
 def type_name(type_: pa.DataType) -> str:
     """Return Spark's name of an Arrow type.
 
-    If Spark does not have the type, return its Arrow name, after the word ``Arrow``.
+    If Spark has no name for the type, return its Arrow name, after the word ``Arrow``.
 
     >>> type_name(pa.list_(pa.int64()))
     'array<bigint>'
@@ -47,12 +47,12 @@ def type_name(type_: pa.DataType) -> str:
 
 
 def to_ddl(schema: pa.Schema) -> str:
-    """Return an Arrow schema as Spark DDL, in the form that `parse_ddl` reads.
+    """Return an Arrow schema as Spark DDL.
 
     The DDL does not say whether the elements of arrays and the values of maps may be NULL.
 
     Raises:
-        ConfigError: Spark does not have the type of a column (code ``OUTPUT_SCHEMA``).
+        ConfigError: Spark has no name for the type of a column (code ``OUTPUT_SCHEMA``).
     """
     return ", ".join(_column(field) for field in schema)
 

@@ -36,8 +36,8 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether a cast is from signed integers to unsigned integers, or between lists of such integers.
 
-    Such a cast is allowed, because Spark has no unsigned integers: otherwise no column could be used for a tensor of
-    unsigned integers. Negative numbers do not fit, so each value is checked during the run.
+    Spark has no unsigned integers, so the data for a tensor of unsigned integers must be cast. Some values may not fit,
+    for example negative numbers. They are found only when they are cast.
     """
     if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)
@@ -45,7 +45,7 @@ def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def without_absent(given: pa.DataType, wanted: pa.DataType) -> pa.DataType:
-    """Return the type ``wanted`` without the struct fields that the type ``given`` lacks."""
+    """Return the type ``wanted`` without the struct fields that ``given`` lacks, also inside lists and map values."""
     if is_list(given) and is_list(wanted):
         return pa.list_(without_absent(given.value_type, wanted.value_type))
     if pa.types.is_map(given) and pa.types.is_map(wanted):
