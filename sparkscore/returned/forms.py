@@ -131,7 +131,7 @@ def _open_extension(series: pd.Series[Any]) -> Form:
 
 
 def open_arrow(array: pa.Array) -> Form:
-    """Return an Arrow array of integers, floats, booleans or timestamps as a `Vector`, or any other one as an array.
+    """Return an Arrow array of integers, floats, booleans or timestamps as a `Vector`, and any other array as it is.
 
     An array with a dictionary or run-end encoding is decoded first.
     """

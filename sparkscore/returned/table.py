@@ -104,7 +104,7 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
         OutputContractError: the value cannot be converted. Code ``OUTPUT_KIND``: it is not a list, an array, a
             DataFrame or the like. ``OUTPUT_SHAPE``: its elements have different shapes. ``OUTPUT_COLUMNS``: its columns
             are wrong. ``OUTPUT_TYPE``: a value has a wrong type. ``OUTPUT_ALL_NULL``: a type cannot be inferred,
-            because all values are NULL. ``OUTPUT_NULL``: a NULL is not allowed.
+            because the values, or those inside of them, are all NULL. ``OUTPUT_NULL``: a NULL is not allowed.
     """
     if isinstance(returned, NamedColumns):
         columns = _columns_of_named(returned, schema)
@@ -124,9 +124,10 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
 
 
 def _has_elements(returned: Any) -> bool:
-    """Return whether `tabulate` can read elements from a value of this type, such as a list or an array.
+    """Return whether a value is a collection of elements, such as a list, an array, a Series or an iterator.
 
-    Strings, dictionaries, sets and zero-dimensional arrays are not.
+    DataFrames and tables have rows instead of elements, so that the result is False for them. It is also False for
+    strings, dictionaries, sets and zero-dimensional arrays.
     """
     if isinstance(returned, np.ndarray):
         return bool(returned.ndim)

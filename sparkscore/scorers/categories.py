@@ -1,7 +1,7 @@
 """Convert columns to the categories that a LightGBM or XGBoost model was trained with (worker).
 
 Both libraries get a category as a number, which is its position in a list. By default, pandas makes this list from the
-values in the DataFrame. A mini-batch rarely has all values of the training data, so its numbers would differ from those
+values in the DataFrame. A mini-batch rarely has all values of the training data, so its numbers may differ from those
 that the model was trained with.
 """
 

@@ -52,8 +52,9 @@ def find_positions(
 ) -> Sequence[int] | None:
     """Find the features that the lists of categories of a LightGBM model belong to.
 
-    In a possible assignment, each column of strings has a list. First, the function looks for assignments in which each
-    feature with codes, such as ``-1:0:2``, has a list, too. If there are none, features with codes may be without one.
+    In a possible assignment, each list fits the description and type of its feature, and each column of strings has a
+    list. First, the function looks for assignments in which each feature with codes, such as ``-1:0:2``, has a list,
+    too. If there are none, features with codes may be without one.
 
     Args:
         infos: LightGBM's description of each feature: ``-1:0:2`` for the codes of categories, ``[0.5:7]`` for a range

@@ -23,9 +23,10 @@ _LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm"})
 def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, str]]:
     """Find the columns of the input that a model was trained with, in the model's order.
 
-    If the model has no column names, all columns of the input are returned in their order. So they are if the model has
-    the default names of a library, such as ``Column_0``, unless the input has columns with all of these names. LightGBM
-    replaces spaces in names with underscores, so for its models a column is also found by its name with underscores.
+    If the model has no column names, all columns of the input are returned in their order. The same is done if the
+    model has the default names of a library, such as ``Column_0``, unless the input has columns with all of these
+    names. LightGBM replaces spaces in names with underscores, so for its models a column is also found by its name with
+    underscores.
 
     Args:
         rows: the rows of the input.

@@ -78,7 +78,7 @@ class FrameworkScorer:
         """Copy the model to this host, and load it.
 
         Raises:
-            ScorerFailedError: the model's library raised an exception.
+            ScorerFailedError: an exception was raised when the model was loaded.
             ModelError: the model cannot be copied, or its file has changed.
             ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
             SignatureMismatchError: a method of the model does not have a parameter that the deployment sets.

@@ -67,7 +67,7 @@ class MlflowScorer:
         """Copy the model to this host, and load it as a pyfunc.
 
         Raises:
-            ScorerFailedError: MLflow or the model's library raised an exception.
+            ScorerFailedError: an exception was raised when the model was loaded.
             ModelError: the model cannot be copied, or its files have changed.
             ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
             MissingDependencyError: MLflow is not installed on this worker.
@@ -183,7 +183,8 @@ class MlflowScorer:
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
         """Return a table with the columns that the model gets, and the choice of their dtypes.
 
-        The columns have the model's names. If the model takes tensors, the rows and dtypes are returned unchanged.
+        The columns have the model's names, if the model has names. If it takes tensors, the rows and dtypes are
+        returned unchanged.
         """
         spec = self._spec
         if spec.feeds is None:

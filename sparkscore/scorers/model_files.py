@@ -106,8 +106,8 @@ def copy_model(source: Path, target: Path) -> None:
 def make_folder_for_links() -> Path:
     """Create a folder on the file system of this host's copies of models, so that their files can be linked into it.
 
-    The caller must remove the folder with `remove_made`. If the process is killed before that, a process that fetches a
-    model removes the folder a week later or after that.
+    The caller must remove the folder with `remove_made`. If the process is killed before that, another process that
+    fetches a model removes the folder, at the earliest a week after its last use.
 
     Raises:
         ModelError: other users have access to the folder for copies.

@@ -1,4 +1,4 @@
-"""Convert the return value of a model to a type that `sparkscore.returned.tabulate` reads (worker)."""
+"""Prepare the return value of a model for `sparkscore.returned.tabulate` (worker)."""
 
 from __future__ import annotations
 
