@@ -203,7 +203,7 @@ def no_code_spec(
 def outputs_of(description: ModelDescription, section: Model) -> pa.Schema | None:
     """Return the prediction columns that the model's signature declares, or None if they are not known.
 
-    A signature describes the method ``predict`` only. The columns are not known if ``model.predict_fn`` names a method.
+    A signature describes only the method ``predict``. So the columns are not known if ``model.predict_fn`` is set.
     """
     return None if section.predict_fn else description.signature.outputs
 

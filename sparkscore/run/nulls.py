@@ -72,7 +72,7 @@ def dtypes_of(prepared: PreparedRun, nulls: Mapping[str, bool]) -> Dtypes:
 
 
 def declared_not_null(prepared: PreparedRun) -> tuple[str, ...]:
-    """Return the names of the input columns that the setting ``input.schema`` declares NOT NULL."""
+    """Return the names of the columns that the setting ``input.schema`` declares NOT NULL."""
     ddl = prepared.deployment.input.schema_ddl
     declared = StructType(StructType.fromDDL(ddl).fields) if ddl else StructType([])  # type: ignore[attr-defined]
     return tuple(field.name for field in declared if not field.nullable)

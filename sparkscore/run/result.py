@@ -43,14 +43,14 @@ class Run:
         return self.recorded.as_dict()
 
     def predictions(self) -> DataFrame:
-        """Return the rows that this run added to the result table, or the staged rows if the run is held.
+        """Return a DataFrame with the rows that this run published, or with the staged rows if the run is held.
 
         Runs on the driver.
         """
         return self._read()
 
     def quarantine(self) -> DataFrame:
-        """Return this run's rows of the quarantine table, or the staged rows of the quarantine if the run is held.
+        """Return a DataFrame with this run's rows of the quarantine table, or with the staged ones if the run is held.
 
         The quarantine has the failed items that were tolerated. The DataFrame has no rows if no item failed. Runs on
         the driver.

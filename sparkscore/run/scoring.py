@@ -62,7 +62,7 @@ class Request:
     Attributes:
         spark: the session.
         prepared: the checked request.
-        plan: the mini-batches and work units.
+        plan: the plan of the run.
         rows: the rows of the input, or None if the items are files.
         feeds: the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model
             has no signature.
@@ -260,8 +260,8 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> Scr
 def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
     """Return the prediction columns if they are known before the scorer is called, or None if a probe must find them.
 
-    They are known if ``output.schema`` or the model's signature declares them, or if Spark itself computes the
-    predictions.
+    They are known if ``output.schema`` declares them, if `outputs_of` finds them in the model's signature, or if Spark
+    itself computes the predictions.
     """
     declared = prepared.deployment.output.schema_ddl
     if declared:

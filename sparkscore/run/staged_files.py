@@ -1,4 +1,4 @@
-"""Check before publishing that the staged files are still as the workers wrote them (driver)."""
+"""Check the staged files before they are published (driver)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sparkscore.spark.jobs import find_changed_files
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
-    """Raise an error if a staged file was changed, truncated or replaced since a worker wrote it.
+    """Raise an error if a staged file differs from what the worker that wrote it has reported.
 
-    Sizes and Parquet footers are compared. In a run that was held or resumed, the files are also read, and their
-    checksums are compared.
+    The size of each file and the number of rows in its Parquet footer are compared. If an earlier execution of the run
+    created the stage, checksums are compared instead of numbers of rows.
 
     Args:
         spark: the session.

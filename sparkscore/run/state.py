@@ -35,7 +35,7 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run's record says that the run is published."""
+        """Whether the run's record says that the run is complete."""
         return self._state == COMPLETE
 
     @property
