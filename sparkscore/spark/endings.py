@@ -9,10 +9,7 @@ from sparkscore.stage.ending import Ending
 
 
 def ending_of(error: BaseException) -> Ending:
-    """Return the reason why a run ended: the `Ending` that fits the exception that the run raised.
-
-    `sparkscore.stage.ending.keeps_stage` uses this reason to decide whether the run's stage is kept.
-    """
+    """Return the reason why a run ended: the `Ending` that fits the exception that the run raised."""
     if interrupt_behind(error) is not None:
         return Ending.INTERRUPTED
     if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:

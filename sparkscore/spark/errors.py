@@ -1,7 +1,7 @@
 """Convert exceptions of Spark to errors of sparkscore (driver).
 
-Spark's messages may contain values of rows, and Java stack traces. Therefore they are written only to the run's log.
-The converted error contains the name of Spark's error condition instead, for example ``PATH_NOT_FOUND``.
+Spark's messages may contain values of rows, and Java stack traces. Therefore a converted error does not contain the
+whole message, but only parts of it, for example the path of a file or the error condition ``PATH_NOT_FOUND``.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def file_behind(error: Exception) -> str:
 def explain_read_error(error: Exception, what: str = "") -> SourceError:
     """Return the sparkscore error for an input that Spark cannot read.
 
-    The message of the error contains the path of the file if Spark's message contains one. If Spark treats two column
-    names as the same name, the error is a `SourceSchemaError` about this name.
+    If Spark treats two column names as the same name, the error is a `SourceSchemaError`. Otherwise, the message of the
+    error contains the path of the file, if Spark's message contains it.
 
     Args:
         error: the exception that Spark raised.
@@ -120,9 +120,9 @@ def _doubled_column(error: Exception, what: str) -> SourceSchemaError:
 def explain_spark_error(error: Exception) -> SparkscoreError:
     """Return the sparkscore error that describes why a Spark job failed.
 
-    The cause is found in Spark's message: one of the three errors of tasks that `_error_of_a_task` recognises, an input
-    that cannot be read, a worker process that ended, or a full disk. If none of these causes is found, the error has
-    the code ``SPARK_JOB``.
+    These causes are found in Spark's exception: an error that sparkscore itself raised in a task (``INPUT_VALUE``,
+    ``CHUNK_DIFFERS`` or ``FILE_SPLIT``), an input that cannot be read, a worker process that ended, or a full disk. For
+    any other cause, the error has the code ``SPARK_JOB``.
     """
     if (found := _error_of_a_task(str(error))) is not None:
         return found
@@ -179,15 +179,16 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
     """Return the interrupt that led to an exception, or None if there was no interrupt.
 
-    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. If the exception itself is one, it is returned. Source:
-    PySpark's `toArrow` waits for its job in a ``finally`` block. If an interrupt cancels the job, the exception of the
-    cancelled job replaces the interrupt, which becomes the ``__context__`` of that exception.
+    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. It may be the exception itself, its ``__context__``, the
+    ``__context__`` of that exception, and so on.
 
     Args:
         error: the exception that was caught.
-        handled_before: an exception that was already being handled when the run began. This exception, and the
-            exceptions that led to it, are unrelated to the run.
+        handled_before: an exception that was already being handled when the run began. It and its ``__context__`` are
+            unrelated to the run, so they are not searched.
     """
+    # Source: PySpark's `toArrow` waits for its job in a ``finally`` block. If an interrupt cancels the job, the
+    # exception of the cancelled job replaces the interrupt, which becomes the ``__context__`` of the exception.
     behind: BaseException | None = error
     while behind is not None and behind is not handled_before:
         if isinstance(behind, (KeyboardInterrupt, SystemExit)):

@@ -41,8 +41,8 @@ _TASKS_OF_A_CHECK: Final = 200
 def score_plan(spark: SparkSession, rows: DataFrame | None, spec: WorkerSpec) -> list[MiniBatchReport]:
     """Score the input in one Spark action, and return the reports about its mini-batches.
 
-    Only the reports of successful task attempts are returned. If the items are files and all work units are scored
-    already, no Spark job is started and the list is empty.
+    Only the reports of successful task attempts are returned. If the items are files and no work unit is left to score,
+    no Spark job is started and the list is empty.
 
     Args:
         spark: the session.
@@ -114,10 +114,9 @@ def find_changed_files(
 def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, limit: MiniBatchLimit) -> list[MiniBatch]:
     """Return at most ten mini-batches for the probe: the first of the plan, or mini-batches of a sample of the rows.
 
-    One mini-batch may not be enough, because a script may return nothing for it. A Spark job reads the sample: as many
-    rows as a mini-batch has, but at least 100; or 10,000 rows if mini-batches are limited by bytes or are whole files.
-    A mini-batch of the sample may then be only a part of its file. The sample's mini-batches with one row come last,
-    because their result does not show whether the script returns one element for each row.
+    A Spark job reads the sample. If mini-batches are limited by a number of rows, the sample has at most that number of
+    rows, or at most 100 if the number is smaller. Otherwise it has at most 10,000 rows, and may have only a part of a
+    file. Mini-batches of the sample that have one row come last in the list.
 
     Args:
         plan: the plan, which has the number of work units.
@@ -139,6 +138,7 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
     except SPARK_ERRORS as error:
         raise explain_spark_error(error) from error
     found = list(split_into_mini_batches(map(settle_types, sample.to_batches()), limit, unit=0))
+    # The result of a mini-batch with one row does not show whether the script returns one element for each row.
     return sorted(found, key=lambda each: each.item_count == 1)[:_TO_PROBE]
 
 
@@ -146,7 +146,7 @@ def task_slots(spark: SparkSession) -> int:
     """Return an estimate of how many tasks Spark can run at the same time, from Spark's settings.
 
     With a local master, it is the number of Spark's threads. Otherwise it is the number of executors times their cores,
-    or 32 if one of these settings is missing. Only settings are used, because Spark Connect offers nothing else.
+    or 32 if one of these settings is missing.
     """
     master = _LOCAL_MASTER.match(spark.conf.get("spark.master", "") or "")
     if master:
@@ -168,7 +168,7 @@ def partition_id() -> int:
 
 def _score_function(spec: WorkerSpec, columns: list[str]) -> ArrowFunction:
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score the rows of one task, and yield the reports of its mini-batches. Runs on a worker."""
+        """Score the mini-batches of one task, and yield their reports. Runs on a worker."""
         named = (settle_types(batch, columns) for batch in batches)
         yield from score_task(named, spec, partition_id())
 

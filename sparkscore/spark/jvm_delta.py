@@ -11,7 +11,7 @@ def supported_features(spark: SparkSession) -> frozenset[str] | None:
     """Return the names of the table features that the session's Delta library supports, in lower case.
 
     Returns:
-        the names, or None if they are unknown: with Spark Connect, and on platforms with a different implementation of
+        the names, or None if they cannot be found out, for example on a platform with a different implementation of
         Delta.
     """
     try:

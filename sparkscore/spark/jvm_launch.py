@@ -38,14 +38,14 @@ def launching(settings: Mapping[str, str], *, is_local: bool) -> Iterator[dict[s
     The variables are changed in the body of a ``with`` statement, in which the caller starts the JVM.
 
     Args:
-        settings: Spark's settings. PySpark gets them in a file that only this user can read. The file is removed
-            afterwards.
+        settings: Spark's settings. They are written to a properties file that only this user can read, and that is
+            removed afterwards.
         is_local: whether Spark's driver and executors all run on this machine.
 
     Yields:
-        the settings that the caller must pass on the command line of the JVM. Usually there are none. If the variable
-        ``PYSPARK_SUBMIT_ARGS`` names a properties file of the user, Spark reads only that file. Then the caller must
-        pass all settings except secrets.
+        the settings that the caller must pass on the command line of the JVM. Usually there are none. But if the
+        variable ``PYSPARK_SUBMIT_ARGS`` names a properties file of the user, Spark reads only that file. Then the
+        caller must pass all settings except secrets.
 
     Raises:
         ConfigError: a Java option contains a secret, or the user of this process has no name.

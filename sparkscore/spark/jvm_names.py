@@ -14,16 +14,15 @@ from sparkscore.location import local_path, spark_path
 def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
     """Raise an error if a path has a colon and a glob character, because Spark could not read files there.
 
-    Source: tried with Spark 4.2. Spark can write files to such a path, but its readers treat each path as a glob
-    pattern. If a path has glob characters, Hadoop parses the part of a folder's name before a colon as the scheme of a
-    URI, and fails with ``URISyntaxException``.
-
     Args:
-        locations: local paths or ``file:`` URIs.
+        locations: local paths or ``file:`` URIs. Relative paths are made absolute before the check.
 
     Raises:
         ConfigError: a path has a colon and a glob character, or a location is not local.
     """
+    # Source: tried with Spark 4.2. Spark can write files to such a path, but its readers treat each path as a glob
+    # pattern. If a path has glob characters, Hadoop parses the part of a folder's name before a colon as the scheme of
+    # a URI, and fails with ``URISyntaxException``.
     for location in locations:
         path = str(local_path(location).absolute())
         if ":" in path and path != spark_path(path):
@@ -39,17 +38,17 @@ def refuse_colons_in_patterns(locations: Iterable[str]) -> None:
 def refuse_unreadable_names(spark: SparkSession, names: Iterable[str]) -> None:
     """Raise an error if a name has non-ASCII characters and the JVM does not use UTF-8 for file names.
 
-    Source: Java takes the encoding of file names from the locale in which the JVM was started. `local_session` starts
-    the JVM with UTF-8, but ``spark-submit`` with ``LC_ALL=C`` does not. With Spark Connect, the encoding is unknown,
-    and no name is checked.
+    If the encoding of file names cannot be found out, no name is checked.
 
     Args:
         spark: the session.
         names: paths or names of files.
 
     Raises:
-        ConfigError: the JVM cannot open one of the names.
+        ConfigError: a name has non-ASCII characters, and the JVM does not use UTF-8 for file names.
     """
+    # Source: Java takes the encoding of file names from the locale in which the JVM was started, so a ``spark-submit``
+    # with ``LC_ALL=C`` starts a JVM without UTF-8.
     jvm = getattr(spark, "_jvm", None)
     encoding = None if jvm is None else jvm.java.lang.System.getProperty("sun.jnu.encoding")
     if not isinstance(encoding, str) or "utf" in encoding.lower():

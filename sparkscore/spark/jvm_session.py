@@ -62,8 +62,8 @@ def submitted_settings(gateway: JavaGateway | None) -> dict[str, str]:
 def launch_jvm(settings: Mapping[str, str], log_file: Path) -> JavaGateway:
     """Start a JVM with Spark's settings, and return the py4j gateway to this JVM.
 
-    The JVM's standard output and standard error are appended to the log file, with the values of secrets masked. With a
-    local master, ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this process.
+    The JVM's standard output and standard error are appended to the log file, with known secrets masked. With a local
+    master, the environment variable ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this process.
 
     Args:
         settings: Spark's settings, which must have ``spark.master`` and ``spark.jars.packages``.
@@ -140,10 +140,7 @@ def create_session(settings: Mapping[str, str], gateway: JavaGateway, log_file: 
 
 
 def _check_delta(session: SparkSession, gateway: JavaGateway) -> None:
-    """Check that the JVM has Delta's classes. Otherwise stop the session and raise an error.
-
-    A JVM that ``spark-submit`` started has only the jars that were passed to ``spark-submit``.
-    """
+    """Check that the JVM has Delta's classes. Otherwise stop the session and raise an error."""
     try:
         gateway.jvm.org.apache.spark.util.Utils.classForName(DELTA_EXTENSION, True, False)
     except Py4JError as error:

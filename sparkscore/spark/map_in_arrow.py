@@ -27,8 +27,6 @@ def run_in_arrow(
 ) -> pa.Table:
     """Apply a function to the rows of a DataFrame on the workers, and return the resulting rows as an Arrow table.
 
-    All of this is one Spark action.
-
     Args:
         spark: the session.
         work: the DataFrame.
@@ -50,15 +48,15 @@ def run_in_arrow(
 
 
 def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares: Sequence[Share]) -> list[str]:
-    """Call a function on the workers once for each share of some work, and return the answers in the shares' order.
+    """Call a function on the workers for each element of a sequence, and return the answers in the same order.
 
-    All calls are part of one Spark job. If there are no shares, no job is started and the list is empty.
+    All calls are part of one Spark job. If the sequence is empty, no job is started and the list is empty.
 
     Args:
         spark: the session.
-        function: gets a share and returns an answer. Workers must be able to import it. It must never raise, so it
-            reports errors in its answer.
-        shares: the arguments, one for each call, for example paths and ranges of files.
+        function: gets one element and returns an answer. Workers must be able to import the function. If the function
+            raises an exception, the Spark job fails.
+        shares: the sequence, for example of paths of files.
 
     Raises:
         ScoringError: the Spark job failed.
@@ -74,7 +72,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
 
 def _mapper(function: Callable[[Share], str], shares: Sequence[Share], count: int) -> ArrowFunction:
     def answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Call the function for each share of this task, and yield the answers. Runs on a worker."""
+        """Call the function for the elements of this task, and yield the answers. Runs on a worker."""
         for batch in batches:
             for first in batch.column(0).to_pylist():
                 numbers = list(range(first, len(shares), count))

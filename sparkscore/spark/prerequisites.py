@@ -29,7 +29,10 @@ _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
 def java_version() -> int | None:
-    """Return the major version of the Java that Spark would start, or None if Java is missing or does not start."""
+    """Return the major version of the Java that Spark would start, or None if it cannot be found out.
+
+    It cannot be found out, for example, if Java is missing or does not start.
+    """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     found = re.search(r'version "(?:1\.)?(\d+)', _answer_of(java) if java else "")

@@ -1,8 +1,7 @@
 """Convert Spark schemas to Arrow schemas and to dictionaries, and back (driver).
 
-PySpark's own conversions to and from Arrow are private and differ between versions. PySpark 4.0 and 4.1 treat Arrow
-timestamps without a time zone as points in time. Only PySpark 4.2 uses the time zone of Arrow timestamps that have one.
-The functions of this module that return Arrow types use the time zone UTC for a timestamp that is a point in time.
+PySpark's own conversions to and from Arrow are private and differ between versions. The functions of this module that
+return Arrow types use the time zone UTC for Spark's ``timestamp``, and no time zone for ``timestamp_ntz``.
 """
 
 from __future__ import annotations
@@ -77,11 +76,9 @@ def columns_of(schema: StructType) -> dict[str, str]:
 
 
 def schema_of(columns: Mapping[str, str]) -> StructType:
-    """Return the Spark schema for a dictionary that `columns_of` returned.
-
-    Spark's own parser is used only if `parse_ddl` does not know one of the types, because the result of Spark's parser
-    for ``timestamp`` depends on the session's setting ``spark.sql.timestampType``.
-    """
+    """Return the Spark schema for a dictionary that `columns_of` returned."""
+    # Spark's own parser is used only if `parse_ddl` does not know one of the types, because Spark's result for
+    # ``timestamp`` depends on the session's setting ``spark.sql.timestampType``.
     ddl = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
     try:
         return from_arrow(parse_ddl(ddl))
@@ -91,8 +88,6 @@ def schema_of(columns: Mapping[str, str]) -> StructType:
 
 def to_arrow(schema: StructType) -> pa.Schema:
     """Return the Arrow schema that corresponds to a Spark schema.
-
-    The workers receive and stage rows with this Arrow schema.
 
     Raises:
         SourceSchemaError: a Spark type has no counterpart in Arrow.

@@ -1,4 +1,4 @@
-"""Start a Spark session with Delta, whose output goes to a log file and not to the terminal (driver)."""
+"""Start a Spark session with Delta (driver)."""
 
 from __future__ import annotations
 
@@ -40,18 +40,19 @@ def local_session(
 ) -> SparkSession:
     """Start Spark with Delta in this process, or return the active session unchanged.
 
-    The output of Spark, Ivy and the workers is appended to the log file, and is not printed on the terminal. After
-    ``stop()``, the next session uses the JVM of the first session, with its jars, memory and log file. If
-    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit`` with its jars and log4j. The
-    settings of ``spark-submit``, such as the master, override the settings of this function, except those in ``conf``.
-    If a new JVM is started for a local master, ``PYSPARK_PYTHON`` is set, so that the workers use the Python of this
-    process.
+    If there is no JVM yet, a JVM is started. The output of Spark, Ivy and local workers is then appended to the log
+    file, and is not printed on the terminal. With a local master, ``PYSPARK_PYTHON`` is also set, so that the workers
+    use the Python of this process.
+
+    After ``stop()``, the next session uses the JVM of the first session, with its jars, memory and log file. If
+    ``spark-submit`` started this process, the session uses the JVM of ``spark-submit``. The settings of
+    ``spark-submit``, such as the master, override the settings of this function, except those in ``conf``.
 
     Args:
         master: a Spark master URL. ``local[*,4]`` runs each task up to four times if it fails.
         conf: Spark settings, which override all others. If they contain packages or SQL extensions without Delta, Delta
             is added.
-        log_file: file for the output of the JVM. The default is ``spark.log`` in the runs folder.
+        log_file: file for the output of a JVM that is started. The default is ``spark.log`` in the runs folder.
         app_name: the name that Spark shows for this application.
 
     Returns:

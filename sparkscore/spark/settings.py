@@ -1,9 +1,8 @@
 """Set the options and settings of Spark that can change a result to fixed values (driver).
 
-Only this module sets the options of readers and writers, and changes the settings of a session. A test checks that.
-Options are preferred, because they belong to one DataFrame and apply each time that Spark computes it. If Spark has no
-option, the setting of the session is changed while an action runs, and is restored afterwards. A lazy DataFrame must
-not depend on such a setting, because Spark Connect analyses the DataFrame again for each action.
+Only this module sets the options of readers and writers, and changes the settings of a running session. Options are
+preferred, because they belong to one DataFrame and apply each time that Spark computes it. If no option is possible,
+the setting of the session is changed while an action runs, and is restored afterwards.
 """
 
 from __future__ import annotations
@@ -116,13 +115,15 @@ PINNED_FOR_WHOLE_FILES: Final[Mapping[str, str | None]] = MappingProxyType(
 
 
 def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] = _NO_OPTIONS) -> DataFrameReader:
-    """Return a DataFrame reader with options that override settings of the session that can change the rows.
+    """Return a DataFrame reader for a format, with options that override settings of the session.
+
+    For Delta, the reader has no other options than those in ``options``.
 
     Args:
         spark: the session.
         file_format: Spark's name of the format.
-        options: more options for the reader, which may replace the others. For formats other than Delta, they cannot
-            make Spark skip corrupt files, missing files or the checksums of Parquet pages.
+        options: more options for the reader. For formats other than Delta, they cannot make Spark skip corrupt files,
+            missing files or the checksums of Parquet pages.
     """
     always: Mapping[str, str] = {} if file_format == "delta" else _ALL_FILES
     if file_format == "parquet":
@@ -210,7 +211,10 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 
 
 def _setting(spark: SparkSession, key: str) -> str | None:
-    """Return the value of a setting, or its default, or None if this version of Spark does not have the setting."""
+    """Return the value of a setting or else its default, or None if Spark cannot return it.
+
+    This is so, for example, if this version of Spark does not have the setting.
+    """
     try:
         return spark.conf.get(key)
     except SPARK_ERRORS:
@@ -218,10 +222,8 @@ def _setting(spark: SparkSession, key: str) -> str | None:
 
 
 def _default(spark: SparkSession, key: str) -> str | None:
-    """Return the default of a setting that the session does not set, or None if Spark does not have the setting.
-
-    The default is cached, because Spark Connect sends a request to a server to find it.
-    """
+    """Return the default of a setting that the session does not set, or None if Spark cannot return it."""
+    # The default is cached, because Spark Connect sends a request to a server to find it.
     known = _defaults.setdefault(spark, {})
     if key not in known:
         known[key] = _setting(spark, key)
@@ -231,8 +233,8 @@ def _default(spark: SparkSession, key: str) -> str | None:
 def _take(spark: SparkSession, key: str, wanted: str | None, given: Mapping[str, str]) -> bool:
     """Change a setting for an action, and return whether `_restore` must be called when the action ends.
 
-    If another action has changed the setting already, the change is shared. If the setting has the wanted value, or if
-    this version of Spark does not have the setting, nothing is changed.
+    If another running action has changed the setting already, the change is shared. If the setting has the wanted
+    value, or if this version of Spark does not have the setting, nothing is changed.
 
     Args:
         spark: the session.
