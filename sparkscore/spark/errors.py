@@ -179,8 +179,8 @@ def _error_of_a_task(text: str) -> SparkscoreError | None:
 def interrupt_behind(error: BaseException, handled_before: BaseException | None = None) -> BaseException | None:
     """Return the interrupt that led to an exception, or None if there was no interrupt.
 
-    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. It may be the exception itself, its ``__context__``, the
-    ``__context__`` of that exception, and so on.
+    An interrupt is a ``KeyboardInterrupt`` or a ``SystemExit``. It may be the exception itself, its ``__context__``,
+    the ``__context__`` of that exception, and so on.
 
     Args:
         error: the exception that was caught.
