@@ -1,7 +1,7 @@
 """Find the error class that belongs to the code of a worker's failure (driver and worker).
 
-A worker reports a failure as a code and strings, not as an exception. The class of an exception for this failure is
-found from the code.
+A worker reports a failure as a code and strings, not as an exception. From the code, this module finds the class of an
+exception for the failure.
 """
 
 from __future__ import annotations

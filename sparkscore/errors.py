@@ -152,7 +152,7 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first collected error, with the others appended to its next step.
+        """Raise the first collected error, if there is one, with the others appended to its next step.
 
         Raises:
             SparkscoreError: at least one error was collected.
@@ -270,7 +270,7 @@ class SinkError(SparkscoreError):
 
 
 class SinkConflictError(SinkError):
-    """The state of the output or of the run does not allow it to publish: for example, another run is writing there."""
+    """The current state of the output or of the run does not allow publishing; for example, another run is writing."""
 
     exit_code = 2
 
@@ -286,7 +286,7 @@ class LineageError(SparkscoreError):
 
 
 class RunNotFoundError(LineageError):
-    """The runs folder does not have the run, or the request that the run stored."""
+    """The run, or its stored request, is not in the runs folder."""
 
     exit_code = 2
 

@@ -304,7 +304,7 @@ def _all_texts(value: object) -> Iterator[str]:
 
 
 def _secret_parts(text: str) -> Iterator[str]:
-    """Yield the parts of a string that have the form of a secret, such as the password in a URL.
+    """Yield the parts of a string that have the form of a secret, such as the user and password in a URL.
 
     Parts of fewer than eight characters, parts with only letters, and parts that are already masked are left out.
     """

@@ -184,7 +184,7 @@ def _with_every_item(outcome: Outcome) -> Outcome:
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
     """Merge the outcomes of the parts of a mini-batch into one outcome.
 
-    The merged outcome lists the failed items that are known in ``failures``, but its ``failure`` is None.
+    The ``failures`` of the merged outcome are those of all parts. Its ``failure`` is None.
 
     Args:
         parts: all parts of the mini-batch, in the order of the items.

@@ -65,7 +65,7 @@ def _has_lost_nan(pair: Pair) -> bool:
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
     """Return whether the largest or the smallest changed value was in no row of the column before the call.
 
-    The result is False if there is no changed value, or if one of them is NaN.
+    The result is False if there is no changed value, or if a changed value is NaN.
 
     Args:
         before: values of the column before the call.
@@ -77,7 +77,7 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return a column before and after the call as NumPy arrays, or None and None if they cannot be compared so.
+    """Return a column before and after the call as NumPy arrays, or None and None if its type does not allow that.
 
     For Python objects, the arrays contain the references to the objects.
     """
@@ -147,7 +147,7 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
-    """Return values as an Arrow array of this type, with NULL for NaN, or None if they cannot be converted to it."""
+    """Return values as an Arrow array of this type, with NULL for NaN, or None if Arrow cannot convert them to it."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.dtype.categories.dtype)
     try:
@@ -160,7 +160,7 @@ def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the column in at most one chunk. In a column of floating-point numbers, NaN is replaced with NULL.
 
-    pandas does not distinguish NaN and NULL there.
+    The reason is that pandas does not distinguish NaN and NULL in such a column.
     """
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])

@@ -48,7 +48,7 @@ class Part:
 
 
 class BrokenContractError(Exception):
-    """The scorer seems to break its contract to return one element for each item. The message says why."""
+    """The scorer seems to break its contract to return one element for each item. The message says how."""
 
 
 class Halving:

@@ -55,7 +55,8 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     """Score the mini-batches of one Spark task, chunk by chunk, and yield their reports.
 
     Runs on the worker, once for each task attempt. A chunk is not scored again if the stage has its reports and files
-    from an earlier execution of the task, and its mini-batches have the same items. Its stored reports are yielded.
+    from an earlier execution of the task, and its mini-batches have the same items. Its stored reports are yielded
+    instead.
 
     A failure of the user's code raises no exception here: it is reported. The task stops early if the run can no longer
     succeed, for example because the task has more failures than the run tolerates.
@@ -125,7 +126,7 @@ class _Task:
 
         Raises:
             ScoringError: the stored chunk begins with the same mini-batch, but one of its other mini-batches differs or
-                is missing now. The chunk is removed, so that the next task attempt scores its mini-batches.
+                is missing now. Its reports are removed, so that the next task attempt scores its mini-batches.
         """
         stage = self._spec.stage
         try:

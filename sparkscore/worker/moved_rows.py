@@ -40,7 +40,7 @@ def moved_how(handed: HandedOver) -> str | None:
     """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None.
 
     The result is None if nothing shows that rows have moved. First the number of rows and the index are checked, and
-    then the values of the columns. These show that rows have moved if a new order of the rows explains how the values
+    then the values of the columns. The values show that rows have moved if a new order of the rows explains how they
     have changed. Columns that were dropped, added or overwritten with different values show nothing.
     """
     frame, rows = handed.frame, handed.rows
@@ -112,7 +112,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """A number for each row, computed from some columns. Rows with different numbers have different values there."""
+    """A number for each row, computed from some columns. Rows whose numbers differ have different values."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)

@@ -46,7 +46,7 @@ class ProbeSpec:
             or None.
         is_tolerant: whether the run tolerates failed items. If so, and if the mini-batch fails, parts of it are tried.
         is_joined: whether input columns are carried into the result by position. None means that they are, unless
-            ``run()`` returns a DataFrame.
+            ``run()`` returns a DataFrame, an Arrow table or an Arrow record batch.
         columns: number of columns of the input, or 0 if the items are files.
         tries: maximum number of calls with the whole mini-batch.
     """
@@ -91,7 +91,7 @@ def probe(spec: ProbeSpec) -> pa.RecordBatch:
     """Score one mini-batch, and return a report with the names and types of its result, as a record batch with one row.
 
     Runs on the worker. The record batch has the schema `PROBE_SCHEMA`. The scorer may be called several times: again
-    after a failure, and with parts of the mini-batch. If the user's code fails, the row contains the failure, and no
+    after a failure, and with parts of the mini-batch. If the probe fails, the row contains the failure, and no
     exception is raised.
     """
     loaded = engine_of_this_process(spec.engine)

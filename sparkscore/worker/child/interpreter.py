@@ -22,8 +22,8 @@ def find_interpreter(spec: ChildSpec) -> str:
     If the deployment names an archive, it is unpacked on this host, unless that was done before.
 
     Raises:
-        EnvironmentMismatchError: the archive contains no environment, would write outside of its folder, is not a
-            readable TAR file, or contains a virtual environment for a different version of Python.
+        EnvironmentMismatchError: the archive is not a TAR file, contains no environment, would write outside of its
+            folder, or contains a virtual environment for a different version of Python.
         ModelError: the archive cannot be copied to this host, or has changed since the run began.
         OSError: the archive cannot be unpacked, for example because the disk is full.
     """

@@ -187,7 +187,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _dump(message: object) -> list[pickle.PickleBuffer]:
-    """Return the pickled message, followed by the data of its tables as separate buffers, which are not copied."""
+    """Return the pickled message, followed by its out-of-band buffers, such as the data of tables."""
     buffers: list[pickle.PickleBuffer] = []
     text = io.BytesIO()
     _Pickler(text, protocol=5, buffer_callback=buffers.append).dump(message)
