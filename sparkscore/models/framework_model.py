@@ -104,7 +104,7 @@ def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
 
 
 def _number(name: str | None) -> ColumnInput:
-    """Return an input of doubles that also takes integers and booleans."""
+    """Return an input for a column of doubles, which also takes integers and booleans."""
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 

@@ -106,8 +106,8 @@ def _wrong_params(got: str, expected: str) -> SignatureMismatchError:
 def _fits(value: object, default: object) -> bool:
     """Return whether the value of a parameter fits the type of the parameter's default in the signature.
 
-    An integer also fits a float, and any value fits None. If the default is a list, each element of the value must fit
-    the first element of the default. Any list fits an empty list.
+    An integer also fits a float, and any value fits the default None. If the default is a list, each element of the
+    value must fit the first element of the default. Any list fits an empty list.
     """
     if default is None:
         return True

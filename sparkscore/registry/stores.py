@@ -29,10 +29,10 @@ def is_local_store(uri: str) -> bool:
 
 
 def is_absolute_store(uri: str) -> bool:
-    """Return whether the URI of an MLflow store has the form in which `stores_for_workers` returns it.
+    """Return whether the URI of an MLflow store is neither an empty string nor a relative path.
 
-    Return False for an empty string, a relative path, an SQLite file with a relative path, and a path that is not
-    normalized, such as ``/data/mlruns/``. Return True for any other URI.
+    A URI with a relative path after ``sqlite:///``, and a path that is not normalized, such as ``/data/mlruns/``, count
+    as relative paths, too. A URI with any other scheme does not.
     """
     return bool(uri) and _absolute(uri) == uri
 

@@ -158,7 +158,7 @@ class AzureModules(MetaPathFinder, Loader):
         The result is also None for modules that are not in the packages ``azureml`` and ``azureml_user``.
 
         Raises:
-            ModuleNotFoundError: neither module exists, and the module's package is a replacement.
+            ModuleNotFoundError: neither of these modules exists, and their package is a replacement.
         """
         if fullname.partition(".")[0] not in _OURS:
             return None

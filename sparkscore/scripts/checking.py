@@ -21,7 +21,7 @@ def check_script(path: Path) -> None:
 
     It must be possible to call ``run()`` with the mini-batch as its only argument. This is not checked if ``run()`` has
     a decorator, is imported or is assigned. Neither the script nor a file in its folder that it imports may have the
-    name of a module for which `is_always_taken` returns True.
+    name of a module that the workers load before the script. `is_always_taken` decides which modules these are.
 
     Raises:
         ScoringScriptError: one of these conditions is not met.
@@ -47,7 +47,6 @@ def check_script(path: Path) -> None:
 
 
 def _parse(path: Path) -> ast.Module:
-    """Return the syntax tree of a script, or raise a `ScoringScriptError` if the script is not valid Python."""
     try:
         return ast.parse(path.read_bytes(), filename=path.name)
     except (SyntaxError, ValueError) as error:
@@ -133,7 +132,7 @@ def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
 
 
 def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
-    """Return whether ``run()`` passes its parameter to ``json.loads``, and not only after a new value was assigned.
+    """Return whether ``run()`` calls ``json.loads`` with its parameter, before the parameter gets a new value.
 
     If ``run()`` also passes the parameter to ``isinstance``, False is returned, because ``run()`` may then accept both
     JSON and a mini-batch.

@@ -19,7 +19,7 @@ def describe(spark: SparkSession, what: str, path: str) -> DataFrame:
 
 
 def sql_text(text: str) -> str:
-    r"""Return a string as a string literal of Spark SQL, in which all but letters, digits and ``/._-`` are escaped.
+    r"""Return a string as a string literal of Spark SQL. Only ASCII letters and digits and ``/._-`` are not escaped.
 
     Without the escapes, Spark would replace ``${name}`` in a statement with a setting or an environment variable, even
     inside quotes. Source: https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal,

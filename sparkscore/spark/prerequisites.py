@@ -29,9 +29,9 @@ _LOCAL_INSTALL = "pip install 'sparkscore[local]'"
 
 
 def java_version() -> int | None:
-    """Return the major version of the Java that Spark would start, or None if it cannot be found out.
+    """Return the major version of the Java that Spark would start, or None if it is unknown.
 
-    It cannot be found out, for example, if Java is missing or does not start.
+    For example, the version is unknown if Java is missing or does not start.
     """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")

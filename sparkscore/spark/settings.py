@@ -213,7 +213,7 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 def _setting(spark: SparkSession, key: str) -> str | None:
     """Return the value of a setting or else its default, or None if Spark cannot return it.
 
-    This is so, for example, if this version of Spark does not have the setting.
+    For example, Spark cannot return it if this version of Spark does not have the setting.
     """
     try:
         return spark.conf.get(key)
