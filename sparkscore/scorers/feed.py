@@ -127,10 +127,10 @@ def _to_utc(array: pa.Array) -> pa.Array:
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Arrow can neither round decimals to floats nor cast integers to half floats. So decimals become doubles. If the
-    wanted type is half float, all other arrays without floats become doubles, too. Otherwise the array is returned
-    unchanged.
+    Decimals become doubles. If the wanted type is half float, all other arrays without floats become doubles, too.
+    Otherwise the array is returned unchanged.
     """
+    # Arrow itself does not always convert a decimal to the nearest double, so it is converted through a string.
     if pa.types.is_decimal(_innermost(array.type)):
         return pc.cast(
             pc.cast(array, _type_of_lists(array.type, pa.string())), _type_of_lists(array.type, pa.float64())
