@@ -78,7 +78,7 @@ def match_inputs(
 
 
 def order_advice(columns: Sequence[str]) -> str:
-    """Return the advice to list the columns in the model's order, with these columns as the example."""
+    """Return the advice to list the columns in the model's order. It shows the given columns as an example."""
     return f"Name the columns in the model's order: 'input.columns: {yaml_list(columns)}'."
 
 

@@ -43,7 +43,7 @@ class Sink(Protocol):
     """An output to which a run publishes its rows."""
 
     format: str
-    """Name of the format in a deployment."""
+    """The name of the format in a deployment: ``delta`` or ``parquet``."""
 
     lays_out_partitions: bool
     """Whether workers must stage the rows in a folder for each partition."""
@@ -60,8 +60,7 @@ class Sink(Protocol):
                 output may be from this run.
 
         Raises:
-            SinkConflictError: the mode does not allow it, the output has rows with this run id, or it has other
-                files that the mode does not allow.
+            SinkConflictError: the output has rows with this run id, or files or a table that the mode does not allow.
             SinkError: the user cannot write to the output, its file system is full, or its files cannot be read.
         """
 
@@ -79,7 +78,8 @@ class Sink(Protocol):
         Raises:
             SinkSchemaError: the output cannot store a column, or its columns, types or partition columns differ.
             SinkError: the output does not allow this write for another reason.
-            ConfigError: a setting of the session can change the result, and cannot be set to its fixed value.
+            ConfigError: a setting of the session could change the result, and cannot be set to the value that
+                sparkscore needs.
         """
 
     def columns_without_null(self) -> list[str]:
@@ -105,7 +105,8 @@ class Sink(Protocol):
 
         Raises:
             SinkError: the output was changed since the first checks, and the run can no longer publish to it.
-            ConfigError: a setting of the session can change the result, and cannot be set to its fixed value.
+            ConfigError: a setting of the session could change the result, and cannot be set to the value that
+                sparkscore needs.
         """
 
     def publish(self, staged: StagedResult) -> Published:
@@ -117,10 +118,10 @@ class Sink(Protocol):
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and the row count that this run has published, or None if the output has none of this run.
+        """Return the version and the row count that this run has published, or None if it has published nothing.
 
-        The version and the row count are read from the output, because a driver that died may not have written them
-        into the run record.
+        They are read from the output: from the history of the Delta table, or from the run's folder of Parquet files.
+        The run record may not have them, because the driver may have died before it could write them.
 
         Args:
             schema: the columns of the result.

@@ -302,14 +302,14 @@ class DeltaSink:
         return any((self._target.path / _LOG).glob("[0-9]*"))
 
     def _check_first_commit(self, stage: RunStage) -> None:
-        """Check that the output has no files of others, and note in the stage that this run creates the table.
+        """Check that the output has only files that Delta may have written, and note that this run creates the table.
 
         If the first commit fails, it may leave files that no log contains. These files are not removed, because Delta
-        ignores them. The note shows a retry that they may be from this run. If the table or the note exists already,
-        nothing is checked or written.
+        ignores them. With the note, which is in the stage, a retry finds that they may be from this run. If the table
+        or the note exists already, nothing is checked or written.
 
         Raises:
-            SinkConflictError: the output has files that are not from a Delta table.
+            SinkConflictError: the output has other files.
             SinkError: the note cannot be written.
         """
         if self._exists() or first_commit_began(stage, self._target):

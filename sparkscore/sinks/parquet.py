@@ -163,7 +163,8 @@ class ParquetSink:
         If the folder exists, a lock that a driver left on the output when it died is removed.
 
         Raises:
-            SinkConflictError: the folder has other files than those of this run.
+            SinkConflictError: the folder lacks some of the given files, or, if none are given, has no file that
+                sparkscore wrote.
             SinkError: the folder cannot be read, or an unfinished replacement of rows cannot be completed or undone.
         """
         self._recover()
@@ -186,7 +187,7 @@ class ParquetSink:
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
-        """Return whether the folder of this run has files with the names of all these files.
+        """Return whether the folder of this run has files with the names of all given files.
 
         If no files are given, return whether sparkscore wrote any file in this folder.
         """

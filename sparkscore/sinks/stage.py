@@ -167,7 +167,7 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Write the marker file into a stage that has none, so that `remove_stage_folder` removes it.
+    """Write the marker file into a stage that has none, so that `remove_stage_folder` removes the stage.
 
     If the folder has files that sparkscore did not create, no marker is written.
     """
@@ -249,11 +249,11 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Return whether the run of a stage is held, as its record or a file of an earlier version in the stage says.
+    """Return whether the run of a stage is held, according to its record, or to a file that an earlier version wrote.
 
-    If the stage does not refer to a record, return False. If the answer is unknown, return True, so that no rows are
-    lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage has a different
-    format.
+    If the stage has neither that file nor the path of a record, return False. If the answer is unknown, return True, so
+    that no rows are lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage
+    has a different format.
     """
     if is_other_format(found := _format_of(stage)):
         logger.warning(
@@ -314,7 +314,7 @@ def check_waiting(stage: RunStage) -> None:
 
 
 def _format_of(stage: Path) -> str:
-    """Return the content of the stage's marker file, a format number, or an empty string if it cannot be read."""
+    """Return the format number in the stage's marker file, or an empty string if there is none or it is unreadable."""
     try:
         return open_store(stage).read(MARKER).decode(errors="replace")
     except OSError:

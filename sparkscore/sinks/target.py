@@ -45,7 +45,7 @@ class Target:
     replaces_foreign: bool = False
 
     def entries(self) -> list[str]:
-        """Return the names of the files and folders in the output, without sparkscore's folders of staged or old files.
+        """Return the names of the files and folders in the output, except the folders for stages and replaced files.
 
         If the path of the output is that of a file, the list has only its name.
         """

@@ -43,8 +43,8 @@ class Dialect:
         comment: the character that starts a comment line, or an empty string if there are no comments.
         reads_lines: whether every line end ends a row, even inside quotes (Spark's ``multiLine: false``).
         line_end: the line end that the user sets with Spark's ``lineSep``, or an empty string if the user sets none.
-        skips_leading: whether Spark's ``ignoreLeadingWhiteSpace`` is set.
-        skips_trailing: whether Spark's ``ignoreTrailingWhiteSpace`` is set.
+        skips_leading: whether whitespace before a value is ignored (Spark's ``ignoreLeadingWhiteSpace``).
+        skips_trailing: whether whitespace after a value is ignored (Spark's ``ignoreTrailingWhiteSpace``).
     """
 
     encoding: str = "utf-8"

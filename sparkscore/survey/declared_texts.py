@@ -1,8 +1,8 @@
 """Check whether strings fit a declared type, so that converting them does not change their values (driver and worker).
 
-A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit a type that
-would truncate its value, round an integer or a decimal, or shift a timestamp. Only ``float`` and ``double`` may round
-fractions, and numbers that are written with an exponent.
+A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if the conversion
+would truncate its value, round an integer or a decimal, or change a timestamp to one that exists in the time zone. Only
+``float`` and ``double`` may round fractions, and numbers that are written with an exponent.
 """
 
 from __future__ import annotations

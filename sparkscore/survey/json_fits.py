@@ -42,7 +42,7 @@ _MOST_HOURS: Final = 18
 
 @dataclass(frozen=True)
 class Formats:
-    """The deployment's settings for dates and times in JSON files.
+    """The options for dates and times in JSON files.
 
     Attributes:
         has_date: whether ``dateFormat`` is set. Spark then parses dates, and only their JSON type (string) is checked

@@ -44,7 +44,7 @@ class Share:
         form: the syntax of the files.
         declared: for each declared column, its type, or None if its values are not checked. If no columns are declared,
             the whole attribute is None.
-        formats: the deployment's settings for dates and times.
+        formats: the options for dates and times.
         drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' is not FAILFAST. Other
             problems, such as a field that occurs twice, still end the survey.
     """

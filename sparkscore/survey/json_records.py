@@ -34,9 +34,9 @@ class RecordError(Exception):
     """Raised for text that is not a valid record. The error contains no data of the record except the name of a field.
 
     Attributes:
-        reason: the category of the error: ``encoding``, ``json``, ``spans`` (the record does not end on its line),
-            ``behind`` (more text follows the record), ``doubled`` (a field occurs twice), ``surrogate`` (half of a
-            surrogate pair) or ``object`` (the value is not an object).
+        reason: the category of the error: ``encoding`` (the bytes cannot be decoded), ``json`` (the text is not JSON),
+            ``spans`` (the record does not end on its line), ``behind`` (more text follows the record), ``doubled`` (a
+            field occurs twice), ``surrogate`` (half of a surrogate pair) or ``object`` (the value is not an object).
         detail: a phrase for the error message; it may be empty.
         line: the line of the error, or of the start of the record, within the text, counted from 0.
     """
