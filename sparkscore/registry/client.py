@@ -112,7 +112,7 @@ class Registry:
     def download(self, uri: str, folder: Path) -> Path:
         """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        The files of a local store are copied, too. The file ``registered_model_meta``, which MLflow adds to the
+        The files of a local store are copied, too. The file ``registered_model_meta``, which MLflow may add to the
         downloaded folder, is removed.
 
         Args:
