@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ScoringError
 
-#: A column that the driver adds to rows that Spark reads from files: the file of each row. The user's code never gets
-#: this column.
+#: A column that the driver adds to rows: the file that each row comes from. The user's code never gets this column.
 SOURCE_FILE_COLUMN = "__sparkscore_source_file"
 #: Columns that the driver adds for the block of the file that a row was read from: start and length of the block in
 #: bytes.
@@ -92,9 +91,8 @@ class MiniBatch:
 def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchLimit, unit: int) -> Iterator[MiniBatch]:
     """Yield the rows of record batches as mini-batches, in the order of the rows.
 
-    Runs on the worker. A mini-batch ends when the limit leaves no room for the next row, when the next row comes from a
-    different file or from a different block of the file, or when there are no more rows. Record batches are read only
-    as they are needed.
+    A mini-batch ends when the limit leaves no room for the next row, when the next row comes from a different file or
+    from a different block of the file, or when there are no more rows. Record batches are read only as they are needed.
 
     Args:
         batches: record batches, which are iterated once. Some or all of them may be empty.

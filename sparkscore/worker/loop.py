@@ -62,8 +62,8 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
     succeed, for example because the task has more failures than the run tolerates.
 
     Args:
-        batches: input of the task, which is iterated once: the rows to score, or one row for each work unit if the
-            items are files. If it is empty, the scorer is not loaded.
+        batches: input of the task, which is iterated once: the rows to score, or if the items are files, a single row
+            whose values are not used. If there is no row, the scorer is not loaded.
         spec: everything that the task needs.
         unit: number of the task.
 

@@ -39,9 +39,10 @@ _TWO: Final = 2
 def moved_how(handed: HandedOver) -> str | None:
     """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None.
 
-    The result is None if nothing shows that rows have moved. First the number of rows and the index are checked, and
-    then the values of the columns. The values show that rows have moved if a new order of the rows explains how they
-    have changed. Columns that were dropped, added or overwritten with different values show nothing.
+    The result is None if nothing shows that rows were moved, added or removed. First the number of rows and the index
+    are checked, and then the values of the columns. The values show that rows have moved if a new order of the rows
+    explains how the values have changed. Columns that were dropped, added or overwritten with different values show
+    nothing.
     """
     frame, rows = handed.frame, handed.rows
     if len(frame) != rows.num_rows:
