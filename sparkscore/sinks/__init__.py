@@ -118,10 +118,10 @@ class Sink(Protocol):
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and the row count that this run has published, or None if it has published nothing.
+        """Return the version and the row count that this run has published, or None if the output shows none.
 
-        They are read from the output: from the history of the Delta table, or from the run's folder of Parquet files.
-        The run record may not have them, because the driver may have died before it could write them.
+        The version and the row count are read from the history of the Delta table, or from the run's folder of Parquet
+        files. The run record is not used, because the driver may have died before it could write it.
 
         Args:
             schema: the columns of the result.

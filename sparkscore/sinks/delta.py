@@ -51,8 +51,8 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 class DeltaSink:
     """A sink for a Delta table that is given by its path.
 
-    A commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if this run has made it
-    already. It also has the run id in ``userMetadata``, by which the commit is found in the table's history.
+    A run commits with the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if the run has made it
+    already. The commit also has the run id in ``userMetadata``, by which it is found in the history of the table.
     """
 
     format = "delta"

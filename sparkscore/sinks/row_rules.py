@@ -37,7 +37,7 @@ class RowRule:
 
 
 def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
-    """Return the rules that the rows of a Delta table must follow.
+    """Return the rules for rows that are in the columns and properties of a Delta table.
 
     Args:
         columns: the columns of the table, as `read_columns` returns them.

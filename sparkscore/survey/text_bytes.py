@@ -111,7 +111,7 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
 
     Raises:
         WrongBytesError: the file is not text in that encoding.
-        OSError: the file cannot be read, or its compressed data is damaged.
+        OSError: the file cannot be read, or its compressed data is damaged or truncated.
         EOFError: the compressed data is truncated.
         zlib.error: the compressed data is damaged.
     """
