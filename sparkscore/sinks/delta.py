@@ -51,7 +51,7 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 class DeltaSink:
     """A sink for a Delta table that is given by its path.
 
-    A run commits with the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if the run has made it
+    A commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if the run has made it
     already. The commit also has the run id in ``userMetadata``, by which it is found in the history of the table.
     """
 
