@@ -241,7 +241,10 @@ class _KnownValues:
             listener(found)
 
     def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
-        """Call a function with all values, now and each time that values are added."""
+        """Call a function now with all values, and again with all of them each time that new values were added.
+
+        The values include the other forms in which they may appear, as described in `add`.
+        """
         self._listeners.append(listener)
         listener(self._values)
 
@@ -279,7 +282,10 @@ def remember_values(values: Iterable[str]) -> None:
 
 
 def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
-    """Call a function with all secrets that this process remembers, now and each time that secrets are added."""
+    """Call a function now with all secrets that this process remembers, and again each time that there are new ones.
+
+    Each call gets all secrets, not only the new ones, in all forms in which they may appear, such as in JSON.
+    """
     _known.listen(listener)
 
 

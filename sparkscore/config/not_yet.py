@@ -42,13 +42,13 @@ UNAPPLIED: Final[dict[str, tuple[object, ...]]] = {
 
 
 def refuse_unsupported(chosen: dict[str, object]) -> None:
-    """Raise an error if a deployment uses a feature that this version does not have.
+    """Raise an error if any setting has a value that this version does not support, as listed in `REFUSED`.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
-        ConfigError: a setting in `REFUSED` has a value that is not supported; the code is ``NOT_SUPPORTED_YET``.
+        ConfigError: settings have such values; the code is ``NOT_SUPPORTED_YET``.
     """
     found = [
         ConfigError(

@@ -23,7 +23,7 @@ from sparkscore.config.mini_batch_size import MAX_INT
 
 
 class Model(Section):
-    """The model that scores. A text instead of a mapping is its path."""
+    """The model to score with. If the value is a string instead of a mapping, the string is the model's path."""
 
     path: Text = Field(
         description="The model: a file or folder, relative to the deployment file, or a reference that MLflow resolves "

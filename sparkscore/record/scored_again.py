@@ -14,16 +14,18 @@ from sparkscore.record.checksum import is_whole, summed
 
 @dataclass(frozen=True)
 class ScoredAgain:
-    """A run that scored failed items of an earlier run again, as described when it began to publish.
+    """An entry of the list: a run that scored failed items of an earlier run again.
+
+    The entry is written when the run begins to publish. So it does not show that the rows of the run were published.
 
     Attributes:
         run_id: id of the run.
-        origin: id of the earlier run, whose quarantine has the failed items.
+        origin: id of the earlier run, as in ``--only-failed RUN_ID``. Its quarantine has the failed items.
         items: number of items that were scored again; 0 if it is not known.
         quarantined: number of these items that failed again.
-        quarantine: path of the quarantine table for the items that failed again.
-        format: format of the tables `quarantine` and `output`.
-        output: path of the table for the items that were scored.
+        quarantine: path of the quarantine table, into which the run publishes the items that failed again.
+        format: format of the tables `quarantine` and `output`: ``delta`` or ``parquet``.
+        output: path of the table into which the run publishes the items that did not fail.
         run_id_column: name of the column with the run id in the table `output`.
     """
 

@@ -27,8 +27,8 @@ def manifest_of(
     Args:
         reports: a report for each mini-batch.
         schema: the columns of the result.
-        lineage: the values of the lineage columns. The model's name and version are also written into the metadata of
-            the commit.
+        lineage: the values of the lineage columns. Of these, the manifest contains the model's name and version. If the
+            output is a Delta table, they are written into the metadata of the commit.
         record: the run record so far.
     """
     return Manifest(

@@ -30,7 +30,7 @@ _TYPES: Final = {
 }  # fmt: skip
 _CODES: Final = re.compile(r"-?\d+(:-?\d+)*")
 _RANGE: Final = re.compile(r"\[(-?[\d.e+-]+):(-?[\d.e+-]+)\]")
-_UNUSED: Final = "none"
+_IGNORED: Final = "none"
 
 
 def value_type_of(values: Any) -> str:
@@ -58,7 +58,7 @@ def find_positions(
 
     Args:
         infos: LightGBM's description of each feature: ``-1:0:2`` for the codes of categories, ``[0.5:7]`` for a range
-            of numbers, or ``none`` if the model does not use the feature.
+            of numbers, or ``none`` if LightGBM ignored the feature in training, for example because it is constant.
         lists: the lists of categories, in the order of their features.
         types: the type of each feature's column, as `value_type_of` names it, or None if types are to be ignored.
 
@@ -116,7 +116,7 @@ def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTH
 
     Args:
         info: LightGBM's description of the feature: the codes of its categories or the range of its numbers in the
-            training data, or ``none`` if the model does not use the feature.
+            training data, or ``none`` if LightGBM ignored the feature in training, for example because it is constant.
         categories: the list of categories.
         value_type: the type of the feature's column, as `value_type_of` names it.
     """
@@ -128,7 +128,7 @@ def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTH
     # LightGBM treats an ordered category as a number: its position in the list.
     ends = _RANGE.fullmatch(info)
     if ends is None:
-        return info == _UNUSED
+        return info == _IGNORED
     low, high = float(ends[1]), float(ends[2])
     return low.is_integer() and high.is_integer() and low >= -1 and high < len(categories)
 

@@ -129,16 +129,19 @@ def check_session(providers: Sequence[str], session_options: Mapping[str, object
     """Raise an error if the installed ONNX Runtime lacks an execution provider, or does not accept a session option.
 
     Runs on the driver and on the worker. If ONNX Runtime is not installed, nothing is checked. An option whose name has
-    a dot, such as ``session.intra_op.allow_spinning``, is a configuration entry of the session. ONNX Runtime does not
-    check the names of these entries.
+    a dot, such as ``session.intra_op.allow_spinning``, is a configuration entry of the session.
+
+    Some mistakes are not found here: numbers that are out of range, such as ``log_severity_level: 99``, and unknown
+    names and wrong values of configuration entries. ONNX Runtime checks these when the session is created, if at all.
 
     Args:
         providers: names of execution providers.
         session_options: values of session options, by the name of the option.
 
     Raises:
-        ConfigError: a provider is not available (code ``ONNX_PROVIDER``), or an option is unknown or has a wrong value
-            (code ``ONNX_SESSION_OPTION``). The message contains the available names, or the expected type or values.
+        ConfigError: a provider is not available (code ``ONNX_PROVIDER``). Or an option is unknown, or its value
+            has a wrong type or is not one of the option's named values (code ``ONNX_SESSION_OPTION``). The message
+            contains the available names, or the expected type or values.
     """
     onnxruntime = _find_runtime()
     if onnxruntime is None:
@@ -190,13 +193,14 @@ def _make_options(threads: int, chosen: Mapping[str, object]) -> SessionOptions:
     """Return the options for a session of ONNX Runtime.
 
     The session runs one operator at a time and logs fatal errors only, unless the deployment's options say otherwise.
+    Numbers that are out of range, and the names and values of configuration entries, are not checked here.
 
     Args:
         threads: number of threads that compute one operator.
         chosen: the deployment's session options, by name.
 
     Raises:
-        ConfigError: an option is unknown, or has a wrong value.
+        ConfigError: an option is unknown, or its value has a wrong type or is not one of the option's named values.
         MissingDependencyError: ONNX Runtime is not installed.
     """
     onnxruntime = _require_runtime()

@@ -81,12 +81,15 @@ class ParquetSink:
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows the files at the output, and that there are no rows with this run id.
+        """Check that the mode allows the files at the output, that there is no folder of this run, and write access.
 
-        The mode ``error`` allows no files, and ``append`` allows only the folders of runs. The mode ``overwrite``
-        allows files that sparkscore wrote and, with ``output.replace: foreign``, other files of tables. No mode allows
-        a Delta table. If an earlier driver died while it replaced rows, its replacement is completed or undone first.
-        At the end, check that the output can be written.
+        - The mode ``error`` allows no files.
+        - ``append`` allows only folders with the name of a run's folder, such as ``run_id=…``.
+        - ``overwrite`` allows only folders of runs that contain the list of files that sparkscore writes. With
+          ``output.replace: foreign``, it also allows other folders and files that can be part of a table.
+
+        No mode allows a Delta table. Before the checks, the replacement of rows that a driver began before it died is
+        completed or undone.
         """
         del is_retried  # publishing is one rename, which leaves no other files behind
         self._recover()

@@ -52,7 +52,7 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Return the rules that can be evaluated already: those whose conditions contain no name of an unknown column.
+    """Return the rules that can already be evaluated: those whose conditions contain no name of an unknown column.
 
     Args:
         rules: the table's rules.

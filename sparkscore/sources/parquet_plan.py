@@ -55,7 +55,9 @@ class Group:
 
 @dataclass(frozen=True)
 class ParquetPlan:
-    """How to read Parquet files that have different types, or types that Spark would read incorrectly.
+    """How to read Parquet files that Spark would not read correctly all together: group by group.
+
+    There may be only one group. Then all files have the same types, but their values must be converted.
 
     Attributes:
         schema: the columns of the input, with the types to which the values are converted.

@@ -1,4 +1,7 @@
-"""Start the Spark jobs that score the input, run the probe and check staged files (driver; inner functions: worker)."""
+"""Start the Spark jobs that sample the input, run the probe, score the input, and check staged files (driver).
+
+Only `partition_id` and the functions inside `_score_function`, `_check_function` and `_probe_function` run on workers.
+"""
 
 from __future__ import annotations
 

@@ -90,13 +90,13 @@ def to_arrow(schema: StructType) -> pa.Schema:
     """Return the Arrow schema that corresponds to a Spark schema.
 
     Raises:
-        SourceSchemaError: a Spark type has no counterpart in Arrow.
+        SourceSchemaError: a Spark type has no supported counterpart in Arrow.
     """
     return pa.schema([_arrow_field(field.name, field.dataType, nullable=field.nullable) for field in schema])
 
 
 def arrow_type_or_none(spark_type: DataType) -> pa.DataType | None:
-    """Return the Arrow type that corresponds to a Spark type, or None if there is no such type."""
+    """Return the Arrow type that corresponds to a Spark type, or None if no such type is supported."""
     try:
         return _arrow_type(spark_type)
     except SourceSchemaError:
@@ -107,7 +107,7 @@ def from_arrow(schema: pa.Schema) -> StructType:
     """Return the Spark schema that corresponds to an Arrow schema.
 
     Raises:
-        SinkSchemaError: an Arrow type has no counterpart in Spark.
+        SinkSchemaError: an Arrow type has no supported counterpart in Spark.
     """
     return StructType([StructField(field.name, _spark_type(field.type), field.nullable) for field in schema])
 

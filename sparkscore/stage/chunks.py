@@ -31,9 +31,12 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """The limits of a chunk: a chunk ends after the mini-batch with which it reaches a time or a number of items.
+    """When a chunk ends: after a number of seconds or of items, whichever comes first.
 
-    After a crash, finished chunks are kept. The chunks that tasks were working on are scored again.
+    Mini-batches are not divided: the mini-batch during which a limit is reached is the last one of the chunk.
+
+    After a crash, finished chunks are not scored again if the positions of their items in the input are known, as for
+    files, and for rows if Spark reports where they were read. All other chunks are scored again.
 
     Attributes:
         seconds: seconds after which a chunk ends, counted from the start of its first mini-batch.

@@ -316,9 +316,11 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files next to a lock that drivers left there when they died. The caller must hold the lock.
+    """Remove the temporary files next to a lock that drivers left there when they died.
 
-    A temporary file of a live driver may be removed as well. That driver then tries again.
+    Call this function while holding the lock, or directly after releasing it. A temporary file of a live driver may be
+    removed as well. If that driver is acquiring the lock, it then tries again. But if it is calling `is_held`, the
+    result is False, although a driver may hold the lock.
     """
     store = open_store(path.parent)
     for entry in store.entries():
