@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,6 +26,7 @@ from sparkscore.record.versions import git_commit_of
 from sparkscore.redaction import remember_secrets, remember_values
 from sparkscore.run.asked import RunOptions, UncheckedRequest, new_request
 from sparkscore.run.no_code import check_model
+from sparkscore.run.overlap import do_overlap
 from sparkscore.scripts.checking import check_script
 from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
 from sparkscore.sources import FailedItems
@@ -259,15 +258,14 @@ def failed_items(runs: Path, run_id: str) -> FailedItems:
 def _refuse_overlap(deployment: Deployment) -> None:
     """Raise an error if an input overlaps with the output or the quarantine, because one path contains the other.
 
-    A glob overlaps if it matches the output, the quarantine or a folder that contains one of them. Remote locations are
-    not compared.
+    See `do_overlap` for globs. Remote locations are not compared.
     """
     # The next run would read an output that lies in the input. A run that overwrites could remove an input that lies in
     # the output.
     output = deployment.output.location
     written = (output, quarantine_beside(output)) if output and not is_remote(output) else ()
     for location, table in product(deployment.input.location, written):
-        if not is_remote(location) and _overlap(location, local_path(table)):
+        if not is_remote(location) and do_overlap(location, local_path(table)):
             raise ConfigError(
                 code=ErrorCode.INPUT_OUTPUT_OVERLAP,
                 what=f"input '{location}' and {'output' if table == output else 'quarantine'} '{table}' overlap",
@@ -289,18 +287,6 @@ def _refuse_nan_in_arrow(deployment: Deployment) -> None:
 def quarantine_beside(output: str) -> str:
     """Return the location of an output's quarantine table: the output's location with the suffix ``_quarantine``."""
     return f"{output.rstrip('/')}_quarantine"
-
-
-def _overlap(location: str, output: Path) -> bool:
-    path, output = local_path(location), _resolved(output)
-    if glob.has_magic(location) and not path.exists():
-        return any(fnmatch(str(folder), str(path)) for folder in (output, *output.parents))
-    return output.is_relative_to(_resolved(path)) or _resolved(path).is_relative_to(output)
-
-
-def _resolved(path: Path) -> Path:
-    # Path.resolve() may raise an error for a circular link. Here, the error comes later, when the path is opened.
-    return Path(os.path.realpath(path))
 
 
 def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
