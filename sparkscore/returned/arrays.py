@@ -48,7 +48,9 @@ def _text(array: pa.Array, type_: pa.DataType) -> pa.Array:
         converted = array.cast(type_)
         converted.validate(full=True)
     except pa.ArrowInvalid:
-        position = next(index for index in range(len(array)) if not _is_utf8(array[index]))
+        position = next((index for index in range(len(array)) if not _is_utf8(array[index])), None)
+        if position is None:
+            raise _too_large(array) from None
         raise Refusal(
             f"Arrow {array.type} that is not UTF-8", advice="Declare the column as binary.", position=position
         ) from None
@@ -64,7 +66,19 @@ def _is_utf8(scalar: pa.Scalar) -> bool:
 
 
 def _bytes(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    return array.cast(type_)
+    try:
+        return array.cast(type_)
+    except pa.ArrowInvalid:
+        raise _too_large(array) from None
+
+
+def _too_large(array: pa.Array) -> Refusal:
+    """Return the error for strings or bytes that do not fit into one Arrow array, whose offsets have 32 bits."""
+    return Refusal(
+        f"Arrow {array.type} of more than 2 GiB",
+        expected="at most 2 GiB in one mini-batch",
+        advice="Make 'settings.mini_batch_size' smaller.",
+    )
 
 
 def _decimals(array: pa.Array, type_: pa.DataType) -> pa.Array:

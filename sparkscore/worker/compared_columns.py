@@ -148,9 +148,9 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
     """Return values as an Arrow array of this type, with NULL for NaN, or None if Arrow cannot convert them to it."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.dtype.categories.dtype)
     try:
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.astype(values.dtype.categories.dtype)
         array = pa.array(pd.Series(values), type=type_, from_pandas=True)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         return None

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -129,7 +130,8 @@ class Child:
             trace: the traceback if it is already known; otherwise it is read from the child's file.
         """
         if broken:
-            self._kill()
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         if is_timeout:
             # On this signal, Python's faulthandler writes the traceback of each thread, even if a thread holds the
             # global interpreter lock.
@@ -145,9 +147,9 @@ class Child:
         return ChildEndedError(code, trace, is_timeout=is_timeout, broken=broken)
 
     def _kill(self) -> None:
-        """Kill the child and all processes of its process group, and keep the template for the next child.
+        """Kill the child and all processes of its process group, and release its process id. Call this only once.
 
-        If the template can fork no more children, it is stopped.
+        The template is kept for the next child, or stopped if it can fork no more children.
         """
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -260,7 +262,7 @@ class ChildEngine:
         told = (
             f"workers cannot start processes ({error.strerror}): a model that hangs or crashes ends the worker itself"
         )
-        return Loaded(loaded.failure, (*loaded.warnings, told))
+        return replace(loaded, warnings=(*loaded.warnings, told))
 
     def _ask(self, request: tuple[Any, ...]) -> Any:
         """Send a request to the child, and return its answer, or a failure if the child gave no proper answer.

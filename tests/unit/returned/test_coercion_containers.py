@@ -15,6 +15,8 @@ import pytest
 
 from sparkscore.errors import OutputContractError
 from sparkscore.returned import coerce, infer_type
+from sparkscore.returned.arrays import convert_array
+from sparkscore.returned.refusal import Refusal
 from sparkscore.signature import parse_ddl
 
 NOT_UTF8 = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"\xff"]).buffers())
@@ -156,3 +158,33 @@ def test_a_column_too_large_for_one_array_is_refused(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(OutputContractError, match="mini_batch_size smaller"):
         coerce(["a", "b"], pa.string(), "x")
+
+
+class TooLarge:
+    """An array of more than 2 GiB, as far as Arrow's casts are concerned."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, index: int) -> pa.Scalar:
+        return self._array[index]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._array, name)
+
+    def cast(self, _: pa.DataType) -> pa.Array:
+        raise pa.ArrowInvalid("Failed casting: input array too large")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [(pa.large_string(), pa.string()), (pa.large_binary(), pa.binary())], ids=str
+)
+def test_a_column_of_more_than_two_gib_is_refused_with_the_cure(given: pa.DataType, wanted: pa.DataType) -> None:
+    with pytest.raises(Refusal) as caught:
+        convert_array(TooLarge(pa.array([None, "a", "b"], given)), wanted)
+
+    assert caught.value.got == f"Arrow {given} of more than 2 GiB"
+    assert "mini_batch_size" in caught.value.advice

@@ -275,6 +275,13 @@ def test_a_flag_may_be_turned_round(rows: pa.Table) -> None:
     assert after(flip, rows).scored == rows.num_rows
 
 
+def test_integers_may_become_categories_that_leave_some_out() -> None:
+    def categorize(frame: pd.DataFrame) -> None:
+        frame["id"] = pd.Categorical([1, 2, 3], categories=[1, 2])
+
+    assert after(categorize, pa.table({"id": [1, 2, 3]})).scored == 3
+
+
 @pytest.mark.parametrize("values", [[1, 1, 1], [None, None, None], ["a", "a", "a"]])
 def test_equal_rows_have_no_order(values: list[Any]) -> None:
     rows = pa.table({"x": pa.array(values, pa.string() if values == ["a"] * 3 else pa.int64())})

@@ -1,14 +1,51 @@
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from sparkscore.minibatch import MiniBatch
 from sparkscore.scorers import ScriptSpec
-from sparkscore.worker import ChildSpec, EngineSpec
+from sparkscore.scripts.packing import pack_script
+from sparkscore.signature import parse_ddl
+from sparkscore.worker import ChildSpec, EngineSpec, LineageValues, ResultSpec
+from sparkscore.worker.child import supervisor
 from sparkscore.worker.child.supervisor import ChildEngine
-from sparkscore.worker.child.template import PYTHON_NEEDED
+from sparkscore.worker.child.template import PYTHON_NEEDED, Template
+from tests.support.scorers import Loads, RecordingScorer
+
+RESULT = ResultSpec(parse_ddl("y bigint"), (), (), LineageValues("run", None, None))
+# A script that writes to its connection to the worker.
+BREAKS = """
+import os, stat
+
+def run(rows):
+    for number in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.write(number, b"garbage" * 100)
+        except OSError:
+            pass
+    return [1]
+"""
+
+
+class VerifiedScorer(RecordingScorer):
+    verified = ("digest",)
+
+
+def noting(found: list[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(first: Any, *rest: Any) -> Any:
+        found.append(first)
+        return function(first, *rest)
+
+    return call
 
 
 @pytest.mark.parametrize("version", [(3, 8, 20), (3, 10, 4)])
@@ -45,3 +82,42 @@ def test_a_program_that_is_no_python_is_named(program: str) -> None:
     assert failure.code == "PYTHON_NOT_FOUND"
     assert f"'{program}' cannot be started as a Python interpreter" in failure.message
     assert "3.11 or later in 'python.path'" in failure.next_step
+
+
+def test_a_broken_child_is_killed_once_and_its_template_serves_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "score.py").write_text(BREAKS)
+    scorer = ScriptSpec(pack_script(tmp_path, "score.py").code, "score.py", work_folder=str(tmp_path))
+    engine = ChildEngine(EngineSpec("k", scorer), ChildSpec(timeout=30, load_timeout=30))
+    assert engine.load().failure is None
+    killed: list[int] = []
+    stopped: list[Template] = []
+    monkeypatch.setattr(os, "killpg", noting(killed, os.killpg))
+    monkeypatch.setattr(Template, "stop", noting(stopped, Template.stop))
+
+    failure = engine.score(MiniBatch("0-0", (), pa.table({"x": [1]})), RESULT, datetime.now(UTC)).failure
+
+    assert failure is not None
+    assert failure.code == "PROCESS_BROKEN"
+    # Its process id is released after the first time, and may then be that of another process.
+    assert len(killed) == 1
+    assert stopped == []
+    assert engine.load().failure is None
+    assert stopped == []
+    engine.close()
+
+
+def test_models_that_the_worker_itself_loads_are_in_the_report(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    supervisor.templates.stop()
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    loads.coming.append(VerifiedScorer())
+    engine = ChildEngine(EngineSpec("k", ScriptSpec(b"", "score.py")), ChildSpec())
+
+    loaded = engine.load()
+
+    assert loaded.failure is None
+    assert loaded.models == ("digest",)
