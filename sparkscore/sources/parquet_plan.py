@@ -229,15 +229,13 @@ class _Planner:
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
         """Check that the values of a column in a file can be read as the declared type, or cast to it.
 
-        Types that contain ``char`` or ``varchar`` are not checked.
-
         Also store that a plan is needed if Spark cannot read the column directly as the declared type.
 
         Raises:
             SourceSchemaError: Spark cannot read the type in the file, or its values cannot be cast to the declared
                 type.
         """
-        if "char" in target.simpleString() or (file_type.spark is not None and is_same(file_type.spark, target)):
+        if file_type.spark is not None and is_same(file_type.spark, target):
             self._is_planned = self._is_planned or file_type.is_nanos
             return
         self._is_planned = True

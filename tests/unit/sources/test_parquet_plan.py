@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql.types import ArrayType, CharType, DataType, StructField, StructType, VarcharType
 
 from sparkscore.errors import SourceSchemaError
 from sparkscore.plan import InputFile
@@ -63,6 +64,31 @@ def test_times_in_nanoseconds_are_planned(plan: Plan) -> None:
     assert types(plan(table, declared="at bigint")) == {"at": "bigint"}
     assert types(plan(table, wanted=["id"])) == {"id": "bigint"}
     assert "'input.schema: clock timestamp_ntz'" in told(plan, table, declared="clock timestamp")
+
+
+def test_a_field_with_char_in_its_name_is_checked(plan: Plan) -> None:
+    table = pa.table({"s": [{"charge": 2**40}]})
+
+    assert plan(table, declared="s struct<charge:bigint>") is None
+    assert "'input.schema: s struct<charge:bigint>'" in told(plan, table, declared="s struct<charge:int>")
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "of_file"),
+    [
+        ("t", VarcharType(5), "string"),
+        ("t", CharType(5), "string"),
+        ("i", VarcharType(5), "bigint"),
+        ("l", ArrayType(VarcharType(5)), "array<string>"),
+    ],
+)
+def test_a_text_with_a_length_is_refused(tmp_path: Path, name: str, declared: DataType, of_file: str) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": ["abcdefgh"], "i": [123456], "l": [["abcdefgh"]]}), path)
+    files = [InputFile(str(path), path.stat().st_size, 1)]
+
+    with pytest.raises(SourceSchemaError, match=f"'input.schema: {name} {of_file}'"):
+        plan_parquet(files, read_footers(files).of_files, StructType([StructField(name, declared)]), None)
 
 
 def test_a_column_that_is_all_null_takes_the_type_of_the_others(plan: Plan) -> None:
