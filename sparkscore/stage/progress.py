@@ -104,17 +104,27 @@ def read_progress(stage_folder: str) -> ItemsDone:
     """Return the sums of the numbers in all progress files (driver).
 
     The tasks may be writing their progress files at the same time. A file that cannot be read, or that does not contain
-    JSON, is skipped.
+    such numbers, is skipped. If the files cannot be listed, all sums are 0.
     """
-    items = failed = failed_mini_batches = 0
-    store = open_store(stage_folder)
-    for name, _ in _units(store):
-        with suppress(OSError, ValueError):
-            done = json.loads(store.read(name))
+    store, found = open_store(stage_folder), list[ItemsDone]()
+    with suppress(OSError):
+        found = [_read(store, name) for name, _ in _units(store)]
+    return ItemsDone(
+        sum(done.items for done in found),
+        sum(done.failed for done in found),
+        sum(done.failed_mini_batches for done in found),
+    )
+
+
+def _read(store: Store, name: str) -> ItemsDone:
+    """Return the numbers in a progress file, or zeros if it cannot be read or does not contain such numbers."""
+    with suppress(OSError, ValueError, RecursionError):
+        numbers = json.loads(store.read(name))
+        if isinstance(numbers, list) and all(type(number) is int and number >= 0 for number in numbers):
             # Earlier versions did not count failed mini-batches.
-            failed_mini_batches += done[2] if len(done) > 2 else 0  # noqa: PLR2004 - the third of three numbers
-            items, failed = items + done[0], failed + done[1]
-    return ItemsDone(items, failed, failed_mini_batches)
+            items, failed, failed_mini_batches = [*numbers, 0][:3]
+            return ItemsDone(items, failed, failed_mini_batches)
+    return ItemsDone(0, 0)
 
 
 def _units(store: Store) -> list[tuple[str, int]]:

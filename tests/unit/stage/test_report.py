@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -179,6 +180,40 @@ def test_what_is_no_progress_file_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "progress" / "2").write_text("[2, 1]")
 
     assert read_progress(str(tmp_path)) == ItemsDone(2, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5",
+        "{}",
+        "null",
+        '"ab"',
+        "[]",
+        "[1]",
+        "[[1], 2]",
+        "[1, null, 1]",
+        "[1.5, 0]",
+        "[true, 0]",
+        "[-1, 0]",
+        "[" * 9999,
+    ],
+)
+def test_a_progress_file_with_other_content_is_passed_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / "progress").mkdir()
+    (tmp_path / "progress" / "0").write_text(text)
+    (tmp_path / "progress" / "2").write_text("[2, 1, 1]")
+
+    assert read_progress(str(tmp_path)) == ItemsDone(2, 1, 1)
+
+
+def test_progress_that_cannot_be_listed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("sparkscore.stage.progress.open_store", lambda _: SimpleNamespace(entries=fail))
+
+    assert read_progress(str(tmp_path)) == ItemsDone(0, 0)
 
 
 def test_a_code_of_another_version_is_kept_in_the_message() -> None:
