@@ -167,7 +167,7 @@ SECTIONS: Final = (
                 "Run its command again.",
             ),
             ErrorCode.RUNS_FOLDER: Explanation(
-                "The run's folder cannot be written.",
+                "The run's folder cannot be written, or its `identity.key` was changed.",
                 "Correct the cause, or use another folder with `--runs`.",
             ),
             ErrorCode.RUN_FOLDER_NOT_OURS: Explanation(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, RunNotFoundError
 from sparkscore.record.attempts import ATTEMPTS_SCHEMA, attempts_of
+from sparkscore.record.identity_key import key_in, new_key
 from sparkscore.record.manifest import Manifest, content_of, manifest_in
 from sparkscore.record.run_ids import check_run_id, is_run_id
 from sparkscore.record.run_record import RunRecord, record_in
@@ -140,12 +140,12 @@ class RunFolder:
         The first call creates the key, in a file that only its owner can read.
 
         Raises:
-            LineageError: the file cannot be read or written.
+            LineageError: the file cannot be read or written, or does not contain a key.
         """
         with self._writing():
             if self._store.find(_KEY) is None:
-                self._store.put(_KEY, secrets.token_hex(32).encode(), is_private=True)
-            return bytes.fromhex(self._store.read(_KEY).decode("ascii"))
+                self._store.put(_KEY, new_key(), is_private=True)
+            return key_in(self._store.read(_KEY), self.path / _KEY, self.run_id)
 
     def log_handler(self) -> logging.Handler:
         """Return a handler for Python's `logging` that appends to the run's log. A large log is rotated.

@@ -390,3 +390,18 @@ def test_files_of_the_users_that_are_called_like_a_runs_are_refused_and_stay(
         RunFolder(tmp_path, "march").create()
 
     assert {path.name: path.read_text() for path in (tmp_path / "march").iterdir()} == files
+
+
+@pytest.mark.parametrize("content", [b"", b"not hexadecimal", b"ab" * 31, b"ab " * 32, "ä".encode()])
+def test_a_key_that_was_changed_is_refused(tmp_path: Path, content: bytes) -> None:
+    run = RunFolder(tmp_path, "a")
+    run.create()
+    key = run.key()
+    (run.path / "identity.key").write_bytes(content)
+
+    with pytest.raises(LineageError, match=r"\[RUNS_FOLDER\].*identity\.key'") as caught:
+        run.key()
+
+    assert len(key) == 32
+    assert "another --run-id" in caught.value.next_step
+    assert "hexadecimal'" not in str(caught.value)
