@@ -26,11 +26,17 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
 
     Raises:
         ModelLoadError: the pipeline cannot be loaded or applied to these rows, for example because a column is missing.
+        ConfigError: a setting of the session has a different value than it must have, and cannot be changed.
     """
+    with pinned_settings(rows.sparkSession):
+        scored = _transform(rows, model)
+    vectors = [field.name for field in scored.schema if isinstance(field.dataType, VectorUDT)]
+    return scored.withColumns({name: vector_to_array(scored[name]) for name in vectors})
+
+
+def _transform(rows: DataFrame, model: Path) -> DataFrame:
     try:
-        with pinned_settings(rows.sparkSession):
-            pipeline = PipelineModel.load((model / _data_folder(model)).as_uri())
-            scored = pipeline.transform(rows)
+        return PipelineModel.load((model / _data_folder(model)).as_uri()).transform(rows)
     # Spark raises its own errors for a wrong pipeline, and KeyError, OSError or AttributeError for damaged files.
     except Exception as error:
         raise ModelLoadError(
@@ -39,8 +45,6 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
             got=type(error).__name__,
             next_step="Check that the input has the pipeline's columns; the whole message is in the log.",
         ) from error
-    vectors = [field.name for field in scored.schema if isinstance(field.dataType, VectorUDT)]
-    return scored.withColumns({name: vector_to_array(scored[name]) for name in vectors})
 
 
 def _data_folder(model: Path) -> str:

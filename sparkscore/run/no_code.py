@@ -224,6 +224,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
     Raises:
         ModelLoadError: the pipeline cannot be loaded, or cannot be applied to these rows.
+        ConfigError: a setting of the session cannot be changed; see `transform`.
     """
     from sparkscore.models.spark_model import transform  # noqa: PLC0415 - pyspark.ml takes time to import
 
