@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, SinkError
-from sparkscore.sinks.stage import drop_empty, is_empty, is_held_in, is_stage, remove_holders, remove_stage_folder
+from sparkscore.sinks.removing import drop_empty, is_empty, is_stage, remove_stage_folder
+from sparkscore.sinks.stage import is_held_in, remove_holders
 from sparkscore.stage.layout import LOCK_ENDING, STAGE_FOLDER, lock_of
 from sparkscore.stage.lock import RunLock, is_held, is_lock, remove_litter, run_of_litter
 from sparkscore.stage.store import Entry, EntryType
@@ -28,7 +29,8 @@ def clean_stages(holder: Path, *, is_dry: bool = False) -> list[Removed]:
     """Remove the stages of runs that are neither running nor held, and return these stages, sorted by run id.
 
     The locks of these runs are removed too. The folder that contained the stages is removed if it is empty and has the
-    name ``_sparkscore``. A stage that another version of sparkscore wrote in a different format stays.
+    name ``_sparkscore``. A stage that another version of sparkscore wrote in a different format stays. A stage with a
+    file that cannot be removed is not returned; a warning says what is left.
 
     Args:
         holder: the folder that contains the stages. Other files in it stay.
@@ -64,7 +66,9 @@ def _clean_stage(holder: Path, name: str, *, is_dry: bool) -> Iterator[Removed]:
     with suppress(ConfigError), RunLock(lock, name):
         remove_litter(lock)
         if is_stage(stage) and not is_held_in(stage):
-            yield Removed(stage, remove_stage_folder(stage).size_bytes)
+            removal = remove_stage_folder(stage)
+            if removal.left or not is_stage(stage):  # else a file could not be removed, which is logged
+                yield Removed(stage, removal.size_bytes)
         elif holder.name == STAGE_FOLDER:
             drop_empty(stage)
 

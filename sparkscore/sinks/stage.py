@@ -1,4 +1,4 @@
-"""Create, reopen and remove a stage: the folder of a run's files until they are published (driver)."""
+"""Create, reopen and release a stage: the folder of a run's files until they are published (driver)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, LineageError, SinkError, names
 from sparkscore.record.runs_folder import waits_for_publishing
 from sparkscore.sinks.overlap import refuse_overlap
+from sparkscore.sinks.removing import format_of, is_empty, is_stage, remove_stage_folder
 from sparkscore.sinks.target import Target
 from sparkscore.spark.endings import ending_of
-from sparkscore.stage.clearing import Removal, clear
+from sparkscore.stage.clearing import clear
 from sparkscore.stage.ending import keeps_stage
 from sparkscore.stage.format import FORMAT, is_other_format, refuse_other_format
 from sparkscore.stage.layout import (
@@ -23,14 +24,12 @@ from sparkscore.stage.layout import (
     IDENTITY,
     MARKER,
     STAGE_FOLDER,
-    finished,
     known_in,
     lock_of,
 )
 from sparkscore.stage.lock import RunLock, remove_lock
 from sparkscore.stage.run_stage import RunStage
 from sparkscore.stage.stage_folder import StageFolder, note_run_folder, noted_run_folder
-from sparkscore.stage.store import EntryType
 from sparkscore.stage.surroundings import is_one_file_system, missing_of, open_store
 
 logger = logging.getLogger("sparkscore")
@@ -206,7 +205,7 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
     """
     store = open_store(stage)
     _refuse_foreign(stage, run_id)
-    refuse_other_format(_format_of(stage), "stage", stage, run_id)
+    refuse_other_format(format_of(stage), "stage", stage, run_id)
     if store.find(IDENTITY) is None:
         _refuse_without_identity(stage, run_id)
         # The driver died before the stage was complete.
@@ -255,7 +254,7 @@ def is_held_in(stage: Path) -> bool:
     that no rows are lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage
     has a different format.
     """
-    if is_other_format(found := _format_of(stage)):
+    if is_other_format(found := format_of(stage)):
         logger.warning(
             "left '%s': it has format %s, and this version of sparkscore reads format %d. Clean with the version that "
             "made it",
@@ -295,13 +294,6 @@ def _refuse_foreign(stage: Path, run_id: str) -> None:
     )
 
 
-def is_stage(folder: Path) -> bool:
-    """Return whether a folder is a stage that sparkscore created: whether it has the marker file."""
-    store = open_store(folder)
-    entry, marker = store.find(), store.find(MARKER)
-    return entry is not None and entry.type is EntryType.FOLDER and marker is not None and marker.type is EntryType.FILE
-
-
 def check_waiting(stage: RunStage) -> None:
     """Check that this version of sparkscore can read the stage of a run that can be published or discarded.
 
@@ -309,68 +301,8 @@ def check_waiting(stage: RunStage) -> None:
         LineageError: the stage has a different format, or no marker file.
     """
     folder = Path(stage.location)
-    found = _format_of(folder) if is_stage(folder) else f"unknown, without '{MARKER}'"
+    found = format_of(folder) if is_stage(folder) else f"unknown, without '{MARKER}'"
     refuse_other_format(found, "stage", folder, folder.name)
-
-
-def _format_of(stage: Path) -> str:
-    """Return the format number in the stage's marker file, or an empty string if there is none or it is unreadable."""
-    try:
-        return open_store(stage).read(MARKER).decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def is_empty(folder: Path) -> bool:
-    """Return whether a path is a folder without files and subfolders. An incomplete marker file is not counted."""
-    store = open_store(folder)
-    entry = store.find()
-    is_folder = entry is not None and entry.type is EntryType.FOLDER
-    return is_folder and all(finished(inside.name) == MARKER for inside in store.entries())
-
-
-def drop_empty(folder: Path) -> None:
-    """Remove incomplete marker files from a folder, and then the folder if it is empty."""
-    store = open_store(folder)
-    with suppress(OSError):
-        clear(store, lambda name: finished(name) == MARKER)
-    store.drop()
-
-
-def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
-    """Remove the files of a stage, and return which files were removed and which stay.
-
-    Files that sparkscore did not create stay, and a warning lists them. If a file cannot be listed or removed, no error
-    is raised: other files may stay too, and the result may be empty.
-
-    Args:
-        stage: folder of the stage. If it is not a stage, or has a different format, its files stay without a warning.
-        is_dry: whether to remove nothing and only return the files that would be removed.
-    """
-    if not is_stage(stage):
-        if stage.parent.name == STAGE_FOLDER and not is_dry:
-            drop_empty(stage)
-        return Removal()
-    store = open_store(stage)
-    removal = Removal()
-    if is_other_format(_format_of(stage)):
-        return removal
-    # The run has ended already, so this is no error. Files that cannot be listed or removed stay for 'clean'.
-    with suppress(OSError):
-        known = known_in(store)
-        # The marker is removed last, so that a partly removed stage is still recognised.
-        removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
-        removal.left = [path for path in removal.left if path != stage / MARKER]
-        if not is_dry and not removal.left:
-            with suppress(OSError):  # the file may be removed although the store reports an error
-                store.delete(MARKER)
-            if not store.drop() and store.find() is not None:
-                # The store did not list or remove all files. The stage stays marked for 'clean'.
-                store.touch(MARKER)
-    if removal.left and not is_dry:
-        found = names(path.relative_to(stage) for path in removal.left)
-        logger.warning("left in '%s', because sparkscore has not made it: %s", stage, found)
-    return removal
 
 
 def _refuse_other_file_system(stage: Path, target: Path) -> None:

@@ -1,0 +1,107 @@
+"""Recognize the folder of a stage, and remove the files in it that sparkscore created (driver)."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from sparkscore.errors import names
+from sparkscore.stage.clearing import Removal, clear
+from sparkscore.stage.format import is_other_format
+from sparkscore.stage.layout import MARKER, STAGE_FOLDER, finished, known_in
+from sparkscore.stage.store import EntryType
+from sparkscore.stage.surroundings import open_store
+
+logger = logging.getLogger("sparkscore")
+
+
+def is_stage(folder: Path) -> bool:
+    """Return whether a folder is a stage that sparkscore created: whether it has the marker file."""
+    store = open_store(folder)
+    entry, marker = store.find(), store.find(MARKER)
+    return entry is not None and entry.type is EntryType.FOLDER and marker is not None and marker.type is EntryType.FILE
+
+
+def format_of(stage: Path) -> str:
+    """Return the format number in the stage's marker file, or an empty string if there is none or it is unreadable."""
+    try:
+        return open_store(stage).read(MARKER).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def is_empty(folder: Path) -> bool:
+    """Return whether a path is a folder without files and subfolders. An incomplete marker file is not counted."""
+    store = open_store(folder)
+    entry = store.find()
+    is_folder = entry is not None and entry.type is EntryType.FOLDER
+    return is_folder and all(finished(inside.name) == MARKER for inside in store.entries())
+
+
+def drop_empty(folder: Path) -> None:
+    """Remove incomplete marker files from a folder, and then the folder if it is empty."""
+    store = open_store(folder)
+    with suppress(OSError):
+        clear(store, lambda name: finished(name) == MARKER)
+    store.drop()
+
+
+def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
+    """Remove the files of a stage, and return which files were removed and which stay.
+
+    Files that sparkscore did not create stay, and a warning lists them. If a file cannot be listed or removed, no error
+    is raised, but a warning says which files are left: other files may stay too, and the result may be empty. The stage
+    then keeps its marker, so that `is_stage` is still true.
+
+    Args:
+        stage: folder of the stage. If it is not a stage, or has a different format, its files stay without a warning.
+        is_dry: whether to remove nothing and only return the files that would be removed.
+    """
+    if not is_stage(stage):
+        if stage.parent.name == STAGE_FOLDER and not is_dry:
+            drop_empty(stage)
+        return Removal()
+    if is_other_format(format_of(stage)):
+        return Removal()
+    try:
+        removal = _remove(stage, is_dry=is_dry)
+    except OSError as error:
+        # The run has ended already, so this is no error. Files that cannot be listed or removed stay for 'clean'.
+        _warn_of_rest(stage, error.strerror or type(error).__name__)
+        return Removal()
+    if removal.left and not is_dry:
+        found = names(path.relative_to(stage) for path in removal.left)
+        logger.warning("left in '%s', because sparkscore has not made it: %s", stage, found)
+    return removal
+
+
+def _remove(stage: Path, *, is_dry: bool) -> Removal:
+    store = open_store(stage)
+    known = known_in(store)
+    # The marker is removed last, so that a partly removed stage is still recognised.
+    removal = clear(store, lambda name: name != MARKER and known(name), is_dry=is_dry)
+    removal.left = [path for path in removal.left if path != stage / MARKER]
+    if not is_dry and not removal.left:
+        with suppress(OSError):  # the file may be removed although the store reports an error
+            store.delete(MARKER)
+        if not store.drop() and store.find() is not None:
+            # The store did not list or remove all files. The stage stays marked for 'clean'.
+            store.touch(MARKER)
+            _warn_of_rest(stage, "the folder is not empty")
+    return removal
+
+
+def _warn_of_rest(stage: Path, problem: str) -> None:
+    """Log which files are left in a stage that could not be removed."""
+    store = open_store(stage)
+    found = "files that cannot be listed"
+    with suppress(OSError):
+        left = clear(store, known_in(store), is_dry=True)
+        found = names(path.relative_to(stage) for path in (*left.removed, *left.left) if path != stage / MARKER)
+    logger.warning(
+        "left '%s', which could not be removed (%s), with %s. Correct the cause, and run 'sparkscore clean'",
+        stage,
+        problem,
+        found or "no files",
+    )
