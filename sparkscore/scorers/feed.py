@@ -1,7 +1,8 @@
 """Convert the columns of the input to the columns or tensors that a model takes (worker).
 
 The values are converted with Arrow and NumPy, without pandas. The driver has checked which types may be converted to
-which. A value that does not fit the model's type raises an error, unless the deployment allows numbers to be rounded.
+which. A value that does not fit the model's type raises an error, unless the deployment allows numbers to be rounded. A
+number that would become infinity raises an error in any case.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sparkscore.signature.model_signature import Feed
 Tensor = npt.NDArray[Any]
 _MASK_ADVICE: Final = "Fill the NULLs beforehand, or use a model that takes doubles there."
 _ROUND_ADVICE: Final = "Correct the input, or have numbers rounded with 'model.round_inputs: true'."
+_TYPE_ADVICE: Final = "Correct the input, or use a model with wider types."
 # ONNX Runtime converts None to the string 'None'.
 _TEXT_ADVICE: Final = (
     "A tensor of texts has no NULL. Fill the NULLs beforehand with the text that replaced them in training, or "
@@ -103,13 +105,36 @@ def _cast(array: pa.Array, wanted: pa.DataType, name: str, *, rounds: bool) -> p
         if pa.types.is_timestamp(array.type) and pa.types.is_timestamp(wanted) and wanted.tz is None:
             return _to_utc(array).cast(wanted)
         if rounds and _innermost(wanted) in {pa.float16(), pa.float32(), pa.float64()}:
-            return pc.cast(_as_roundable(array, wanted), wanted, safe=False)
+            return _rounded(array, wanted, name)
         return array.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         expected = type_name(wanted).removeprefix("Arrow ")
         is_rounded = pa.types.is_floating(_innermost(wanted)) and pa.types.is_integer(_innermost(array.type))
-        advice = _ROUND_ADVICE if is_rounded else "Correct the input, or use a model with wider types."
+        advice = _ROUND_ADVICE if is_rounded else _TYPE_ADVICE
         raise _refusal(name, f"values that are not {expected}", expected, advice) from None
+
+
+def _rounded(array: pa.Array, wanted: pa.DataType, name: str) -> pa.Array:
+    """Round numbers to the nearest values of a float type. The numbers may be in lists.
+
+    Raises:
+        SignatureMismatchError: a number is so large that it would become infinity. Infinity itself is allowed.
+        pa.ArrowException: Arrow cannot convert the array.
+    """
+    given = _as_roundable(array, wanted)
+    rounded = pc.cast(given, wanted, safe=False)
+    found = _count_infinite(rounded, name) - _count_infinite(given, name)
+    if found:
+        expected = type_name(_innermost(wanted)).removeprefix("Arrow ")
+        largest = np.finfo(_dtype(_innermost(wanted))).max
+        raise _refusal(name, f"{found} numbers beyond the range of {expected}", f"at most {largest:.5g}", _TYPE_ADVICE)
+    return rounded
+
+
+def _count_infinite(array: pa.Array, name: str) -> int:
+    while is_list(array.type):
+        array = array.flatten()
+    return int(np.isinf(_values(array, name)).sum()) if pa.types.is_floating(array.type) else 0
 
 
 def _to_utc(array: pa.Array) -> pa.Array:

@@ -52,9 +52,9 @@ FLAVORS = {
     "pyfunc with artifacts and code": Flavor(flavors.save_pyfunc, settings=TRUSTED),
     "pyfunc with type hints": Flavor(flavors.save_type_hints, settings=TRUSTED | {"input.columns": ["f0"]}),
     "pyfunc that returns a DataFrame": Flavor(flavors.save_frame_pyfunc, settings=TRUSTED),
-    "ONNX": Flavor(flavors.save_onnx, "onnx", ROUNDED, "model.onnx"),
-    "TensorFlow through ONNX": Flavor(flavors.save_tensorflow, "onnx", ROUNDED, "model.onnx"),
-    "ONNX in MLflow": Flavor(flavors.save_mlflow_onnx, settings=ROUNDED),
+    "ONNX": Flavor(flavors.save_onnx, "onnx", ROUNDED, "model.onnx", rows="float32"),
+    "TensorFlow through ONNX": Flavor(flavors.save_tensorflow, "onnx", ROUNDED, "model.onnx", rows="float32"),
+    "ONNX in MLflow": Flavor(flavors.save_mlflow_onnx, settings=ROUNDED, rows="float32"),
     "scikit-learn file": Flavor(
         flavors.save_joblib, "sklearn", TRUSTED | {"model.framework": "sklearn"}, "model.joblib", "predict"
     ),
@@ -68,7 +68,7 @@ FLAVORS = {
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the rows, and the same with nothing that is infinite as a float of 32 bits, which XGBoost refuses."""
+    """Write the rows, and the same without numbers that would be infinite as floats of 32 bits, which are refused."""
     folder = tmp_path_factory.mktemp("rows")
     frame = flavors.make_rows()
     for name, limit in {"all": np.inf, "float32": 3e38}.items():

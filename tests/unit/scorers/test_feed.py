@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -309,6 +310,10 @@ def rounded(values: list[Any], given: pa.DataType, wanted: pa.DataType) -> np.nd
     return found
 
 
+def in_range(values: list[Any], given: pa.DataType, wanted: pa.DataType) -> list[Any]:
+    return [one for one in values if math.isinf(one) or not np.isinf(rounded([one], given, wanted)).any()]
+
+
 def same_bits(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> bool:
     """Tell whether arrays are alike to the sign of zero; one NaN is as good as another."""
     is_nan = np.isnan(left)
@@ -321,6 +326,7 @@ def same_bits(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> bool:
 
 @given(NUMBERS, FLOATS)
 def test_doubles_are_rounded_as_numpy_rounds(values: list[float], wanted: pa.DataType) -> None:
+    values = in_range(values, DOUBLE, wanted)
     expected = rounded(values, DOUBLE, wanted)
 
     assert same_bits(tensor(values, DOUBLE, wanted, (-1,), rounds=True), expected)
@@ -330,6 +336,8 @@ def test_doubles_are_rounded_as_numpy_rounds(values: list[float], wanted: pa.Dat
 
 @given(st.lists(st.floats(width=32)), FLOATS)
 def test_floats_are_rounded_as_numpy_rounds(values: list[float], wanted: pa.DataType) -> None:
+    values = in_range(values, FLOAT, wanted)
+
     assert same_bits(tensor(values, FLOAT, wanted, (-1,), rounds=True), rounded(values, FLOAT, wanted))
 
 
@@ -340,15 +348,15 @@ INTEGERS = {pa.int64(): (-(2**63), 2**63 - 1), pa.uint64(): (0, 2**64 - 1), pa.i
 def test_integers_are_rounded_as_numpy_rounds(data: st.DataObject, given: pa.DataType, wanted: pa.DataType) -> None:
     low, high = INTEGERS[given]
     near = st.integers(max(low, -70000), 70000) | st.integers(max(low, -(2**25)), 2**25)
-    values = data.draw(st.lists(st.integers(low, high) | near))
+    values = in_range(data.draw(st.lists(st.integers(low, high) | near)), given, wanted)
     expected = rounded(values, given, wanted)
 
     assert same_bits(tensor(values, given, wanted, (-1,), rounds=True), expected)
     assert same_bits(column(values, given, wanted, rounds=True)["y"].to_numpy(), expected)
 
 
-def test_rounding_keeps_null_and_nan_and_overflows_to_infinity() -> None:
-    values = [1e308, -1e308, None, NAN, 0.1]
+def test_rounding_keeps_null_nan_and_infinity() -> None:
+    values = [math.inf, -math.inf, None, NAN, 0.1]
 
     assert repr(column(values, DOUBLE, FLOAT, rounds=True)["y"].to_pylist()) == repr(
         [math.inf, -math.inf, None, NAN, float(np.float32(0.1))]
@@ -356,6 +364,33 @@ def test_rounding_keeps_null_and_nan_and_overflows_to_infinity() -> None:
     assert repr(tensor(values, DOUBLE, HALF, (-1,), rounds=True).tolist()) == repr(
         [math.inf, -math.inf, NAN, NAN, float(np.float16(0.1))]
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "wanted"),
+    [
+        ([1e300, math.inf, None], DOUBLE, FLOAT),
+        ([-3.5e38], DOUBLE, FLOAT),
+        ([65520.0], DOUBLE, HALF),
+        ([70000.0], FLOAT, HALF),
+        ([70000, None], BIGINT, HALF),
+        ([2**63], pa.uint64(), HALF),
+        ([Decimal("70000.5"), None], pa.decimal128(7, 1), HALF),
+    ],
+)
+def test_rounding_refuses_numbers_beyond_the_range_of_the_models_type(
+    values: list[Any], given: pa.DataType, wanted: pa.DataType
+) -> None:
+    lists = [None if one is None else [one] for one in values]
+    calls: list[Callable[[], object]] = [
+        lambda: column(values, given, wanted, rounds=True),
+        lambda: column(lists, pa.list_(given), pa.list_(wanted), rounds=True),
+        lambda: tensor(values, given, wanted, (-1,), rounds=True),
+    ]
+    for call in calls:
+        with pytest.raises(SignatureMismatchError) as caught:
+            call()
+        assert "input column 'x': got 1 numbers beyond the range of " in refusal(caught)
 
 
 def test_rounding_changes_nothing_but_floats() -> None:
