@@ -172,8 +172,8 @@ SECTIONS: Final = (
                 "Run `pip install 'sparkscore[local]'`; on a cluster, use its Python.",
             ),
             ErrorCode.PYTHON_ARCHIVE: Explanation(
-                "`python.archive` is missing, or is not an environment that the worker can use.",
-                "Build it with `sparkscore env build` and the workers' version of Python.",
+                "`python.archive` is missing, cannot be unpacked, or is not an environment that the worker can use.",
+                "Build it with `sparkscore env build` and the workers' version of Python, and make room for it.",
             ),
             ErrorCode.PYTHON_NOT_FOUND: Explanation(
                 "The interpreter of `python.path` or `python.archive` does not start on a worker.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import sysconfig
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,18 @@ def find_interpreter(spec: ChildSpec) -> str:
     If the deployment names an archive, it is unpacked on this host, unless that was done before.
 
     Raises:
-        EnvironmentMismatchError: the archive is not a TAR file, contains no environment, would write outside of its
-            folder, or contains a virtual environment for a different version of Python.
+        EnvironmentMismatchError: the archive is damaged or not a TAR file, contains no environment, would write outside
+            of its folder, or contains a virtual environment for a different version of Python. Or it cannot be
+            unpacked on this host, for example because the disk is full.
         ModelError: the archive cannot be copied to this host, or has changed since the run began.
-        OSError: the archive cannot be unpacked, for example because the disk is full.
     """
     if spec.archive is None:
         return spec.python or sys.executable
     archive = spec.archive
-    folder = fetch_once(f"environment {archive.sha256}", "environment", lambda target: _unpack(archive, target))
+    try:
+        folder = fetch_once(f"environment {archive.sha256}", "environment", lambda target: _unpack(archive, target))
+    except OSError as error:
+        raise _not_unpacked(error) from error
     interpreter = folder / "bin" / "python"
     if not os.access(interpreter, os.X_OK):
         raise _no_environment("no 'bin/python' in it")
@@ -38,12 +43,20 @@ def find_interpreter(spec: ChildSpec) -> str:
 
 
 def _unpack(archive: ModelFiles, target: Path) -> None:
-    """Unpack the archive of an environment into a folder, and make a virtual environment use this worker's Python."""
+    """Unpack the archive of an environment into a folder, and make a virtual environment use this worker's Python.
+
+    Raises:
+        EnvironmentMismatchError: the archive is damaged, or is not an environment for this worker.
+        OSError: a file cannot be written, for example because the disk is full.
+    """
     try:
         with tarfile.open(fetch_model(archive)) as packed:
             for entry in packed:
                 _extract(packed, entry, target)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        # Errors of the system have a number. Those about damaged data, such as gzip.BadGzipFile, have none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise _no_environment(f"{type(error).__name__} when it was unpacked") from error
     if (target / "pyvenv.cfg").is_file():
         _use_interpreter_of_this_host(target)
@@ -80,6 +93,15 @@ def _use_interpreter_of_this_host(target: Path) -> None:
     python = target / "bin" / "python"
     remove_file(python)
     python.symlink_to(base)
+
+
+def _not_unpacked(error: OSError) -> EnvironmentMismatchError:
+    return EnvironmentMismatchError(
+        code=ErrorCode.PYTHON_ARCHIVE,
+        what=f"'python.archive' cannot be unpacked on host '{socket.gethostname()}'",
+        got=error.strerror or type(error).__name__,
+        next_step="Make room on that host in the folder of SPARK_LOCAL_DIRS or TMPDIR, or let the workers write there.",
+    )
 
 
 def _no_environment(got: str) -> EnvironmentMismatchError:
