@@ -38,25 +38,13 @@ MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("settings", "instance_count"): ("resources", "instance_count"),
 }
 
-#: Keys that only Azure's service uses. Each stands for itself and for all keys below it. ``environment.conda_file`` is
-#: not among them: its packages are compared with those of the workers.
+#: Keys that only Azure's service uses, except for ``environment.conda_file``. Each stands for itself and for all keys
+#: below it.
 WITHOUT_MEANING: Final = (
     "compute",
     "creation_context",
     "endpoint_name",
-    "environment.$schema",
-    "environment.build",
-    "environment.datastore",
-    "environment.description",
-    "environment.id",
-    "environment.image",
-    "environment.inference_config",
-    "environment.name",
-    "environment.os_type",
-    "environment.properties",
-    "environment.reference",
-    "environment.tags",
-    "environment.version",
+    "environment",
     "id",
     "model.$schema",
     "model.datastore",

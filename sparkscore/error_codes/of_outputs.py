@@ -191,8 +191,8 @@ SECTIONS: Final = (
                 "Correct the cause and run again.",
             ),
             ErrorCode.RUN_LOCK_FOREIGN: Explanation(
-                "The path of the lock of the run or the output has a file that is not a lock.",
-                "Move that file away, or do what the message says.",
+                "The path of the run's lock has a file that is not a lock.",
+                "Use another `--run-id`, or move that file away.",
             ),
             ErrorCode.RUN_LOCK_LOST: Explanation(
                 "Another driver has taken over the run.",

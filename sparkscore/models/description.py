@@ -5,11 +5,9 @@ No code of the model runs for this.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from sparkscore.config import Model
-from sparkscore.digest import files_of_model
 from sparkscore.error_codes import ErrorCode
 from sparkscore.errors import ConfigError, ModelError
 from sparkscore.models.framework_model import describe_framework
@@ -102,18 +100,9 @@ def _format_of(model: ResolvedModel, framework: str | None) -> ModelFormat:
 def _format_of_folder(model: ResolvedModel, framework: str | None) -> ModelFormat:
     if (model.path / MLMODEL).is_file():
         return "mlflow"
-    files = [file.relative_to(model.path) for file in files_of_model(model.path)]
-    graphs = [file for file in files if file.suffix.lower() == ".onnx"]
-    if any(len(file.parts) == 1 for file in graphs):
+    if any(model.path.glob("*.onnx")):
         return "onnx"
-    # An .onnx file in a subfolder may also be a part of a model of another format.
-    if inner := sorted(file.parent for file in files if file.name == MLMODEL):
-        raise _inner_mlflow(model, inner[0])
-    if Path("saved_model.pb") in files:
-        raise _deep_learning(model)
-    if graphs:
-        return "onnx"
-    if _plain(framework) in _DEEP_FRAMEWORKS:
+    if (model.path / "saved_model.pb").is_file() or _plain(framework) in _DEEP_FRAMEWORKS:
         raise _deep_learning(model)
     raise _unknown(model, framework, "a folder without an MLmodel file and without an .onnx file")
 
@@ -136,16 +125,6 @@ def _unknown(model: ResolvedModel, framework: str | None, got: str) -> ModelErro
         got=got + said,
         expected="an MLflow model, an .onnx file, or a file of sklearn, xgboost or lightgbm",
         next_step=f"{step}, or give the deployment a scoring script.",
-    )
-
-
-def _inner_mlflow(model: ResolvedModel, inner: Path) -> ModelError:
-    return ModelError(
-        code=ErrorCode.MODEL_FRAMEWORK,
-        what=f"it is not known how to score model '{model.path.name}'",
-        got=f"a folder with an MLmodel file in '{inner}'",
-        expected="the folder that contains the MLmodel file",
-        next_step=f"Add '/{inner}' to the path of the model, or give the deployment a scoring script.",
     )
 
 

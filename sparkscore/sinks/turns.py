@@ -33,8 +33,7 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
         publishes: a process that was suspended may have lost the lock.
 
     Raises:
-        SinkError: the lock cannot be acquired in time, the lock file cannot be written, or there is something at its
-            path that is not a lock.
+        SinkError: the lock cannot be acquired in time, or the lock file cannot be written.
     """
     holder = target.path / STAGE_FOLDER
     with ExitStack() as stack:
@@ -46,8 +45,6 @@ def turn_at(target: Target) -> Iterator[Callable[[], None]]:
                 stack.enter_context(lock)
                 break
             except ConfigError as error:
-                if error.code == ErrorCode.RUN_LOCK_FOREIGN:
-                    raise _not_a_lock(target, error) from error
                 if time.monotonic() >= end:
                     raise _busy(target, error.got) from error
                 time.sleep(_PAUSE_S)
@@ -88,16 +85,4 @@ def _busy(target: Target, got: str) -> SinkError:
         expected="a lock on the output that can be taken",
         state="The output is as it was before the run.",
         next_step=f"Run the same run id again, or 'sparkscore publish {target.run_id}'; nothing is scored again.",
-    )
-
-
-def _not_a_lock(target: Target, error: ConfigError) -> SinkError:
-    path = target.path / STAGE_FOLDER / TARGET_LOCK
-    return SinkError(
-        code=ErrorCode.RUN_LOCK_FOREIGN,
-        what=f"the lock of the output '{target.path}'",
-        got=f"{error.got} at '{path}'",
-        expected=error.expected,
-        state="The output is as it was before the run.",
-        next_step=f"Move '{path}' away and run 'sparkscore publish {target.run_id}': nothing is scored again.",
     )

@@ -30,6 +30,10 @@ _ESCAPED: Final = {r"\t": "\t", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\"": '"
 _FORMATS: Final = {"date": "dateformat", "timestamp": "timestampformat", "timestamp_ntz": "timestampntzformat"}
 _SPECIAL: Final = ("nanvalue", "positiveinf", "negativeinf")
 
+# Options that only change the dialect, and options that only change the types of the values.
+_OF_DIALECT: Final = frozenset({"sep", "delimiter", "quote", "escape", "comment", "encoding", "charset", "multiline"})
+_OF_TYPES: Final = _NOT_FOR_SPARK | {"header", "nullvalue", "timezone", "locale", *_FORMATS.values(), *_SPECIAL}
+
 
 @dataclass(frozen=True)
 class CsvFormat:
@@ -47,6 +51,9 @@ class CsvFormat:
             by sparkscore. They are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
         special: the strings that the options set for NaN and infinity.
         options: options for Spark's reader.
+        is_cut_as_usual: whether no option changes which strings Spark's reader finds in the files, apart from the
+            dialect and `null_value`.
+        null_value: the string that stands for NULL, from the options, or an empty string.
     """
 
     dialect: Dialect
@@ -58,6 +65,8 @@ class CsvFormat:
     read_by_spark: frozenset[str]
     special: frozenset[str]
     options: Mapping[str, str]
+    is_cut_as_usual: bool
+    null_value: str
 
 
 def csv_format(given: Mapping[str, str]) -> CsvFormat:
@@ -95,6 +104,8 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
         read_by_spark=has_pattern | ({"float", "double"} if special else set()),
         special=special,
         options=with_encoding({key: options[key] for key in options if key not in _NOT_FOR_SPARK}, encoding),
+        is_cut_as_usual={key.lower() for key in given} <= _OF_DIALECT | _OF_TYPES,
+        null_value=options.get("nullvalue", ""),
     )
 
 

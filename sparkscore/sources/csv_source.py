@@ -26,7 +26,7 @@ from sparkscore.signature.naming import to_ddl
 from sparkscore.sources.agreement import check_against_files, check_column_names
 from sparkscore.sources.csv_columns import CsvColumn, find_columns
 from sparkscore.sources.csv_format import CsvFormat, csv_format
-from sparkscore.sources.csv_survey import check_files, other_separator, refuse_uneven_row, survey_columns
+from sparkscore.sources.csv_survey import check_and_survey, other_separator, refuse_uneven_row, survey_columns
 from sparkscore.sources.csv_values import value_of
 from sparkscore.sources.declaration import declared_schema, not_null_columns
 from sparkscore.sources.rows import pinned_reads, select_columns, with_source_file
@@ -162,7 +162,7 @@ class CsvSource:
         found = (first_record(file.path, csv.dialect) for file in files)
         header = next((record for record in found if record is not None), None)
         if header is None:
-            check_files(self._files.spark, files, csv)
+            check_and_survey(self._files.spark, files, csv, (), self._files.key_values)
             raise SourceNotFoundError(
                 code=ErrorCode.INPUT_EMPTY,
                 what=f"the CSV input has no row in {len(files)} files, among them '{files[0].path}'",
@@ -182,18 +182,23 @@ class CsvSource:
         """
         if self._surveyed is None:
             layout, files = self._layout, self._files.files
-            check_files(self._files.spark, files, layout.csv)
-            texts = self._load_texts(are_texts=True)
-            path = texts.metadataColumn("_metadata").getField("file_path")
-            wanted = texts.select(*(column(each.read_as) for each in layout.columns), path)
             types = [self._required_type(each) for each in layout.columns]
-            try:
-                self._surveyed = survey_columns(self._files.spark, wanted, types, layout.csv)
-            except SourceError:
-                width = sum(not each.is_key for each in layout.columns)
-                refuse_uneven_row(files, layout.csv.dialect, width, layout.columns[0].name)
-                raise
+            columns = check_and_survey(self._files.spark, files, layout.csv, types, self._files.key_values)
+            self._surveyed = columns or self._survey_with_spark(types)
         return self._surveyed
+
+    def _survey_with_spark(self, types: list[str]) -> list[ColumnSurvey]:
+        """Let Spark divide the files into values, and return a summary of the values of each column."""
+        layout, files = self._layout, self._files.files
+        texts = self._load_texts(are_texts=True)
+        path = texts.metadataColumn("_metadata").getField("file_path")
+        wanted = texts.select(*(column(each.read_as) for each in layout.columns), path)
+        try:
+            return survey_columns(self._files.spark, wanted, types, layout.csv)
+        except SourceError:
+            width = sum(not each.is_key for each in layout.columns)
+            refuse_uneven_row(files, layout.csv.dialect, width, layout.columns[0].name)
+            raise
 
     def _required_type(self, each: CsvColumn) -> str:
         """Return the name of the type that all values of a column must fit, or an empty string to infer the type.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,7 +17,15 @@ from sparkscore.sources.packed import refuse_packed
 from sparkscore.sources.shares import in_shares
 from sparkscore.spark.map_in_arrow import map_on_workers, run_in_arrow
 from sparkscore.survey.csv_bytes import Dialect, FileFault
-from sparkscore.survey.csv_header import FilesSurvey, join_surveys, read_survey, survey_files, survey_files_as_json
+from sparkscore.survey.csv_files import (
+    CutSpec,
+    FilesSurvey,
+    KeyValues,
+    join_surveys,
+    read_survey,
+    survey_files,
+    survey_files_as_json,
+)
 from sparkscore.survey.csv_rows import find_uneven_row
 from sparkscore.survey.csv_values import SURVEY_SCHEMA, ColumnSurvey, SurveySpec, join_columns, survey
 from sparkscore.survey.text_bytes import NOT_READ_HERE
@@ -54,15 +62,28 @@ _WANTED: Final = {
 }
 
 
-def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvFormat) -> None:
-    """Check the bytes of CSV files, and compare their headers. If the files are large or many, the workers read them.
+def check_and_survey(
+    spark: SparkSession,
+    files: Sequence[InputFile],
+    found: CsvFormat,
+    types: Sequence[str],
+    keys_of: Callable[[str], KeyValues],
+) -> list[ColumnSurvey] | None:
+    """Check the bytes of CSV files, compare their headers, and return a summary of each column.
 
-    With the option 'header: false' or 'enforceSchema: true', headers are not compared.
+    If the files are large or many, the workers read them. With the option 'header: false' or 'enforceSchema: true',
+    headers are not compared.
 
     Args:
         spark: the session.
         files: the CSV files.
         found: the format of the files.
+        types: the type that each column must have, or an empty string if the type is to be inferred. The columns of the
+            files are followed by the partition columns.
+        keys_of: a function that returns the values of the partition columns for the path of a file.
+
+    Returns:
+        the summaries, or None if only Spark can divide the files into values; see `survey_columns`.
 
     Raises:
         SourceError: a file is not text in its encoding, has quotes or line ends that Spark would misread, or has a
@@ -71,11 +92,17 @@ def check_files(spark: SparkSession, files: Sequence[InputFile], found: CsvForma
         ScoringError: the Spark job that reads the files failed.
     """
     refuse_packed(files, NOT_READ_HERE, "no compression, or .gz, .bz2, .zst or .deflate")
-    looked = _check_bytes(spark, files, found.dialect)
+    spec = CutSpec(_survey_spec(types, found), found.has_header, found.null_value) if found.is_cut_as_usual else None
+    looked = _read(spark, files, found.dialect, spec, keys_of)
     if looked.fault is not None:
         _refuse(looked.fault[0], looked.fault[1], found)
     if found.has_header and found.compares_headers:
         _compare_headers(looked)
+    return looked.columns
+
+
+def _survey_spec(types: Sequence[str], found: CsvFormat) -> SurveySpec:
+    return SurveySpec(tuple(types), found.special, found.zone)
 
 
 def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], found: CsvFormat) -> list[ColumnSurvey]:
@@ -94,7 +121,7 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
         SourceError: Spark cannot read the files.
         ScoringError: the Spark job failed for another reason.
     """
-    spec = SurveySpec(tuple(types), found.special, found.zone)
+    spec = _survey_spec(types, found)
     numbered = texts.toDF(*(f"c{number}" for number in range(len(texts.columns))))
     table = run_in_arrow(spark, numbered, lambda batches: survey(batches, spec), SURVEY_SCHEMA)
     return join_columns(table.to_pylist(), len(types))
@@ -142,12 +169,18 @@ def other_separator(name: str) -> str:
     return next((character for character in ";\t|" if character in name), "")
 
 
-def _check_bytes(spark: SparkSession, files: Sequence[InputFile], dialect: Dialect) -> FilesSurvey:
-    """Find faults and collect the headers, on the driver if the files are small and few, or else on the workers."""
+def _read(
+    spark: SparkSession,
+    files: Sequence[InputFile],
+    dialect: Dialect,
+    spec: CutSpec | None,
+    keys_of: Callable[[str], KeyValues],
+) -> FilesSurvey:
+    """Read the files, on the driver or on the workers, and summarize them as `survey_files` does."""
     if sum(file.size_bytes for file in files) <= _LEAST_BYTES and len(files) <= _MOST_FILES:
-        return survey_files([file.path for file in files], dialect)
+        return survey_files({file.path: keys_of(file.path) for file in files}, dialect, spec)
     shares = in_shares(files, lambda file: file.size_bytes)
-    tasks = [(tuple(file.path for file in share), dialect) for share in shares]
+    tasks = [({file.path: keys_of(file.path) for file in share}, dialect, spec) for share in shares]
     answers = map_on_workers(spark, survey_files_as_json, tasks)
     return join_surveys(map(read_survey, answers))
 

@@ -71,14 +71,24 @@ def check_key_values(
             )
 
 
+def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None, ...]:
+    """Return the values of partition columns in the path of a file, in the order of ``keys``; None stands for NULL."""
+    parts = _keys_in(Path(path).parent, folder)
+    return tuple(None if (value := parts[key][0]) == _NULL else value for key in keys)
+
+
+def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
+    """Return the decoded value of each partition column in the path of a folder, with the name of its folder."""
+    pairs = ((part.partition("="), part) for part in path.relative_to(folder).parts)
+    return {unquote(name): (unquote(value), part) for (name, equals, value), part in pairs if equals}
+
+
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
     """Return the decoded values of a partition column, each with the name of the first folder that has the value."""
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
-        for part in path.relative_to(folder).parts:
-            name, equals, value = part.partition("=")
-            if equals and unquote(name) == key:
-                found.setdefault(unquote(value), part)
+        if key in (parts := _keys_in(path, folder)):
+            found.setdefault(*parts[key])
     return found
 
 

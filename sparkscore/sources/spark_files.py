@@ -26,7 +26,7 @@ from sparkscore.sources.agreement import (
     refuse_delta_table,
     refuse_patterns_in_names,
 )
-from sparkscore.sources.folder_keys import as_texts, check_key_values, with_key_values
+from sparkscore.sources.folder_keys import as_texts, check_key_values, key_values, with_key_values
 from sparkscore.sources.listing import EMPTY, HIDDEN, Listing, is_hidden, list_files
 from sparkscore.sources.reader_options import find_option
 from sparkscore.sources.rows import select_columns
@@ -64,6 +64,10 @@ class SparkFiles:
     def zone(self) -> str:
         """The time zone for timestamps without a time zone: the option 'timeZone', or UTC if it is not set."""
         return find_option(self.options, "timeZone") or UTC
+
+    def key_values(self, path: str) -> tuple[str | None, ...]:
+        """Return the values of the partition columns for the path of a file. None stands for NULL."""
+        return () if self.folder is None else key_values(path, self.folder, self.keys)
 
     def infer_schema(self) -> StructType:
         """Return the schema that Spark infers from the files, without the partition columns.

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
 
+T = TypeVar("T")
 FaultReason = Literal[
     "bytes", "unreadable", "quoted end", "open quote", "backslash", "quote inside", "doubled quote", "line ends"
 ]
@@ -86,58 +87,112 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
     Quotes and line ends are not checked if values are not quoted, or if every line end ends a row (``reads_lines``) and
     the user sets a line end other than LF, CR and CR LF.
     """
+    fault, _ = check_and_read(path, dialect, lambda _: None)
+    return fault
+
+
+def check_and_read(
+    path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
+) -> tuple[FileFault | None, T | None]:
+    """Find a fault of a CSV file as `find_fault` does, and call a function with the text of the file meanwhile.
+
+    The file is read once, unless only the slower of two checks can decide whether it has a fault.
+
+    Args:
+        path: the path of the file.
+        dialect: the syntax of the file.
+        read: a function that gets the text in blocks. It need not read all of them.
+
+    Returns:
+        the fault or None, and the result of ``read``. The result is None unless the quick check shows that quotes are
+        only around values and doubled inside them, and that all line ends are alike.
+    """
     try:
+        blocks = decoded_blocks(path, dialect.encoding)
         if not dialect.quote or (dialect.reads_lines and dialect.line_end not in {"", *LINE_ENDS}):
-            for _ in decoded_blocks(path, dialect.encoding):
-                pass
-            return None
-        if dialect.is_plain and _is_well_formed(decoded_blocks(path, dialect.encoding), dialect):
-            return None
-        return Walk(dialect).find(decoded_blocks(path, dialect.encoding))
+            _read_all(blocks)
+            return None, None
+        if not dialect.is_plain:
+            return Walk(dialect).find(blocks), None
+        check = _QuickCheck(dialect)
+        checked = check.watch(blocks)
+        result = read(checked)
+        _read_all(checked)
+        if check.has_passed():
+            return None, result
+        return Walk(dialect).find(decoded_blocks(path, dialect.encoding)), None
     except WrongBytesError as error:
-        return FileFault("bytes", str(error))
+        return FileFault("bytes", str(error)), None
     except (OSError, EOFError, zlib.error) as error:
         # Errors of decompression have no errno, unlike those of the operating system.
         is_system_error = isinstance(error, OSError) and error.errno is not None
-        return None if is_system_error else FileFault("unreadable", "compressed data that cannot be unpacked")
+        return None if is_system_error else FileFault("unreadable", "compressed data that cannot be unpacked"), None
 
 
-def _is_well_formed(blocks: Iterable[str], dialect: Dialect) -> bool:
-    """Return whether a quick check shows that the text of a CSV file has no misplaced quotes and line ends.
+def _read_all(blocks: Iterator[str]) -> None:
+    for _ in blocks:
+        pass
 
-    The result may be False for a correct file, for example if a value that is not quoted contains a quote.
-    """
-    quote = ord(dialect.quote)
-    around = np.zeros(256, dtype=bool)
-    around[[ord(dialect.sep), ord("\n"), ord("\r")]] = True
-    around[quote] = dialect.escape == dialect.quote
-    is_inside, has_feeds, counts = False, False, [0, 0, 0]
-    # The last two bytes of a block are kept, so that each byte is checked together with both of its neighbors. A
-    # separator stands for the bytes before the start and after the end of the file.
-    held = dialect.sep.encode() * 2
-    for block in _and_end(blocks if dialect.escape == dialect.quote else _without_escapes(blocks, dialect)):
-        data = held + (dialect.sep.encode() if block is None else block.encode())
-        held = data[-2:]
-        if dialect.quote.encode() in data:
-            codes = np.frombuffer(data, dtype=np.uint8)
-            quotes = np.flatnonzero(codes[1:-1] == quote) + 1
-            opening, closing = quotes[int(is_inside) :: 2], quotes[int(not is_inside) :: 2]
-            if not (around[codes[opening - 1]].all() and around[codes[closing + 1]].all()):
-                return False
-            if _has_end_inside(data, quotes, dialect, is_inside=is_inside):
-                return False
-            is_inside ^= bool(len(quotes) % 2)
-        elif is_inside and _has_end_inside(data, _NO_POSITIONS, dialect, is_inside=True):
+
+class _QuickCheck:
+    """A check of the quotes and line ends of a CSV file that may fail for a correct file, but is fast."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._quote = ord(dialect.quote)
+        # The bytes that may be next to a quote that opens or closes a value.
+        self._around = np.zeros(256, dtype=bool)
+        self._around[[ord(dialect.sep), ord("\n"), ord("\r")]] = True
+        self._around[self._quote] = dialect.escape == dialect.quote
+        self._is_inside, self._has_feeds, self._counts = False, False, [0, 0, 0]
+        self._has_failed, self._is_complete = False, False
+
+    def has_passed(self) -> bool:
+        """Return whether the whole text was read and has no misplaced quotes and line ends."""
+        if not self._is_complete or self._has_failed or self._is_inside:
             return False
-        # Most files have line feeds only, and counting them would take longer than the rest of this function.
+        feeds, returns, both = self._counts
+        is_mixed = bool(returns) and (self._has_feeds or bool(feeds and not feeds == returns == both))
+        return self._dialect.reads_lines or not is_mixed
+
+    def watch(self, blocks: Iterator[str]) -> Iterator[str]:
+        """Yield the blocks of a text, and check each of them before. Stop after the first block that fails."""
+        dialect = self._dialect
+        # The last two bytes of a block are kept, so that each byte is checked together with both of its neighbors. A
+        # separator stands for the bytes before the start and after the end of the file.
+        held, escape = dialect.sep.encode() * 2, ""
+        for block in _and_end(blocks):
+            text, escape = (
+                (block or "", "") if dialect.escape == dialect.quote else _without_escapes(block, escape, dialect)
+            )
+            data = held + text.encode() + (dialect.sep.encode() if block is None else b"")
+            held = data[-2:]
+            self._has_failed = not self._is_right(data)
+            if self._has_failed:
+                return
+            self._is_complete = block is None
+            if block is not None:
+                yield block
+
+    def _is_right(self, data: bytes) -> bool:
+        """Return whether a part of the file, with its two neighboring bytes, has no misplaced quote or line end."""
+        if self._dialect.quote.encode() in data:
+            codes = np.frombuffer(data, dtype=np.uint8)
+            quotes = np.flatnonzero(codes[1:-1] == self._quote) + 1
+            opening, closing = quotes[int(self._is_inside) :: 2], quotes[int(not self._is_inside) :: 2]
+            if not (self._around[codes[opening - 1]].all() and self._around[codes[closing + 1]].all()):
+                return False
+            if _has_end_inside(data, quotes, self._dialect, is_inside=self._is_inside):
+                return False
+            self._is_inside ^= bool(len(quotes) % 2)
+        elif self._is_inside and _has_end_inside(data, _NO_POSITIONS, self._dialect, is_inside=True):
+            return False
+        # Most files have line feeds only, and counting them would take longer than the rest of this check.
         is_counted = b"\r" in data
-        has_feeds |= not is_counted and b"\n" in data
+        self._has_feeds |= not is_counted and b"\n" in data
         for number, end in enumerate(LINE_ENDS if is_counted else ()):
-            counts[number] += data.count(end.encode(), 1, len(data) - (len(end) == 1))
-    if dialect.reads_lines:
-        return not is_inside
-    feeds, returns, both = counts
-    return not is_inside and (not returns or (not has_feeds and (not feeds or feeds == returns == both)))
+            self._counts[number] += data.count(end.encode(), 1, len(data) - (len(end) == 1))
+        return True
 
 
 def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
@@ -165,17 +220,24 @@ def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect,
     return bool(((np.searchsorted(quotes, ends) + is_inside) % 2).any())
 
 
-def _without_escapes(blocks: Iterable[str], dialect: Dialect) -> Iterator[str]:
-    """Yield the text of a file with a letter in place of each escaped quote and each escaped escape character.
+def _without_escapes(block: str | None, held: str, dialect: Dialect) -> tuple[str, str]:
+    """Replace escaped quotes and escaped escape characters of a dialect whose escape character is not the quote.
 
-    This function is for dialects in which the escape character is not the quote.
+    Args:
+        block: the next block of the text, or None at its end.
+        held: the escape character if the block before ended with one that escapes the next character, or an empty
+            string.
+        dialect: the dialect.
+
+    Returns:
+        the block with a letter in place of each escaped quote and each escaped escape character, and ``held`` for the
+        next block.
     """
-    escape, held = dialect.escape, ""
-    letter = next(each for each in "abc" if each not in {dialect.sep, dialect.quote})
-    for block in _and_end(blocks):
-        text = held + (block or "")
-        held = escape if block is not None and (len(text) - len(text.rstrip(escape))) % 2 else ""
-        yield text.removesuffix(held).replace(escape + escape, letter).replace(escape + dialect.quote, letter)
+    escape = dialect.escape
+    letter = next(each for each in "abcd" if each not in {dialect.sep, dialect.quote, escape})
+    text = held + (block or "")
+    held = escape if block is not None and (len(text) - len(text.rstrip(escape))) % 2 else ""
+    return text.removesuffix(held).replace(escape + escape, letter).replace(escape + dialect.quote, letter), held
 
 
 def tokens_of(dialect: Dialect) -> re.Pattern[str]:
@@ -192,7 +254,7 @@ def tokens_of(dialect: Dialect) -> re.Pattern[str]:
 class Walk:
     """A state machine that reads the text of a CSV file token by token and finds the first fault."""
 
-    # It takes about ten times as long as `_is_well_formed`, which may return False for a correct file.
+    # It takes about ten times as long as `_QuickCheck`, which may fail for a correct file.
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._tokens = tokens_of(dialect)

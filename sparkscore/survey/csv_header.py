@@ -1,77 +1,13 @@
-"""Check many CSV files for faults, and read their first records (driver and worker)."""
+"""Read the first record of a CSV file as Spark's parser does (driver and worker)."""
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import chain
 
-from sparkscore.survey.csv_bytes import LINE_ENDS, Dialect, FileFault, find_fault, tokens_of
+from sparkscore.survey.csv_bytes import LINE_ENDS, Dialect, tokens_of
 from sparkscore.survey.text_bytes import WrongBytesError, decoded_blocks
-
-
-@dataclass(frozen=True)
-class FilesSurvey:
-    """The first fault and the different headers of some CSV files.
-
-    Attributes:
-        fault: the path of a file with a fault, and the fault; or None if no fault was found. If faults were found in
-            several files, it is that of the first path in sorted order.
-        headers: each different header that was read (the values of a file's first record), with the path of its file.
-            If the header was read from several files, it is the first of their paths in sorted order.
-    """
-
-    fault: tuple[str, FileFault] | None
-    headers: dict[tuple[str, ...], str]
-
-
-def survey_files(paths: Iterable[str], dialect: Dialect) -> FilesSurvey:
-    """Check CSV files for faults and collect their headers.
-
-    The files are read in the order of their sorted paths, until a file has a fault. The header of this file is not
-    read. A file without a record has no header.
-    """
-    headers: dict[tuple[str, ...], str] = {}
-    for path in sorted(paths):
-        if fault := find_fault(path, dialect):
-            return FilesSurvey((path, fault), headers)
-        if (header := first_record(path, dialect)) is not None:
-            headers.setdefault(header, path)
-    return FilesSurvey(None, headers)
-
-
-def survey_files_as_json(share: tuple[tuple[str, ...], Dialect]) -> str:
-    """Return the result of `survey_files` as JSON, which a worker can send to the driver.
-
-    Args:
-        share: the paths of the files, and their dialect.
-    """
-    found = survey_files(*share)
-    fault = None if found.fault is None else [found.fault[0], found.fault[1].reason, found.fault[1].detail]
-    return json.dumps({"fault": fault, "headers": list(found.headers.items())})
-
-
-def read_survey(text: str) -> FilesSurvey:
-    """Create a `FilesSurvey` from the JSON that `survey_files_as_json` returned."""
-    plain = json.loads(text)
-    fault = plain["fault"] and (plain["fault"][0], FileFault(plain["fault"][1], plain["fault"][2]))
-    return FilesSurvey(fault, {tuple(header): path for header, path in plain["headers"]})
-
-
-def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
-    """Merge the results of `survey_files` for several groups of files into one result.
-
-    If several groups have a fault, the result contains the fault whose path comes first in sorted order. If several
-    groups have the same header, the result contains the path that comes first.
-    """
-    faults, headers = [], dict[tuple[str, ...], str]()
-    for part in parts:
-        faults += [part.fault] if part.fault else []
-        for header, path in part.headers.items():
-            headers[header] = min(path, headers.get(header, path))
-    return FilesSurvey(min(faults, key=lambda fault: fault[0], default=None), headers)
 
 
 def first_record(path: str, dialect: Dialect) -> tuple[str, ...] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 from typing import Any, Final
 
 import pyarrow as pa
@@ -44,12 +45,10 @@ class ColumnSurvey:
 
 @dataclass(frozen=True)
 class SurveySpec:
-    """The settings of `survey`, which are sent to the Spark tasks.
+    """What a `Surveyor` must know about the columns. It is sent to the Spark tasks.
 
     Attributes:
-        types: Spark's name of the type of each column, or an empty string if the type is to be inferred. The record
-            batches that `survey` reads have these columns in this order, followed by a column with the file of each
-            row.
+        types: Spark's name of the type of each column, or an empty string if the type is to be inferred.
         special: the strings that the user sets for NaN and infinity.
         zone: the time zone for timestamps without a time zone.
     """
@@ -59,37 +58,80 @@ class SurveySpec:
     zone: str = UTC
 
 
-@dataclass
-class _Column:
-    spark_type: str
-    found: ColumnSurvey = field(default_factory=ColumnSurvey)
+class Surveyor:
+    """Summarizes the values in the columns of CSV files, batch by batch."""
 
-    def add(self, texts: pa.Array, files: pa.Array, spec: SurveySpec) -> None:
-        found = replace(self.found, nulls=self.found.nulls + texts.null_count)
-        if not self.spark_type:
-            self.found = replace(found, seen=look_at(texts, found.seen))
-            return
-        special = spec.special if self.spark_type in {"float", "double"} else ()
-        misfits = find_misfits(texts, self.spark_type, special, spec.zone)
-        if len(misfits):
-            first = min(plain_path(files[int(index)].as_py()) for index in misfits)
-            file = min(first, found.file) if found.file else first
-            found = replace(found, misfits=found.misfits + len(misfits), file=file)
-        self.found = found
+    def __init__(self, spec: SurveySpec) -> None:
+        self._spec = spec
+        self._found = [ColumnSurvey() for _ in spec.types]
+
+    @property
+    def found(self) -> list[ColumnSurvey]:
+        """A summary of each column, in the order of `SurveySpec.types`."""
+        return list(self._found)
+
+    def add(self, columns: Sequence[pa.Array], file_of: Callable[[int], str]) -> None:
+        """Add a batch of rows.
+
+        Args:
+            columns: the strings of each column.
+            file_of: a function that returns the path of the file of the row with an index.
+        """
+        self._found = [
+            self._add(found, texts, spark_type, file_of)
+            for found, texts, spark_type in zip(self._found, columns, self._spec.types, strict=True)
+        ]
+
+    def _add(
+        self, before: ColumnSurvey, texts: pa.Array, spark_type: str, file_of: Callable[[int], str]
+    ) -> ColumnSurvey:
+        found = replace(before, nulls=before.nulls + texts.null_count)
+        if not spark_type:
+            return replace(found, seen=look_at(texts, found.seen))
+        special = self._spec.special if spark_type in {"float", "double"} else ()
+        misfits = find_misfits(texts, spark_type, special, self._spec.zone)
+        if not len(misfits):
+            return found
+        files = {file_of(int(index)) for index in misfits} | ({found.file} - {""})
+        return replace(found, misfits=found.misfits + len(misfits), file=min(files))
 
 
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
-    """Read all record batches of a task, then yield one record batch in which each row is the summary of a column."""
-    columns = [_Column(spark_type) for spark_type in spec.types]
+    """Read all record batches of a task, then yield one record batch in which each row is the summary of a column.
+
+    The record batches have the columns of ``spec``, followed by a column with the file of each row.
+    """
+    surveyor = Surveyor(spec)
     for batch in map(settle_types, batches):
-        files = batch.column(len(columns))
-        for column, texts in zip(columns, batch.columns, strict=False):
-            column.add(texts, files, spec)
-    rows = [
-        {"number": number, "seen": int(found.seen), "nulls": found.nulls, "misfits": found.misfits, "file": found.file}
-        for number, found in enumerate(column.found for column in columns)
-    ]
-    yield pa.RecordBatch.from_pylist(rows, schema=SURVEY_SCHEMA)
+        *columns, files = batch.columns
+        surveyor.add(columns, partial(_path_in, files))
+    yield pa.RecordBatch.from_pylist(
+        [{"number": number, **as_plain(found)} for number, found in enumerate(surveyor.found)], schema=SURVEY_SCHEMA
+    )
+
+
+def _path_in(files: pa.Array, index: int) -> str:
+    return plain_path(files[index].as_py())
+
+
+def as_plain(found: ColumnSurvey) -> dict[str, Any]:
+    """Return the summary of a column as a dictionary that JSON and Arrow can hold."""
+    return {"seen": int(found.seen), "nulls": found.nulls, "misfits": found.misfits, "file": found.file}
+
+
+def from_plain(plain: Mapping[str, Any]) -> ColumnSurvey:
+    """Create a `ColumnSurvey` from a dictionary that `as_plain` returned; other keys are ignored."""
+    return ColumnSurvey(Seen(plain["seen"]), plain["nulls"], plain["misfits"], plain["file"])
+
+
+def merge(parts: Iterable[Sequence[ColumnSurvey]]) -> list[ColumnSurvey]:
+    """Merge summaries of different rows. Each part has a summary of each column, in the same order."""
+    return [reduce(_both, columns) for columns in zip(*parts, strict=True)]
+
+
+def _both(one: ColumnSurvey, other: ColumnSurvey) -> ColumnSurvey:
+    file = min({one.file, other.file} - {""}, default="")
+    return ColumnSurvey(one.seen | other.seen, one.nulls + other.nulls, one.misfits + other.misfits, file)
 
 
 def join_columns(rows: list[dict[str, Any]], width: int) -> list[ColumnSurvey]:
@@ -99,14 +141,7 @@ def join_columns(rows: list[dict[str, Any]], width: int) -> list[ColumnSurvey]:
         rows: the rows, as dictionaries.
         width: the number of columns.
     """
-    found = [ColumnSurvey() for _ in range(width)]
+    by_column: list[list[ColumnSurvey]] = [[ColumnSurvey()] for _ in range(width)]
     for row in rows:
-        before = found[row["number"]]
-        files = [file for file in (before.file, row["file"]) if file]
-        found[row["number"]] = ColumnSurvey(
-            before.seen | Seen(row["seen"]),
-            before.nulls + row["nulls"],
-            before.misfits + row["misfits"],
-            min(files, default=""),
-        )
-    return found
+        by_column[row["number"]].append(from_plain(row))
+    return [reduce(_both, parts) for parts in by_column]

@@ -8,9 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from sparkscore.config import Deployment, MiniBatchSize, load_deployment
-from sparkscore.config.azure_keys import WITHOUT_MEANING
 from sparkscore.config.not_yet import UNAPPLIED
-from sparkscore.config.sections import Environment
 
 Write = Callable[[str], Path]
 _AZURE = "$schema: https://azuremlschemas.azureedge.net/latest/batchDeployment.schema.json\n"
@@ -143,25 +141,13 @@ def test_keys_without_a_meaning_are_named(write: Write, azure_flat: str) -> None
     assert deployment.ignored_keys() == [
         "compute",
         "endpoint_name",
-        "environment.image",
-        "environment.name",
+        "environment",
         "id",
         "properties",
         "settings.output_file_name",
         "tags",
     ]
     assert load_deployment(None, {"name": "a", "description": "b"}).ignored_keys() == []
-
-
-def test_a_conda_file_has_a_meaning(write: Write) -> None:
-    assert load_deployment(write("environment: {conda_file: env.yml}\n")).ignored_keys() == []
-    assert load_deployment(write("environment: azureml:env:1\n")).ignored_keys() == ["environment.reference"]
-
-
-def test_all_other_keys_of_an_environment_have_none() -> None:
-    keys = {f"environment.{field.alias or name}" for name, field in Environment.model_fields.items()}
-
-    assert keys - set(WITHOUT_MEANING) == {"environment.conda_file"}
 
 
 def test_settings_that_are_not_applied_are_told(write: Write, azure_flat: str) -> None:

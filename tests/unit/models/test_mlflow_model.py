@@ -549,35 +549,6 @@ def test_onnx_is_known_by_its_files(framework: str | None, tmp_path: Path) -> No
     assert (folder.model_format, file.model_format) == ("onnx", "onnx")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "Net.ONNX", "deep/er/model.onnx"])
-def test_an_onnx_file_is_found_in_subfolders_too(name: str, tmp_path: Path) -> None:
-    save_onnx(tmp_path / "m")
-    (tmp_path / "folder" / name).parent.mkdir(parents=True)
-    (tmp_path / "m" / "model.onnx").rename(tmp_path / "folder" / name)
-
-    assert described(tmp_path / "folder").model_format == "onnx"
-
-
-@pytest.mark.parametrize("other", ["saved_model.pb", "deep/MLmodel"])
-def test_an_onnx_file_inside_a_model_of_another_format_is_not_the_model(other: str, tmp_path: Path) -> None:
-    for name in (other, "deep/model.onnx"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-
-    with pytest.raises(ModelError, match="MODEL_FRAMEWORK"):
-        described(tmp_path)
-
-
-def test_a_folder_above_an_mlflow_model_is_refused_with_the_folder_to_name(tmp_path: Path) -> None:
-    save_onnx(tmp_path / "deep" / "m")
-
-    with pytest.raises(ModelError) as caught:
-        described(tmp_path)
-
-    assert caught.value.got == "a folder with an MLmodel file in 'deep/m'"
-    assert "Add '/deep/m' to the path" in caught.value.next_step
-
-
 # ------------------------------------------------------------------------------------------------------------- trust
 
 

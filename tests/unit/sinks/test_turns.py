@@ -65,24 +65,3 @@ def test_the_lock_of_a_run_that_works_stays(tmp_path: Path) -> None:
     with turn_at(target_in(tmp_path)) as check:
         forget_dead_turn(target_in(tmp_path, "other"))
         check()
-
-
-@pytest.mark.parametrize("is_folder", [True, False])
-def test_what_is_no_lock_is_refused_without_waiting(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    is_folder: bool,  # noqa: FBT001
-) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
-    path = lock_in(tmp_path)
-    (path if is_folder else path.parent).mkdir(parents=True)
-    if not is_folder:
-        path.write_text("the user's")
-
-    with pytest.raises(SinkError, match=r"\[RUN_LOCK_FOREIGN\]") as caught, turn_at(target_in(tmp_path)):
-        pass
-
-    assert f"Move '{path}' away" in caught.value.next_step
-    assert "'sparkscore publish night'" in caught.value.next_step
-    assert caught.value.state == "The output is as it was before the run."
-    assert path.exists()

@@ -8,7 +8,7 @@ import pytest
 
 from sparkscore.errors import SourceError, SourceSchemaError
 from sparkscore.sources.csv_format import csv_format
-from sparkscore.sources.csv_survey import check_files
+from sparkscore.sources.csv_survey import check_and_survey
 from sparkscore.sources.listing import list_files
 
 #: A few small files are looked at where the driver is.
@@ -18,7 +18,7 @@ NO_SPARK = cast("Any", None)
 def check(folder: Path, contents: dict[str, bytes], options: dict[str, str] | None = None) -> None:
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    check_files(NO_SPARK, list_files([str(folder)]).files, csv_format(options or {}))
+    check_and_survey(NO_SPARK, list_files([str(folder)]).files, csv_format(options or {}), (), lambda _: ())
 
 
 @pytest.mark.parametrize(

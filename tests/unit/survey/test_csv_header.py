@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparkscore.survey import csv_header
 from sparkscore.survey.csv_bytes import Dialect
-from sparkscore.survey.csv_header import first_record, join_surveys, read_survey, survey_files, survey_files_as_json
+from sparkscore.survey.csv_header import first_record
 
 
 @pytest.mark.parametrize(
@@ -60,23 +60,3 @@ def test_the_first_record_is_the_one_that_python_reads(names: list[str], size: i
         blocks = [text[at : at + size] for at in range(0, len(text), size)]
         patched.setattr(csv_header, "decoded_blocks", lambda *_: iter([*blocks, ""]))
         assert first_record("any", Dialect()) == tuple(names)
-
-
-def test_the_surveys_of_several_files_are_joined(tmp_path: Path) -> None:
-    texts = {"a": "id,x\n", "b": "id,y\n", "c": "id,x\n", "d": '1,"\n', "e": 'x"\n', "empty": ""}
-    paths = {name: str(tmp_path / f"{name}.csv") for name in texts}
-    for name, text in texts.items():
-        Path(paths[name]).write_text(text)
-
-    right = survey_files([paths[name] for name in ("c", "b", "a", "empty")], Dialect())
-    wrong = survey_files([paths[name] for name in ("e", "d")], Dialect())
-
-    assert right.fault is None
-    assert right.headers == {("id", "x"): paths["a"], ("id", "y"): paths["b"]}
-    assert wrong.fault is not None
-    assert wrong.fault[0] == paths["d"]
-    both = join_surveys([wrong, right])
-    assert both.fault == wrong.fault
-    assert both.headers == right.headers
-    assert read_survey(survey_files_as_json((tuple(paths[name] for name in "cba"), Dialect()))) == right
-    assert read_survey(survey_files_as_json((tuple(paths[name] for name in "ed"), Dialect()))) == wrong

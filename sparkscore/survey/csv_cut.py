@@ -1,0 +1,138 @@
+"""Divide the text of a CSV file into values as Spark's parser does, but faster (driver and worker).
+
+PyArrow divides the text. It finds the same values as Spark's parser if quotes are only around values and doubled inside
+them, all line ends are alike, and no other character is escaped. Any other file must be read by Spark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from sparkscore.survey.csv_bytes import Dialect
+
+# PyArrow gets pieces of about this many bytes, or more if a record is longer.
+_PIECE_BYTES: Final = 4 << 20
+# Univocity, Spark's parser, refuses rows with more columns than this. Source: the option 'maxColumns' of Spark.
+_MOST_COLUMNS: Final = 20_480
+_MOST_TRIES: Final = 4
+
+
+class NotCutError(Exception):
+    """Raised if the values that PyArrow and Spark's parser find in a file may differ."""
+
+
+def can_cut(dialect: Dialect, width: int) -> bool:
+    """Return whether `cut` finds the same values as Spark in files of this syntax, if `check_and_read` approves them.
+
+    Args:
+        dialect: the syntax.
+        width: the number of columns.
+    """
+    if dialect.line_end or dialect.skips_leading or dialect.skips_trailing:
+        return False
+    # If every line end ends a row, Spark ignores lines of spaces and control characters, which may be separators.
+    ignores_rows = dialect.reads_lines and (width == 1 or dialect.sep <= " ")
+    is_usual = dialect.is_plain and dialect.sep not in {dialect.quote, dialect.escape, " "}
+    return is_usual and not ignores_rows and 0 < width <= _MOST_COLUMNS
+
+
+def cut(
+    blocks: Iterator[str], dialect: Dialect, header: Sequence[str] | None, width: int, null_value: str = ""
+) -> Iterator[pa.RecordBatch]:
+    """Divide the text of a file into values, and yield its rows in batches.
+
+    The values are strings. Values without a character are NULL, but not in quotes if ``null_value`` is set. The columns
+    are named by their positions.
+
+    Args:
+        blocks: the text.
+        dialect: the syntax of the file, for which `can_cut` returned True.
+        header: the values of the first record, which is left out of the rows; or None if the file has no header.
+        width: the number of columns.
+        null_value: a string that stands for NULL, too.
+
+    Raises:
+        NotCutError: a row has another number of values, or Spark's parser may find other values.
+    """
+    for piece in _pieces(blocks, dialect):
+        for batch in _cut_piece(piece, dialect, width, null_value).to_batches():
+            if header is None or not batch.num_rows:
+                yield batch
+                continue
+            if [value or "" for value in batch.slice(0, 1).to_pylist()[0].values()] != list(header):
+                raise NotCutError
+            header = None
+            yield batch.slice(1)
+
+
+def _cut_piece(piece: bytes, dialect: Dialect, width: int, null_value: str) -> pa.Table:
+    columns = [str(position) for position in range(width)]
+    has_quotes = dialect.quote.encode() in piece
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(piece),
+            csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=columns),
+            csv.ParseOptions(delimiter=dialect.sep, quote_char=dialect.quote, newlines_in_values=has_quotes),
+            csv.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=["", null_value],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=not null_value,
+            ),
+        )
+    except pa.ArrowInvalid:
+        raise NotCutError from None
+    if not (null_value and has_quotes):
+        return table
+    nulls = [pc.if_else(pc.equal(column, null_value), None, column) for column in table.columns]
+    return pa.Table.from_arrays(nulls, names=columns)
+
+
+def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
+    """Yield a text in UTF-8, in pieces that end with the end of a record.
+
+    Raises:
+        NotCutError: the text has a null character, which Spark's parser does not treat like other characters, or the
+            character for comments or for escapes.
+    """
+    special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
+    parts: list[bytes] = []
+    size, wanted = 0, _PIECE_BYTES
+    for block in blocks:
+        if any(character in block for character in special):
+            raise NotCutError
+        parts.append(block.encode())
+        size += len(parts[-1])
+        if size < wanted:
+            continue
+        text = b"".join(parts)
+        end = _last_end(text, dialect.quote.encode())
+        if end:
+            yield text[:end]
+        parts, size = [text[end:]], len(text) - end
+        # A record that is longer than a piece is not searched for its end after each block.
+        wanted = max(_PIECE_BYTES, 2 * size)
+    if size:
+        yield b"".join(parts)
+
+
+def _last_end(text: bytes, quote: bytes) -> int:
+    """Return the index after the last line end outside quotes, or 0 if none is found with a few tries.
+
+    The text must begin outside quotes. Quotes inside values must be doubled.
+    """
+    line_end = b"\n" if b"\n" in text else b"\r"
+    before = len(text)
+    for _ in range(_MOST_TRIES):
+        end = text.rfind(line_end, 0, before) + 1
+        if not text.count(quote, 0, end) % 2:
+            return end
+        # The line end is inside quotes: look before the quote that opened the value.
+        before = text.rfind(quote, 0, end)
+    return 0

@@ -1,0 +1,145 @@
+"""Check many CSV files for faults, and summarize their headers and values (driver and worker)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+
+from sparkscore.survey.csv_bytes import Dialect, FileFault, check_and_read
+from sparkscore.survey.csv_cut import NotCutError, can_cut, cut
+from sparkscore.survey.csv_header import first_record
+from sparkscore.survey.csv_values import ColumnSurvey, Surveyor, SurveySpec, as_plain, from_plain, merge
+
+#: The values of the partition columns of a file, or None for NULL.
+KeyValues = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class CutSpec:
+    """How to summarize the values of CSV files.
+
+    Attributes:
+        survey: the columns of the files, followed by the partition columns.
+        has_header: whether the first record of each file contains the names of the columns.
+        null_value: a string that stands for NULL, or an empty string.
+    """
+
+    survey: SurveySpec
+    has_header: bool
+    null_value: str = ""
+
+
+@dataclass(frozen=True)
+class FilesSurvey:
+    """The first fault, the different headers and the values of some CSV files.
+
+    Attributes:
+        fault: the path of a file with a fault, and the fault; or None if no fault was found. If faults were found in
+            several files, it is that of the first path in sorted order.
+        headers: each different header that was read (the values of a file's first record), with the path of its file.
+            If the header was read from several files, it is the first of their paths in sorted order.
+        columns: a summary of each column, or None if the values must be read by Spark. Always None if there is a fault.
+    """
+
+    fault: tuple[str, FileFault] | None
+    headers: dict[tuple[str, ...], str]
+    columns: list[ColumnSurvey] | None = None
+
+
+def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
+    """Check CSV files for faults, collect their headers and summarize their values.
+
+    The files are read in the order of their sorted paths, until a file has a fault. The header of this file is not
+    read. A file without a record has no header.
+
+    Args:
+        files: the path of each file, with the values of its partition columns.
+        dialect: the syntax of the files.
+        spec: how to summarize the values, or None if they are not needed.
+    """
+    headers: dict[tuple[str, ...], str] = {}
+    values = None if spec is None else _Values(spec, dialect)
+    for path, keys in sorted(files.items()):
+        header = first_record(path, dialect)
+        read = _nothing if values is None or header is None else partial(values.add, path, header, keys)
+        fault, is_added = check_and_read(path, dialect, read)
+        if fault:
+            return FilesSurvey((path, fault), headers)
+        if header is not None:
+            headers.setdefault(header, path)
+            values = values if is_added else None
+    return FilesSurvey(None, headers, None if values is None else values.found)
+
+
+def _nothing(_: Iterator[str]) -> bool:
+    return False
+
+
+class _Values:
+    """The summary of the values of some CSV files, which PyArrow divides into values."""
+
+    def __init__(self, spec: CutSpec, dialect: Dialect) -> None:
+        self._spec, self._dialect = spec, dialect
+        self._surveyor = Surveyor(spec.survey)
+
+    @property
+    def found(self) -> list[ColumnSurvey]:
+        return self._surveyor.found
+
+    def add(self, path: str, header: tuple[str, ...], keys: KeyValues, blocks: Iterator[str]) -> bool:
+        """Add the values of a file, and return whether PyArrow could divide its whole text into values."""
+        width = len(self._spec.survey.types) - len(keys)
+        if len(header) != width or not can_cut(self._dialect, width):
+            return False
+        try:
+            names = header if self._spec.has_header else None
+            for rows in cut(blocks, self._dialect, names, width, self._spec.null_value):
+                of_keys = [pa.repeat(pa.scalar(key, pa.string()), rows.num_rows) for key in keys]
+                self._surveyor.add([*rows.columns, *of_keys], lambda _: path)
+        except NotCutError:
+            return False
+        return True
+
+
+def survey_files_as_json(share: tuple[dict[str, KeyValues], Dialect, CutSpec | None]) -> str:
+    """Return the result of `survey_files` as JSON, which a worker can send to the driver.
+
+    Args:
+        share: the arguments of `survey_files`.
+    """
+    found = survey_files(*share)
+    fault = None if found.fault is None else [found.fault[0], found.fault[1].reason, found.fault[1].detail]
+    columns = None if found.columns is None else [as_plain(column) for column in found.columns]
+    return json.dumps({"fault": fault, "headers": list(found.headers.items()), "columns": columns})
+
+
+def read_survey(text: str) -> FilesSurvey:
+    """Create a `FilesSurvey` from the JSON that `survey_files_as_json` returned."""
+    plain = json.loads(text)
+    fault = plain["fault"] and (plain["fault"][0], FileFault(plain["fault"][1], plain["fault"][2]))
+    columns = None if plain["columns"] is None else [from_plain(column) for column in plain["columns"]]
+    return FilesSurvey(fault, {tuple(header): path for header, path in plain["headers"]}, columns)
+
+
+def join_surveys(parts: Iterable[FilesSurvey]) -> FilesSurvey:
+    """Merge the results of `survey_files` for several groups of files into one result.
+
+    If several groups have a fault, the result contains the fault whose path comes first in sorted order. If several
+    groups have the same header, the result contains the path that comes first.
+    """
+    faults, headers, columns = [], dict[tuple[str, ...], str](), []
+    for part in parts:
+        faults += [part.fault] if part.fault else []
+        columns.append(part.columns)
+        for header, path in part.headers.items():
+            headers[header] = min(path, headers.get(header, path))
+    known = [each for each in columns if each is not None]
+    return FilesSurvey(
+        min(faults, key=lambda fault: fault[0], default=None),
+        headers,
+        merge(known) if len(known) == len(columns) else None,
+    )
