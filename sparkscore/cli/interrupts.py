@@ -61,9 +61,13 @@ class Interrupts:
             signal.signal(number, signal.SIG_IGN if former == signal.SIG_IGN else self._handle)
 
     def remove(self) -> None:
-        """Restore the signal handlers that were there before the first call of `install`."""
+        """Restore the signal handlers that were there before the first call of `install`.
+
+        A handler that was not installed from Python cannot be restored.
+        """
         for number, former in self._former.items():
-            signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
+            if former is not None:
+                signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
         """Cancel the jobs of a Spark session if a signal comes.

@@ -15,12 +15,12 @@ _KEY: Final = re.compile(rb"[0-9a-f]{%d}" % (2 * _BYTES))
 
 
 def new_key() -> bytes:
-    """Return the content of a file with a new random key."""
+    """Generate a random key, and return it in the form in which the key file contains it."""
     return secrets.token_hex(_BYTES).encode()
 
 
 def key_in(content: bytes, file: Path, run_id: str) -> bytes:
-    """Return the key in the content of a file.
+    """Return the key that a key file contains.
 
     Args:
         content: the content of the file.
@@ -28,7 +28,7 @@ def key_in(content: bytes, file: Path, run_id: str) -> bytes:
         run_id: id of the run, for the error message.
 
     Raises:
-        LineageError: the content is not that of a file with a key.
+        LineageError: the content is not a key.
     """
     if _KEY.fullmatch(content) is None:
         raise LineageError(

@@ -78,7 +78,7 @@ class Recording:
         """Write the record with its final state.
 
         Args:
-            state: the final state; if None, the state that `ends_as` has set.
+            state: the final state. If None, the state that `ends_as` has set, or COMPLETE.
             error: the error with which the run failed, or None.
 
         Raises:

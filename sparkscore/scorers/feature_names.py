@@ -34,7 +34,8 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
 
     Returns:
-        for each column, a pair of its name in the input and its name in the model.
+        for each column, a pair of its name in the input and its name in the model. If all columns of the input are
+        returned, both are the name in the input.
 
     Raises:
         SignatureMismatchError: the input lacks a column of the model, or several columns fit one name of the model. Or
@@ -60,14 +61,15 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
 
 def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
-    """Return a table with the columns that `find_named` has found, in the model's order and with the model's names."""
+    """Return a table with the columns that `find_named` has found, in this order and renamed to the second names."""
     return rows.select([column for column, _ in found]).rename_columns([name for _, name in found])
 
 
 def feature_names(model: Any) -> tuple[str, ...] | None:
     """Return the names of a model's features in the model's order, or None if the model has no feature names.
 
-    For a pipeline without feature names, the names of its first estimator are returned.
+    For a pipeline without feature names, the names of its first estimator are returned. LightGBM's default names, such
+    as ``Column_0``, are returned too.
     """
     return next((found for part in _parts(model) if (found := _own_names(part))), None)
 

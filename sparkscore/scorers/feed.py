@@ -49,10 +49,9 @@ def feed_columns(rows: pa.Table, feeds: Sequence[Feed]) -> pa.Table:
 
 
 def names_of(feeds: Sequence[Feed]) -> list[tuple[str, str]]:
-    """Return a pair of names for each input of a model: the name of its column in the rows, and the input's own name.
+    """Return, for each input of a model that gets columns, the name of its column in the rows and its own name.
 
-    If an input gets several columns, the first of them is used. An input without a name is named as its column. Inputs
-    that get no columns are left out.
+    If an input gets several columns, the first one is used. An input without a name gets the name of its column.
     """
     return [(feed.columns[0], feed.name or feed.columns[0]) for feed in feeds if feed.columns]
 

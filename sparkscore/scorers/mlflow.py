@@ -181,10 +181,10 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Return a table with the columns that the model gets, and the choice of their dtypes.
+        """Select the columns for the model, and return them with their `Dtypes`.
 
-        The columns have the model's names, if the model has names. If it takes tensors, the rows and dtypes are
-        returned unchanged.
+        If the model has names for its inputs, the columns are renamed to these names. For a model that takes tensors,
+        nothing is selected or renamed.
         """
         spec = self._spec
         if spec.feeds is None:

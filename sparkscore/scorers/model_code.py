@@ -40,7 +40,7 @@ def reporting(code: ErrorCode) -> Iterator[None]:
 
 
 def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[str, Callable[..., Any]]:
-    """Return the methods of a model that the deployment names, by name.
+    """Return the wanted methods of a model in a dictionary, by name.
 
     Args:
         model: the loaded model.
@@ -48,7 +48,7 @@ def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[st
         model_name: the name of the model, for the message.
 
     Raises:
-        ModelLoadError: the model lacks one of the methods.
+        ModelLoadError: the model lacks one of the methods, or it is not callable.
     """
     found = {name: getattr(model, name, None) for name in wanted}
     missing = [name for name, method in found.items() if not callable(method)]

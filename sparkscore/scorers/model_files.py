@@ -104,13 +104,13 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def make_folder_for_links() -> Path:
-    """Create a folder on the file system of this host's copies of models, so that their files can be linked into it.
+    """Create a folder in this host's cache of models, so that model files can be hard-linked into it.
 
     The caller must remove the folder with `remove_made`. If the process is killed before that, another process that
     fetches a model removes the folder, at the earliest a week after its last use.
 
     Raises:
-        ModelError: other users have access to the folder for copies.
+        ModelError: other users have access to the cache.
     """
     return make_folder(SCRIPTS, _cache_folder())
 

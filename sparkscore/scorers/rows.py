@@ -18,7 +18,9 @@ class RowsScorer:
         """Do nothing, because the pipeline runs inside Spark."""
 
     def score(self, mini_batch: MiniBatch) -> pa.Table:
-        """Return the prediction columns of the mini-batch, which are listed in the specification.
+        """Select the prediction columns of a mini-batch whose rows Spark has already scored.
+
+        The names of these columns are in the `RowsSpec`.
 
         Raises:
             KeyError: the rows lack one of these columns.

@@ -145,6 +145,6 @@ def _of_a_module(name: str, code_folder: Path | None) -> str:
 
 
 def _is_of_the_environment(error: KeyError) -> bool:
-    """Return whether a `KeyError` was raised in the module ``os``, as for an environment variable that is not set."""
+    """Return whether a `KeyError` was raised in a file named ``os.py``, as for a missing environment variable."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}

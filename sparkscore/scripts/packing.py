@@ -142,7 +142,7 @@ class _Listing:
         Raises:
             ConfigError: all files together are too large.
         """
-        total = sum(file.stat().st_size for file in self._files)
+        total = sum(map(_size_of, self._files))
         if total > _MOST_BYTES:
             raise _too_large(self._folder, total)
         contents = {}
@@ -194,6 +194,13 @@ def _no_script(path: Path, why: str | None) -> ScoringScriptError:
         expected="a file that can be read",
         next_step="Correct 'code_configuration.code' and 'code_configuration.scoring_script', or the permissions.",
     )
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # `read` reports the file
+        return 0
 
 
 def _too_large(folder: Path, total: int) -> ConfigError:

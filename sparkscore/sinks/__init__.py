@@ -110,10 +110,13 @@ class Sink(Protocol):
         """
 
     def publish(self, staged: StagedResult) -> Published:
-        """Make the staged rows visible atomically, and return the published version and its row count.
+        """Make the staged rows visible atomically.
+
+        Returns:
+            the published version of the output, and the number of rows that this run published.
 
         Raises:
-            SinkError: publishing failed, or the output has a different number of rows than were staged. The error
+            SinkError: publishing failed, or this run published a different number of rows than were staged. The error
                 describes the state of the output.
         """
 

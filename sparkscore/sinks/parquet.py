@@ -18,12 +18,14 @@ from sparkscore.errors import SinkConflictError, SinkError, SinkSchemaError, nam
 from sparkscore.location import spark_path
 from sparkscore.sinks.origins import NO_ORIGINS, Origins
 from sparkscore.sinks.replacing import (
+    MOVED_ROWS,
     is_of_a_run,
     list_files,
     partition_types,
     recover,
     refuse_rival,
     replace_entries,
+    state_after_error,
 )
 from sparkscore.sinks.target import (
     Published,
@@ -186,7 +188,7 @@ class ParquetSink:
         return Published(self._run_folder.name, self._rows(), schema)
 
     def shows_rows(self) -> bool:
-        """Return whether the run's folder exists and has files of sparkscore."""
+        """Return whether the folder of this run exists and has files that sparkscore published."""
         return self._run_folder.is_dir() and self._has_published(())
 
     def _has_published(self, files: Sequence[StagedFile]) -> bool:
@@ -269,7 +271,7 @@ class ParquetSink:
                     code=ErrorCode.PUBLISH_FAILED,
                     what=f"publishing to '{self._run_folder}'",
                     got=error.strerror or type(error).__name__,
-                    state="The output is as it was before the run.",
+                    state=state_after_error(self._target.path, self._run_folder.name),
                     next_step=how_to_publish(self._target),
                 ) from error
         return self._proof(staged)
@@ -330,7 +332,7 @@ class ParquetSink:
                 code=ErrorCode.OUTPUT_UNRECOVERED,
                 what=f"the output '{self._target.path}', whose rows a driver was replacing when it died",
                 got=error.strerror or type(error).__name__,
-                state="Its rows are there or in its folder '_replaced_by_…'.",
+                state=MOVED_ROWS,
                 next_step="Correct the cause and run 'sparkscore clean'.",
             ) from error
 

@@ -27,6 +27,8 @@ from sparkscore.stage.surroundings import open_store
 
 logger = logging.getLogger("sparkscore")
 
+#: A sentence for error messages: the old rows of a table may not be visible.
+MOVED_ROWS: Final = "Its rows are there or in its folder '_replaced_by_…'."
 _JOURNAL: Final = "_journal.json"
 _EARLIER_LITTER: Final = re.compile(r"\._journal\.json\.[0-9]+")
 
@@ -169,6 +171,20 @@ def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> li
 
 def _is_litter(name: str) -> bool:
     return finished(name) == _JOURNAL or _EARLIER_LITTER.fullmatch(name) is not None
+
+
+def state_after_error(target: Path, own: str) -> str:
+    """Return a sentence for an error message: where the old rows are after a run could not show its rows.
+
+    Args:
+        target: folder of the table.
+        own: name of the folder of the run.
+    """
+    store = open_store(target)
+    with suppress(OSError):
+        if all((_journal_in(store, aside) or {}).get("shown") != own for aside in _asides(store)):
+            return "The output is as it was before the run."
+    return MOVED_ROWS
 
 
 def refuse_rival(target: Path, own: str) -> None:

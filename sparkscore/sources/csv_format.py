@@ -51,8 +51,8 @@ class CsvFormat:
             by sparkscore. They are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
         special: the strings that the options set for NaN and infinity.
         options: options for Spark's reader.
-        is_cut_as_usual: whether no option changes which strings Spark's reader finds in the files, apart from the
-            dialect and `null_value`.
+        is_cut_as_usual: whether the strings that Spark's reader finds in the files depend on no options other than
+            `dialect`, `has_header` and `null_value`.
         null_value: the string that stands for NULL, from the options, or an empty string.
     """
 

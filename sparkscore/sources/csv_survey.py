@@ -83,7 +83,7 @@ def check_and_survey(
         keys_of: a function that returns the values of the partition columns for the path of a file.
 
     Returns:
-        the summaries, or None if only Spark can divide the files into values; see `survey_columns`.
+        the summaries, or None if the files must be parsed by Spark; see `survey_columns`.
 
     Raises:
         SourceError: a file is not text in its encoding, has quotes or line ends that Spark would misread, or has a

@@ -67,7 +67,7 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Acquire the lock, or replace the lock of a driver that died. Then start the thread that touches the file.
+        """Acquire the lock, or replace that of a dead driver (see the class). Start a thread that touches the file.
 
         Raises:
             ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or there is something at the path that

@@ -94,18 +94,17 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
 def check_and_read(
     path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
 ) -> tuple[FileFault | None, T | None]:
-    """Find a fault of a CSV file as `find_fault` does, and call a function with the text of the file meanwhile.
+    """Find a fault of a CSV file as `find_fault` does, and let a function read the text during the check.
 
-    The file is read once, unless only the slower of two checks can decide whether it has a fault.
+    The file is read once if a quick check finds no fault. Otherwise it is read again for a slower check.
 
     Args:
         path: the path of the file.
         dialect: the syntax of the file.
-        read: a function that gets the text in blocks. It need not read all of them.
+        read: a function that gets an iterator over blocks of the text. It need not read all of them.
 
     Returns:
-        the fault or None, and the result of ``read``. The result is None unless the quick check shows that quotes are
-        only around values and doubled inside them, and that all line ends are alike.
+        the fault or None, and the result of ``read``. The result is None if the quick check was not done or has failed.
     """
     try:
         blocks = decoded_blocks(path, dialect.encoding)

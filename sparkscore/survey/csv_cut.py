@@ -1,7 +1,7 @@
-"""Divide the text of a CSV file into values as Spark's parser does, but faster (driver and worker).
+"""Parse CSV files with PyArrow where it finds the same values as Spark's parser (driver and worker).
 
-PyArrow divides the text. It finds the same values as Spark's parser if quotes are only around values and doubled inside
-them, all line ends are alike, and no other character is escaped. Any other file must be read by Spark.
+PyArrow is faster. It finds the same values if quotes are only around values and doubled inside them, if all line ends
+are alike, and if the file has no comments and no escape characters. Any other file must be parsed by Spark.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ _MOST_TRIES: Final = 4
 
 
 class NotCutError(Exception):
-    """Raised if the values that PyArrow and Spark's parser find in a file may differ."""
+    """Raised if PyArrow cannot parse a file, or may find other values than Spark's parser."""
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
-    """Return whether `cut` finds the same values as Spark in files of this syntax, if `check_and_read` approves them.
+    """Return whether `cut` may be used for files of this syntax.
+
+    For a file that passes the quick check of `check_and_read`, `cut` then yields the values that Spark's parser finds,
+    or raises an error.
 
     Args:
         dialect: the syntax.
@@ -44,17 +47,17 @@ def can_cut(dialect: Dialect, width: int) -> bool:
 def cut(
     blocks: Iterator[str], dialect: Dialect, header: Sequence[str] | None, width: int, null_value: str = ""
 ) -> Iterator[pa.RecordBatch]:
-    """Divide the text of a file into values, and yield its rows in batches.
+    """Parse the text of a CSV file, and yield its rows in batches.
 
-    The values are strings. Values without a character are NULL, but not in quotes if ``null_value`` is set. The columns
-    are named by their positions.
+    The values are strings. An empty value is NULL. If ``null_value`` is not empty, a value in quotes is NULL only if it
+    is that string. The columns are named by their positions, from ``0``.
 
     Args:
         blocks: the text.
         dialect: the syntax of the file, for which `can_cut` returned True.
         header: the values of the first record, which is left out of the rows; or None if the file has no header.
         width: the number of columns.
-        null_value: a string that stands for NULL, too.
+        null_value: a string that stands for NULL, or an empty string if there is none.
 
     Raises:
         NotCutError: a row has another number of values, or Spark's parser may find other values.

@@ -1,4 +1,4 @@
-"""Check many CSV files for faults, and summarize their headers and values (driver and worker)."""
+"""Check many CSV files for faults, collect their headers, and summarize their columns (driver and worker)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ KeyValues = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class CutSpec:
-    """How to summarize the values of CSV files.
+    """How to summarize the columns of CSV files.
 
     Attributes:
-        survey: the columns of the files, followed by the partition columns.
+        survey: the types of the columns of the files, followed by those of the partition columns.
         has_header: whether the first record of each file contains the names of the columns.
         null_value: a string that stands for NULL, or an empty string.
     """
@@ -42,7 +42,7 @@ class FilesSurvey:
             several files, it is that of the first path in sorted order.
         headers: each different header that was read (the values of a file's first record), with the path of its file.
             If the header was read from several files, it is the first of their paths in sorted order.
-        columns: a summary of each column, or None if the values must be read by Spark. Always None if there is a fault.
+        columns: a summary of each column, or None if there is a fault, or if a file must be parsed by Spark.
     """
 
     fault: tuple[str, FileFault] | None
@@ -51,7 +51,7 @@ class FilesSurvey:
 
 
 def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
-    """Check CSV files for faults, collect their headers and summarize their values.
+    """Check CSV files for faults, collect their headers and summarize their columns.
 
     The files are read in the order of their sorted paths, until a file has a fault. The header of this file is not
     read. A file without a record has no header.
@@ -59,7 +59,7 @@ def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec
     Args:
         files: the path of each file, with the values of its partition columns.
         dialect: the syntax of the files.
-        spec: how to summarize the values, or None if they are not needed.
+        spec: how to summarize the columns, or None if the summary is not needed.
     """
     headers: dict[tuple[str, ...], str] = {}
     values = None if spec is None else _Values(spec, dialect)
@@ -80,7 +80,7 @@ def _nothing(_: Iterator[str]) -> bool:
 
 
 class _Values:
-    """The summary of the values of some CSV files, which PyArrow divides into values."""
+    """Summarizes the columns of CSV files that PyArrow can parse."""
 
     def __init__(self, spec: CutSpec, dialect: Dialect) -> None:
         self._spec, self._dialect = spec, dialect
@@ -91,7 +91,7 @@ class _Values:
         return self._surveyor.found
 
     def add(self, path: str, header: tuple[str, ...], keys: KeyValues, blocks: Iterator[str]) -> bool:
-        """Add the values of a file, and return whether PyArrow could divide its whole text into values."""
+        """Add the values of a file. Return whether PyArrow could parse the whole file."""
         width = len(self._spec.survey.types) - len(keys)
         if len(header) != width or not can_cut(self._dialect, width):
             return False

@@ -110,7 +110,7 @@ def decoded_blocks(path: str, encoding: str) -> Iterator[str]:
         encoding: a name of the encoding that Python knows.
 
     Raises:
-        WrongBytesError: the file is not text in that encoding.
+        WrongBytesError: the file is not text in that encoding, or looks like a file of another format or encoding.
         OSError: the file cannot be read, or its compressed data is damaged or truncated.
         EOFError: the compressed data is truncated.
         zlib.error: the compressed data is damaged.

@@ -212,22 +212,22 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 
 
 def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
-    """Return whether one permutation of the rows explains all changed columns, except those that got new values.
+    """Return whether a new order of the rows can explain how the columns changed.
 
-    The result is also True if at least two of the changed columns moved in the same way, and one of these has no
-    repeated values. The result is False if each changed column got new values or only had its two values swapped.
+    Columns that got new values are ignored. The result is False if no other changed column is left, apart from columns
+    in which only two values were exchanged, as ``1 - flag`` does. Two columns that moved in the same way are enough for
+    the result True, whatever happened to the others, if the values of one of them are all different.
 
     Args:
         changed: the columns whose values have changed.
-        kept: the unchanged columns, which the permutation must leave unchanged.
+        kept: the unchanged columns, which the new order must leave unchanged.
     """
     moved = [codes for pair in changed if (codes := _codes(pair)) is not None and codes.are_same_values]
     certain = [codes for codes in moved if not codes.is_recoded]
     if not certain:
         return False
-    # Two columns that moved in the same way are enough, whatever happened to the others.
-    first = next((codes for codes in certain if codes.is_distinct), None)
-    if first is not None and any(_moved_together([first, other]) for other in certain if other is not first):
+    distinct = [codes for codes in certain if codes.is_distinct]
+    if any(_moved_together([one, other]) for one in distinct for other in certain if other is not one):
         return True
     stayed = (codes for pair in kept if (codes := _codes(pair)) is not None)
     return _moved_together([*moved, *stayed])

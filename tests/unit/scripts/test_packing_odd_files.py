@@ -19,6 +19,7 @@ from sparkscore.config import Model
 from sparkscore.errors import ModelError, ScoringScriptError
 from sparkscore.models import resolve_model
 from sparkscore.run.prepare import prepare
+from sparkscore.scripts import packing
 from sparkscore.scripts.packing import LOG, PackedScript, different_files, pack_script
 
 AS_NOBODY = """
@@ -214,3 +215,21 @@ def test_what_changed_since_the_run_began_is_named(
     assert again.script.sha256 != first.script.sha256
     assert different_files(again.script.files, first.script.files) == [name]
     assert f"code folder: '{name}' changed since run 'r' began" in caplog.text
+
+
+def test_a_file_that_is_removed_while_the_folder_is_read_stays_behind_and_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "temporary.dat").write_text("x")
+    listed = packing._Listing._add_entry
+
+    def add(self: packing._Listing, entry: Path, above: frozenset[str]) -> None:
+        listed(self, entry, above)
+        if entry.name == "temporary.dat":
+            entry.unlink()
+
+    monkeypatch.setattr(packing._Listing, "_add_entry", add)
+    packed = pack_script(folder, "score.py")
+
+    assert packed.left_out["temporary.dat"] == "No such file or directory"
+    assert "temporary.dat" not in packed.files

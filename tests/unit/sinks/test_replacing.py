@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql.types import LongType, StructField, StructType
 
-from sparkscore.errors import SinkConflictError
+from sparkscore.errors import SinkConflictError, SinkError
 from sparkscore.run import clean
 from sparkscore.sinks import StagedResult, Target
 from sparkscore.sinks.parquet import ParquetSink
@@ -273,3 +274,25 @@ def test_the_folder_of_a_run_is_known_without_its_list(tmp_path: Path) -> None:
 
     assert landed is not None
     assert landed.rows == 2
+
+
+def test_old_rows_that_could_not_be_moved_back_are_not_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(sink_of(tmp_path / "t", "a"), [1])
+    rename, stuck = LocalStore.rename, ["run_id=b", "run_id=a"]
+
+    def failing(store: LocalStore, name: str, new: str) -> None:
+        if stuck and new == stuck[0]:
+            stuck.pop(0)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(store, name, new)
+
+    monkeypatch.setattr(LocalStore, "rename", failing)
+
+    with pytest.raises(SinkError, match=r"\[PUBLISH_FAILED\].* in its folder '_replaced_by_…'"):
+        publish(sink_of(tmp_path / "t", "b"), [2])
+
+    assert not (tmp_path / "t" / "run_id=a").exists()
+    recover(tmp_path / "t")
+    assert rows(tmp_path / "t") == [1]

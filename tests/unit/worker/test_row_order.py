@@ -170,6 +170,19 @@ KINDS: dict[str, Callable[[int], Any]] = {
 }
 
 
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("b", "a", "c"), ("b", "c", "a")])
+def test_columns_that_moved_together_are_seen_beside_one_that_was_sorted_alone(names: tuple[str, ...]) -> None:
+    columns = {name: RANDOM.permutation(COUNT) for name in names}
+
+    def edit(frame: pd.DataFrame) -> None:
+        order = RANDOM.permutation(COUNT)
+        frame["b"], frame["c"] = frame["b"].to_numpy()[order], frame["c"].to_numpy()[order]
+        frame["a"] = np.sort(frame["a"].to_numpy())
+
+    with pytest.raises(OutputContractError, match=r"\[OUTPUT_ORDER\].*in place"):
+        after(edit, pa.table(columns))
+
+
 @pytest.mark.parametrize("arrow_dtypes", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_exchanged_rows_are_seen_in_columns_of_every_kind(kind: str, *, arrow_dtypes: bool) -> None:
