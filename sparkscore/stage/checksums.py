@@ -145,7 +145,7 @@ def read_sealed(store: Store, name: str) -> bytes:
 
 
 def changed_note(path: str) -> SinkError:
-    """Return the error which reports that a file in the stage was changed or truncated since sparkscore wrote it."""
+    """Return the error for a file in the stage that was changed or truncated after sparkscore wrote it."""
     return SinkError(
         code=ErrorCode.STAGE_CHANGED,
         what=f"the file '{path}' of the stage",

@@ -31,12 +31,12 @@ _NAME: Final = re.compile(rf"{layout.CHUNKS}/(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class ChunkLimit:
-    """When a chunk ends: after a number of seconds or of items, whichever comes first.
+    """The maximum duration and size of a chunk.
 
-    Mini-batches are not divided: the mini-batch during which a limit is reached is the last one of the chunk.
+    The mini-batch that reaches one of the limits is the last one of its chunk. Mini-batches are not divided.
 
-    After a crash, finished chunks are not scored again if the positions of their items in the input are known, as for
-    files, and for rows if Spark reports where they were read. All other chunks are scored again.
+    After a crash, a finished chunk is not scored again if the positions of its items in the input are known. The
+    positions of files are always known. The positions of rows are known only if Spark reports where it read the rows.
 
     Attributes:
         seconds: seconds after which a chunk ends, counted from the start of its first mini-batch.
@@ -103,9 +103,9 @@ def _read(store: Store, name: str) -> list[MiniBatchReport]:
 
 
 def _names(store: Store) -> dict[str, re.Match[str]]:
-    """Return the names of the chunk files in a stage, each with the regex match of its two numbers.
+    """Return the regex match of the name of each chunk file in a stage, keyed by the name.
 
-    The numbers are those of the work unit and of the chunk's first mini-batch.
+    The groups of the match are the number of the work unit and the number of the chunk's first mini-batch.
     """
     found = ((entry.name, _NAME.fullmatch(entry.name)) for entry in store.entries(layout.CHUNKS))
     return {name: numbers for name, numbers in found if numbers is not None}
@@ -151,9 +151,9 @@ def count_chunks(stage_folder: Path) -> int:
 def read_done_units(stage_folder: Path, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
     """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-    The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if one of its files
-    with rows is missing or has a different size, its reports are removed, the later chunks of the work unit are not
-    checked, and the work unit is left out. If reports were changed, a warning is logged.
+    A chunk is damaged if its reports were changed, or if a file with its rows is missing or has a different size. A
+    work unit with a damaged chunk is left out, and the reports of this chunk are removed. The later chunks of the work
+    unit are not checked. If reports were changed, a warning is logged.
 
     Args:
         stage_folder: path of the run's stage.

@@ -30,10 +30,10 @@ class Removal:
 def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_dry: bool = False) -> Removal:
     """Remove what sparkscore made in a folder and its subfolders, and return which entries were removed and which stay.
 
-    First the files and links that `is_known` recognizes are removed, and the recognized subfolders of type
-    `EntryType.MADE` with their content. Then the other recognized subfolders are removed if they are empty. Subfolders
-    that `is_known` does not recognize stay with their content. All other entries and the folder itself stay, too.
-    Links are not followed. If there is no folder with the name `below`, nothing is removed.
+    `is_known` decides whether sparkscore made an entry. Files and links are removed first, and then the subfolders that
+    are empty. Subfolders of type `EntryType.MADE` are removed with their content. Subfolders that sparkscore did not
+    make stay with their content. The folder itself stays, too. Links are not followed. If there is no folder with the
+    name `below`, nothing is removed.
 
     Args:
         store: the store that has the folder.
@@ -69,7 +69,7 @@ def clear(store: Store, is_known: Callable[[str], bool], below: str = "", *, is_
 
 
 def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]) -> Iterator[tuple[Entry, bool]]:
-    """Yield pairs of an entry below a folder and whether sparkscore made the entry.
+    """Yield each entry in a folder and its subfolders, together with whether sparkscore made the entry.
 
     A subfolder comes before its own entries. A subfolder that sparkscore did not make is yielded without its entries,
     and so is a subfolder of type `EntryType.MADE`, which is removed as a whole. The first `start` characters of each
@@ -83,7 +83,9 @@ def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]
 
 
 def delete_listed(store: Store, files: Iterable[str], below: str = "") -> None:
-    """Remove the listed files below a folder, then their parent folders that are empty. The folder itself stays.
+    """Remove the listed files from a folder and its subfolders, and then the subfolders that are empty.
+
+    Only subfolders that contained a listed file are removed. The folder itself stays.
 
     Args:
         store: the store that has the folder.

@@ -70,8 +70,8 @@ class Named:
 
     Attributes:
         shown: the name as the documentation shows it. The name of a folder ends in ``/``.
-        pattern: regular expression for the name, relative to the stage; for a file next to the stages, relative to
-            their folder.
+        pattern: regular expression for the name, relative to the stage. For a file next to the stage, the name is
+            relative to the folder that contains the stage.
         meaning: what the file or folder is, for the documentation.
         written_by: who writes it, for the documentation: the driver, a task or a worker.
     """
@@ -235,7 +235,7 @@ def lock_of(run_id: str) -> str:
 
 
 def is_result_file(name: str) -> bool:
-    """Return whether a name has the form of the file names that `part` makes, or is `EMPTY_PART`.
+    """Return whether a file has the name of a Parquet file that sparkscore writes: a name from `part`, or `EMPTY_PART`.
 
     Args:
         name: name of a file, without its folder.
@@ -269,7 +269,7 @@ def _slashes(name: str) -> Iterable[int]:
 def copied_files(store: Store, folder: str) -> list[str]:
     """Return the names in the list that `list_copied` wrote for a folder, or an empty list if none can be read.
 
-    For each file, the result also contains the name that the file has while the copy is not complete.
+    For each file, the result also contains the temporary name that the copy has until it is complete.
     """
     try:
         listed = json.loads(store.read(f"{folder}/{COPIED}"))

@@ -1,4 +1,4 @@
-"""The open files of a local store: `UnfinishedFile` is being written, `EmptyFile` stays empty (driver and worker)."""
+"""Classes for files that a local store keeps open: `UnfinishedFile` and `EmptyFile` (driver and worker)."""
 
 from __future__ import annotations
 

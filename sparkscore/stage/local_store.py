@@ -300,7 +300,7 @@ class LocalStore:
     # --------------------------------------------------------------------------------------------------- single steps
 
     def _do_scan(self, folder: Path) -> Sequence[tuple[str, bool]]:
-        """Return sorted pairs of a name in a folder and whether it is a subfolder. A link is not a subfolder."""
+        """Return the sorted names in a folder, each with whether it is a subfolder. A link is not a subfolder."""
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
 

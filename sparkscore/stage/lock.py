@@ -45,7 +45,7 @@ class RunLock:
     holder is alive is decided as follows:
 
     - If this process can see the holder's process (same host, boot and PID namespace), the holder is alive as long as
-      its process runs. A lock that an ended run of this process left behind counts as that of a dead holder.
+      its process runs. A lock that an earlier run in this same process did not remove counts as that of a dead holder.
     - Any other holder, for example in another container, is alive if its heartbeat is at most `DEAD_AFTER_S` seconds
       old. The age is measured by the clock of the store, not by that of a host.
     - If the heartbeat of a holder whose process cannot be seen is more than `BEAT_S` seconds in the future, a clock was
@@ -67,7 +67,7 @@ class RunLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Acquire the lock, or replace that of a dead driver (see the class). Start a thread that touches the file.
+        """Acquire the lock, and start a thread that touches the lock file. The lock of a dead driver is replaced.
 
         Raises:
             ConfigError: a live driver holds the lock (code ``RUN_ID_RUNNING``), or there is something at the path that
@@ -257,18 +257,18 @@ def is_held(path: Path) -> bool:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether there is a lock at a path, or True if there is nothing at the path.
+    """Return whether the file at a path is a lock, or True if there is no file.
 
-    A file that begins with ``{"token": "`` counts as a lock. A file that contains only a part of this beginning, or is
-    empty, counts as a lock only if its path is that of a lock in a folder of sparkscore: its writer may have died, or
-    the disk may have been full. At other paths, it may be a file of the user.
+    A file that begins with ``{"token": "`` is a lock. An empty file, or a file with only a part of this beginning, may
+    be a lock that could not be written completely. But it may also be a file of the user. So it counts as a lock only
+    if its path is that of a lock in one of sparkscore's own folders.
     """
     found = _Found.at(open_store(path.parent), path.name)
     return found.entry is None or found.start == _BEGIN or (_is_in_own_folder(path) and found.is_lock_or_beginning)
 
 
 def _is_in_own_folder(path: Path) -> bool:
-    """Return whether a lock is in a folder of sparkscore: the folder of an output's stages, or the folder of a run.
+    """Return whether a lock is in one of sparkscore's own folders: a folder for stages, or the folder of a run.
 
     Only names are compared: the name of the folder must be ``_sparkscore``, or the name of the lock must be ``lock``.
     """
@@ -298,9 +298,9 @@ def _not_a_lock(path: Path, run_id: str) -> ConfigError:
 
 
 def run_of_litter(name: str, ending: str) -> str | None:
-    """Return the run id from the name of a temporary file that a driver made next to a lock, or None for other names.
+    """Return the run id in the name of a temporary file of a lock, or None if the name is not that of such a file.
 
-    A driver makes such files while it writes or checks a lock. If the driver dies, they stay.
+    A driver creates temporary files next to a lock while it writes or checks the lock. If the driver dies, they stay.
 
     Args:
         name: the name of the file.
@@ -316,11 +316,11 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files next to a lock that drivers left there when they died.
+    """Remove the temporary files of a lock, which drivers that died have left next to the lock.
 
-    Call this function while holding the lock, or directly after releasing it. A temporary file of a live driver may be
-    removed as well. If that driver is acquiring the lock, it then tries again. But if it is calling `is_held`, the
-    result is False, although a driver may hold the lock.
+    Call this function while holding the lock, or directly after releasing it. It may also remove a temporary file of a
+    live driver. If that driver is acquiring the lock, it tries again. But if that driver is calling `is_held`, the call
+    returns False, although the lock may be held.
     """
     store = open_store(path.parent)
     for entry in store.entries():
@@ -356,7 +356,7 @@ def _is_visible(holder: dict[str, Any]) -> bool:
 def _beats(store: Store, name: str, found: _Found) -> bool:
     """Return whether a lock whose heartbeat is in the future changes while it is watched.
 
-    The age of such a heartbeat means nothing, because a clock was set back. The lock is watched for up to
+    The age of such a heartbeat cannot be used, because a clock was set back. The lock is watched for up to
     `DEAD_AFTER_S` seconds.
     """
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S

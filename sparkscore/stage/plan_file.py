@@ -1,4 +1,4 @@
-"""Write and read the plan file, which says which files are in which mini-batch and work unit (driver and worker).
+"""Write and read the plan file, which lists the files of each mini-batch and work unit (driver and worker).
 
 The plan is a Parquet file in the stage with one row group for each work unit, so that a task reads only its own rows.
 """
@@ -45,8 +45,7 @@ def is_plan_of(plan_file: str, rows: pa.Table) -> bool:
     """Return whether a plan file has the same input files in the same mini-batches as the current plan (driver).
 
     The work units may differ, because they depend on the number of task slots. The result is also False if the plan
-    file cannot be read or has different columns. The first row group must have the rows of work unit 0, the second the
-    rows of work unit 1, and so on. Otherwise, the result is False, too.
+    file cannot be read, if it has different columns, or if its row groups are not the work units 0, 1, 2 and so on.
 
     Args:
         plan_file: path of the plan file.

@@ -42,7 +42,7 @@ class CallReport:
         scored: number of these items whose rows are used in the result; 0 if the rows of the call were dropped.
         is_part: whether the call got only a part of the mini-batch.
         seconds: wall-clock time of the call.
-        error_code: code of the error because of which items failed in the call; empty if no item failed.
+        error_code: code of the error that made items fail in this call; empty if no item failed.
         error_class: name of the error's class; empty if no item failed.
     """
 
@@ -191,7 +191,7 @@ def tries_of(calls: Iterable[CallReport]) -> int:
 
 
 def add_counts(counts: Iterable[Iterable[tuple[str, int]]]) -> tuple[tuple[str, int], ...]:
-    """Add up numbers by column, and return the sums as pairs of column and number, sorted by column.
+    """Return the sum of the numbers for each column, as pairs of column and sum, sorted by column.
 
     Args:
         counts: sequences of pairs of column and number, for example one sequence for each mini-batch. A sequence has at

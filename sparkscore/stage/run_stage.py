@@ -1,8 +1,8 @@
 """The protocols of a run's stage: `TaskStage` for the tasks and `RunStage` for the driver (driver and worker).
 
-`sparkscore.stage.stage_folder` implements both with files. The docstring of a method that stores something says what
-the stage contains after a crash of the process or after an `OSError`. An `OSError` does not show that a call had no
-effect: the call may have succeeded and only its answer was lost.
+`sparkscore.stage.stage_folder` implements both with files. The docstrings of methods that store something say what the
+stage contains after a crash of the process or after an `OSError`. A call that raises an `OSError` may have succeeded
+nevertheless, for example if a network file system lost only the answer.
 """
 
 from __future__ import annotations
@@ -213,9 +213,9 @@ class RunStage(Protocol):
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if one of its
-        files with rows is missing or has a different size, its reports are removed, the later chunks of the work unit
-        are not checked, and the work unit is left out. If reports were changed, a warning is logged.
+        A chunk is damaged if its reports were changed, or if a file with its rows is missing or has a different size. A
+        work unit with a damaged chunk is left out, and the reports of this chunk are removed. The later chunks of the
+        work unit are not checked. If reports were changed, a warning is logged.
 
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.

@@ -97,9 +97,9 @@ class StageFolder:
     def done_units(self, planned: Mapping[int, int]) -> dict[int, list[MiniBatchReport]]:
         """Return the reports of the work units whose mini-batches are all in finished chunks, keyed by unit number.
 
-        The chunks of each work unit are checked in order. If the reports of a chunk were changed, or if one of its
-        files with rows is missing or has a different size, the file with its reports is removed, the later chunks of
-        the work unit are not checked, and the work unit is left out.
+        A chunk is damaged if the file with its reports was changed, or if a file with its rows is missing or has a
+        different size. A work unit with a damaged chunk is left out, and the file with the reports of this chunk is
+        removed.
 
         Args:
             planned: number of planned mini-batches in each work unit, keyed by unit number.
@@ -242,8 +242,8 @@ class FolderChunk:
 def note_run_folder(stage: Path, run_folder: Path | None) -> None:
     """Write the path of the run's folder into a stage, unless the stage already has it. Do nothing if the path is None.
 
-    With this path, `clean` finds the record of the run that made the stage, even if that record is in a different runs
-    folder than the one that `clean` is called for.
+    With this path, ``sparkscore clean`` finds the record of the run, even if the command is called with a different
+    runs folder.
     """
     if run_folder is not None and noted_run_folder(stage) != run_folder:
         open_store(stage).put(layout.RUN, os.fsencode(run_folder))

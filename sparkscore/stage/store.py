@@ -1,9 +1,9 @@
 """The protocol of a store, which holds the files of a run (driver and worker).
 
 A store holds objects under names such as ``done/3-0``, relative to its root. `sparkscore.stage.local_store` implements
-it with files on a disk. The docstring of a method that writes content says what the store contains after a crash, at
-whatever moment of the call the process dies, and after an `OSError`. An `OSError` does not show that a call had no
-effect: the call may have succeeded and only its answer was lost.
+it with files on a disk. The docstrings of methods that write content say what the store contains if the process dies
+during the call, and after an `OSError`. A call that raises an `OSError` may have succeeded nevertheless, for example if
+a network file system lost only the answer.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class Writer(Protocol):
 
 
 class Mark(Protocol):
-    """An empty object that can be distinguished from a later object with the same name while the mark is open."""
+    """A handle to an empty object that this process created. It shows whether the object is still the same."""
 
     def is_there(self) -> bool:
-        """Return whether the object with this name is still the one that was created for this mark."""
+        """Return whether the object is still in the store, and has not been replaced by a later one."""
 
     def close(self) -> None:
         """Close the mark. The object stays in the store."""
@@ -143,7 +143,7 @@ class Store(Protocol):
         is_durable: bool = True,
         is_private: bool = False,
     ) -> None:
-        """Write or replace an object atomically: a reader sees the old content or the new content.
+        """Write or replace an object atomically, so that readers see either the old content or the new content.
 
         After a crash or an `OSError`, the store has the old content or the new content, and the call can be repeated.
 
@@ -160,8 +160,8 @@ class Store(Protocol):
         """Write an object if there is none with this name, and return whether this call wrote it.
 
         Of several calls at the same time, at most one writes the object. After a crash or an `OSError`, the store has
-        either a whole object or no object with this name. If it has one, the caller does not know which call wrote it,
-        so the content must show that.
+        either a whole object or no object with this name. Only the content of the object can then show which call wrote
+        it.
         """
 
     def put_if_match(self, name: str, content: bytes, version: str) -> bool:

@@ -97,7 +97,7 @@ def here() -> Surroundings:
 
 @contextmanager
 def put_into(surroundings: Surroundings) -> Iterator[None]:
-    """Replace the usual functions of this module with others for the body of a ``with`` statement, in a test."""
+    """Replace the functions of this module while the body of the ``with`` statement runs; for tests."""
     token = _here.set(surroundings)
     try:
         yield
