@@ -78,7 +78,7 @@ def build_deployment_env(
     """Build the archive as `build_env` does, and return it together with the file or model that lists the packages.
 
     Raises:
-        SparkscoreError: the errors of `build_env`, for the same reasons.
+        SparkscoreError: the same errors as in `build_env`.
     """
     loaded = load_deployment(deployment, settings)
     model, has_script = resolve_model(loaded.model), loaded.code_configuration is not None

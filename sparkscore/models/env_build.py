@@ -68,7 +68,7 @@ def build_environment(spec: EnvironmentSpec, folder: Path, wheels: Path | None =
 
 
 def _missing_own(requirements: Sequence[str]) -> list[str]:
-    """Return a requirement for each package that sparkscore needs on the workers and that the list does not name.
+    """Return requirements for the packages that sparkscore needs on the workers, except those in the given list.
 
     Each requirement pins the version that is installed here.
     """

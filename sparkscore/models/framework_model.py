@@ -92,7 +92,8 @@ def _inputs_of_xgboost(model: ResolvedModel) -> tuple[ColumnInput, ...] | None:
 def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
     """Return the input for a numeric feature of an XGBoost model.
 
-    A feature of integers takes numbers and booleans without a cast. For any other feature, see `_number`.
+    The input for an integer feature takes numbers and booleans without a cast. The input for any other feature takes
+    doubles, integers and booleans.
 
     Args:
         name: name of the feature, or None if it has no name.

@@ -127,7 +127,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Return the size in bytes that a file with external data must have at least, so that it can contain a tensor.
+    """Return the minimum size in bytes of a file whose external data includes a tensor.
 
     Args:
         tensor: the tensor.

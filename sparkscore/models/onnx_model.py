@@ -87,7 +87,9 @@ def describe_onnx(model: ResolvedModel) -> ModelDescription:
 
 
 def graph_outputs(path: Path) -> tuple[tuple[str, str], ...]:
-    """Return the outputs of a graph that have a value for each row, as pairs of the output's and the column's name.
+    """Return the outputs of a graph that have a value for each row, and the columns that they become.
+
+    The result is a pair for each output: the name of the output and the name of its column.
 
     Args:
         path: path of the model's file or folder.

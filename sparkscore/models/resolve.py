@@ -133,7 +133,7 @@ def find_model(reference: str) -> FoundModel:
         ConfigError: the path is a URI of a remote store.
         ModelNotFoundError: the path does not exist, or MLflow has no such model.
         ModelError: the MLflow reference has a wrong form, the registry does not answer, or the download failed.
-        MissingDependencyError: the reference is one of MLflow, and MLflow is not installed.
+        MissingDependencyError: the reference is an MLflow reference, and MLflow is not installed.
     """
     if is_registry_reference(reference):
         return find_in_registry(reference)

@@ -16,9 +16,9 @@ from sparkscore.spark.settings import pinned_settings
 
 
 def transform(rows: DataFrame, model: Path) -> DataFrame:
-    """Apply a pipeline to rows, and return the rows that come out of the pipeline.
+    """Score rows with the ``pyspark.ml`` pipeline of an MLflow model, and return the scored rows.
 
-    Each column of ``pyspark.ml`` vectors in these rows becomes a column of arrays of doubles.
+    A column of ``pyspark.ml`` vectors becomes a column of arrays of doubles.
 
     Args:
         rows: the rows of the input.
@@ -26,7 +26,7 @@ def transform(rows: DataFrame, model: Path) -> DataFrame:
 
     Raises:
         ModelLoadError: the pipeline cannot be loaded or applied to these rows, for example because a column is missing.
-        ConfigError: a setting of the session has a different value than it must have, and cannot be changed.
+        ConfigError: a setting of the Spark session has a wrong value, and cannot be changed.
     """
     with pinned_settings(rows.sparkSession):
         scored = _transform(rows, model)

@@ -26,8 +26,7 @@ def convert_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
     If all elements are NULL, the type of the array does not matter.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or values of the array's type do not belong in a column of
-            the Spark type.
+        Refusal: an element cannot be converted exactly, or the Spark type does not accept values of the array's type.
     """
     start = _first_valid(array)
     if start is None:
@@ -73,7 +72,7 @@ def _bytes(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _too_large(array: pa.Array) -> Refusal:
-    """Return the error for strings or bytes that do not fit into one Arrow array, whose offsets have 32 bits."""
+    """Return the error for strings or bytes that are too large for the 32-bit offsets of one Arrow array."""
     return Refusal(
         f"Arrow {array.type} of more than 2 GiB",
         expected="at most 2 GiB in one mini-batch",
@@ -146,8 +145,7 @@ def convert_arrow(array: pa.Array, type_: pa.DataType) -> pa.Array:
     """Convert an Arrow array of any type to a Spark type.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or values of the array's type do not belong in a column of
-            the Spark type.
+        Refusal: an element cannot be converted exactly, or the Spark type does not accept values of the array's type.
     """
     form = open_arrow(array)
     return convert_vector(form, type_) if isinstance(form, Vector) else convert_array(form, type_)

@@ -27,7 +27,7 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
         column: the name of the column, for error messages.
 
     Raises:
-        OutputContractError: a value does not fit the type, or Python strings or bytes are larger than 2 GiB together
+        OutputContractError: a value does not fit the type, or Python strings or bytes have more than 2 GiB in total
             (code ``OUTPUT_TYPE``). If a value does not fit, the message contains the name of the column and the number
             of the first element that does not fit.
     """
@@ -41,8 +41,8 @@ def coerce(values: Any, type: pa.DataType, column: str) -> pa.Array:  # noqa: A0
 def _convert_or_refuse_first(form: Form, type_: pa.DataType) -> pa.Array:
     """Convert a column, or raise a `Refusal` for its first element that cannot be converted.
 
-    The lists of a column are checked before the values inside them. So the first `Refusal` that is raised may be for a
-    later element. The elements before that element are then converted again, to find an earlier one.
+    A conversion may raise a `Refusal` for a later element first, because all lists of a column are checked before the
+    values inside them. So after a `Refusal`, the elements before its position are converted again.
     """
     try:
         return _convert(form, type_)

@@ -51,7 +51,7 @@ _TYPE_OF_ARROW: Final = (
 
 
 class _NoValueError(Exception):
-    """Raised if the type of a column cannot be inferred because the column, or a part of it, has no value but NULL."""
+    """Raised if the type of a column cannot be inferred because the column, or a part of it, has only NULLs."""
 
 
 def infer_type(values: Any, column: str) -> pa.DataType:
@@ -61,9 +61,9 @@ def infer_type(values: Any, column: str) -> pa.DataType:
     be too large for the inferred type; `coerce` checks that.
 
     Raises:
-        OutputContractError: code ``OUTPUT_TYPE`` if no type fits all values, for example because they are numbers and
-            strings, or because no column can hold one of them; code ``OUTPUT_ALL_NULL`` if the type is not known
-            because the column, or a part of it such as the elements of its lists, has no value but NULL.
+        OutputContractError: code ``OUTPUT_TYPE`` if no type fits all values, for example because numbers and strings
+            are mixed, or because a value is of a class that no column can hold. Code ``OUTPUT_ALL_NULL`` if the
+            column has only NULLs, or a part of it, such as the elements of its lists, has no value or only NULLs.
     """
     try:
         with raised_for(column, _STORABLE):
@@ -163,7 +163,7 @@ def _infer_children(items: list[Any], children: Form, depth: int) -> pa.DataType
 
     Raises:
         Refusal: no type fits all values. The position is that of a list or dictionary, not that of a value inside it.
-        _NoValueError: there is no value but NULL.
+        _NoValueError: there are no values, or only NULLs.
     """
     list_offsets = ListOffsets()
     for item in items:

@@ -181,11 +181,11 @@ def clean_string(value: Any, _type: pa.DataType) -> str:
 
 
 def clean_binary(value: Any, _type: pa.DataType) -> bytes:
-    """Return bytes, a bytearray or a memoryview of single bytes as bytes.
+    """Convert bytes, a bytearray or a memoryview to bytes.
 
     Raises:
-        Refusal: the value is of a different class, or is a memoryview whose items are not bytes or that does not have
-            exactly one dimension.
+        Refusal: the value has a different class, or is a memoryview of items other than bytes or with several
+            dimensions.
     """
     if value_type(value) != value_types.BINARY:
         raise Refusal(describe(value))
@@ -252,7 +252,7 @@ def finer_than_micros(got: str) -> Refusal:
 
 
 def micros_range(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """Return the range of a datetime64 dtype that Spark supports, as two integers in the unit of the dtype.
+    """Return the first and the last time that Spark supports, as integers in the unit of a datetime64 dtype.
 
     The result is None for a unit finer than microseconds. Check this range before you convert a coarser unit to
     microseconds, because NumPy may not report an overflow.

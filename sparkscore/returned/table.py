@@ -218,7 +218,10 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Return a matrix with one column as that column, unless an array is declared; return any other form unchanged."""
+    """Convert a matrix with only one column to that column, unless ``type_`` is a list type.
+
+    Any other form is returned unchanged.
+    """
     if pa.types.is_list(type_) or (isinstance(form, Vector) and form.data.ndim != 2):  # noqa: PLR2004 - a matrix
         return form
     parts = _parts_of(form)
@@ -226,7 +229,7 @@ def _flat(form: Form, type_: pa.DataType) -> Form:
 
 
 def _parts_of(form: Form) -> list[Form]:
-    """Return the columns of a matrix, or a list with only the form itself if the form is not a matrix."""
+    """Split a matrix into its columns. For any other form, return a list that contains only this form."""
     if isinstance(form, Vector):
         return columns_of_matrix(form) if form.data.ndim > 1 else [form]
     items = form.items if isinstance(form, Objects) else []

@@ -31,8 +31,7 @@ def convert_vector(vector: Vector, type_: pa.DataType) -> pa.Array:
     If all elements of a one-dimensional array are NULL, the dtype of the array does not matter.
 
     Raises:
-        Refusal: an element cannot be converted exactly, or values of the array's dtype do not belong in a column of
-            this type.
+        Refusal: an element cannot be converted exactly, or the Spark type does not accept values of the array's dtype.
     """
     if vector.data.ndim > 1:
         return _convert_rows(vector, type_)

@@ -1,8 +1,8 @@
 """Convert columns to the categories that a LightGBM or XGBoost model was trained with (worker).
 
-Both libraries get a category as a number, which is its position in a list. By default, pandas makes this list from the
-values in the DataFrame. A mini-batch rarely has all values of the training data, so its numbers may differ from those
-that the model was trained with.
+Both libraries take a category as a number, the position of the category in a list. By default, pandas makes this list
+from the values in the DataFrame. A mini-batch rarely has all values of the training data, so its numbers may differ
+from the numbers in training.
 """
 
 from __future__ import annotations
@@ -155,10 +155,10 @@ def value_type_of_column(column: pd.Series[Any]) -> str:
 
 
 def infos_of_lightgbm(text: str) -> list[str]:
-    """Return the entries of ``feature_infos`` in a LightGBM model that was written as a string, one for each feature.
+    """Read LightGBM's description of each feature from a model in text format, and return these descriptions.
 
-    An entry describes the feature's values in the training data; `find_positions` has examples. The result is an empty
-    list if the string has no ``feature_infos``.
+    A description is an entry of ``feature_infos``, and describes the values in the training data. `find_positions` has
+    examples. The result is an empty list if the text has no ``feature_infos``.
     """
     head = text.split("\nTree=", maxsplit=1)[0].splitlines()
     return next((line.partition("=")[2].split() for line in head if line.startswith("feature_infos=")), [])

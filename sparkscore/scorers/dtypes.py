@@ -52,7 +52,7 @@ def has_two_dtypes(arrow_type: pa.DataType) -> bool:
 
 
 def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
-    """Return the rows with doubles in each integer column that may hold a NULL in some mini-batch of the run.
+    """Convert each integer column that may hold a NULL in some mini-batch of the run to doubles.
 
     If the DataFrames of the run are Arrow-backed, no column is converted. The metadata of the schema is removed.
 

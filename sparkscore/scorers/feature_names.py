@@ -61,7 +61,7 @@ def find_named(rows: pa.Table, model: Any, order_doubt: str) -> list[tuple[str, 
 
 
 def take_named(rows: pa.Table, found: Sequence[tuple[str, str]]) -> pa.Table:
-    """Return a table with the columns that `find_named` has found, in this order and renamed to the second names."""
+    """Select the columns that `find_named` has found, and rename them to their names in the model."""
     return rows.select([column for column, _ in found]).rename_columns([name for _, name in found])
 
 

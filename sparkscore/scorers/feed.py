@@ -151,8 +151,8 @@ def _to_utc(array: pa.Array) -> pa.Array:
 def _as_roundable(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Convert an array to a type that Arrow can round to the wanted float type.
 
-    Decimals become doubles. If the wanted type is half float, all other arrays without floats become doubles, too.
-    Otherwise the array is returned unchanged.
+    Decimals become doubles. If the wanted type is half float, integers and booleans become doubles, too. Any other
+    array is returned unchanged.
     """
     # Arrow itself does not always convert a decimal to the nearest double, so it is converted through a string.
     if pa.types.is_decimal(_innermost(array.type)):
@@ -179,8 +179,8 @@ def _flat_values(array: pa.Array, feed: Feed, depth: int) -> tuple[Tensor, list[
         depth: number of the tensor's dimensions after the first. If 0, no lengths are returned.
 
     Raises:
-        SignatureMismatchError: a list is NULL, the lists of one level have different lengths, or a value that is not a
-            float is NULL.
+        SignatureMismatchError: a list is NULL, the lists of one level have different lengths, or a value is NULL
+            although the type of the values is not a float type.
     """
     widths: list[int] = []
     name = feed.columns[0]

@@ -1,4 +1,4 @@
-"""Add advice to a failure that a missing module caused: how the workers can get the package of the module (worker).
+"""Advise users how to install a package on the workers if a failure was caused by a missing module (worker).
 
 The name of a module can differ from the name of its package. `importlib.metadata` knows the package of a module only if
 the package is installed, so this module has a list of well-known packages.
@@ -45,9 +45,9 @@ _PACKAGES: Final = {
 
 
 def advise_on_package(failure: Failure, environment: EnvironmentSpec | None) -> Failure:
-    """Return a failure with advice on how the workers can get the missing module that caused the failure.
+    """If a missing module caused a failure, return the failure with advice on how to install the module's package.
 
-    The failure is returned unchanged if it has a next step already, or if no missing module caused it.
+    Any other failure is returned unchanged, and so is a failure that has a next step already.
 
     Args:
         failure: the failure of the user's code or model.

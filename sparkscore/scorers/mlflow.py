@@ -45,8 +45,8 @@ class MlflowScorer:
     """A scorer that loads an MLflow model as a pyfunc, from files on this host and without MLflow's tracking store.
 
     Attributes:
-        handed_over: the DataFrame that the model got in the last call, or None if there is none or if its columns do
-            not have the names of the rows' columns.
+        handed_over: the DataFrame that the model got in the last call. None if the model got no DataFrame, or a
+            DataFrame whose column names are numbers.
         warnings: warnings about the model that were found while it was loaded.
         verified: digest of the model's files, which was checked on this host. Empty before the check.
     """
@@ -134,10 +134,10 @@ class MlflowScorer:
             self._is_estimator = is_estimator(estimator)
 
     def _find_methods(self) -> dict[str, Callable[..., Any]]:
-        """Return the methods that the deployment names in ``model.predict_fn``, by name.
+        """Return the methods that ``model.predict_fn`` lists in the deployment, in a dictionary by name.
 
         ``predict`` is the method of the pyfunc. All others are methods of the model that the pyfunc wraps. The
-        dictionary is empty if the deployment names no methods.
+        dictionary is empty if ``model.predict_fn`` is not set.
         """
         wanted = [name for name in self._spec.predict_fn if name != "predict"]
         own = methods_of(self._wrapped_model(), wanted, self._spec.files.name) if wanted else {}
@@ -168,10 +168,11 @@ class MlflowScorer:
             return plain_output(*outputs.values(), is_of_estimator=self._is_estimator)
 
     def _conform(self, returned: Any) -> object:
-        """Convert the return value of the model as `plain_output` does, or to a matrix.
+        """Convert the return value of the model to the form that the signature describes.
 
-        A DataFrame becomes a matrix if the output in the signature is one tensor without a name and with several
-        dimensions, because some flavors return a DataFrame without column names instead of a matrix.
+        If the signature has one output, a tensor without a name and with several dimensions, a DataFrame becomes a
+        matrix, because some flavors return a DataFrame without column names instead of a matrix. Any other value is
+        converted by `plain_output`.
         """
         outputs = self._model.metadata.get_output_schema()
         if isinstance(returned, pd.DataFrame) and outputs is not None and outputs.is_tensor_spec():
@@ -266,10 +267,11 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
-    """Make the boolean columns that may hold NULLs have dtype ``object`` in every mini-batch that a model gets.
+    """Give boolean columns that may hold NULLs the dtype ``object`` in every mini-batch that a model gets.
 
-    In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. So the method that a
-    pyfunc calls after the enforcement is replaced with a wrapper that converts the column back.
+    In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. After the
+    enforcement, a pyfunc calls a private method. This function replaces that method with a wrapper that converts the
+    column back.
 
     Args:
         model: the loaded pyfunc, which is changed.

@@ -42,10 +42,10 @@ class ModelFiles:
 
 
 def fetch_model(files: ModelFiles) -> Path:
-    """Return the path of this host's copy of a model, which is made first if there is none.
+    """Copy a model to this host's cache unless the cache has a copy, and return the path of the copy.
 
     Runs on the worker. The digest of the copy is checked each time, so that the files are those that the driver found.
-    A copy with a wrong digest is made again.
+    A copy with a wrong digest is replaced.
 
     Raises:
         ModelError: the files cannot be read or copied, the digest of a new copy is not the one that the driver found,
@@ -64,14 +64,14 @@ def fetch_model(files: ModelFiles) -> Path:
 
 
 def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the path of this host's copy of some files, which is made first if there is none.
+    """Write a file or folder into this host's cache unless it is there, and return its path.
 
-    The digest of the files is not known in advance, so it is not checked.
+    Unlike in `fetch_model`, no digest is checked.
 
     Args:
-        key: string that identifies the files, for example the registry, the name and the version of a model.
-        name: name of the copied file or folder.
-        make: function that writes the files to the path that it gets as its argument.
+        key: string that identifies the content, for example the registry, the name and the version of a model.
+        name: name of the file or folder in the cache.
+        make: function that writes the file or folder to the path that it gets as its argument.
 
     Raises:
         ModelError: other users have access to the folder for copies.
@@ -85,7 +85,7 @@ def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy the file of a model, or the files of its folder that its digest covers.
+    """Copy the file of a model, or all files of a model's folder except those that its digest ignores.
 
     Links are replaced with copies of the files that they point to.
 

@@ -44,8 +44,8 @@ def plain_output(returned: Any, *, is_of_estimator: bool = False) -> Any:
 def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False) -> NamedColumns:
     """Combine the return values of several methods of a model into named columns, one for each method.
 
-    If a method returned several named columns, each row of the method's column is a dictionary. It has the value of
-    each named column, by the name of the column.
+    If a method returned several named columns, for example a DataFrame, they are combined into one column of
+    dictionaries: for each row, the values by the names of the columns.
 
     Args:
         returned: the return value of each method, by the name of the method.

@@ -191,7 +191,7 @@ class ScriptScorer:
     def _folder_for_models(self) -> Path:
         """Return the folder into which this scorer links models. The first call creates it.
 
-        The folder is on the file system of this host's copies of models, because hard links need that.
+        The folder is in this host's cache of models, because hard links need the same file system.
         """
         if self._models is None:
             self._models = make_folder_for_links().resolve()
@@ -200,7 +200,7 @@ class ScriptScorer:
     def _link_models(self) -> list[DeployedModel]:
         """Create the folder ``AZUREML_MODEL_DIR``, link the models of the deployment into it, and return the models.
 
-        The main model has the name of its file or folder there, because scripts append that name to
+        The main model keeps the name of its file or folder, because scripts append that name to the path
         ``AZUREML_MODEL_DIR``.
 
         Raises:
