@@ -32,8 +32,9 @@ def feed_images(files: Sequence[str], feed: Feed) -> tuple[Pixels | pa.Array, tu
     The tensor has the pixels of the first frame of each image. Nothing is scaled, resized or rotated. The shape of the
     tensor decides how the pixels are arranged:
 
-    - Four dimensions: the channels are in the last dimension, or in the second one if only the size of the second one is
-      1, 3 or 4. If the size is 1, 3 or 4, the image is converted to that number of channels.
+    - Four dimensions: the channels are in the last dimension, or in the second one if only the second one has the size
+      1, 3 or 4. If the dimension of the channels has one of these sizes, the image is converted to that number of
+      channels.
     - Three dimensions: the image is converted to gray.
     - Two dimensions: all values of an image are in one row, as in Azure's no-code deployments.
     - One dimension: the tensor is an array of arrays, one for each image. The images may have different sizes.
