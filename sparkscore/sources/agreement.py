@@ -1,4 +1,4 @@
-"""Check the paths and column names of input files, so that Spark does not read wrong data without an error (driver)."""
+"""Check the paths and column names of input files for cases in which Spark would silently read wrong data (driver)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sparkscore.signature.same_name import doubled_names, folded
 
 
 def partition_keys(files: Iterable[InputFile], folder: Path | None) -> tuple[str, ...]:
-    """Return the names of the partition columns, from the folders ``key=value`` between a folder and its files.
+    """Return the names of the partition columns, which are the keys in the names of ``key=value`` folders.
 
-    The names are in the order of the folders. There are none if no folder is named ``key=value``.
+    The names are in the order of the folders in a path. There are none if no folder is named ``key=value``.
 
     Args:
         files: the files.
-        folder: the folder that the input names. If it is None, the input is not one folder and has no partition
-            columns.
+        folder: the location of the input, or None if the input is not one folder. Only the folders inside this folder
+            are searched for keys. If it is None, there are no partition columns.
 
     Raises:
         SourceSchemaError: two files are in folders with different partition columns, or with the same ones in a
@@ -93,7 +93,7 @@ def refuse_patterns_in_names(files: Iterable[InputFile]) -> None:
 
 
 def check_column_names(found: Iterable[str], what: str) -> None:
-    """Check that no two column names are the same, ignoring case, and that none is the name of a hidden column.
+    """Check that all column names differ in more than case, and that none is the name of a hidden column.
 
     Spark ignores the case of column names. `HIDDEN_COLUMNS` are columns that sparkscore adds to the rows.
 

@@ -111,7 +111,7 @@ def _names_in(file: IO[bytes], encoding: str | None) -> Names | None:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The names and values of a JSON object's fields, in the order in which the file has them."""
+    """The fields of a JSON object as pairs of name and value, in the order of the file."""
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)

@@ -19,9 +19,9 @@ class CsvColumn:
 
     Attributes:
         read_as: the name of the column in the schema for Spark's reader.
-        name: the name of the column in the rows: the declared name or, if the column is not declared, the name in the
-            header or of the partition column. Without such a name, it is ``_c`` and the position of the column, with
-            underscores appended if the header has that name already.
+        name: the name of the column in the rows. This is the declared name, if the column is declared. Otherwise, it is
+            the name in the header, or the name of the partition column. A column without any name is called ``_c`` and
+            its position, with underscores appended if the header has that name already.
         declared: the declared name and type, or None if the column is not declared.
         is_named: False if the header has no name for the column, or has its name twice, ignoring case. True for all
             other columns, also for partition columns and in files without a header.

@@ -51,8 +51,8 @@ class CsvFormat:
             by sparkscore. They are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
         special: the strings that the options set for NaN and infinity.
         options: options for Spark's reader.
-        is_cut_as_usual: whether the strings that Spark's reader finds in the files depend on no options other than
-            `dialect`, `has_header` and `null_value`.
+        is_cut_as_usual: whether `dialect`, `has_header` and `null_value` describe completely how Spark's reader splits
+            the files into strings. False if any other option is set that may change these strings.
         null_value: the string that stands for NULL, from the options, or an empty string.
     """
 
@@ -70,7 +70,7 @@ class CsvFormat:
 
 
 def csv_format(given: Mapping[str, str]) -> CsvFormat:
-    """Return the format of CSV files that 'input.options' describe.
+    """Convert 'input.options' to a `CsvFormat`, which describes the format of the CSV files.
 
     As in Spark, the names of options are case-insensitive.
 
@@ -110,7 +110,7 @@ def csv_format(given: Mapping[str, str]) -> CsvFormat:
 
 
 def _dialect(options: Mapping[str, str], encoding: str, *, reads_lines: bool) -> Dialect:
-    """Return the dialect of CSV files that the options for Spark's reader describe.
+    """Convert the options for Spark's CSV reader to a `Dialect`.
 
     A null character (U+0000) as quote, escape or comment character means that there is no such character.
 

@@ -80,7 +80,7 @@ class CsvSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened, with its list of files."""
+        """A description of the input, with the files that were listed when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
@@ -188,7 +188,7 @@ class CsvSource:
         return self._surveyed
 
     def _survey_with_spark(self, types: list[str]) -> list[ColumnSurvey]:
-        """Let Spark divide the files into values, and return a summary of the values of each column."""
+        """Parse the files with Spark, and return a summary of the values of each column."""
         layout, files = self._layout, self._files.files
         texts = self._load_texts(are_texts=True)
         path = texts.metadataColumn("_metadata").getField("file_path")
@@ -291,8 +291,8 @@ class CsvSource:
     def _order_doubt(self, config: Input) -> str:
         """Return why the order of the columns is uncertain, or an empty string if it is certain.
 
-        It is uncertain if there are several files, no columns are declared, and the option 'enforceSchema: true'
-        prevents that headers are compared. It is also uncertain if there is an undeclared partition column, unless
+        It is uncertain if there are several files, no columns are declared, and headers are not compared because of the
+        option 'enforceSchema: true'. It is also uncertain if there is an undeclared partition column, unless
         'input.columns' sets the order.
         """
         layout = self._layout
@@ -307,9 +307,9 @@ def _is_undeclared_key(each: CsvColumn) -> bool:
 
 
 def _log_types(types: StructType, left_out: list[str], csv: CsvFormat) -> None:
-    """Log the inferred types as an 'input.schema' that declares the same types, and the columns that are left out.
+    """Log the inferred types in the form of an 'input.schema', and log which columns are left out.
 
-    Log a warning if the options have a pattern, because it is used only for declared columns.
+    If the options have a pattern, also log a warning, because patterns are used only for declared columns.
     """
     if left_out:
         logger.info("columns without a name and without a value are left out: %s", names(left_out))

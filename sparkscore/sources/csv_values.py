@@ -31,9 +31,10 @@ _WITHOUT_SECONDS: Final = "([T ][0-9]{1,2}:[0-9]{2})(?![0-9:])"
 
 
 def value_of(text: Column, name: str, data_type: DataType, zone: str) -> Column:
-    """Return an expression that converts a column of strings to a type, and fails the run if Spark cannot convert one.
+    """Return an expression that converts a column of strings to the type `data_type`.
 
-    NULL stays NULL. For the types ``string`` and ``varchar``, the column is returned unchanged.
+    The run fails if Spark cannot convert a string. NULL stays NULL. The column is returned unchanged for the types
+    ``string`` and ``varchar``.
 
     Args:
         text: the column of strings.
@@ -59,7 +60,7 @@ def _converted(text: Column, data_type: DataType, zone: str) -> Column:
 
 
 def _with_zone(text: Column, zone: str) -> Column:
-    """Return an expression that adds the seconds and the time zone to strings of timestamps that lack them.
+    """Return an expression that adds missing seconds and a missing time zone to timestamps in a column of strings.
 
     A date without a time gets the time 00:00:00. The seconds are added because Spark's cast does not accept a time zone
     directly after minutes, and the time zone because the cast would use the session's time zone.

@@ -51,7 +51,7 @@ class DeltaSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the table as it was when it was opened, with its version."""
+        """A description of the table, with the version that is read."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

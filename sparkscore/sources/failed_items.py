@@ -40,8 +40,8 @@ class FailedItems:
             run itself scored the failed items of another run.
         since: the ids of the runs that have already scored failed items of the run `first` again and published them
             into the same output.
-        left: for each item, how often it is still to be scored. The number may be above 1, because equal rows are
-            treated as the same item. The key is the path of a file, or a row as JSON. None if no items are left out.
+        left: a Counter of the items that are still to be scored, or None if all failed items are. The keys are the
+            paths of files, or rows as JSON. Equal rows have the same key, so a count may be above 1.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
         nulls: for some integer and boolean columns, whether the earlier run treated the column as one that has NULLs.
@@ -75,7 +75,7 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """A string with the id of the earlier run and the ids in `since`."""
+        """A string that identifies this input: the id of the earlier run, and the ids in `since`."""
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 
@@ -203,7 +203,7 @@ class FailedRowsSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the quarantined rows as they were when the source was opened."""
+        """A description of the quarantined rows from which this source was created."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

@@ -45,7 +45,7 @@ class FileListSource:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened, with its list of files."""
+        """A description of the input, with the files that were listed when it was opened."""
         return self._snapshot
 
     def frame(self) -> DataFrame | None:

@@ -72,7 +72,7 @@ def check_key_values(
 
 
 def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None, ...]:
-    """Return the values of partition columns in the path of a file, in the order of ``keys``; None stands for NULL."""
+    """Return the values of the partition columns for a file path, in the order of ``keys``. None stands for NULL."""
     parts = _keys_in(Path(path).parent, folder)
     return tuple(None if (value := parts[key][0]) == _NULL else value for key in keys)
 

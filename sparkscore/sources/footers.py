@@ -159,7 +159,7 @@ class _FileNulls:
 class _Layout:
     """The parts of a Parquet footer from which a `Footer` is created.
 
-    Files with equal layouts share one `Footer`. The layout is its key in a dictionary.
+    Layouts are used as dictionary keys, so that files with equal layouts share one `Footer`.
     """
 
     schema: bytes

@@ -64,8 +64,8 @@ class JsonFiles:
             `NullType`, because only their names are used. It is None if Spark has to infer the types.
         are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
             some.
-        respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
-            as ``5.0`` or ``5e0``.
+        respelled: the columns that are declared as integers, or as nested types with integers, but in which some
+            numbers are written as ``5.0`` or ``5e0``.
     """
 
     rows: int
@@ -83,15 +83,15 @@ class JsonFiles:
 
 
 def json_options(options: Mapping[str, str]) -> dict[str, str]:
-    """Return the options for Spark's JSON reader, from those of the deployment.
+    """Convert the options in the deployment to options for Spark's JSON reader.
 
     The encoding gets Spark's name. For files with a record in each line and an encoding other than UTF-8, the line
     separator becomes a line feed if it is not set, because Spark needs a separator for these files. If the option
     'mode' is FAILFAST or is not set, the column for corrupt records gets a name that is unlikely in an input.
 
     Raises:
-        ConfigError: Spark cannot read the encoding; the encoding is UTF-16 or UTF-32 without a byte order, and files
-            have a record in each line; or an option such as 'allowComments' allows text that sparkscore cannot check.
+        ConfigError: Spark cannot read the encoding; files with a record in each line have the encoding UTF-16 or UTF-32
+            (only names with a byte order are allowed); or an option such as 'allowComments' is true.
     """
     if wrong := [name for name in _OTHER_GRAMMARS if find_option(options, name) == _TRUE]:
         raise ConfigError(
@@ -352,10 +352,10 @@ def _is_strict(options: Mapping[str, str]) -> bool:
 
 
 def _has_own_types(options: Mapping[str, str]) -> bool:
-    """Return whether Spark has to infer the types.
+    """Return whether Spark, and not sparkscore, has to infer the types.
 
-    This is the case if an option that controls type inference is set, and not to ``false``; or if the option 'mode' is
-    PERMISSIVE.
+    This is the case if the option 'mode' is PERMISSIVE, or if an option that controls type inference has a value other
+    than ``false``.
     """
     are_set = any((find_option(options, name) or "false") != "false" for name in _OF_TYPES)
     mode = (find_option(options, "mode") or "failfast").lower()

@@ -108,7 +108,7 @@ class TypesOfJson:
         )
 
     def _declaration(self, wanted: Collection[str]) -> str:
-        """Return the value of an 'input.schema' that declares the wanted columns, for an error message."""
+        """Return a string for 'input.schema' that declares the wanted columns, for an error message."""
         types = {field.name: field.dataType.simpleString() for field in self.schema if field.name in wanted}
         return schema_line(types, {name: doubt.type for name, doubt in self._doubts.items() if name in types})
 
@@ -202,10 +202,9 @@ class TypesOfJson:
 
 
 def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
-    """Yield the lists of names in which no two names may differ only in case.
+    """Yield the names of the columns as a list, and then the field names of nested objects as further lists.
 
-    The first list has the names of the columns. Each other list has the field names of the objects at one path, such as
-    ``column`` or ``column.field``.
+    Each further list has the field names of the objects at one path, such as ``column`` or ``column.field``.
     """
     yield list(columns)
     for seen in columns.values():

@@ -1,6 +1,6 @@
-"""Recognize files and folders that sparkscore writes for its runs and that an input folder may contain (driver).
+"""Recognize sparkscore's own files, so that they are not read as input (driver).
 
-They are runs folders, the folders of single runs, stages and locks.
+An input folder may contain runs folders, the folders of single runs, stages and locks.
 """
 
 from __future__ import annotations

@@ -55,9 +55,9 @@ class Group:
 
 @dataclass(frozen=True)
 class ParquetPlan:
-    """How to read Parquet files that Spark would not read correctly all together: group by group.
+    """A plan for reading Parquet files in groups, because Spark would not read all of them together correctly.
 
-    There may be only one group. Then all files have the same types, but their values must be converted.
+    If there is only one group, all files have the same types, but their values must be converted.
 
     Attributes:
         schema: the columns of the input, with the types to which the values are converted.
@@ -215,7 +215,8 @@ class _Planner:
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: a nested type has parts that are only NULL, and cannot be cast to the common type.
+            SourceSchemaError: in a nested column, a part has only NULLs, and the column cannot be cast to the common
+                type.
         """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
@@ -321,9 +322,9 @@ class _Planner:
         )
 
     def _line(self, changed: Mapping[str, str]) -> str:
-        """Return the value of an 'input.schema' with some types replaced, for an error message.
+        """Return a string for 'input.schema' that an error message suggests, with some types replaced.
 
-        The value contains all declared columns or, if none are declared, the columns that the run uses. If the value
+        The string contains all declared columns or, if none are declared, the columns that the run uses. If the string
         would be too long, it contains only the changed columns; see `schema_line`.
 
         Args:

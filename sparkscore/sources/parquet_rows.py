@@ -99,11 +99,11 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 
 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
-    """Return an expression that is true if the floating-point number in a cast from or to an integer is below 2**63.
+    """Return an expression that is false if a cast between an integer and a float involves a float of 2**63 or more.
 
-    Spark casts the double 2**63 to the largest bigint, and casts that back to 2**63, so a comparison of the values
-    before and after both casts does not find the change. The elements of arrays are checked as well. The expression is
-    true for NULL, and for casts between other types.
+    Spark casts the double 2**63 to the largest bigint, which is 2**63 - 1. It casts this bigint back to 2**63, so a
+    cast in each direction does not show that the value has changed. For arrays, each element is checked. The expression
+    is true for NULL, and for casts between other types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):
         pairs = arrays_zip(stored.alias("stored"), cast.alias("cast"))

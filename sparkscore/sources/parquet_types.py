@@ -44,7 +44,7 @@ class FileType:
     Attributes:
         arrow_type: Arrow's name of the type.
         spark: Spark's type for the same values, or None if Spark has no such type.
-        stored: the type with which Spark reads the stored values, if it is not `spark`; otherwise None.
+        stored: the type with which Spark reads the values from the file, or None if this type is `spark`.
         fix: advice to the user on writing the values with another type, if Spark has no type for them.
         is_nanos: whether the values are timestamps in nanoseconds, which Spark can read only as integers.
     """

@@ -26,9 +26,9 @@ def refuse_times_of_a_session(
 ) -> None:
     """Raise an error if Spark may read the timestamps in a Delta table's partition columns in the wrong time zone.
 
-    Nothing is checked if no partition column has the type ``timestamp``, or if the session's time zone is the one that
-    the option ``timeZone`` names, or UTC if the option is not set. Otherwise, Spark collects the distinct values of
-    these columns twice: with the session's time zone and with UTC.
+    The right time zone is that of the option ``timeZone``, or UTC if the option is not set. Nothing is checked if the
+    session has this time zone, or if no partition column has the type ``timestamp``. Otherwise, Spark collects the
+    distinct values of the timestamp columns twice: with the session's time zone and with UTC.
 
     Delta's reader has no option for the time zone, so the user has to set the time zone of the session.
 

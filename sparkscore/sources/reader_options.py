@@ -214,14 +214,14 @@ _CHECKS: Final[Mapping[str, Mapping[str, Callable[[str], _Problem]]]] = {
 
 
 def _unknown(given: str, known: Mapping[str, str]) -> _Problem:
-    """Return the problem of an unknown option. The advice suggests a known option, if one has a similar name."""
+    """Return the problem for an unknown option. Its advice suggests an option with a similar name, if there is one."""
     near = difflib.get_close_matches(given.lower(), known, n=1)
     next_step = f"Did you mean '{known[near[0]] or near[0]}'?" if near else "Correct its name, or leave it out."
     return "an option that Spark's readers do not have", "the name of an option", next_step
 
 
 def _find_problem(name: str, value: str, file_format: str) -> _Problem:
-    """Return the problem of an option that is not allowed or has an invalid value, or None if there is no problem.
+    """Return the problem if an option is not allowed or has an invalid value, or None if there is no problem.
 
     Args:
         name: the name of the option in Spark's spelling, or an empty string for an option that is not checked.

@@ -11,9 +11,9 @@ _LONGEST: Final = 200
 
 
 def schema_line(types: Mapping[str, str], changed: Mapping[str, str]) -> str:
-    """Return the value of an 'input.schema' that declares columns, after some of their types are replaced.
+    """Return a string for 'input.schema' that declares columns, with some of their types replaced.
 
-    If the value would have more than 200 characters, it is ``…`` followed by only the columns whose types are replaced.
+    If the string would have more than 200 characters, it is ``…``, followed by only the columns in `changed`.
 
     Args:
         types: the columns with their types.

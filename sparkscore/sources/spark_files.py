@@ -147,7 +147,10 @@ class SparkFiles:
         return select_columns(frame, in_order, self.file_format), doubt or doubt_of_keys(last)
 
     def _with_keys(self, declared: StructType | None, of_files: StructType) -> StructType:
-        """Return the schema of the input: its columns, followed by the undeclared partition columns, which are strings.
+        """Return the schema of the input.
+
+        It has the declared columns, or else the columns of the files. The undeclared partition columns come last, as
+        strings.
 
         The types of undeclared partition columns are not inferred, because '01', '1' and '1.0' in the names of folders
         would become the same number.
