@@ -68,12 +68,12 @@ class Registry:
 
         Args:
             name: name of the registered model.
-            stage: the stage in MLflow, for example ``production``, that the version must have, in upper or lower case,
-                or None for any stage.
+            stage: MLflow stage of the version, for example ``production``, in upper or lower case, or None for any
+                stage.
 
         Raises:
-            NotRegisteredError: the registry reports that there is no such model. Other registries return an empty list
-                of versions instead. The result is then None.
+            NotRegisteredError: the registry reports that there is no such model. Some registries report no versions
+                instead, and the result is None.
         """
         with _missing_reported():
             versions = _versions_of(self._client(), name)
@@ -158,9 +158,7 @@ class Registry:
 
     @contextmanager
     def reporting(self, model: str, next_step: str) -> Iterator[None]:
-        """Replace an exception that is raised in the ``with`` block with a `ModelError` (driver and worker).
-
-        An exception that is a `ModelError` already is not replaced.
+        """Raise a `ModelError` instead of any other exception that the ``with`` block raises (driver and worker).
 
         Args:
             model: name or reference of the model, for the message.
@@ -229,10 +227,10 @@ def _versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 @contextmanager
 def _missing_reported() -> Iterator[None]:
-    """Replace an MLflow error that means "not found" with a `NotRegisteredError` in the ``with`` block.
+    """Raise a `NotRegisteredError` if the ``with`` block raises an MLflow error that means "not found".
 
-    This includes each error about an invalid parameter, because MLflow reports a missing alias as one. Other errors
-    pass through.
+    Errors about an invalid parameter count as "not found", too, because MLflow raises such an error for a missing
+    alias. Other errors are not changed.
     """
     from mlflow.exceptions import MlflowException
 

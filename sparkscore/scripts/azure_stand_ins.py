@@ -153,12 +153,13 @@ class AzureModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of an installed module of Azure or else of its replacement, or None if there is neither.
+        """Find a module of the packages ``azureml`` and ``azureml_user``, and return its spec, or None.
 
-        The result is also None for modules that are not in the packages ``azureml`` and ``azureml_user``.
+        An installed module takes precedence over its replacement. The result is None if there is neither, and for
+        modules of all other packages.
 
         Raises:
-            ModuleNotFoundError: neither of these modules exists, and their package is a replacement.
+            ModuleNotFoundError: the module is neither installed nor replaced, and its parent package is a replacement.
         """
         if fullname.partition(".")[0] not in _OURS:
             return None

@@ -120,7 +120,7 @@ def _may_define_run_elsewhere(tree: ast.Module) -> bool:
 
 
 def _online_reason(tree: ast.Module, run: ast.FunctionDef | None) -> str:
-    """Return a phrase for the code that shows that a script is written for an online endpoint, or an empty string."""
+    """Return a phrase that says why a script seems to be written for an online endpoint, or an empty string."""
     for node in _top_level(tree):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -146,7 +146,7 @@ def _parses_json_of(run: ast.FunctionDef, parameter: str) -> bool:
 
 
 def _nodes_of(parent: ast.AST, parameter: str) -> Iterator[ast.expr]:
-    """Yield the expressions inside a syntax node, but not in inner scopes that define the parameter's name again."""
+    """Yield the expressions inside a syntax node, except inside inner scopes that reuse the name of the parameter."""
     for child in ast.iter_child_nodes(parent):
         if isinstance(child, _SCOPES) and any(_assigns(node, parameter) for node in ast.walk(child)):
             continue

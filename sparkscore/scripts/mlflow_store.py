@@ -73,7 +73,7 @@ def _may_log(code: Path) -> bool:
 def where_scripts_logged(log_folder: Path) -> list[str]:
     """Return a list with one sentence that says where the MLflow data of scripts is (driver).
 
-    The list is empty if the folder of `variables_of_store` has no database.
+    The list is empty if the folder for the scripts' logs contains no MLflow database.
     """
     if not any((log_folder / _FOLDER).glob("*.db")):
         return []

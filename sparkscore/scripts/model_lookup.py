@@ -34,8 +34,8 @@ class DeployedModel:
 class ModelLookup:
     """Finds the models that a script gets with ``Model.get_model_path``.
 
-    After a registered model was fetched, it is not fetched again if the script asks for it with the same version, or
-    again without a version.
+    A registered model is fetched only once for each version that the script asks for, and once if the script asks for
+    no version.
     """
 
     def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:

@@ -21,8 +21,8 @@ def files_being_written() -> frozenset[tuple[int, int]]:
 
     Only this process, its ancestors and the processes of its session are searched, if this user may inspect them. The
     ``>`` of a shell and ``tee`` open a file for writing only, and loggers open it for appending. A file that is open
-    for reading and writing, but not for appending, is not returned, because it may be a database. The only exception
-    are regular files that are the standard output or the standard error of this process: they are always returned.
+    for reading and writing, but not for appending, is not returned, because it may be a database. But the standard
+    output and the standard error of this process are always returned if they are regular files.
     """
     own = {_identity(descriptor) for descriptor in (1, 2)}
     found = {_identity(link) for process in _related_processes() for link in _opened_for_writing(process)}

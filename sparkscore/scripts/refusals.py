@@ -58,8 +58,8 @@ def is_taken(name: str) -> bool:
 def is_always_taken(name: str) -> bool:
     """Return whether every worker is expected to load a module with this name before it runs a script (driver).
 
-    This is expected of a module of Python's standard library, of ``sparkscore``, and of the packages that sparkscore
-    needs on workers, if the module was already loaded here when `sparkscore.scripts.refusals` was imported.
+    The result is True for the name of a standard library module, of ``sparkscore``, or of a package that sparkscore
+    needs on workers, if that module was loaded on the driver when `sparkscore.scripts.refusals` was imported.
     """
     return name in _TAKEN and name in _NEEDED
 

@@ -1,4 +1,4 @@
-"""Run SQL statements that describe a Delta table, given by its path, which may contain any characters (driver)."""
+"""Run SQL statements that describe a Delta table, whose path may contain any characters (driver)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from sparkscore.stage.ending import Ending
 
 
 def ending_of(error: BaseException) -> Ending:
-    """Return the reason why a run ended: the `Ending` that fits the exception that the run raised."""
+    """Return the `Ending` of a run that raised this exception: the reason why the run ended."""
     if interrupt_behind(error) is not None:
         return Ending.INTERRUPTED
     if isinstance(error, SPARK_ERRORS) or getattr(error, "code", "") in OF_PROCESSES:

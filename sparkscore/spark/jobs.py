@@ -90,7 +90,7 @@ def run_probe(spark: SparkSession, spec: ProbeSpec) -> ProbeReport:
 def find_changed_files(
     spark: SparkSession, stage: TaskStage, files: Sequence[StagedFile], *, reads_all: bool
 ) -> list[tuple[str, str]]:
-    """Return the staged files that changed since they were written: pairs of a path and a string with the difference.
+    """Return the paths of the staged files that changed since they were written, each with a description of the change.
 
     The driver itself checks the sizes and footers of up to 1000 files. If there are more files, or if whole contents
     must be read, workers check the files in one Spark job. A file that is missing or cannot be read counts as changed.

@@ -71,7 +71,7 @@ def quoted(name: str) -> str:
 
 
 def columns_of(schema: StructType) -> dict[str, str]:
-    """Return a dictionary with the column names of a Spark schema and the names of their types."""
+    """Return a dictionary that maps each column name of a Spark schema to the name of the column's type."""
     return {field.name: field.dataType.simpleString() for field in schema}
 
 

@@ -79,7 +79,7 @@ class Calls:
 
         Args:
             mini_batch: the items of the call.
-            is_part: whether these are only a part of the items of the mini-batch.
+            is_part: whether these items are only a part of the whole mini-batch.
         """
         self._loaded.ensure()
         if self._loaded.failure is not None:
@@ -96,7 +96,7 @@ class Calls:
         return self._call(mini_batch, is_part=True)
 
     def _test_part(self, mini_batch: MiniBatch) -> Outcome:
-        """Call the scorer with a part of the mini-batch only to see whether it fails. Its rows are not used."""
+        """Call the scorer with a part of the mini-batch to see whether the call fails. Its rows are not used."""
         outcome = self._call_part(mini_batch)
         self._drop_rows_of_last_call()
         return outcome
@@ -175,7 +175,7 @@ class Calls:
 
 
 def _with_every_item(outcome: Outcome) -> Outcome:
-    """Return the outcome with one failure for each item if the mini-batch failed as a whole, or else unchanged."""
+    """Add a failure for each item if the mini-batch failed as a whole. Return any other outcome unchanged."""
     if not failed_whole(outcome) or outcome.failure is None:
         return outcome
     return replace(outcome, failures=tuple(ItemFailure(number, outcome.failure) for number in range(outcome.items)))

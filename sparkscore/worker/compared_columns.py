@@ -38,8 +38,8 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
     """Compare the bits of a column, or the references to its objects, with those before the call.
 
     Returns:
-        two values. The first is True if the comparison shows that the column was overwritten with new values. The
-        second is a number for each value if all bits are the same as before, or else None.
+        whether the column was found to contain new values; and, if all bits are the same as before, a number for each
+            value, or else None.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -55,7 +55,7 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
 
 
 def _has_lost_nan(pair: Pair) -> bool:
-    """Return whether fewer values of a float array are NaN than were NULL before the call, as after ``fillna``."""
+    """Return whether a float column now has fewer NaN than it had NULLs before the call, as after ``fillna``."""
     now = pair.now
     if not pair.was.null_count or not isinstance(now, np.ndarray) or now.dtype.kind != "f":
         return False
@@ -63,9 +63,10 @@ def _has_lost_nan(pair: Pair) -> bool:
 
 
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
-    """Return whether the largest or the smallest changed value was in no row of the column before the call.
+    """Return whether the changed values contain a value that the column did not contain before the call.
 
-    The result is False if there is no changed value, or if a changed value is NaN.
+    Only the largest and the smallest changed value are looked up in the column. The result is False if there is no
+    changed value, or if a changed value is NaN.
 
     Args:
         before: values of the column before the call.
@@ -77,7 +78,9 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return a column before and after the call as NumPy arrays, or None and None if its type does not allow that.
+    """Return the values of a column before and after the call as two NumPy arrays, or a pair of None.
+
+    The result is a pair of None if the column has a type that cannot be compared bit by bit.
 
     For Python objects, the arrays contain the references to the objects.
     """
@@ -113,7 +116,7 @@ def _addresses(objects: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def has_other_numbers(pair: Pair) -> bool:
-    """Return whether a column of numbers has another minimum, maximum or number of NaN than before the call."""
+    """Return whether a column of numbers has a different minimum, maximum or number of NaN than before the call."""
     if not (pa.types.is_integer(pair.was.type) or pa.types.is_floating(pair.was.type)) or not len(pair.was):
         return False
     if not isinstance(pair.now, np.ndarray) or pair.now.dtype.kind not in "iuf":
@@ -147,7 +150,7 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
-    """Return values as an Arrow array of this type, with NULL for NaN, or None if Arrow cannot convert them to it."""
+    """Convert values to an Arrow array of this type, with NULL for NaN. Return None if Arrow cannot convert them."""
     try:
         if isinstance(values.dtype, pd.CategoricalDtype):
             values = values.astype(values.dtype.categories.dtype)
@@ -170,7 +173,7 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def number_values(column: pa.Array | pa.ChunkedArray) -> tuple[Codes, pa.Array]:
-    """Return a number for each value, which is the same for equal values, and the array of the distinct values."""
+    """Return the index of each value in the array of the column's distinct values, and this array."""
     whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     encoded = whole.dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary

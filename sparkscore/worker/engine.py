@@ -239,7 +239,7 @@ class LocalEngine:
 
     @property
     def _unseen(self) -> tuple[tuple[str, int], ...]:
-        """Pairs of a column's name and the number of its values for which the model has no category.
+        """The names of categorical columns, each with the number of its values that the model does not know.
 
         Empty if the scorer does not count such values.
         """

@@ -175,14 +175,14 @@ class Halving:
     def _refuse_what_fails_everywhere(self, parts: Sequence[Part]) -> None:
         """Raise an error if the scorer fails whenever it gets several items, so that no single item is the cause.
 
-        All of these parts failed. Either each of them has a failing item, or every call with several items fails. To
-        find out, a few items from all over a part are scored in one call. Most of these items are probably good. So if
-        such calls fail for all parts, the items are not the cause. Parts that have only a few items are not scored
-        again: they have already failed. If each part is a single item, nothing is checked.
+        The caller must have checked that each part failed as a whole. To find the cause, a few items from all over each
+        part are scored in one call. Most of these items are probably good. So if each of these calls fails as a whole,
+        the items are not the cause. Parts that have only a few items are not scored again, because they have already
+        failed. If each part is a single item, nothing is checked.
 
         Raises:
-            BrokenContractError: not all parts are single items, and each call with a few items of a larger part failed
-                as a whole, or no part was large enough for such a call.
+            BrokenContractError: each of the calls failed as a whole without ending the process that scores, or no part
+                had enough items for a call.
         """
         number = self._telling_count
         if all(part.mini_batch.item_count == 1 for part in parts):
@@ -203,8 +203,8 @@ def can_be_halved(mini_batch: MiniBatch, outcome: Outcome) -> bool:
     """Return whether a mini-batch failed as a whole, and can be halved to find the items that fail.
 
     A mini-batch that has one item or that is indivisible cannot be halved. A mini-batch for which ``run()`` returned no
-    element is not halved, because ``run()`` may return none for the halves either. A mini-batch is not halved either
-    after some failures, for example the end of the process that scores.
+    element is not halved, because ``run()`` may return none for the halves either. Some failures also prevent halving,
+    for example the end of the process that scores.
     """
     if not failed_whole(outcome) or outcome.failure is None or outcome.elements == 0:
         return False
@@ -248,8 +248,8 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
     process that scores.
 
     Raises:
-        BrokenContractError: the numbers differ, or a half failed without a number of elements. So the number of
-            elements does not depend on the rows.
+        BrokenContractError: the halves returned more or fewer elements than the whole, or a call with a half failed
+            before its elements were counted.
     """
     if whole.failure is None or whole.failure.code != WRONG_COUNT or whole.elements is None:
         return

@@ -36,9 +36,9 @@ class WorkerSpec:
         result: how to build the rows of the result.
         stage: where to read the plan, and where to write the rows of the result.
         rules: how to handle items that fail.
-        units: work unit of each task, by the number of the task, or None if each task scores the work unit with its own
-            number.
-        chunk: when a chunk is full: after a number of items or of seconds.
+        units: numbers of the work units that the tasks score, in the order of the tasks. None if each task scores the
+            work unit that has the same number as the task.
+        chunk: the number of items and the number of seconds after which a chunk ends.
     """
 
     engine: EngineSpec
@@ -126,7 +126,8 @@ class _Task:
 
         Raises:
             ScoringError: the stored chunk begins with the same mini-batch, but one of its other mini-batches differs or
-                is missing now. Its reports are removed, so that the next task attempt scores its mini-batches.
+                is missing now. The reports of the chunk are removed, so that the next task attempt scores the
+                mini-batches.
         """
         stage = self._spec.stage
         try:

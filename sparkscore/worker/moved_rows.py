@@ -55,7 +55,7 @@ def moved_how(handed: HandedOver) -> str | None:
 
 
 def _is_mixed(index: pd.Index[Any]) -> bool:
-    """Return whether an index has the row numbers from 0 in another order, or is a descending RangeIndex."""
+    """Return whether an index contains the row numbers from 0 in a different order, or is a descending RangeIndex."""
     if isinstance(index, pd.RangeIndex):
         return index.step < 0 and len(index) > 1
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype):
@@ -214,9 +214,10 @@ def _positions(frame: pd.DataFrame, found: list[str]) -> dict[int, int | str]:
 def _one_permutation_explains(changed: list[Pair], kept: list[Pair]) -> bool:
     """Return whether a new order of the rows can explain how the columns changed.
 
-    Columns that got new values are ignored. The result is False if no other changed column is left, apart from columns
-    in which only two values were exchanged, as ``1 - flag`` does. Two columns that moved in the same way are enough for
-    the result True, whatever happened to the others, if the values of one of them are all different.
+    Only columns that have the same values as before, in a different order, can show that rows have moved. A column with
+    two values that were swapped, as by ``1 - flag``, does not show it on its own. If two columns have moved together,
+    and one of them has no repeated values, the result is True. Otherwise, one new order must explain all columns that
+    have the same values as before, including the unchanged ones.
 
     Args:
         changed: the columns whose values have changed.
@@ -292,9 +293,9 @@ def _codes(pair: Pair) -> _Codes | None:
 
 
 def _moved_together(columns: list[_Codes]) -> bool:
-    """Return whether these columns together have the same rows as before the call, in any order.
+    """Return whether the rows of these columns are the same as before the call, in any order.
 
-    The first column must have the same values as before.
+    The caller must have checked this for the first column on its own.
     """
     was, now = columns[0].was, columns[0].now
     for column in columns[1:]:

@@ -183,7 +183,7 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
 
 
 def _is_counted(probed: Probed, part: MiniBatch, spec: ProbeSpec) -> bool:
-    """Return whether the result must have one element for each row, and there are several rows to check that."""
+    """Return whether ``run()`` got several rows and must return one element for each of them."""
     is_joined = spec.is_joined if spec.is_joined is not None else not probed.is_frame
     return is_joined and part.rows is not None and part.item_count > 1
 

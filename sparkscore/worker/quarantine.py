@@ -44,7 +44,7 @@ _LONGEST_TRACEBACK: Final = 20_000
 def quarantined_rows(
     mini_batch: MiniBatch, outcome: Outcome, lineage: LineageValues, tries: int, failed_at: dt.datetime
 ) -> pa.Table | None:
-    """Return a table with a row of the quarantine for each failed item, or None if all items were scored.
+    """Return rows for the quarantine table, one for each failed item, or None if all items were scored.
 
     If it is not known which item failed, for example because a script returned too few elements, ``position`` and
     ``row`` are NULL. Secrets are masked in the messages and tracebacks.
@@ -104,7 +104,7 @@ class _Texts:
 
 
 def _file_of(mini_batch: MiniBatch, position: int | None) -> str | None:
-    """Return the file that an item is or comes from, or None if the file is not known."""
+    """Return the file that is the item or contains the item, or None if the file is not known."""
     if mini_batch.rows is None:
         return None if position is None else mini_batch.files[position]
     return plain_path(mini_batch.files[0]) if len(mini_batch.files) == 1 else None
@@ -119,10 +119,10 @@ def _row_of(mini_batch: MiniBatch, position: int | None) -> str | None:
 
 
 def read_rows(texts: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Return input rows from their JSON strings in the quarantine table.
+    """Convert input rows that the quarantine table contains as JSON strings back to an Arrow table.
 
     Args:
-        texts: the rows, each as a JSON object.
+        texts: one JSON object for each row.
         schema: names and types of the columns. A value that a JSON object does not contain is NULL.
     """
     rows = [json.loads(text) for text in texts]
@@ -156,7 +156,7 @@ _READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]]
 
 
 def _as_json(value: Any) -> Any:
-    """Return a string for a value of a type that JSON does not have.
+    """Convert a value whose type JSON does not have, such as a date or a decimal, to a string.
 
     `_from_json` converts the strings of dates, timestamps, decimals and bytes back.
     """

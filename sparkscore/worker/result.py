@@ -86,8 +86,8 @@ class ResultSpec:
     def name_of_carried(self, name: str) -> str:
         """Return the name that a carried column has in the result.
 
-        If a prediction or lineage column has the same name, the deployment's new name is for that column, and the
-        carried column keeps its name.
+        The deployment can rename columns. But if a prediction or lineage column has the same original name, only that
+        column is renamed, and the carried column keeps its name.
         """
         is_shared = name in self.predictions.names or name in LINEAGE_SCHEMA.names
         return name if is_shared else dict(self.renamed).get(name, name)

@@ -19,14 +19,15 @@ from sparkscore.worker.engine import ChildSpec
 
 
 def find_interpreter(spec: ChildSpec) -> str:
-    """Return the path of the child's interpreter, which is the worker's own one if the deployment names none.
+    """Return the path of the Python interpreter that runs the child.
 
-    If the deployment names an archive, it is unpacked on this host, unless that was done before.
+    If the deployment names no interpreter and no archive, this is the worker's own interpreter. If the deployment names
+    an archive, the archive is unpacked on this host, unless that was done before.
 
     Raises:
-        EnvironmentMismatchError: the archive is damaged or not a TAR file, contains no environment, would write outside
-            of its folder, or contains a virtual environment for a different version of Python. Or it cannot be
-            unpacked on this host, for example because the disk is full.
+        EnvironmentMismatchError: the archive is damaged or not a TAR file, contains no environment, has an entry
+            that would be written outside of the folder, or contains a virtual environment for a different version of
+            Python. Or it cannot be unpacked on this host, for example because the disk is full.
         ModelError: the archive cannot be copied to this host, or has changed since the run began.
     """
     if spec.archive is None:
@@ -43,7 +44,9 @@ def find_interpreter(spec: ChildSpec) -> str:
 
 
 def _unpack(archive: ModelFiles, target: Path) -> None:
-    """Unpack the archive of an environment into a folder, and make a virtual environment use this worker's Python.
+    """Unpack an archive with a Python environment into a folder.
+
+    If the archive contains a virtual environment, the environment is changed to use this worker's Python.
 
     Raises:
         EnvironmentMismatchError: the archive is damaged, or is not an environment for this worker.
@@ -63,7 +66,7 @@ def _unpack(archive: ModelFiles, target: Path) -> None:
 
 
 def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
-    """Unpack one entry of an archive, and check first that the entry is not written outside of the folder.
+    """Check that an entry of an archive would not be written outside of the folder, and unpack the entry.
 
     If this Python has the extraction filter ``tar``, that filter is used as well.
     Source: https://docs.python.org/3/library/tarfile.html#tarfile-extraction-filter
@@ -75,7 +78,9 @@ def _extract(packed: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> N
 
 
 def _use_interpreter_of_this_host(target: Path) -> None:
-    """Make an unpacked virtual environment use this worker's Python, because it contains only packages.
+    """Make an unpacked virtual environment use this worker's Python.
+
+    This is needed because a virtual environment contains packages, but no Python of its own.
 
     Raises:
         EnvironmentMismatchError: the environment has no packages for this version of Python.

@@ -144,8 +144,8 @@ def _serve(connection: Connection, worker: int) -> None:
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
     """Call a method and send its result to the worker, or the traceback if the call raises an exception.
 
-    The methods of the engine return failures of the user's code. So an exception usually means that this code has
-    damaged the interpreter.
+    If the user's code fails, the method returns a failure and raises no exception. So an exception usually means that
+    the user's code has damaged the interpreter.
 
     Raises:
         ConnectionLostError: the worker has ended, or the connection is closed.

@@ -125,7 +125,7 @@ class Connection:
             raise DescriptorLostError
 
     def _read(self, size: int, deadline: float | None) -> bytearray:
-        """Read exactly this many bytes from the socket and return them.
+        """Read exactly `size` bytes from the socket and return them.
 
         Raises:
             TimeoutError: the bytes did not arrive before the deadline.
@@ -141,12 +141,13 @@ class Connection:
         return data
 
     def _move(self, deadline: float | None, move: Callable[[memoryview], int], piece: memoryview) -> int:
-        """Wait until the socket is ready, send or receive some of these bytes, and return how many were moved.
+        """Wait until the socket is ready, send or receive some bytes, and return the number of these bytes.
 
-        When receiving, 0 is returned if the other process has closed its end.
+        The number may be smaller than the size of `piece`. If bytes are received, 0 means that the other process has
+        closed its end.
 
         Args:
-            deadline: time of the monotonic clock when to stop waiting, or None for no limit.
+            deadline: time of the monotonic clock at which waiting ends, or None for no limit.
             move: method of the socket that sends or receives bytes.
             piece: memory that contains the bytes to send, or that the received bytes are written to.
 
@@ -204,7 +205,7 @@ class _Pickler(pickle.Pickler):
 
 
 def write_stream(table: pa.Table) -> pa.Buffer:
-    """Return a table as an Arrow buffer in Arrow's stream format."""
+    """Return an Arrow buffer that contains the table in Arrow's IPC stream format."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

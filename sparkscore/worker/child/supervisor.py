@@ -345,10 +345,12 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 
 
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
-    """Return a failure if the child ended because its interpreter does not work, or None for any other reason.
+    """Return a failure if the child ended because its Python interpreter does not work, or else None.
+
+    The result is also None if the child uses the worker's own interpreter, which is known to work.
 
     Args:
-        spec: how the child is run. The worker's own interpreter is known to work.
+        spec: how the child is run.
         ended: how the child ended.
         has_begun: whether the child had started before it ended.
     """

@@ -156,8 +156,8 @@ class Template:
         """Wait for the child to end, and return its exit code, or None if it is still running after these seconds.
 
         If a signal ended the child, the negative number of the signal is returned. If the template has ended, the
-        result is the same as after ``SIGKILL``. While the template runs, no other process gets the child's process id
-        before `forget_child` is called.
+        negative number of ``SIGKILL`` is returned. While the template runs, no other process gets the child's process
+        id before `forget_child` is called.
         """
         if self._code is None and self._connection.wait(seconds):
             try:
