@@ -347,10 +347,8 @@ def _broke(ended: ChildEndedError, what: str) -> Failure:
 def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: bool) -> Failure | None:
     """Return a failure if the child ended because its Python interpreter does not work, or else None.
 
-    The result is also None if the child uses the worker's own interpreter, which is known to work.
-
     Args:
-        spec: how the child is run.
+        spec: how the child is run. If the child uses the worker's own interpreter, the result is None.
         ended: how the child ended.
         has_begun: whether the child had started before it ended.
     """
