@@ -33,8 +33,8 @@ def show_model(reference: str | Path, *, framework: str | None = None) -> dict[s
         the dictionary that ``sparkscore models show --json`` prints.
 
     Raises:
-        ConfigError: the reference or the framework is an empty string, or the reference is one of Azure ML or the URI
-            of a remote store.
+        ConfigError: the reference or the framework is an empty string, or the reference is an Azure ML reference or
+            the URI of a remote store.
         ModelError: there is no such model, its files cannot be read, or it cannot be scored without a script.
         MissingDependencyError: a package that is needed to find or read the model is not installed.
     """

@@ -29,7 +29,7 @@ def _refuse(path: str, field: pa.Field, array: pa.Array, elements: npt.NDArray[n
         path: the name of the column, followed by the names of the fields that lead to this array.
         field: the Arrow field of the array, which says whether NULLs are allowed.
         array: the values.
-        elements: for each value of the array, the index of the element of the column that contains the value.
+        elements: for each value of the array, the index of the column's element that contains the value.
     """
     if not field.nullable and array.null_count:
         position = elements[np.argmax(array.is_null().to_numpy(zero_copy_only=False))]

@@ -112,7 +112,7 @@ class ListOffsets:
 
 
 def convert_children(list_offsets: ListOffsets, children: Form, type_: pa.DataType) -> pa.Array:
-    """Convert the child values of a nested column, which are given as one flat column, to an Arrow array.
+    """Convert the flattened child values of a nested column to an Arrow array.
 
     Raises:
         Refusal: a child cannot be converted exactly. The position is that of the element that contains the child.
@@ -142,8 +142,8 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 def flatten(arrays: list[Any]) -> Form:
     """Concatenate lists and arrays into one column.
 
-    If all of them are NumPy arrays (not masked arrays or other subclasses) with the same dtype and elements of the same
-    shape, `open_numpy` decides the form of the column. Otherwise, the column is `Objects` with the values.
+    NumPy arrays that have the same dtype and elements of the same shape are concatenated to one array, and the result
+    is that of `open_numpy`. If there is a list, a masked array or an array that differs, the result is `Objects`.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}

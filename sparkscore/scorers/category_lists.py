@@ -50,7 +50,7 @@ def value_type_of(values: Any) -> str:
 def find_positions(
     infos: Sequence[str], lists: Sequence[Any], types: Sequence[str] | None = None
 ) -> Sequence[int] | None:
-    """Find the features that the lists of categories of a LightGBM model belong to.
+    """Match each list of categories in a LightGBM model with the feature that it belongs to.
 
     In a possible assignment, each list fits the description and type of its feature, and each column of strings has a
     list. First, the function looks for assignments in which each feature with codes, such as ``-1:0:2``, has a list,

@@ -50,8 +50,8 @@ def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
 def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
     """Convert rows to a DataFrame with the default RangeIndex. The user's code may change the DataFrame.
 
-    Unless the columns are Arrow-backed, the dtypes are those that ``pyarrow.Table.to_pandas()`` would choose if each
-    column in ``dtypes.with_null`` held a NULL, even if no row has one.
+    The dtypes are those of ``pyarrow.Table.to_pandas()``. A column in ``dtypes.with_null`` gets the dtype for a column
+    with a NULL, even if no row has a NULL. If ``dtypes.are_arrow`` is set, all columns are Arrow-backed instead.
 
     Args:
         rows: the rows.
@@ -65,7 +65,7 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second one with the same Python objects.
+    """Return a DataFrame for the user's code, and a second DataFrame that keeps the original Python objects.
 
     If the columns are Arrow-backed, the second DataFrame has no columns.
 

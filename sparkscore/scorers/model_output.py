@@ -58,7 +58,7 @@ def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False)
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
-    """Return the first index among the pandas outputs of a model that is not the default RangeIndex.
+    """Return the index of the first pandas output that does not have the default RangeIndex.
 
     Return None if all pandas outputs have the default RangeIndex, or if no output is a pandas object.
     """

@@ -24,8 +24,8 @@ class MlflowSpec:
     Attributes:
         files: the model's files.
         feeds: the model's inputs, each with the columns that it gets, or None if the driver does not know the inputs.
-        predict_fn: names of the methods to call. Several methods give one column each. If empty, the ``predict`` of the
-            pyfunc is called.
+        predict_fn: names of the methods to call. If there are several, each of them fills one column. If empty, the
+            ``predict`` of the pyfunc is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
         dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
@@ -47,7 +47,8 @@ class FrameworkSpec:
         files: the model's file.
         framework: the library that the model needs.
         feeds: the model's inputs, each with the column that it gets, or None if the driver does not know the inputs.
-        predict_fn: names of the methods to call. Several methods give one column each. If empty, ``predict`` is called.
+        predict_fn: names of the methods to call. If there are several, each of them fills one column. If empty,
+            ``predict`` is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
         dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
