@@ -42,15 +42,15 @@ def match_inputs(
     model takes only columns without names, they are matched by position. A tensor that is the only input gets all
     columns if no column has its name. If the items are files, the only input of the model gets each file.
 
-    A column must have a type of a group that the input accepts, or a type that can be cast to the input's type: see
-    `is_exact` and `is_checked`. With ``rounds``, numbers may also be rounded. An input without a type and without
-    groups takes any type.
+    The type of a column must belong to a group that the input accepts, or a cast to the type of the input must be
+    allowed; see `is_exact` and `is_checked`. With ``rounds``, numbers may also be rounded. An input without a type and
+    without groups takes any type.
 
     Args:
         inputs: the inputs of the model.
         columns: the columns of the data to score, or None if the items are files.
-        chosen: for the names of some of the model's inputs, the columns that ``model.inputs`` chooses; an input without
-            a name is called ``input``.
+        chosen: the columns that ``model.inputs`` chooses, by the name of the input. An input without a name is called
+            ``input``.
         rounds: whether numbers may be rounded to the model's floats.
         order_doubt: the reason why the order of the columns is unknown, so that they cannot be matched by position;
             empty if the order is known.
@@ -83,9 +83,10 @@ def order_advice(columns: Sequence[str]) -> str:
 
 
 def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
-    """Return lines for the log that say which columns each input of the model gets. Of many names, some are left out.
+    """Return log lines that show which columns each input of the model gets.
 
-    Inputs of the same type, except tensors, share one line if they get the columns with their own names.
+    Inputs of the same type share one line if they are not tensors and each gets the column with its own name. A long
+    list of names is shortened.
     """
     by_type: dict[str, list[str]] = {}
     lines = []
@@ -99,7 +100,7 @@ def describe_feeds(feeds: Sequence[Feed]) -> list[str]:
 
 
 def columns_without_null(feeds: Sequence[Feed]) -> dict[str, pa.DataType]:
-    """Return the columns in which the model takes no NULLs: for each name, the type to which the values are cast."""
+    """Return the columns in which the model does not take NULLs, with the types to which their values are cast."""
     return {
         column: feed.type for feed in feeds if feed.type is not None and _has_no_null(feed) for column in feed.columns
     }
@@ -283,7 +284,7 @@ def _mismatch(problems: Sequence[str], advice: str) -> SignatureMismatchError:
 
 
 def _has_no_null(feed: Feed) -> bool:
-    """Return whether NULLs cannot be passed to an input of the model.
+    """Return whether an input of the model does not take NULLs.
 
     Tensors can have NULLs only if their elements are floats or Python objects. Columns of integers or booleans can have
     NULLs only if the model declares that it takes them. Columns of other types can have NULLs.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def keys_of(name: str) -> frozenset[str]:
-    """Return the keys of a column name: Spark may treat two names as the same name if they have a key in common.
+    """Return the keys of a column name. If two names share a key, Spark may treat them as the same name.
 
     Some parts of Spark compare names with Java's ``toLowerCase(Locale.ROOT)``, others with ``equalsIgnoreCase``, for
     which the dotless i equals I, the long s equals S, and the Kelvin sign equals K.
@@ -36,7 +36,7 @@ def folded(name: str) -> str:
 
 
 def _folded(character: str) -> str:
-    """Return the lower case of the upper case of a character, the form that ``String.equalsIgnoreCase`` compares.
+    """Convert a character to upper case and the result to lower case, as ``String.equalsIgnoreCase`` does.
 
     As in Java, a character is not converted to upper case if its upper case would be several characters.
     """

@@ -34,10 +34,10 @@ def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def is_checked(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Return whether a cast is from signed integers to unsigned integers, or between lists of such integers.
+    """Return whether ``given`` is a signed and ``wanted`` an unsigned integer type, or both are lists of such types.
 
-    Spark has no unsigned integers, so the data for a tensor of unsigned integers must be cast. Some values may not fit,
-    for example negative numbers. They are found only when they are cast.
+    Spark has no unsigned integers, so the data for a tensor of unsigned integers must be cast. Each value is checked
+    when it is cast, because some values, such as negative numbers, do not fit.
     """
     if is_list(given) and is_list(wanted):
         return is_checked(given.value_type, wanted.value_type)

@@ -27,11 +27,11 @@ __all__ = ["FailedItems", "Source", "items_of", "open_failed", "open_source"]
 
 
 class Source(Protocol):
-    """The interface of an input whose list of files or table version is fixed when it is opened."""
+    """The interface of an opened input. The list of its files, or the version of its table, is already fixed."""
 
     @property
     def snapshot(self) -> Snapshot:
-        """The description of the input as it was when it was opened, with its list of files or its version."""
+        """A description of the input, with its list of files or the version of its table."""
 
     def frame(self) -> DataFrame | None:
         """Return the rows of the input, or None if the items are files or the input has no files.

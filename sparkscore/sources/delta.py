@@ -101,8 +101,8 @@ class DeltaSource:
     def _find_detail(self, spark: SparkSession) -> tuple[str, list[str], bool]:
         """Return the table's id, its partition columns, and whether the table uses column mapping.
 
-        With column mapping, columns may have different names in the data files, and the name of a renamed column may be
-        the name of another column there. If Delta returns no details, the table is treated as one with column mapping.
+        With column mapping, a column may have a different name in the data files. If Delta returns no details, the
+        table is treated as one with column mapping.
         Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#column-mapping.
         """
         found = describe(spark, "DETAIL", self._path).select("id", "partitionColumns", "properties").first()

@@ -66,7 +66,7 @@ class NullCounts:
             self.known.update(file.nulls.keys())
 
     def of(self, columns: Iterable[str], rows: int | None = None) -> dict[str, int]:
-        """Return the number of NULLs in each of the given columns, without the columns for which it is not known.
+        """Return the number of NULLs in each of the given columns. A column is left out if its number is not known.
 
         Args:
             columns: names of top-level columns. A column with a dot in its name is left out.
@@ -128,7 +128,7 @@ def count_nulls(paths: Sequence[str], columns: Collection[str], rows: int | None
         rows: the number of rows that the reader returns, or None if it returns all rows of the files.
 
     Returns:
-        the number of NULLs by column, without the columns for which it is not known; see `NullCounts.of`.
+        the number of NULLs by column. A column is left out if its number is not known; see `NullCounts.of`.
     """
     if not columns or not paths:
         return {}

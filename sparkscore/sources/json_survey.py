@@ -363,7 +363,7 @@ def _has_own_types(options: Mapping[str, str]) -> bool:
 
 
 def _form_of(options: Mapping[str, str]) -> JsonForm:
-    """Return the form of JSON files, such as the encoding and the line separator, that the options describe."""
+    """Convert the options to a `JsonForm`, which contains, for example, the encoding and the line separator."""
     encoding = find_option(options, "encoding") or "UTF-8"
     separator = find_option(options, "lineSep")
     return JsonForm(

@@ -134,7 +134,7 @@ def _read_all(blocks: Iterator[str]) -> None:
 
 
 class _QuickCheck:
-    """A check of the quotes and line ends of a CSV file that may fail for a correct file, but is fast."""
+    """A fast check of the quotes and line ends of a CSV file. It may fail for a correct file."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -147,7 +147,7 @@ class _QuickCheck:
         self._has_failed, self._is_complete = False, False
 
     def has_passed(self) -> bool:
-        """Return whether the whole text was read and has no misplaced quotes and line ends."""
+        """Return whether the whole text was read and has no misplaced quotes or line ends."""
         if not self._is_complete or self._has_failed or self._is_inside:
             return False
         feeds, returns, both = self._counts
@@ -155,7 +155,7 @@ class _QuickCheck:
         return self._dialect.reads_lines or not is_mixed
 
     def watch(self, blocks: Iterator[str]) -> Iterator[str]:
-        """Yield the blocks of a text, and check each of them before. Stop after the first block that fails."""
+        """Check each block of a text, and yield the block if it passes. Stop at the first block that fails."""
         dialect = self._dialect
         # The last two bytes of a block are kept, so that each byte is checked together with both of its neighbors. A
         # separator stands for the bytes before the start and after the end of the file.
@@ -220,17 +220,17 @@ def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect,
 
 
 def _without_escapes(block: str | None, held: str, dialect: Dialect) -> tuple[str, str]:
-    """Replace escaped quotes and escaped escape characters of a dialect whose escape character is not the quote.
+    """Replace each escaped quote and each escaped escape character in a block of text with a letter.
 
     Args:
-        block: the next block of the text, or None at its end.
-        held: the escape character if the block before ended with one that escapes the next character, or an empty
-            string.
-        dialect: the dialect.
+        block: the next block of the text, or None at the end of the text.
+        held: the value of ``held`` that the call for the previous block returned, or an empty string for the first
+            block.
+        dialect: a dialect whose escape character is not the quote character.
 
     Returns:
-        the block with a letter in place of each escaped quote and each escaped escape character, and ``held`` for the
-        next block.
+        the block after the replacement, and ``held`` for the next block. This is the escape character at the end of
+        the block if it escapes the first character of the next block, or else an empty string.
     """
     escape = dialect.escape
     letter = next(each for each in "abcd" if each not in {dialect.sep, dialect.quote, escape})

@@ -23,7 +23,7 @@ _MOST_TRIES: Final = 4
 
 
 class NotCutError(Exception):
-    """Raised if PyArrow cannot parse a file, or may find other values than Spark's parser."""
+    """Raised if PyArrow cannot parse a file, or may find different values from those of Spark's parser."""
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
@@ -60,7 +60,7 @@ def cut(
         null_value: a string that stands for NULL, or an empty string if there is none.
 
     Raises:
-        NotCutError: a row has another number of values, or Spark's parser may find other values.
+        NotCutError: a row has the wrong number of values, or Spark's parser may find different values.
     """
     for piece in _pieces(blocks, dialect):
         for batch in _cut_piece(piece, dialect, width, null_value).to_batches():
@@ -98,11 +98,11 @@ def _cut_piece(piece: bytes, dialect: Dialect, width: int, null_value: str) -> p
 
 
 def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
-    """Yield a text in UTF-8, in pieces that end with the end of a record.
+    """Encode a text in UTF-8, and yield it in pieces. Each piece ends at the end of a record.
 
     Raises:
-        NotCutError: the text has a null character, which Spark's parser does not treat like other characters, or the
-            character for comments or for escapes.
+        NotCutError: the text has a comment character, an escape character other than the quote, or a null character.
+            PyArrow may not treat such a character as Spark's parser does.
     """
     special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
     parts: list[bytes] = []

@@ -38,10 +38,10 @@ class FilesSurvey:
     """The first fault, the different headers and the values of some CSV files.
 
     Attributes:
-        fault: the path of a file with a fault, and the fault; or None if no fault was found. If faults were found in
-            several files, it is that of the first path in sorted order.
-        headers: each different header that was read (the values of a file's first record), with the path of its file.
-            If the header was read from several files, it is the first of their paths in sorted order.
+        fault: the path of a file with a fault, and the fault; or None if no fault was found. If several files have a
+            fault, the path is the first of their paths in sorted order.
+        headers: the path of a file for each different header. A header is a tuple of the values in the first record of
+            a file. If several files have the same header, the path is the first of their paths in sorted order.
         columns: a summary of each column, or None if there is a fault, or if a file must be parsed by Spark.
     """
 
@@ -53,8 +53,8 @@ class FilesSurvey:
 def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
     """Check CSV files for faults, collect their headers and summarize their columns.
 
-    The files are read in the order of their sorted paths, until a file has a fault. The header of this file is not
-    read. A file without a record has no header.
+    The files are read in the order of their sorted paths, until a file has a fault. The result does not contain the
+    header of the file with the fault. A file without a record has no header.
 
     Args:
         files: the path of each file, with the values of its partition columns.

@@ -75,7 +75,7 @@ class Surveyor:
 
         Args:
             columns: the strings of each column.
-            file_of: a function that returns the path of the file of the row with an index.
+            file_of: a function that maps the index of a row in the batch to the path of the row's file.
         """
         self._found = [
             self._add(found, texts, spark_type, file_of)

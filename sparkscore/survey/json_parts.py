@@ -67,8 +67,8 @@ class Found:
             value.
         problem: the first text that is not a record, or the first file that cannot be read: its position, a reason (a
             `RecordError.reason` or ``unreadable``) and a detail. None if there is no problem.
-        respelled: the columns whose declared type is or contains an integer type, and in which some numbers are written
-            with a decimal point or an exponent.
+        respelled: the columns that are declared as integers, or as nested types with integers, but in which some
+            numbers are written with a decimal point or an exponent.
     """
 
     columns: dict[str, FieldSurvey] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class _Declared:
 
     Attributes:
         checks: for each column whose values are checked, the function that checks a value.
-        integers: the columns whose type is an integer, or contains integers.
+        integers: the columns that are declared as integers, or as nested types with integers.
     """
 
     checks: Mapping[str, Check]

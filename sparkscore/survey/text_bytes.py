@@ -138,9 +138,10 @@ def _decoder(start: bytes, encoding: str) -> codecs.IncrementalDecoder:
 
 
 def find_other_format(start: bytes, encoding: str) -> str | None:
-    """Return a phrase for the format or encoding that the first bytes of a file suggest, if it is not the expected one.
+    """Look at the first bytes of a file for signs of an unexpected format or encoding.
 
-    Otherwise the result is None. `FIXES` contains the advice for each phrase.
+    The result is a phrase that describes the format or encoding, for example ``a Parquet file``. It is None if there is
+    no such sign. `FIXES` contains the advice for each phrase.
 
     Args:
         start: the first bytes of the file, for example its first block or line.
