@@ -25,7 +25,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command that this process's arguments name, and exit with the code that `exit_code_of` returns."""
+    """Run the command in the arguments of this process, and exit with the code that `exit_code_of` returns."""
     stdout = guard_streams()
     code = run_command_line(sys.argv[1:])
     stdout.flush()

@@ -66,7 +66,7 @@ class Check:
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
     """Run the checks, and print the result of each check, or one JSON object with all results.
 
-    The check of the workers is left out if the request is quick, or if the check of Java or Spark failed.
+    The workers are not checked if the request says ``is_quick``, or if the check of Java or Spark failed.
 
     Returns:
         the exit code: 0 if all checks passed, otherwise 1.

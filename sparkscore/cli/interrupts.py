@@ -70,7 +70,7 @@ class Interrupts:
                 signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
-        """Cancel the jobs of a Spark session if a signal comes.
+        """From now on, cancel the jobs of a Spark session if a signal arrives.
 
         Also installs the signal handlers again, because PySpark may have replaced one of them.
         """
@@ -80,10 +80,10 @@ class Interrupts:
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the exception for the signal if a signal came before this error, otherwise the error.
+        """Return the exception to report for an error: that for the signal if there was a signal, otherwise the error.
 
-        If there was a signal, it is treated as the cause of the error. The ``state`` of a `SparkscoreError` is added to
-        the exception for the signal, as a note.
+        A signal that arrived before is treated as the cause of the error. The ``state`` of a `SparkscoreError` is then
+        added to the exception for the signal, as a note.
         """
         if self.received is None:
             return error

@@ -26,7 +26,7 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
     Args:
         run_id: id of the run.
         runs: path of the runs folder; the default folder if None.
-        session: Spark's master, or None for the default; and Spark properties as ``key=value``.
+        session: a pair of Spark's master (None for the default) and Spark properties as ``key=value``.
         as_json: whether to print the run record as JSON instead of a summary.
 
     Returns:

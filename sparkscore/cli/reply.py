@@ -126,10 +126,9 @@ def is_submitted() -> bool:
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Keep messages on stderr out of stdout while the ``with`` block runs, so that stdout has only the JSON object.
+    """Discard stderr under `spark-submit` while the ``with`` block runs, so that stdout has only the JSON object.
 
-    If `spark-submit` started this process, text that is written to stderr would appear on stdout. So it is discarded.
-    Otherwise, nothing is changed.
+    `spark-submit` merges stderr of this process into stdout. Does nothing if this process was started otherwise.
 
     Source: `spark-submit` starts Python with `redirectErrorStream(true)`.
     """
@@ -142,6 +141,6 @@ def one_object_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def stdout_for_results() -> Iterator[None]:
-    """Redirect stdout to stderr while the ``with`` block runs, so that libraries do not print between the results."""
+    """Redirect stdout to stderr while the ``with`` block runs, so that libraries do not print into the results."""
     with redirect_stdout(sys.stderr):
         yield

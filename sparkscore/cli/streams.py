@@ -1,4 +1,4 @@
-"""Ignore errors of writing to stdout or stderr, so that a run that was published does not fail (driver)."""
+"""Handle errors on writing to stdout or stderr, so that they do not make a published run fail (driver)."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class CarefulStream:
 
 
 def _nowhere(number: int) -> TextIO:
-    """Return a stream to the null device that uses the file descriptor of a closed stream.
+    """Open the null device under the file descriptor of a closed stdout or stderr, and return it as a stream.
 
-    Otherwise, the next file that is opened would get this descriptor, and libraries would print into the file. If the
-    descriptor is in use already, the stream uses a different one.
+    If the descriptor stayed free, the next opened file would get it, and libraries would print into that file. If the
+    descriptor is already in use, the stream gets a different one.
     """
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
@@ -77,8 +77,8 @@ def guard_streams() -> CarefulStream:
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
     """Return the exit code of a command, and print a warning if its result could not be written to stdout.
 
-    In that case, the exit codes of the commands ``run``, ``resume`` and ``publish`` stay the same, because a scheduler
-    must not repeat them. The exit code of any other command becomes at least 1.
+    If the result could not be written, the exit code of most commands becomes at least 1. The commands ``run``,
+    ``resume`` and ``publish`` keep their exit code, because a scheduler must not repeat them.
 
     Args:
         code: the exit code of the command itself.

@@ -75,9 +75,9 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
-    """Return the flags among a script's arguments: a dictionary of their values by name, without ``--``.
+    """Return the flags in a script's arguments as a dictionary of values by name.
 
-    The value is an empty string if the flag has none.
+    The names are without ``--``. The value is an empty string if the flag has none.
     """
     found = {}
     for item, after in pairwise([*arguments, ""]):
@@ -100,11 +100,11 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 
 
 def _as_here(flag: str, value: str) -> str:
-    """Return the value of one of Azure's flags as the corresponding key of a deployment expects it, for a message.
+    """Convert the value of an Azure flag to a value for sparkscore's own key, to suggest it in a message.
 
     A number for ``run_max_try`` is reduced by 1: this flag counts all tries, but ``max_retries`` only those after the
-    first. Any other value is returned as the user wrote it, except that secrets are masked. If the flag has no value,
-    the placeholder ``VALUE`` is returned.
+    first. Any other value is returned as the user wrote it, with secrets masked. If the flag has no value, the
+    placeholder ``VALUE`` is returned.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

@@ -95,7 +95,7 @@ def _accept_texts(schema: Schema, key: str) -> None:
 
 
 def _definition(schema: Schema, key: str) -> str:
-    """Return the name of the definition in ``$defs`` of a section, or an empty string if the key is not a section."""
+    """Return the name of a section's definition in ``$defs``, or an empty string if the key is not a section."""
     value = schema["properties"][key]
     references = [option["$ref"] for option in (value, *value.get("anyOf", [])) if "$ref" in option]
     return str(references[0]).rsplit("/", 1)[-1] if references else ""

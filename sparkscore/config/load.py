@@ -146,7 +146,7 @@ def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[
 
 
 def dotted(tree: Mapping[str, Any]) -> dict[str, object]:
-    """Return nested settings as a dictionary with dotted keys, as the overrides of `load_deployment` have them.
+    """Convert nested settings to a dictionary with dotted keys, for the argument `overrides` of `load_deployment`.
 
     A mapping whose keys the user chose stays one value, and so does ``models``.
 

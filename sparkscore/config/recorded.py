@@ -79,11 +79,10 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Return the unmasked values that are masked in a copy of a deployment, or None if no value is masked.
+    """Compare a deployment with its masked copy, and return the original values where the copy differs.
 
-    For a single value that is masked, the result is a list with the unmasked value. For a dictionary or a list, the
-    function is applied to each of its values. The result is a dictionary with the results that are not None, by key or
-    by position.
+    For a dictionary or a list, the result is a dictionary with the values that differ, by key or by position. For any
+    other value that differs, it is a list with the original value. If nothing differs, it is None.
 
     Args:
         tree: dictionary of the deployment, or a part of it.

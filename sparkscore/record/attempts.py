@@ -1,4 +1,4 @@
-"""Make the table of ``attempts.parquet``, with one row for each call of the model or script that a report has (driver).
+"""Build the table ``attempts.parquet`` from the workers' reports: a row for each call of the model or script (driver).
 
 The calls of the probe are not included. The columns do not depend on the run, so that the calls of several runs can be
 queried together with SQL.

@@ -43,8 +43,8 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
     Args:
         reports: one report for each mini-batch.
         probe: the report of the probe, whose calls are counted separately; None if there was no probe.
-        items: the planned number of items. Planned items that are in no report are counted as skipped. None if the
-            number is not known: the number of items is then that in the reports, and none is skipped.
+        items: the planned number of items. Planned items that are in no report are counted as skipped. If None, the
+            items in the reports are counted instead, and no item counts as skipped.
     """
     done = list(reports)
     scored, failed = sum(report.scored for report in done), sum(report.failed for report in done)
@@ -63,7 +63,7 @@ def counts_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None, ite
 
 
 def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> dict[str, int]:
-    """Return the fields of the run record with the number of model loads and the number of worker processes.
+    """Count the model loads and the worker processes, for the run record.
 
     The keys of the dictionary are ``model_loads`` and ``worker_processes``. If there was a probe, its worker process is
     included. Loads that failed are counted, too.
@@ -75,7 +75,7 @@ def loads_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> d
 
 
 def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return for each model the number of worker processes in the reports that verified the model's files.
+    """Count, for each model, the worker processes that verified the model's files according to the reports.
 
     The keys of the dictionary are the digests of the models.
     """
@@ -86,10 +86,9 @@ def verified_models_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
 def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -> list[str]:
     """Return the warnings for the run record.
 
-    First come the warnings in the reports about mini-batches and in the probe's report, each once and sorted. Of those
-    that begin with ``while the model was loaded``, at most 10 are returned. Then come up to three warnings that sum up
-    the reports about mini-batches: on scoring in parts, on broken contracts, and on values that are not among the
-    model's categories.
+    The sorted warnings of the mini-batches and of the probe come first, without duplicates. At most 10 of them begin
+    with ``while the model was loaded``. Up to three warnings about the whole run follow: about mini-batches that were
+    scored in parts, about broken contracts, and about values that are not among the model's categories.
     """
     done = list(reports)
     told = sorted({warning for report in _all(done, probe) for warning in report.warnings})
@@ -99,7 +98,7 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Return a list with one warning if mini-batches without failed items were scored in parts, or an empty list."""
+    """Return a list with one warning if mini-batches without failed items were scored in parts, else an empty list."""
     parts = [report for report in reports if report.scored_in_parts and not report.failed]
     if not parts:
         return []
@@ -113,9 +112,9 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Return the number of values in each column that are not among the model's categories, keyed by column.
+    """Count, for each column, the values that are not among the model's categories.
 
-    The result has only columns that a report lists.
+    Columns without such values in the reports are left out.
     """
     return dict(add_counts(report.unseen for report in reports))
 

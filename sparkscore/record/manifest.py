@@ -37,7 +37,7 @@ class Manifest:
 
 
 def content_of(manifest: Manifest, run_id: str) -> dict[str, Any]:
-    """Return the JSON object of a manifest for its file, with the run id, the format number and a checksum."""
+    """Convert a manifest to the JSON object for its file, with the run id, the format number and a checksum."""
     content = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
     files = {name: [asdict(file) for file in content[name]] for name in _FILES}
     return summed({"run_id": run_id, "format": FORMAT, **content, **files, "record": manifest.record.as_dict()})

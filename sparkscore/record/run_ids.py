@@ -17,7 +17,7 @@ _TAKEN = re.compile(r"spark-warehouse|spark\.log(\..*)?|metastore_db|derby\.log|
 
 
 def make_run_id(now: datetime | None = None) -> str:
-    """Return a new run id, made of a time in seconds and random hexadecimal digits, so that ids sort by their times.
+    """Return a new run id: date, time and random hexadecimal digits, so that ids are sorted by time.
 
     >>> make_run_id(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))[:-6]
     'run-20260102-030405-'
@@ -32,10 +32,10 @@ def check_run_id(run_id: str) -> str:
     """Check that a run id can be the name of a folder and the value of a partition column, and return it unchanged.
 
     Raises:
-        ConfigError: the id does not begin with an ASCII letter; it is longer than 128 characters, or has other
-            characters than ASCII letters, digits and ``_ . -``; it ends with a full stop, which some stores drop;
-            readers of partition columns would treat it as a number, like ``NaN``; or it is the name of a lock or of one
-            of Spark's own files.
+        ConfigError: the id does not begin with an ASCII letter; it is longer than 128 characters; it has characters
+            other than ASCII letters, digits and ``_ . -``; it ends with a full stop, which some stores drop; readers of
+            partition columns would read it as a number, such as ``NaN``; or it is the name of a lock or of a file of
+            Spark.
     """
     if not is_run_id(run_id):
         raise ConfigError(

@@ -27,8 +27,8 @@ class Claim(Protocol):
         """Claim the run for this driver.
 
         Raises:
-            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or there is something that sparkscore
-                did not write at the location of the claim (code ``RUN_LOCK_FOREIGN``).
+            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or the location of the claim has a file or
+                folder that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
             LineageError: the claim cannot be written.
         """
 
@@ -101,7 +101,7 @@ class RunStore(Protocol):
         """Return a context manager that claims the run for this driver."""
 
     def is_claimed(self) -> bool:
-        """Return whether a live driver has the claim. The answer may be out of date immediately."""
+        """Return whether a live driver has the claim. The answer may already be outdated when the caller gets it."""
 
     def key(self) -> bytes:
         """Return the key for the digests of the run's secrets.

@@ -158,7 +158,7 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Replace an `OSError` in the body of a ``with`` statement with a `LineageError` about the run's folder."""
+        """Convert an `OSError` that is raised in the ``with`` block to a `LineageError` about the run's folder."""
         try:
             yield
         except OSError as error:
@@ -377,10 +377,12 @@ def read_record(runs: Path, run_id: str) -> RunRecord:
 
 
 def waits_for_publishing(folder: Path) -> bool | None:
-    """Return whether the run whose folder is given is held, according to its record, or None if this is not known.
+    """Return whether a run is held according to its record, or None if the runs folder does not exist on this host.
 
-    It is not known if the runs folder, which contains the given folder, does not exist: it may be on another host. If
-    the runs folder exists, but has no readable record of the run, the result is False.
+    If the runs folder exists, but has no readable record of the run, the result is False.
+
+    Args:
+        folder: the run's folder, which may not exist.
 
     Raises:
         ConfigError: the runs folder exists, but the name of the given folder is not a valid run id.

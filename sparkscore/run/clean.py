@@ -1,4 +1,4 @@
-"""Remove the stages of runs that stopped, and end the records of runs whose driver died (driver)."""
+"""Remove the stages of runs that stopped, and set the state of runs whose driver died to ABORT (driver)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Cleaned:
     Attributes:
         removed: the stages that were removed, with the sizes of their files.
         ended: ids of the runs whose driver died, and whose record now has the state ABORT.
-        replaced: folders with the previous rows of an output, left by a driver that died while it replaced these rows.
-            If the new rows are visible, the previous rows that sparkscore wrote were removed. Otherwise, the previous
-            rows were moved back.
+        replaced: folders into which an overwrite moved the previous rows of an output before the driver died. If the
+            new rows are visible, the previous rows that sparkscore wrote were removed. Otherwise, the previous rows
+            were moved back.
         undecided: ids of the runs whose driver died after it began to publish, so that some of their rows may be
             visible. `resume` finds out whether they are.
         is_dry: whether this was a dry run, which changes nothing.
@@ -80,7 +80,7 @@ def clean(
 
 
 def clean_up(outputs: Sequence[str | Path], runs: Path, *, is_dry: bool) -> Cleaned:
-    """Do what `clean` does, and return the result as an object. Raises the errors of `clean`."""
+    """Do the work of `clean`, and return the result as a `Cleaned` object. Raises the errors of `clean`."""
     records = list_records(runs)
     recorded = [Path(record.output.location) for record in records if record.output.location]
     locations = sorted({local_path(str(output)) for output in outputs} or set(recorded))
@@ -112,8 +112,9 @@ def _end_dead(runs: Path, record: RunRecord, *, is_dry: bool) -> bool | None:
     """Set the state of a run to ABORT if its driver died before it began to publish.
 
     Returns:
-        True if the state was set to ABORT, or would be without `is_dry`. False if the driver died after it began to
-        publish, so that the state stays. None if the driver did not die, or if another driver is resuming the run.
+        True if the state was set to ABORT, or would be set without `is_dry`. False if the driver died after it began to
+        publish: the state is then not changed. None if the driver did not die, or if another driver is resuming the
+        run.
     """
     folder = open_run(runs, record.run_id)
     if record.state != RUNNING or folder.is_claimed():

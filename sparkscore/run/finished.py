@@ -1,4 +1,4 @@
-"""Find out whether a run is held or already published, also if a driver died after publishing it (driver)."""
+"""Find out whether a run is held or already published, even if a driver died after publishing it (driver)."""
 
 from __future__ import annotations
 

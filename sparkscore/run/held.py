@@ -61,9 +61,10 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 
 
 def _names_result(record: RunRecord) -> bool:
-    """Return whether the record of a complete run has the published version, or needs none.
+    """Return whether the record of a complete run shows how to read the published rows.
 
-    A run with ``only_failed`` that had no items to score has published no version.
+    The record has the published version of the output. A run with ``only_failed`` may have no version, because it had
+    no items to score.
     """
     return record.output.version is not None or record.only_failed is not None
 

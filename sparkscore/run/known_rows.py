@@ -22,9 +22,9 @@ def check_known_rows(
 ) -> None:
     """Raise an error if a constraint of the output table rejects a row because of values that are known before scoring.
 
-    These are the values of the carried columns, the run id, and the model's name and version. May start a Spark job
-    that reads the input. If failed items are tolerated, a warning is logged instead of the error, because the item of
-    the row may fail and is then not in the result.
+    The values of the carried columns, the run id, and the model's name and version are known before scoring. May start
+    a Spark job that reads the input. If failed items are tolerated, a warning is logged instead of the error, because
+    the item of that row may fail, and the result then does not contain the row.
 
     Args:
         spark: the session.

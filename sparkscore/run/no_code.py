@@ -127,11 +127,11 @@ def match_model(
 def _as_lightgbm_writes(
     inputs: Sequence[ModelInput], columns: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[str]]:
-    """Return the setting ``model.inputs``, completed with columns whose names differ from LightGBM's feature names.
+    """Return the setting ``model.inputs`` with entries added for columns that LightGBM renamed in the model file.
 
-    A LightGBM model file has an underscore for each space in a feature name. So the column ``body height`` is added
-    for the feature ``body_height``. If the model has no feature names, LightGBM calls its features ``Column_0``,
-    ``Column_1`` and so on. Columns with these names are added if the input has all of them. The entries of ``chosen``
+    LightGBM writes an underscore for each space in a feature name. So the column ``body height`` is added for the
+    feature ``body_height``. If the model has no feature names, LightGBM calls its features ``Column_0``, ``Column_1``
+    and so on. If the input has a column for each of these names, these columns are added. The entries of ``chosen``
     take precedence.
 
     Args:

@@ -19,13 +19,13 @@ _Parts = tuple[str, ...]
 
 
 def do_overlap(location: str, output: Path) -> bool:
-    """Return whether one of two paths contains the other, or whether a glob finds files of an output.
+    """Return whether the location of an input overlaps with an output.
 
-    A glob finds files of an output if it matches a path that contains the output or is in it, or if it could match a
-    path that a run writes there.
+    A path overlaps with the output if one of them contains the other. A glob overlaps with the output if it matches
+    such a path, or if it could match a path that a run writes into the output later.
 
     Args:
-        location: a local location of an input.
+        location: the location of an input: a local path or glob.
         output: the folder of a table, which may not exist yet.
     """
     path, outputs = local_path(location), _resolved(output)
@@ -39,7 +39,10 @@ def do_overlap(location: str, output: Path) -> bool:
 
 
 def _resolved(path: Path) -> set[Path]:
-    """Return a path without links and ``..``. There are two such paths if a ``..`` follows a link."""
+    """Return the path without symbolic links and ``..``.
+
+    If a ``..`` follows a link, the path can be read in two ways. The set then contains the results of both.
+    """
     # Path.resolve() may raise an error for a circular link. Here, the error comes later, when the path is opened.
     return {Path(os.path.realpath(each)) for each in (path, os.path.abspath(path))}  # noqa: PTH100 - see above
 
@@ -63,11 +66,11 @@ def _could_match(pattern: Path, output: Path) -> bool:
 
 
 def _rests(start: Path, parts: _Parts, folder: Path) -> Iterator[_Parts]:
-    """Yield what is left of a glob if its first parts match a folder, once for each way in which they match.
+    """Yield the remaining parts of a glob for each way in which its first parts match a folder.
 
     Args:
         start: the folder before the first part with a special character.
-        parts: the parts of the glob from there on.
+        parts: the parts of the glob after `start`.
         folder: the folder.
     """
     if folder.is_relative_to(start):
@@ -86,7 +89,7 @@ def _rests_of(parts: _Parts, names: _Parts) -> Iterator[_Parts]:
 
 
 def _could_be_written(rest: _Parts) -> bool:
-    """Return whether a part of a glob, relative to an output, could match a file or folder that a run writes there."""
+    """Return whether a glob relative to an output could match a file or folder that a run writes into the output."""
     first, ending = rest[0], PurePath(rest[0]).suffix
     # Partition folders contain '=', and other folders of runs and of Delta begin with '_'.
     is_ours = glob.has_magic(first) or first.startswith("_") or "=" in first

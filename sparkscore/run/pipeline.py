@@ -109,8 +109,8 @@ def execute(spark: SparkSession, prepared: PreparedRun, *, progress: ProgressDis
 def _done_before(spark: SparkSession, prepared: PreparedRun, state: RunState) -> Run | None:
     """Return the run if there is nothing to score, or None if its items must be scored.
 
-    There is nothing to score if the run is already published or held. This is also so for a run with ``only_failed`` if
-    other runs have already scored all of the failed items.
+    There is nothing to score if the run is already published or held. For a run with ``only_failed``, there is also
+    nothing to score if other runs have already scored all of the failed items.
     """
 
     def identity() -> str:

@@ -27,8 +27,8 @@ def manifest_of(
     Args:
         reports: a report for each mini-batch.
         schema: the columns of the result.
-        lineage: the values of the lineage columns. Of these, the manifest contains the model's name and version. If the
-            output is a Delta table, they are written into the metadata of the commit.
+        lineage: the values of the lineage columns. The manifest contains the model's name and version, which are
+            written into the history of a Delta table.
         record: the run record so far.
     """
     return Manifest(
@@ -50,8 +50,8 @@ def publish_manifest(
 ) -> Published:
     """Publish a run: commit the quarantined items, then the predictions. Return what was published as predictions.
 
-    Quarantined items that an earlier execution of the run has already published are not committed again. The run record
-    says from the start of publishing that rows may be visible.
+    Quarantined items that an earlier execution of the run has already published are not committed again. Before the
+    first commit, a field is set in the run record to show that rows may be visible.
 
     Args:
         manifest: the staged files to publish.

@@ -49,8 +49,8 @@ def check_quarantine(sink: Sink) -> None:
     """Check before scoring that quarantined items can be published later.
 
     Raises:
-        SinkError: there is something other than a quarantine table at its location, the table has rows of a run with
-            this id or different columns, or it cannot be written.
+        SinkError: the location of the quarantine has something other than a quarantine table; the table has different
+            columns, or rows of a run with this id; or the table cannot be written.
     """
     sink.check_target()
     sink.check_schema(from_arrow(QUARANTINE_SCHEMA))
@@ -93,7 +93,7 @@ def publish_quarantine(
 
 
 def _refuse_other_items(sink: Sink, published: Published, staged: StagedResult) -> None:
-    """Raise an error if the quarantined items that this run published before differ from those that failed now.
+    """Raise an error if an earlier execution of the run has published other failed items than those that failed now.
 
     Raises:
         SinkConflictError: the items differ.

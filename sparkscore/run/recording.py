@@ -167,7 +167,7 @@ def _ended(recording: Recording, error: SparkscoreError) -> dict[str, Any]:
 
 
 def refuse_other_run(record: RunRecord, identity: str, run_id: str, *, waits: bool = False) -> None:
-    """Raise an error if a run id belongs to a published or held run with another input, script, model or configuration.
+    """Raise an error if the run id of a request belongs to a published or held run with a different identity.
 
     Args:
         record: the record of the published or held run.

@@ -1,9 +1,9 @@
 """Find the failed items that later runs have already scored, so that ``--only-failed`` scores each item once (driver).
 
-A family consists of a first run, which scored a whole input, and of all runs that scored failed items of a run of the
-family again. A file in the folder of the first run lists the other runs of the family that began to publish. Whether
-their rows are visible is read from their output tables. Each run of a family holds the lock of the first run while it
-works, so only one run of a family works at a time.
+A family consists of a first run, which scored a whole input, and of later runs, which scored failed items again. A
+later run scores items that failed in the first run or in another later run. A file in the folder of the first run lists
+the later runs that began to publish. Whether their rows are visible is read from their output tables. A run of a family
+holds the lock of the first run while it works, so only one run of a family works at a time.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 def leave_out_scored(spark: SparkSession, prepared: PreparedRun) -> PreparedRun:
     """Return a prepared run without the failed items that later runs have already published into the same output.
 
-    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the given run itself
-    has rows in the output, the items of runs that began to publish after it are not left out. The caller must hold the
-    lock of `family_locked`.
+    A run without ``only_failed``, or one that overwrites its output, is returned unchanged. If the given run is already
+    published, only the items of runs that began to publish before it are left out. The caller must hold the lock of
+    `family_locked`.
 
     Raises:
         LineageError: the quarantine tables do not show which items were scored, or the list of the later runs was
@@ -152,15 +152,14 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 
 
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
-    """Check that the items of a run with ``only_failed`` were not scored and published by another run in the meantime.
+    """Check, before a run with ``only_failed`` is published, that no other run has published the same items.
 
-    The check compares two lists of runs that scored failed items of the same first run again: the runs whose rows are
-    in the output now, and those whose rows were in the output when this run was scored. Does nothing for a run that
-    scored a whole input, or one that overwrites its output. The caller must hold the lock of `family_locked`.
+    The output must contain rows of the same later runs of the family as when this run was scored. Does nothing for a
+    run that scored a whole input, or one that overwrites its output. The caller must hold the lock of `family_locked`.
 
     Raises:
-        ConfigError: the lists differ: since this run was scored, another run has published into the output, or the rows
-            of another run were removed from the output.
+        ConfigError: since this run was scored, another run of the family has published into the output, or the rows of
+            another run of the family were removed from the output.
         LineageError: the list of the runs that began to publish was changed.
         SinkError: an output table cannot be read.
     """

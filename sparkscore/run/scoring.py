@@ -184,11 +184,11 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Return the result's specification, completed with facts about the input and the scorer.
+    """Return the result's specification with facts about the input and the scorer added.
 
-    These are the number of input columns, and whether the scorer is known to return one element for each row. For a
-    model without a script, the specification also says that the model returns one row for each item, and has the name
-    of the model for messages.
+    The number of input columns is added, and whether the scorer is known to return one element for each row. For a
+    model without a script, it is also added that the model returns one row for each item, and the name of the model
+    for messages.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
@@ -204,7 +204,7 @@ def _failure_rules(deployment: Deployment, limit: MiniBatchLimit) -> FailureRule
 
 
 def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Tolerance:
-    """Return the limits of how many items and mini-batches of a run may fail.
+    """Return how many items and mini-batches of a run may fail.
 
     Args:
         deployment: the deployment with the thresholds.
@@ -279,7 +279,7 @@ def _declared_names(deployment: Deployment) -> tuple[str, ...]:
 
 
 def _kept_probe(stage: RunStage) -> ProbeReport | None:
-    """Return the probe's report that an earlier execution of the run has stored in the stage, or None if there is none.
+    """Return the report of the probe from the stage, or None if no earlier execution of the run has stored one.
 
     A resumed run uses the stored report, so that its result has the same columns as the rows that are already staged.
     """

@@ -12,7 +12,7 @@ from sparkscore.spark.jobs import find_changed_files
 
 
 def check_staged_files(spark: SparkSession, manifest: Manifest, stage: Stage) -> None:
-    """Raise an error if a staged file differs from what the worker that wrote it has reported.
+    """Raise an error if a staged file does not match the report of the worker that wrote the file.
 
     The size of each file and the number of rows in its Parquet footer are compared. If an earlier execution of the run
     created the stage, checksums are compared instead of numbers of rows.

@@ -100,7 +100,7 @@ class Waiting:
         record: the run's record.
         identity: the digests of the run's input, script, model and configuration.
         deployment: the run's deployment.
-        target: the output for the rows.
+        target: the table into which the rows are to be published.
         stage: the run's stage.
     """
 

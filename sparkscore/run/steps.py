@@ -108,8 +108,8 @@ def start_record(prepared: PreparedRun, state: RunState) -> RunRecord:
 def begin(active: ActiveRun) -> None:
     """Write the request, and the record's entries about the script and the models, into the run's folder.
 
-    Also check that the paths of the output and of the folder for stages have no characters with which Spark cannot open
-    them.
+    Also check that Spark can open the paths of the output and of the folder for stages. Some characters in a path
+    prevent this.
 
     Raises:
         ConfigError: Spark cannot open one of the paths.
@@ -198,8 +198,8 @@ def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
     even if the ``with`` block fails.
 
     Raises:
-        ConfigError: the stage belongs to a different request, its path has files that sparkscore did not create, or it
-            overlaps the output.
+        ConfigError: the stage belongs to a different request, contains files that sparkscore did not create, or
+            overlaps with the output.
         SinkError: the stage cannot be created, or is on a different file system than the output.
         LineageError: the run's folder cannot be written, or another version of sparkscore wrote the stage in a
             different format.

@@ -44,7 +44,7 @@ _ADVICE = {
 
 
 def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer: str, tolerance: Tolerance) -> None:
-    """Raise an error unless the run may publish: items were scored, and not more failed than the run tolerates.
+    """Raise an error if the run may not publish, because no item was scored or more failed than the run tolerates.
 
     Args:
         reports: the reports of the successful task attempts, each about one mini-batch.
