@@ -131,7 +131,7 @@ _CONVERT_JOB: Final = (
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A type of Azure ML's YAML files that sparkscore cannot run, such as a pipeline job.
+    """A type of Azure ML YAML file that sparkscore cannot run, such as a pipeline job.
 
     Attributes:
         description: name of the type for messages, such as "a pipeline job".
@@ -221,7 +221,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether the file name of a schema is one for batch deployments, like ``batchDeployment.schema.json``."""
+    """Return whether a file name is that of a schema for batch deployments, like ``batchDeployment.schema.json``."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

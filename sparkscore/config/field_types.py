@@ -32,7 +32,7 @@ _LEVELS: Final = ("debug", "info", "warning")
 class Section(BaseModel):
     """Base class of the sections of a deployment file.
 
-    The fields of a section cannot be set again. An unknown key is an error, and so is a value of a wrong type, unless
+    The fields of a section cannot be changed. An unknown key is an error, and so is a value of a wrong type, unless
     the field declares a conversion. Infinity and NaN are not allowed in fields of type float.
     """
 

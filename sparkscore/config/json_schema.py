@@ -62,7 +62,7 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Change the schema so that it accepts each key of `MOVED` at either of its two positions, but no value at both."""
+    """Change the schema so that it accepts each key of `MOVED` at either of its two positions, but not at both."""
     sections: dict[tuple[str, ...], Schema] = {(): schema}
     for name in ("settings", "resources"):
         sections[name,] = definitions[_definition(schema, name)]

@@ -21,8 +21,8 @@ RUNNING, HELD, COMPLETE, FAIL, ABORT = "RUNNING", "HELD", "COMPLETE", "FAIL", "A
 class Part(BaseModel):
     """The base class of the run record and of its parts.
 
-    Another version of sparkscore may have written the record. If this version writes the record again, unknown keys are
-    kept, and missing fields are added only if they were given a value. In Python, a missing optional field has its
+    Another version of sparkscore may have written the record. When this version writes the record again, unknown keys
+    are kept, and missing fields stay missing unless they got a value. In Python, a missing optional field has its
     default value.
     """
 

@@ -27,8 +27,8 @@ class Claim(Protocol):
         """Claim the run for this driver.
 
         Raises:
-            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or the location of the claim has a file or
-                folder that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
+            ConfigError: a live driver has the claim (code ``RUN_ID_RUNNING``), or the location of the claim has a file
+                or folder that sparkscore did not write (code ``RUN_LOCK_FOREIGN``).
             LineageError: the claim cannot be written.
         """
 

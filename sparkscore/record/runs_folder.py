@@ -47,7 +47,7 @@ _LONGEST_RECORD = 64 * 1024 * 1024
 def runs_folder(explicit: str | Path | None = None) -> Path:
     """Return the absolute path of the runs folder.
 
-    This is the given folder, or that in ``$SPARKSCORE_RUNS`` if none is given, or else ``./sparkscore-runs``.
+    If no folder is given, the folder is that in ``$SPARKSCORE_RUNS``, or ``./sparkscore-runs`` if that is not set.
     """
     return Path(explicit or os.environ.get(RUNS_VARIABLE) or "sparkscore-runs").absolute()
 
@@ -343,8 +343,8 @@ def open_run(runs: Path, run_id: str) -> RunStore:
 def list_records(runs: Path) -> list[RunRecord]:
     """Return the records of the runs in a runs folder. The run that started last comes first.
 
-    A file ``record.json`` that cannot be read, or that does not contain the record of the run whose folder it is in, is
-    skipped, with a warning in the log. The list is empty if the runs folder does not exist.
+    A file ``record.json`` is skipped, with a warning in the log, if it cannot be read or if the run id in it is not the
+    name of its folder. The list is empty if the runs folder does not exist.
     """
     records = []
     for path in sorted(runs.glob("*/record.json")):

@@ -138,7 +138,10 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
 
 
 def _refuse_published(spark: SparkSession | None, state: RunState, held: Waiting) -> None:
-    """Raise an error if rows of a run were published, even if only into the quarantine, or if `spark` is None."""
+    """Raise an error if rows of a run were published, or if there is no session to check this.
+
+    Rows that were published into the quarantine count, too.
+    """
     run_id = held.folder.run_id
     if spark is None:
         raise ConfigError(

@@ -47,7 +47,7 @@ def check_known_rows(
 def _known_columns(spark: SparkSession, rows: DataFrame | None, result: ResultColumns) -> DataFrame:
     """Return a DataFrame with the columns of the result whose values are known before scoring.
 
-    These are the carried columns, the run id, and the model's name and version. The DataFrame has the rows of the
+    The columns are the carried columns, the run id, and the model's name and version. The DataFrame has the rows of the
     input, or one row if the items are files.
     """
     spec, lineage = result.spec, result.spec.lineage

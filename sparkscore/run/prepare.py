@@ -311,7 +311,7 @@ def _script_of(deployment: Deployment, folder: RunStore) -> PackedScript | None:
 def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> None:
     """Log which files of the code folder are left out, such as logs, and which changed since the run's last execution.
 
-    Files that were added or removed count as changed. Of many files, only some are listed.
+    Files that were added or removed count as changed. If there are many files, only some are listed.
     """
     if packed.left_out:
         listed = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])

@@ -260,8 +260,8 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> Scr
 def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
     """Return the prediction columns if they are known before the scorer is called, or None if a probe must find them.
 
-    They are known if ``output.schema`` declares them, if `outputs_of` finds them in the model's signature, or if Spark
-    itself computes the predictions.
+    The columns are known if ``output.schema`` or the model's signature declares them, or if Spark itself computes the
+    predictions.
     """
     declared = prepared.deployment.output.schema_ddl
     if declared:
@@ -290,8 +290,8 @@ def _kept_probe(stage: RunStage) -> ProbeReport | None:
 def _probe(request: Request, engine: EngineSpec, first: Sequence[MiniBatch], declared: pa.Schema | None) -> ProbeReport:
     """Run the probe: score one mini-batch on a worker, and return a report with the names and types of the columns.
 
-    If failed items are tolerated, a script may return nothing for a mini-batch. The next of the given mini-batches is
-    then scored.
+    If failed items are tolerated, a script may return nothing for a mini-batch. Then the next mini-batch in `first` is
+    scored.
 
     Args:
         request: the checked request with its input.

@@ -117,7 +117,7 @@ def failure_error(failure: Failure | None, scorer: str, mini_batch: str, state: 
         failure: the failure that a worker reported, or None if the report has no failure.
         scorer: name of the scoring script or model, for the message.
         mini_batch: name of the mini-batch, for the message.
-        state: a sentence for the message that says what happened to the data.
+        state: a sentence about what happened to the data, for the message.
     """
     failure = failure or Failure(ErrorCode.SCRIPT_RUN, "unknown", "")
     details.debug("%s: %s", mini_batch, redact(f"{failure.error_class}: {failure.message}\n{failure.traceback_text}"))
