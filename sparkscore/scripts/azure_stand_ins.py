@@ -63,8 +63,8 @@ class _HasOnly(type):
 class EntryScript(metaclass=_HasOnly):
     """A replacement for Azure's helper class for scripts. Each call of the class returns the same object.
 
-    Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step, and the dummy for local
-    tests in Azure/MachineLearningNotebooks (``working_dir``).
+    Source: https://learn.microsoft.com/azure/machine-learning/how-to-debug-parallel-run-step. The property
+    ``working_dir`` is that of a class for local tests in the GitHub repository Azure/MachineLearningNotebooks.
     """
 
     _folders: ClassVar[ScriptFolders]
@@ -234,7 +234,7 @@ def _model_class(find: FindModel) -> type:
 
         @staticmethod
         def get_model_path(model_name: str, version: object = None, _workspace: object = None) -> str:
-            """Return the path of the file or folder of the model with this name and, if it is given, this version."""
+            """Return the path of the model with this name. If a version is given, the model must have this version."""
             return str(find(model_name, version))
 
     return Model

@@ -154,7 +154,7 @@ class _Listing:
         return contents
 
     def _add_entry(self, entry: Path, above: frozenset[str]) -> None:
-        """Add a file, or the files of a folder. Logs, pipes, sockets, devices and links to nothing are left out.
+        """Add a file, or the files of a folder. Logs, pipes, sockets, devices and broken links are left out.
 
         A log is a file that is being written, or that an earlier execution of the run left out as a log. A ``.py`` file
         is never treated as a log.

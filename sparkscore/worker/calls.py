@@ -51,9 +51,9 @@ class Calls:
         """Score a mini-batch with one or more calls, and return the rows of the result and the failed items.
 
         A mini-batch that fails as a whole is tried again, up to the maximum number of tries. If all tries fail, it is
-        halved again and again to find the items that fail. If it cannot be halved, all its items fail. Once more of its
-        items have failed than the run tolerates, the remaining items fail without a call. If the scorer is found to
-        break its contract, all items of the mini-batch fail.
+        halved again and again to find the items that fail. If it cannot be halved, all its items fail. When the number
+        of failed items exceeds the tolerance of the run, the remaining items fail without a call. If the scorer is
+        found to break its contract, all items of the mini-batch fail.
         """
         outcome = self._call(mini_batch)
         while failed_whole(outcome) and self._loaded.failure is None and self.tries < self._rules.tries:

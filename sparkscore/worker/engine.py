@@ -127,7 +127,7 @@ class Engine(Protocol):
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the scorer is loaded. It is False again after a call has found that the process that scores ended."""
+        """Whether the scorer is loaded. It becomes False when a call finds that the process that scores has ended."""
 
     def score(self, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
         """Score one mini-batch in one call, and return the rows of the result or a failure.

@@ -73,9 +73,9 @@ class Halving:
     def score(self, whole: Part) -> list[Part]:
         """Split a mini-batch that failed as a whole, and return its parts in order, each with its outcome.
 
-        A part that failed as a whole is halved again if `can_be_halved` returns True for it. Once more items of this
-        mini-batch have failed than the run tolerates, there are no more calls: parts that failed are not halved, and
-        parts that were not scored yet are returned as failed.
+        A part that failed as a whole is halved again if `can_be_halved` returns True for it. When the number of failed
+        items of this mini-batch exceeds the tolerance of the run, there are no more calls: parts that failed are not
+        halved, and parts that were not scored yet are returned as failed.
 
         Args:
             whole: the mini-batch with the outcome of the call that failed.

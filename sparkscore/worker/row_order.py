@@ -103,11 +103,11 @@ def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] |
 
 
 def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tuple[object, Positions]]:
-    """Yield the name of each column whose values are the labels of the index, with the row number of each label.
+    """Find the columns that contain exactly the labels of the index, in any order.
 
-    Columns with repeated values, nested columns and boolean columns are skipped. The labels of a MultiIndex are
-    compared with the columns that have the names of its levels. If they match, None is yielded instead of a column
-    name.
+    Yields the name of each such column, with the row number of each label. Columns with repeated values, nested columns
+    and boolean columns are skipped. The labels of a MultiIndex are compared with the columns that have the names of its
+    levels. If they match, None is yielded instead of a column name.
     """
     if isinstance(labels, pd.MultiIndex):
         if set(labels.names) <= set(rows.column_names):
