@@ -97,7 +97,7 @@ class SparkscoreError(Exception):
         return printable(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return a function and its arguments, from which pickle creates a copy of the error.
+        """Return the function and the arguments with which pickle creates a copy of the error.
 
         The default implementation would call the class without the keyword arguments that it needs.
         """
@@ -111,9 +111,9 @@ def _rebuild(error_class: type[SparkscoreError], fields: dict[str, Any]) -> Spar
 
 
 def named(error: Exception) -> Exception:
-    """Return a `SparkscoreError` with the code ``SYSTEM`` for an `OSError`, or any other error unchanged.
+    """Convert an `OSError` to a `SparkscoreError` with the code ``SYSTEM``. Return any other error unchanged.
 
-    An `OSError` without ``strerror``, the message of the operating system, is also returned unchanged.
+    An `OSError` without a message of the operating system (``strerror``) is returned unchanged, too.
     """
     if not isinstance(error, OSError) or not error.strerror:
         return error

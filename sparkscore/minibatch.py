@@ -47,8 +47,8 @@ class MiniBatch:
 
     Attributes:
         mini_batch_id: name of the mini-batch in its run. A part of a mini-batch has the name of the whole mini-batch.
-        files: the files that are the items, or that the rows come from, in order. Empty if the rows come from no known
-            file.
+        files: the files that are the items, or from which the rows come, in order. Empty if it is not known from which
+            file the rows come.
         rows: the rows without the columns that sparkscore adds, or None if the items are files.
         input_position: string that identifies the items in the input, or None if their position is not known. A part of
             a mini-batch has the string of the whole mini-batch.
@@ -113,7 +113,7 @@ def split_into_mini_batches(batches: Iterable[pa.RecordBatch], limit: MiniBatchL
 
 
 class _Pending:
-    """The rows that were read but do not fill a mini-batch yet, and the block of a file that they come from."""
+    """Rows that have been read, but do not fill a mini-batch yet, with the block of the file from which they come."""
 
     def __init__(self, limit: MiniBatchLimit, unit: int) -> None:
         self.block: _Block | None = None
@@ -184,7 +184,7 @@ class _Pending:
 
 @dataclass(frozen=True)
 class _Block:
-    """A part of a file that rows come from: the file, and where the part starts and how long it is, in bytes.
+    """The part of a file from which rows come: the file, and the start and length of the part in bytes.
 
     A value that Spark does not report is None.
     """
@@ -206,7 +206,7 @@ def file_split(what: str, got: str) -> ScoringError:
 
 
 def _pieces_of_one_block(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[_Block | None, pa.RecordBatch]]:
-    """Yield the rows of record batches in pieces, each with the block of a file that all its rows come from.
+    """Divide record batches into pieces whose rows come from one block of a file, and yield each block with its piece.
 
     The pieces do not have the columns that sparkscore adds. The block is None if the record batch has none of these
     columns. An empty record batch yields nothing.

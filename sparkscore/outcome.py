@@ -87,7 +87,7 @@ class Outcome:
             mini-batch had failed.
         is_contract_broken: whether the failure is treated as a broken contract: the scorer does not return one element
             for each item, in the order of the items.
-        is_final: whether more calls are useless, because the scorer cannot be loaded.
+        is_final: whether further calls would fail too, because the scorer cannot be loaded.
         columns: number of columns in the DataFrame that the user's code got, or 0 if it is not known.
         unseen: pairs of a column's name and the number of its values for which the model has no category.
     """
@@ -155,7 +155,7 @@ def _missing_module(error: BaseException) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception, and then the exceptions that led to it, as far as Python shows them in the traceback."""
+    """Yield an exception, then its cause or context, then the cause or context of that, and so on."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -59,7 +59,7 @@ class Snapshot:
         skipped: number of files and folders that are left out, by reason.
         table_id: id of a Delta table, or None for other inputs. If the table is removed and created again at the same
             location, it gets a new id.
-        order_doubt: why the order of the columns is not known. Otherwise, an empty string.
+        order_doubt: reason why the order of the columns is not known, or an empty string if it is known.
     """
 
     format: str

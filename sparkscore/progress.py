@@ -71,7 +71,7 @@ class SilentDisplay:
 class BarDisplay:
     """A progress bar on a terminal, with the counts, the rate and the remaining time.
 
-    If the number of all items is not known, the bar moves without showing a share, and there is no remaining time.
+    If the number of all items is not known, the bar only shows that the run is working, and no remaining time is shown.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -128,7 +128,7 @@ class _RateColumn(ProgressColumn):
 
 
 class LineDisplay:
-    """Lines of text on a stream, or on standard error if the stream is None.
+    """A display that writes lines of text to a stream, or to standard error if the stream is None.
 
     A line is written at the first update after two seconds, then at intervals that grow to 30 seconds, and at the end.
     """
@@ -160,7 +160,7 @@ class LineDisplay:
 
 
 class NotebookDisplay:
-    """Progress in the output of a notebook cell, which is updated in place. It needs IPython, but no widgets."""
+    """A display in the output of a notebook cell, which is updated in place. It needs IPython, but no widgets."""
 
     def __init__(self) -> None:
         self._state = _State()
@@ -188,9 +188,9 @@ class NotebookDisplay:
             self._handle.update(self._bundle(text), raw=True)
 
     def _bundle(self, text: str) -> dict[str, str]:
-        """Return a line in IPython's formats by MIME type: as plain text, and as HTML with a progress bar.
+        """Return a line of text in the formats that IPython displays: plain text, and HTML with a progress bar.
 
-        There is no bar if the number of all items is not known.
+        The dictionary has the MIME types as keys. There is no bar if the number of all items is not known.
         """
         share = "" if self._state.total is None else f' value="{self._state.items}" max="{max(self._state.total, 1)}"'
         bar = f'<progress{share} style="width:20em"></progress>' if self._state.total is not None else ""
@@ -259,13 +259,13 @@ def follow(
     item_type: str,
     also: Callable[[ItemsDone], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Show the progress of the tasks on a display while the body of the ``with`` statement runs.
+    """Show the progress of a run's tasks on a display while the body of the ``with`` statement runs.
 
     If the display raises an exception, the run continues, and the display is no longer updated.
 
     Args:
         display: the display, which is started and finished by this function.
-        read: function that returns the numbers of items that all tasks have done so far, and of those that failed.
+        read: function that returns how many items all tasks have done so far, and how many of these items failed.
         total: number of all items, or None if it is not known.
         item_type: the type of the items, ``files`` or ``rows``.
         also: another function to call with each result of `read`.

@@ -188,10 +188,10 @@ def _is_user_and_password(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Return whether a string looks like a random key, in which upper case, lower case and digits change often.
+    """Return whether a string looks like a random key, with many changes between upper case, lower case and digits.
 
-    In a path, they usually change less often. A digest in hexadecimal digits is not random in this sense, because its
-    letters all have the same case.
+    Paths usually change less often. A hexadecimal digest does not count as random, because all its letters have the
+    same case.
     """
     classes = ["a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "/" for one in text]
     changes = sum(one != other for one, other in pairwise(classes))
@@ -199,9 +199,9 @@ def _is_random(text: str) -> bool:
 
 
 def _forms_of(value: str) -> set[str]:
-    """Return the forms in which a secret may appear: unchanged, as ``repr`` and as JSON write it, and its single lines.
+    """Return the forms in which a secret may appear: unchanged, escaped as in ``repr`` or JSON, and its single lines.
 
-    Lines are included only if the secret has several, and only those of at least eight characters.
+    Single lines are returned only if the secret has several lines. Lines of fewer than eight characters are left out.
     """
     lines = [line for line in value.splitlines() if len(line) >= _LONG_LINE] if "\n" in value else []
     return {value, repr(value)[1:-1], json.dumps(value)[1:-1], *lines}
@@ -216,7 +216,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 class _KnownValues:
-    """A set of secret values, which can be masked in strings, and functions that are called when values are added."""
+    """The secret values to mask in strings, and the listeners: functions to call when new values are added."""
 
     _LONG, _SHORTEST = 8, 4
 
@@ -226,9 +226,9 @@ class _KnownValues:
         self._listeners: list[Callable[[Iterable[str]], None]] = []
 
     def add(self, values: Iterable[str]) -> None:
-        """Add values and the other forms in which they may appear; call the listeners with all values if any is new.
+        """Add values, in all forms in which they may appear. If any of them is new, call the listeners with all values.
 
-        Values and forms of fewer than four characters are ignored.
+        Values of fewer than four characters are ignored.
         """
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found == self._values:
@@ -241,9 +241,9 @@ class _KnownValues:
             listener(found)
 
     def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
-        """Call a function now with all values, and again with all of them each time that new values were added.
+        """Call a function now with all values, and again with all values each time that new ones are added.
 
-        The values include the other forms in which they may appear, as described in `add`.
+        The values are passed in all forms in which they may appear.
         """
         self._listeners.append(listener)
         listener(self._values)
@@ -282,9 +282,10 @@ def remember_values(values: Iterable[str]) -> None:
 
 
 def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
-    """Call a function now with all secrets that this process remembers, and again each time that there are new ones.
+    """Call a function now with all secrets that this process remembers, and again each time that new ones are added.
 
-    Each call gets all secrets, not only the new ones, in all forms in which they may appear, such as in JSON.
+    Each call gets all secrets, not only the new ones. Each secret is passed in all forms in which it may appear, for
+    example as it is escaped in JSON.
     """
     _known.listen(listener)
 
@@ -292,10 +293,11 @@ def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
 def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
-    These are the strings whose key or preceding command-line flag is the name of a secret. Some strings are left out,
-    because they are no secrets: short numbers, words such as ``true``, and paths that exist. In addition, these are the
-    parts of strings that have the form of a secret, such as the user and password in a URL, unless they are short or
-    consist of letters only.
+    A string is a secret if its key, or the command-line flag before it, is the name of a secret. Short numbers, words
+    such as ``true`` and paths that exist are left out, because they are no secrets.
+
+    A part of a string is a secret if it has the form of one, such as the user and password in a URL. Parts that are
+    short, or that consist of letters only, are left out.
     """
     texts = [text for text in _secret_texts(tree, is_secret=False) if _is_telling(text)]
     return [*texts, *(part for text in _all_texts(tree) for part in _secret_parts(text))]
@@ -342,9 +344,9 @@ def _secret_texts(value: object, *, is_secret: bool) -> Iterator[str]:
 def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
-    A string or number whose key or preceding command-line flag is the name of a secret is replaced with ``***``. In
-    other strings, secrets are masked as in `redact`. But instead of the secrets that this process remembers, those that
-    `secrets_among` finds in the dictionary or list are masked. Tuples become lists.
+    A string or number is replaced with ``***`` if its key, or the command-line flag before it, is the name of a secret.
+    In other strings, `secrets_among` and the form of secrets decide what is masked. Secrets that this process remembers
+    are not considered. Tuples become lists.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}
@@ -369,7 +371,7 @@ def _redacted(value: object, redact_text: Callable[[str], str], *, is_secret: bo
 
 
 def _items(value: object, *, is_secret: bool) -> Iterator[tuple[object, bool]]:
-    """Yield the values of a dictionary or the items of a list, each with whether it is a secret.
+    """Yield the values of a dictionary, or the items of a list, each together with whether it is a secret.
 
     Args:
         value: the dictionary or list; any other value yields nothing.

@@ -162,8 +162,8 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
 class _Mask:
     """Masks secrets in a stream of bytes.
 
-    The method `masked` does not return bytes at the end of the data that may be the beginning of a secret. They are
-    returned when more data arrives, or by `rest`.
+    A secret may be divided between two pieces of data. So if a piece ends with what may be the beginning of a secret,
+    the method `masked` keeps this end back until the next piece arrives. The method `rest` returns the last end.
     """
 
     # As in `sparkscore.redaction`: a shorter secret is masked only as a whole word.
@@ -204,8 +204,8 @@ class _Mask:
     def _begins(self, data: bytes, secret: bytes) -> int:
         """Return how many bytes at the end of the data may be the beginning of a secret.
 
-        This includes a complete secret that is short: short secrets are masked only as whole words, and the next data
-        may continue the word.
+        This includes a complete secret that is short, because the next data may continue the word. Short secrets are
+        masked only as whole words.
         """
         most = len(secret) - (len(secret) >= self._LONG)
         return next((size for size in range(min(most, len(data)), 0, -1) if data.endswith(secret[:size])), 0)

@@ -83,7 +83,7 @@ def is_secret_key(key: str) -> bool:
 
 
 def is_counted(key: str) -> bool:
-    """Return whether the name of a secret is often the name of a number, too, as in ``token=17``.
+    """Return whether a name that can be that of a secret is also a usual name for a number, as in ``token=17``.
 
     >>> is_counted("token"), is_counted("HF_TOKEN")
     (True, False)

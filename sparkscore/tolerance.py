@@ -16,8 +16,8 @@ class Tolerance:
         items: allowed number of failed items in the whole input (``settings.error_threshold``).
         mini_batches: allowed number of mini-batches with failed items (``settings.mini_batch_error_threshold``).
         percent: allowed percentage of mini-batches with failed items (``settings.allowed_failed_percent``).
-        counts_files: whether `items` is the allowed number of failed files instead of failed rows. This is so if each
-            mini-batch is a whole file of rows.
+        counts_files: whether `items` is a number of files instead of rows, because each mini-batch is a whole file of
+            rows.
     """
 
     items: int = 0
@@ -27,7 +27,7 @@ class Tolerance:
 
     @property
     def is_none(self) -> bool:
-        """Whether `items` is 0, so that a single failed item fails the run."""
+        """Whether no failed item is tolerated, because `items` is 0."""
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:

@@ -72,14 +72,12 @@ class Sink(Protocol):
 
         Args:
             schema: the columns of the result.
-            origins: the names of the columns before they were renamed, if they are known. Errors use them to give
-                advice.
+            origins: the names of the columns before they were renamed, if they are known, for the advice in errors.
 
         Raises:
             SinkSchemaError: the output cannot store a column, or its columns, types or partition columns differ.
             SinkError: the output does not allow this write for another reason.
-            ConfigError: a setting of the session could change the result, and cannot be set to the value that
-                sparkscore needs.
+            ConfigError: a setting of the Spark session could change the result, and sparkscore cannot override it.
         """
 
     def columns_without_null(self) -> list[str]:
@@ -88,7 +86,7 @@ class Sink(Protocol):
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that rows follow the rules of an existing output, for example NOT NULL.
 
-        Rules that need columns that the rows do not have are not checked.
+        Rules about columns that the rows do not have are not checked.
 
         Args:
             rows: function that returns the rows. The rows have all columns of the result or, before scoring, only the
@@ -105,8 +103,7 @@ class Sink(Protocol):
 
         Raises:
             SinkError: the output was changed since the first checks, and the run can no longer publish to it.
-            ConfigError: a setting of the session could change the result, and cannot be set to the value that
-                sparkscore needs.
+            ConfigError: a setting of the Spark session could change the result, and sparkscore cannot override it.
         """
 
     def publish(self, staged: StagedResult) -> Published:
@@ -121,10 +118,10 @@ class Sink(Protocol):
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and the row count that this run has published, or None if the output shows none.
+        """Return the version and row count that this run has published, or None if the output shows that it has not.
 
         The version and the row count are read from the history of the Delta table, or from the run's folder of Parquet
-        files. The run record is not used, because the driver may have died before it could write it.
+        files. The run record is not used, because the driver may have died before it wrote the record.
 
         Args:
             schema: the columns of the result.

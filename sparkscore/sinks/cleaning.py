@@ -89,7 +89,7 @@ def _run_of(holder: Path, entry: Entry, *, is_ours: bool) -> str | None:
     Args:
         holder: the folder.
         entry: the file or folder in it.
-        is_ours: whether the folder itself is sparkscore's. Then an empty folder in it counts as a stage.
+        is_ours: whether sparkscore created the folder itself. If so, an empty folder in it counts as a stage.
     """
     path = holder / entry.name
     if entry.type is EntryType.FOLDER:

@@ -51,8 +51,8 @@ _FORBIDDEN_IN_NAMES = set(" ,;{}()\n\t=")
 class DeltaSink:
     """A sink for a Delta table that is given by its path.
 
-    A commit has the options ``txnAppId`` and ``txnVersion``, so that Delta skips the commit if the run has made it
-    already. The commit also has the run id in ``userMetadata``, by which it is found in the history of the table.
+    Each commit has the options ``txnAppId`` and ``txnVersion``. With these, Delta skips a commit that the run has
+    already made. A commit also has the run id in its ``userMetadata``, so that it can be found in the table's history.
     """
 
     format = "delta"
@@ -98,7 +98,7 @@ class DeltaSink:
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that the rows break no rule of an existing table, for example NOT NULL or CHECK.
 
-        Rules that need columns that the rows do not have are not checked.
+        Rules about columns that the rows do not have are not checked.
         """
         if self._exists():
             with pinned_settings(self._spark):
@@ -122,10 +122,10 @@ class DeltaSink:
             self.check_schema(schema)
 
     def _refuse_what_is_there(self, what: str, foreign: Sequence[str]) -> bool:
-        """Return whether the output is a Delta table. Raise an error if the run may not publish to the output.
+        """Raise an error if the run may not publish to the output. Otherwise, return whether it is a Delta table.
 
-        The run may not publish if the table exists and the mode is ``error``, or if there is no table but there are
-        other files.
+        The run may not publish if the mode is ``error`` and the output is a Delta table, or if the output has other
+        files but no table.
 
         Args:
             what: description of the existing table for the error.
@@ -151,9 +151,8 @@ class DeltaSink:
     def publish(self, staged: StagedResult) -> Published:
         """Append the staged rows to the table, or create or overwrite the table with them, in one commit.
 
-        If the table's history has a row count for the commit, it must be that of the staged rows. After some conflicts
-        with commits of other processes, the checks and the commit are repeated up to four times. In the mode
-        ``overwrite``, they are repeated only if the commit would have created the table.
+        If the table's history has a row count for the commit, this must be the number of staged rows. After a conflict
+        with a commit of another process, publishing may be tried again, up to four times.
         """
         for tries_left in reversed(range(_TRIES)):
             # This comes before the checks: if there is no table now, the commit must create one, and must not write to
@@ -176,10 +175,10 @@ class DeltaSink:
         return self._proof(staged)
 
     def _is_cured_by_a_retry(self, error: Exception, *, is_first: bool) -> bool:
-        """Return whether a commit of another process caused the error, and publishing may be tried again.
+        """Return whether publishing may be tried again, because the commit conflicted with that of another process.
 
-        A commit that would have created the table may be tried again in each mode. Any other commit may not be tried
-        again in the mode ``overwrite``, because it would overwrite the rows of the commit of the other process.
+        In the mode ``overwrite``, only a commit that would have created the table may be tried again. Any other commit
+        would overwrite the rows that the other process has just committed.
 
         Args:
             error: the exception that Spark raised.
@@ -304,9 +303,9 @@ class DeltaSink:
     def _check_first_commit(self, stage: RunStage) -> None:
         """Check that the output has only files that Delta may have written, and note that this run creates the table.
 
-        If the first commit fails, it may leave files that no log contains. These files are not removed, because Delta
-        ignores them. With the note, which is in the stage, a retry finds that they may be from this run. If the table
-        or the note exists already, nothing is checked or written.
+        The note is in the stage. If the first commit fails, it may leave files that are not in Delta's log. Delta
+        ignores these files, so they are not removed. A retry of the run reads the note, and so does not treat them as
+        files of somebody else. If the table or the note already exists, nothing is checked or written.
 
         Raises:
             SinkConflictError: the output has other files.

@@ -72,7 +72,7 @@ class TableRules:
     def check_rows(self, rows: Callable[[], DataFrame], schema: StructType) -> None:
         """Check that no row breaks a rule of the table. Call this method inside `pinned_settings`.
 
-        Rules that need columns that the rows do not have are not checked.
+        Rules about columns that the rows do not have are not checked.
 
         Args:
             rows: function that returns the rows, with all columns of the result or only with those whose values are

@@ -21,9 +21,9 @@ class Origins:
     """The columns of a result with the names that they had before the deployment's ``columns`` renamed them.
 
     Attributes:
-        carried: names of the carried columns in the input, by their names in the result.
-        added: original names of the predictions and lineage columns, by their names in the result.
-        renamed: the deployment's ``columns``, which has the new names by the original names.
+        carried: names of the carried columns in the input, keyed by their names in the result.
+        added: original names of the predictions and lineage columns, keyed by their names in the result.
+        renamed: the deployment's ``columns``: the new names, keyed by the original names.
     """
 
     carried: Mapping[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Origins:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
-        """Return a ``columns`` line for the deployment file that gives valid names to columns with invalid names.
+        """Return the line ``columns: {…}`` for a deployment file, with a valid new name for each invalid column name.
 
         The line also contains the deployment's own ``columns``.
 
@@ -49,11 +49,11 @@ class Origins:
     def typing(self, types: Mapping[str, str]) -> list[str]:
         """Return advice for an error: how the deployment can declare the types of columns.
 
-        The list has a string for the carried columns and a string for the other columns, if there are such columns.
-        Each string is a part of a sentence.
+        The list has one string for the carried columns and one for the other columns, if there are such columns. Each
+        string is a part of a sentence.
 
         Args:
-            types: the types to declare, by the columns' names in the result.
+            types: the types to declare, keyed by the columns' names in the result.
         """
         advice = []
         if carried := [f"{_ddl_name(self.carried[name])} {types[name]}" for name in types if name in self.carried]:

@@ -83,15 +83,15 @@ class ParquetSink:
         return self._target
 
     def check_target(self, *, is_retried: bool = False) -> None:
-        """Check that the mode allows the files at the output, that there is no folder of this run, and write access.
+        """Check that the mode allows the existing files, that this run has no folder, and that the output is writable.
 
         - The mode ``error`` allows no files.
         - ``append`` allows only folders with the name of a run's folder, such as ``run_id=…``.
         - ``overwrite`` allows only folders of runs that contain the list of files that sparkscore writes. With
           ``output.replace: foreign``, it also allows other folders and files that can be part of a table.
 
-        No mode allows a Delta table. Before the checks, the replacement of rows that a driver began before it died is
-        completed or undone.
+        No mode allows a Delta table. If a driver died while it was replacing rows, the replacement is completed or
+        undone before the checks.
         """
         del is_retried  # publishing is one rename, which leaves no other files behind
         self._recover()
@@ -138,10 +138,10 @@ class ParquetSink:
             )
 
     def _refuse_foreign(self, entries: list[str]) -> None:
-        """Check that ``overwrite`` replaces only files that sparkscore wrote, or others that the deployment allows.
+        """Check that the mode ``overwrite`` may replace all files in the output.
 
-        With ``output.replace: foreign``, other files of tables may be replaced too. They are moved into another folder.
-        Files that cannot be part of a table, such as code or models, are never replaced.
+        Files that sparkscore wrote may be replaced. With ``output.replace: foreign``, other files that can be part of a
+        table may be replaced too: they are moved into another folder. Other files, such as code, may not be replaced.
 
         Raises:
             SinkConflictError: the output has files that may not be replaced.
@@ -168,8 +168,8 @@ class ParquetSink:
         If the folder exists, a lock that a driver left on the output when it died is removed.
 
         Raises:
-            SinkConflictError: the folder lacks some of the given files, or, if none are given, has no file that
-                sparkscore wrote.
+            SinkConflictError: some of the given files are not in the folder; or no files are given, and the folder has
+                no file that sparkscore wrote.
             SinkError: the folder cannot be read, or an unfinished replacement of rows cannot be completed or undone.
         """
         self._recover()
@@ -306,10 +306,10 @@ class ParquetSink:
         return reader.load(spark_path(self._run_folder))
 
     def _show(self, gathered: Path, stage: Path) -> Path | None:
-        """Rename a folder to the run's folder, which makes its files visible; mode ``overwrite`` replaces old files.
+        """Make staged files visible by renaming their folder to the run's folder; ``overwrite`` replaces old files.
 
         Returns:
-            the folder into which old files were moved that stay there, or None if there are no such files.
+            the folder with old files that were moved away and not removed, or None if there are no such files.
         """
         open_store(self._target.path).make()
         disk, (unpublished, run_folder) = open_common(gathered, self._run_folder)
@@ -324,7 +324,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo replacements of rows that drivers began before they died, including a driver of this run."""
+        """Complete or undo each replacement of rows during which a driver died, including a driver of this run."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:

@@ -50,9 +50,10 @@ def drop_empty(folder: Path) -> None:
 def remove_stage_folder(stage: Path, *, is_dry: bool = False) -> Removal:
     """Remove the files of a stage, and return which files were removed and which stay.
 
-    Files that sparkscore did not create stay, and a warning lists them. If a file cannot be listed or removed, no error
-    is raised, but a warning says which files are left: other files may stay too, and the result may be empty. The stage
-    then keeps its marker, so that `is_stage` is still true.
+    Files that sparkscore did not create stay, and a warning lists them.
+
+    If a file cannot be listed or removed, no error is raised. Instead, a warning says what is left. The result may
+    then be empty, and the stage keeps its marker file, so that `is_stage` still returns True.
 
     Args:
         stage: folder of the stage. If it is not a stage, or has a different format, its files stay without a warning.

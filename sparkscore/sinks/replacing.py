@@ -141,12 +141,12 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Complete or undo replacements of rows that drivers began before they died.
+    """Complete or undo each replacement of rows during which a driver died.
 
     Args:
         target: folder of the table.
-        own: name of the folder of the run that calls this function. Its replacement is completed or undone too,
-            although the run is running.
+        own: name of the folder of the run that calls this function. A replacement that an earlier execution of this
+            run began is completed or undone, too.
         is_dry: whether to change nothing and only return the folders.
 
     Returns:
@@ -174,7 +174,7 @@ def _is_litter(name: str) -> bool:
 
 
 def state_after_error(target: Path, own: str) -> str:
-    """Return a sentence for an error message: where the old rows are after a run could not show its rows.
+    """Return a sentence for the error of a run that could not replace rows. The sentence says where the old rows are.
 
     Args:
         target: folder of the table.

@@ -37,7 +37,7 @@ class RowRule:
 
 
 def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]) -> list[RowRule]:
-    """Return the rules for rows that are in the columns and properties of a Delta table.
+    """Return the rules that a Delta table has for its rows, from the columns and properties of the table.
 
     Args:
         columns: the columns of the table, as `read_columns` returns them.
@@ -52,7 +52,7 @@ def rules_of(columns: Sequence[Mapping[str, Any]], properties: Mapping[str, str]
 
 
 def evaluated_rules(rules: Sequence[RowRule], unknown: Collection[str]) -> list[RowRule]:
-    """Return the rules that can already be evaluated: those whose conditions contain no name of an unknown column.
+    """Return the rules that can already be evaluated, because their conditions name no unknown column.
 
     Args:
         rules: the table's rules.

@@ -64,12 +64,12 @@ def staged_in(
 ) -> Iterator[Stage]:
     """Open the run's stage for the body of a ``with`` statement, and then remove it unless it may be needed again.
 
-    The stage may be needed to publish or discard the rows of a held run, or to resume the run; see `keeps_stage`. The
-    stage of an earlier execution of the run is opened again.
+    If an earlier execution of the run has left a stage, that stage is opened. A stage may be needed again to publish or
+    discard the rows of a held run, or to resume the run; see `keeps_stage`.
 
     Args:
         target: the output. By default, the stage is in the output's folder ``_sparkscore``, which readers ignore.
-        parent: a different folder for stages, or None.
+        parent: folder for stages that is used instead of the default, or None.
         identity: the digests of input, script, model and configuration. A stage with different digests is not opened,
             so its rows are not reused.
         is_moved: whether publishing links and renames the staged files, which is possible only within one file system.
@@ -229,9 +229,9 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
-    """Raise an error if the run of a stage without the file ``identity`` is held, or if the stage has chunks.
+    """Raise an error if a stage without the file ``identity`` has chunks, or if its run is held.
 
-    The file shows the request to which the staged rows belong.
+    Without this file, it is not known to which request the staged rows belong.
     """
     is_held = is_held_in(stage)
     if not is_held and not StageFolder(stage).count_chunks():
@@ -248,11 +248,13 @@ def _refuse_without_identity(stage: Path, run_id: str) -> None:
 
 
 def is_held_in(stage: Path) -> bool:
-    """Return whether the run of a stage is held, according to its record, or to a file that an earlier version wrote.
+    """Return whether the run of a stage is held.
 
-    If the stage has neither that file nor the path of a record, return False. If the answer is unknown, return True, so
-    that no rows are lost. It is unknown if the runs folder does not exist, for example on another host, or if the stage
-    has a different format.
+    This is read from the run record, or from a file that earlier versions of sparkscore wrote into the stage. If the
+    stage has neither that file nor the path of the run's folder, the result is False.
+
+    If the stage has a different format, or if the runs folder does not exist, for example because it is on another
+    host, it is not known whether the run is held. The result is then True, so that no rows are lost.
     """
     if is_other_format(found := format_of(stage)):
         logger.warning(
@@ -295,7 +297,7 @@ def _refuse_foreign(stage: Path, run_id: str) -> None:
 
 
 def check_waiting(stage: RunStage) -> None:
-    """Check that this version of sparkscore can read the stage of a run that can be published or discarded.
+    """Check that this version of sparkscore can read the stage of a run that is to be published or discarded.
 
     Raises:
         LineageError: the stage has a different format, or no marker file.

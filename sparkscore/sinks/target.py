@@ -90,8 +90,8 @@ class Published:
         version: the version of the Delta table, or the name of the run's folder, or None if publishing is not complete.
         rows: number of rows, or None if publishing is not complete.
         schema: the columns.
-        moved_to: folder into which this run moved old files that it did not remove, for example because sparkscore did
-            not write them. None if there are no such files, or if they are not known.
+        moved_to: folder with the old files that this run moved away and did not remove, for example because sparkscore
+            did not write them. None if there are no such files, or if they are not known.
     """
 
     version: int | str | None
@@ -102,10 +102,9 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Change a `SinkError` that is raised in the body of a ``with`` statement, in which checks run after scoring.
+    """Add to a `SinkError` from the body of the ``with`` statement that the scored rows are staged, but not published.
 
-    The error then says that the output is unchanged, that the scored rows are staged, and how to publish or discard
-    them. Other errors are not changed.
+    The error then also says how to publish or discard the rows. The body contains checks that run after scoring.
     """
     try:
         yield
@@ -154,7 +153,7 @@ def check_writable(target: Target, *folders: Path) -> None:
 def _is_full(folder: Path) -> bool:
     """Return whether a file system reports that it has no free blocks or no free inodes.
 
-    If the total number of blocks or inodes is zero, as some file systems report, the free ones are not checked.
+    Some file systems report a total of zero blocks or inodes. Their free blocks or inodes are not checked.
     """
     found = os.statvfs(folder)
     return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
@@ -184,7 +183,7 @@ def output_exists(target: Target, found: str) -> SinkConflictError:
 def run_exists(target: Target) -> SinkConflictError:
     """Return the error for an output that already has rows with this run id.
 
-    The error is for the case that the runs folder has no complete record of the run that wrote these rows.
+    The message says that the runs folder has no complete record of the run that wrote these rows.
     """
     return SinkConflictError(
         code=ErrorCode.RUN_PUBLISHED,
