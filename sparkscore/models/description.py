@@ -1,4 +1,4 @@
-"""Describe a model by its files: its format, signature and packages (driver).
+"""Describe a model from its files: its format, signature and packages (driver).
 
 No code of the model runs for this.
 """

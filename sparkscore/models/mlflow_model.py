@@ -1,4 +1,4 @@
-"""Describe an MLflow model by its MLmodel file and the other files in its folder, without loading it (driver)."""
+"""Describe an MLflow model from its MLmodel file and the other files in its folder, without loading it (driver)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _has_one_unnamed(specs: list[Any], *types: str) -> bool:
 
 
 def _outputs(schema: Schema) -> pa.Schema | None:
-    """Return the columns that the model's outputs become in the result, with their types.
+    """Return the names and types of the result's columns into which the model's outputs are converted.
 
     Return None if the signature does not define the types of all outputs, so that a probe must find them.
     """

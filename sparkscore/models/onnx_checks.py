@@ -127,7 +127,7 @@ def _check_tensor(tensor: TensorProto, file: Path) -> None:
 
 
 def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
-    """Return the minimum size in bytes of a file whose external data includes a tensor.
+    """Return how many bytes a file with external data must have at least to contain a tensor.
 
     Args:
         tensor: the tensor.
@@ -139,7 +139,7 @@ def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Return the size in bytes of the values of a tensor, or 0 if ``_ITEM_BYTES`` does not have their type."""
+    """Return the size in bytes of the values of a tensor, or 0 if their type is not in ``_ITEM_BYTES``."""
     from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}

@@ -1,4 +1,4 @@
-"""Find the version that an MLflow reference such as ``models:/…`` means, and download its files (driver)."""
+"""Find the model version that an MLflow reference such as ``models:/…`` refers to, and download its files (driver)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_registry_reference(reference: str) -> bool:
 
 
 def find_in_registry(reference: str) -> FoundModel:
-    """Find the version of a model that an MLflow reference means, download its files, and return the model.
+    """Find the model version that an MLflow reference refers to, download its files, and return the model.
 
     In the result, the number of the version replaces an alias, a stage or ``latest``. For a logged model, the version
     is its id. For a model of an MLflow run, the version is the id of that run. A reference that begins with
@@ -95,7 +95,7 @@ def _name_in(reference: str) -> str:
 
 
 def _pin(reference: str, registry: Registry) -> tuple[str, str | None, str]:
-    """Return the name and the version of the model that a reference means, and a reference to exactly this version.
+    """Return the name and version of the model that a reference refers to, and a reference to exactly this version.
 
     For a reference that begins with ``mlflow-artifacts:/``, the version is None, and the reference is not changed.
 

@@ -1,4 +1,4 @@
-"""Check that columns, and parts of nested columns, that are declared NOT NULL have no NULLs (worker)."""
+"""Check that there are no NULLs in columns, and parts of nested columns, with the declaration NOT NULL (worker)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Return the function that converts one value to a type, or None if there is none, as for nested types."""
+    """Return the function that converts one value to a type, or None if the type has none, such as a nested type."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)

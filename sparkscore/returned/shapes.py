@@ -79,7 +79,7 @@ def find_columns(form: Form, schema: pa.Schema | None) -> Columns:
 def takes_lists(schema: pa.Schema | None) -> bool:
     """Return whether the schema allows a returned list to be one value, instead of a row with one value per column.
 
-    This is so if there is no schema, or if the schema is a single array column.
+    The result is True if there is no schema, or if the schema has only one column, which is an array column.
     """
     return schema is None or (len(schema) == 1 and pa.types.is_list(schema.field(0).type))
 

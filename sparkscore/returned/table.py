@@ -104,7 +104,8 @@ def tabulate(returned: Any, schema: pa.Schema | None = None) -> Returned:
         OutputContractError: the value cannot be converted. Code ``OUTPUT_KIND``: it is not a list, an array, a
             DataFrame or the like. ``OUTPUT_SHAPE``: its elements have different shapes. ``OUTPUT_COLUMNS``: its columns
             are wrong. ``OUTPUT_TYPE``: a value has a wrong type. ``OUTPUT_ALL_NULL``: a type cannot be inferred,
-            because the values, or those inside of them, are all NULL. ``OUTPUT_NULL``: a NULL is not allowed.
+            because all values, or all values inside lists or dictionaries, are NULL. ``OUTPUT_NULL``: a NULL is not
+            allowed.
     """
     if isinstance(returned, NamedColumns):
         columns = _columns_of_named(returned, schema)

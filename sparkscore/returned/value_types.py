@@ -113,7 +113,7 @@ def class_name(value: Any) -> str:
 def value_type_of_class(cls: type) -> str:
     """Return the type of the values of a class, as one of the constants of this module.
 
-    The type is DATETIME for a class of datetimes, with or without a time zone: only a value shows which one it is.
+    The type of a datetime class is always DATETIME, because only a value shows whether there is a time zone.
     """
     found = _known_classes.get(cls)
     if found is None:

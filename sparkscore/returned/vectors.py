@@ -158,7 +158,7 @@ def _visible(vector: Vector) -> npt.NDArray[Any]:
 
 
 def _position(vector: Vector, wrong: npt.NDArray[np.bool_] | list[bool]) -> int:
-    """Return the index of the first wrong element among all elements of a `Vector`, including the NULLs.
+    """Return the index of the first wrong element in a `Vector`. The index counts NULLs, too.
 
     Args:
         vector: the `Vector`.

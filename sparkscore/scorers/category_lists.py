@@ -1,7 +1,7 @@
 """Read the categories of LightGBM and XGBoost models, and find the columns that they belong to (driver and worker).
 
-LightGBM stores one list of categories for each category column, in the order of the columns, but it does not store
-which columns are category columns. XGBoost 3.1 and later store the list of each category feature, if the model was
+LightGBM stores one list of categories for each categorical column, in the order of the columns, but it does not store
+which columns are categorical. XGBoost 3.1 and later store the list of each categorical feature, if the model was
 trained on a DataFrame.
 """
 
@@ -134,12 +134,12 @@ def may_be_category(info: str, categories: Sequence[Any], value_type: str = NOTH
 
 
 def lists_of_xgboost(booster: Any) -> dict[int, pd.Index[Any]]:
-    """Return the categories of each category feature of an XGBoost model, by the position of the feature.
+    """Return the categories of each categorical feature of an XGBoost model, by the position of the feature.
 
-    The dictionary is empty if the model has no category features.
+    The dictionary is empty if the model has no categorical features.
 
     Raises:
-        ModelLoadError: the model does not store the categories of a category feature, or XGBoost has truncated them
+        ModelLoadError: the model does not store the categories of a categorical feature, or XGBoost has truncated them
             because they contain characters that are not ASCII.
     """
     types = booster.feature_types or ()

@@ -69,7 +69,7 @@ class MlflowScorer:
         Raises:
             ScorerFailedError: an exception was raised when the model was loaded.
             ModelError: the model cannot be copied, or its files have changed.
-            ModelLoadError: the model lacks a method that the deployment names, or its categories cannot be read.
+            ModelLoadError: the model lacks a method that the deployment calls, or its categories cannot be read.
             MissingDependencyError: MLflow is not installed on this worker.
         """
         self._folder = fetch_model(self._spec.files)

@@ -209,7 +209,7 @@ def _locked(cache: Path, name: str, operation: int = fcntl.LOCK_EX) -> Iterator[
 
 
 def _remove_old(cache: Path) -> None:
-    """Remove unlocked folders in the cache that, by their modification time, were not used for more than a week."""
+    """Remove each unlocked folder in the cache whose modification time is more than a week ago."""
     limit = time.time() - _KEPT_SECONDS
     for entry in cache.iterdir():
         # While a process makes a copy, it holds the lock. Afterwards the modification time is recent.

@@ -235,7 +235,7 @@ def _set_option(options: SessionOptions, name: str, value: object) -> None:
 
 
 def _entry_text(value: object) -> str:
-    """Return the value of a configuration entry as a string for ONNX Runtime. True becomes "1", False "0"."""
+    """Return the value of a configuration entry as a string. True becomes "1", and False becomes "0"."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
