@@ -40,8 +40,8 @@ def check_key_values(
         zone: the time zone for timestamps without a time zone.
 
     Raises:
-        SourceSchemaError: a declared type cannot hold the value of a folder, or the value is NULL and the column is
-            declared NOT NULL. The message contains the name of the folder.
+        SourceSchemaError: a declared type cannot hold the value in the name of a folder, or the value is NULL and the
+            column is declared NOT NULL. The message contains the name of the folder.
     """
     for field in declared:
         if field.name not in keys:
@@ -78,7 +78,7 @@ def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None
 
 
 def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
-    """Return the decoded value of each partition column in the path of a folder, with the name of its folder."""
+    """Return the decoded value of each partition column in a folder path, with the name of the ``key=value`` folder."""
     pairs = ((part.partition("="), part) for part in path.relative_to(folder).parts)
     return {unquote(name): (unquote(value), part) for (name, equals, value), part in pairs if equals}
 

@@ -42,8 +42,8 @@ class NullCounts:
     Attributes:
         rows: the number of rows in the files whose footer can be read.
         files: the number of files that have rows or whose footer cannot be read.
-        nulls: for each column, the number of NULLs in the files whose statistics contain it.
-        known: for each column, the number of files whose statistics contain its number of NULLs.
+        nulls: for each column, the number of NULLs in the files whose statistics contain this number.
+        known: for each column, the number of files whose statistics contain the column's number of NULLs.
     """
 
     rows: int = 0

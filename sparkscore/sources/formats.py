@@ -32,13 +32,13 @@ _TABLES_OF_AZURE: Final = frozenset({"csv", "parquet"})
 def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool = False) -> str:
     """Return the format of an input, for example ``csv``.
 
-    The first of these rules that applies decides:
+    The result is the first of these that applies:
 
-    - If the deployment names a format, it is this format.
-    - If the only location is a folder that contains ``_delta_log``, it is ``delta``.
-    - If `is_files_by_default` is true, it is ``files``.
-    - If the extensions of all files belong to one format, it is this format.
-    - Otherwise it is ``files``.
+    - The format that the deployment names.
+    - ``delta``, if the only location is a folder that contains ``_delta_log``.
+    - ``files``, if `is_files_by_default` is true.
+    - The format of all files, if their extensions belong to one format.
+    - ``files``.
 
     Args:
         config: the section 'input' of the deployment.

@@ -60,8 +60,8 @@ class JsonFiles:
     Attributes:
         rows: the number of records that were read.
         columns: a summary of the values of each column.
-        schema: the columns with their inferred types. If types are declared, it contains the columns of the files with
-            `NullType`, because only their names are used. It is None if Spark has to infer the types.
+        schema: the columns with their inferred types. If types are declared, it contains the columns of the files, all
+            with `NullType`, because only their names are used. It is None if Spark has to infer the types.
         are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
             some.
         respelled: the columns that are declared as integers, or as nested types with integers, but in which some

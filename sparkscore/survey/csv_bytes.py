@@ -82,7 +82,7 @@ class FileFault:
 
 
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
-    """Return a fault of a CSV file, or None if no fault is found or if the operating system cannot read the file.
+    """Return a fault in a CSV file, or None if no fault is found or if the operating system cannot read the file.
 
     Quotes and line ends are not checked if values are not quoted, or if every line end ends a row (``reads_lines``) and
     the user sets a line end other than LF, CR and CR LF.
@@ -94,9 +94,10 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
 def check_and_read(
     path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
 ) -> tuple[FileFault | None, T | None]:
-    """Find a fault of a CSV file as `find_fault` does, and let a function read the text during the check.
+    """Find a fault in a CSV file as `find_fault` does, and pass the text to a function during a quick check.
 
-    The file is read once if a quick check finds no fault. Otherwise it is read again for a slower check.
+    If the quick check fails, the file is read again for a slower check. The quick check is left out if the dialect does
+    not allow it.
 
     Args:
         path: the path of the file.

@@ -49,8 +49,9 @@ def cut(
 ) -> Iterator[pa.RecordBatch]:
     """Parse the text of a CSV file, and yield its rows in batches.
 
-    The values are strings. An empty value is NULL. If ``null_value`` is not empty, a value in quotes is NULL only if it
-    is that string. The columns are named by their positions, from ``0``.
+    The values are strings. NULL stands for an empty value, and for a value that is equal to ``null_value``. If
+    ``null_value`` is not empty, an empty value in quotes is an empty string. The columns are named by their positions,
+    from ``0``.
 
     Args:
         blocks: the text.
@@ -126,7 +127,7 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
 
 
 def _last_end(text: bytes, quote: bytes) -> int:
-    """Return the index after the last line end outside quotes, or 0 if none is found with a few tries.
+    """Return the index after the last line end outside quotes, or 0 if none is found after a few tries.
 
     The text must begin outside quotes. Quotes inside values must be doubled.
     """

@@ -59,10 +59,10 @@ def _fields(tokens: Iterator[str], dialect: Dialect) -> Iterator[str]:
 
 
 def _quoted(tokens: Iterator[str], dialect: Dialect) -> tuple[str, str]:
-    """Read a quoted value whose opening quote was already read; return the value and the token that ends it.
+    """Read the rest of a quoted value after its opening quote, and return the value and the token that ends it.
 
-    This token is a separator, a line end, or an empty string at the end of the file. Text between the closing quote and
-    this token is ignored.
+    The token is a separator, a line end, or an empty string at the end of the file. Text between the closing quote and
+    the token is ignored.
     """
     value = ""
     for token in tokens:

@@ -19,7 +19,7 @@ _TOO_DEEP: Final = "fields that are nested too deep"
 
 
 class Number(str):
-    """A number with a decimal point or an exponent, as the string that is written in the file."""
+    """A number with a decimal point or an exponent, stored as the string from the file."""
 
     __slots__ = ()
 

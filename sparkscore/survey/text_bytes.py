@@ -174,7 +174,7 @@ def _wide_by_zeros(start: bytes, encoding: str) -> str:
 
 
 def find_control_character(text: str) -> tuple[int, str] | None:
-    """Return the index of the first C1 control character (U+0080 to U+009F) in a text, and a phrase for the message.
+    """Return the index of the first C1 control character (U+0080 to U+009F) in a text, and a phrase for error messages.
 
     The result is None if there is no such character. In a text that was decoded as ISO-8859-1, these characters suggest
     that the text was written in windows-1252.

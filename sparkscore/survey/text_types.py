@@ -140,7 +140,8 @@ def _matches(texts: pa.Array, expression: str) -> _Flags:
 def _keep_if(is_match: _Flags, texts: pa.Array, holds: Callable[[str], bool]) -> None:
     """Set ``is_match`` to False for the strings for which ``holds`` returns False.
 
-    Only strings for which ``is_match`` is True are checked. For example, ``2024-02-31`` looks like a date, but is none.
+    Only strings for which ``is_match`` is True are checked: ``2024-02-31``, for example, looks like a date, but is not
+    one.
     """
     for index in np.flatnonzero(is_match):
         is_match[index] = holds(texts[int(index)].as_py())
