@@ -163,6 +163,6 @@ def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
 
 
 def _is_call(call: ast.Call, function: str, argument: str) -> bool:
-    """Return whether a call calls the function with this name, and its first argument is the variable `argument`."""
+    """Return whether a syntax node calls the function with this name, and passes the variable `argument` first."""
     first = call.args[0] if call.args else None
     return ast.unparse(call.func) == function and isinstance(first, ast.Name) and first.id == argument

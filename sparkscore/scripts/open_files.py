@@ -52,7 +52,7 @@ def _related_processes() -> Iterator[Path]:
 
 
 def _ancestors() -> set[int]:
-    """Return the process ids of this process and of those of its ancestors that can be found, except process 1."""
+    """Return the ids of this process and of all its ancestors that can be found, except process 1."""
     found, process = {os.getpid()}, os.getppid()
     while process > 1 and process not in found:
         found.add(process)

@@ -135,7 +135,7 @@ class _Listing:
             self._add_entry(entry, above)
 
     def read(self) -> dict[str, bytes]:
-        """Return the content of the files by their names, in the order of the paths.
+        """Read the files, and return their contents by name, in the order of the paths.
 
         A file that cannot be read is not in the dictionary, and is added to the files that are left out.
 

@@ -60,7 +60,7 @@ class Halving:
         Args:
             call: function that calls the scorer with a part and keeps the returned rows.
             test: function that calls the scorer with a part only to see whether it fails, and drops the returned rows.
-            rules: how many items may fail. After more items of the mini-batch have failed, no more calls are made.
+            rules: how many items may fail. If more items of the mini-batch have failed, no more calls are made.
             columns: number of columns of the input, and number of columns that the scorer gets. A result with as many
                 elements may have one for each column instead of one for each row.
         """

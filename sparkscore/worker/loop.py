@@ -89,7 +89,7 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
-    """Return the planned mini-batches of the work unit, or split the rows of the task into mini-batches."""
+    """Return the planned mini-batches of the work unit. If there is no plan, split the rows of the task."""
     if spec.is_planned:
         return spec.stage.planned([unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)

@@ -1,7 +1,6 @@
 """Find out whether the user's code moved the rows of the DataFrame that it got (worker and child).
 
-The DataFrame after the call is compared with the rows of the mini-batch in an Arrow table, which the user's code never
-gets.
+The DataFrame after the call is compared with the Arrow table of the mini-batch. The user's code never gets this table.
 """
 
 from __future__ import annotations

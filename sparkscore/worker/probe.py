@@ -122,7 +122,7 @@ def _row_of(report: ProbeReport) -> pa.RecordBatch:
 
 
 def read_probe_report(table: pa.Table) -> ProbeReport:
-    """Return the report from a table whose first row is the row that `probe` returned (driver)."""
+    """Return the report of a probe from a table whose first row contains it (driver)."""
     row = table.to_pylist()[0]
     schema = pa.ipc.read_schema(pa.py_buffer(row["predictions"])) if row["predictions"] is not None else None
     failure = read_failure(row["failure"])

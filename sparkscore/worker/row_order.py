@@ -68,8 +68,8 @@ def _labels_of(returned: object) -> pd.Index[Any] | None:
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
     """Return whether the index of a result proves that its rows are in the order of the mini-batch.
 
-    A default RangeIndex proves nothing, unless it has the name of a column. If the labels are unrelated to the
-    mini-batch, but the user's code has set the same labels in the DataFrame that it got, the result is False, too.
+    A default RangeIndex proves nothing, unless it has the name of a column. The result is also False if the labels are
+    unrelated to the mini-batch, but equal to the index that the DataFrame of the user's code has after the call.
 
     Args:
         labels: the index of the result.

@@ -110,7 +110,7 @@ class Connection:
         return pickle.loads(message, buffers=buffers)  # noqa: S301 - see the class
 
     def wait(self, seconds: float) -> bool:
-        """Wait until there is data to read or the connection is closed. Return False if the time is over before."""
+        """Wait until data arrives or the connection is closed. Return False if neither happens in this time."""
         ready = select.poll()
         ready.register(self._socket, select.POLLIN)
         return bool(ready.poll(seconds * 1000))

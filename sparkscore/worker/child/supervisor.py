@@ -63,7 +63,7 @@ class Child:
 
         Raises:
             OSError: no process can be started.
-            ChildEndedError: the template, the process that forks the child, ended; or the start took too long.
+            ChildEndedError: the template process, which forks the child, has ended, or the start took too long.
         """
         self._calls = 0
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
@@ -127,7 +127,7 @@ class Child:
         Args:
             is_timeout: whether the child took too long.
             broken: description of the damage that the user's code did to the child, or an empty string.
-            trace: the traceback if it is already known; otherwise it is read from the child's file.
+            trace: the traceback if it is already known; otherwise it is read from the file that the child writes it to.
         """
         if broken:
             with suppress(ProcessLookupError):
