@@ -96,7 +96,7 @@ class Calls:
         return self._call(mini_batch, is_part=True)
 
     def _test_part(self, mini_batch: MiniBatch) -> Outcome:
-        """Call the scorer with a part of the mini-batch to see whether the call fails. Its rows are not used."""
+        """Call the scorer with a part of the mini-batch to see whether the call fails, and drop its rows."""
         outcome = self._call_part(mini_batch)
         self._drop_rows_of_last_call()
         return outcome
