@@ -80,10 +80,10 @@ class Interrupts:
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the exception to report for an error: that for the signal if there was a signal, otherwise the error.
+        """Return the exception for the signal if a signal has arrived, otherwise the error itself.
 
-        A signal that arrived before is treated as the cause of the error. The ``state`` of a `SparkscoreError` is then
-        added to the exception for the signal, as a note.
+        The signal is treated as the cause of the error. The ``state`` of a `SparkscoreError` is then added to the
+        exception for the signal, as a note.
         """
         if self.received is None:
             return error

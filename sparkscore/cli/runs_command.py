@@ -11,7 +11,7 @@ from sparkscore.record.runs_folder import list_records, read_record, runs_folder
 
 
 def list_runs(runs: Path | None, *, as_json: bool) -> int:
-    """Print a table of the runs in the runs folder, newest first, or a line that there are none.
+    """Print a table of the runs in the runs folder, newest first, or a message if there are none.
 
     Args:
         runs: path of the runs folder; the default folder if None.

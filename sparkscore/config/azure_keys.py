@@ -30,8 +30,8 @@ FLAT_SETTINGS: Final = (
     "logging_level",
     "max_concurrency_per_instance",
 )
-#: The position that a key has in sparkscore, by another position at which a file may have the key. The last two are
-#: positions in Azure's newer schema.
+#: Other positions at which a file may have a key, each with the key's position in sparkscore. The last two are from
+#: Azure's newer schema.
 MOVED: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     **{(key,): ("settings", key) for key in FLAT_SETTINGS},
     ("settings", "environment_variables"): ("environment_variables",),

@@ -92,7 +92,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Return whether any names are allowed below a key, as in ``environment_variables``.
+    """Return whether the keys below a key may have arbitrary names, as in ``environment_variables``.
 
     Args:
         path: the parts of the key. Positions in lists are ignored.

@@ -221,7 +221,7 @@ def _text(node: yaml.Node) -> str:
     Raises:
         _YamlError: the string contains one half of a pair without the other.
     """
-    text = str(node.value)  # in which PyYAML leaves the halves separate
+    text = str(node.value)  # PyYAML leaves the halves of a pair separate.
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError as error:

@@ -82,7 +82,7 @@ class RunStore(Protocol):
         """The runs folder, which contains this run and maybe others. `open_run` opens a run in the folder."""
 
     def refuse_foreign(self) -> None:
-        """Raise an error if there are files at the location of the run that sparkscore did not write.
+        """Raise an error if the location of the run has files that sparkscore did not write.
 
         Raises:
             ConfigError: there are files that sparkscore did not write.
@@ -92,7 +92,7 @@ class RunStore(Protocol):
         """Prepare the store for this run. The call can be repeated.
 
         Raises:
-            ConfigError: there are files at the location of the run that sparkscore did not write, or the store does not
+            ConfigError: the location of the run has files that sparkscore did not write, or the store does not
                 distinguish the run id from another one that differs only in case.
             LineageError: the store cannot be written.
         """
@@ -170,7 +170,7 @@ class RunStore(Protocol):
         """
 
     def read_record(self) -> RunRecord | None:
-        """Return the record of the run, or None if there is none that can be read."""
+        """Return the record of the run, or None if the run has no readable record."""
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest of the run.
@@ -190,7 +190,7 @@ class RunStore(Protocol):
         """
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again, in the given order.
+        """Write the list of the later runs that scored failed items of this run again.
 
         If items failed again in one of these runs, the list may also have runs that scored those items once more.
 
@@ -202,7 +202,7 @@ class RunStore(Protocol):
         """
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the list of the runs that scored failed items of this run again, or an empty list if none was written.
+        """Return the later runs that scored failed items of this run again. The list is empty if none was written.
 
         Raises:
             LineageError: the list cannot be read, or was changed since it was written.

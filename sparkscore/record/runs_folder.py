@@ -262,7 +262,7 @@ class RunFolder:
         return manifest_in(read_json(file) or {}, file, self.run_id)
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
-        """Write the list of the runs that scored failed items of this run again into ``scored_again.json``.
+        """Write the later runs that scored failed items of this run again into ``scored_again.json``.
 
         If items failed again in one of these runs, the list may also have runs that scored those items once more.
 
@@ -277,7 +277,7 @@ class RunFolder:
             self._put(_SCORED_AGAIN, text + "\n")
 
     def read_scored_again(self) -> list[ScoredAgain]:
-        """Return the list of the runs that scored failed items of this run again, or an empty list if there is no list.
+        """Return the later runs that scored failed items of this run again. The list is empty if there are none.
 
         Raises:
             LineageError: the list cannot be read, or was changed since it was written.

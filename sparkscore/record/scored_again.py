@@ -14,7 +14,7 @@ from sparkscore.record.checksum import is_whole, summed
 
 @dataclass(frozen=True)
 class ScoredAgain:
-    """An entry of the list: a run that scored failed items of an earlier run again.
+    """An entry of ``scored_again.json``: a run that scored failed items of an earlier run again.
 
     The entry is written when the run begins to publish. So it does not show that the rows of the run were published.
 
@@ -40,7 +40,7 @@ class ScoredAgain:
 
 
 def note_of(runs: Iterable[ScoredAgain]) -> dict[str, Any]:
-    """Return the JSON object that is written for a list of runs, with a checksum. The runs keep their order."""
+    """Convert a list of runs to a JSON object with a checksum. The runs keep their order."""
     return summed({"runs": [asdict(run) for run in runs]})
 
 

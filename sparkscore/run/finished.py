@@ -30,7 +30,7 @@ logger = logging.getLogger("sparkscore")
 def finished_before(
     spark: SparkSession, prepared: PreparedRun, state: RunState, identity: Callable[[], str]
 ) -> Run | None:
-    """Return the run of the request if its result is already published or held, or None if the run must be scored.
+    """Return the run if its result is already published or held, or None if the run must be scored.
 
     A run without a record or a manifest must be scored. If there is a manifest, but the record says neither that the
     run is complete nor that it is held, the output table is read: an earlier driver may have died after its commit and

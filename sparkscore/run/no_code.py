@@ -236,7 +236,7 @@ def transformed_rows(rows: DataFrame, files: ModelFiles, chosen: tuple[str, ...]
 
 
 def arrow_columns(rows: StructType) -> pa.Schema:
-    """Return the Arrow schema in which workers get columns of this Spark schema."""
+    """Convert a Spark schema to the Arrow schema with which workers get the columns."""
     return to_arrow(rows)
 
 

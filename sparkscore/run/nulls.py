@@ -97,7 +97,7 @@ def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, 
 
 
 def _has_open_dtype(feed: Feed) -> bool:
-    """Return whether the dtype of a model's input depends on the NULLs of its column.
+    """Return whether the dtype of a model's input depends on whether its column has NULLs.
 
     The dtype of a tensor is fixed. So is the dtype of a column that is cast to a type, unless the model accepts NULLs.
     """

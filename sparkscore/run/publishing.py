@@ -48,7 +48,9 @@ def publish_manifest(
     recording: Recording,
     former: Manifest | None,
 ) -> Published:
-    """Publish a run: commit the quarantined items, then the predictions. Return what was published as predictions.
+    """Publish a run: commit the quarantined items, then the predictions.
+
+    Return the version, the number of rows and the schema of the published predictions.
 
     Quarantined items that an earlier execution of the run has already published are not committed again. Before the
     first commit, a field is set in the run record to show that rows may be visible.
@@ -79,7 +81,7 @@ def publish_manifest(
 
 
 def staged_result(manifest: Manifest, stage: RunStage, schema: StructType) -> StagedResult:
-    """Return the staged predictions of a manifest as the object that a sink reads and publishes."""
+    """Return the staged predictions of a manifest as a `StagedResult`, which a sink can read and publish."""
     return StagedResult(stage, manifest.files, schema, manifest.commit_info)
 
 

@@ -36,7 +36,7 @@ def quarantine_location(deployment: Deployment) -> str:
 
 
 def read_quarantine(spark: SparkSession, record: RunRecord) -> DataFrame:
-    """Return a DataFrame with a run's rows of the quarantine table, or without rows if the run has none there."""
+    """Return a DataFrame with a run's rows of the quarantine table, or an empty DataFrame if there are none."""
     schema, location = from_arrow(QUARANTINE_SCHEMA), record.quarantine.location
     if location is None:
         return spark.createDataFrame([], schema)

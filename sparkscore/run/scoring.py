@@ -186,9 +186,8 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
     """Return the result's specification with facts about the input and the scorer added.
 
-    The number of input columns is added, and whether the scorer is known to return one element for each row. For a
-    model without a script, it is also added that the model returns one row for each item, and the name of the model
-    for messages.
+    These facts are the number of input columns, and whether the scorer is known to return one element for each row. A
+    model without a script always returns one row for each item: this fact and the model's name are added, too.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
@@ -260,8 +259,8 @@ def _script_spec(request: Request, script: PackedScript, stage: RunStage) -> Scr
 def _known_predictions(prepared: PreparedRun, rows: DataFrame | None, scorer: ScorerSpec) -> pa.Schema | None:
     """Return the prediction columns if they are known before the scorer is called, or None if a probe must find them.
 
-    The columns are known if ``output.schema`` or the model's signature declares them, or if Spark itself computes the
-    predictions.
+    The columns are known if ``output.schema`` declares them, or `outputs_of` finds them in the model's signature, or if
+    Spark itself computes the predictions.
     """
     declared = prepared.deployment.output.schema_ddl
     if declared:
