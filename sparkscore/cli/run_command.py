@@ -210,7 +210,8 @@ def _finished(folder: RunStore | None) -> RunRecord | None:
 def _record_of(request: RunRequest, error: BaseException) -> dict[str, Any]:
     """Return the dictionary that `--json` prints for a run that failed or was interrupted.
 
-    This is the run record if it was written with the final state, otherwise only the run id, the state and the error.
+    The dictionary is the run record if it was written with the final state. Otherwise, it has only the run id, the
+    state and the error.
     """
     if isinstance(error, SparkscoreError) and error.record is not None:
         return error.record

@@ -127,10 +127,10 @@ def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
 
 
 def _move(tree: Tree, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Move the value of a key to another key, and return False if the other key already has a value.
+    """Move the value of a key to another key, and return whether this was possible.
 
-    In that case, the value is removed from its old key, and the value of the other key stays. Otherwise, return True,
-    even if there is no value to move.
+    If the other key already has a value, that value stays, the value of the old key is removed, and False is returned.
+    If there is no value to move, True is returned.
     """
     section = _section(tree, old[:-1])
     if section is None or old[-1] not in section:

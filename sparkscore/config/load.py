@@ -178,7 +178,7 @@ def hold_secrets(overrides: Mapping[str, object]) -> bool:
 def split_key(key: str) -> tuple[str, ...]:
     """Split a dotted key into its parts.
 
-    A name below a key such as ``input.options``, below which the user chooses the names, may contain dots and is not
+    Below some keys, such as ``input.options``, the user chooses the names. Such a name may contain dots, and is not
     split.
 
     >>> split_key("output.mode"), split_key("input.options.spark.x")

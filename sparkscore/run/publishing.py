@@ -50,10 +50,9 @@ def publish_manifest(
 ) -> Published:
     """Publish a run: commit the quarantined items, then the predictions.
 
-    Return the version, the number of rows and the schema of the published predictions.
-
     Quarantined items that an earlier execution of the run has already published are not committed again. Before the
-    first commit, a field is set in the run record to show that rows may be visible.
+    first commit, a field is set in the run record to show that rows may be visible. Return the version, the number of
+    rows and the schema of the published predictions.
 
     Args:
         manifest: the staged files to publish.

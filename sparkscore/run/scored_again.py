@@ -42,8 +42,8 @@ def family_locked(runs: Path, first: str | None) -> Iterator[None]:
 
     Args:
         runs: the runs folder.
-        first: id of the run in which the items failed first. It is None for a run that scores a whole input: no lock is
-            held then.
+        first: id of the run in which the items failed first. None for a run that scores a whole input. Then no lock is
+            held.
 
     Raises:
         ConfigError: another driver is working on the first run, or on a run that scores its failed items again.
