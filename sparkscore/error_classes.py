@@ -86,7 +86,7 @@ _CLASSES: Final = {code: error_class for error_class, codes in _CODES.items() fo
 
 
 def error_class_of(code: ErrorCode) -> type[SparkscoreError]:
-    """Return the class that is assigned to failures with this code, or `ScoringError` if none is assigned.
+    """Return the error class for failures with this code, or `ScoringError` if no other class is assigned.
 
     >>> error_class_of(ErrorCode.OUTPUT_ROWS).__name__, error_class_of(ErrorCode.PROCESS_ENDED).__name__
     ('OutputContractError', 'ScoringError')

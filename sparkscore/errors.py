@@ -152,7 +152,7 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first collected error, if there is one, with the others appended to its next step.
+        """Raise the first collected error, if there is one. Its next step then also contains the other errors.
 
         Raises:
             SparkscoreError: at least one error was collected.
@@ -166,7 +166,7 @@ class Faults:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of an exception, in which control characters are not escaped.
+    """Return the message of an exception, without escaping control characters.
 
     For `KeyboardInterrupt` and `SystemExit`, the message includes the notes of the exception.
     """

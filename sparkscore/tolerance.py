@@ -31,7 +31,7 @@ class Tolerance:
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether the failures exceed an allowed number. The percentage is not checked.
+        """Return whether more items or mini-batches failed than the allowed numbers. The percentage is not checked.
 
         Args:
             items: number of failed items.
@@ -40,9 +40,9 @@ class Tolerance:
         return bool(self._passed_number(items, mini_batches))
 
     def passed(self, items: int, mini_batches: int, of_mini_batches: int) -> str:
-        """Return a message about a limit that the failures of a run exceed, or an empty string if they exceed none.
+        """Return a message that says which limit the failures exceed, or an empty string if they exceed none.
 
-        The percentage is checked, too.
+        The limits are the allowed numbers and the allowed percentage.
 
         Args:
             items: number of failed items.
@@ -60,7 +60,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message about an allowed number that the failures exceed, or an empty string if they exceed none."""
+        """Return a message that says which allowed number the failures exceed, or an empty string if there is none."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

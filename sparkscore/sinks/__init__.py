@@ -118,7 +118,7 @@ class Sink(Protocol):
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and row count that this run has published, or None if the output shows that it has not.
+        """Return the version and the count of the rows that this run has published, or None if the output has none.
 
         The version and the row count are read from the history of the Delta table, or from the run's folder of Parquet
         files. The run record is not used, because the driver may have died before it wrote the record.

@@ -71,7 +71,7 @@ def is_of_a_run(folder: Path) -> bool:
 
 
 def partition_types(folder: Path) -> dict[str, str]:
-    """Return the types of the partition columns of a run's folder, by name, from the list of its files.
+    """Return the types of a run's partition columns by name. They are read from the list of files in the run's folder.
 
     The dictionary is empty if the folder has no list, if the list cannot be read, or if an earlier version of
     sparkscore wrote the list.
@@ -211,9 +211,9 @@ def refuse_rival(target: Path, own: str) -> None:
 
 
 def _journal_in(store: Store, aside: str) -> dict[str, str] | None:
-    """Return the journal in a folder of old files, or None if the folder has no complete journal of sparkscore.
+    """Return the journal in a folder of old files, or None if the folder has no valid journal.
 
-    The run id in the journal must be that in the name of the folder.
+    A valid journal is complete, and contains the run id that is in the name of the folder.
 
     Args:
         store: the store of the table's folder.
@@ -260,7 +260,7 @@ def _settle(store: Store, aside: str) -> Path | None:
 
 
 def _remove_run(store: Store, folder: str) -> None:
-    """Remove the files that are in the list of a run's folder, and then the folder if it is empty.
+    """Remove the files that the list in a run's folder contains, and then the folder if it is empty.
 
     Files whose sizes differ from the list are kept. If the folder has no list, nothing is removed.
 

@@ -142,10 +142,10 @@ def _named(path: Path) -> bytes:
 
 
 def remove_stage(target: Target, parent: str | None) -> None:
-    """Remove the stage and the lock of a run that was published or discarded and that no driver is working on.
+    """Remove the stage and the lock of a run that was published or discarded.
 
-    Files that sparkscore did not create stay. If the folder that contained the stage has the name ``_sparkscore`` and
-    is empty, it is removed too.
+    Callers must make sure that no driver is working on the run. Files that sparkscore did not create stay. If the
+    folder that contained the stage has the name ``_sparkscore`` and is empty, it is removed too.
     """
     holder = _holder(target, parent)
     remove_stage_folder(holder / target.run_id)

@@ -205,7 +205,7 @@ def task_attempt(rows_folder: str, unit: int, token: str) -> str:
 
 
 def part(task_attempt: str, partitions: str, number: int) -> str:
-    """Return the name of a Parquet file of rows that a task attempt writes.
+    """Return the name of a Parquet file into which a task attempt writes rows.
 
     Args:
         task_attempt: name of the folder that `task_attempt` returned.
@@ -217,15 +217,15 @@ def part(task_attempt: str, partitions: str, number: int) -> str:
 
 
 def within_task_attempt(file: str) -> str:
-    """Return the name of a staged file of rows relative to the folder of its task attempt.
+    """Return the path of a staged Parquet file relative to the folder of the task attempt that wrote the file.
 
-    The returned name consists of the folders of the file's partition, if any, and the file name.
+    The returned path consists of the folders of the file's partition, if any, and the file name.
     """
     return file.split("/", 2)[2]
 
 
 def task_attempt_of(file: str) -> str:
-    """Return the name of the task attempt's folder that contains a staged file of rows."""
+    """Return the name of the folder of the task attempt that wrote a staged Parquet file."""
     return "/".join(file.split("/", 2)[:2])
 
 
@@ -244,7 +244,7 @@ def is_result_file(name: str) -> bool:
 
 
 def known_in(stage: Store) -> Callable[[str], bool]:
-    """Return a function for `sparkscore.stage.clearing.clear` that returns whether sparkscore made an entry of a stage.
+    """Return a function with which `sparkscore.stage.clearing.clear` recognizes what sparkscore made in a stage.
 
     The function returns True for a folder into which a script was unpacked, and False for the files in the folder:
     `clear` removes the folder as a whole.

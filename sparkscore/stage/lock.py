@@ -316,7 +316,7 @@ def _lock_of_earlier_litter(name: str) -> str | None:
 
 
 def remove_litter(path: Path) -> None:
-    """Remove the temporary files of a lock, which drivers that died have left next to the lock.
+    """Remove the temporary files next to a lock. Drivers that died while they used the lock have left these files.
 
     Call this function while holding the lock, or directly after releasing it. It may also remove a temporary file of a
     live driver. If that driver is acquiring the lock, it tries again. But if that driver is calling `is_held`, the call

@@ -275,7 +275,7 @@ def failure_row(failure: Failure | None) -> dict[str, str] | None:
 
 
 def read_failure(row: dict[str, str] | None) -> Failure | None:
-    """Return the failure in a dictionary that `failure_row` returned, or None if there is none.
+    """Convert a dictionary from `failure_row` back to a failure. Return None if there is no dictionary.
 
     If this version of sparkscore does not know the error code, the failure has the code ``UNEXPECTED``, and its message
     begins with the unknown code. The attribute `Failure.missing_module` is empty, because reports do not contain it.
@@ -296,7 +296,7 @@ def read_failure(row: dict[str, str] | None) -> Failure | None:
 
 
 def read_reports(table: pa.Table) -> list[MiniBatchReport]:
-    """Return the reports from a table of record batches that `write_reports` returned, sorted by work unit.
+    """Convert a table back to reports, sorted by work unit. The table consists of record batches from `write_reports`.
 
     The reports of one work unit stay in their order.
     """

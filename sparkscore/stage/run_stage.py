@@ -184,7 +184,7 @@ class RunStage(Protocol):
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store the content of a decision, for the case that the run is resumed.
+        """Store the content of a decision, so that the run uses it again when it is resumed.
 
         After a crash or an `OSError`, the stage has the old content or the new content.
         """
