@@ -127,10 +127,9 @@ def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
 
 
 def _move(tree: Tree, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Move the value of a key to another key, and return whether this was possible.
+    """Move the value of a key to another key. Return False if the other key already has a value, otherwise True.
 
-    If the other key already has a value, that value stays, the value of the old key is removed, and False is returned.
-    If there is no value to move, True is returned.
+    If the other key already has a value, that value stays, and the value of the old key is removed.
     """
     section = _section(tree, old[:-1])
     if section is None or old[-1] not in section:
