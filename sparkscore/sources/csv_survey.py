@@ -206,7 +206,8 @@ def _compare_headers(looked: FilesSurvey) -> None:
         return
     (first, first_path), *others = by_path
     for header, path in others:
-        if [folded(name) for name in header] != [folded(name) for name in first]:
+        # Spark compares headers in lower case. A few letters, such as the long s, are then not equal to their capitals.
+        if [(folded(name), name.lower()) for name in header] != [(folded(name), name.lower()) for name in first]:
             raise SourceSchemaError(
                 code=ErrorCode.INPUT_HEADERS,
                 what=f"input file '{path}' has another header than '{first_path}'",

@@ -6,9 +6,11 @@ are alike, and if the file has no comments and no escape characters. Any other f
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -19,7 +21,10 @@ from sparkscore.survey.csv_bytes import Dialect
 _PIECE_BYTES: Final = 4 << 20
 # Univocity, Spark's parser, refuses rows with more columns than this. Source: the option 'maxColumns' of Spark.
 _MOST_COLUMNS: Final = 20_480
-_MOST_TRIES: Final = 4
+# A file with a longer record, in bytes, is left to Spark: the rest of a file behind an open quote looks like a record.
+_LONGEST_RECORD: Final = 32 << 20
+# What a byte order mark in UTF-8 becomes in ISO-8859-1. Hadoop drops it if every line end ends a row.
+_MARK_IN_LATIN: Final = codecs.BOM_UTF8.decode("latin-1")
 
 
 class NotCutError(Exception):
@@ -41,7 +46,7 @@ def can_cut(dialect: Dialect, width: int) -> bool:
     # If every line end ends a row, Spark ignores lines of spaces and control characters, which may be separators.
     ignores_rows = dialect.reads_lines and (width == 1 or dialect.sep <= " ")
     is_usual = dialect.is_plain and dialect.sep not in {dialect.quote, dialect.escape, " "}
-    return is_usual and not ignores_rows and 0 < width <= _MOST_COLUMNS
+    return is_usual and dialect.comment != dialect.quote and not ignores_rows and 0 < width <= _MOST_COLUMNS
 
 
 def cut(
@@ -102,41 +107,50 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
     """Encode a text in UTF-8, and yield it in pieces. Each piece ends at the end of a record.
 
     Raises:
-        NotCutError: the text has a comment character, an escape character other than the quote, or a null character.
-            PyArrow may not treat such a character as Spark's parser does.
+        NotCutError: the text has a comment character, an escape character other than the quote, a null character, or a
+            byte order mark, which PyArrow may not treat as Spark's parser does. Or a record is very long, so that a
+            quote may be open.
     """
     special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
     parts: list[bytes] = []
     size, wanted = 0, _PIECE_BYTES
     for block in blocks:
-        if any(character in block for character in special):
+        if any(character in block for character in special) or block.startswith(_MARK_IN_LATIN):
             raise NotCutError
         parts.append(block.encode())
         size += len(parts[-1])
         if size < wanted:
             continue
         text = b"".join(parts)
-        end = _last_end(text, dialect.quote.encode())
+        end = _last_end(text, dialect.quote)
         if end:
-            yield text[:end]
+            yield _without_mark(text[:end])
         parts, size = [text[end:]], len(text) - end
+        if size > _LONGEST_RECORD:
+            raise NotCutError
         # A record that is longer than a piece is not searched for its end after each block.
         wanted = max(_PIECE_BYTES, 2 * size)
     if size:
-        yield b"".join(parts)
+        yield _without_mark(b"".join(parts))
 
 
-def _last_end(text: bytes, quote: bytes) -> int:
-    """Return the index after the last line end outside quotes, or 0 if none is found after a few tries.
+def _without_mark(piece: bytes) -> bytes:
+    """Return a piece of a text, or raise an error if it begins with a byte order mark, which PyArrow would drop."""
+    if piece.startswith(codecs.BOM_UTF8):
+        raise NotCutError
+    return piece
+
+
+def _last_end(text: bytes, quote: str) -> int:
+    """Return the index after the last line end outside quotes, or 0 if there is none.
 
     The text must begin outside quotes. Quotes inside values must be doubled.
     """
-    line_end = b"\n" if b"\n" in text else b"\r"
-    before = len(text)
-    for _ in range(_MOST_TRIES):
-        end = text.rfind(line_end, 0, before) + 1
-        if not text.count(quote, 0, end) % 2:
-            return end
-        # The line end is inside quotes: look before the quote that opened the value.
-        before = text.rfind(quote, 0, end)
-    return 0
+    line_end = "\n" if b"\n" in text else "\r"
+    if quote.encode() not in text:
+        return text.rfind(line_end.encode()) + 1
+    codes = np.frombuffer(text, dtype=np.uint8)
+    ends = np.flatnonzero(codes == ord(line_end))
+    quotes_before = np.searchsorted(np.flatnonzero(codes == ord(quote)), ends)
+    outside = ends[quotes_before % 2 == 0]
+    return int(outside[-1]) + 1 if len(outside) else 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
+from typing import Final
 
 import pyarrow as pa
 
@@ -14,6 +17,10 @@ from sparkscore.survey.csv_cut import NotCutError, can_cut, cut
 from sparkscore.survey.csv_header import first_record
 from sparkscore.survey.csv_values import ColumnSurvey, Surveyor, SurveySpec, as_plain, from_plain, merge
 
+_BATCH_BYTES: Final = 4 << 20
+_COLUMN_BYTES: Final = 4096
+# Spark finds the line end of a file in its first 1,048,576 characters. Files with a longer first record are left to it.
+_LONGEST_FIRST: Final = 100_000
 #: The values of the partition columns of a file, or None for NULL.
 KeyValues = tuple[str | None, ...]
 
@@ -71,8 +78,9 @@ def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec
             return FilesSurvey((path, fault), headers)
         if header is not None:
             headers.setdefault(header, path)
-            values = values if is_added else None
-    return FilesSurvey(None, headers, None if values is None else values.found)
+        # A file without a record is left to Spark, too: it may be a file that cannot be read.
+        values = values if is_added else None
+    return FilesSurvey(None, headers, None if values is None else values.found())
 
 
 def _nothing(_: Iterator[str]) -> bool:
@@ -85,24 +93,42 @@ class _Values:
     def __init__(self, spec: CutSpec, dialect: Dialect) -> None:
         self._spec, self._dialect = spec, dialect
         self._surveyor = Surveyor(spec.survey)
+        # Batches of small files are summarized together, which is faster if there are many columns.
+        self._batches: list[tuple[str, pa.RecordBatch]] = []
+        self._size = 0
+        self._most = max(_BATCH_BYTES, len(spec.survey.types) * _COLUMN_BYTES)
 
-    @property
     def found(self) -> list[ColumnSurvey]:
+        """Return a summary of each column."""
+        self._flush()
         return self._surveyor.found
 
     def add(self, path: str, header: tuple[str, ...], keys: KeyValues, blocks: Iterator[str]) -> bool:
         """Add the values of a file. Return whether PyArrow could parse the whole file."""
         width = len(self._spec.survey.types) - len(keys)
-        if len(header) != width or not can_cut(self._dialect, width):
+        if len(header) != width or not can_cut(self._dialect, width) or sum(map(len, header)) > _LONGEST_FIRST:
             return False
         try:
             names = header if self._spec.has_header else None
             for rows in cut(blocks, self._dialect, names, width, self._spec.null_value):
                 of_keys = [pa.repeat(pa.scalar(key, pa.string()), rows.num_rows) for key in keys]
-                self._surveyor.add([*rows.columns, *of_keys], lambda _: path)
+                batch = pa.RecordBatch.from_arrays([*rows.columns, *of_keys], list(map(str, range(width + len(keys)))))
+                self._batches.append((path, batch))
+                self._size += batch.nbytes
+                if self._size >= self._most:
+                    self._flush()
         except NotCutError:
             return False
         return True
+
+    def _flush(self) -> None:
+        batches = [batch for _, batch in self._batches]
+        if batches:
+            ends = list(accumulate(batch.num_rows for batch in batches))
+            paths = [path for path, _ in self._batches]
+            rows = pa.concat_batches(batches)
+            self._surveyor.add(rows.columns, lambda index: paths[bisect_right(ends, index)])
+        self._batches, self._size = [], 0
 
 
 def survey_files_as_json(share: tuple[dict[str, KeyValues], Dialect, CutSpec | None]) -> str:

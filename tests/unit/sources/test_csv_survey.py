@@ -84,6 +84,11 @@ def test_headers_are_compared(other: bytes, told: str, tmp_path: Path) -> None:
     check(tmp_path, files, {"header": "false"})
 
 
+def test_headers_are_compared_as_spark_does(tmp_path: Path) -> None:
+    with pytest.raises(SourceSchemaError, match=r"\[INPUT_HEADERS\]"):
+        check(tmp_path, {"a.csv": b"sid,b\n1,2\n", "b.csv": "\u017fid,b\n1,2\n".encode()})
+
+
 def test_headers_that_differ_in_case_are_the_same(tmp_path: Path) -> None:
     check(tmp_path, {"a.csv": b"id,AGE\n", "b.csv": b'\xef\xbb\xbf"ID",age\r\n1,2\r\n', "c.csv": b"\n"})
 

@@ -45,10 +45,42 @@ def test_all_line_ends_and_blank_lines_are_known(line_end: str, monkeypatch: pyt
     assert cut_rows(pieces_of(text, 2), ["id", "x"]) == [["1", "2"], ["3", "4"]]
 
 
-@pytest.mark.parametrize("text", ["id,x\n1\n", "id,x\n1,2,3\n", "id,x\n1,\0\n", "id,y\n1,2\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["id,x\n1\n", "id,x\n1,2,3\n", "id,x\n1,\0\n", "id,y\n1,2\n", "\ufeffid,x\n1,2\n", "\xef\xbb\xbfid,x\n1,2\n"],
+)
 def test_a_doubtful_text_is_not_divided(text: str) -> None:
     with pytest.raises(NotCutError):
         cut_rows([text], ["id", "x"])
+
+
+def test_a_byte_order_mark_inside_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_cut, "_PIECE_BYTES", 4)
+
+    with pytest.raises(NotCutError):
+        cut_rows(["1,2\n", "\ufeff3,4\n"], None)
+
+
+def test_values_of_many_lines_with_doubled_quotes_do_not_make_pieces_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_cut, "_PIECE_BYTES", 1 << 12)
+    value = "{\n" + '  "key": "value",\n' * 80 + "}"
+    record = f'1,"{value.replace(chr(34), chr(34) * 2)}"\n'
+
+    pieces = list(csv_cut._pieces(iter(pieces_of(record * 50, 1000)), Dialect()))
+
+    assert max(map(len, pieces)) < (1 << 12) + 2 * len(record)
+    assert "".join(piece.decode() for piece in pieces) == record * 50
+
+
+def test_an_open_quote_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_cut, "_PIECE_BYTES", 4)
+    monkeypatch.setattr(csv_cut, "_LONGEST_RECORD", 1000)
+    blocks = iter(['1,"a\n', *["2,b\n"] * 10_000])
+
+    with pytest.raises(NotCutError):
+        list(cut(blocks, Dialect(), None, 2))
+
+    assert len(list(blocks)) > 9000
 
 
 def test_a_long_record_is_not_searched_again_for_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +88,7 @@ def test_a_long_record_is_not_searched_again_for_each_block(monkeypatch: pytest.
     searched: list[int] = []
     search = csv_cut._last_end
 
-    def counted(text: bytes, quote: bytes) -> int:
+    def counted(text: bytes, quote: str) -> int:
         searched.append(len(text))
         return search(text, quote)
 
@@ -82,6 +114,7 @@ def test_a_long_record_is_not_searched_again_for_each_block(monkeypatch: pytest.
         (Dialect(sep='"'), 2, False),
         (Dialect(sep="\\", escape="\\"), 2, False),
         (Dialect(escape="\\", comment="#"), 2, True),
+        (Dialect(comment='"'), 2, False),
         (Dialect(line_end="\n"), 2, False),
         (Dialect(skips_leading=True), 2, False),
         (Dialect(skips_trailing=True), 2, False),

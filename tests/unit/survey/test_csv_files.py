@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from sparkscore.survey.csv_bytes import Dialect
@@ -14,7 +16,7 @@ from sparkscore.survey.csv_files import (
     survey_files,
     survey_files_as_json,
 )
-from sparkscore.survey.csv_values import ColumnSurvey, SurveySpec
+from sparkscore.survey.csv_values import ColumnSurvey, Surveyor, SurveySpec
 from sparkscore.survey.text_types import Seen
 
 INFERRED = CutSpec(SurveySpec(("", "")), has_header=True)
@@ -27,8 +29,7 @@ def files_in(folder: Path, texts: dict[str, str], keys: KeyValues = ()) -> dict[
 
 
 def test_the_surveys_of_several_files_are_joined(tmp_path: Path) -> None:
-    texts = {"a": "id,x\n", "b": "id,y\n1,\n", "c": "id,x\n2,u\n", "empty": ""}
-    right_files = files_in(tmp_path, texts)
+    right_files = files_in(tmp_path, {"a": "id,x\n", "b": "id,y\n1,\n", "c": "id,x\n2,u\n"})
     wrong_files = files_in(tmp_path, {"e": 'x"\n', "d": '1,"\n'})
 
     right = survey_files(right_files, Dialect(), INFERRED)
@@ -73,6 +74,8 @@ def test_values_of_partition_columns_count_for_each_row(tmp_path: Path) -> None:
         ("id,x\n1,\\\n", Dialect(escape="\\")),
         ("id,x\n#1,2\n", Dialect(comment="#")),
         ("id,x\n1,2\n", Dialect(line_end="\n")),
+        ("\ufeff", Dialect()),
+        ("id," + "x" * 100_000 + "\n", Dialect()),
     ],
 )
 def test_files_that_pyarrow_may_divide_in_another_way_are_left_to_spark(
@@ -82,6 +85,28 @@ def test_files_that_pyarrow_may_divide_in_another_way_are_left_to_spark(
 
     assert found.columns is None
     assert found.fault is None
+
+
+def test_small_files_are_summarized_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(Surveyor, "add", _counting(Surveyor.add, calls))
+    files = files_in(
+        tmp_path, {f"{number:02}": f"id,x\n{number},{'z' if number in {7, 9} else 1}\n" for number in range(40)}
+    )
+    spec = CutSpec(SurveySpec(("", "int")), has_header=True)
+
+    found = survey_files(files, Dialect(), spec).columns
+
+    assert found == [ColumnSurvey(Seen.INTEGER), ColumnSurvey(misfits=2, file=str(tmp_path / "07"))]
+    assert calls == [40]
+
+
+def _counting(add: Callable[..., None], calls: list[int]) -> Callable[..., None]:
+    def counted(surveyor: Surveyor, columns: list[pa.Array], file_of: Callable[[int], str]) -> None:
+        calls.append(len(columns[0]))
+        add(surveyor, columns, file_of)
+
+    return counted
 
 
 def test_a_string_that_stands_for_null_is_counted(tmp_path: Path) -> None:
