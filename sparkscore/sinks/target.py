@@ -109,7 +109,7 @@ def nothing_published(run_id: str) -> Iterator[None]:
     try:
         yield
     except SinkError as error:
-        error.state = "The output is as it was before the run; what was scored is staged."
+        error.state = "Nothing was published; what was scored is staged."
         error.next_step = (
             f"Restore the output to its state when the run began, then 'sparkscore publish {run_id}'; or drop what "
             f"is staged with --discard, and for a new run: {error.next_step}"
