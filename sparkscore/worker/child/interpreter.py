@@ -85,7 +85,8 @@ def _use_interpreter_of_this_host(target: Path) -> None:
     Raises:
         EnvironmentMismatchError: the environment has no packages for this version of Python.
     """
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(target)}))
+    # Outside of virtual environments, the default scheme of Debian's Python is another one.
+    packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(target)}))
     if not packages.is_dir():
         found = [folder.name for folder in sorted(target.glob("lib/python*"))]
         raise _no_environment(

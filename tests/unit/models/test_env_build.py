@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -106,6 +107,21 @@ def test_an_archive_that_is_no_environment_for_this_python_is_refused(
     with pytest.raises(EnvironmentMismatchError, match="PYTHON_ARCHIVE") as caught:
         interpreter_of(archive)
     assert got in str(caught.value.got)
+
+
+def test_packages_are_found_by_a_python_that_puts_its_own_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Debian's Python outside of virtual environments: its scheme has other folders than that of environments.
+    find = sysconfig.get_path
+    monkeypatch.setattr(sysconfig, "get_path", lambda name, scheme="posix_home", **more: find(name, scheme, **more))
+    archive = tmp_path / "env.tar.gz"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    with tarfile.open(archive, "w:gz") as packed:
+        for name in ("pyvenv.cfg", f"lib/{version}/site-packages/x.py"):
+            packed.addfile(tarfile.TarInfo(name))
+
+    assert Path(interpreter_of(archive)).name == "python"
 
 
 def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
