@@ -56,7 +56,7 @@ class Snapshot:
         size_bytes: size of the input's files in bytes. For quarantined rows, their size in memory.
         items: number of files or rows, or None if the rows have not been counted.
         files: the files that are scored or whose rows are scored; empty for a Delta table and for quarantined rows.
-        skipped: number of files and folders that are left out, by reason.
+        skipped: number of files and folders that are left out, and of repeated paths, by reason.
         table_id: id of a Delta table, or None for other inputs. If the table is removed and created again at the same
             location, it gets a new id.
         order_doubt: reason why the order of the columns is not known, or an empty string if it is known.

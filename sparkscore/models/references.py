@@ -56,7 +56,8 @@ def find_in_registry(reference: str) -> FoundModel:
         reference: reference that begins with ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``.
 
     Raises:
-        ModelNotFoundError: MLflow reports that there is no such model, version, alias, run or file.
+        ModelNotFoundError: MLflow reports that there is no such model, version, alias, run or file. For ``runs:/``,
+            MLflow reports this for a failed download, too.
         ModelError: the registry does not answer, the download failed, the SQLite file of the registry does not exist,
             or the reference has a wrong form.
         MissingDependencyError: MLflow is not installed.

@@ -112,9 +112,9 @@ def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
 
 
 def unseen_of(reports: Iterable[MiniBatchReport]) -> dict[str, int]:
-    """Count, for each column, the values that are not among the model's categories.
+    """Return, for each column, the number of values in the reports that a model has no category for.
 
-    Columns without such values in the reports are left out.
+    Columns without such values are left out.
     """
     return dict(add_counts(report.unseen for report in reports))
 

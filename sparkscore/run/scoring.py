@@ -184,10 +184,10 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 
 
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
-    """Return the result's specification with facts about the input and the scorer added.
+    """Return a copy of the result's specification with facts about the input and the scorer.
 
-    These facts are the number of input columns, and whether the scorer is known to return one element for each row. A
-    model without a script always returns one row for each item: this fact and the model's name are added, too.
+    ``columns`` and ``is_proven`` are set. For a model without a script, ``is_per_item`` is set too, because its
+    DataFrames are expected to have one row for each item, and ``caller`` is the name of the model.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.

@@ -256,7 +256,7 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
     """Write a row for each call into ``attempts.parquet``, and the counts and warnings into the run record.
 
     Raises:
-        SinkConflictError: another driver has taken over the run.
+        SinkConflictError: this driver lost the run's lock, for example because another driver has taken over the run.
         LineageError: a file in the run's folder cannot be written.
     """
     # If this driver was suspended, another driver may have resumed the run. Its files must not be overwritten.

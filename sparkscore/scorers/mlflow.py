@@ -216,12 +216,13 @@ class MlflowScorer:
         if self._model.metadata.to_dict().get("is_signature_from_type_hint"):
             rows = table if takes_objects else _with_nan(table.column(0))
             return rows.to_pylist(maps_as_pydicts="strict")
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            _refuse_lost_nulls(name, column)
         if takes_objects:
             return pd.DataFrame({0: table.to_pylist(maps_as_pydicts="strict")})
         frame = to_pandas(table, dtypes)
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_nested(column.type):
-                _refuse_lost_nulls(name, column)
                 frame[name] = _objects(column)
         if all(isinstance(spec.name, int) for spec in specs):
             frame.columns = pd.Index([spec.name for spec in specs][: frame.shape[1]])

@@ -26,12 +26,14 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of a model in the stage, from which workers copy them. It can be pickled.
+    """The files in the stage of a model, or of a packed Python environment, which workers copy.
+
+    Objects of this class can be pickled.
 
     Attributes:
-        name: name of the model.
-        version: version of the model, as it is written into the result.
-        source: path of the model's file or folder in the stage, which every worker can read.
+        name: name of the model or of the environment.
+        version: version of the model, as it is written into the result. Empty for an environment.
+        source: path of the file or folder in the stage, which every worker can read.
         sha256: the digest that the files must have.
     """
 

@@ -108,7 +108,7 @@ def _definition_of_run(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def _may_define_run_elsewhere(tree: ast.Module) -> bool:
-    """Return whether the script assigns or imports the name ``run``, or has a star import."""
+    """Return whether the script assigns or imports ``run`` outside of functions and classes, or has a star import."""
     for node in _top_level(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and {a.asname or a.name for a in node.names} & {"run", "*"}:
             return True

@@ -1,8 +1,8 @@
-"""Set an MLflow tracking store for a script that uses MLflow if no store is set for it (worker and driver).
+"""Set an MLflow tracking store for a script that may use MLflow, if none is set (worker and driver).
 
 The store is in the folder for the script's logs. MLflow's default store would be in the working directory, which is
-removed with the copy of the script. Each process gets its own SQLite file, because several processes cannot safely
-write to one file on a shared file system. Source: https://www.sqlite.org/faq.html#q5
+removed with the copy of the script. Each worker or child gets its own SQLite file, because several processes cannot
+safely write to one file on a shared file system. Source: https://www.sqlite.org/faq.html#q5
 """
 
 from __future__ import annotations

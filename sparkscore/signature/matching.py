@@ -78,7 +78,10 @@ def match_inputs(
 
 
 def order_advice(columns: Sequence[str]) -> str:
-    """Return the advice to list the columns in the model's order. It shows the given columns as an example."""
+    """Return the advice to list the columns in the model's order in ``input.columns``, with an example.
+
+    The example contains the given columns in their present order.
+    """
     return f"Name the columns in the model's order: 'input.columns: {yaml_list(columns)}'."
 
 

@@ -19,7 +19,7 @@ class ColumnInput:
         name: the name of the column, or None if the signature has no names and columns are matched by position.
         type: the Arrow type that the model expects, or None if it does not expect a single type.
         is_required: whether the model needs the column.
-        takes_null: whether the model takes NULLs, although the type (an integer or boolean) has no value for them.
+        takes_null: for an integer or boolean column, whether the model takes NULLs. Not used for other types.
         accepts: groups of types that the model takes (``text``, ``integer``, ``number``, ``boolean``), in addition to
             types that can be cast to ``type``. A column with neither a type nor groups takes any type.
     """

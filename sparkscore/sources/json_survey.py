@@ -182,7 +182,7 @@ class _Survey:
         self._drops_bad = not _is_strict(options)
 
     def run(self, spark: SparkSession) -> Found:
-        """Read the files on the driver or on the workers, and summarize them. Each task stops at its first problem."""
+        """Read the files on the driver or on the workers, and summarize them."""
         types = (
             None
             if self._declared is None

@@ -170,8 +170,8 @@ def _launch_error(log_file: Path, start: int, packages: str) -> MissingDependenc
 def _cause_in(lines: list[str]) -> str:
     """Return the reason why a JVM ended, from the lines of its log.
 
-    The reason is the last exception. If there is none, it is the first two lines that are not warnings or notes. If
-    there are no such lines, it is ``without a message``.
+    The reason is the last line that begins with ``Exception in thread`` or ``Caused by:``. If there is none, it is the
+    first two lines that are not warnings or notes of Java, or ``without a message`` if there are no such lines.
     """
     causes = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
     if causes:

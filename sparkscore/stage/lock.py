@@ -191,7 +191,7 @@ class RunLock:
                     self._store.touch(self._name)
 
     def is_ours(self) -> bool:
-        """Return whether this driver still holds the lock, or False if it never acquired the lock.
+        """Return whether this driver still has the lock file, or False if it never acquired the lock.
 
         Raises:
             OSError: the lock file cannot be read.

@@ -1,4 +1,4 @@
-"""Summarize the values in each column of CSV files, which Spark reads as strings (driver and worker)."""
+"""Summarize the strings in each column of CSV files (driver and worker)."""
 
 from __future__ import annotations
 

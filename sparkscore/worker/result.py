@@ -116,7 +116,7 @@ def make_outcome(
 
     Raises:
         OutputContractError: the value cannot be read or converted to the declared columns and types, a column that is
-            declared NOT NULL has a NULL, the rows are in another order than the mini-batch although columns are
+            declared NOT NULL has a NULL, the rows may be in another order than the mini-batch although columns are
             carried, or a value cannot be used in a partition column.
     """
     if isinstance(returned, PartlyScored):

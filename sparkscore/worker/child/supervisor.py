@@ -88,7 +88,7 @@ class Child:
         """Send a request to the child, and return its answer.
 
         Args:
-            request: name of a method of the engine, and its arguments.
+            request: name of what the child must do, and the arguments for it.
             timeout: maximum number of seconds until the answer, or None for no limit.
 
         Raises:

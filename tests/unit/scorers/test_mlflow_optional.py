@@ -195,6 +195,24 @@ def test_what_mlflow_makes_another_value_of_is_refused(
     assert score(folder, pa.table({"the column": column}).slice(1)) is not None
 
 
+def test_what_mlflow_makes_another_value_of_is_refused_in_an_object_without_a_name(
+    tmp_path: Path, seen: list[Any]
+) -> None:
+    folder = tmp_path / "m"
+    inside = Object([Property("n", "long"), Property("l", Array("string"))])
+    signature = ModelSignature(Schema([ColSpec(inside)]))
+    mlflow.pyfunc.save_model(folder, python_model=Recorder(), signature=signature, pip_requirements=[])
+    rows = pa.table({"n": [1, 2], "l": [["a", None], ["b"]]})
+
+    with pytest.raises(SignatureMismatchError, match=r"\[MODEL_INPUT_VALUE\].*'l'"):
+        score(folder, rows)
+
+    assert seen == []
+    score(folder, rows.slice(1))
+    (value,) = seen[-1].iloc[:, 0]
+    assert (value["n"], list(value["l"])) == (2, ["b"])
+
+
 class Person(pydantic.BaseModel):
     name: str
     age: int | None = None
