@@ -152,7 +152,7 @@ class Faults:
             return None
 
     def raise_all(self) -> None:
-        """Raise the first collected error, if there is one. Its next step then also contains the other errors.
+        """Raise the first collected error, with the other errors in its ``next_step``. Do nothing if there are none.
 
         Raises:
             SparkscoreError: at least one error was collected.

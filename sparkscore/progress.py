@@ -106,7 +106,7 @@ class BarDisplay:
 
 
 class _CountColumn(ProgressColumn):
-    """The part of a `BarDisplay` with the numbers of done items, of all items if known, and of failed items if any."""
+    """The column of a progress bar that shows how many items are done, how many there are, and how many failed."""
 
     def render(self, task: Task) -> Text:
         """Return the numbers as rich's `Text`, such as ``120/1,797 files, 3 failed``."""
@@ -118,7 +118,7 @@ class _CountColumn(ProgressColumn):
 
 
 class _RateColumn(ProgressColumn):
-    """The part of a `BarDisplay` with the number of items per second."""
+    """The column of a progress bar that shows how many items are done per second."""
 
     def render(self, task: Task) -> Text:
         """Return the rate as rich's `Text`, such as ``12/s``. The text is empty as long as no item is done."""

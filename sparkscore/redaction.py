@@ -146,8 +146,8 @@ _COUNT: Final = re.compile(r"\d{1,6}\.?")
 def redact(text: str) -> str:
     """Return a string in which each recognised secret is replaced with ``***``.
 
-    Secrets are recognised by their form, by the name before them, or because this process remembers them.
-    `remember_secrets` and `remember_values` add secrets that this process remembers.
+    A secret is recognised by its form, such as that of an access token, or by the name before it, such as
+    ``password=``. The secrets that `remember_secrets` and `remember_values` added are masked, too.
 
     >>> redact("https://account.blob.core.windows.net/in?sv=2024&sig=aB3%2Fx")
     'https://account.blob.core.windows.net/in?sv=2024&sig=***'
@@ -226,9 +226,10 @@ class _KnownValues:
         self._listeners: list[Callable[[Iterable[str]], None]] = []
 
     def add(self, values: Iterable[str]) -> None:
-        """Add values, in all forms in which they may appear. If any of them is new, call the listeners with all values.
+        """Add secret values, which `masked` then replaces. If any of them is new, call all listeners.
 
-        Values of fewer than four characters are ignored.
+        Each value is masked as it is, as it is escaped by ``repr`` or in JSON, and, if it has several lines, line by
+        line. Values of fewer than four characters are ignored.
         """
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found == self._values:
@@ -241,20 +242,20 @@ class _KnownValues:
             listener(found)
 
     def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
-        """Call a function now with all values, and again with all values each time that new ones are added.
+        """Call a function now with all secret values, and again with all of them each time that new ones are added.
 
-        The values are passed in all forms in which they may appear.
+        Each value is passed as it is, as it is escaped by ``repr`` or in JSON, and line by line.
         """
         self._listeners.append(listener)
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a regular expression that matches a long value anywhere, and a short value only as a whole word."""
+        """Return a regular expression that finds a value, but a value of fewer than eight characters only as a word."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 
     def masked(self, text: str) -> str:
-        """Return the string with each of the values replaced with ``***``."""
+        """Return the string with each of the added values replaced with ``***``."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
 
@@ -277,15 +278,18 @@ def remember_secrets(settings: object) -> None:
 
 
 def remember_values(values: Iterable[str]) -> None:
-    """Make `redact` mask these values from now on. Short values are treated as by `remember_secrets`."""
+    """Make `redact` mask these secrets from now on, in all threads.
+
+    A secret of four to seven characters is masked only where it is a whole word. A shorter secret is not remembered.
+    """
     _known.add(values)
 
 
 def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
     """Call a function now with all secrets that this process remembers, and again each time that new ones are added.
 
-    Each call gets all secrets, not only the new ones. Each secret is passed in all forms in which it may appear, for
-    example as it is escaped in JSON.
+    Each call gets all secrets, not only the new ones. Each secret is passed as it is, as it is escaped by ``repr`` or
+    in JSON, and line by line.
     """
     _known.listen(listener)
 
@@ -294,7 +298,7 @@ def secrets_among(tree: object) -> list[str]:
     """Return the secrets in nested dictionaries and lists.
 
     A string is a secret if its key, or the command-line flag before it, is the name of a secret. Short numbers, words
-    such as ``true`` and paths that exist are left out, because they are no secrets.
+    such as ``true`` and paths that exist are left out, because they are unlikely to be secrets.
 
     A part of a string is a secret if it has the form of one, such as the user and password in a URL. Parts that are
     short, or that consist of letters only, are left out.
@@ -345,8 +349,8 @@ def redact_mapping(value: object) -> object:
     """Return a copy of nested dictionaries and lists with their secrets masked.
 
     A string or number is replaced with ``***`` if its key, or the command-line flag before it, is the name of a secret.
-    In other strings, `secrets_among` and the form of secrets decide what is masked. Secrets that this process remembers
-    are not considered. Tuples become lists.
+    In other strings, the secrets that `secrets_among` finds in ``value`` are masked, and so is what has the form of a
+    secret. Secrets that were only passed to `remember_secrets` are not masked. Tuples become lists.
 
     >>> redact_mapping({"user": "ada", "password": "x", "urls": ["https://ada:x@host"]})
     {'user': 'ada', 'password': '***', 'urls': ['https://***@host']}

@@ -56,7 +56,7 @@ class PipedLog:
     """A process that copies data from a pipe into a log of limited size, until all writers have closed the pipe."""
 
     def __init__(self, file: Path) -> None:
-        """Start the process.
+        """Start the process that copies data from the pipe to the log.
 
         Args:
             file: path of the log.
@@ -162,8 +162,9 @@ def _append(log: int, file: str, data: bytes, size: int, most_bytes: int) -> int
 class _Mask:
     """Masks secrets in a stream of bytes.
 
-    A secret may be divided between two pieces of data. So if a piece ends with what may be the beginning of a secret,
-    the method `masked` keeps this end back until the next piece arrives. The method `rest` returns the last end.
+    The stream arrives in pieces, and a secret may begin in one piece and end in the next. So `masked` keeps back the
+    last bytes of a piece if they may be the beginning of a secret. At the end of the stream, `rest` returns the bytes
+    that are still kept back.
     """
 
     # As in `sparkscore.redaction`: a shorter secret is masked only as a whole word.

@@ -31,7 +31,7 @@ class Tolerance:
         return self.items == 0
 
     def is_passed(self, items: int, mini_batches: int) -> bool:
-        """Return whether more items or mini-batches failed than the allowed numbers. The percentage is not checked.
+        """Return whether more items or mini-batches failed than are allowed. The allowed percentage is not checked.
 
         Args:
             items: number of failed items.
@@ -47,7 +47,7 @@ class Tolerance:
         Args:
             items: number of failed items.
             mini_batches: number of mini-batches with failed items.
-            of_mini_batches: number of mini-batches with and without failed items, which must not be zero.
+            of_mini_batches: number of all mini-batches, with and without failed items; not 0.
         """
         percent = 100 * mini_batches / of_mini_batches
         if number := self._passed_number(items, mini_batches):
@@ -60,7 +60,7 @@ class Tolerance:
         return ""
 
     def _passed_number(self, items: int, mini_batches: int) -> str:
-        """Return a message that says which allowed number the failures exceed, or an empty string if there is none."""
+        """Return a message that says which allowed number is exceeded, or an empty string if none is exceeded."""
         counted, what = (mini_batches, "files") if self.counts_files else (items, "items")
         if 0 <= self.items < counted:
             return f"{counted} failed {what}, 'settings.error_threshold' allows {self.items}"

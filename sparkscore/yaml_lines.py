@@ -15,7 +15,7 @@ _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 
 
 def yaml_text(text: str) -> str:
-    """Return a string as a YAML value. Only a single word without a special meaning in YAML has no quotes.
+    """Return a string as a YAML value, in quotes unless it is a single word without a special meaning in YAML.
 
     >>> print(yaml_text("city"), yaml_text("the city"), yaml_text("no"))
     city "the city" "no"
@@ -25,9 +25,9 @@ def yaml_text(text: str) -> str:
 
 
 def yaml_list(texts: Iterable[str]) -> str:
-    """Return strings as a YAML list on one line, with quotes as in `yaml_text`.
+    """Return strings as a YAML list on one line, in quotes where YAML needs them.
 
-    Unlike in `yaml_text`, several words with single spaces between them have no quotes.
+    Unlike `yaml_text`, this function writes no quotes around several words with single spaces between them.
 
     >>> print(yaml_list(["a", "b c", "d,e", "no"]))
     [a, b c, "d,e", "no"]

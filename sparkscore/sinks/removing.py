@@ -94,7 +94,7 @@ def _remove(stage: Path, *, is_dry: bool) -> Removal:
 
 
 def _warn_of_rest(stage: Path, problem: str) -> None:
-    """Log which files are left in a stage that could not be removed."""
+    """Log a warning that a stage could not be removed, with the problem and the files that are left."""
     store = open_store(stage)
     found = "files that cannot be listed"
     with suppress(OSError):

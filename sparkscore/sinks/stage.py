@@ -166,9 +166,10 @@ def _remove_unless_in_use(stage: Path) -> None:
 
 
 def _mark_if_made_again(stage: Path) -> None:
-    """Write the marker file into a stage that has none, so that `remove_stage_folder` removes the stage.
+    """Write the marker file into a stage that has none, so that `remove_stage_folder` can remove the stage.
 
-    If the folder has files that sparkscore did not create, no marker is written.
+    A stage has no marker if tasks still wrote to it after another driver removed it. If the folder has files that
+    sparkscore did not create, no marker is written.
     """
     # Tasks of this driver may have written into the stage after another driver removed it.
     store = open_store(stage)
@@ -229,9 +230,9 @@ def _open(stage: Path, identity: str, run_id: str, run_folder: Path | None) -> b
 
 
 def _refuse_without_identity(stage: Path, run_id: str) -> None:
-    """Raise an error if a stage without the file ``identity`` has chunks, or if its run is held.
+    """Raise an error if a stage that has no file ``identity`` has chunks or belongs to a held run.
 
-    Without this file, it is not known to which request the staged rows belong.
+    Without this file, it is not known which request the staged rows belong to.
     """
     is_held = is_held_in(stage)
     if not is_held and not StageFolder(stage).count_chunks():

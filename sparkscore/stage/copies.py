@@ -48,6 +48,10 @@ def copy_once(original: Path, stage: Path, folder: str) -> Path:
 
 
 def _begun_in(copied: Collection[str]) -> Callable[[str], bool]:
-    """Return a function with which `clear` recognizes the files and folders of a copy that was not finished."""
+    """Return a function with which `clear` recognizes the files and folders of a copy that was not finished.
+
+    Args:
+        copied: the names of the files that sparkscore copied or began to copy.
+    """
     begun = {file for file in copied if file.split("/")[0] == UNFINISHED}
     return lambda name: name.startswith(f"{UNFINISHED}/") if name.endswith("/") else (finished(name) or name) in begun

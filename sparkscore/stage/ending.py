@@ -24,8 +24,8 @@ _MAY_PASS: Final = frozenset({Ending.INTERRUPTED, Ending.NOT_WRITTEN, Ending.MAC
 def keeps_stage(ending: Ending, *, is_held: bool, has_chunks: bool) -> bool:
     """Return whether the stage of a run that ended is kept, so that the run can be resumed or published.
 
-    The stage is kept if the run is held, or if the reason is `OTHER_FORMAT`. It is also kept if it has finished chunks
-    and the reason is `INTERRUPTED`, `NOT_WRITTEN` or `MACHINES`: the run may then succeed when it is resumed.
+    The stage is kept if the run is held, or if ``ending`` is `OTHER_FORMAT`. It is also kept if it has finished chunks
+    and ``ending`` is `INTERRUPTED`, `NOT_WRITTEN` or `MACHINES`: the run may then succeed when it is resumed.
 
     Args:
         ending: why this execution of the run ended.

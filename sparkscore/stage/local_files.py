@@ -118,9 +118,10 @@ class UnfinishedFile:
 
 @dataclass
 class EmptyFile:
-    """An empty file that can be distinguished from later files: implements `sparkscore.stage.store.Mark`.
+    """An empty file that can be distinguished from a later file at its path: implements `sparkscore.stage.store.Mark`.
 
-    `is_there` recognizes the file by its inode number. The file is kept open, so that no other file gets this number.
+    `is_there` recognizes the file by its inode number. The file stays open until `close`, so that no later file can get
+    the same number.
 
     Attributes:
         store: the store of the file.

@@ -71,10 +71,7 @@ def _refuse_other_format(plan: pq.ParquetFile, path: Path) -> None:
 
 
 def _by_mini_batch(plan: pa.Table) -> list[tuple[str, list[str]]]:
-    """Return the mini-batches of a plan, sorted by name, each with its files in order.
-
-    The work units are left out. A mini-batch that is in two work units is listed twice.
-    """
+    """Return the names of the mini-batches of a plan, sorted, each with the paths of its files in order."""
     groups = groupby(plan.to_pylist(), key=lambda row: (row["unit"], row["mini_batch"]))
     return sorted((mini_batch, [row["path"] for row in rows]) for (_, mini_batch), rows in groups)
 

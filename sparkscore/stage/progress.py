@@ -103,8 +103,8 @@ def forget_progress(stage_folder: str, kept: Collection[int]) -> None:
 def read_progress(stage_folder: str) -> ItemsDone:
     """Return the sums of the numbers in all progress files (driver).
 
-    The tasks may be writing their progress files at the same time. A file that cannot be read, or that does not contain
-    such numbers, is skipped. If the files cannot be listed, all sums are 0.
+    The tasks may be writing their progress files at the same time. A file that cannot be read or parsed is skipped. If
+    the files cannot be listed, all sums are 0.
     """
     store, found = open_store(stage_folder), list[ItemsDone]()
     with suppress(OSError):
@@ -117,7 +117,7 @@ def read_progress(stage_folder: str) -> ItemsDone:
 
 
 def _read(store: Store, name: str) -> ItemsDone:
-    """Return the numbers in a progress file, or zeros if it cannot be read or does not contain such numbers."""
+    """Return the numbers in a progress file, or zeros if the file cannot be read or parsed."""
     with suppress(OSError, ValueError, RecursionError):
         numbers = json.loads(store.read(name))
         if isinstance(numbers, list) and all(type(number) is int and number >= 0 for number in numbers):

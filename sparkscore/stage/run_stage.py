@@ -22,7 +22,7 @@ from sparkscore.stage.report import MiniBatchReport, StagedFile
 
 
 class Decision(StrEnum):
-    """The names of the decisions that are stored in a stage, so that they stay the same when the run is resumed.
+    """What a run finds out once and stores in its stage, so that it stays the same when the run is resumed.
 
     Attributes:
         PROBE: the columns of the result, as the probe found them.
@@ -44,7 +44,7 @@ class ChunkWriter(Protocol):
         """Add rows of the result to the chunk."""
 
     def quarantine(self, rows: pa.Table) -> None:
-        """Add rows of failed items, which go to the quarantine, to the chunk."""
+        """Add rows for the quarantine table to the chunk: the failed items with their reasons."""
 
     def finish(self) -> tuple[tuple[StagedFile, ...], tuple[StagedFile, ...]]:
         """Write all rows that were added, and return the files of the result and the files of the quarantine."""
@@ -184,7 +184,7 @@ class RunStage(Protocol):
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store the content of a decision, so that the run uses it again when it is resumed.
+        """Store what the run found out, for example the columns of the result, for when the run is resumed.
 
         After a crash or an `OSError`, the stage has the old content or the new content.
         """

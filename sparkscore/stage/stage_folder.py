@@ -175,8 +175,8 @@ class TaskFolder:
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
         """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses.
 
-        If `left_out` is not empty, the column ``run_id`` is not written into the files of the quarantine, because the
-        path of the published files contains the run id.
+        If `self.left_out` has columns, the output is a folder of Parquet files, whose path contains the run id. The
+        column ``run_id`` of the quarantine is then not written.
 
         Args:
             unit: number of the work unit.
@@ -231,7 +231,7 @@ class FolderChunk:
         self._result.write(rows)
 
     def quarantine(self, rows: pa.Table) -> None:
-        """Add rows of failed items, which go to the quarantine, to the chunk."""
+        """Add rows for the quarantine table to the chunk: the failed items with their reasons."""
         self._quarantine.write(rows)
 
     def finish(self) -> tuple[tuple[StagedFile, ...], tuple[StagedFile, ...]]:

@@ -76,7 +76,7 @@ class Writer(Protocol):
 
 
 class Mark(Protocol):
-    """A handle to an empty object that this process created. It shows whether the object is still the same."""
+    """A handle to an empty object that this process created, to find out whether the object was removed or replaced."""
 
     def is_there(self) -> bool:
         """Return whether the object is still in the store, and has not been replaced by a later one."""
@@ -175,7 +175,7 @@ class Store(Protocol):
     def put_mark(self, name: str) -> Mark | None:
         """Create an empty object and return a `Mark` for it, or return None if there is an object with this name.
 
-        This may also work on a full disk.
+        The call may succeed even if the disk is full, because the object has no content.
         """
 
     def writer(self, name: str) -> Writer:

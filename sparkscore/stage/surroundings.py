@@ -71,7 +71,7 @@ def _token() -> str:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The functions that a test can replace.
+    """The functions of this module that tests can replace.
 
     Attributes:
         open_store: opens the store whose root is a folder.
