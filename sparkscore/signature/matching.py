@@ -80,7 +80,8 @@ def match_inputs(
 def order_advice(columns: Sequence[str]) -> str:
     """Return the advice to list the columns in the model's order in ``input.columns``, with an example.
 
-    The example contains the given columns in their present order.
+    Args:
+        columns: the column names for the example.
     """
     return f"Name the columns in the model's order: 'input.columns: {yaml_list(columns)}'."
 

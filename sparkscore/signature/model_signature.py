@@ -93,7 +93,7 @@ class Feed:
         type: the Arrow type that the values are cast to, or None if they are not cast.
         shape: for a tensor, the size of each dimension, as in `TensorInput`; None for a column.
         rounds: whether numbers may be rounded to the nearest value of the type.
-        takes_null: whether the model takes NULLs among integers or booleans.
+        takes_null: for an integer or boolean column, whether the model takes NULLs. Not used for other types.
     """
 
     name: str | None

@@ -152,7 +152,7 @@ class CsvSource:
         return _Layout(csv, columns, declared)
 
     def _header(self, csv: CsvFormat) -> tuple[str, ...]:
-        """Return the values of the first record that can be read, from the files in their order.
+        """Return the values of the first record of the input, from the first file that has a record.
 
         Raises:
             SourceNotFoundError: no record was found.

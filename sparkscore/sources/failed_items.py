@@ -44,7 +44,8 @@ class FailedItems:
             paths of files, or rows as JSON. Equal rows have the same key, so a count may be above 1.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
-        nulls: for some integer and boolean columns, whether the earlier run treated the column as one that has NULLs.
+        nulls: for each integer and boolean column that the scorer of the earlier run got in a DataFrame, whether the
+            column had a NULL according to that run. The new run gives these columns the same dtypes.
     """
 
     run_id: str
@@ -75,7 +76,7 @@ class FailedItems:
 
     @property
     def version(self) -> str:
-        """A string that identifies this input: the id of the earlier run, and the ids in `since`."""
+        """A string that identifies these items as an input: the id of the earlier run, and the ids in `since`."""
         return f"{self.run_id} without {', '.join(self.since)}" if self.since else self.run_id
 
 

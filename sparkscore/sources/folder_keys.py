@@ -78,13 +78,24 @@ def key_values(path: str, folder: Path, keys: Sequence[str]) -> tuple[str | None
 
 
 def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
-    """Return the decoded value of each partition column in a folder path, with the name of the ``key=value`` folder."""
+    """Return the value of each partition column in a path, with the name of the ``key=value`` folder that sets it.
+
+    Args:
+        path: the path of a folder with files of the input.
+        folder: the folder that contains the partition folders.
+    """
     pairs = ((part.partition("="), part) for part in path.relative_to(folder).parts)
     return {unquote(name): (unquote(value), part) for (name, equals, value), part in pairs if equals}
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the decoded values of a partition column, each with the name of the first folder that has the value."""
+    """Return the different values of a partition column, each with the name of the first ``key=value`` folder.
+
+    Args:
+        files: the files of the input.
+        folder: the folder that contains the partition folders.
+        key: the name of the partition column.
+    """
     found: dict[str, str] = {}
     for path in dict.fromkeys(Path(file.path).parent for file in files):
         if key in (parts := _keys_in(path, folder)):

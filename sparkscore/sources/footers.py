@@ -70,13 +70,13 @@ class NullCounts:
 
         Args:
             columns: names of top-level columns. A column with a dot in its name is left out.
-            rows: the number of rows that the reader returns, or None if it returns all rows of the files. It is lower
-                than the number of rows in the files if some of them were deleted from a table.
+            rows: the number of rows that the reader returns, or None if it returns all rows of the files. For a Delta
+                table with deleted rows, this number is lower than the number of rows in the files.
 
         Returns:
-            the number of NULLs by column. 0 is returned only if all footers can be read, and the statistics of all
-            files that have rows contain the number for the column. A higher number is returned only if all rows are
-            read. It may be too low if some files have no statistics.
+            the number of NULLs by column. 0 means that the statistics of every file with rows show no NULL. A number
+            above 0 may be too low, because some files may have no statistics. It is left out if the reader does not
+            return all rows.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.

@@ -65,7 +65,7 @@ def detect_format(config: Input, *, is_files_by_default: bool, is_no_code: bool 
 
 
 def _not_azures(examples: dict[str, str]) -> ConfigError:
-    """Return the error for files that Azure ML's deployments without a script cannot read.
+    """Return the error for files that an Azure ML deployment without a scoring script cannot read.
 
     Args:
         examples: for each format of the files, the path of one file.

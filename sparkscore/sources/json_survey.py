@@ -85,9 +85,9 @@ class JsonFiles:
 def json_options(options: Mapping[str, str]) -> dict[str, str]:
     """Convert the options in the deployment to options for Spark's JSON reader.
 
-    The encoding gets Spark's name. For files with a record in each line and an encoding other than UTF-8, the line
-    separator becomes a line feed if it is not set, because Spark needs a separator for these files. If the option
-    'mode' is FAILFAST or is not set, the column for corrupt records gets a name that is unlikely in an input.
+    The encoding is replaced with Spark's name for it. A line separator is added if Spark needs one: for files with a
+    record in each line and an encoding other than UTF-8. If the option 'mode' is FAILFAST or is not set, the column for
+    corrupt records gets a name that is unlikely in an input.
 
     Raises:
         ConfigError: Spark cannot read the encoding; files with a record in each line have the encoding UTF-16 or UTF-32
@@ -266,7 +266,7 @@ class _Survey:
     def refuse_nulls(self, found: Found) -> None:
         """Raise an error if a column that is declared NOT NULL is NULL or missing in a record.
 
-        A column that no record has is not checked here.
+        Columns that occur in no record are ignored here: `SparkFiles.read_rows` checks that declared columns exist.
 
         Raises:
             SourceSchemaError: there is such a column. The message contains its name and the number of these records.

@@ -183,12 +183,12 @@ class TypesOfJson:
     def _doubt(
         self, path: str, found: list[tuple[str, list[int]]], expected: str, declared: str, effect: str
     ) -> DataType:
-        """Store the reason why the current column has no type, and return the string type as a replacement.
+        """Store a `Doubt`: the reason why no type can hold all values at a path. Return the string type.
 
         Only the first reason for each column is kept.
 
         Args:
-            path: the path of the values, which is a column or a part of it.
+            path: the path of the values: a column, or a part of a nested column.
             found: the types of values that do not fit together, each with the position of the first such value.
             expected: a phrase that describes values for which there is a type.
             declared: a type with which the user can declare the column, if the values are not inside objects or arrays.

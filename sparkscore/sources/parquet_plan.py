@@ -283,9 +283,13 @@ class _Planner:
         )
 
     def _refuse_inside(self, name: str, file_type: FileType, file: InputFile, common: DataType) -> NoReturn:
-        """Raise the error for a nested column that cannot be cast to the type in the other files.
+        """Raise the error for a nested column that has only NULLs in some part, and cannot be cast to the common type.
 
-        Some parts of the column have no type, because all their values in the file are NULL.
+        Args:
+            name: the name of the column.
+            file_type: the type of the column in the file.
+            file: the file.
+            common: the type of the column in the other files.
         """
         raise SourceSchemaError(
             code=ErrorCode.INPUT_TYPES,
@@ -347,9 +351,10 @@ def _is_foreign(file_type: FileType) -> bool:
 
 
 def _declarable(file_type: FileType) -> str:
-    """Return the name of the Spark type of a column, for an 'input.schema' in an error message.
+    """Return the type of a column as it is written in the 'input.schema' that an error message suggests.
 
-    The result is ``string`` if all values are NULL or Spark has no type for the values.
+    If Spark has no type for the values but can read them as another type, the result is that type, such as ``bigint``
+    for durations. The result is ``string`` if all values are NULL, or if Spark cannot read the values.
     """
     if file_type.is_null:
         return "string"

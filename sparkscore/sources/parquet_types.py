@@ -45,7 +45,7 @@ class FileType:
         arrow_type: Arrow's name of the type.
         spark: Spark's type for the same values, or None if Spark has no such type.
         stored: the type with which Spark reads the values from the file, or None if this type is `spark`.
-        fix: advice to the user on writing the values with another type, if Spark has no type for them.
+        fix: if Spark has no type for the values, advice to the user on how to write them with another type.
         is_nanos: whether the values are timestamps in nanoseconds, which Spark can read only as integers.
     """
 
@@ -64,7 +64,8 @@ class FileType:
     def read(self) -> DataType | None:
         """The type with which Spark reads the column, or None if Spark cannot read it.
 
-        Parts whose values are all NULL have no type in the file. They are read as integers.
+        A column without a type, because all its values are NULL, is read as integers. So is a part of a nested column
+        whose values are all NULL.
         """
         found = self.spark if self.stored is None else self.stored
         return None if found is None else filled(found, IntegerType())

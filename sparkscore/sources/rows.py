@@ -53,12 +53,12 @@ def with_source_file(frame: DataFrame) -> DataFrame:
 
 
 def refuse_value(problem: str, data_type: DataType) -> Column:
-    """Return an expression that fails the run with an error that names the source file of the row.
+    """Return an expression that raises an error when Spark evaluates it for a row, so that the run fails.
 
-    The rows must have the hidden columns that `with_source_file` adds.
+    The error contains the source file of the row. The rows must have the hidden columns that `with_source_file` adds.
 
     Args:
-        problem: a phrase with the column and the wrong value in it, such as ``column 'x': got a …``.
+        problem: a phrase with the column and the problem, such as ``column 'x': got a …``.
         data_type: the type of the expression.
     """
     file = coalesce(col(SOURCE_FILE_COLUMN), lit("?"))

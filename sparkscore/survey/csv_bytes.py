@@ -73,7 +73,7 @@ class FileFault:
     """A reason why Spark would misread a CSV file or cannot read it.
 
     Attributes:
-        reason: the category of the fault.
+        reason: the category of the fault, for example ``bytes`` or ``line ends``.
         detail: a phrase for the error message. It contains the line of the fault, if the line is known.
     """
 
@@ -84,8 +84,8 @@ class FileFault:
 def find_fault(path: str, dialect: Dialect) -> FileFault | None:
     """Return a fault in a CSV file, or None if no fault is found or if the operating system cannot read the file.
 
-    Quotes and line ends are not checked if values are not quoted, or if every line end ends a row (``reads_lines``) and
-    the user sets a line end other than LF, CR and CR LF.
+    Quotes and line ends are not checked if the dialect has no quote character, or if ``dialect.reads_lines`` is true
+    and ``dialect.line_end`` is set to something other than LF, CR and CR LF.
     """
     fault, _ = check_and_read(path, dialect, lambda _: None)
     return fault
@@ -175,7 +175,11 @@ class _QuickCheck:
                 yield block
 
     def _is_right(self, data: bytes) -> bool:
-        """Return whether a part of the file, with its two neighboring bytes, has no misplaced quote or line end."""
+        """Return whether a part of the file has no misplaced quote or line end.
+
+        Args:
+            data: the part, with one more byte before and after it.
+        """
         if self._dialect.quote.encode() in data:
             codes = np.frombuffer(data, dtype=np.uint8)
             quotes = np.flatnonzero(codes[1:-1] == self._quote) + 1
@@ -203,8 +207,7 @@ def _and_end(blocks: Iterable[str]) -> Iterator[str | None]:
 def _has_end_inside(data: bytes, quotes: npt.NDArray[np.intp], dialect: Dialect, *, is_inside: bool) -> bool:
     """Return whether a part of a file has a line end inside quotes that Spark may misread.
 
-    Spark may misread a carriage return inside quotes, and also a line feed if every line end ends a row
-    (``reads_lines``).
+    Spark may misread a carriage return inside quotes. If ``dialect.reads_lines`` is true, it also misreads a line feed.
 
     Args:
         data: the part of the file, with one more byte before and after it.

@@ -27,10 +27,10 @@ KeyValues = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class CutSpec:
-    """How to summarize the columns of CSV files.
+    """How to parse CSV files with PyArrow and summarize their columns.
 
     Attributes:
-        survey: the types of the columns of the files, followed by those of the partition columns.
+        survey: the types of the columns: first of those in the files, then of the partition columns.
         has_header: whether the first record of each file contains the names of the columns.
         null_value: a string that stands for NULL, or an empty string.
     """
@@ -42,14 +42,15 @@ class CutSpec:
 
 @dataclass(frozen=True)
 class FilesSurvey:
-    """The first fault, the different headers and the values of some CSV files.
+    """The result of `survey_files`: the first fault, the different headers, and summaries of the columns.
 
     Attributes:
         fault: the path of a file with a fault, and the fault; or None if no fault was found. If several files have a
             fault, the path is the first of their paths in sorted order.
         headers: the path of a file for each different header. A header is a tuple of the values in the first record of
             a file. If several files have the same header, the path is the first of their paths in sorted order.
-        columns: a summary of each column, or None if there is a fault, or if a file must be parsed by Spark.
+        columns: a summary of each column. None if there is a fault, if Spark has to parse a file, or if no summary was
+            requested.
     """
 
     fault: tuple[str, FileFault] | None
@@ -60,8 +61,8 @@ class FilesSurvey:
 def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
     """Check CSV files for faults, collect their headers and summarize their columns.
 
-    The files are read in the order of their sorted paths, until a file has a fault. The result does not contain the
-    header of the file with the fault. A file without a record has no header.
+    The files are read in the sorted order of their paths. Reading stops at the first file with a fault, whose header is
+    not in the result.
 
     Args:
         files: the path of each file, with the values of its partition columns.
@@ -88,7 +89,7 @@ def _nothing(_: Iterator[str]) -> bool:
 
 
 class _Values:
-    """Summarizes the columns of CSV files that PyArrow can parse."""
+    """Parses CSV files with PyArrow, and summarizes their columns."""
 
     def __init__(self, spec: CutSpec, dialect: Dialect) -> None:
         self._spec, self._dialect = spec, dialect
@@ -132,10 +133,10 @@ class _Values:
 
 
 def survey_files_as_json(share: tuple[dict[str, KeyValues], Dialect, CutSpec | None]) -> str:
-    """Return the result of `survey_files` as JSON, which a worker can send to the driver.
+    """Call `survey_files`, and return its result as JSON, which a worker can send to the driver.
 
     Args:
-        share: the arguments of `survey_files`.
+        share: the three arguments for `survey_files`.
     """
     found = survey_files(*share)
     fault = None if found.fault is None else [found.fault[0], found.fault[1].reason, found.fault[1].detail]

@@ -1,8 +1,8 @@
 """Check whether strings fit a declared type, so that converting them does not change their values (driver and worker).
 
 A value may be written in several ways: the string ``007`` is 7 as a bigint. But a string does not fit if the conversion
-would truncate its value, round an integer or a decimal, or change a timestamp to one that exists in the time zone. Only
-``float`` and ``double`` may round fractions, and numbers that are written with an exponent.
+would truncate its value, round an integer or a decimal, or move a local time that the time zone skips when clocks are
+set forward. Only ``float`` and ``double`` may round fractions, and numbers that are written with an exponent.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TEXT_TYPES: Final = frozenset({"string", "binary"})
 
 
 def is_of_texts(spark_type: str) -> bool:
-    """Return whether sparkscore can convert strings to the type with this name in Spark, such as ``bigint``."""
+    """Return whether sparkscore can convert strings to a type, given by its name in Spark, such as ``bigint``."""
     is_plain = spark_type in {*_TEXT_TYPES, *_BITS, *_SEEN, *_SAFE_NUMBERS}
     return is_plain or any(form.fullmatch(spark_type) for form in (_DECIMAL, _VARCHAR))
 
@@ -174,8 +174,8 @@ def _is_day(found: re.Match[str] | None) -> bool:
 def _holds_in(zone: str) -> _Holds:
     """Return the function that checks whether a string fits the type ``timestamp``.
 
-    A timestamp without a time zone is in the time zone ``zone``. It does not fit if it does not exist there, because
-    clocks are set forward.
+    A timestamp without a time zone is a local time in ``zone``. It does not fit if the clocks of this zone skip it when
+    they are set forward.
     """
     is_time = _holds("timestamp")
     return lambda text: is_time(text) and _exists(_LOCAL.fullmatch(text), zone)

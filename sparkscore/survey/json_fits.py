@@ -213,7 +213,9 @@ def _check_date(value: Any) -> str:
 
 
 def _time_check(zone: str) -> Check:
-    """Return the function that checks values of a timestamp type, which must be strings with a timestamp or date.
+    """Return the function that checks whether a JSON value fits a timestamp type.
+
+    Only a string with a timestamp or date fits.
 
     Args:
         zone: the time zone for timestamps without a time zone, or an empty string for the type ``timestamp_ntz``, whose
