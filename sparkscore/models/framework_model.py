@@ -105,7 +105,7 @@ def _number_of_xgboost(name: str | None, feature_type: str) -> ColumnInput:
 
 
 def _number(name: str | None) -> ColumnInput:
-    """Return an input for a column of doubles, which also takes integers and booleans."""
+    """Return a model input of type double, for which columns of integers and booleans are accepted, too."""
     return ColumnInput(name, pa.float64(), accepts=(INTEGER, BOOLEAN))
 
 

@@ -125,7 +125,7 @@ def _output_type(spec: Any) -> pa.DataType | None:
 
 
 def _column_type(written: Any) -> pa.DataType | None:
-    """Return the Arrow type for a type in MLflow's notation, or None if the notation does not define the whole type.
+    """Return the Arrow type for a type in MLflow's notation, or None if the type or a part of it is not defined.
 
     Args:
         written: the type as MLflow writes it into a dictionary: a name, or a dictionary with the key ``type``.

@@ -23,8 +23,8 @@ class ModelDescription:
             an MLflow model.
         python_version: the version of Python that MLflow recorded, or None if it is not known.
         runs_code: whether loading the model can run any code, for example because it has a pickle or a Python module.
-        signature_advice: advice for users if the signature has no inputs. Empty for ONNX models, which always have
-            inputs.
+        signature_advice: advice for users of a model whose signature has no inputs. Empty for ONNX models, which always
+            have inputs.
     """
 
     model_format: ModelFormat

@@ -1,4 +1,4 @@
-"""Check that there are no NULLs in columns, and parts of nested columns, with the declaration NOT NULL (worker)."""
+"""Check that columns that are declared NOT NULL, or parts of them, have no NULLs (worker)."""
 
 from __future__ import annotations
 

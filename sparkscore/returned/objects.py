@@ -140,10 +140,10 @@ def _convert_lists(items: list[Any], type_: pa.DataType) -> pa.Array:
 
 
 def flatten(arrays: list[Any]) -> Form:
-    """Concatenate lists and arrays into one column.
+    """Concatenate lists and arrays, for example the values of a list column, into one column of their elements.
 
-    NumPy arrays that have the same dtype and elements of the same shape are concatenated to one array, and the result
-    is that of `open_numpy`. If there is a list, a masked array or an array that differs, the result is `Objects`.
+    If all are NumPy arrays of one dtype, whose elements have one shape, the result is that of `open_numpy` for the
+    concatenated array. Otherwise, or if one of them is a masked array, the result is `Objects`.
     """
     if arrays and all(type(array) is np.ndarray for array in arrays):
         shapes = {(array.dtype, array.shape[1:]) for array in arrays}

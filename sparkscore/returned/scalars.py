@@ -37,14 +37,14 @@ _COARSE_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us"}
 
 
 def cleaner_for(type_: pa.DataType) -> Cleaner | None:
-    """Return the function that converts one value to a type, or None if the type has none, such as a nested type."""
+    """Return the function that converts one value to a type, or None if there is none, as for nested types."""
     if pa.types.is_decimal128(type_):
         return clean_decimal
     return _CLEANERS.get(type_)
 
 
 def storage_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type of the array in which converted values are collected.
+    """Return the type of the Arrow array into which the results of a ``clean_…`` function are written.
 
     For a timestamp, this is int64 (microseconds since 1970). For any other type, it is the type itself.
     """

@@ -46,7 +46,7 @@ class Columns:
 
 
 def column_error(what: str, *, got: str, expected: str, next_step: str = _COLUMNS_ADVICE) -> OutputContractError:
-    """Return the error for returned columns, or column names, that do not fit (code ``OUTPUT_COLUMNS``)."""
+    """Return the error for a value whose columns or column names are wrong (code ``OUTPUT_COLUMNS``)."""
     return OutputContractError(
         code=ErrorCode.OUTPUT_COLUMNS, what=what, got=got, expected=expected, state=STATE, next_step=next_step
     )

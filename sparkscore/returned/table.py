@@ -47,7 +47,7 @@ class NamedColumns:
     Attributes:
         columns: the values by name. Each collection of values, such as an array, a list or a Series, must have one
             value for every item.
-        labels: the index of a returned pandas object, or None.
+        labels: the index of a returned pandas object, from which the order of its rows can be checked, or None.
     """
 
     columns: Mapping[str, Any]
@@ -219,7 +219,7 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Convert a matrix with only one column to that column, unless ``type_`` is a list type.
+    """Convert a matrix with only one column to that column, unless its Spark type ``type_`` is a list.
 
     Any other form is returned unchanged.
     """

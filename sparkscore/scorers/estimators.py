@@ -88,7 +88,7 @@ def outputs_of_estimator(returned: Any) -> Mapping[str, Any] | None:
         the matrix of each output by the name of its column, or None if the return value is not a list of matrices, or
         is an empty list.
 
-    Source: ``predict_proba`` of a model with several outputs is "a list of n_outputs such arrays".
+    Source: scikit-learn's documentation of ``predict_proba``: a "list of n_outputs such arrays" if there are several.
     """
     if not isinstance(returned, list) or not returned:
         return None

@@ -250,7 +250,7 @@ def _values(array: pa.Array, name: str) -> Tensor:
         name: name of the column, for the message.
 
     Raises:
-        SignatureMismatchError: a NULL is in an array that does not have floats.
+        SignatureMismatchError: the array has a NULL, and its type is not a float type.
     """
     if pa.types.is_floating(array.type):
         filled = array.fill_null(pa.scalar(float("nan")).cast(array.type)) if array.null_count else array

@@ -35,9 +35,9 @@ class HandedOver:
 
 
 def hand_over(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> HandedOver:
-    """Convert rows to a DataFrame as `to_pandas` does, and return it together with the original rows and objects.
+    """Convert rows to a DataFrame as `to_pandas` does, and return it together with its original values.
 
-    With the original rows and objects, sparkscore can find out later whether the user's code has moved rows.
+    With the original values, sparkscore can find out later whether the user's code has moved rows of the DataFrame.
 
     Raises:
         SourceSchemaError: a column cannot be converted; `to_pandas` lists the reasons.
@@ -65,7 +65,7 @@ def to_pandas(rows: pa.Table, dtypes: Dtypes = _DEFAULT) -> pd.DataFrame:
 
 
 def _make(settled: pa.Table, dtypes: Dtypes) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a DataFrame for the user's code, and a second DataFrame that keeps the original Python objects.
+    """Return a DataFrame for the user's code, and a second one with the same Python objects to compare it with.
 
     If the columns are Arrow-backed, the second DataFrame has no columns.
 

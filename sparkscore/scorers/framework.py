@@ -80,7 +80,7 @@ class FrameworkScorer:
         Raises:
             ScorerFailedError: an exception was raised when the model was loaded.
             ModelError: the model cannot be copied, or its file has changed.
-            ModelLoadError: the model lacks a method that the deployment calls, or its categories cannot be read.
+            ModelLoadError: the model lacks a method that the deployment calls, or has categories that cannot be read.
             SignatureMismatchError: a method of the model does not have a parameter that the deployment sets.
             MissingDependencyError: the model's library is not installed on this worker.
         """

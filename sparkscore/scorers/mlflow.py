@@ -69,7 +69,7 @@ class MlflowScorer:
         Raises:
             ScorerFailedError: an exception was raised when the model was loaded.
             ModelError: the model cannot be copied, or its files have changed.
-            ModelLoadError: the model lacks a method that the deployment calls, or its categories cannot be read.
+            ModelLoadError: the model lacks a method that the deployment calls, or has categories that cannot be read.
             MissingDependencyError: MLflow is not installed on this worker.
         """
         self._folder = fetch_model(self._spec.files)
@@ -182,7 +182,7 @@ class MlflowScorer:
         return plain_output(returned, is_of_estimator=self._is_estimator)
 
     def _rows_of(self, rows: pa.Table) -> tuple[pa.Table, Dtypes]:
-        """Select the columns for the model, and return them with their `Dtypes`.
+        """Select the columns of the input that the model takes, and return them with the `Dtypes` for their new names.
 
         If the model has names for its inputs, the columns are renamed to these names. For a model that takes tensors,
         nothing is selected or renamed.

@@ -25,7 +25,7 @@ def reporting(code: ErrorCode) -> Iterator[None]:
     Only sparkscore's own errors and `KeyboardInterrupt` pass through.
 
     Args:
-        code: the code of the failure, which says whether the model was loading or predicting.
+        code: the code of the failure, which says whether the model was being loaded or was scoring.
 
     Raises:
         ScorerFailedError: the ``with`` block raised any other exception.

@@ -26,7 +26,7 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files in the stage of a model, or of a packed Python environment, which workers copy.
+    """Where workers find the files of a model, or of a packed Python environment, and which digest the files have.
 
     Objects of this class can be pickled.
 

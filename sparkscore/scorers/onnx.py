@@ -304,7 +304,7 @@ def _reporting(code: ErrorCode) -> Iterator[None]:
     """Replace any exception that ONNX Runtime raises in the ``with`` block with a `ScorerFailedError`.
 
     Args:
-        code: the code of the failure, which says whether the model was loading or predicting.
+        code: the code of the failure, which says whether the model was being loaded or was scoring.
     """
     try:
         yield

@@ -9,7 +9,7 @@ from sparkscore.scorers.specs import RowsSpec
 
 
 class RowsScorer:
-    """A scorer for rows that a ``pyspark.ml`` pipeline has already scored in Spark. It only selects columns."""
+    """A scorer that selects the prediction columns of rows which a ``pyspark.ml`` pipeline has scored in Spark."""
 
     def __init__(self, spec: RowsSpec) -> None:
         self._spec = spec

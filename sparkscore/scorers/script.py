@@ -191,7 +191,7 @@ class ScriptScorer:
     def _folder_for_models(self) -> Path:
         """Return the folder into which this scorer links models. The first call creates it.
 
-        The folder is in this host's cache of models, because hard links need the same file system.
+        The folder is in this host's cache of models, because a hard link and its file must be on one file system.
         """
         if self._models is None:
             self._models = make_folder_for_links().resolve()
@@ -331,7 +331,7 @@ def _link_version(copy: Path, holder: Path, name: str, version: str) -> Path:
 
     Args:
         copy: path of this host's copy of the model.
-        holder: the folder.
+        holder: the folder to create the link in.
         name: name of the model.
         version: version of the model.
     """

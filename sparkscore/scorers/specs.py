@@ -28,7 +28,8 @@ class MlflowSpec:
             ``predict`` of the pyfunc is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
+        dtypes: the dtypes of the DataFrames that the model gets. Columns have their names in the input here, not those
+            in the model.
     """
 
     files: ModelFiles
@@ -51,7 +52,8 @@ class FrameworkSpec:
             ``predict`` is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the choice of dtypes for the DataFrame, by the names of the input's columns.
+        dtypes: the dtypes of the DataFrames that the model gets. Columns have their names in the input here, not those
+            in the model.
     """
 
     files: ModelFiles
