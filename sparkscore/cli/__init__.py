@@ -25,7 +25,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command in the arguments of this process, and exit with the code that `exit_code_of` returns."""
+    """Run the command that ``sys.argv`` contains, and exit with its exit code."""
     stdout = guard_streams()
     code = run_command_line(sys.argv[1:])
     stdout.flush()
@@ -60,7 +60,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _as_request(error: Exception) -> ConfigError:
-    """Convert a usage error of Typer to a `ConfigError`."""
+    """Convert a usage error of Typer, such as an unknown option, to a `ConfigError`."""
     context = getattr(error, "ctx", None)
     problem, did_you_mean, suggestion = str(getattr(error, "format_message", error.__str__)()).partition("Did you mean")
     manual = f"See '{context.command_path if context else 'sparkscore'} --help'."

@@ -13,11 +13,11 @@ from sparkscore.run.clean import Cleaned, clean_up
 def clean(outputs: Sequence[str | Path], runs: Path | None, *, as_json: bool, is_dry: bool = False) -> int:
     """Remove the stages of runs that stopped, set the state of runs whose driver died to ABORT, and print the changes.
 
-    Interrupted replacements of rows in folders of Parquet files are completed or undone first. Held runs keep their
-    stages. If the driver of a run died while it published, the run keeps its state, because readers may see its rows.
+    First, overwrites of Parquet folders that were interrupted are completed or undone. Held runs keep their stages. If
+    the driver of a run died while it published, the run keeps its state, because readers may see its rows.
 
     Args:
-        outputs: locations of results; the outputs of all recorded runs if empty.
+        outputs: locations of the result tables to clean; those of all recorded runs if empty.
         runs: path of the runs folder; the default folder if None.
         as_json: whether to print one JSON object.
         is_dry: whether to change nothing and only print what would be changed.

@@ -182,7 +182,7 @@ def _print_next_commands(digits: _Part, folder: Path, runs: Path | None, console
     program = _program()
     at_runs = "" if runs is None else f" --runs {shlex.quote(str(runs))}"
     sevens = shlex.quote(str(folder / "digits" / "images" / "7"))
-    # The deployment file names the model of a demo that was made in the default folder of the repository.
+    # The deployment file has the path of the model that the demo writes in the repository's default folder.
     is_named = folder.absolute() == _FOLDER_IN_DEPLOYMENTS
     model = "" if is_named else f" --set model.path={shlex.quote(shown_path(digits.data.model))}"
     output = shlex.quote(str(folder / "sevens"))

@@ -35,7 +35,7 @@ class DemoData:
         folder: folder for the input, the model and the results.
         input: a folder of images, or a Parquet file.
         model: file of the model.
-        is_new: whether the call that returned this object created the input and the model.
+        is_new: whether the input and the model were just created; otherwise, an earlier demo created them.
     """
 
     folder: Path
@@ -45,22 +45,28 @@ class DemoData:
 
 
 def make_digits(folder: Path) -> DemoData:
-    """Write the 1,797 handwritten digits as `images/<digit>/<number>.png`, and train a model on the first half.
+    """Write scikit-learn's 1,797 images of handwritten digits into a folder, with a model trained on the first half.
 
-    Writes nothing if an earlier call has written the data with the same version of scikit-learn.
+    Nothing is written if an earlier call has written them with the same version of scikit-learn.
+
+    Args:
+        folder: gets the images as `images/<digit>/<number>.png`, and the model.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.
-        ConfigError: the folder of images has a file that the demo did not write.
+        ConfigError: images are to be written, but `images/` has a file that the demo did not write and would score.
     """
     data = DemoData(folder, folder / "images", folder / "model.joblib", is_new=False)
     return _made(data, _write_digits)
 
 
 def make_diabetes(folder: Path) -> DemoData:
-    """Write the data of the 442 patients as a Parquet file, and train a model on the first 300 patients.
+    """Write scikit-learn's data of 442 diabetes patients into a folder, with a model trained on the first 300 patients.
 
-    Writes nothing if an earlier call has written the data with the same version of scikit-learn.
+    Nothing is written if an earlier call has written them with the same version of scikit-learn.
+
+    Args:
+        folder: gets the data as a Parquet file, and the model.
 
     Raises:
         MissingDependencyError: scikit-learn or Pillow is not installed.

@@ -66,7 +66,7 @@ class Check:
 def examine(request: DoctorRequest, *, as_json: bool) -> int:
     """Run the checks, and print the result of each check, or one JSON object with all results.
 
-    The workers are not checked if the request says ``is_quick``, or if the check of Java or Spark failed.
+    The workers are not checked if `request.is_quick` is set, or if the check of Java or Spark failed.
 
     Returns:
         the exit code: 0 if all checks passed, otherwise 1.
@@ -155,10 +155,7 @@ def _cached_jar(coordinate: str) -> Path | None:
 
 
 def _check_folder(name: str, folder: Path) -> Check:
-    """Check whether a file can be written in a folder, and return the result.
-
-    If the folder does not exist, its nearest existing parent is checked.
-    """
+    """Check whether a file can be written in a folder, or in its nearest existing parent if the folder does not exist."""
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -221,7 +218,7 @@ class _WorkerError(SparkscoreError):
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of Python and packages that must be the same on driver and workers (driver and worker)."""
+    """Return this process's versions of Python and of packages that the workers need, too (driver and worker)."""
     packages = ("sparkscore", "pandas", "pyarrow", "numpy")
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),

@@ -52,7 +52,7 @@ class Interrupts:
         self._former: dict[int, object] = {}
 
     def install(self) -> None:
-        """Install the signal handlers.
+        """Install the handlers for SIGINT (Ctrl-C), SIGTERM and SIGHUP.
 
         A signal that was ignored before, for example because `nohup` started this process, stays ignored.
         """
@@ -70,9 +70,9 @@ class Interrupts:
                 signal.signal(number, former)  # type: ignore[arg-type] # a value that getsignal() returned
 
     def watch(self, session: SparkSession) -> None:
-        """From now on, cancel the jobs of a Spark session if a signal arrives.
+        """Make the signal handlers also cancel the jobs of a Spark session.
 
-        Also installs the signal handlers again, because PySpark may have replaced one of them.
+        The handlers are installed again, because PySpark may have replaced one of them.
         """
         # PySpark's handler calls the JVM through the connection of the main thread, which may be in the middle of
         # another call.
@@ -80,10 +80,10 @@ class Interrupts:
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the exception for the signal if a signal has arrived, otherwise the error itself.
+        """Return the exception for the signal if a signal has arrived, because the signal then probably caused the error.
 
-        The signal is treated as the cause of the error. The ``state`` of a `SparkscoreError` is then added to the
-        exception for the signal, as a note.
+        Otherwise, return the error itself. The ``state`` of a `SparkscoreError`, which says what happened to the data,
+        is added to the exception for the signal, as a note.
         """
         if self.received is None:
             return error
@@ -105,9 +105,9 @@ class Interrupts:
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Handle signals while the ``with`` block runs. Does nothing outside the main thread.
+    """Turn signals into exceptions while the ``with`` block runs, with the handlers of `Interrupts`.
 
-    Python allows signal handlers in the main thread only.
+    In other threads than the main thread, no handlers are installed, because Python does not allow that.
     """
     interrupts = Interrupts()
     is_main = threading.current_thread() is threading.main_thread()
@@ -122,8 +122,8 @@ def interruptible() -> Iterator[Interrupts]:
 
 def stop_session(session: SparkSession) -> None:
     """Stop Spark, and wait at most ten seconds until it has stopped."""
-    # In another thread, which gets its own connection to the JVM: that of the main thread may be in the middle of a
-    # call that an interrupt has stopped.
+    # Another thread gets its own connection to the JVM. The main thread's connection cannot be used if a signal has
+    # interrupted a call in the middle.
     _in_thread(session.stop).join(_SECONDS_TO_STOP)
 
 

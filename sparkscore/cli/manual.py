@@ -33,7 +33,7 @@ class ManualCommand(TyperCommand):
         return _usage_pieces(self, ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments and options in groups, in the order of the parameters of the command's function."""
+        """Write the arguments and options of the command in groups, such as ``Arguments``, ``Run`` and ``Spark``."""
         _write_parameters(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the interface of click
@@ -45,7 +45,7 @@ class ManualGroup(TyperGroup):
     """A group of commands whose help is formatted like a manual page."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands, then the options."""
+        """Write the list of the group's commands, then the options of the group."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, command.get_short_help_str(200)) for name, command in commands if command is not None]
         with formatter.section("Commands"):

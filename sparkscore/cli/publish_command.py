@@ -47,8 +47,8 @@ def publish_run(run_id: str, runs: Path | None, session: tuple[str | None, Seque
 def discard_run(run_id: str, runs: Path | None, session: tuple[str | None, Sequence[str]], *, as_json: bool) -> int:
     """Discard a run that was scored but not published, and print its record.
 
-    Spark is started only if publishing of the run began, to find out whether readers see its rows. The arguments and
-    the exit code are those of `publish_run`.
+    Spark is started only if publishing may have begun, to find out whether the table already has the run's rows. The
+    arguments and the exit code are those of `publish_run`.
 
     Raises:
         SparkscoreError: there is no such run, it cannot be discarded, or Spark is needed and does not start.

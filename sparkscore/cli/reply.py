@@ -29,7 +29,7 @@ def to_stdout(*lines: str, label: str = "") -> None:
 
     Args:
         *lines: the lines.
-        label: a string before the first line, which may have colour codes and is not escaped.
+        label: a prefix of the first line. It is not escaped, so that it may have colour codes.
     """
     _write(sys.stdout, label, lines)
 
@@ -39,7 +39,7 @@ def to_stderr(*lines: str, label: str = "") -> None:
 
     Args:
         *lines: the lines.
-        label: a string before the first line, which may have colour codes and is not escaped.
+        label: a prefix of the first line. It is not escaped, so that it may have colour codes.
     """
     _write(sys.stderr, label, lines)
 
@@ -89,7 +89,7 @@ def describe_failure(error: BaseException, **more: object) -> dict[str, Any]:
 
     Args:
         error: the error.
-        **more: entries that come before the entry ``error``.
+        **more: further entries of the dictionary, placed before the entry ``error``.
     """
     return {**more, "error": {"code": code_of(error), "message": redact(message_of(error))}}
 
@@ -120,15 +120,15 @@ def shown_path(path: Path | str) -> str:
 
 
 def is_submitted() -> bool:
-    """Return whether `spark-submit` started this process. The JVM is then already running."""
+    """Return whether `spark-submit` started this process, so that the JVM is already running."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def one_object_on_stdout() -> Iterator[None]:
-    """Discard stderr under `spark-submit` while the ``with`` block runs, so that stdout has only the JSON object.
+    """Discard stderr while the ``with`` block runs if `spark-submit` started this process.
 
-    `spark-submit` merges stderr of this process into stdout. Does nothing if this process was started otherwise.
+    `spark-submit` merges stderr into stdout, which must contain nothing but the JSON object of `--json`.
 
     Source: `spark-submit` starts Python with `redirectErrorStream(true)`.
     """

@@ -41,12 +41,12 @@ class RunRequest:
 
     Attributes:
         prepare: a function that checks the request, and returns it as a run that can be executed.
-        run_id: id of the run, or None if the run gets an id later.
+        run_id: id of the run, or None if `prepare` chooses an id.
         runs: path of the runs folder; the default folder if None.
         master: Spark's master; the default of `local_session` if None.
         spark_conf: the `key=value` pairs of `--spark-conf`.
         as_json: whether to print one JSON object.
-        prepared: the checked request, or None if it is not checked yet.
+        prepared: the run that `prepare` returned, or None before that.
     """
 
     prepare: Callable[[], PreparedRun]
@@ -62,6 +62,8 @@ def deferred_prepare(
     deployment: Path | None, options: RunOptions, assignments: Sequence[str]
 ) -> Callable[[], PreparedRun]:
     """Return a function that checks the request of `sparkscore run`, and returns it as a run that can be executed.
+
+    The request is checked later, by `run_deployment`, which prints the errors.
 
     Args:
         deployment: the deployment file, or None if the options name a model or an earlier run.
@@ -80,7 +82,10 @@ def deferred_prepare(
 
 
 def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
-    """Return a function that checks the stored request of an earlier run, and returns it as a run to execute again."""
+    """Return a function that checks the stored request of an earlier run, so that the run can be resumed.
+
+    The request is checked later, by `run_deployment`, which prints the errors.
+    """
 
     def prepared() -> PreparedRun:
         from sparkscore.run.resume import prepare_again
@@ -199,9 +204,9 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 
 
 def _finished(folder: RunStore | None) -> RunRecord | None:
-    """Return the record of a run that is complete or held, or None if the run is neither.
+    """Return the record of a run that is complete or held, or None if the run is neither or has no folder yet.
 
-    A run may be finished although the command was interrupted, if the signal came after the end of the run.
+    An interrupted command may have such a run, if the signal came after the end of the run.
     """
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None

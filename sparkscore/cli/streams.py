@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-#: Commands that change data. Their exit code must not depend on stdout, or a scheduler would run them again.
+#: Commands that publish rows. If printing fails, their exit code stays the same, or a scheduler would repeat the run.
 _CHANGE_DATA: Final = ("run", "resume", "publish")
 
 
@@ -77,8 +77,8 @@ def guard_streams() -> CarefulStream:
 def exit_code_of(code: int, command: str, stdout: CarefulStream) -> int:
     """Return the exit code of a command, and print a warning if its result could not be written to stdout.
 
-    If the result could not be written, the exit code of most commands becomes at least 1. The commands ``run``,
-    ``resume`` and ``publish`` keep their exit code, because a scheduler must not repeat them.
+    If the result could not be written, the exit code becomes at least 1. Only ``run``, ``resume`` and ``publish`` keep
+    their exit code, so that a scheduler does not repeat a run that is already published.
 
     Args:
         code: the exit code of the command itself.

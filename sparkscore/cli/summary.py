@@ -76,7 +76,7 @@ def print_record(
         record: the record.
         folder: the run's folder.
         console: the console to print on.
-        more: further values, by name.
+        more: further values to print, by name.
     """
     lines = {**_lines(record), **more, "run record": shown_path(folder / "record.json")}
     state = Text(printable(record.state), state_style(record.state))

@@ -136,7 +136,7 @@ class OtherFile:
     Attributes:
         description: name of the type for messages, such as "a pipeline job".
         keys: top-level keys by which a file of this type is recognised.
-        schema_words: strings in lower case; the name of a schema of this type contains at least one of them.
+        schema_words: strings by which the ``$schema`` of a file of this type is recognised; in lower case.
         next_step: advice on how to write a batch deployment instead.
     """
 
@@ -221,7 +221,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a file name is that of a schema for batch deployments, like ``batchDeployment.schema.json``."""
+    """Return whether a schema with this file name, such as ``batchDeployment.schema.json``, is for batch deployments."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

@@ -23,14 +23,14 @@ def refuse_partition_keys(tree: Mapping[str, object]) -> None:
     """Raise an error if the settings contain ``partition_keys``.
 
     In Azure's parallel jobs, this key lists columns, and each call of ``run()`` gets the rows with the same values in
-    these columns. If sparkscore ignored the key, ``run()`` would get rows of several groups at once. The key is allowed
-    without a value, and where the user chooses the names, for example as the name of an environment variable.
+    these columns. If sparkscore ignored the key, ``run()`` would get rows of several groups at once. An environment
+    variable, a tag or a reader option may have this name.
 
     Args:
         tree: the settings of a file or of one option, as nested dictionaries.
 
     Raises:
-        ConfigError: the key is set; the code is ``NOT_SUPPORTED_YET``.
+        ConfigError: the key has a value; the code is ``NOT_SUPPORTED_YET``.
     """
     for path, value in _leaves(tree):
         found = path[: path.index(PARTITION_KEYS) + 1] if PARTITION_KEYS in path and value is not None else ()
@@ -75,9 +75,9 @@ def _expressions(chosen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
-    """Return the flags in a script's arguments as a dictionary of values by name.
+    """Return the flags in a script's arguments, such as ``--size 10``, as a dictionary such as ``{"size": "10"}``.
 
-    The names are without ``--``. The value is an empty string if the flag has none.
+    A flag without a value gets an empty string.
     """
     found = {}
     for item, after in pairwise([*arguments, ""]):
@@ -100,11 +100,10 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 
 
 def _as_here(flag: str, value: str) -> str:
-    """Convert the value of an Azure flag to a value for sparkscore's own key, to suggest it in a message.
+    """Return the value that a message suggests for the key in `FLAGS` that replaces an Azure flag.
 
-    A number for ``run_max_try`` is reduced by 1: this flag counts all tries, but ``max_retries`` only those after the
-    first. Any other value is returned as the user wrote it, with secrets masked. If the flag has no value, the
-    placeholder ``VALUE`` is returned.
+    It is the flag's value with secrets masked, or ``VALUE`` if the flag has none. A number for ``run_max_try`` is
+    reduced by 1: this flag counts all tries, but the key ``max_retries`` only those after the first.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

@@ -39,8 +39,8 @@ Tree: TypeAlias = dict[str, Any]
 def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Problem]]:
     """Return settings in their canonical form: each key at one position, models as mappings, and paths absolute.
 
-    An environment becomes a mapping too. URIs stay unchanged. Keys without a value are removed, except where the user
-    chooses the names of the keys. Values of a wrong type raise no error here.
+    An environment becomes a mapping too. URIs stay unchanged. Keys without a value are removed, except in mappings
+    whose keys the user chooses, such as ``environment_variables``. Values of a wrong type raise no error here.
 
     Args:
         tree: the settings of a file or of one option, as nested dictionaries; they are not changed.
@@ -92,7 +92,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Return whether the keys below a key may have arbitrary names, as in ``environment_variables``.
+    """Return whether the mapping at a key may have any keys, as ``environment_variables`` may.
 
     Args:
         path: the parts of the key. Positions in lists are ignored.
@@ -127,9 +127,9 @@ def _without_nulls(tree: Mapping[str, object], path: tuple[str, ...]) -> Tree:
 
 
 def _move(tree: Tree, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Move the value of a key to another key. Return False if the other key already has a value, otherwise True.
+    """Move the value of the key `old` to the key `new`. Return False if `new` already has a value, otherwise True.
 
-    If the other key already has a value, that value stays, and the value of the old key is removed.
+    If `new` already has a value, that value stays, and the key `old` is removed.
     """
     section = _section(tree, old[:-1])
     if section is None or old[-1] not in section:

@@ -120,12 +120,12 @@ class Deployment(Section):
         return size.of_table() if self.is_azure and item_type == "rows" else size
 
     def chosen_defaults(self, item_type: ItemType | None = None) -> dict[str, object]:
-        """Return the default values of important settings that neither the file nor the options set, by dotted key.
+        """Return the default values that a run logs, by dotted key.
 
-        Settings that this version does not apply are left out, because their values have no effect.
+        These are the defaults of settings that affect the result, if neither the file nor the options set them.
 
         Args:
-            item_type: whether the items are files or rows. The default size of a mini-batch depends on it. If None, the
+            item_type: whether the items are files or rows, which decides the default size of a mini-batch. If None, the
                 sizes for files and for rows are returned in one string.
         """
         chosen = self.chosen()
@@ -135,9 +135,9 @@ class Deployment(Section):
         return dict(sorted(values.items()))
 
     def ignored_keys(self) -> list[str]:
-        """Return the keys in `WITHOUT_MEANING` that the file or the options set.
+        """Return the keys in `WITHOUT_MEANING`, which only Azure's service uses, that the file or the options set.
 
-        If they set a key below one of these keys, the key in `WITHOUT_MEANING` is returned.
+        If they set a key below one of these, such as ``environment.image``, the upper key ``environment`` is returned.
         """
         chosen = self.chosen()
         return [key for key in WITHOUT_MEANING if any(is_below(name, key) for name in chosen)]
@@ -156,12 +156,13 @@ class Deployment(Section):
     def effective(self, item_type: ItemType | None = None) -> dict[str, object]:
         """Return the deployment and its defaults as a dictionary in which secrets are masked, for the run record.
 
-        The dictionary has the structure of a deployment file. A secret is a value that looks like one, or whose key has
-        the name of a secret. Locations, column names and other values that later commands read from the run record are
-        not masked, except for secrets in URIs other than ``file:`` URIs.
+        The dictionary has the structure of a deployment file. A secret is a value that looks like one, or whose key
+        looks like the name of one. Locations, column names and other values that later commands read from the run
+        record are masked only if they are URIs that contain a secret.
 
         Args:
-            item_type: whether the items are files or rows. If None, a size of mini-batches that is not set is left out.
+            item_type: whether the items are files or rows, which decides the default size of a mini-batch. If None, the
+                default size is left out.
         """
         return without_secrets(self.whole(item_type))
 
@@ -171,7 +172,8 @@ class Deployment(Section):
         The dictionary must not be stored, because of the secrets.
 
         Args:
-            item_type: whether the items are files or rows. If None, a size of mini-batches that is not set is left out.
+            item_type: whether the items are files or rows, which decides the default size of a mini-batch. If None, the
+                default size is left out.
         """
         whole = self
         if item_type is not None:

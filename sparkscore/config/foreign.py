@@ -41,7 +41,7 @@ def refuse_other_files(path: Path, tree: Mapping[str, object]) -> None:
 
 
 def _type_of(tree: Mapping[str, object]) -> tuple[OtherFile | None, str]:
-    """Return the type of a file that is not a batch deployment, and the reason why it has this type, for a message.
+    """Return the type of an Azure ML file that is not a batch deployment, and how it was recognised, for a message.
 
     If the file has none of the known types, return None and an empty string.
     """

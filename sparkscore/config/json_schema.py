@@ -46,7 +46,7 @@ def known_keys() -> Mapping[str, object]:
 def _let_keys_be_empty(section: Schema) -> None:
     """Change the schema of a section so that it accepts ``key:`` without a value, like a missing key.
 
-    Required keys still need a value. The titles that pydantic generates are removed.
+    Required keys still need a value. The titles that pydantic generates are removed, because they only repeat the keys.
     """
     properties = section["properties"]
     for name, value in properties.items():
@@ -62,7 +62,7 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Change the schema so that it accepts each key of `MOVED` at either of its two positions, but not at both."""
+    """Change the schema so that a file may have each key in `MOVED` at either of its two positions, but not at both."""
     sections: dict[tuple[str, ...], Schema] = {(): schema}
     for name in ("settings", "resources"):
         sections[name,] = definitions[_definition(schema, name)]
@@ -89,7 +89,7 @@ def _accept_text(schema: Schema, key: str) -> None:
 
 
 def _accept_texts(schema: Schema, key: str) -> None:
-    """Change the schema so that each value of the mapping `key` may be a string instead of a section."""
+    """Change the schema so that each value in the mapping at a key, such as ``models``, may also be a string."""
     mapping = next(option for option in schema["properties"][key]["anyOf"] if "additionalProperties" in option)
     mapping["additionalProperties"] = {"anyOf": [{"type": "string", "minLength": 1}, mapping["additionalProperties"]]}
 

@@ -63,9 +63,8 @@ def load_valid_sections(
     """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing or cannot be used, for example because it is invalid. The model is also None if it is an ``azureml:``
-    reference. If the settings cannot be read at all, both sections are None. The arguments are those of
-    `load_deployment`.
+    is missing, invalid, or cannot be used without Azure. If the settings cannot be read at all, both sections are None.
+    The arguments are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)
@@ -86,9 +85,11 @@ def _section(section_type: type[_SectionT], content: object) -> _SectionT | None
 def _read(
     path: Path | str | None, overrides: Mapping[str, object], base: Path | None
 ) -> tuple[Tree, list[Problem], Origin]:
-    """Return the file's settings updated with the options, the problems found here, and the origin of the settings.
+    """Read the deployment file, and merge the options into its settings. The arguments are those of `load_deployment`.
 
-    A problem is a setting that is given at two positions. The origin is used in later messages.
+    Returns:
+        the settings in canonical form, a problem for each setting that is given at two positions, and the origin of the
+        settings, for error messages.
     """
     document = Document() if path is None else read_document(Path(path))
     refuse_partition_keys(document.tree)
@@ -131,12 +132,12 @@ def parse_assignment(assignment: str) -> tuple[str, object]:
 
 
 def settings_tree(overrides: Mapping[str, object], folder: Path, below: Mapping[str, Any] = _NOTHING) -> Tree:
-    """Return a copy of nested settings, updated with single settings.
+    """Convert settings with dotted keys to nested dictionaries in canonical form.
 
     Args:
-        overrides: the single settings by dotted key, as in `load_deployment`. A setting that is None is ignored.
-        folder: the folder that paths among the single settings are relative to; the paths become absolute.
-        below: the nested settings; they are not changed.
+        overrides: the settings by dotted key, as in `load_deployment`. A setting that is None is ignored.
+        folder: the folder that paths in `overrides` are relative to; the paths become absolute.
+        below: nested settings that are updated with `overrides`; the dictionary itself is not changed.
     """
     tree = dict(below)
     for key, value in overrides.items():
@@ -169,7 +170,7 @@ def hold_secrets(overrides: Mapping[str, object]) -> bool:
     """Return whether settings contain a secret, so that they must not be stored with the run.
 
     Args:
-        overrides: the settings by dotted key.
+        overrides: the settings by dotted key, as in `load_deployment`.
     """
     tree = settings_tree(overrides, Path.cwd())
     return hidden_values(tree, without_secrets(tree)) is not None
@@ -210,8 +211,8 @@ def _validated(tree: Tree, problems: list[Problem], origin: Origin) -> Deploymen
 def _with_azure_defaults(deployment: Deployment) -> Deployment:
     """Return a copy of a deployment with Azure's defaults for the error thresholds and retries.
 
-    The defaults do not replace values that the file or the options set. The set ``model_fields_set`` stays the same, so
-    that these defaults do not count as settings of the user.
+    The defaults do not replace values that the file or the options set. They are not added to pydantic's
+    ``model_fields_set``, so that they do not count as settings of the user.
     """
     settings = deployment.settings
     retries = _completed(settings.retry_settings, RETRY_DEFAULTS)

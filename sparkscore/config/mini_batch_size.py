@@ -34,11 +34,11 @@ class MiniBatchSize:
     is_text: bool = field(default=False, compare=False)
 
     def of_table(self) -> MiniBatchSize:
-        """Return the size that Azure uses for a table: a number of items in quotes becomes a number of bytes."""
+        """Return this size as Azure applies it to tables: a number in quotes, such as ``'1000'``, means bytes."""
         return MiniBatchSize(size_bytes=self.items) if self.is_text else self
 
     def __str__(self) -> str:
-        """Return the size as it can be written in a deployment file."""
+        """Return the size as a deployment file may contain it, such as ``100`` or ``1024B``."""
         return str(self.items) if self.size_bytes is None else f"{self.size_bytes}B"
 
 

@@ -48,7 +48,7 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
         chosen: the settings that the file or the options set, by dotted key.
 
     Raises:
-        ConfigError: settings have such values; the code is ``NOT_SUPPORTED_YET``.
+        ConfigError: at least one setting has such a value; the code is ``NOT_SUPPORTED_YET``.
     """
     found = [
         ConfigError(

@@ -76,9 +76,9 @@ class Origin:
     def locate(self, path: KeyPath) -> tuple[KeyPath, tuple[int, int] | None]:
         """Return a key as the user wrote it, and its line and column in the file.
 
-        If the file does not contain the key, the position of the innermost section around the key that is in the file
-        is returned. The position is None if there is no such section, or if an option set the key or a section around
-        it.
+        The user may have written ``error_threshold`` for ``settings.error_threshold``. If the file does not have the
+        key, the line and column are those of the innermost section around it. They are replaced with None if the file
+        has no such section, or if an option set the key or the section.
         """
         for spelling, rest in _spellings(path):
             if any(option == spelling[: len(option)] for option in self.options):
@@ -88,7 +88,7 @@ class Origin:
         return path, None
 
     def subject(self, problem: Problem) -> str:
-        """Return a string with a problem's key, line and column (or "option" if unknown), and description."""
+        """Return the first part of a message about a problem: its key, line and column, and description."""
         path, position = self.locate(problem.path)
         key = ".".join(str(part) for part in path)
         where = " (option)" if position is None else f" (line {position[0]}, column {position[1]})"
@@ -96,9 +96,9 @@ class Origin:
 
 
 def config_error(problems: Sequence[Problem], origin: Origin) -> ConfigError:
-    """Return one error that reports one or more problems. Its code is that of the problem that comes first.
+    """Combine the problems of a deployment into one error, which has the code of the first problem.
 
-    The message describes at most five problems, in the order of their lines. Problems without a line come first.
+    The problems are sorted by line; those without a line come first. The message describes at most five of them.
     """
     ordered = sorted(problems, key=lambda problem: origin.locate(problem.path)[1] or (0, 0))
     subject = f"deployment file '{origin.file}'" if origin.file else "deployment"
@@ -168,7 +168,7 @@ def _nearest(path: KeyPath, known: Mapping[str, object]) -> str | None:
 
 
 def dotted(tree: Mapping[str, object], prefix: str = "") -> list[str]:
-    """Return the dotted keys of all values in nested dictionaries, and of the inner dictionaries themselves."""
+    """Return all keys of nested dictionaries, with dots: ``{"a": {"b": 1}}`` has the keys ``a`` and ``a.b``."""
     result = []
     for key, below in tree.items():
         result.append(f"{prefix}{key}")
@@ -209,8 +209,8 @@ def _shown(path: KeyPath, value: object) -> str:
 def _spellings(path: KeyPath) -> Iterator[tuple[KeyPath, KeyPath]]:
     """Yield the positions at which a user may have written a key, and then those of the sections around the key.
 
-    Each position is the first element of a pair, and the second element has the remaining parts of the key. For
-    ``settings.timeout``, the first two pairs are ``(("settings", "timeout"), ())`` and ``(("timeout",), ())``.
+    Each pair has a position, and the remaining parts of the key. For ``settings.output_action``, the pairs are
+    ``(("settings", "output_action"), ())``, ``(("output_action",), ())`` and ``(("settings",), ("output_action",))``.
     """
     for length in range(len(path), 0, -1):
         start, rest = path[:length], path[length:]

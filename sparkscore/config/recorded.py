@@ -34,8 +34,8 @@ _URI: Final = re.compile(r"^(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/")
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a deployment's dictionary with its secrets masked, for the run record.
 
-    Values that later commands need exactly, such as locations, are copied unchanged, except for secrets in URIs other
-    than ``file:`` URIs.
+    Values that later commands read from the record, such as locations and column names, are masked only if they are
+    URIs that contain a secret.
     """
     masked: Any = redact_mapping(maskable_part(tree))
     return {key: _with_exact(value, masked.get(key), (key,)) for key, value in tree.items()}
@@ -44,7 +44,7 @@ def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
 def maskable_part(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a copy of a deployment's dictionary with only the values in which secrets may be masked.
 
-    Values that have to stay exact in the run record, such as locations, are left out.
+    Values that later commands read from the run record, such as locations, are left out.
 
     Args:
         tree: dictionary of the deployment, or of a part of it.
@@ -70,7 +70,7 @@ def _with_exact(value: Any, masked: Any, path: tuple[str, ...]) -> Any:
 
 
 def _without_secret_addresses(value: Any) -> Any:
-    # A run whose locations contain such a URI does not start, see `refuse_secrets_in_locations`.
+    # A run with a secret in the URI of a location does not start, see `refuse_secrets_in_locations`.
     if isinstance(value, Mapping):
         return {key: _without_secret_addresses(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

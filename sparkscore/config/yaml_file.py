@@ -117,7 +117,7 @@ def parse_value(text: str, key: KeyPath) -> object:
 
     Args:
         text: the value as the user wrote it.
-        key: the parts of the setting's key. Some keys, such as ``model.version``, keep numbers as strings.
+        key: the parts of the setting's key. For some keys, such as ``model.version``, numbers stay strings.
 
     Raises:
         ValueError: the value is too long, or is not YAML that sparkscore accepts; the message says why.
@@ -229,7 +229,7 @@ def _text(node: yaml.Node) -> str:
 
 
 def _is_below(path: KeyPath, prefix: KeyPath) -> bool:
-    """Return whether a key, given by its parts, begins with a prefix, in which ``*`` stands for any part."""
+    """Return whether a key is equal to another key or below it. A ``*`` in the other key stands for any part."""
     return len(path) >= len(prefix) and all(part in {"*", key} for key, part in zip(path, prefix, strict=False))
 
 
