@@ -155,7 +155,7 @@ def _cached_jar(coordinate: str) -> Path | None:
 
 
 def _check_folder(name: str, folder: Path) -> Check:
-    """Check whether a file can be written in a folder, or in its nearest existing parent if the folder does not exist."""
+    """Check whether files can be written in a folder. If it does not exist, check its nearest existing parent."""
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent

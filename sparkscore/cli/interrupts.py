@@ -80,7 +80,7 @@ class Interrupts:
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the exception for the signal if a signal has arrived, because the signal then probably caused the error.
+        """Return the exception for the signal if a signal has arrived, as the signal may have caused the error.
 
         Otherwise, return the error itself. The ``state`` of a `SparkscoreError`, which says what happened to the data,
         is added to the exception for the signal, as a note.

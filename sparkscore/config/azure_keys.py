@@ -221,7 +221,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a schema with this file name, such as ``batchDeployment.schema.json``, is for batch deployments."""
+    """Return whether a schema with this file name (``batchDeployment.schema.json``) is for batch deployments."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 
