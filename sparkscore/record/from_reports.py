@@ -20,7 +20,7 @@ def describe_plan(plan: Plan, columns: dict[str, str] | None) -> RecordedInput:
     """Return the entry of the run record that describes the input.
 
     Args:
-        plan: the plan of the run, which contains the pinned input.
+        plan: the plan of the run, which contains the list of the input files or the version of the input table.
         columns: the type of each column of the input, keyed by name; None if the items are files.
     """
     snapshot = plan.snapshot

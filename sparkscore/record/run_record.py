@@ -84,7 +84,7 @@ class RecordedInput(Part):
 
 
 class RecordedOutput(Part):
-    """The entry of the run record about the output, before, during or after publishing."""
+    """The entry of the run record about the output."""
 
     format: str | None = Field(default=None, description="`delta` or `parquet`")
     location: str | None = Field(default=None, description="location")
@@ -114,7 +114,7 @@ class RecordedQuarantine(Part):
 
 
 class RecordedModel(Part):
-    """The entry of the run record about a model. The fields `kind` and `flavors` are set for the first model only."""
+    """The entry of the run record about a model."""
 
     name: str | None = Field(default=None, description="the model's name, as in each row of the result")
     version: str | None = Field(default=None, description="the model's version, as in each row of the result")
@@ -283,8 +283,8 @@ class RunRecord(Part):
     def may_show_rows(self) -> bool:
         """Whether readers may see predictions or quarantined items of this run, because publishing began.
 
-        If the field ``publishing_began`` is missing, readers may see rows if the output has columns and the state is
-        not ``HELD``.
+        Some records do not say whether publishing began, for example those of earlier versions of sparkscore. For
+        these, the result is True if the output has columns and the state is not ``HELD``.
         """
         # The field is missing before publishing, in a published run, and in records of earlier versions. The output has
         # columns from the moment at which publishing began, or at which the run was held.
@@ -306,10 +306,8 @@ class RunRecord(Part):
 def record_in(content: Mapping[str, object], run_id: str) -> RunRecord | None:
     """Return the run record that a JSON object contains, or None if the object is not a record of this run.
 
-    Another version of sparkscore may have written the record.
-
     Args:
-        content: the JSON object.
+        content: the JSON object, which another version of sparkscore may have written.
         run_id: id of the run.
     """
     try:

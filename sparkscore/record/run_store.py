@@ -79,7 +79,7 @@ class RunStore(Protocol):
 
     @property
     def runs(self) -> Path:
-        """The runs folder, which contains this run and maybe others. `open_run` opens a run in the folder."""
+        """The runs folder, which contains this run and maybe others."""
 
     def refuse_foreign(self) -> None:
         """Raise an error if the location of the run has files that sparkscore did not write.
@@ -89,7 +89,7 @@ class RunStore(Protocol):
         """
 
     def create(self) -> None:
-        """Prepare the store for this run. The call can be repeated.
+        """Create the location of this run in the store, unless it exists.
 
         Raises:
             ConfigError: the location of the run has files that sparkscore did not write, or the store does not
@@ -191,8 +191,6 @@ class RunStore(Protocol):
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Write the list of the later runs that scored failed items of this run again.
-
-        If items failed again in one of these runs, the list may also have runs that scored those items once more.
 
         Args:
             runs: the runs, in the order in which they began to publish.

@@ -97,7 +97,8 @@ class RunFolder:
     def create(self) -> None:
         """Create the folder of the run and its subfolder for the files that scripts write, unless they exist.
 
-        The files that mark the folder of the run and the runs folder are created or touched.
+        In the folder of the run and in the runs folder, a marker file is created or touched. The marker shows that
+        sparkscore made the folder.
 
         Raises:
             ConfigError: the user has a file or folder with this name, or the file system does not distinguish the run
@@ -158,7 +159,11 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Convert an `OSError` that is raised in the ``with`` block to a `LineageError` about the run's folder."""
+        """Convert an `OSError` that is raised in the ``with`` block to a `LineageError` about the run's folder.
+
+        Args:
+            state: a sentence for the message about the data. If empty, ``Nothing was published.``
+        """
         try:
             yield
         except OSError as error:
@@ -263,8 +268,6 @@ class RunFolder:
 
     def write_scored_again(self, runs: Iterable[ScoredAgain]) -> None:
         """Write the later runs that scored failed items of this run again into ``scored_again.json``.
-
-        If items failed again in one of these runs, the list may also have runs that scored those items once more.
 
         Args:
             runs: the runs, in the order in which they began to publish.

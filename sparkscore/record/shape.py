@@ -27,7 +27,8 @@ def is_run_folder(folder: Path, run_id: str) -> bool:
 
     Args:
         folder: the path.
-        run_id: id of the run, which is compared only if an earlier version of sparkscore made the folder.
+        run_id: id of the run. Not used if the folder has a marker file, which earlier versions of sparkscore did not
+            write.
     """
     if not folder.is_dir():
         return False

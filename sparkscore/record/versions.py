@@ -24,8 +24,8 @@ def version_of_python() -> str:
 def git_commit_of(folder: Path) -> str | None:
     """Return the git commit of the repository that contains a folder, or None if there is none.
 
-    The commit ends in ``-dirty`` if tracked files were changed since. The result is also None if git cannot be run, or
-    needs more than 20 seconds.
+    The commit ends in ``-dirty`` if tracked files differ from the commit. The result is also None if git cannot be run,
+    or needs more than 20 seconds.
     """
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -39,7 +39,7 @@ class NotRegisteredError(Exception):
 
 @dataclass(frozen=True)
 class Registry:
-    """A model registry of MLflow, or the tracking store of MLflow, which has the models of runs.
+    """A model registry of MLflow, or a tracking store of MLflow, which has the models that MLflow runs logged.
 
     Attributes:
         uri: the URI of the registry or tracking store, as MLflow writes it.
@@ -101,10 +101,10 @@ class Registry:
         return logged.name, logged.model_id
 
     def check_run(self, run_id: str) -> None:
-        """Check that the tracking store has a run with this id (driver).
+        """Check that the tracking store has an MLflow run with this id (driver).
 
         Raises:
-            NotRegisteredError: there is no such run.
+            NotRegisteredError: there is no such MLflow run.
         """
         with _missing_reported():
             self._client().get_run(run_id)
@@ -112,8 +112,8 @@ class Registry:
     def download(self, uri: str, folder: Path) -> Path:
         """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        The files of a local store are copied, too. The file ``registered_model_meta``, which MLflow may add to the
-        downloaded folder, is removed.
+        A model in a local store is copied into the folder. The file ``registered_model_meta``, which MLflow may
+        add to the model, is removed.
 
         Args:
             uri: reference of one version of the model, without an alias.
@@ -210,7 +210,7 @@ def registry_of_name(name: str) -> Registry:
 
 
 def tracking_store() -> Registry:
-    """Return the tracking store that MLflow is configured to use, which has the models of runs (driver)."""
+    """Return the tracking store that MLflow is configured to use, which has the models that MLflow runs logged (driver)."""
     import mlflow
 
     return Registry(str(mlflow.get_tracking_uri()))

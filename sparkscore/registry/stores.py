@@ -29,10 +29,10 @@ def is_local_store(uri: str) -> bool:
 
 
 def is_absolute_store(uri: str) -> bool:
-    """Return whether the URI of an MLflow store is neither an empty string nor a relative path.
+    """Return whether the URI of an MLflow store is set and does not depend on the working directory.
 
-    A URI with a relative path after ``sqlite:///``, and a path that is not normalized, such as ``/data/mlruns/``, count
-    as relative paths, too. A URI with any other scheme does not.
+    The result is False for an empty string, a relative path, and ``sqlite:///`` with a relative path. It is also False
+    for an absolute path that Python writes differently, such as ``/data/mlruns/`` with the slash at the end.
     """
     return bool(uri) and _absolute(uri) == uri
 

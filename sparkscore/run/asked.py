@@ -209,13 +209,13 @@ def _check_folder(folder: Path) -> None:
 def _stores_of(kept: object) -> tuple[str, str]:
     """Return the URIs of MLflow's tracking store and model registry for a run whose stored request is used again.
 
-    The URI that is configured now replaces a stored URI that is empty. It also replaces a stored URI if the environment
-    variable of the store, ``MLFLOW_TRACKING_URI`` or ``MLFLOW_REGISTRY_URI``, has an absolute URI now. For the
-    registry, an absolute URI in either variable is enough.
+    The stored URIs are used, except that an empty one is replaced with the URI that is configured now. If the
+    environment variable ``MLFLOW_TRACKING_URI`` has an absolute URI now, both URIs are replaced; with
+    ``MLFLOW_REGISTRY_URI``, only the registry's URI.
 
     Args:
-        kept: the entry ``stores`` of the stored request. If it is not a list of two strings, for example because
-            another version of sparkscore wrote it, the URIs that are configured now are returned.
+        kept: the entry ``stores`` of the stored request. If it is not a list of two strings, the URIs that are
+            configured now are returned.
     """
     now = stores_for_workers()
     if not (isinstance(kept, list) and [type(store) for store in kept] == [str, str]):

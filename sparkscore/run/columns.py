@@ -159,7 +159,7 @@ def refuse_missing_not_null(table: Sequence[str], result: ResultColumns) -> None
 
     Raises:
         SinkSchemaError: a prediction may be NULL, and its column in the output table is NOT NULL. The message suggests
-            declaring the column NOT NULL in ``output.schema``. Then only the items without a value fail.
+            declaring the column NOT NULL in ``output.schema``, so that only the items without a value fail.
     """
     wrong = [
         field for field in result.spec.predictions if field.nullable and result.spec.name_of_added(field.name) in table

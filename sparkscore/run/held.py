@@ -63,8 +63,8 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
 def _names_result(record: RunRecord) -> bool:
     """Return whether the record of a complete run shows how to read the published rows.
 
-    The record has the published version of the output. A run with ``only_failed`` may have no version, because it had
-    no items to score.
+    That is the case if the record has the published version of the output. It is also the case for a run with
+    ``only_failed``, which has no version if there were no items to score: its result is then empty.
     """
     return record.output.version is not None or record.only_failed is not None
 

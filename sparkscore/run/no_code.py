@@ -95,7 +95,7 @@ def match_model(
         section: the section ``model`` of the deployment.
         model: the resolved model.
         rows: the input's schema, or None if the items are files.
-        order_doubt: why the order of the columns is not known, or an empty string if it is known.
+        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
 
     Returns:
         the inputs of the model, each with the columns that it gets; or None if the model has no signature.
@@ -129,10 +129,10 @@ def _as_lightgbm_writes(
 ) -> Mapping[str, Sequence[str]]:
     """Return the setting ``model.inputs`` with entries added for columns that LightGBM renamed in the model file.
 
-    LightGBM writes an underscore for each space in a feature name. So the column ``body height`` is added for the
-    feature ``body_height``. If the model has no feature names, LightGBM calls its features ``Column_0``, ``Column_1``
-    and so on. If the input has a column for each of these names, these columns are added. The entries of ``chosen``
-    take precedence.
+    LightGBM writes an underscore for each space in a feature name. So the feature ``body_height`` gets the
+    entry ``body_height: [body height]`` if the input has a column ``body height``. LightGBM calls features without
+    names ``Column_0``, ``Column_1`` and so on. If no feature has a name, and the input has all columns with these
+    names, the model gets these columns. The entries of `chosen` take precedence.
 
     Args:
         inputs: the inputs of the model.
@@ -182,7 +182,7 @@ def no_code_spec(
         files: the model's files in the stage.
         feeds: the inputs of the model, each with the columns that it gets; or None if the model has no signature.
         threads: number of threads that ONNX Runtime may use in a task.
-        order_doubt: why the order of the columns is not known, or an empty string if it is known.
+        order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
     """
     params = tuple(section.params.items())
     if description.model_format == "onnx":

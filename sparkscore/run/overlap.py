@@ -39,9 +39,10 @@ def do_overlap(location: str, output: Path) -> bool:
 
 
 def _resolved(path: Path) -> set[Path]:
-    """Return the path without symbolic links and ``..``.
+    """Return the path without symbolic links and ``..``, as a set of one or two paths.
 
-    If a ``..`` follows a link, the path can be read in two ways. The set then contains the results of both.
+    If ``..`` follows a link, it can mean the parent of the link or the parent of the link's target. The set then
+    contains the paths of both readings.
     """
     # Path.resolve() may raise an error for a circular link. Here, the error comes later, when the path is opened.
     return {Path(os.path.realpath(each)) for each in (path, os.path.abspath(path))}  # noqa: PTH100 - see above
@@ -52,7 +53,7 @@ def _is_one_in_other(paths: set[Path], others: set[Path]) -> bool:
 
 
 def _could_match(pattern: Path, output: Path) -> bool:
-    """Return whether a glob could match the output, a folder that contains it, or a path that a run writes there."""
+    """Return whether a glob could match the output, a path that a run writes into it, or a folder that contains it."""
     parts = pattern.parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     before = Path(*parts[:fixed])

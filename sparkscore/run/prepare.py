@@ -185,10 +185,10 @@ def prepare_request(asked: UncheckedRequest, run_id: str | None) -> PreparedRun:
 
 
 def _load(asked: UncheckedRequest) -> Deployment:
-    """Return the deployment with the options applied.
+    """Return the deployment of a request, with the options of the request applied.
 
     If a setting is wrong, the script and the path of the model are checked as well, so that one error also lists their
-    problems. A model in MLflow's registry is not looked up for this.
+    problems. A model in MLflow's registry is not looked up for this check.
     """
     file, overrides = asked.file, asked.overrides()
     try:

@@ -58,9 +58,10 @@ class Recording:
 
     @contextmanager
     def timed(self, step: Literal["plan", "score", "publish"]) -> Iterator[None]:
-        """Measure how long the ``with`` block takes, and add the time to the seconds of a step in `content`.
+        """Measure how long the ``with`` block takes, and add the time to the seconds of a step in the record.
 
-        The time is also added if the block fails. The changed record is not written to the run's folder here.
+        The time is also added if the block fails. Only `self.content` is changed. The record is not written to the
+        run's folder.
         """
         start = time.perf_counter()
         try:

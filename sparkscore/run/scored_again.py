@@ -154,8 +154,8 @@ def note_publishing(runs: Path, record: RunRecord, deployment: Deployment, manif
 def check_still_left(spark: SparkSession, runs: Path, record: RunRecord) -> None:
     """Check, before a run with ``only_failed`` is published, that no other run has published the same items.
 
-    The output must contain rows of the same later runs of the family as when this run was scored. Does nothing for a
-    run that scored a whole input, or one that overwrites its output. The caller must hold the lock of `family_locked`.
+    Does nothing for a run that scored a whole input, or one that overwrites its output. The caller must hold the lock
+    of `family_locked`.
 
     Raises:
         ConfigError: since this run was scored, another run of the family has published into the output, or the rows of

@@ -186,8 +186,9 @@ def prepare_work(request: Request, sink: Sink, stage: RunStage) -> Work:
 def _result_spec(request: Request, spec: ResultSpec, probe: ProbeReport | None) -> ResultSpec:
     """Return a copy of the result's specification with facts about the input and the scorer.
 
-    ``columns`` and ``is_proven`` are set. For a model without a script, ``is_per_item`` is set too, because its
-    DataFrames are expected to have one row for each item, and ``caller`` is the name of the model.
+    The attribute ``columns`` is set to the number of the input's columns, and ``is_proven`` to whether the scorer is
+    known to return one element for each item. For a model without a script, ``caller`` is set to the model's name, and
+    ``is_per_item`` to True.
     """
     prepared = request.prepared
     # An ONNX graph computes with whole columns, and Spark keeps the rows that a pyspark.ml model scores.
@@ -218,8 +219,8 @@ def tolerance_of(deployment: Deployment, *, counts_files: bool = False) -> Toler
 def _scorer(request: Request, stage: RunStage) -> tuple[DataFrame | None, ScorerSpec]:
     """Return the rows that the tasks score, and the specification of the scorer. Copy models into the stage.
 
-    The rows are None if the tasks read the files of the plan. The rows for a ``pyspark.ml`` model already have the
-    predictions, because Spark itself computes them.
+    The rows are None if the tasks read the files that the plan lists. The rows for a ``pyspark.ml`` model already have
+    the predictions, because Spark itself computes them.
     """
     prepared, rows = request.prepared, request.rows
     if prepared.script is not None:

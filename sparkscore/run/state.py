@@ -45,9 +45,9 @@ class RunState:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the run's record says RUNNING.
+        """Whether the driver of the run died, so that the record still says RUNNING.
 
-        If the caller holds the run's lock and has not started the run itself, the driver that wrote the record died.
+        Only correct if the caller holds the run's lock and has not started the run itself.
         """
         return self._state == RUNNING
 

@@ -268,7 +268,7 @@ def count_scores(active: ActiveRun, stage: Stage, plan: Plan, work: Work, report
 def keep_manifest(active: ActiveRun, stage: Stage, work: Work, reports: list[MiniBatchReport]) -> Manifest:
     """Write the manifest of the staged files, and return it.
 
-    From then on, the run can be published without its input and model.
+    With the manifest, the run can be published later without its input and its model.
 
     Raises:
         SinkConflictError: another driver has taken over the run.
