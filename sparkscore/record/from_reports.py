@@ -98,7 +98,7 @@ def warnings_of(reports: Iterable[MiniBatchReport], probe: ProbeReport | None) -
 
 
 def _of_parts(reports: list[MiniBatchReport]) -> list[str]:
-    """Return a list with one warning if mini-batches without failed items were scored in parts, else an empty list."""
+    """Return a list with a warning if mini-batches without failed items were scored in parts, or an empty list."""
     parts = [report for report in reports if report.scored_in_parts and not report.failed]
     if not parts:
         return []

@@ -97,8 +97,7 @@ class RunFolder:
     def create(self) -> None:
         """Create the folder of the run and its subfolder for the files that scripts write, unless they exist.
 
-        In the folder of the run and in the runs folder, a marker file is created or touched. The marker shows that
-        sparkscore made the folder.
+        Marker files, which show that sparkscore made this folder and the runs folder, are created or touched.
 
         Raises:
             ConfigError: the user has a file or folder with this name, or the file system does not distinguish the run
@@ -159,11 +158,7 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, state: str = "") -> Iterator[None]:
-        """Convert an `OSError` that is raised in the ``with`` block to a `LineageError` about the run's folder.
-
-        Args:
-            state: a sentence for the message about the data. If empty, ``Nothing was published.``
-        """
+        """Convert an `OSError` that is raised in the ``with`` block to a `LineageError` about the run's folder."""
         try:
             yield
         except OSError as error:

@@ -50,7 +50,8 @@ class Registry:
     def can_exist(self) -> bool:
         """Return whether there can be a registry at this URI (driver and worker).
 
-        The result is False only for an SQLite file that does not exist. MLflow would create an empty database there.
+        The result is False only for an SQLite file that does not exist. For such a URI, MLflow would create an empty
+        database instead of reporting an error.
         """
         return not self.uri.startswith(_SQLITE) or Path(unquote(self.uri.removeprefix(_SQLITE))).exists()
 
@@ -112,8 +113,8 @@ class Registry:
     def download(self, uri: str, folder: Path) -> Path:
         """Download a model into a folder, and return the path of the downloaded file or folder (driver and worker).
 
-        A model in a local store is copied into the folder. The file ``registered_model_meta``, which MLflow may
-        add to the model, is removed.
+        A model in a local store is copied into the folder. The file ``registered_model_meta``, which MLflow may add to
+        the model, is removed.
 
         Args:
             uri: reference of one version of the model, without an alias.
@@ -210,7 +211,7 @@ def registry_of_name(name: str) -> Registry:
 
 
 def tracking_store() -> Registry:
-    """Return the tracking store that MLflow is configured to use, which has the models that MLflow runs logged (driver)."""
+    """Return the tracking store that MLflow is configured to use (driver)."""
     import mlflow
 
     return Registry(str(mlflow.get_tracking_uri()))

@@ -47,7 +47,7 @@ def publish(spark: SparkSession, run_id: str, *, runs: str | Path | None = None)
             another run with ``only_failed`` were added to the output, or removed from it, since this run was scored.
         SinkError: publishing failed, the output cannot be read, or a staged file was changed.
         ScoringError: the Spark job that checks the staged files failed.
-        LineageError: a file of the run cannot be written, was changed, or has a form that this version of sparkscore
+        LineageError: a file of the run cannot be written, was changed, or has a format that this version of sparkscore
             does not read.
     """
     folder = runs_folder(runs)
@@ -124,7 +124,8 @@ def discard(run_id: str, *, spark: SparkSession | None = None, runs: str | Path 
         ConfigError: the run has no staged rows; some of its rows are published; some may be published and there is no
             session to check it; another driver is working on the run; or the run id is not valid.
         SinkError: the result table or the quarantine table cannot be read.
-        LineageError: a file of the run cannot be written, or has a form that this version of sparkscore does not read.
+        LineageError: a file of the run cannot be written, or has a format that this version of sparkscore does not
+            read.
     """
     with locked_run(runs_folder(runs), run_id) as state:
         held = state.waiting()

@@ -129,10 +129,10 @@ def _as_lightgbm_writes(
 ) -> Mapping[str, Sequence[str]]:
     """Return the setting ``model.inputs`` with entries added for columns that LightGBM renamed in the model file.
 
-    LightGBM writes an underscore for each space in a feature name. So the feature ``body_height`` gets the
-    entry ``body_height: [body height]`` if the input has a column ``body height``. LightGBM calls features without
-    names ``Column_0``, ``Column_1`` and so on. If no feature has a name, and the input has all columns with these
-    names, the model gets these columns. The entries of `chosen` take precedence.
+    LightGBM writes an underscore for each space in a feature name. So the feature ``body_height`` gets the entry
+    ``body_height: [body height]`` if the input has a column ``body height``. LightGBM calls features without names
+    ``Column_0``, ``Column_1`` and so on. If no feature has a name, and the input has all columns with these names, the
+    model gets these columns. The entries of `chosen` take precedence.
 
     Args:
         inputs: the inputs of the model.

@@ -312,6 +312,11 @@ def _log_code(packed: PackedScript, before: Mapping[str, str], run_id: str) -> N
     """Log which files of the code folder are left out, such as logs, and which changed since the run's last execution.
 
     Files that were added or removed count as changed. If there are many files, only some are listed.
+
+    Args:
+        packed: the code folder now.
+        before: digest of each file at the last execution, by name. Empty if there was none.
+        run_id: id of the run, for the message.
     """
     if packed.left_out:
         listed = ", ".join(f"'{name}' ({why})" for name, why in sorted(packed.left_out.items())[:_SHOWN])

@@ -56,7 +56,7 @@ class Run:
         the driver.
 
         Raises:
-            LineageError: the run is held, and its record or manifest was changed, or has a form that this version of
+            LineageError: the run is held, and its record or manifest was changed, or has a format that this version of
                 sparkscore does not read.
         """
         if self.recorded.waits_for_publishing:

@@ -207,10 +207,10 @@ def _shows_rows(spark: SparkSession, entry: ScoredAgain) -> bool:
 def _left(
     spark: SparkSession, first: RunStore, failed: FailedItems, since: Sequence[ScoredAgain]
 ) -> Counter[str | None]:
-    """Return how many times each failed item still has to be scored. The keys are paths of files, or rows as JSON.
+    """Return the failed items that still have to be scored, as paths of files or as rows in JSON.
 
-    The count starts with the items that failed in the first run. For each later run, the items that it scored are
-    subtracted, and the items that failed in it again are added.
+    Each item has a count, because several rows may be equal. The counts start with the items that failed in the first
+    run. For each later run, the items that it scored are subtracted, and the items that failed in it again are added.
 
     Args:
         spark: the session.

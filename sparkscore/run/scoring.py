@@ -66,7 +66,7 @@ class Request:
         rows: the rows of the input, or None if the items are files.
         feeds: the inputs of the model, each with the columns that it gets; or None if a script scores, or if the model
             has no signature.
-        dtypes: the choice of dtypes for the pandas DataFrames that the scorer gets.
+        dtypes: the rule by which workers choose the dtypes of the pandas DataFrames that the scorer gets.
     """
 
     spark: SparkSession

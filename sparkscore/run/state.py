@@ -77,7 +77,7 @@ class RunState:
 
         Raises:
             ConfigError: there is no manifest or no stage, or the record says that the rows are published.
-            LineageError: the record or the stage was changed, or has a form that this version of sparkscore does not
+            LineageError: the record or the stage was changed, or has a format that this version of sparkscore does not
                 read.
         """
         record = self.record
@@ -137,7 +137,7 @@ def nothing_waits(state: RunState, found: str) -> ConfigError:
 
     Args:
         state: the state of the run.
-        found: a phrase for the message about the run's rows, such as ``rows that readers see already``.
+        found: what was found instead of unpublished rows, for the message, such as ``rows that readers see already``.
     """
     run_id = state.folder.run_id
     return ConfigError(

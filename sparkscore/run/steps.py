@@ -192,10 +192,10 @@ def check_input(active: ActiveRun, source: Source, plan: Plan, outputs: Outputs)
 
 @contextmanager
 def stage_for(active: ActiveRun, outputs: Outputs) -> Iterator[Stage]:
-    """Open the run's stage for the ``with`` block, and write the digests of the script's files into the run's folder.
+    """Open the run's stage for the ``with`` block, and write the digests of the code files into the run's folder.
 
-    The digests are those of all files of the code folder that are sent to the workers. The stage of a held run is kept
-    even if the ``with`` block fails.
+    A run that is resumed later uses the digests to report which code files have changed. The stage of a held run is
+    kept even if the ``with`` block fails.
 
     Raises:
         ConfigError: the stage belongs to a different request, contains files that sparkscore did not create, or
