@@ -199,7 +199,7 @@ class AzureModules(MetaPathFinder, Loader):
 
 
 class _StandIn(ModuleType):
-    """A replacement module. A missing attribute raises an error that says which names are supported."""
+    """A replacement for a module of Azure ML. A missing attribute raises an error with the supported names."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_missing(f"{self.__name__}.{name}"))

@@ -45,7 +45,7 @@ class Contained:
 
 
 def _set(names: dict[str, Any]) -> None:
-    """Set the built-in names to these names and values, and remove all other built-in names."""
+    """Make these names, with these values, the only built-in names of Python."""
     _NAMES.update(names)
     for name in [name for name in _NAMES if name not in names]:
         del _NAMES[name]

@@ -89,7 +89,7 @@ def _advice(error: BaseException, model_folder: Path, code_folder: Path | None) 
 
 
 def _of_the_host(error: BaseException) -> str:
-    """Return the key in `_HOST` of the advice for an exception, or an empty string if `_HOST` has no advice for it."""
+    """Return the key in ``_HOST`` for the cause of an exception, such as ``memory``, or else an empty string."""
     class_names = {each.__name__ for each in type(error).__mro__}
     if class_names & _OF_MEMORY or _CUDA_MEMORY in str(error):
         return "memory"

@@ -47,7 +47,7 @@ def variables_of_store(code: Path, log_folder: str, given: Mapping[str, str]) ->
 def end_active_run(variables: Mapping[str, str]) -> None:
     """End the MLflow run that a script left active, if there is one.
 
-    Meanwhile, the script's environment variables are set, because they may name the store that has the MLflow run.
+    The script's environment variables are set meanwhile, because they may name the store that contains the MLflow run.
 
     Args:
         variables: environment variables of the script.

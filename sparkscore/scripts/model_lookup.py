@@ -34,8 +34,8 @@ class DeployedModel:
 class ModelLookup:
     """Finds the models that a script gets with ``Model.get_model_path``.
 
-    A registered model is fetched only once for each version that the script asks for, and once if the script asks for
-    no version.
+    If a script asks again for the same name and version of a registered model, it gets the same path without another
+    request to the registry.
     """
 
     def __init__(self, deployed: Sequence[DeployedModel], fetch: FetchRegistered, link: LinkModel) -> None:

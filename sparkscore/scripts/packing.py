@@ -114,8 +114,8 @@ class _Listing:
     def add(self, folder: Path, above: frozenset[str] = frozenset()) -> None:
         """Add the files of a folder and of its subfolders.
 
-        Hidden entries, the names in ``_LEFT_OUT`` and the paths in ``leave_out`` are skipped, and are not recorded in
-        ``left_out``. A folder that cannot be read is recorded there.
+        Hidden entries, entries with a name in ``_LEFT_OUT``, and the paths in ``self._leave_out`` are skipped, and are
+        not recorded. A folder that cannot be read is recorded in ``self.left_out``.
 
         Args:
             folder: the folder.

@@ -48,9 +48,9 @@ def other_parameters(script: str, got: str) -> ScoringScriptError:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a module with this name was loaded when `sparkscore.scripts.refusals` was imported (worker).
+    """Return whether this process had loaded a module with this name before it could run a script (worker).
 
-    That is before any script runs in this process.
+    The loaded modules were listed when `sparkscore.scripts.refusals` was imported.
     """
     return name in _TAKEN
 

@@ -53,7 +53,7 @@ class Surroundings:
         self._enter()
 
     def enter_again(self) -> None:
-        """Restore environment variables, working directory, import path and arguments after a script has run.
+        """Set environment variables, working directory, import path and arguments back after a script has run.
 
         If the working directory cannot be entered, no error is raised. The modules are restored only if the script has
         cleared ``sys.modules``.

@@ -57,7 +57,7 @@ _WORKER_DIED = ("Python worker exited unexpectedly", "Python worker process term
 def condition_of(error: Exception) -> str:
     """Return Spark's error condition, such as ``PATH_NOT_FOUND``, or the exception's class name if there is none.
 
-    A JVM exception that PySpark does not translate has the condition only in its message.
+    If PySpark has not translated an exception of the JVM, the condition is taken from the exception's message.
     """
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     in_text = _CONDITION.search(str(error))

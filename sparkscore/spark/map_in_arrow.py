@@ -56,7 +56,7 @@ def map_on_workers(spark: SparkSession, function: Callable[[Share], str], shares
         spark: the session.
         function: gets one element and returns an answer. Workers must be able to import the function. If the function
             raises an exception, the Spark job fails.
-        shares: the sequence, for example of paths of files.
+        shares: the elements, for example paths of files.
 
     Raises:
         ScoringError: the Spark job failed.

@@ -211,9 +211,9 @@ def _settings_of(spark: SparkSession) -> dict[str, str]:
 
 
 def _setting(spark: SparkSession, key: str) -> str | None:
-    """Return the value of a setting or else its default, or None if Spark cannot return it.
+    """Return the value of a setting, or its default if it is not set, or None if Spark returns neither.
 
-    For example, Spark cannot return it if this version of Spark does not have the setting.
+    The result is None, for example, if this version of Spark does not have the setting.
     """
     try:
         return spark.conf.get(key)
@@ -222,7 +222,7 @@ def _setting(spark: SparkSession, key: str) -> str | None:
 
 
 def _default(spark: SparkSession, key: str) -> str | None:
-    """Return the default of a setting that the session does not set, or None if Spark cannot return it."""
+    """Return Spark's default for a setting that is not set in the session, or None if Spark does not return it."""
     # The default is cached, because Spark Connect sends a request to a server to find it.
     known = _defaults.setdefault(spark, {})
     if key not in known:

@@ -184,7 +184,7 @@ def _with_every_item(outcome: Outcome) -> Outcome:
 def _joined(parts: Sequence[Part], items: int) -> Outcome:
     """Merge the outcomes of the parts of a mini-batch into one outcome.
 
-    The ``failures`` of the merged outcome are those of all parts. Its ``failure`` is None.
+    The merged outcome has the failed items of all parts in ``failures``. Its attribute ``failure`` is None.
 
     Args:
         parts: all parts of the mini-batch, in the order of the items.

@@ -38,8 +38,8 @@ def compare_bits(pair: Pair) -> tuple[bool, Numbers | None]:
     """Compare the bits of a column, or the references to its objects, with those before the call.
 
     Returns:
-        whether the column was found to contain new values; and, if all bits are the same as before, a number for each
-            value, or else None.
+        a pair. The first element is whether the column was found to contain new values. The second element is a number
+            for each value if all bits are the same as before, or else None.
     """
     if _has_lost_nan(pair):
         return True, None
@@ -65,8 +65,8 @@ def _has_lost_nan(pair: Pair) -> bool:
 def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
     """Return whether the changed values contain a value that the column did not contain before the call.
 
-    Only the largest and the smallest changed value are looked up in the column. The result is False if there is no
-    changed value, or if a changed value is NaN.
+    To save time, only the largest and the smallest changed value are looked up in the column, so a new value between
+    them is not found. The result is also False if there is no changed value, or if a changed value is NaN.
 
     Args:
         before: values of the column before the call.
@@ -78,11 +78,10 @@ def _has_new_value(before: npt.NDArray[Any], changed: npt.NDArray[Any]) -> bool:
 
 
 def _raw(pair: Pair) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return the values of a column before and after the call as two NumPy arrays, or a pair of None.
+    """Return the values of a column before and after the call as two NumPy arrays, to compare them bit by bit.
 
-    The result is a pair of None if the column has a type that cannot be compared bit by bit.
-
-    For Python objects, the arrays contain the references to the objects.
+    For Python objects, the arrays contain the references to the objects. If the type of the column cannot be compared
+    bit by bit, a pair of None is returned.
     """
     now = pair.now
     if pair.objects is not None:
@@ -135,7 +134,7 @@ def _count_nan(values: npt.NDArray[Any]) -> int:
 def numbers_if_same(pair: Pair) -> Numbers | None:
     """Return a number for each value of a column if the column is known to be unchanged, or else None.
 
-    Equal values have equal numbers. For a nested type, all numbers are 0.
+    Equal values have equal numbers. Values of a nested type cannot be numbered, so they all get the number 0.
     """
     before, after = without_nan(pair.was), to_arrow(pair.now, pair.was.type)
     if after is None or not after.equals(before):
@@ -161,9 +160,9 @@ def to_arrow(values: Any, type_: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in at most one chunk. In a column of floating-point numbers, NaN is replaced with NULL.
+    """Return the column in at most one chunk, with NULL instead of NaN in a column of floating-point numbers.
 
-    The reason is that pandas does not distinguish NaN and NULL in such a column.
+    NaN is replaced because pandas does not distinguish NaN and NULL in such a column.
     """
     if pa.types.is_floating(column.type):
         return pa.chunked_array([pa.array(column.to_numpy(), type=column.type, from_pandas=True)])

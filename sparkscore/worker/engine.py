@@ -58,7 +58,8 @@ class EngineSpec:
         key: string that is unique for this execution of the run. A worker process keeps its loaded scorer under this
             key.
         scorer: the scorer to load.
-        environment: the packages that the deployment or the model lists, or None if there is no list.
+        environment: the packages that the deployment or the model lists. None if there is no list, if the list cannot
+            be read, or if Spark itself scores the rows.
         child: how to run the child process that scores, or None if the worker itself scores.
         variables: environment variables for a model without a script. Those for a script are in the scorer's own spec.
         secrets: values that are masked in messages.
@@ -122,7 +123,7 @@ class Engine(Protocol):
     def load(self) -> Loaded:
         """Load the scorer, for the first time or again after its process has ended.
 
-        No exception is raised if loading fails. The failure is part of the returned value.
+        If loading fails, no exception is raised. The returned `Loaded` contains the failure.
         """
 
     @property
@@ -165,7 +166,7 @@ class LocalEngine:
     def load(self) -> Loaded:
         """Set the environment variables of the model, check the installed packages, and load the scorer.
 
-        If loading fails, no exception is raised. The failure is part of the returned value.
+        If loading fails, no exception is raised. The returned `Loaded` contains the failure.
         """
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)

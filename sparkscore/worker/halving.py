@@ -61,8 +61,8 @@ class Halving:
             call: function that calls the scorer with a part and keeps the returned rows.
             test: function that calls the scorer with a part only to see whether it fails, and drops the returned rows.
             rules: how many items may fail. If more items of the mini-batch have failed, no more calls are made.
-            columns: number of columns of the input, and number of columns that the scorer gets. A result with as many
-                elements may have one for each column instead of one for each row.
+            columns: two numbers: how many columns the input has, and how many the scorer gets. A result with as many
+                elements may have one element for each column instead of one for each row.
         """
         self._call = call
         self._test = test
@@ -124,9 +124,9 @@ class Halving:
     def _telling_count(self) -> int:
         """The number of items for a call that is to show whether the scorer returns one element for each item.
 
-        This is the smallest number above 1 that is not a number of columns. A call with one item would not expose a
-        script that returns a single element for all items. A call with as many items as columns would not expose a
-        script that returns one element for each column.
+        This is the smallest number above 1 that is not one of the numbers of columns in ``self._columns``. A call with
+        one item would not expose a script that returns a single element for all items. A call with as many items as
+        columns would not expose a script that returns one element for each column.
         """
         return next(number for number in count(2) if number not in self._columns)
 
@@ -231,7 +231,7 @@ def is_proof(outcome: Outcome, columns: int) -> bool:
 
 
 def flag_broken(outcome: Outcome) -> Outcome:
-    """Return the outcome, marked as a broken contract if its failure has the code ``OUTPUT_ORDER``."""
+    """Return the outcome, marked as a broken contract if it failed because of the order of its rows."""
     is_broken = outcome.failure is not None and outcome.failure.code in _OF_THE_WHOLE
     return replace(outcome, is_contract_broken=outcome.is_contract_broken or is_broken)
 
@@ -262,7 +262,10 @@ def _check_counts(whole: Outcome, halves: Sequence[Outcome]) -> None:
 
 
 def _all_failed(parts: Sequence[Part]) -> bool:
-    """Return whether there are eight parts, and each failed as a whole without ending the process that scores."""
+    """Return whether the mini-batch was split into eighths, and each of them failed as a whole.
+
+    The result is False if the process that scores has ended, or if the scorer can no longer be loaded.
+    """
     whole = len(parts) == 2**_LEVELS
     return whole and all(failed_whole(part.outcome) and not _is_gone(part.outcome) for part in parts)
 

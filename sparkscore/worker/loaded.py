@@ -53,7 +53,7 @@ class LoadedEngine:
         """Load the scorer if it is not loaded, either for the first time or because its process has ended.
 
         If the scorer's process ends during loading, loading is tried up to two more times. If loading still fails, or
-        fails for another reason, the failure is stored in ``failure``, and later calls do nothing.
+        fails for another reason, the failure is stored in ``self.failure``, and later calls do nothing.
         """
         if self.engine.is_loaded or self.failure is not None:
             return
@@ -66,7 +66,7 @@ class LoadedEngine:
         self.failure, self.warnings, self.models = loaded.failure, loaded.warnings, loaded.models
 
     def describe(self) -> WorkerState:
-        """Return the part of a report that describes this worker process."""
+        """Return the state of this worker process for the report of a mini-batch."""
         return WorkerState(self.worker, self.loads, self.warnings, self.models, self.failure is None)
 
 
@@ -77,8 +77,8 @@ ROOM: Final = 2
 class KeptEngines:
     """A small cache of the engines of a worker process, by key.
 
-    If the cache is full, `get` closes the least recently used engines before it adds another one. It also closes a
-    `LocalEngine` before it adds another `LocalEngine`, because two scripts in the same process may have modules with
+    If the cache is full, `get` closes the least recently used engines before it adds another one. Before `get` adds a
+    `LocalEngine`, it also closes any other `LocalEngine`, because two scripts in the same process may have modules with
     the same name.
     """
 

@@ -89,7 +89,7 @@ def score_task(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -
 
 
 def _mini_batches(batches: Iterable[pa.RecordBatch], spec: WorkerSpec, unit: int) -> Iterator[MiniBatch]:
-    """Return the planned mini-batches of the work unit. If there is no plan, split the rows of the task."""
+    """Return the mini-batches of a task: those of the plan if the items are files, or else parts of the task's rows."""
     if spec.is_planned:
         return spec.stage.planned([unit] * sum(batch.num_rows for batch in batches))
     return split_into_mini_batches(batches, spec.limit, unit)
@@ -112,7 +112,7 @@ class _Task:
         self._warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Show the final counts of this task to the driver."""
+        """Write the final counts of this task to its progress file for the driver, if any items were counted."""
         self._progress.close()
 
     def take_up(self, first: MiniBatch, rest: Iterator[MiniBatch]) -> list[MiniBatchReport]:

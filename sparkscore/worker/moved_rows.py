@@ -38,8 +38,8 @@ _TWO: Final = 2
 def moved_how(handed: HandedOver) -> str | None:
     """Return a phrase that says how the user's code moved rows in the DataFrame that it got, or None.
 
-    The result is None if nothing shows that rows were moved, added or removed. First the number of rows and the index
-    are checked, and then the values of the columns. The values show that rows have moved if a new order of the rows
+    The result is None if nothing shows that rows were moved, added or removed. The number of rows and the index are
+    checked first, and then the values of the columns. The values show that rows have moved if a new order of the rows
     explains how the values have changed. Columns that were dropped, added or overwritten with different values show
     nothing.
     """
@@ -85,8 +85,8 @@ def _have_labels_moved(handed: HandedOver) -> bool:
 def _are_moved(handed: HandedOver) -> bool:
     """Return whether the values of the columns show that rows have moved.
 
-    First, the bits of numbers and the references to Python objects are compared, which is fast. Values are compared
-    only if this does not decide.
+    First, the bits of numbers and the references to Python objects are compared, which is fast. The values of a
+    column are compared only if this comparison is not enough.
     """
     kept: list[Pair] = []
     other: list[Pair] = []
@@ -112,7 +112,7 @@ def _are_moved(handed: HandedOver) -> bool:
 
 
 class _Fingerprint:
-    """A number for each row, computed from some columns. Rows whose numbers differ have different values."""
+    """Computes a number for each row from the values of some columns, to show that no two rows are equal."""
 
     def __init__(self, count: int) -> None:
         self._numbers = np.zeros(count, np.uint64)
@@ -120,10 +120,10 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Add a column, and return whether all rows are now known to have different values.
+        """Include a column in the numbers of the rows, and return whether it is now known that no two rows are equal.
 
-        Many calls return False without checking all rows, because this check is slow. A column whose first values are
-        all equal is not added.
+        To save time, many calls return False without checking all rows. A column whose first values are all equal is
+        not included.
         """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
@@ -262,8 +262,8 @@ class _Codes:
     def is_recoded(self) -> bool:
         """Whether the two values of a column were only swapped, as by ``flag = 1 - flag``. This moves no row.
 
-        If the two values are not 0 and 1, the column must also have at least twice as many rows as distinct values.
-        With fewer rows, it is more likely that rows have moved.
+        For a column with very few rows whose two values are not 0 and 1, the result is False, because it is more likely
+        that rows have moved.
         """
         values = len(np.unique(self.was))
         if not self.is_flag and (not self.are_two_numbers or values > len(self.was) // 2):

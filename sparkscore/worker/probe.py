@@ -197,8 +197,8 @@ def _check_count(calls: _Calls, probed: Probed, part: MiniBatch, columns: int) -
     rows that fail.
 
     Returns:
-        the result, or a failure if the number of elements does not depend on the rows; and whether it is proven that
-        there is one element for each row.
+        a pair. The first element is `probed`, or a failure if the number of elements does not depend on the rows. The
+        second element is whether it is proven that there is one element for each row.
     """
     items = part.item_count
     if probed.elements not in {1, columns, probed.columns}:

@@ -142,7 +142,7 @@ def make_outcome(
 def _outcome_of_part(part: PartlyScored, mini_batch: MiniBatch, spec: ResultSpec, scored_at: datetime) -> Outcome:
     """Return the outcome of a mini-batch in which the scorer could not score some or all items.
 
-    If the number of scores for the other items is wrong although columns are carried, the whole mini-batch fails.
+    If input columns are carried, a wrong number of scores for the other items fails the whole mini-batch.
     """
     rest = mini_batch.without({item.position for item in part.failures})
     if not rest.item_count:

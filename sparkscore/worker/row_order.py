@@ -68,8 +68,8 @@ def _labels_of(returned: object) -> pd.Index[Any] | None:
 def _prove_order(labels: pd.Index[Any], rows: pa.Table, current: pd.Index[Any] | None, caller: str) -> bool:
     """Return whether the index of a result proves that its rows are in the order of the mini-batch.
 
-    A default RangeIndex proves nothing, unless it has the name of a column. The result is also False if the labels are
-    unrelated to the mini-batch, but equal to the index that the DataFrame of the user's code has after the call.
+    pandas also gives a default RangeIndex to rows in another order, so it proves nothing, unless it has the name of an
+    input column. The result is also False if the labels are unrelated to the mini-batch, but equal to `current`.
 
     Args:
         labels: the index of the result.
@@ -124,7 +124,7 @@ def _positions_in_columns(labels: pd.Index[Any], rows: pa.Table) -> Iterator[tup
 
 
 def _positions(labels: pd.Index[Any], reference: pd.Index[Any]) -> Positions | None:
-    """Return the position of each label in a reference index, or None if the labels are not the reference's values.
+    """Return the position of each label in a reference index, or None if labels and values do not match one to one.
 
     Labels and values match if they are equal. If not all of them match, they are compared as strings. If the labels are
     strings and the values are numbers, they are also compared as numbers. The result is None for a MultiIndex, and for

@@ -21,7 +21,7 @@ from sparkscore.worker.engine import ChildSpec
 def find_interpreter(spec: ChildSpec) -> str:
     """Return the path of the Python interpreter that runs the child.
 
-    If the deployment names no interpreter and no archive, this is the worker's own interpreter. If the deployment names
+    If the deployment names no interpreter and no archive, the worker's own interpreter is used. If the deployment names
     an archive, the archive is unpacked on this host, unless that was done before.
 
     Raises:

@@ -142,7 +142,7 @@ def _serve(connection: Connection, worker: int) -> None:
 
 
 def _answer(connection: Connection, number: int, method: Any, arguments: list[Any]) -> None:
-    """Call a method and send its result to the worker, or the traceback if the call raises an exception.
+    """Call a method of the engine and send its result to the worker, or the traceback if the call raises an exception.
 
     If the user's code fails, the method returns a failure and raises no exception. So an exception usually means that
     the user's code has damaged the interpreter.

@@ -183,7 +183,7 @@ class ChildEngine:
         """Start a child and load the scorer in it.
 
         If this worker cannot start processes, the scorer is loaded in the worker itself, unless the deployment names
-        another interpreter. If loading fails, no exception is raised: the failure is part of the returned value.
+        another interpreter. If loading fails, no exception is raised. The returned `Loaded` contains the failure.
         """
         has_begun = False
         try:
@@ -350,7 +350,7 @@ def _of_the_interpreter(spec: ChildSpec, ended: ChildEndedError, *, has_begun: b
     Args:
         spec: how the child is run. If the child uses the worker's own interpreter, the result is None.
         ended: how the child ended.
-        has_begun: whether the child had started before it ended.
+        has_begun: whether the child had been started, so that it ended only while it loaded the scorer.
     """
     if spec.is_own_python:
         return None
