@@ -39,7 +39,7 @@ class NotRegisteredError(Exception):
 
 @dataclass(frozen=True)
 class Registry:
-    """A model registry of MLflow, or a tracking store of MLflow, which has the models that MLflow runs logged.
+    """A model registry or a tracking store of MLflow. The tracking store has the models that MLflow runs logged.
 
     Attributes:
         uri: the URI of the registry or tracking store, as MLflow writes it.

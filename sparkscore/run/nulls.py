@@ -99,7 +99,8 @@ def _columns_that_matter(prepared: PreparedRun, feeds: tuple[Feed, ...] | None, 
 def _has_open_dtype(feed: Feed) -> bool:
     """Return whether the dtype of a model's input depends on whether its column has NULLs.
 
-    The dtype of a tensor is fixed. So is the dtype of a column that is cast to a type, unless the model accepts NULLs.
+    A tensor has a fixed dtype. So has a column that is cast to the type of the model's input, unless the model accepts
+    NULLs in this column.
     """
     return feed.shape is None and (feed.type is None or feed.takes_null)
 

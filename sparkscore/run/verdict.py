@@ -85,7 +85,7 @@ def decide(reports: Sequence[MiniBatchReport], planned_items: int | None, scorer
 
 
 def _passed(reports: Sequence[MiniBatchReport], tolerance: Tolerance) -> str:
-    """Return a phrase about a threshold that was exceeded, or an empty string if none was exceeded."""
+    """Return a phrase for the error about an exceeded threshold, or an empty string if none was exceeded."""
     items = sum(report.failed for report in reports)
     return tolerance.passed(items, sum(report.failed > 0 for report in reports), len(reports))
 
