@@ -19,7 +19,7 @@ def identity_of(parts: Mapping[str, object]) -> str:
     """Return the identity of a run: a string with the name and a short digest of each part of its request.
 
     Args:
-        parts: the parts that affect the result of the run, by name.
+        parts: the parts of the request that affect the result, by name.
 
     >>> identity_of({"model": "a", "input": 1})
     'input:6b86b273ff34fce1 model:ac8d8342bbb2362d'

@@ -197,7 +197,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException, code_folder: Path | None) -> str:
-    """Return file name and line of the innermost stack frame in the code folder, or an empty string if there is none.
+    """Return the file and line of the innermost stack frame in the code folder, or an empty string if there is none.
 
     For a syntax error in a file of the code folder, the file name and line of the syntax error are returned.
     """

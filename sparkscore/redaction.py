@@ -250,7 +250,10 @@ class _KnownValues:
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a regular expression that finds a value, but a value of fewer than eight characters only as a word."""
+        """Return a regular expression that finds a value.
+
+        It finds a value of fewer than eight characters only where the value is a whole word.
+        """
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 

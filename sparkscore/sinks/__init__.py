@@ -75,7 +75,7 @@ class Sink(Protocol):
             origins: the names of the columns before they were renamed, if they are known, for the advice in errors.
 
         Raises:
-            SinkSchemaError: the output cannot store a column, or its columns, types or partition columns differ.
+            SinkSchemaError: the output cannot store a column, or has different columns, types or partition columns.
             SinkError: the output does not allow this write for another reason.
             ConfigError: a setting of the Spark session could change the result, and sparkscore cannot override it.
         """
@@ -118,7 +118,7 @@ class Sink(Protocol):
         """
 
     def landed(self, schema: StructType, files: Sequence[StagedFile] = ()) -> Published | None:
-        """Return the version and the count of the rows that this run has published, or None if the output has none.
+        """Return the version and the row count that this run has published, or None if the run has not published.
 
         The version and the row count are read from the history of the Delta table, or from the run's folder of Parquet
         files. The run record is not used, because the driver may have died before it wrote the record.
@@ -129,7 +129,7 @@ class Sink(Protocol):
                 published files are from this run.
 
         Raises:
-            SinkConflictError: the location of the run's rows has other files.
+            SinkConflictError: the run's folder of Parquet files does not contain the files of this run.
             SinkError: the output cannot be read.
         """
 

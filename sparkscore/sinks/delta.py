@@ -142,7 +142,7 @@ class DeltaSink:
     def _foreign(self) -> list[str]:
         """Return the names of the files and folders at the output that Delta cannot have written.
 
-        If there is no log folder, these are all files and folders.
+        Without the folder ``_delta_log``, these are all files and folders there.
         """
         # If there is a log folder without a commit, another run may be making the first commit at this moment.
         entries = self._target.entries()

@@ -75,8 +75,7 @@ class TableRules:
         Rules about columns that the rows do not have are not checked.
 
         Args:
-            rows: function that returns the rows, with all columns of the result or only with those whose values are
-                known already.
+            rows: function that returns the rows. Before scoring, they have only the columns whose values are known.
             schema: the columns of the result.
 
         Raises:

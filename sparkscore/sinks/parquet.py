@@ -324,7 +324,7 @@ class ParquetSink:
         return replace_entries(self._target.path, entries, self._run_folder, lock, show)
 
     def _recover(self) -> None:
-        """Complete or undo each replacement of rows during which a driver died, including a driver of this run."""
+        """Complete or undo the replacements of rows that drivers began before they died, also those of this run."""
         try:
             recover(self._target.path, self._run_folder.name)
         except OSError as error:

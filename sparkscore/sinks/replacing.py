@@ -141,7 +141,7 @@ def _asides(store: Store) -> list[str]:
 
 
 def recover(target: Path, own: str | None = None, *, is_dry: bool = False) -> list[Path]:
-    """Complete or undo each replacement of rows during which a driver died.
+    """Complete or undo the replacements of rows that drivers began before they died.
 
     Args:
         target: folder of the table.

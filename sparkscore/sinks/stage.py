@@ -110,7 +110,12 @@ def staged_in(
 
 
 def stage_of(target: Target, parent: str | None) -> RunStage:
-    """Return the stage of a run, in the given folder for stages or in the output. It is not opened or created."""
+    """Return the stage of a run, without opening or creating it.
+
+    Args:
+        target: the output.
+        parent: the folder that contains the stages; the folder ``_sparkscore`` of the output if None.
+    """
     return StageFolder(_holder(target, parent) / target.run_id)
 
 

@@ -102,9 +102,10 @@ class Published:
 
 @contextmanager
 def nothing_published(run_id: str) -> Iterator[None]:
-    """Add to a `SinkError` from the body of the ``with`` statement that the scored rows are staged, but not published.
+    """Extend the message of a `SinkError` that the body of the ``with`` statement raises.
 
-    The error then also says how to publish or discard the rows. The body contains checks that run after scoring.
+    The message then says that the scored rows are staged but not published, and how to publish or discard them. The
+    body contains checks that run after scoring.
     """
     try:
         yield

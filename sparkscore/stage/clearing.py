@@ -72,8 +72,13 @@ def _walk(store: Store, folder: str, start: int, is_known: Callable[[str], bool]
     """Yield each entry in a folder and its subfolders, together with whether sparkscore made the entry.
 
     A subfolder comes before its own entries. A subfolder that sparkscore did not make is yielded without its entries,
-    and so is a subfolder of type `EntryType.MADE`, which is removed as a whole. The first `start` characters of each
-    name are cut off before `is_known` gets the name.
+    and so is a subfolder of type `EntryType.MADE`, which is removed as a whole.
+
+    Args:
+        store: the store that has the folder.
+        folder: name of the folder.
+        start: number of characters that are cut off from the start of each name before `is_known` gets the name.
+        is_known: returns whether sparkscore made an entry.
     """
     for entry in store.entries(folder):
         is_ours = is_known(f"{entry.name[start:]}{'/' if entry.type in FOLDERS else ''}")

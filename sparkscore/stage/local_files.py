@@ -134,7 +134,7 @@ class EmptyFile:
     descriptor: int
 
     def is_there(self) -> bool:
-        """Return whether the file at the path is still the file that was created for this mark.
+        """Return whether the file at the path is still the file that was created for this object.
 
         The result is also False if the file at the path cannot be examined.
         """

@@ -354,10 +354,10 @@ def _is_visible(holder: dict[str, Any]) -> bool:
 
 
 def _beats(store: Store, name: str, found: _Found) -> bool:
-    """Return whether a lock whose heartbeat is in the future changes while it is watched.
+    """Watch a lock whose heartbeat is in the future, and return whether the lock changes.
 
-    The age of such a heartbeat cannot be used, because a clock was set back. The lock is watched for up to
-    `DEAD_AFTER_S` seconds.
+    Such a heartbeat means that a clock was set back, so its age does not show whether the holder of the lock is alive.
+    The lock is watched for up to `DEAD_AFTER_S` seconds.
     """
     first, end = found.entry and found.entry.version, time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < end:

@@ -177,14 +177,14 @@ class RunStage(Protocol):
         """
 
     def kept(self, decision: Decision) -> bytes | None:
-        """Return the stored content of a decision, or None if no content was stored for it.
+        """Return the content that `keep` stored for a decision, or None if nothing was stored.
 
         Raises:
             SinkError: the content was changed since it was stored.
         """
 
     def keep(self, decision: Decision, content: bytes) -> None:
-        """Store what the run found out, for example the columns of the result, for when the run is resumed.
+        """Store the content of a decision, for example the columns of the result, for when the run is resumed.
 
         After a crash or an `OSError`, the stage has the old content or the new content.
         """

@@ -173,10 +173,10 @@ class TaskFolder:
 
     @contextmanager
     def open_chunk(self, unit: int) -> Iterator[FolderChunk]:
-        """Yield a writer for the rows of one chunk, whose files are in folders that no other task attempt uses.
+        """Yield a writer for the rows of one chunk. No other task attempt writes to the same folders.
 
-        If `self.left_out` has columns, the output is a folder of Parquet files, whose path contains the run id. The
-        column ``run_id`` of the quarantine is then not written.
+        If `self.left_out` is not empty, the rows of the quarantine are written without the column ``run_id``, because
+        the paths of published Parquet files contain the run id.
 
         Args:
             unit: number of the work unit.
