@@ -250,10 +250,7 @@ class _KnownValues:
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a regular expression that finds a value.
-
-        It finds a value of fewer than eight characters only where the value is a whole word.
-        """
+        """Return a regular expression that finds a value, or only as a whole word if the value is short."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 

@@ -203,7 +203,8 @@ class LocalStore:
     def put_mark(self, name: str) -> EmptyFile | None:
         """Create an empty file and return an `EmptyFile` for it, or return None if the name is taken.
 
-        This may also work on a full disk, because an empty file needs no free block. The folder of the file must exist.
+        The call may succeed even if the disk is full, because an empty file needs no free block. The folder of the file
+        must exist.
         """
         try:
             return EmptyFile(self, self._path(name), self._do_create(self._path(name)))
