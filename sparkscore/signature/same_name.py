@@ -31,7 +31,7 @@ def doubled_names(found: Iterable[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """Return a string that is the same for all names that are equal for Java's ``String.equalsIgnoreCase``."""
+    """Return a string that is the same for all names that Java's ``String.equalsIgnoreCase`` treats as equal."""
     return "".join(map(_folded, name))
 
 

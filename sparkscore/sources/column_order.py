@@ -23,7 +23,7 @@ _PREFIXES: Final = (1 << 14, 1 << 20, 1 << 24)
 def order_of_json(
     files: Sequence[InputFile], options: Mapping[str, str], columns: Iterable[str]
 ) -> tuple[list[str], str]:
-    """Return the column names in the order of the first record of the first file, and why this order may be wrong.
+    """Return the column names in the order of the first record of the first file, and a reason to doubt it.
 
     The first record of each file is read. The order may be wrong if a first record cannot be read or has the columns in
     a different order, or if the first file's record lacks a column. Columns that the first file's record lacks come

@@ -122,7 +122,10 @@ class CsvSource:
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and why the order of their columns is uncertain (an empty string if it is certain)."""
+        """Return the rows, and the reason why the order of their columns is uncertain.
+
+        The reason is an empty string if the order is certain.
+        """
         with pinned_reads(self._files.spark, "csv"):
             self._layout = self._find_layout(config)
             fields = self._fields()

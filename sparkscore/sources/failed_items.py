@@ -60,7 +60,7 @@ class FailedItems:
 
     @classmethod
     def of(cls, record: RunRecord) -> FailedItems | None:
-        """Return the failed items of a run, or None if its record does not contain their location or format."""
+        """Return the failed items of a run, or None if its record does not contain a location or format for them."""
         location, table_format = record.quarantine.location, record.output.format
         if location is None or table_format is None:
             return None

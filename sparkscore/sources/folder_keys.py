@@ -89,7 +89,7 @@ def _keys_in(path: Path, folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def _folders_of(files: Sequence[InputFile], folder: Path, key: str) -> dict[str, str]:
-    """Return the different values of a partition column, each with the name of the first ``key=value`` folder.
+    """Return the different values of a partition column, each with the name of the first folder that sets the value.
 
     Args:
         files: the files of the input.

@@ -69,7 +69,10 @@ class JsonSource:
         check_files_unchanged(self._files.files)
 
     def _read(self, config: Input) -> tuple[DataFrame, str]:
-        """Return the rows, and why the order of their columns is uncertain (an empty string if it is certain)."""
+        """Return the rows, and the reason why the order of their columns is uncertain.
+
+        The reason is an empty string if the order is certain.
+        """
         files = self._files
         with pinned_reads(files.spark, "json"):
             declared = declared_schema(config.schema_ddl)

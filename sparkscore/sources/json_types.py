@@ -69,8 +69,8 @@ class TypesOfJson:
     Attributes:
         left_out: the columns whose values are objects without fields, or objects and arrays that contain nothing but
             such objects. Spark leaves these columns out.
-        schema: the other columns with their types. The type of a column, or of a part of a nested column, is also a
-            string if all of its values are NULL, or if no type can hold all of them.
+        schema: the other columns with their types. If all values of a column are NULL, or if no type can hold all of
+            them, the type of the column is a string. The same holds for the parts of a nested column.
     """
 
     def __init__(self, columns: Mapping[str, FieldSurvey], position_text: Callable[[list[int]], str]) -> None:
@@ -120,9 +120,9 @@ class TypesOfJson:
     def _type_of(self, path: str, seen: FieldSurvey) -> DataType | None:
         """Return the type of the values at a path, or None if all of them are objects without fields.
 
-        Objects and arrays that contain nothing but objects without fields have no type either. NULL fits every type. If
-        all values are NULL, the type is a string. If no type can hold all values, the reason is stored, and the type is
-        a string.
+        Objects and arrays that contain only objects without fields have no type either. NULL fits every type. If all
+        values are NULL, the type is a string. If no type can hold all values, a `Doubt` is stored, and the type is a
+        string.
 
         Args:
             path: a column, a field of objects (``column.field``), or the elements of arrays (``column[]``).
@@ -143,9 +143,9 @@ class TypesOfJson:
         return BooleanType() if BOOLEAN in seen.types else self._number(path, seen)
 
     def _nested(self, path: str, seen: FieldSurvey) -> DataType | None:
-        """Return the type of objects or arrays, or None if they contain nothing but objects without fields.
+        """Return the type of the objects or arrays at a path, or None if they contain only objects without fields.
 
-        If they are nested too deep, the reason is stored, and the type is a string.
+        If the path is too deep, a `Doubt` is stored, and the type is a string.
         """
         if path.count("[]") + path.count(".") > _DEEPEST:
             got = [("objects or arrays inside each other", min(seen.types.values()))]
@@ -161,7 +161,7 @@ class TypesOfJson:
         """Return bigint or double as the type of values that are all numbers.
 
         The type is double if a number has a decimal point or an exponent, or else bigint. If this type cannot hold all
-        of the values, the reason is stored, and the type is a string.
+        of the values, a `Doubt` is stored, and the type is a string.
         """
 
         def found(*types: str) -> list[tuple[str, list[int]]]:
@@ -212,7 +212,7 @@ def names_in(columns: Mapping[str, FieldSurvey]) -> Iterator[list[str]]:
 
 
 def _names_inside(seen: FieldSurvey) -> Iterator[list[str]]:
-    """Yield the field names of the objects in a column, with a separate list for the objects inside each field."""
+    """Yield one list with the field names of the objects in a column, and further lists for the objects inside them."""
     if seen.fields:
         yield from names_in(seen.fields)
     if seen.element is not None:

@@ -170,8 +170,8 @@ class _Planner:
     def _found(self, name: str) -> dict[FileType, InputFile]:
         """Return the different types of a column, each with the first file that has the type.
 
-        If the input has rows, the types in files without rows are left out. If only files without rows have the column,
-        only the type in the first of them is returned.
+        If the input has rows, files without rows are ignored, because they have no values. But if only such files have
+        the column, the type in the first of them is returned.
         """
         found: dict[FileType, InputFile] = {}
         for footer, file in sorted(self._firsts, key=lambda first: first[0].is_empty):
@@ -215,8 +215,8 @@ class _Planner:
             common: the type that can hold the values of all files.
 
         Raises:
-            SourceSchemaError: in a nested column, a part has only NULLs, and the column cannot be cast to the common
-                type.
+            SourceSchemaError: the column is nested, a part of it has only NULLs in a file, and it cannot be cast to the
+                common type.
         """
         for file_type, file in found.items():
             is_untyped = file_type.is_null or (file_type.spark is not None and has_null_inside(file_type.spark))
@@ -254,7 +254,14 @@ class _Planner:
             self._refuse_declared(name, file_type, file, target)
 
     def _refuse_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> NoReturn:
-        """Raise the error for a declared type to which the values of a column in a file cannot be cast."""
+        """Raise the error for a column whose values in a file cannot be cast to the declared type.
+
+        Args:
+            name: the name of the column.
+            file_type: the type of the column in the file.
+            file: the file.
+            target: the declared type.
+        """
         of_files = {_declarable(each) for each in self._found(name)}
         advice = (
             f"Declare it as the files have it, and convert it in the script: "

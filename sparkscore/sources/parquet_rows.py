@@ -101,8 +101,8 @@ def _value(name: str, file_type: FileType, read: DataType, target: DataType) -> 
 def _is_in_range(stored: Column, cast: Column, read: DataType, target: DataType) -> Column:
     """Return an expression that is false if a cast between an integer and a float involves a float of 2**63 or more.
 
-    Spark casts the double 2**63 to the largest bigint, which is 2**63 - 1. It casts this bigint back to 2**63, so a
-    cast in each direction does not show that the value has changed. For arrays, each element is checked. The expression
+    A second cast back to the first type does not show that such a value has changed: Spark casts the double 2**63 to
+    the bigint 2**63 - 1, and this bigint back to the double 2**63. For arrays, each element is checked. The expression
     is true for NULL, and for casts between other types.
     """
     if isinstance(read, ArrayType) and isinstance(target, ArrayType):

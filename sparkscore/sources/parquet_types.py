@@ -44,7 +44,7 @@ class FileType:
     Attributes:
         arrow_type: Arrow's name of the type.
         spark: Spark's type for the same values, or None if Spark has no such type.
-        stored: the type with which Spark reads the values from the file, or None if this type is `spark`.
+        stored: the type with which Spark reads the values from the file, or None if it is the same as `spark`.
         fix: if Spark has no type for the values, advice to the user on how to write them with another type.
         is_nanos: whether the values are timestamps in nanoseconds, which Spark can read only as integers.
     """
@@ -275,7 +275,7 @@ def filled(data_type: DataType, leaf: DataType) -> DataType:
 def is_shape_of(part: DataType, whole: DataType) -> bool:
     """Return whether two types are equal, ignoring the parts of the first type that are `NullType`.
 
-    At the position of such a part, the second type must not have an array, a map or a struct.
+    The result is False if the second type has an array, a map or a struct at the position of such a part.
     """
     if isinstance(part, ArrayType) and isinstance(whole, ArrayType):
         return is_shape_of(part.elementType, whole.elementType)
@@ -312,9 +312,9 @@ def in_order_of(part: DataType, whole: DataType) -> DataType:
 def is_castable(one: DataType, other: DataType) -> bool:
     """Return whether values of the first type can be cast to the second type. Some values may not fit.
 
-    This is the case for equal types, for two types of numbers, for dates that are cast to timestamp_ntz at midnight,
-    and for arrays of these. It is not the case for numbers and booleans, for numbers and strings, or for timestamps
-    with and without a time zone.
+    Equal types can be cast, and so can two types of numbers, dates to timestamp_ntz (at midnight), and arrays of these.
+    Other casts are not allowed, for example between numbers and strings, or between timestamps with and without a time
+    zone.
     """
     if isinstance(one, ArrayType) and isinstance(other, ArrayType):
         return is_castable(one.elementType, other.elementType)

@@ -94,13 +94,13 @@ class SparkFiles:
     def read_rows(
         self, declared: StructType | None, of_files: StructType, read: Callable[[StructType], DataFrame]
     ) -> DataFrame:
-        """Return the rows with the partition columns and the hidden columns.
+        """Return the rows of the files, with their partition columns and hidden columns.
 
         Args:
             declared: the columns that 'input.schema' declares, or None if it is not set.
             of_files: the columns of the files. Their types are used if no columns are declared.
-            read: a function that reads the rows with a schema in which the partition columns are strings, and adds the
-                hidden columns.
+            read: a function that reads the rows with a given schema and adds the hidden columns. In this schema, the
+                partition columns are strings.
 
         Raises:
             SourceSchemaError: the columns of the files, the partition columns and the declared columns do not match;

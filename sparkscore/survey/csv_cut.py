@@ -1,7 +1,7 @@
 """Parse CSV files with PyArrow where it finds the same values as Spark's parser (driver and worker).
 
-PyArrow is faster. It finds the same values if quotes are only around values and doubled inside them, if all line ends
-are alike, and if the file has no comments and no escape characters. Any other file must be parsed by Spark.
+PyArrow is faster. It finds the same values if quotes inside a quoted value are doubled, all line ends are alike, and
+the file has no comments and no other escape characters. Any other file must be parsed by Spark.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class NotCutError(Exception):
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
-    """Return whether `cut` may be used for files of this syntax.
+    """Return whether `cut` finds the same values as Spark's parser in files of this syntax.
 
-    For a file that passes the quick check of `check_and_read`, `cut` then yields the values that Spark's parser finds,
-    or raises an error.
+    This is only certain for files that pass the quick check of `check_and_read`. If `cut` cannot parse such a file, it
+    raises an error.
 
     Args:
         dialect: the syntax.

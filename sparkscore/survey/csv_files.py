@@ -30,7 +30,7 @@ class CutSpec:
     """How to parse CSV files with PyArrow and summarize their columns.
 
     Attributes:
-        survey: the types of the columns: first of those in the files, then of the partition columns.
+        survey: the types of the columns. The partition columns come after the columns in the files.
         has_header: whether the first record of each file contains the names of the columns.
         null_value: a string that stands for NULL, or an empty string.
     """

@@ -118,7 +118,7 @@ _TYPES: Final = {
 
 
 def _canonical(texts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Return strings as integers if all of them are written as Arrow writes integers, or None if one is not."""
+    """Convert strings to integers if each is written as Arrow writes integers, or return None if one is not."""
     # This is faster than a regular expression.
     try:
         integers = texts.cast(pa.int64())
