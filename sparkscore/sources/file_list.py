@@ -49,7 +49,7 @@ class FileListSource:
         return self._snapshot
 
     def frame(self) -> DataFrame | None:
-        """Return None, since the items are files."""
+        """Return None, since the items are files, not rows."""
         return None
 
     def count_nulls(self, columns: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - the same for every source

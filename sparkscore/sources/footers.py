@@ -94,7 +94,7 @@ class Footers:
 
     Attributes:
         of_files: the footer of each file, in the order of the files, or None for a footer that cannot be read.
-        nulls: the NULLs of all files together.
+        nulls: the number of NULLs in each column of all files together.
     """
 
     of_files: list[Footer | None]

@@ -129,7 +129,7 @@ class SparkFiles:
             find_order: a function that returns column names in the order of the files.
 
         Returns:
-            the rows, and why the order of their columns is uncertain (an empty string if it is certain).
+            the rows, and the reason why the order of their columns is uncertain (an empty string if it is certain).
 
         Raises:
             SourceSchemaError: a column in 'input.columns' does not exist.

@@ -61,8 +61,8 @@ class FilesSurvey:
 def survey_files(files: Mapping[str, KeyValues], dialect: Dialect, spec: CutSpec | None = None) -> FilesSurvey:
     """Check CSV files for faults, collect their headers and summarize their columns.
 
-    The files are read in the sorted order of their paths. Reading stops at the first file with a fault, whose header is
-    not in the result.
+    The files are read in the sorted order of their paths. Reading stops at the first file with a fault. The header of
+    this file is not in the result.
 
     Args:
         files: the path of each file, with the values of its partition columns.
@@ -105,7 +105,7 @@ class _Values:
         return self._surveyor.found
 
     def add(self, path: str, header: tuple[str, ...], keys: KeyValues, blocks: Iterator[str]) -> bool:
-        """Add the values of a file. Return whether PyArrow could parse the whole file."""
+        """Add the values of a file, and return whether PyArrow could parse the whole file."""
         width = len(self._spec.survey.types) - len(keys)
         if len(header) != width or not can_cut(self._dialect, width) or sum(map(len, header)) > _LONGEST_FIRST:
             return False

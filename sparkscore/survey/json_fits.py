@@ -240,7 +240,8 @@ def _time_check(zone: str) -> Check:
 def _exists(found: re.Match[str], zone: str) -> bool:
     """Return whether the local time in a string exists in its time zone.
 
-    Clocks skip some local times when they are set forward. The result is also False if the time zone in the string is unknown, or if it is an offset of 18 hours or more.
+    Clocks skip some local times when they are set forward. The result is also False if the time zone in the string is
+    unknown, or if it is an offset of 18 hours or more.
 
     Args:
         found: the match of `_TIME` with the string.
