@@ -250,7 +250,7 @@ class _KnownValues:
         listener(self._values)
 
     def _as_pattern(self, value: str) -> str:
-        """Return a regular expression that finds a value, or only as a whole word if the value is short."""
+        """Return a regular expression that matches a value. A short value is matched only as a whole word."""
         escaped = re.escape(value)
         return escaped if len(value) >= self._LONG else rf"(?<!\w){escaped}(?!\w)"
 

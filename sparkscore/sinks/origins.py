@@ -47,10 +47,10 @@ class Origins:
         return renaming_line(lines)
 
     def typing(self, types: Mapping[str, str]) -> list[str]:
-        """Return advice for an error: how the deployment can declare the types of columns.
+        """Return advice for an error message: to declare the types of columns in the deployment.
 
-        The list has one string for the carried columns and one for the other columns, if there are such columns. Each
-        string is a part of a sentence.
+        The list has one clause of a sentence about ``input.schema``, for the carried columns, and one about
+        ``output.schema``, for the other columns. A clause without columns is left out.
 
         Args:
             types: the types to declare, keyed by the columns' names in the result.

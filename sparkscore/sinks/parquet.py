@@ -337,7 +337,7 @@ class ParquetSink:
             ) from error
 
     def _proof(self, staged: StagedResult) -> Published:
-        """Return the name and row count of the published folder, after comparing the row count with the staged rows.
+        """Return the name and row count of the published folder, after checking the row count.
 
         Raises:
             SinkError: the folder does not have as many rows as were staged.

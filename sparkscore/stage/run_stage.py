@@ -126,7 +126,7 @@ class TaskStage(Protocol):
         """
 
     def progress_of(self, unit: int) -> TaskProgress:
-        """Return an object in which the task of a work unit counts the items that it has done."""
+        """Return an object with which the task of a work unit shows the driver how many items are done."""
 
     def find_changed(self, files: Iterable[StagedFile], *, reads_all: bool) -> list[tuple[str, str]]:
         """Return the staged files that differ from what their writers reported, as pairs of path and difference.

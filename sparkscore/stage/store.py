@@ -204,7 +204,7 @@ class Store(Protocol):
         """Create a folder and its missing parents, including the store's root. Do nothing if the folder exists."""
 
     def drop(self, name: str = "") -> bool:
-        """Remove a folder if it is empty, and return whether it was removed. Never raises.
+        """Remove a folder if it is empty, and return whether it was removed. No error is raised.
 
         The folder may be the store's root.
         """
