@@ -94,7 +94,10 @@ def head(form: Form, count: int) -> Form:
 
 
 def open_numpy(values: npt.NDArray[Any]) -> Vector | Objects:
-    """Return a NumPy array as a `Vector` or as `Objects`. Masked elements of a masked array become NULL."""
+    """Return an array of booleans, integers, floats or datetimes as a `Vector`, and any other array as `Objects`.
+
+    Masked elements of a masked array become NULL.
+    """
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     data = np.asarray(values)
     if data.dtype.kind in _VECTOR_DTYPES:

@@ -98,7 +98,7 @@ class ListOffsets:
     hidden: list[bool] = field(default_factory=list)
 
     def add(self, length: int | None) -> None:
-        """Add an element with this number of children, or a NULL if ``length`` is None."""
+        """Append an element that has ``length`` child values, or a NULL if ``length`` is None."""
         self.hidden.append(length is None)
         self.offsets.append(self.offsets[-1] + (length or 0))
 

@@ -31,7 +31,7 @@ class Refusal(Exception):  # noqa: N818 - never reaches the user: `raised_for` t
         self.position = position
 
     def at(self, position: int) -> Refusal:
-        """Return a copy of this refusal with a different position."""
+        """Return a copy of this `Refusal` for the element at a different position."""
         return Refusal(self.got, expected=self.expected, advice=self.advice, position=position)
 
 

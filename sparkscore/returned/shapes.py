@@ -32,7 +32,7 @@ _COLUMNS_ADVICE: Final = (
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of equal length, before they are converted to their types.
+    """Columns of equal length into which the returned values were split, before they are converted to Spark types.
 
     Attributes:
         names: the names of the columns, or None if the columns have no names.

@@ -99,7 +99,7 @@ def describe(value: Any) -> str:
 
 
 def advice_for(value: Any) -> str:
-    """Return the advice on what to return instead of a value whose class no column can hold."""
+    """Return advice for users whose ``run()`` returned a value of a class that no column can hold."""
     found = next((advice for classes, advice in _ADVICE if isinstance(value, classes)), None)
     return found or "Return numbers, texts, dates, or lists and dicts of these."
 

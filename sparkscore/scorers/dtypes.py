@@ -54,7 +54,7 @@ def has_two_dtypes(arrow_type: pa.DataType) -> bool:
 def settle(rows: pa.Table, dtypes: Dtypes) -> pa.Table:
     """Convert each integer column that may hold a NULL in some mini-batch of the run to doubles.
 
-    If the DataFrames of the run are Arrow-backed, no column is converted.
+    pandas does so with a column that has a NULL. If the DataFrames of the run are Arrow-backed, no column is converted.
 
     Raises:
         SourceSchemaError: an integer that must become a double is beyond ±2^53, or an integer or boolean column that is

@@ -66,7 +66,9 @@ def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return the differences that `differences_of` finds, or raise an error if there are some and the check is strict.
+    """Return how the installed packages differ from the listed ones, or raise an error if the check is strict.
+
+    The differences are those that `differences_of` finds. If there are none, no error is raised.
 
     Raises:
         EnvironmentMismatchError: the check is strict and there are differences. The message lists all of them.

@@ -152,7 +152,7 @@ class MlflowScorer:
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Return the model object inside the pyfunc, such as a scikit-learn pipeline, or None on an error."""
+        """Return the model object inside the pyfunc, such as a scikit-learn pipeline, or None after an exception."""
         with suppress(Exception):  # flavors raise exceptions of any class
             return self._model.get_raw_model()
         return None
@@ -229,9 +229,9 @@ class MlflowScorer:
         return frame
 
     def _tensors(self, tensors: dict[str | None, Any]) -> Any:
-        """Convert tensors to the types in the signature, and return the argument of ``predict``.
+        """Convert tensors to the types in the signature, and return them as the argument for the model's ``predict``.
 
-        The argument is the tensor itself if it has no name, or else a dictionary of the tensors by name.
+        The argument is the only tensor if the signature has no names, or else a dictionary of the tensors by name.
         """
         specs = {spec.name: spec for spec in self._model.metadata.get_input_schema().inputs}
         typed = {name: _typed(tensor, specs[name].type) for name, tensor in tensors.items()}

@@ -67,7 +67,7 @@ def methods_of(model: object, wanted: Sequence[str], model_name: str) -> dict[st
 def refuse_unknown_params(
     methods: Mapping[str, Callable[..., Any]], params: Collection[str], also: Collection[str] = ()
 ) -> None:
-    """Raise an error if the deployment sets a parameter that one of the methods does not have.
+    """Raise an error if the deployment sets a parameter that one of the model's methods does not have.
 
     A method without a Python signature is not checked. The deployment cannot set the first parameter of a method, which
     gets the data.

@@ -51,7 +51,7 @@ def fetch_model(files: ModelFiles) -> Path:
 
     Raises:
         ModelError: the files cannot be read or copied, the digest of a new copy is not the one that the driver found,
-            or other users have access to the folder for copies.
+            or other users have access to the cache.
     """
     source = Path(files.source)
     with _reporting(files), _entry(files.sha256) as folder:
@@ -76,7 +76,7 @@ def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
         make: function that writes the file or folder to the path that it gets as its argument.
 
     Raises:
-        ModelError: other users have access to the folder for copies.
+        ModelError: other users have access to the cache.
         OSError: the copy cannot be written. Exceptions of ``make`` pass through, too.
     """
     with _entry(hashlib.sha256(key.encode()).hexdigest()) as folder:
@@ -87,7 +87,7 @@ def fetch_once(key: str, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy the file of a model, or all files of a model's folder except those that its digest ignores.
+    """Copy the file of a model, or those files in a model's folder that are part of the model's digest.
 
     Links are replaced with copies of the files that they point to.
 
@@ -174,7 +174,7 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Create this user's folder for copies of models on this host, if it does not exist, and return its path.
+    """Create this user's cache of models on this host, a folder, if it does not exist, and return its path.
 
     The folder is in the first writable folder of Spark's variable ``SPARK_LOCAL_DIRS``. If there is none, it is in the
     system's folder for temporary files. Other users may neither read nor change the copies.

@@ -58,9 +58,9 @@ def named_outputs(returned: Mapping[str, Any], *, is_of_estimator: bool = False)
 
 
 def _labels_of(returned: Mapping[Any, Any]) -> pd.Index[Any] | None:
-    """Return the index of the first pandas output that does not have the default RangeIndex.
+    """Return the index of the first DataFrame or Series among the return values that lacks the default RangeIndex.
 
-    Return None if all pandas outputs have the default RangeIndex, or if no output is a pandas object.
+    The result is None if there is no such DataFrame or Series.
     """
     found = [values.index for values in returned.values() if isinstance(values, (pd.Series, pd.DataFrame))]
     return next((labels for labels in found if not labels.equals(pd.RangeIndex(len(labels)))), None)

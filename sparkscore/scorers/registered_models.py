@@ -23,8 +23,8 @@ def fetch_registered(name: str, version: str | None) -> tuple[Path, str]:
 
     Raises:
         ModelNotFoundError: there is no such model or version, there is no registry, or MLflow is not installed.
-        ModelError: the registry does not answer, the download failed, or other users have access to the folder for
-            copies of models.
+        ModelError: the registry does not answer, the download failed, or other users have access to this host's cache
+            of models.
     """
     if find_spec("mlflow") is None:
         raise _not_found(name, version, "there is no registry to ask: MLflow is not installed on this worker")
