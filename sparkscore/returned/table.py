@@ -219,7 +219,7 @@ def _items_of(form: Form) -> Any:
 
 
 def _flat(form: Form, type_: pa.DataType) -> Form:
-    """Convert a matrix with only one column to that column, unless its Spark type ``type_`` is a list.
+    """Convert a matrix with only one column to that column, unless ``type_``, the type of the column, is a list.
 
     Any other form is returned unchanged.
     """

@@ -48,9 +48,9 @@ class CategoryMaker:
     def __call__(self, frame: Any) -> Any:
         """Return a shallow copy of a DataFrame in which the categorical columns have the categories of the model.
 
-        A value that a LightGBM model has no category for becomes NULL. A column of dtype object that
-        is not categorical becomes float64 if it holds only booleans, only NULLs, or both. Categories are not set if
-        the DataFrame has more or fewer columns than the model. An object that is not a DataFrame is returned unchanged.
+        A value that a LightGBM model has no category for becomes NULL. A column of dtype object that is not categorical
+        becomes float64 if it holds only booleans, only NULLs, or both. Categories are not set if the DataFrame has more
+        or fewer columns than the model. An object that is not a DataFrame is returned unchanged.
 
         Raises:
             SignatureMismatchError: the values of a categorical column have a different type than the categories of the

@@ -66,9 +66,9 @@ def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return how the installed packages differ from the listed ones, or raise an error if the check is strict.
+    """Return how the installed packages differ from the listed ones, or raise an error if a strict check finds a difference.
 
-    The differences are those that `differences_of` finds. If there are none, no error is raised.
+    The result is that of `differences_of`.
 
     Raises:
         EnvironmentMismatchError: the check is strict and there are differences. The message lists all of them.

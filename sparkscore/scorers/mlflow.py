@@ -170,8 +170,8 @@ class MlflowScorer:
     def _conform(self, returned: Any) -> object:
         """Convert the return value of the model to the form that the signature describes.
 
-        If the signature has one output, a tensor without a name and with several dimensions, a DataFrame becomes a
-        matrix, because some flavors return a DataFrame without column names instead of a matrix. Any other value is
+        A DataFrame becomes a matrix if the only output in the signature is a tensor with several dimensions and no
+        name, because some flavors return a DataFrame without column names instead of a matrix. Any other value is
         converted by `plain_output`.
         """
         outputs = self._model.metadata.get_output_schema()

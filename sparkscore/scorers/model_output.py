@@ -1,4 +1,4 @@
-"""Prepare the return value of a model for `sparkscore.returned.tabulate` (worker)."""
+"""Bring the return value of a model into a form that `sparkscore.returned.tabulate` converts to a table (worker)."""
 
 from __future__ import annotations
 

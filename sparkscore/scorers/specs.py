@@ -28,8 +28,7 @@ class MlflowSpec:
             ``predict`` of the pyfunc is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the dtypes of the DataFrames that the model gets. Columns have their names in the input here, not those
-            in the model.
+        dtypes: the dtypes of the DataFrames that the model gets, with the names that the columns have in the input.
     """
 
     files: ModelFiles
@@ -52,8 +51,7 @@ class FrameworkSpec:
             ``predict`` is called.
         params: parameters of the methods, as pairs of name and value.
         order_doubt: why the order of the input's columns is not known, or an empty string if it is known.
-        dtypes: the dtypes of the DataFrames that the model gets. Columns have their names in the input here, not those
-            in the model.
+        dtypes: the dtypes of the DataFrames that the model gets, with the names that the columns have in the input.
     """
 
     files: ModelFiles
@@ -76,7 +74,7 @@ class OnnxSpec:
         outputs: pairs of an output of the graph and the column that it becomes. Other outputs are not returned.
         providers: names of execution providers, the preferred one first. If empty, the provider for the CPU is used.
         session_options: the deployment's options for the session, as pairs of name and value.
-        threads: number of threads that compute one operator, which is the number of cores of one Spark task.
+        threads: number of threads that compute one operator: as many as one Spark task has cores.
     """
 
     files: ModelFiles
