@@ -139,7 +139,7 @@ def _bytes_needed(tensor: TensorProto, entries: dict[str, str]) -> int:
 
 
 def _size_bytes(tensor: TensorProto) -> int:
-    """Return the size in bytes of the values of a tensor, or 0 if their type is not in ``_ITEM_BYTES``."""
+    """Return the size in bytes of the values of a tensor, or 0 if the size of one value is not known."""
     from onnx import TensorProto
 
     item_bytes = {TensorProto.DataType.Value(name): size for name, size in _ITEM_BYTES.items()}

@@ -66,7 +66,7 @@ def differences_of(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 
 def check_environment(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return how the installed packages differ from the listed ones, or raise an error if a strict check finds a difference.
+    """Return how the installed packages differ from the listed ones, or raise an error if a strict check fails.
 
     The result is that of `differences_of`.
 

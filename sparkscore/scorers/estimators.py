@@ -138,7 +138,10 @@ def _input_tags(part: Any) -> Any:
 
 
 def _old_tags(part: Any) -> list[str]:
-    """Return the input types in the tags of an estimator of scikit-learn before 1.6, or an empty list."""
+    """Return the input types in the tags of an estimator of scikit-learn before 1.6.
+
+    The list is empty if the estimator has no tags.
+    """
     try:
         return list(part._get_tags()["X_types"])  # noqa: SLF001 - there is no public name for it
     except Exception:  # noqa: BLE001 - see above

@@ -174,7 +174,7 @@ def _replace(copy: Path, make: Callable[[Path], object]) -> None:
 
 
 def _cache_folder() -> Path:
-    """Create this user's cache of models on this host, a folder, if it does not exist, and return its path.
+    """Return the folder of this user's cache of models on this host, and create it if it does not exist.
 
     The folder is in the first writable folder of Spark's variable ``SPARK_LOCAL_DIRS``. If there is none, it is in the
     system's folder for temporary files. Other users may neither read nor change the copies.
