@@ -218,7 +218,7 @@ class _WorkerError(SparkscoreError):
 
 
 def _versions() -> dict[str, str]:
-    """Return this process's versions of Python and of packages that the workers need, too (driver and worker)."""
+    """Return this process's versions of Python and some packages, to compare the workers with the driver."""
     packages = ("sparkscore", "pandas", "pyarrow", "numpy")
     return {
         "Python": ".".join(platform.python_version_tuple()[:2]),

@@ -80,10 +80,10 @@ class Interrupts:
         self.install()
 
     def behind(self, error: BaseException) -> BaseException:
-        """Return the exception for the signal if a signal has arrived, as the signal may have caused the error.
+        """Return the exception for the signal if a signal has arrived, otherwise the error itself.
 
-        Otherwise, return the error itself. The ``state`` of a `SparkscoreError`, which says what happened to the data,
-        is added to the exception for the signal, as a note.
+        A signal cancels Spark's jobs, and may thus have caused the error. If the error is a `SparkscoreError`, its
+        ``state``, which says what happened to the data, is added to the exception for the signal as a note.
         """
         if self.received is None:
             return error
@@ -107,7 +107,7 @@ class Interrupts:
 def interruptible() -> Iterator[Interrupts]:
     """Turn signals into exceptions while the ``with`` block runs, with the handlers of `Interrupts`.
 
-    In other threads than the main thread, no handlers are installed, because Python does not allow that.
+    Outside the main thread, no handlers are installed, because Python does not allow it.
     """
     interrupts = Interrupts()
     is_main = threading.current_thread() is threading.main_thread()

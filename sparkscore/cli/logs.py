@@ -23,7 +23,7 @@ class _TerminalHandler(logging.Handler):
 
 @contextmanager
 def log_on_stderr() -> Iterator[None]:
-    """Print the messages of the logger `sparkscore` on stderr while the ``with`` block runs, from the level INFO on."""
+    """Print messages of the logger `sparkscore`, except DEBUG messages, on stderr while the ``with`` block runs."""
     logger = logging.getLogger("sparkscore")
     handler = _TerminalHandler(logging.INFO)
     level, propagates = logger.level, logger.propagate

@@ -63,7 +63,7 @@ def deferred_prepare(
 ) -> Callable[[], PreparedRun]:
     """Return a function that checks the request of `sparkscore run`, and returns it as a run that can be executed.
 
-    The request is checked later, by `run_deployment`, which prints the errors.
+    `run_deployment` calls the function, and prints its errors.
 
     Args:
         deployment: the deployment file, or None if the options name a model or an earlier run.
@@ -84,7 +84,7 @@ def deferred_prepare(
 def deferred_prepare_again(run_id: str, runs: Path | None) -> Callable[[], PreparedRun]:
     """Return a function that checks the stored request of an earlier run, so that the run can be resumed.
 
-    The request is checked later, by `run_deployment`, which prints the errors.
+    `run_deployment` calls the function, and prints its errors.
     """
 
     def prepared() -> PreparedRun:
@@ -206,7 +206,7 @@ def _reply_failure(request: RunRequest, error: BaseException) -> int:
 def _finished(folder: RunStore | None) -> RunRecord | None:
     """Return the record of a run that is complete or held, or None if the run is neither or has no folder yet.
 
-    An interrupted command may have such a run, if the signal came after the end of the run.
+    A run can be finished although its command was interrupted, if the signal came after the end of the run.
     """
     record = None if folder is None else folder.read_record()
     return record if record is not None and record.state in {COMPLETE, HELD} else None

@@ -67,7 +67,7 @@ def _nowhere(number: int) -> TextIO:
 
 
 def guard_streams() -> CarefulStream:
-    """Replace `sys.stdout` and `sys.stderr` with `CarefulStream` objects, and return the one for stdout."""
+    """Replace `sys.stdout` and `sys.stderr` with streams that raise no errors, and return the one for stdout."""
     # Source: sys.stdout is None if the descriptor is closed when Python starts.
     found = CarefulStream(sys.stdout, 1)
     sys.stdout, sys.stderr = found, CarefulStream(sys.stderr, 2)

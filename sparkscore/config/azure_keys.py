@@ -68,7 +68,7 @@ WITHOUT_MEANING: Final = (
 )
 #: Keys that describe a deployment to people and to Azure. An expression (``${{…}}``) below them does not affect a run.
 DESCRIPTIONS: Final = frozenset({"description", "environment", "properties", "tags"})
-#: Sections whose keys are names that the user chose, or are recorded without a check.
+#: Sections that may have any keys: names that the user chose, or keys that are recorded without a check.
 UNCHECKED_SECTIONS: Final = frozenset(
     {
         ("creation_context",),
@@ -88,7 +88,7 @@ UNCHECKED_SECTIONS: Final = frozenset(
 SETTINGS_DEFAULTS: Final = {"error_threshold": -1, "mini_batch_error_threshold": -1}
 RETRY_DEFAULTS: Final = {"max_retries": 3, "timeout": 30}
 
-#: The key of parallel jobs with the columns that group the rows: each call of ``run()`` then gets rows of one group.
+#: A key of Azure's parallel jobs that lists columns. Each call of ``run()`` gets rows with equal values in the columns.
 PARTITION_KEYS: Final = "partition_keys"
 #: Flags that ParallelRunStep and parallel jobs apply to the job and do not pass to the script, each with the key of a
 #: deployment that has the same effect.
@@ -158,7 +158,7 @@ PIPELINE_DEPLOYMENT: Final = OtherFile(
     ("pipelinecomponentbatchdeployment",),
     f"Convert the step that scores. {_CONVERT_JOB}",
 )
-#: For a file with one of Azure's schemas whose name does not match any of `OTHER_FILES`.
+#: The type of a file whose ``$schema`` is one of Azure's, but matches none of `OTHER_FILES`.
 OTHER: Final = OtherFile("another of Azure's files", frozenset(), ("",), "Give the file of a batch deployment.")
 #: In the order in which they are compared with a file: the first type that matches is reported.
 OTHER_FILES: Final = (
@@ -221,7 +221,7 @@ def is_azure_schema(schema: object) -> bool:
 
 
 def is_batch_deployment_schema(name: str) -> bool:
-    """Return whether a schema with this file name (``batchDeployment.schema.json``) is for batch deployments."""
+    """Return whether a schema is for batch deployments, by its file name, such as ``batchDeployment.schema.json``."""
     return _BATCH_DEPLOYMENT.search(name) is not None
 
 

@@ -100,10 +100,10 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 
 
 def _as_here(flag: str, value: str) -> str:
-    """Return the value that a message suggests for the key in `FLAGS` that replaces an Azure flag.
+    """Convert the value of an Azure flag to a value of the deployment key that a message suggests instead.
 
-    It is the flag's value with secrets masked, or ``VALUE`` if the flag has none. A number for ``run_max_try`` is
-    reduced by 1: this flag counts all tries, but the key ``max_retries`` only those after the first.
+    A number for ``run_max_try`` is reduced by 1: this flag counts all tries, but the key ``max_retries`` only those
+    after the first. In other values, secrets are masked. An empty value becomes the placeholder ``VALUE``.
     """
     return str(int(value) - 1) if flag == "run_max_try" and value.isdigit() else redact(value) or "VALUE"
 

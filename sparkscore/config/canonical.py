@@ -81,9 +81,9 @@ def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
 
 
 def with_code_folder(tree: Tree, folder: Path) -> Tree:
-    """Return settings with `folder` as the value of ``code_configuration.code``, unless that key has a value already.
+    """Return settings in which `folder` is the default of ``code_configuration.code``.
 
-    Settings without a section ``code_configuration`` are returned unchanged.
+    Settings that have this key, or have no section ``code_configuration``, are returned unchanged.
     """
     script = tree.get("code_configuration")
     if not isinstance(script, dict) or "code" in script:

@@ -63,8 +63,8 @@ def load_valid_sections(
     """Return the sections ``model`` and ``code_configuration`` of a deployment that may have invalid settings.
 
     With these sections, a command can report missing files together with the invalid settings. A section is None if it
-    is missing, invalid, or cannot be used without Azure. If the settings cannot be read at all, both sections are None.
-    The arguments are those of `load_deployment`.
+    is missing or invalid, or if it cannot be used without Azure. Both sections are None if the settings cannot be read
+    at all. The arguments are those of `load_deployment`.
     """
     try:
         tree, _, _ = _read(path, overrides, folder)

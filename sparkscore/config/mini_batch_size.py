@@ -55,7 +55,7 @@ def parse_mini_batch_size(value: object) -> MiniBatchSize:
     """
     if isinstance(value, MiniBatchSize):
         return value
-    match = re.match(PATTERN, str(value).strip())  # a boolean, a fraction or a list does not look like a number
+    match = re.match(PATTERN, str(value).strip())  # booleans, fractions and lists do not match
     if match is None:
         raise ValueError(EXPECTED)
     unit = match[1]

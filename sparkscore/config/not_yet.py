@@ -64,9 +64,7 @@ def refuse_unsupported(chosen: dict[str, object]) -> None:
 
 
 def unapplied(chosen: dict[str, object]) -> dict[str, object]:
-    """Return the settings in `UNAPPLIED` that a deployment contains, with their values.
-
-    Settings whose values cause no warning are left out.
+    """Return the settings of a deployment that this version ignores with a warning, as listed in `UNAPPLIED`.
 
     Args:
         chosen: the settings that the file or the options set, by dotted key.
