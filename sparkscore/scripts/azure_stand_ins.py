@@ -54,7 +54,7 @@ class ScriptFolders:
 
 
 class _HasOnly(type):
-    """A metaclass for replacement classes: a missing attribute raises an error that says which names are supported."""
+    """A metaclass for replacement classes. Access to a missing attribute raises an error with the supported names."""
 
     def __getattr__(cls, name: str) -> Any:
         raise AttributeError(_missing(f"{cls.__name__}.{name}"))
@@ -118,7 +118,7 @@ class EntryScript(metaclass=_HasOnly):
 
 
 class AzureModules(MetaPathFinder, Loader):
-    """The replacements of Azure's modules for one script. They can be imported only inside the context of `present`."""
+    """Finds and loads replacements for Azure's modules, for one script and only inside the context of `present`."""
 
     def __init__(self, find_model: FindModel, folders: ScriptFolders) -> None:
         self._model = _model_class(find_model)
@@ -178,7 +178,7 @@ class AzureModules(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return an empty replacement module.
 
-        If an attribute is missing, the module raises an error that says which names are supported.
+        Access to a missing attribute of this module raises an error that says which names are supported.
         """
         return _StandIn(spec.name)
 
@@ -199,7 +199,7 @@ class AzureModules(MetaPathFinder, Loader):
 
 
 class _StandIn(ModuleType):
-    """A replacement for a module of Azure ML. A missing attribute raises an error with the supported names."""
+    """A replacement for a module of Azure ML. Access to a missing attribute raises an error with advice."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_missing(f"{self.__name__}.{name}"))

@@ -1,4 +1,4 @@
-"""Give advice for exceptions of a script with a known cause, such as a full disk or a missing file (worker)."""
+"""Give advice for exceptions of a script whose cause is known, such as a full disk or a missing file (worker)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prepare the environment in which PySpark starts a JVM: settings in a private file, UTF-8 file names (driver)."""
+"""Set the environment variables with which PySpark starts a JVM, and write its settings to a private file (driver)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Set the options and settings of Spark that can change a result to fixed values (driver).
+"""Give fixed values to those options and settings of Spark that could otherwise change a result (driver).
 
 Only this module sets the options of readers and writers, and changes the settings of a running session. Options are
 preferred, because they belong to one DataFrame and apply each time that Spark computes it. If no option is possible,
@@ -132,7 +132,7 @@ def read_from(spark: SparkSession, file_format: str, options: Mapping[str, str] 
 
 
 def write_to_delta(frame: DataFrame, options: Mapping[str, str]) -> DataFrameWriter:
-    """Return a writer for a Delta table with fixed options, which override settings of the session.
+    """Return a DataFrame writer for Delta, whose fixed options override settings of the session.
 
     Call the writer's ``save`` inside `pinned_settings`.
 

@@ -273,7 +273,7 @@ class _Codes:
 
 
 def _codes(pair: Pair) -> _Codes | None:
-    """Return the values of a column before and after the call as numbers.
+    """Return the values of a column before and after the call as numbers, which are fast to compare.
 
     The result is None if the values after the call cannot be converted to the type that the column had before.
     """

@@ -166,7 +166,8 @@ def _probe(calls: _Calls, spec: ProbeSpec) -> tuple[Probed, MiniBatch | None]:
     Parts are tried only if the run tolerates failed items. After 20 calls, no further parts are tried.
 
     Returns:
-        the result and the part that was scored; or, if no call succeeded, the failure of the whole mini-batch and None.
+        a pair: the result of the successful call, and the part that was scored. If no call succeeded, the pair is the
+        failure of the whole mini-batch, and None.
     """
     rows = None if spec.rows is None else pa.ipc.open_stream(spec.rows).read_all()
     parts = deque([MiniBatch(spec.mini_batch_id, spec.files, rows)])

@@ -116,7 +116,8 @@ def _die_with(parent: int) -> None:
 def _serve(connection: Connection, worker: int) -> None:
     """Answer the worker's requests one after another, until the connection is closed.
 
-    If the user's code has closed or replaced the file descriptor of the connection, exit with `CONNECTION_BROKEN`.
+    If the user's code has closed or replaced the file descriptor of the connection, exit with the code
+    `CONNECTION_BROKEN`.
     """
     engine: LocalEngine | None = None
     number, code = 0, None
