@@ -228,8 +228,8 @@ class _KnownValues:
     def add(self, values: Iterable[str]) -> None:
         """Add secret values, which `masked` then replaces. If any of them is new, call all listeners.
 
-        Each value is masked as it is, as it is escaped by ``repr`` or in JSON, and, if it has several lines, line by
-        line. Values of fewer than four characters are ignored.
+        Each value is masked unchanged, as escaped by ``repr`` or JSON, and, if it has several lines, line by line.
+        Values of fewer than four characters are ignored.
         """
         found = self._values | {form for value in values for form in _forms_of(value) if len(form) >= self._SHORTEST}
         if found == self._values:
@@ -244,7 +244,7 @@ class _KnownValues:
     def listen(self, listener: Callable[[Iterable[str]], None]) -> None:
         """Call a function now with all secret values, and again with all of them each time that new ones are added.
 
-        Each value is passed as it is, as it is escaped by ``repr`` or in JSON, and line by line.
+        Each value is passed unchanged, as escaped by ``repr`` and JSON, and line by line.
         """
         self._listeners.append(listener)
         listener(self._values)
@@ -288,8 +288,8 @@ def remember_values(values: Iterable[str]) -> None:
 def on_new_secrets(listener: Callable[[Iterable[str]], None]) -> None:
     """Call a function now with all secrets that this process remembers, and again each time that new ones are added.
 
-    Each call gets all secrets, not only the new ones. Each secret is passed as it is, as it is escaped by ``repr`` or
-    in JSON, and line by line.
+    Each call gets all secrets, not only the new ones. Each secret is passed unchanged, as escaped by ``repr`` and
+    JSON, and line by line.
     """
     _known.listen(listener)
 

@@ -33,7 +33,7 @@ class Origins:
     def renaming(self, wrong: Sequence[str], taken: Collection[str]) -> str:
         """Return the line ``columns: {…}`` for a deployment file, with a valid new name for each invalid column name.
 
-        The line also contains the new names that the deployment's ``columns`` has already.
+        The line also contains the new names that the deployment's ``columns`` already has.
 
         Args:
             wrong: the invalid names, which have characters that the output cannot store.

@@ -51,8 +51,8 @@ class Writer(Protocol):
     """Writes an object in parts. Readers see the object only after `close`.
 
     PyArrow can write to a writer as to a Python file object. After a crash or an `OSError`, readers see the whole new
-    object, or what was there before. Parts of the new object may be left under a temporary name, which
-    `sparkscore.stage.layout.unfinished` returned.
+    object, or what was there before. Parts of the new object may be left under a temporary name; see
+    `sparkscore.stage.layout.unfinished`.
     """
 
     @property
