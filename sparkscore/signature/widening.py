@@ -13,8 +13,8 @@ _MANTISSA = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}
 def is_exact(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether a cast from the type ``given`` to the type ``wanted`` is known to keep every value.
 
-    A cast from a date or any timestamp to a timestamp counts as exact. A struct may have fields that ``wanted``
-    lacks, and may lack optional fields of ``wanted``, but at least one field must be in both.
+    A cast from a date or any timestamp to a timestamp is treated as exact. If both types are structs, ``given`` may
+    have more fields, and may lack optional fields of ``wanted``, but at least one field must be in both.
 
     >>> is_exact(pa.int32(), pa.float64()), is_exact(pa.int64(), pa.float64())
     (True, False)

@@ -135,8 +135,8 @@ class CsvSource:
     def _find_layout(self, config: Input) -> _Layout:
         """Match the header with the declared columns, and return the format and the columns of the files.
 
-        Also store which columns are declared NOT NULL. Log a warning if there is only one column and its name contains
-        a character that may be the separator.
+        Also set `self._not_null`. Log a warning if there is only one column and its name contains a character that may
+        be the separator.
         """
         csv = csv_format(config.options)
         keys = self._files.keys

@@ -114,7 +114,7 @@ def survey_columns(spark: SparkSession, texts: DataFrame, types: Sequence[str], 
     Args:
         spark: the session.
         texts: the rows, with the columns as strings, followed by a column with the file of each row.
-        types: the type that each column must have, or an empty string if the type is to be inferred.
+        types: for each column, the type that its values must fit, or an empty string if the type is to be inferred.
         found: the format of the files.
 
     Raises:

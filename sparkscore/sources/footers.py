@@ -75,8 +75,8 @@ class NullCounts:
 
         Returns:
             the number of NULLs by column. 0 means that the statistics of every file with rows show no NULL. A number
-            above 0 may be too low, because some files may have no statistics. It is left out if the reader does not
-            return all rows.
+            above 0 may be too low, because some files may have no statistics. Such a number is only returned if the
+            reader returns all rows.
         """
         are_all_read = rows is None or rows == self.rows
         # The path of a nested field, such as 'a.b', cannot be distinguished from the name of a column with a dot.
@@ -148,7 +148,7 @@ class _FileNulls:
     """The number of rows in a file, and the number of NULLs by column.
 
     A column is left out if the statistics of a row group do not contain its number of NULLs, if it is nested or has a
-    dot in its name, or if its NULLs are not to be counted.
+    dot in its name, or if it is not one of the columns that were requested.
     """
 
     rows: int

@@ -202,7 +202,7 @@ class _Survey:
         return found
 
     def _count_lines(self, lines: Mapping[int, int]) -> None:
-        """Store for each part of a file how many lines of the file come before it.
+        """Store in `self._first_lines`, for each part of a file, how many lines of the file come before the part.
 
         Args:
             lines: the number of lines in each part, by the number of the part.

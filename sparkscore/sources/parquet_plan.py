@@ -207,7 +207,7 @@ class _Planner:
         return common
 
     def _note_plan(self, name: str, found: Mapping[FileType, InputFile], common: DataType) -> None:
-        """Store that a plan is needed if Spark cannot read a column directly as its common type.
+        """Set `self._is_planned` to True if Spark cannot read a column directly as its common type.
 
         Args:
             name: the name of the column.
@@ -230,7 +230,7 @@ class _Planner:
     def _check_declared(self, name: str, file_type: FileType, file: InputFile, target: DataType) -> None:
         """Check that the values of a column in a file can be read as the declared type, or cast to it.
 
-        Also store that a plan is needed if Spark cannot read the column directly as the declared type.
+        Also set `self._is_planned` to True if Spark cannot read the column directly as the declared type.
 
         Raises:
             SourceSchemaError: Spark cannot read the type in the file, or its values cannot be cast to the declared

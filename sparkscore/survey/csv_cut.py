@@ -108,8 +108,8 @@ def _pieces(blocks: Iterator[str], dialect: Dialect) -> Iterator[bytes]:
 
     Raises:
         NotCutError: the text has a comment character, an escape character other than the quote, a null character, or a
-            byte order mark, which PyArrow may not treat as Spark's parser does. Or a record is very long, so that a
-            quote may be open.
+            byte order mark, which PyArrow may not treat as Spark's parser does. Or a record is so long that its quote
+            may never be closed.
     """
     special = {"\0", dialect.comment, dialect.escape} - {"", dialect.quote}
     parts: list[bytes] = []

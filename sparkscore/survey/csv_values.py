@@ -99,7 +99,7 @@ class Surveyor:
 def survey(batches: Iterator[pa.RecordBatch], spec: SurveySpec) -> Iterator[pa.RecordBatch]:
     """Read all record batches of a task, then yield one record batch in which each row is the summary of a column.
 
-    The record batches have the columns of ``spec``, followed by a column with the file of each row.
+    The record batches of the task have the columns of ``spec``, followed by a column with the file of each row.
     """
     surveyor = Surveyor(spec)
     for batch in map(settle_types, batches):

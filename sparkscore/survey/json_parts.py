@@ -42,8 +42,8 @@ class Share:
     Attributes:
         parts: the parts to read.
         form: the syntax of the files.
-        declared: for each declared column, its type, or None if its values are not checked. If no columns are declared,
-            the whole attribute is None.
+        declared: the type of each declared column, with None as the type if the values of the column are not checked.
+            The attribute itself is None if no columns are declared.
         formats: the options for dates and times.
         drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' is not FAILFAST. Other
             problems, such as a field that occurs twice, still end the survey.
