@@ -120,10 +120,10 @@ class _Fingerprint:
         self._next_look = 0
 
     def tells_rows_apart_with(self, column: Numbers) -> bool:
-        """Include a column in the numbers of the rows, and return whether it is now known that no two rows are equal.
+        """Mix a column into the number of each row, and return whether all rows are now known to be different.
 
         To save time, many calls return False without checking all rows. A column whose first values are all equal is
-        not included.
+        not mixed in.
         """
         first = column[: _SAMPLES[0]]
         if (first == first[:1]).all():
