@@ -121,7 +121,7 @@ class Engine(Protocol):
     """
 
     def load(self) -> Loaded:
-        """Load the scorer, for the first time or again after its process has ended.
+        """Load the scorer, for the first time or again after the process that scores has ended.
 
         If loading fails, no exception is raised. The returned `Loaded` contains the failure.
         """

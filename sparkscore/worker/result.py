@@ -116,8 +116,8 @@ def make_outcome(
 
     Raises:
         OutputContractError: the value cannot be read or converted to the declared columns and types, a column that is
-            declared NOT NULL has a NULL, the rows may be in another order than the mini-batch although columns are
-            carried, or a value cannot be used in a partition column.
+            declared NOT NULL has a NULL, columns are carried and the rows may be in another order than the
+            mini-batch, or a value cannot be used in a partition column.
     """
     if isinstance(returned, PartlyScored):
         return _outcome_of_part(returned, mini_batch, spec, scored_at)

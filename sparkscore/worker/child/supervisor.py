@@ -88,7 +88,7 @@ class Child:
         """Send a request to the child, and return its answer.
 
         Args:
-            request: name of what the child must do, and the arguments for it.
+            request: name of the method of the child's engine to call, and the values that the child needs for it.
             timeout: maximum number of seconds until the answer, or None for no limit.
 
         Raises:
