@@ -78,7 +78,7 @@ def _tiny_graph(domain: str, opset: int, ir_version: int) -> bytes:
 
 
 def check_external_data(proto: ModelProto, file: Path, folder: Path | None) -> None:
-    """Check that the files with external data of a model exist, are large enough, and are in the folder of the graph.
+    """Check that a model's files with external data exist, are large enough, and are in the folder of the graph.
 
     Subfolders of that folder are allowed, too. ONNX Runtime on the workers opens files only there.
 

@@ -125,7 +125,7 @@ def _open_series(series: pd.Series[Any]) -> Form:
 
 
 def _open_extension(series: pd.Series[Any]) -> Form:
-    """Return a Series with an extension dtype as a `Vector`, for example for ``Int64``, or else as `Objects`."""
+    """Return a Series as a `Vector` for dtypes such as ``Int64``, or as `Objects` for other extension dtypes."""
     hidden = series.isna().to_numpy(dtype=bool)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in _VECTOR_DTYPES:

@@ -45,8 +45,8 @@ class MlflowScorer:
     """A scorer that loads an MLflow model as a pyfunc, from files on this host and without MLflow's tracking store.
 
     Attributes:
-        handed_over: the DataFrame that the model got in the last call. None if the model got no DataFrame, or a
-            DataFrame whose column names are numbers.
+        handed_over: the DataFrame that the model got in the last call, with the rows that it was made from. None if the
+            model got no DataFrame, or a DataFrame whose column names are numbers.
         warnings: warnings about the model that were found while it was loaded.
         verified: digest of the model's files, which was checked on this host. Empty before the check.
     """

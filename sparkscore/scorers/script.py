@@ -89,8 +89,8 @@ class ScriptScorer:
     closed.
 
     Attributes:
-        handed_over: the DataFrame that ``run()`` got in the last call, or None if it got a list of files. Also None
-            before the first call and after `close`.
+        handed_over: the DataFrame that ``run()`` got in the last call, with the rows that it was made from. None if
+            ``run()`` got a list of files, before the first call, and after `close`.
         verified: digests of the models' files, which were checked on this host. Empty before the models are copied.
     """
 
