@@ -42,7 +42,8 @@ def _convert_or_refuse_first(form: Form, type_: pa.DataType) -> pa.Array:
     """Convert a column, or raise a `Refusal` for its first element that cannot be converted.
 
     A conversion may raise a `Refusal` for a later element first, because all lists of a column are checked before the
-    values inside them. So after a `Refusal`, the elements before its position are converted again, to find an earlier one.
+    values inside them. So after a `Refusal`, the elements before its position are converted again to find an earlier
+    one.
     """
     try:
         return _convert(form, type_)

@@ -270,9 +270,8 @@ def _with_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _keep_objects(model: Any, columns: frozenset[str]) -> None:
     """Give boolean columns that may hold NULLs the dtype ``object`` in every mini-batch that a model gets.
 
-    In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. After the
-    enforcement, a pyfunc calls a private method. This function replaces that method with a wrapper that converts the
-    column back.
+    In a mini-batch without a NULL, MLflow's schema enforcement converts such a column to ``bool``. This
+    function wraps the private method that a pyfunc calls after the enforcement. The wrapper converts the column back.
 
     Args:
         model: the loaded pyfunc, which is changed.

@@ -143,7 +143,7 @@ def _entry(name: str) -> Iterator[Path]:
     without an exception, `_remove_old` is called.
 
     Args:
-        name: name of the folder, a digest.
+        name: name of the folder, which is a digest.
     """
     cache = _cache_folder()
     folder = cache / name
@@ -156,11 +156,13 @@ def _entry(name: str) -> Iterator[Path]:
 
 
 def _replace(copy: Path, make: Callable[[Path], object]) -> None:
-    """Write a copy under a temporary name, and rename it when it is complete. An existing copy is replaced.
+    """Write a file or folder of the cache under a temporary name, and rename it when it is complete.
+
+    An existing file or folder is replaced.
 
     Args:
-        copy: path of the copy.
-        make: function that writes the copy to the path that it gets as its argument.
+        copy: path of the file or folder.
+        make: function that writes the file or folder to the path that it gets as its argument.
     """
     folder, unfinished = copy.parent, copy.with_name(UNFINISHED)
     try:
