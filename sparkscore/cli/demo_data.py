@@ -76,9 +76,13 @@ def make_diabetes(folder: Path) -> DemoData:
 
 
 def register_diabetes(folder: Path, diabetes: DemoData) -> str:
-    """Register the diabetes model in an MLflow store for the demo: an SQLite file, and a folder for the models.
+    """Register the diabetes model in an MLflow store for the demo.
 
-    If the store exists and the model is not new, the store is used again and nothing is registered.
+    If the store exists and the model is not new, nothing is registered.
+
+    Args:
+        folder: gets the store: an SQLite file, and a folder for the models.
+        diabetes: the model, and the input from which its signature is inferred.
 
     Returns:
         the URI of the store.

@@ -100,7 +100,7 @@ def _arguments_of_the_job(flags: Mapping[str, str]) -> ConfigError:
 
 
 def _as_here(flag: str, value: str) -> str:
-    """Convert the value of an Azure flag to a value of the deployment key that a message suggests instead.
+    """Convert the value of an Azure flag, so that a message can suggest it for the deployment key with the same effect.
 
     A number for ``run_max_try`` is reduced by 1: this flag counts all tries, but the key ``max_retries`` only those
     after the first. In other values, secrets are masked. An empty value becomes the placeholder ``VALUE``.

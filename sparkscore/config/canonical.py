@@ -67,11 +67,10 @@ def canonical(tree: Mapping[str, object], folder: Path) -> tuple[Tree, list[Prob
 
 
 def merge(base: Tree, top: Mapping[str, Any]) -> Tree:
-    """Return a copy of nested settings, updated with other settings.
+    """Return a copy of the nested settings `base`, updated with the nested settings `top`.
 
-    Args:
-        base: the settings to update; they are not changed.
-        top: the other settings. A dictionary is merged with the one in `base`; any other value replaces the one there.
+    If a key has a dictionary in both, the two dictionaries are merged. Any other value in `top` replaces the value in
+    `base`.
     """
     merged = dict(base)
     for key, value in top.items():
@@ -92,7 +91,7 @@ def with_code_folder(tree: Tree, folder: Path) -> Tree:
 
 
 def has_user_keys(path: tuple[str | int, ...]) -> bool:
-    """Return whether the mapping at a key may have any keys, as ``environment_variables`` may.
+    """Return whether the mapping at a key may have arbitrary keys, as ``environment_variables`` may.
 
     Args:
         path: the parts of the key. Positions in lists are ignored.

@@ -62,7 +62,10 @@ def _accepts_null(value: Schema) -> bool:
 
 
 def _add_moved_keys(schema: Schema, definitions: Schema) -> None:
-    """Change the schema so that a file may have each key in `MOVED` at either of its two positions, but not at both."""
+    """Change the schema so that a file may have a key of `MOVED` at either of two positions, but not at both.
+
+    For example, ``error_threshold`` may be at the top level or in ``settings``.
+    """
     sections: dict[tuple[str, ...], Schema] = {(): schema}
     for name in ("settings", "resources"):
         sections[name,] = definitions[_definition(schema, name)]

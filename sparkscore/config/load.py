@@ -32,7 +32,7 @@ _SectionT = TypeVar("_SectionT", bound=Section)
 def load_deployment(
     path: Path | str | None, overrides: Mapping[str, object] = _NOTHING, folder: Path | None = None
 ) -> Deployment:
-    """Return the validated deployment from a file, updated with single settings.
+    """Load a deployment from a file, update it with the settings in `overrides`, and check the result.
 
     Args:
         path: the YAML file, or None to build the deployment from the overrides alone. Paths in the file are relative to

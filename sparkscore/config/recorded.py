@@ -79,7 +79,7 @@ def _without_secret_addresses(value: Any) -> Any:
 
 
 def hidden_values(tree: Any, shown: Any) -> Any:
-    """Compare a deployment with its masked copy, and return the original values where the copy differs.
+    """Return the secrets of a deployment: the original values where its masked copy differs.
 
     For a dictionary or a list, the result is a dictionary with the values that differ, by key or by position. For any
     other value that differs, it is a list with the original value. If nothing differs, it is None.
