@@ -118,8 +118,8 @@ def first_mini_batches(plan: Plan, stage: TaskStage, rows: DataFrame | None, lim
     """Return at most ten mini-batches for the probe: the first of the plan, or mini-batches of a sample of the rows.
 
     A Spark job reads the sample. If mini-batches are limited by a number of rows, the sample has at most that number of
-    rows, or at most 100 if the number is smaller. Otherwise it has at most 10,000 rows, and may have only a part of a
-    file. Mini-batches of the sample that have one row come last in the list.
+    rows or 100 rows, whichever is more. Otherwise it has at most 10,000 rows, and may have only a part of a file.
+    Mini-batches of the sample that have one row come last in the list.
 
     Args:
         plan: the plan, which has the number of work units.
