@@ -197,7 +197,7 @@ class Deployment(Section):
 
 
 def is_below(key: str, prefix: str) -> bool:
-    """Return whether a dotted key is equal to another key or below it.
+    """Return whether a dotted key is equal to `prefix` or below it.
 
     >>> is_below("tags.team", "tags"), is_below("tagsoup", "tags")
     (True, False)

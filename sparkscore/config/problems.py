@@ -126,7 +126,7 @@ def problems_of(error: ValidationError, known: Mapping[str, object]) -> list[Pro
 
     Args:
         error: the exception of the validation.
-        known: the keys that a deployment may have, as nested dictionaries.
+        known: the keys that a deployment may have, as nested dictionaries; one is suggested for an unknown key.
     """
     return [_problem(item, known) for item in error.errors(include_url=False)]
 

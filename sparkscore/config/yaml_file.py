@@ -229,7 +229,7 @@ def _text(node: yaml.Node) -> str:
 
 
 def _is_below(path: KeyPath, prefix: KeyPath) -> bool:
-    """Return whether a key is equal to another key or below it. A ``*`` in the other key stands for any part."""
+    """Return whether a key is equal to `prefix` or below it. A ``*`` in `prefix` stands for any part of a key."""
     return len(path) >= len(prefix) and all(part in {"*", key} for key, part in zip(path, prefix, strict=False))
 
 
