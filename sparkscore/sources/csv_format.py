@@ -51,8 +51,8 @@ class CsvFormat:
             by sparkscore. They are the types in `has_pattern`, and ``float`` and ``double`` if `special` is not empty.
         special: the strings that the options set for NaN and infinity.
         options: options for Spark's reader.
-        is_cut_as_usual: whether `dialect`, `has_header` and `null_value` describe completely how Spark's reader splits
-            the files into strings. False if any other option is set that may change these strings.
+        is_cut_as_usual: whether `dialect`, `has_header` and `null_value` are enough to know how Spark's reader splits
+            the files into strings. False if another option is set that may change these strings.
         null_value: the string that stands for NULL, from the options, or an empty string.
     """
 

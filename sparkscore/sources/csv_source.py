@@ -292,10 +292,10 @@ class CsvSource:
         return declared_type in self._layout.csv.read_by_spark and not each.is_key
 
     def _order_doubt(self, config: Input) -> str:
-        """Return why the order of the columns is uncertain, or an empty string if it is certain.
+        """Return the reason why the order of the columns is uncertain, or an empty string if it is certain.
 
-        It is uncertain if there are several files, no columns are declared, and headers are not compared because of the
-        option 'enforceSchema: true'. It is also uncertain if there is an undeclared partition column, unless
+        The order is uncertain if there are several files, no columns are declared, and headers are not compared because
+        of the option 'enforceSchema: true'. It is also uncertain if there is an undeclared partition column, unless
         'input.columns' sets the order.
         """
         layout = self._layout

@@ -68,9 +68,9 @@ def list_files(locations: Iterable[str]) -> Listing:
 
 
 def check_locations(locations: Iterable[str]) -> None:
-    """Check that each local location exists or has a match as a glob. Remote locations are not checked.
+    """Check that each local location exists, or matches a file or folder as a glob.
 
-    The files in folders are not listed.
+    Remote locations are not checked. The files in folders are not listed.
 
     Raises:
         SourceNotFoundError: a location does not exist, and no file matches it as a glob.

@@ -169,9 +169,10 @@ class SparkFiles:
 
 
 def doubt_of_keys(keys: Sequence[str]) -> str:
-    """Return why partition columns make the order of the columns uncertain, or an empty string if there are none.
+    """Return the reason why partition columns make the order of the columns uncertain.
 
-    Partition columns are not in the files, so they have no position among the columns of the files.
+    The result is an empty string if there are no partition columns. Partition columns are not in the files, so they have
+    no position among the columns of the files.
 
     Args:
         keys: the names of the partition columns that are not declared.
