@@ -171,8 +171,8 @@ class SparkFiles:
 def doubt_of_keys(keys: Sequence[str]) -> str:
     """Return the reason why partition columns make the order of the columns uncertain.
 
-    The result is an empty string if there are no partition columns. Partition columns are not in the files, so they have
-    no position among the columns of the files.
+    The result is an empty string if there are no partition columns. Partition columns are not in the files, so they
+    have no position among the columns of the files.
 
     Args:
         keys: the names of the partition columns that are not declared.

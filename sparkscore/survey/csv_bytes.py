@@ -94,10 +94,10 @@ def find_fault(path: str, dialect: Dialect) -> FileFault | None:
 def check_and_read(
     path: str, dialect: Dialect, read: Callable[[Iterator[str]], T]
 ) -> tuple[FileFault | None, T | None]:
-    """Find a fault in a CSV file as `find_fault` does, and pass the text to a function during a quick check.
+    """Find a fault in a CSV file as `find_fault` does, and let a function read the text in the same pass.
 
-    If the quick check fails, the file is read again for a slower check. The quick check is left out if the dialect does
-    not allow it.
+    A quick check of the text comes first, if the dialect allows it. If the quick check fails, the file is read again for
+    a slower check.
 
     Args:
         path: the path of the file.

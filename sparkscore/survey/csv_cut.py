@@ -32,10 +32,9 @@ class NotCutError(Exception):
 
 
 def can_cut(dialect: Dialect, width: int) -> bool:
-    """Return whether `cut` finds the same values as Spark's parser in files of this syntax.
+    """Return whether `cut` finds the same values as Spark's parser, or raises an error, in files of this syntax.
 
-    This is only certain for files that pass the quick check of `check_and_read`. If `cut` cannot parse such a file, it
-    raises an error.
+    The files must also pass the quick check of `check_and_read`.
 
     Args:
         dialect: the syntax.
