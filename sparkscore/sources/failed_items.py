@@ -44,8 +44,8 @@ class FailedItems:
             paths of files, or rows as JSON. Equal rows have the same key, so a count may be above 1.
         order_doubt: why the order of the columns was uncertain in the earlier run, or an empty string if it was
             certain.
-        nulls: for each integer and boolean column that the scorer of the earlier run got in a DataFrame, whether the
-            column had a NULL according to that run. The new run gives these columns the same dtypes.
+        nulls: for each integer or boolean column whose NumPy dtype depends on whether it has a NULL, the answer in the
+            earlier run. With it, the new run gives the column the same dtype.
     """
 
     run_id: str

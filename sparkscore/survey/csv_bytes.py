@@ -96,7 +96,7 @@ def check_and_read(
 ) -> tuple[FileFault | None, T | None]:
     """Find a fault in a CSV file as `find_fault` does, and let a function read the text in the same pass.
 
-    A quick check of the text comes first, if the dialect allows it. If the quick check fails, the file is read again for
+    If the dialect allows it, a quick check of the text is tried first. If this check fails, the file is read again for
     a slower check.
 
     Args:

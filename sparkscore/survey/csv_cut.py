@@ -1,7 +1,7 @@
 """Parse CSV files with PyArrow where it finds the same values as Spark's parser (driver and worker).
 
-PyArrow is faster. It finds the same values if quotes inside a quoted value are doubled, all line ends are alike, and
-the file has no comments and no other escape characters. Any other file must be parsed by Spark.
+PyArrow is faster. It finds the same values if each quote encloses a value or is doubled inside a quoted value, all line
+ends are alike, and the file has no comments and no other escape characters. Spark must parse all other files.
 """
 
 from __future__ import annotations
