@@ -73,7 +73,7 @@ def is_nan(value: Any) -> bool:
 
 
 def value_type(value: Any) -> str:
-    """Return the type of a value that is not missing, as one of the constants of this module."""
+    """Return the type of a value that is not missing, as a constant of this module, such as ``BOOLEAN``."""
     found = value_type_of_class(type(value))
     if found == DATETIME:
         return TIMESTAMP_NTZ if value.utcoffset() is None else TIMESTAMP
@@ -111,7 +111,7 @@ def class_name(value: Any) -> str:
 
 
 def value_type_of_class(cls: type) -> str:
-    """Return the type of the values of a class, as one of the constants of this module.
+    """Return the type of the values of a class, as a constant of this module, such as ``BOOLEAN``.
 
     The type of a datetime class is always DATETIME, because only a value shows whether there is a time zone.
     """

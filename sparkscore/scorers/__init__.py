@@ -27,7 +27,7 @@ class Scorer(Protocol):
     def score(self, mini_batch: MiniBatch) -> object:
         """Score one mini-batch, and return the scores, which `sparkscore.returned.tabulate` then converts to a table.
 
-        If some or all of the items cannot be scored, a scorer may return a `PartlyScored` instead. Runs on the worker.
+        Runs on the worker. If some or all of the items cannot be scored, a scorer may return a `PartlyScored` instead.
         After a failure, the mini-batch may be scored again, as a whole or in halves.
         """
 

@@ -22,10 +22,10 @@ class HandedOver:
     Attributes:
         frame: the DataFrame, with the changes of the user's code.
         rows: the original rows, with doubles in the integer columns that are float64 in the DataFrame.
-        columns: the original column index of the DataFrame, or None if it was not kept. It allows a fast check whether
+        columns: the original column index of the DataFrame, or None for an MLflow model. It allows a fast check whether
             the user's code has changed the columns.
-        before: a DataFrame with the original Python objects, for example strings and dates, or None if no column has
-            dtype object or if the objects were not kept.
+        before: a DataFrame with the original Python objects, for example strings and dates, or None for an MLflow
+            model, or if no column has dtype object.
     """
 
     frame: pd.DataFrame

@@ -120,7 +120,7 @@ def _loses_bits(image: Any) -> bool:
     many bits a channel has in the file. For these, the result is True if the image has several channels.
 
     Source: the raw modes of ``PIL.PngImagePlugin`` and ``PIL.TiffImagePlugin``, such as ``RGB;16B`` for the mode RGB.
-    The raw mode ``BGR;16`` of BMP files has 16 bits for all channels together.
+    An exception is ``BGR;16`` of BMP files, which has 16 bits for all channels together.
     """
     if image.mode.startswith("I"):
         return False

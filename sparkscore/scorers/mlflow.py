@@ -152,7 +152,10 @@ class MlflowScorer:
             return self._model.get_raw_model()
 
     def _raw_model(self) -> Any:
-        """Return the model object inside the pyfunc, such as a scikit-learn pipeline, or None after an exception."""
+        """Return the model object inside the pyfunc, such as a scikit-learn pipeline.
+
+        The result is None if MLflow raises an exception.
+        """
         with suppress(Exception):  # flavors raise exceptions of any class
             return self._model.get_raw_model()
         return None
