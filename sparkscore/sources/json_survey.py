@@ -62,8 +62,8 @@ class JsonFiles:
         columns: a summary of the values of each column.
         schema: the columns with their inferred types. If types are declared, it contains the columns of the files, all
             with `NullType`, because only their names are used. It is None if Spark has to infer the types.
-        are_all_read: whether Spark reads all records. If the option 'mode' is not FAILFAST, Spark may drop or change
-            some.
+        are_all_read: whether Spark reads all records. If the option 'mode' has a value other than FAILFAST, Spark may
+            drop or change some.
         respelled: the columns that are declared as integers, or as nested types with integers, but in which some
             numbers are written as ``5.0`` or ``5e0``.
     """

@@ -218,7 +218,7 @@ def list_readable_files(spark: SparkSession, locations: Sequence[str]) -> Listin
 def snapshot_of_files(
     config: Input, listing: Listing, file_format: str, *, items: int | None, order_doubt: str
 ) -> Snapshot:
-    """Return the snapshot of an input of files whose items are rows.
+    """Return the snapshot of a CSV, JSON or Parquet input, whose items are rows.
 
     Args:
         config: the section 'input' of the deployment.

@@ -45,8 +45,8 @@ class Share:
         declared: the type of each declared column, with None as the type if the values of the column are not checked.
             The attribute itself is None if no columns are declared.
         formats: the options for dates and times.
-        drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' is not FAILFAST. Other
-            problems, such as a field that occurs twice, still end the survey.
+        drops_bad: whether lines that are not JSON objects are skipped, because the option 'mode' has a value other than
+            FAILFAST. Other problems, such as a field that occurs twice, still end the survey.
     """
 
     parts: tuple[Part, ...]
