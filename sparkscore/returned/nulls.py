@@ -1,4 +1,4 @@
-"""Check that columns that are declared NOT NULL, or parts of them, have no NULLs (worker)."""
+"""Check that no NULL is in a column, or in a part of a nested column, that is declared NOT NULL (worker)."""
 
 from __future__ import annotations
 
